@@ -26,7 +26,7 @@ AT: dict[str, Any] = {"x": 640, "y": 400}
         (Gesture(click_type="up").click(), ["left_mouse_up"]),
         (Gesture(**AT).move(), ["mouse_move"]),
         (Gesture(path=[(1, 2), (3, 4)], hold_keys=["shift"]).drag(), ["drag"]),
-        (Gesture(**AT, delta_x=-1, delta_y=2).turn(), ["scroll", "scroll"]),
+        (Gesture(**AT, delta_x=-1, delta_y=2).turn_wheel(), ["scroll", "scroll"]),
         (Gesture(**AT, delta_y=250).scroll(), ["scroll"]),
         (Gesture(keys=["Ctrl+a"]).press(seconds=0), ["key"]),
         (Gesture(keys=["shift"]).press(seconds=0.5), ["hold_key"]),
@@ -39,7 +39,7 @@ def test_a_gesture_is_an_action_that_is_understood(actions: list[Json], names: l
 
 
 def test_the_wheel_turns_in_the_direction_of_the_sign():
-    turned = Gesture(**AT, delta_x=-1, delta_y=2).turn()
+    turned = Gesture(**AT, delta_x=-1, delta_y=2).turn_wheel()
     assert [(one["scroll_direction"], one["scroll_amount"]) for one in turned] == [("left", 1), ("down", 2)]
 
 

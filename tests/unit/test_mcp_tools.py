@@ -22,21 +22,25 @@ def tool_request(name: str, **given: Any) -> ToolRequest:
 
 def content(data: bytes, part: str, status: int = 206) -> tuple[Any, ...]:
     """The output of `read_file` for a part: encoding, content, offset of the next part."""
-    shown = tools_for(None)["read_file"].shown(httpx2.Response(status, content=data, headers={"content-range": part}))
+    shown = tools_for(None)["read_file"].make_result(
+        httpx2.Response(status, content=data, headers={"content-range": part})
+    )
     assert shown.structured is not None
     return shown.structured["encoding"], shown.structured["content"], shown.structured["next_offset"]
 
 
 def test_every_tool_but_those_of_all_leases_names_one():
     for tool in tools_for(None).values():
-        assert ("lease_id" in tool.schema(by_token=False)["required"]) == (tool.name not in ("lease", "list_leases"))
+        assert ("lease_id" in tool.input_schema(has_lease_token=False)["required"]) == (
+            tool.name not in ("lease", "list_leases")
+        )
     own = tools_for(LEASE)
     assert set(tools_for(None)) - set(own) == {"lease", "list_leases"}
     assert own["release"].build_request({}, LEASE) == tool_request("release")
 
 
 def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
-    schema = tools_for(None)["act"].schema(by_token=False)
+    schema = tools_for(None)["act"].input_schema(has_lease_token=False)
     action = schema["properties"]["actions"]["items"]["properties"]
     assert action["action"]["enum"] == list(ACTION_NAMES["action"])
     assert "left_click(coordinate?, text?)" in action["action"]["description"]
@@ -44,7 +48,7 @@ def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
 
 
 def test_every_tool_but_the_picture_describes_its_answer():
-    described = {name: tool.answers for name, tool in tools_for(None).items()}
+    described = {name: tool.result_schema for name, tool in tools_for(None).items()}
     assert [name for name, answers in described.items() if answers is None] == ["screenshot"]
     assert {answers["type"] for answers in described.values() if answers} == {"object"}
 

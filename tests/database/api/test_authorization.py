@@ -211,10 +211,10 @@ def test_every_tool_of_the_protocol_is_a_request_to_a_route_that_declares_its_ac
     lease_id = "00000000-0000-4000-8000-000000000000"
     given: dict[str, Any] = {"path": "a", "content": "", "command": ["true"]}
     declared = {(entry.method, entry.path.replace("{lease_id}", lease_id)) for entry in entries(app)}
-    of_lease = [tool for tool in TOOLS if tool.of_lease]
-    assert of_lease
-    for tool in of_lease:
-        asked = tool.request(lease_id, given)
+    lease_tools = [tool for tool in TOOLS if tool.needs_lease]
+    assert lease_tools
+    for tool in lease_tools:
+        asked = tool.make_request(lease_id, given)
         path = "/api/v1" + asked.path
         path = path.replace("/files/a", "/files/{path:path}") if path.endswith("/files/a") else path
         assert (asked.method, path) in declared, tool.name

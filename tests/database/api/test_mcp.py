@@ -194,7 +194,9 @@ async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, mon
 
     app.add_api_route("/api/v1/slow", slow, methods=["POST"])
     asked = ToolRequest(method="POST", path="/slow")
-    tool = Tool(name="slow", title="", description="", request=lambda _, __: asked, shown=as_json, of_lease=False)
+    tool = Tool(
+        name="slow", title="", description="", make_request=lambda _, __: asked, make_result=as_json, needs_lease=False
+    )
     monkeypatch.setattr(tools, "TOOLS", (tool,))
     served = await serve(app)
     call = LIST | {"method": "tools/call", "params": {"name": "slow", "arguments": {}}}

@@ -65,4 +65,4 @@ async def mcp(request: Request, caller: Annotated[McpCaller, requires_key_or_tok
     """
     await request.body()  # an error if the body is too large, before any work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
-    return server.Exchange(request, caller)
+    return server.McpResponse(request, caller)

@@ -33,39 +33,39 @@ class ToolRequest:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-_under_way: Final[set[asyncio.Task[httpx2.Response]]] = set()
+_running_calls: Final[set[asyncio.Task[httpx2.Response]]] = set()
 
 
-async def answer_to(request: Request, tool_request: ToolRequest) -> httpx2.Response:
-    """Return the whole answer that a client with the credential of `request` would get.
+async def call_api(request: Request, tool_request: ToolRequest) -> httpx2.Response:
+    """Call a route with the credential of `request`, and return its complete answer.
 
-    If the caller is cancelled, the route gets a disconnected client, and cleans up as for any other. A cancellation of
-    the route itself would interrupt that clean-up.
+    If the caller is cancelled, the route runs on, and sees that its client disconnected. A cancellation of the route
+    itself would interrupt its clean-up.
     """
     disconnected = asyncio.Event()
-    task = asyncio.create_task(_answer(request, tool_request, disconnected))
-    _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
+    task = asyncio.create_task(_call_route(request, tool_request, disconnected))
+    _running_calls.add(task)
+    task.add_done_callback(_running_calls.discard)
     try:
         return await asyncio.shield(task)
     finally:
         disconnected.set()
 
 
-async def _answer(request: Request, tool_request: ToolRequest, disconnected: asyncio.Event) -> httpx2.Response:
+async def _call_route(request: Request, tool_request: ToolRequest, disconnected: asyncio.Event) -> httpx2.Response:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_read = False
+        body_is_read = False
 
-        async def received() -> Message:
-            nonlocal is_read
-            if is_read:
+        async def receive_or_disconnect() -> Message:
+            nonlocal body_is_read
+            if body_is_read:
                 await disconnected.wait()
                 return {"type": "http.disconnect"}
             message = await receive()
-            is_read = not message.get("more_body", False)
+            body_is_read = not message.get("more_body", False)
             return message
 
-        await request.app(scope, received, send)
+        await request.app(scope, receive_or_disconnect, send)
 
     address = (request.client.host, request.client.port) if request.client else ("", 0)
     sent = httpx2.Request(
@@ -87,7 +87,7 @@ LEASE_ID: Final = "lease_id"
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result for a caller: a sentence or JSON, the same as an object, and pictures (PNG in base64)."""
+    """The result of a tool: a sentence or JSON, the same JSON as an object, and pictures (PNG in base64)."""
 
     text: str = ""
     structured: Json | None = None
@@ -96,34 +96,35 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool. `arguments` is the JSON Schema of an object; tools `of_lease` also have `lease_id`."""
+    """One tool. `make_request` gets the id of the lease and the other arguments, `arguments_schema` is the JSON Schema
+    of these arguments. A tool that `needs_lease` also has the argument `lease_id`."""
 
     name: str
     title: str
     description: str
-    request: Callable[[str, Json], ToolRequest]
-    shown: Callable[[httpx2.Response], ToolResult]
-    arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
-    answers: Mapping[str, Any] | None = None
+    make_request: Callable[[str, Json], ToolRequest]
+    make_result: Callable[[httpx2.Response], ToolResult]
+    arguments_schema: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
+    result_schema: Mapping[str, Any] | None = None
     """The JSON Schema of `ToolResult.structured`; None = the result has no object."""
-    of_lease: bool = True
-    reads: bool = False
-    destroys: bool = False
+    needs_lease: bool = True
+    read_only: bool = False
+    destructive: bool = False
 
-    def schema(self, *, by_token: bool) -> Json:
+    def input_schema(self, *, has_lease_token: bool) -> Json:
         """Return the JSON Schema of all arguments. With the token of a lease, `lease_id` is optional."""
-        properties: Json = dict(self.arguments["properties"])
-        required = list(self.arguments.get("required", ()))
-        if self.of_lease:
+        properties: Json = dict(self.arguments_schema["properties"])
+        required = list(self.arguments_schema.get("required", ()))
+        if self.needs_lease:
             lease_description = (
-                "the lease; optional with the token of a lease" if by_token else "id from the answer of `lease`"
+                "the lease; optional with the token of a lease" if has_lease_token else "id from the answer of `lease`"
             )
             properties = {
                 LEASE_ID: {"type": "string", "format": "uuid", "description": lease_description},
                 **properties,
             }
-            required = required if by_token else [LEASE_ID, *required]
-        definitions = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
+            required = required if has_lease_token else [LEASE_ID, *required]
+        definitions = {name: self.arguments_schema[name] for name in ("$defs",) if name in self.arguments_schema}
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return schema | definitions
 
@@ -133,20 +134,20 @@ class Tool:
         Raises:
             Invalid: an argument is unknown, or missing.
         """
-        schema = self.schema(by_token=own_lease_id is not None)
-        known = schema["properties"]
-        if unknown_names := sorted(arguments.keys() - known.keys()):
-            has = f"it has {', '.join(known)}" if known else "it has no arguments"
-            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown_names)}; {has}.")
+        schema = self.input_schema(has_lease_token=own_lease_id is not None)
+        properties = schema["properties"]
+        if unknown := sorted(arguments.keys() - properties.keys()):
+            hint = f"it has {', '.join(properties)}" if properties else "it has no arguments"
+            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown)}; {hint}.")
         if missing := [name for name in schema["required"] if name not in arguments]:
             raise Invalid(f"The tool {self.name} needs {', '.join(missing)}.")
-        remaining = {name: value for name, value in arguments.items() if name != LEASE_ID or not self.of_lease}
-        lease_id = _lease_id(arguments.get(LEASE_ID, own_lease_id)) if self.of_lease else ""
-        return self.request(lease_id, remaining)
+        other_arguments = {name: value for name, value in arguments.items() if name != LEASE_ID or not self.needs_lease}
+        lease_id = _lease_id(arguments.get(LEASE_ID, own_lease_id)) if self.needs_lease else ""
+        return self.make_request(lease_id, other_arguments)
 
 
 def _lease_id(value: object) -> str:
-    """Return a valid id, because only ids may become part of an address."""
+    """Return an id as text. Other values are refused, because they would become part of the path of a request."""
     try:
         return str(UUID(cast("str", value)))
     except (ValueError, AttributeError, TypeError) as error:

@@ -21,11 +21,11 @@ from greenroom.core.actions.dialects import ACTION_NAMES
 from greenroom.core.errors import Invalid
 from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, as_base64, as_json, schema_of
 
-MOST_READ_BYTES: Final = 1 << 20
-READ_BYTES: Final = 1 << 16
-ELEMENTS: Final = 300
-_NO_SUCH_PART: Final = 416
-_PART: Final = {
+MAX_READ_BYTES: Final = 1 << 20
+DEFAULT_READ_BYTES: Final = 1 << 16
+DEFAULT_ELEMENTS: Final = 300
+_RANGE_NOT_SATISFIABLE: Final = 416
+_PART_SCHEMA: Final = {
     "type": "object",
     "description": "a part of a file, or the listing of a folder as in `list_files`",
     "properties": {
@@ -39,50 +39,50 @@ _PART: Final = {
         "size_bytes": {"type": "integer", "description": "size of the whole file"},
     },
 }
-_PATH: Final = {"type": "string", "description": "path below the home folder"}
+_PATH_SCHEMA: Final = {"type": "string", "description": "path below the home folder"}
 
 
-def _file(lease_id: str, path: object) -> str:
-    """Return the address of a file. Dots are escaped, so that they stay part of a name; the route interprets them."""
+def _file_path(lease_id: str, path: object) -> str:
+    """Return the path of the route of a file. Dots are escaped, so that `..` reaches the route, which checks it."""
     if not isinstance(path, str):
         raise Invalid("`path` must be the path of a file below the home folder.")
     parts = (quote(part, safe="").replace(".", "%2E") for part in path.split("/"))
     return f"/leases/{lease_id}/files/{'/'.join(parts)}"
 
 
-def _run(lease_id: str, arguments: Json) -> ToolRequest:
+def _exec_request(lease_id: str, arguments: Json) -> ToolRequest:
     return ToolRequest(method="POST", path=f"/leases/{lease_id}/exec", json=arguments)
 
 
-def _read(lease_id: str, arguments: Json) -> ToolRequest:
-    offset, size = arguments.get("offset", 0), arguments.get("size_bytes", READ_BYTES)
-    if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MOST_READ_BYTES):
-        raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MOST_READ_BYTES}.")
+def _read_request(lease_id: str, arguments: Json) -> ToolRequest:
+    offset, size = arguments.get("offset", 0), arguments.get("size_bytes", DEFAULT_READ_BYTES)
+    if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MAX_READ_BYTES):
+        raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MAX_READ_BYTES}.")
     part = {"Range": f"bytes={offset}-{offset + size - 1}"}
-    return ToolRequest(method="GET", path=_file(lease_id, arguments["path"]), headers=part)
+    return ToolRequest(method="GET", path=_file_path(lease_id, arguments["path"]), headers=part)
 
 
-def _content(answer: httpx2.Response) -> ToolResult:
+def _file_result(answer: httpx2.Response) -> ToolResult:
     """Return a part of a file, as text if it is UTF-8, with the offset of the next part; or the listing of a folder."""
     if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
-    place, _, whole = answer.headers.get("content-range", "bytes 0-").removeprefix("bytes ").partition("/")
-    size, data = int(whole or len(answer.content)), answer.content
-    if answer.status_code == _NO_SUCH_PART:
-        place, data = f"{size}-", b""
-    offset = int(place.partition("-")[0])
+    byte_range, _, total = answer.headers.get("content-range", "bytes 0-").removeprefix("bytes ").partition("/")
+    size, data = int(total or len(answer.content)), answer.content
+    if answer.status_code == _RANGE_NOT_SATISFIABLE:
+        byte_range, data = f"{size}-", b""
+    offset = int(byte_range.partition("-")[0])
     is_last = offset + len(data) >= size
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
-        encoding, used = "utf-8", len(text.encode())
+        encoding, length = "utf-8", len(text.encode())
     except UnicodeDecodeError:
-        text, encoding, used = as_base64(data), "base64", len(data)
-    following = None if is_last else offset + used
-    shown = {"encoding": encoding, "content": text, "offset": offset, "next_offset": following, "size_bytes": size}
-    return ToolResult(text, shown)
+        text, encoding, length = as_base64(data), "base64", len(data)
+    next_offset = None if is_last else offset + length
+    part = {"encoding": encoding, "content": text, "offset": offset, "next_offset": next_offset, "size_bytes": size}
+    return ToolResult(text, part)
 
 
-def _write(lease_id: str, arguments: Json) -> ToolRequest:
+def _write_request(lease_id: str, arguments: Json) -> ToolRequest:
     text, encoding = arguments["content"], arguments.get("encoding", "utf-8")
     if not isinstance(text, str) or encoding not in ("utf-8", "base64"):
         raise Invalid("`content` must be a text, and `encoding` utf-8 or base64.")
@@ -90,53 +90,58 @@ def _write(lease_id: str, arguments: Json) -> ToolRequest:
         content = text.encode() if encoding == "utf-8" else base64.b64decode(text, validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise Invalid(f"`content` is not {encoding}: {error}.") from error
-    return ToolRequest(method="PUT", path=_file(lease_id, arguments["path"]), content=content)
+    return ToolRequest(method="PUT", path=_file_path(lease_id, arguments["path"]), content=content)
 
 
-def _list(lease_id: str, arguments: Json) -> ToolRequest:
-    return ToolRequest(method="GET", path=_file(lease_id, arguments.get("path", "")), query={"list": ""})
+def _list_request(lease_id: str, arguments: Json) -> ToolRequest:
+    return ToolRequest(method="GET", path=_file_path(lease_id, arguments.get("path", "")), query={"list": ""})
 
 
-def _elements(lease_id: str, arguments: Json) -> ToolRequest:
-    asked = {"max": ELEMENTS} | {name: value for name, value in arguments.items() if value is not False}
-    return ToolRequest(method="GET", path=f"/leases/{lease_id}/tree", query=asked)
+def _elements_request(lease_id: str, arguments: Json) -> ToolRequest:
+    query = {"max": DEFAULT_ELEMENTS} | {name: value for name, value in arguments.items() if value is not False}
+    return ToolRequest(method="GET", path=f"/leases/{lease_id}/tree", query=query)
 
 
-def _exec_arguments() -> Json:
+def _exec_arguments_schema() -> Json:
     schema = schema_of(ExecCreate)
     del schema["properties"]["stream"]  # a tool has only one answer
     return schema
 
 
-INSIDE_TOOLS: Final = (
+SESSION_TOOLS: Final = (
     Tool(
         name="exec",
         title="Run a command",
         description=(
             "Run a program in the session, as the user of the session and on the desktop, and wait until it ends."
         ),
-        request=_run,
-        shown=as_json,
-        arguments=_exec_arguments(),
-        answers=schema_of(ExecDone),
-        destroys=True,
+        make_request=_exec_request,
+        make_result=as_json,
+        arguments_schema=_exec_arguments_schema(),
+        result_schema=schema_of(ExecDone),
+        destructive=True,
     ),
     Tool(
         name="read_file",
         title="Read a file",
         description="Read a file or a part of it, as text if it is UTF-8, otherwise as base64; or list a folder.",
-        request=_read,
-        shown=_content,
-        answers=_PART,
-        arguments={
+        make_request=_read_request,
+        make_result=_file_result,
+        result_schema=_PART_SCHEMA,
+        arguments_schema={
             "properties": {
-                "path": _PATH,
+                "path": _PATH_SCHEMA,
                 "offset": {"type": "integer", "minimum": 0, "default": 0, "description": "bytes; see `next_offset`"},
-                "size_bytes": {"type": "integer", "minimum": 1, "maximum": MOST_READ_BYTES, "default": READ_BYTES},
+                "size_bytes": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MAX_READ_BYTES,
+                    "default": DEFAULT_READ_BYTES,
+                },
             },
             "required": ["path"],
         },
-        reads=True,
+        read_only=True,
     ),
     Tool(
         name="write_file",
@@ -144,12 +149,12 @@ INSIDE_TOOLS: Final = (
         description=(
             "Write a file, and create its folders. An existing file is replaced when the new file is complete."
         ),
-        request=_write,
-        shown=as_json,
-        answers=schema_of(Written),
-        arguments={
+        make_request=_write_request,
+        make_result=as_json,
+        result_schema=schema_of(Written),
+        arguments_schema={
             "properties": {
-                "path": _PATH,
+                "path": _PATH_SCHEMA,
                 "content": {"type": "string"},
                 "encoding": {
                     "enum": ["utf-8", "base64"],
@@ -159,17 +164,17 @@ INSIDE_TOOLS: Final = (
             },
             "required": ["path", "content"],
         },
-        destroys=True,
+        destructive=True,
     ),
     Tool(
         name="list_files",
         title="List a folder",
         description="List the files and folders in a folder.",
-        request=_list,
-        shown=as_json,
-        answers=schema_of(ListingView),
-        arguments={"properties": {"path": {**_PATH, "default": ""}}},
-        reads=True,
+        make_request=_list_request,
+        make_result=as_json,
+        result_schema=schema_of(ListingView),
+        arguments_schema={"properties": {"path": {**_PATH_SCHEMA, "default": ""}}},
+        read_only=True,
     ),
     Tool(
         name="elements",
@@ -179,68 +184,69 @@ INSIDE_TOOLS: Final = (
             "actions accept in place of a coordinate. It includes programs with GTK 3; for pages of "
             "browsers, use DevTools (`urls.cdp` of the lease)."
         ),
-        request=_elements,
-        shown=as_json,
-        answers=schema_of(Tree),
-        arguments={
+        make_request=_elements_request,
+        make_result=as_json,
+        result_schema=schema_of(Tree),
+        arguments_schema={
             "properties": {
                 "ref": {"type": "string", "description": "only elements below this element"},
                 "depth": {"type": "integer", "minimum": 0, "maximum": 60, "description": "number of levels"},
-                "max": {"type": "integer", "minimum": 1, "maximum": 1000, "default": ELEMENTS},
+                "max": {"type": "integer", "minimum": 1, "maximum": 1000, "default": DEFAULT_ELEMENTS},
                 "all": {"type": "boolean", "default": False, "description": "include elements that are not visible"},
             }
         },
-        reads=True,
+        read_only=True,
     ),
 )
 
 
 WAIT_S: Final = 60
 """The time for which the tool waits until a leased desktop runs."""
-LISTED: Final = 100
-"""The number of leases in a list."""
+MAX_LISTED: Final = 100
+"""The maximum number of leases in a list."""
 
 
 class _Leases(View):
     leases: list[LeaseView]
 
 
-def _leases(answer: httpx2.Response) -> ToolResult:
+def _leases_result(answer: httpx2.Response) -> ToolResult:
     listed = {"leases": answer.json()}
     return ToolResult(json.dumps(listed, ensure_ascii=False), listed)
 
 
-def _released(_: httpx2.Response) -> ToolResult:
+def _release_result(_: httpx2.Response) -> ToolResult:
     return ToolResult("The lease has ended; its session is deleted.", {"released": True})
 
 
-def screen_of(lease_id: str, query: Json | None = None) -> ToolRequest:
+def screenshot_request(lease_id: str, query: Json | None = None) -> ToolRequest:
     """Return the request for the screen of a lease."""
     return ToolRequest(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
 
 
-def _picture(answer: httpx2.Response) -> ToolResult:
+def _screenshot_result(answer: httpx2.Response) -> ToolResult:
     return ToolResult(pictures=(as_base64(answer.content),))
 
 
-def _done(answer: httpx2.Response) -> ToolResult:
+def _actions_result(answer: httpx2.Response) -> ToolResult:
     """Return the result of actions, with their pictures in the order in which they were taken."""
-    said = answer.json()
-    parts = [*said["results"], said]
+    answer_json = answer.json()
+    parts = [*answer_json["results"], answer_json]
     pictures = tuple(png for part in parts if (png := part.pop("screenshot", None)))
-    results = {
-        "results": [{name: value for name, value in one.items() if value is not None} for one in said["results"]]
-    }
-    return ToolResult(json.dumps(results, ensure_ascii=False), results, pictures)
+    results = [
+        {name: value for name, value in result.items() if value is not None} for result in answer_json["results"]
+    ]
+    return ToolResult(json.dumps({"results": results}, ensure_ascii=False), {"results": results}, pictures)
 
 
-def _actions() -> Json:
+def _actions_schema() -> Json:
     """Return the schema of the body of actions, with all fields that an action may have."""
     schema = schema_of(ActionsCreate)
-    known: dict[str, Json] = {}
-    for verb in msgspec.json.schema_components([computer.ClientAction])[1].values():
-        known = {name: _plain(field) for name, field in verb["properties"].items()} | known
-    named = {
+    action_fields: dict[str, Json] = {}
+    for action_schema in msgspec.json.schema_components([computer.ClientAction])[1].values():
+        schemas: dict[str, Json] = action_schema["properties"]
+        action_fields = {name: _simple_schema(field_schema) for name, field_schema in schemas.items()} | action_fields
+    name_schema = {
         "type": "string",
         "enum": list(ACTION_NAMES["action"]),
         "description": "; ".join(map(_usage, _TOOL_ACTIONS)),
@@ -248,31 +254,31 @@ def _actions() -> Json:
     schema["properties"]["actions"] = {
         "type": "array",
         "description": "actions, in their order; a `ref` from `elements` can replace a `coordinate`",
-        "items": {"type": "object", "properties": {**known, "action": named}, "required": ["action"]},
+        "items": {"type": "object", "properties": {**action_fields, "action": name_schema}, "required": ["action"]},
     }
     return schema
 
 
-def _plain(schema: Json) -> Json:
-    """Return a field without null, which is omitted instead, and with one schema for the items of a list.
-
-    The interfaces of some models support no more.
+def _simple_schema(schema: Json) -> Json:
+    """Return the schema of a field without null, and with one schema for all items of a list, because the interfaces of
+    some models support only such schemas. A field that is null is omitted.
     """
-    chosen: Json = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
-    places = chosen.get("prefixItems")
-    kept = {name: value for name, value in chosen.items() if name != "prefixItems"}
-    return kept | {"items": places[0]} if places else kept
+    chosen: Json = next(option for option in schema.get("anyOf", [schema]) if option.get("type") != "null")
+    item_schemas = chosen.get("prefixItems")
+    others = {name: value for name, value in chosen.items() if name != "prefixItems"}
+    return others | {"items": item_schemas[0]} if item_schemas else others
 
 
 _TOOL_ACTIONS: Final[tuple[Any, ...]] = computer.ClientAction.__args__
 
 
-def _usage(verb: Any) -> str:
-    fields_text = [one.name if one.required else f"{one.name}?" for one in fields(verb)]
-    return f"{verb.__struct_config__.tag}({', '.join(fields_text)})"
+def _usage(action: Any) -> str:
+    """Return the name and the fields of an action, such as `left_click(coordinate?, text?)`."""
+    names = [field.name if field.required else f"{field.name}?" for field in fields(action)]
+    return f"{action.__struct_config__.tag}({', '.join(names)})"
 
 
-LEASES: Final = ToolRequest(method="GET", path="/leases", query={"limit": LISTED})
+LIST_LEASES: Final = ToolRequest(method="GET", path="/leases", query={"limit": MAX_LISTED})
 
 TOOLS: Final = (
     Tool(
@@ -283,45 +289,51 @@ TOOLS: Final = (
             "lease_id for the other tools, and the addresses for DevTools, WebDriver and people. Call "
             "`release` at the end."
         ),
-        request=lambda _, arguments: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **arguments}),
-        shown=as_json,
-        arguments=schema_of(LeaseCreate, wait_s=WAIT_S),
-        answers=schema_of(LeaseGranted),
-        of_lease=False,
+        make_request=lambda _, arguments: ToolRequest(
+            method="POST", path="/leases", json={"wait_s": WAIT_S, **arguments}
+        ),
+        make_result=as_json,
+        arguments_schema=schema_of(LeaseCreate, wait_s=WAIT_S),
+        result_schema=schema_of(LeaseGranted),
+        needs_lease=False,
     ),
     Tool(
         name="list_leases",
         title="List leases",
-        description=f"The newest {LISTED} leases that the caller may see, with the status of their sessions.",
-        request=lambda _, arguments: ToolRequest(method="GET", path="/leases", query={"limit": LISTED, **arguments}),
-        shown=_leases,
-        answers=schema_of(_Leases),
-        arguments={
+        description=f"The newest {MAX_LISTED} leases that the caller may see, with the status of their sessions.",
+        make_request=lambda _, arguments: ToolRequest(
+            method="GET", path="/leases", query={"limit": MAX_LISTED, **arguments}
+        ),
+        make_result=_leases_result,
+        result_schema=schema_of(_Leases),
+        arguments_schema={
             "properties": {
                 "tag": {"type": "string", "description": "only leases with this word, or name=word, in their tags"},
                 "ended": {"type": "boolean", "default": False, "description": "include leases that have ended"},
             }
         },
-        of_lease=False,
-        reads=True,
+        needs_lease=False,
+        read_only=True,
     ),
     Tool(
         name="extend",
         title="Change the deadline of a lease",
         description="Set the deadline to this number of seconds from now; an earlier deadline is possible, too.",
-        request=lambda lease_id, arguments: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=arguments),
-        shown=as_json,
-        arguments=schema_of(LeaseExtension),
-        answers=schema_of(LeaseView),
+        make_request=lambda lease_id, arguments: ToolRequest(
+            method="PATCH", path=f"/leases/{lease_id}", json=arguments
+        ),
+        make_result=as_json,
+        arguments_schema=schema_of(LeaseExtension),
+        result_schema=schema_of(LeaseView),
     ),
     Tool(
         name="release",
         title="End a lease",
         description="End a lease: its session is deleted with all its data. A repeated call succeeds, too.",
-        request=lambda lease_id, _: ToolRequest(method="DELETE", path=f"/leases/{lease_id}"),
-        shown=_released,
-        answers={"type": "object", "properties": {"released": {"type": "boolean"}}, "required": ["released"]},
-        destroys=True,
+        make_request=lambda lease_id, _: ToolRequest(method="DELETE", path=f"/leases/{lease_id}"),
+        make_result=_release_result,
+        result_schema={"type": "object", "properties": {"released": {"type": "boolean"}}, "required": ["released"]},
+        destructive=True,
     ),
     Tool(
         name="screenshot",
@@ -329,9 +341,9 @@ TOOLS: Final = (
         description=(
             "Take a screenshot of the screen or of a part of it. The coordinates of actions are pixels of the screen."
         ),
-        request=screen_of,
-        shown=_picture,
-        arguments={
+        make_request=screenshot_request,
+        make_result=_screenshot_result,
+        arguments_schema={
             "properties": {
                 "region": {"type": "string", "description": "x1,y1,x2,y2; the second corner is not included"},
                 "width": {"type": "integer", "description": "pixels; width or height alone keeps the aspect ratio"},
@@ -339,7 +351,7 @@ TOOLS: Final = (
                 "cursor": {"type": "boolean", "default": True, "description": "include the pointer"},
             }
         },
-        reads=True,
+        read_only=True,
     ),
     Tool(
         name="act",
@@ -349,17 +361,17 @@ TOOLS: Final = (
             "ends with a screenshot. Send several actions in one call if no screenshot is needed between "
             "them: a click, a text, a key."
         ),
-        request=lambda lease_id, arguments: ToolRequest(
+        make_request=lambda lease_id, arguments: ToolRequest(
             method="POST", path=f"/leases/{lease_id}/actions", json=arguments
         ),
-        shown=_done,
-        arguments=_actions(),
-        answers=schema_of(ActionsDone),
+        make_result=_actions_result,
+        arguments_schema=_actions_schema(),
+        result_schema=schema_of(ActionsDone),
     ),
-    *INSIDE_TOOLS,
+    *SESSION_TOOLS,
 )
 
 
 def tools_for(own_lease_id: str | None) -> dict[str, Tool]:
     """Return the tools of a caller by name. The token of a lease is only for the tools of that lease."""
-    return {tool.name: tool for tool in TOOLS if tool.of_lease or own_lease_id is None}
+    return {tool.name: tool for tool in TOOLS if tool.needs_lease or own_lease_id is None}

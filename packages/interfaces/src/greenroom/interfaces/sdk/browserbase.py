@@ -11,7 +11,7 @@ from greenroom.core.session.states import NOT_YET_RUNNING, SessionStatus
 from greenroom.interfaces.sdk import common
 from greenroom.interfaces.sdk.common import Browser, Call, SdkModel
 
-router = common.adapter("browserbase", "x-bb-api-key")
+router = common.adapter_router("browserbase", "x-bb-api-key")
 
 WITHOUT_COUNTERPART: Final = ("extensionId", "proxies", "proxySettings")
 SETTINGS_WITHOUT_COUNTERPART: Final = (
@@ -72,8 +72,8 @@ def _status(status: str) -> str:
 @router.post("/v1/sessions")
 async def create(call: Call, body: BrowserbaseRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in seconds from now."""
-    common.refuse(body, *WITHOUT_COUNTERPART)
-    common.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *WITHOUT_COUNTERPART)
+    common.refuse_fields(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
     domains = body.browserSettings.allowedDomains
     options: Json = {"egress": {"allow": list(domains)}} if domains else {}
     return session_json(await call.create(body.timeout, tags=body.userMetadata, options=options))
@@ -108,14 +108,14 @@ async def debug(call: Call, session_id: str) -> Json:
 
 @router.get("/v1/sessions/{session_id}/logs")
 async def logs(call: Call, session_id: str) -> list[Json]:
-    """Return an empty list."""
+    """Return an empty list, after a check that the lease exists."""
     await call.browser(session_id)
     return []
 
 
 @router.get("/v1/sessions/{session_id}/recording")
 async def recording(call: Call, session_id: str) -> list[Json]:
-    """Return an empty list."""
+    """Return an empty list, after a check that the lease exists."""
     await call.browser(session_id)
     return []
 

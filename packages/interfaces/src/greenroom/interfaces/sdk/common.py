@@ -24,11 +24,11 @@ from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
 from greenroom.core.session.states import OVER, SessionStatus
-from greenroom.interfaces.mcp.tool import ToolRequest, answer_to
+from greenroom.interfaces.mcp.tool import ToolRequest, call_api
 
-DEFAULT_S: Final = 600
-MIN_S: Final = 60
-START_S: Final = 60
+DEFAULT_LEASE_S: Final = 600
+MIN_LEASE_S: Final = 60
+START_TIMEOUT_S: Final = 60
 """The time for which a call waits for the session of a new lease."""
 MAX_LISTED: Final = 100
 ENDED: Final = OVER | {SessionStatus.LOST}
@@ -48,9 +48,9 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A lease in an adapter.
+    """A lease, which the SDKs call a browser or a session.
 
-    The addresses are empty for a caller that does not hold the lease, and after its end.
+    The addresses and the token are empty if the caller does not hold the lease, and after its end.
     """
 
     lease: LeaseView
@@ -68,7 +68,7 @@ class Browser:
         return cls(lease, cdp.replace("https", "wss", 1), webdriver, lease.urls.live, lease.token)
 
     @property
-    def seconds(self) -> int:
+    def duration_s(self) -> int:
         """The time from the creation to the deadline."""
         lease = self.lease
         return round((lease.expires - lease.created).total_seconds()) if lease.expires else 0
@@ -80,7 +80,7 @@ class Browser:
 
 @dataclass(frozen=True, slots=True)
 class SdkCall:
-    """A call of an SDK with a valid API key."""
+    """A call of an SDK with a valid API key. `authorization` is this key as an HTTP header."""
 
     request: Request
     caller: Caller
@@ -88,11 +88,10 @@ class SdkCall:
     leasing: Leasing
 
     async def send(self, tool_request: ToolRequest) -> httpx2.Response:
-        """Send a request to a route of `/api/v1`, and return its successful answer.
-
-        A refusal becomes the answer of the call.
+        """Send a request to a route of `/api/v1`, and return its successful answer. `AdapterRoute` answers with a
+        refusal of the route.
         """
-        answer = await answer_to(
+        answer = await call_api(
             self.request, replace(tool_request, headers={**tool_request.headers, "authorization": self.authorization})
         )
         if not answer.is_success:
@@ -105,16 +104,16 @@ class SdkCall:
         """Lease the configured workspace and wait until its session runs.
 
         Raises:
-            Unavailable: the session does not run after `START_S`. The lease is released.
+            Unavailable: the session does not run after `START_TIMEOUT_S`. The lease is released.
             WrongState: the workspace has no Chrome DevTools. The lease is released.
         """
         workspace = self.request.app.state.config.sdk_workspace
         body = {
             "workspace": workspace,
-            "seconds": DEFAULT_S if seconds is None else max(MIN_S, round(seconds)),
+            "seconds": DEFAULT_LEASE_S if seconds is None else max(MIN_LEASE_S, round(seconds)),
             "tags": tags or None,
             "options": options or None,
-            "wait_s": START_S,
+            "wait_s": START_TIMEOUT_S,
         }
         key = self.request.headers.get("idempotency-key")
         headers = {"Idempotency-Key": key} if key else {}
@@ -124,7 +123,9 @@ class SdkCall:
             return browser
         await self.release(browser.lease.lease_id)
         if browser.lease.status != SessionStatus.RUNNING:
-            raise Unavailable(f"The session of {workspace} did not run within {START_S} s; its lease was released.")
+            raise Unavailable(
+                f"The session of {workspace} did not run within {START_TIMEOUT_S} s; its lease was released."
+            )
         raise WrongState(
             f"The workspace {workspace} has no Chrome DevTools; set GREENROOM_SDK_WORKSPACE to another workspace."
         )
@@ -146,7 +147,7 @@ class SdkCall:
         await self.send(ToolRequest(method="DELETE", path=lease_path(lease_id)))
 
     async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
-        """Perform actions. Return `results`, and `screenshot` in base64.
+        """Perform actions. Return an object with `results`, and `screenshot` in base64 or null.
 
         Raises:
             WrongState: an action failed.
@@ -164,7 +165,7 @@ class SdkCall:
 
 
 class AdapterKey(Declared):
-    """Reads the API key of an SDK: `KEY:SECRET` in a header. The routes of `/api/v1` check permissions."""
+    """Checks the API key of a call: `KEY:SECRET` in a header. The routes of `/api/v1` check permissions."""
 
     codes = ()
 
@@ -204,10 +205,7 @@ Call = Annotated[SdkCall, Depends(_sdk_call)]
 
 
 class AdapterRoute(APIRoute):
-    """A route whose refusals have the fields that the SDKs display.
-
-    SDKs repeat only requests for which that is useful.
-    """
+    """A route whose refusals have the fields that the SDKs display, and the header that states whether to repeat."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -217,16 +215,16 @@ class AdapterRoute(APIRoute):
                 return await handle(request)
             except _RefusedError as refusal:
                 answer = refusal.answer
-                return _refused(answer.status_code, answer.content, answer.headers.get("retry-after"))
+                return _refusal_response(answer.status_code, answer.content, answer.headers.get("retry-after"))
             except GreenroomError as error:
                 answer = error_response(request.url.path, error)
-                return _refused(answer.status_code, bytes(answer.body), answer.headers.get("retry-after"))
+                return _refusal_response(answer.status_code, bytes(answer.body), answer.headers.get("retry-after"))
 
         return handler
 
 
-def adapter(prefix: str, header: str) -> APIRouter:
-    """Return the router of an adapter, whose calls have the API key in this header."""
+def adapter_router(prefix: str, header: str) -> APIRouter:
+    """Return the router of an adapter, whose calls contain the API key in this header."""
     return APIRouter(
         prefix=f"/adapters/{prefix}",
         route_class=AdapterRoute,
@@ -245,17 +243,17 @@ def refuse_other_calls(router: APIRouter) -> None:
 
 
 def without_counterpart(subject: str, remedy: str = "") -> NotSupportedError:
-    """Return the refusal of a call, or of a part of it."""
+    """Return the error for a call, or for a part of it, that Greenroom does not support."""
     return NotSupportedError(f"Greenroom has no counterpart of {subject}{remedy}.")
 
 
 class SdkModel(BaseModel):
-    """The body of a call: the fields that have a counterpart, and others."""
+    """The body of a call. A field that a subclass does not declare is in `model_extra`."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
-def refuse(model: BaseModel, *names: str) -> None:
+def refuse_fields(model: BaseModel, *names: str) -> None:
     """Check that these fields are not set. Raises NotSupportedError: one of them is set."""
     fields = model.model_extra or {}
     if unsupported := [name for name in names if fields.get(name)]:
@@ -272,7 +270,7 @@ def lease_path(lease_id: str | UUID) -> str:
         ) from error
 
 
-def _refused(status: int, problem: bytes, retry_after: str | None) -> Response:
+def _refusal_response(status: int, problem: bytes, retry_after: str | None) -> Response:
     document: Json = json.loads(problem)
     sentence = document.get("detail", "")
     headers = {"x-should-retry": "true" if status in _REPEATABLE else "false"}
@@ -282,11 +280,12 @@ def _refused(status: int, problem: bytes, retry_after: str | None) -> Response:
 
 
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
-_PHASES: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
+_PRESS_AND_RELEASE: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
 
 
 class Gesture(BaseModel):
-    """The fields of all calls about mouse and keyboard; each call uses some of them."""
+    """The fields of all calls about mouse and keyboard; each call uses some of them. The methods return the actions for
+    `POST /leases/{id}/actions`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -307,21 +306,21 @@ class Gesture(BaseModel):
 
     @property
     def position(self) -> Json:
-        """The field `coordinate`, or nothing."""
+        """The field `coordinate` of an action; empty without a position."""
         if self.coordinates is not None:
             return {"coordinate": list(self.coordinates)}
         return {} if self.x is None or self.y is None else {"coordinate": [self.x, self.y]}
 
     @property
     def pressed_keys(self) -> Json:
-        """The field `text` with the keys that are pressed during the click, or nothing."""
+        """The field `text` of an action with the keys that are pressed during a click; empty without keys."""
         return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
 
     def click(self) -> list[Json]:
         """Press, release or click a button. Raises NotSupportedError: there is no such click."""
         kind, position = self.click_type, self.position
         if kind != "click" and self.button == "left":
-            return [{"action": _PHASES[kind], **position}]
+            return [{"action": _PRESS_AND_RELEASE[kind], **position}]
         if kind == "click" and self.button in ("back", "forward") and position:
             x, y = position["coordinate"]
             return [{"type": "click", "button": self.button, "x": x, "y": y}]
@@ -341,7 +340,7 @@ class Gesture(BaseModel):
         keys = {"keys": self.hold_keys} if self.hold_keys else {}
         return [{"type": "drag", "path": [list(position) for position in self.path], **keys}]
 
-    def turn(self) -> list[Json]:
+    def turn_wheel(self) -> list[Json]:
         """Turn the wheel by `delta_x` and `delta_y` notches."""
         directions = (("right", "left", self.delta_x), ("down", "up", self.delta_y))
         return [
@@ -363,7 +362,7 @@ class Gesture(BaseModel):
         return [{"type": "scroll", "x": x, "y": y, "scroll_x": self.delta_x, "scroll_y": self.delta_y, **keys}]
 
     def press(self, *, seconds: float) -> list[Json]:
-        """Press all keys together with `hold_keys`."""
+        """Press `hold_keys` and `keys` together."""
         text = "+".join([*self.hold_keys, *self.keys])
         return [
             {"action": "hold_key", "text": text, "duration": seconds} if seconds else {"action": "key", "text": text}

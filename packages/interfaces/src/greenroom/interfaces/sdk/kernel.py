@@ -15,7 +15,7 @@ from greenroom.interfaces.mcp.tool import ToolRequest, as_base64
 from greenroom.interfaces.sdk import common
 from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
-router = common.adapter("kernel", "authorization")
+router = common.adapter_router("kernel", "authorization")
 
 WITHOUT_COUNTERPART: Final = (
     "stealth", "profile", "proxy", "proxy_id", "location", "extensions", "vaults", "chrome_policy", "gpu", "name",
@@ -78,7 +78,7 @@ def browser_json(browser: Browser) -> Json:
         "browser_live_view_url": browser.live,
         "created_at": lease.created.isoformat(),
         "deleted_at": lease.ended.isoformat() if lease.ended else None,
-        "timeout_seconds": browser.seconds,
+        "timeout_seconds": browser.duration_s,
         "headless": False,
         "stealth": False,
         "tags": browser.tags,
@@ -88,7 +88,7 @@ def browser_json(browser: Browser) -> Json:
 @router.post("/browsers")
 async def create(call: Call, body: KernelRequest) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
-    common.refuse(body, *WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *WITHOUT_COUNTERPART)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
     return browser_json(await call.create(body.timeout_seconds, tags=body.tags, options=options))
 
@@ -108,7 +108,7 @@ async def list_browsers(
     browsers = [
         browser
         for browser in await call.browsers(ended=ended, limit=limit)
-        if (browser.lease.status in common.ENDED) <= ended
+        if ended or browser.lease.status not in common.ENDED
     ]
     if status == "deleted":
         browsers = [browser for browser in browsers if browser.lease.status in common.ENDED]
@@ -127,33 +127,33 @@ async def delete(call: Call, browser_id: str) -> None:
     await call.release(browser_id)
 
 
-def _presses(gesture: Gesture) -> list[Json]:
-    """Return the actions that press each item of `keys` after the previous one."""
-    each = (gesture.model_copy(update={"keys": [keys]}) for keys in gesture.keys)
-    return [action for key in each for action in key.press(seconds=gesture.duration / 1000)]
+def _press_in_order(gesture: Gesture) -> list[Json]:
+    """Return the actions that press the items of `keys` one after the other."""
+    single_presses = (gesture.model_copy(update={"keys": [keys]}) for keys in gesture.keys)
+    return [action for single in single_presses for action in single.press(seconds=gesture.duration / 1000)]
 
 
 _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
     "click_mouse": Gesture.click,
     "move_mouse": Gesture.move,
     "drag_mouse": Gesture.drag,
-    "scroll": Gesture.turn,
-    "press_key": _presses,
+    "scroll": Gesture.turn_wheel,
+    "press_key": _press_in_order,
     "type_text": Gesture.write,
-    "sleep": lambda given: [{"action": "wait", "duration": given.duration_ms / 1000}],
+    "sleep": lambda gesture: [{"action": "wait", "duration": gesture.duration_ms / 1000}],
 }
 
 
-def _meant(step: BatchStep) -> list[Json]:
-    if (actions := _ACTIONS.get(step.type)) is None:
+def _actions_of(step: BatchStep) -> list[Json]:
+    if (make_actions := _ACTIONS.get(step.type)) is None:
         raise common.without_counterpart(f"the action {step.type!r}")
-    return actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
+    return make_actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
 
 
 @router.post("/browsers/{browser_id}/computer/batch", status_code=204)
 async def batch(call: Call, browser_id: str, body: Batch) -> None:
-    """Do several actions in their order."""
-    await call.act(browser_id, *(action for step in body.actions for action in _meant(step)))
+    """Perform several actions in their order."""
+    await call.act(browser_id, *(action for step in body.actions for action in _actions_of(step)))
 
 
 @router.post("/browsers/{browser_id}/computer/screenshot")
@@ -187,22 +187,22 @@ async def write_clipboard(call: Call, browser_id: str, body: Gesture) -> None:
     await call.act(browser_id, {"action": "set_clipboard", "text": body.text})
 
 
-def _serve(path: str, actions: Callable[[Gesture], list[Json]]) -> None:
+def _add_route(path: str, make_actions: Callable[[Gesture], list[Json]]) -> None:
     async def act(call: Call, browser_id: str, body: Gesture) -> None:
-        await call.act(browser_id, *actions(body))
+        await call.act(browser_id, *make_actions(body))
 
     router.add_api_route(f"/browsers/{{browser_id}}/computer/{path}", act, methods=["POST"], status_code=204)
 
 
 for _name in ("click_mouse", "move_mouse", "drag_mouse", "scroll", "press_key"):
-    _serve(_name, _ACTIONS[_name])
-_serve("type", _ACTIONS["type_text"])
+    _add_route(_name, _ACTIONS[_name])
+_add_route("type", _ACTIONS["type_text"])
 
 
 @router.post("/browsers/{browser_id}/process/exec")
 async def execute(call: Call, browser_id: str, body: KernelCommand) -> Json:
     """Run a command and wait for its end."""
-    common.refuse(body, "as_root", "as_user")
+    common.refuse_fields(body, "as_root", "as_user")
     command: Json = {
         "command": [body.command, *body.args],
         "env": body.env,
@@ -223,7 +223,7 @@ async def execute(call: Call, browser_id: str, body: KernelCommand) -> Json:
 
 @router.get("/browsers/{browser_id}/replays")
 async def replays(call: Call, browser_id: str) -> list[Json]:
-    """Return an empty list."""
+    """Return an empty list, after a check that the lease exists."""
     await call.browser(browser_id)
     return []
 

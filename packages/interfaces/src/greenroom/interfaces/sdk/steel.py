@@ -12,7 +12,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.interfaces.sdk import common
 from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
-router = common.adapter("steel", "steel-api-key")
+router = common.adapter_router("steel", "steel-api-key")
 
 WITHOUT_COUNTERPART: Final = (
     "sessionId", "proxyUrl", "useProxy", "solveCaptcha", "stealthConfig", "credentials", "extensionIds", "profileId",
@@ -44,7 +44,7 @@ def session_json(browser: Browser) -> Json:
         "id": str(lease.lease_id),
         "status": "failed" if is_failed else "released" if lease.status in common.ENDED else "live",
         "createdAt": lease.created.isoformat(),
-        "timeout": browser.seconds * 1000,
+        "timeout": browser.duration_s * 1000,
         "duration": round((end - lease.created).total_seconds() * 1000) if lease.ended else 0,
         "websocketUrl": browser.cdp,
         "sessionViewerUrl": browser.live,
@@ -61,7 +61,7 @@ def session_json(browser: Browser) -> Json:
 @router.post("/v1/sessions")
 async def create(call: Call, body: SteelRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
-    common.refuse(body, *WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *WITHOUT_COUNTERPART)
     return session_json(await call.create(None if body.timeout is None else body.timeout / 1000))
 
 
@@ -72,7 +72,7 @@ async def list_sessions(
     limit: Annotated[int, Query(ge=1, le=common.MAX_LISTED)] = common.MAX_LISTED,
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
-    """List the newest leases that the caller may see. The SDK requests pages by the last id until one is empty."""
+    """List the newest leases that the caller may see. The SDK requests the page after the last id until it is empty."""
     sessions_json = map(session_json, await call.browsers(ended=status != "live"))
     sessions = [session for session in sessions_json if status in (None, session["status"])]
     ids = [session["id"] for session in sessions]
@@ -112,7 +112,7 @@ async def live_details(call: Call, session_id: str) -> Json:
 
 @router.get("/v1/sessions/{session_id}/events")
 async def events(call: Call, session_id: str) -> list[Json]:
-    """Return an empty list."""
+    """Return an empty list, after a check that the lease exists."""
     await call.browser(session_id)
     return []
 
@@ -122,9 +122,9 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
     "move_mouse": Gesture.move,
     "drag_mouse": Gesture.drag,
     "scroll": Gesture.scroll,
-    "press_key": lambda given: given.press(seconds=given.duration),
+    "press_key": lambda gesture: gesture.press(seconds=gesture.duration),
     "type_text": Gesture.write,
-    "wait": lambda given: [{"action": "wait", "duration": given.duration}],
+    "wait": lambda gesture: [{"action": "wait", "duration": gesture.duration}],
     "take_screenshot": lambda _: [],
     "get_cursor_position": lambda _: [{"action": "cursor_position"}],
 }
@@ -132,11 +132,11 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
 
 @router.post("/v1/sessions/{session_id}/computer")
 async def computer(call: Call, session_id: str, body: SteelAction) -> Json:
-    """Do one action; with `screenshot` the answer includes the screen afterwards."""
-    if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
+    """Perform one action; with `screenshot` the answer includes the screen afterwards."""
+    if (make_actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
         raise common.without_counterpart(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
-    result = await call.act(session_id, *actions(body), screenshot=with_picture)
+    result = await call.act(session_id, *make_actions(body), screenshot=with_picture)
     results: list[Json] = result["results"]
     coordinate = results[-1]["coordinate"] if results else None
     return {
