@@ -20,7 +20,7 @@ from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportM
 from tests.support.scratch import passing_folder
 
 from greenroom.backup.contents import LOCK_NAME
-from greenroom.backup.create import BackupPlan, create_backup
+from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA, empty_database
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
@@ -72,8 +72,8 @@ def source(folder: Path, dsn: str) -> Layout:
 @pytest.fixture
 def backup(source: Layout, folder: Path) -> Backup:
     def make(*, keep: int | None = None, homes: bool = False, recordings: bool = True) -> Path:
-        plan = BackupPlan(key=KEY, homes=homes, recordings=recordings, keep=keep)
-        return asyncio.run(create_backup(source, folder / "backups", plan, PROGRESS)).file
+        options = BackupOptions(key=KEY, homes=homes, recordings=recordings, keep=keep)
+        return asyncio.run(create_backup(source, folder / "backups", options, PROGRESS)).file
 
     return make
 
@@ -156,7 +156,7 @@ def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: 
     found = check_backup(
         file, DECRYPTION_KEY, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     )
-    assert found.files > 5
+    assert found.members > 5
     assert not (folder / "new").exists()
 
 

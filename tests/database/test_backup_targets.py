@@ -18,7 +18,7 @@ from tests.support.scratch import passing_folder
 
 from greenroom.backup import restore
 from greenroom.backup.contents import REPLACED_PREFIX, STAGING_NAME
-from greenroom.backup.create import BackupPlan, create_backup
+from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, restore_backup
@@ -59,7 +59,7 @@ def source(folder: Path, dsn: str) -> Layout:
 @pytest.fixture
 def backup(source: Layout, folder: Path) -> Backup:
     def make() -> Path:
-        return asyncio.run(create_backup(source, folder / "backups", BackupPlan(key=KEY), PROGRESS)).file
+        return asyncio.run(create_backup(source, folder / "backups", BackupOptions(key=KEY), PROGRESS)).file
 
     return make
 
@@ -126,7 +126,7 @@ def test_a_socket_in_a_home_is_left_out(source: Layout, folder: Path):
     (home / "note").write_text("text")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(home / "agent"))
-        created = asyncio.run(create_backup(source, folder / "backups", BackupPlan(key=KEY, homes=True), PROGRESS))
+        created = asyncio.run(create_backup(source, folder / "backups", BackupOptions(key=KEY, homes=True), PROGRESS))
     target = RestoreTarget(layout=Layout(source.data), database_url=None, replace=True)
     asyncio.run(restore_backup(created.file, DECRYPTION_KEY, target, PROGRESS))
     assert [entry.name for entry in home.iterdir()] == ["note"]
@@ -136,15 +136,15 @@ def test_homes_behind_a_link_are_refused(source: Layout, folder: Path):
     (folder / "disk").mkdir()
     (source.data / "volumes").symlink_to(folder / "disk")
     with pytest.raises(SetupError, match="volumes is a symbolic link"):
-        asyncio.run(create_backup(source, folder / "backups", BackupPlan(key=KEY, homes=True), PROGRESS))
+        asyncio.run(create_backup(source, folder / "backups", BackupOptions(key=KEY, homes=True), PROGRESS))
 
 
 def test_a_backup_with_a_later_time_does_not_expire_the_new_one(source: Layout, backup: Backup, folder: Path):
     later = backup().rename(folder / "later")
     beginning, _, rest = backup().name.rpartition("-20")
     later.rename(folder / "backups" / f"{beginning}-21{rest}")
-    plan = BackupPlan(key=KEY, keep=1)
-    assert asyncio.run(create_backup(source, folder / "backups", plan, PROGRESS)).file.exists()
+    options = BackupOptions(key=KEY, keep=1)
+    assert asyncio.run(create_backup(source, folder / "backups", options, PROGRESS)).file.exists()
 
 
 def test_an_existing_folder_is_empty_after_a_restore_that_fails(backup: Backup, folder: Path, dsn: str):

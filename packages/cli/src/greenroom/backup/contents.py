@@ -1,8 +1,7 @@
-"""The content of a backup: the rules for its files, its first and last member, its name, and the number of backups to
-keep.
+"""The content of a backup: which files it contains, its header and digests, its file name, and which backups to delete.
 
-A backup is a tar archive. Its first member is the header, its last member the digests of all others. Between them are
-the dump of the database in parts, so that it needs no temporary file, and the files of DATA.
+A backup is a tar archive. Its first member is the header, its last member contains the digests of the others. Between
+them are the dump of the database, in parts so that it needs no temporary file, and the files of DATA.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ DUMP_PREFIX: Final = "database.dump."
 DATA_PREFIX: Final = "data/"
 
 STAGING_NAME: Final = "restoring"
-"""The folder in DATA with the files of a restore until all are complete."""
+"""The folder in DATA into which a restore extracts files, before it moves them into place."""
 REPLACED_PREFIX: Final = "replaced-"
-"""The beginning of the name of a folder in DATA with the files that a restore replaced."""
+"""The prefix of the folders in DATA that contain the files that a restore replaced."""
 LOCK_NAME: Final = "backup.lock"
 
 _EXCLUDED_NAMES: Final = frozenset(
     {"lock", LOCK_NAME, STAGING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
 )
-"""Entries of DATA that the next start creates, and the database, which is dumped."""
+"""Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 
 RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
 
@@ -97,12 +96,11 @@ def may_be_link(path: PurePosixPath) -> bool:
 
 
 def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
-    """Refuse a member that could be extracted outside of its folder, and an entry of DATA that no backup contains.
-    `links` are the names of earlier symbolic links; this one is added. A recipient key is public, so anyone could have
-    created the backup.
+    """Check that a member can be extracted: it stays in its folder, and a backup may contain it. The backup may be from
+    anyone, because recipient keys are public. `links` are the names of earlier symbolic links; a link is added.
 
     Raises:
-        SetupError: with the name of the member.
+        SetupError: it is unsafe.
     """
     path = PurePosixPath(member.name)
     entry = PurePosixPath(member.name.removeprefix(DATA_PREFIX))
@@ -122,7 +120,7 @@ def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
 
 
 def digest_key(name: str) -> str:
-    """Return the name of a member in the list of digests, which is JSON: file names in homes may not be UTF-8."""
+    """Return the name of a member in the list of digests. It is JSON, and names of files in homes may not be UTF-8."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -147,16 +145,17 @@ def file_name(installation_id: str, created: datetime) -> str:
 
 
 def backups_to_delete(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
-    """Return the names of the backups of this installation without the newest `keep`, oldest first. Other names are
+    """Return the names of all backups of this installation except the newest `keep`, oldest first. Other names are
     ignored.
     """
-    backups = sorted(n for n in names if _NAME.fullmatch(n) and n.startswith(f"greenroom-{installation_id[:8]}-"))
+    prefix = f"greenroom-{installation_id[:8]}-"
+    backups = sorted(name for name in names if _NAME.fullmatch(name) and name.startswith(prefix))
     return backups[: max(len(backups) - keep, 0)]
 
 
-_DATA_OF_TABLE: Final = re.compile(r"^\d+; \d+ \d+ TABLE DATA public (\S+) ", re.MULTILINE)
+_TABLE_DATA_LINE: Final = re.compile(r"^\d+; \d+ \d+ TABLE DATA public (\S+) ", re.MULTILINE)
 
 
 def parse_tables(contents: str) -> list[str]:
     """Return the tables with rows in the output of `pg_restore --list`, in alphabetical order."""
-    return sorted(_DATA_OF_TABLE.findall(contents))
+    return sorted(_TABLE_DATA_LINE.findall(contents))

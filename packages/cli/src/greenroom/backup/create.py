@@ -35,7 +35,7 @@ from greenroom.backup.contents import (
     may_be_link,
     parse_tables,
 )
-from greenroom.backup.database import PostgresTools, read_facts, running_database
+from greenroom.backup.database import PostgresTools, read_installed_database, running_database
 from greenroom.backup.encryption import EncryptionKey, decrypt_backup, write_encrypted
 from greenroom.backup.reading import read_backup
 from greenroom.core.errors import SetupError
@@ -49,8 +49,8 @@ PART_SUFFIX: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackupPlan:
-    """The options of a backup. `keep` is the number of backups that remain; None: all."""
+class BackupOptions:
+    """The options of a backup. `keep` is the number of backups that remain in the folder; None = all."""
 
     key: EncryptionKey
     homes: bool = False
@@ -60,16 +60,16 @@ class BackupPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedBackup:
-    """A new backup, and the files that its retention deleted."""
+    """A new backup. `deleted` are the names of older backups that were deleted."""
 
     file: Path
     bytes: int
-    files: int
+    members: int
     """The number of its verified members."""
     deleted: list[str]
 
 
-async def create_backup(layout: Layout, folder: Path, plan: BackupPlan, progress: Progress) -> CreatedBackup:
+async def create_backup(layout: Layout, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
     """Write a verified backup of an instance, running or stopped, into a folder. The file appears when it is complete.
 
     Raises:
@@ -82,24 +82,24 @@ async def create_backup(layout: Layout, folder: Path, plan: BackupPlan, progress
         if not layout.instance.exists():
             raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
-            return await asyncio.to_thread(write_backup, layout, dsn, folder, plan, progress)
+            return await asyncio.to_thread(write_backup, layout, dsn, folder, options, progress)
 
 
-def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progress: Progress) -> CreatedBackup:
+def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
     """Write and verify a backup of an instance whose database runs at `dsn`. Raises SetupError: as `create_backup`."""
-    facts = read_facts(dsn)
-    tools = PostgresTools.of_server(facts.version)
-    excluded_tables = () if plan.recordings else RECORDING_TABLES
+    database = read_installed_database(dsn)
+    tools = PostgresTools.of_server(database.version)
+    excluded_tables = () if options.recordings else RECORDING_TABLES
     header = Header(
         format=FORMAT,
         version=version("greenroom"),
         created=datetime.now(UTC),
-        installation_id=facts.installation_id,
-        postgres=facts.version,
-        migrations=facts.migrations,
-        tables=[table for table in facts.tables if table not in excluded_tables],
-        homes=plan.homes,
-        recordings=plan.recordings,
+        installation_id=database.installation_id,
+        postgres=database.version,
+        migrations=database.migrations,
+        tables=[table for table in database.tables if table not in excluded_tables],
+        homes=options.homes,
+        recordings=options.recordings,
     )
 
     def write_archive(target: IO[bytes]) -> None:
@@ -107,36 +107,32 @@ def write_backup(layout: Layout, dsn: str, folder: Path, plan: BackupPlan, progr
         archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
         with archive.parts() as dump:
             tools.dump(dsn, dump.write, excluded_tables)
-        for path in list_files(layout.data, homes=plan.homes):
+        for path in list_files(layout.data, homes=options.homes):
             archive.add_file(layout.data, path)
         archive.close()
 
-    file = folder / file_name(facts.installation_id, header.created)
-    part = file.with_name(file.name + PART_SUFFIX)
+    file = folder / file_name(database.installation_id, header.created)
+    unfinished_file = file.with_name(file.name + PART_SUFFIX)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for unfinished in folder.glob(f"{file.name[:18]}*{PART_SUFFIX}"):  # of this installation, whose lock is held
             unfinished.unlink()
-        with _new_file(part) as target:
+        with _new_file(unfinished_file) as target:
             with progress.step("Writing the backup"):
-                own_key = write_encrypted(target, plan.key, write_archive)
+                backup_key = write_encrypted(target, options.key, write_archive)
                 target.flush()
                 os.fsync(target.fileno())
             with progress.step("Verifying the backup"):
-                files = verify_backup(part, own_key, tools)
-            part.rename(file)
-        # A backup with a later time, by a clock that was wrong, does not count.
+                members = verify_backup(unfinished_file, backup_key, tools)
+            unfinished_file.rename(file)
+        # Ignore backups with a later time, which are from a time when the clock was wrong.
         names = [existing.name for existing in folder.iterdir() if existing.name <= file.name]
-        deleted = _delete(folder, backups_to_delete(names, facts.installation_id, plan.keep) if plan.keep else [])
-        return CreatedBackup(file=file, bytes=file.stat().st_size, files=files, deleted=deleted)
+        deleted = backups_to_delete(names, database.installation_id, options.keep) if options.keep else []
+        for name in deleted:
+            (folder / name).unlink()
+        return CreatedBackup(file=file, bytes=file.stat().st_size, members=members, deleted=deleted)
     except OSError as error:
         raise SetupError(f"The backup cannot be written to {folder}: {error.strerror or error}.") from error
-
-
-def _delete(folder: Path, names: list[str]) -> list[str]:
-    for name in names:
-        (folder / name).unlink()
-    return names
 
 
 @contextmanager
@@ -157,18 +153,18 @@ def backup_lock(layout: Layout) -> AbstractContextManager[None]:
 
 
 def verify_backup(file: Path, key: str, tools: PostgresTools) -> int:
-    """Decrypt a new backup, compare its digests, and the table of contents of its dump with the tables in its header.
-    Return the number of its members.
+    """Decrypt a new backup, check its digests, and compare the tables in its dump with those in its header. Return the
+    number of its members.
 
     Raises:
         SetupError: there is a difference.
     """
     with decrypt_backup(file, key) as stream, tools.listing() as listing:
-        read = read_backup(stream, listing.write)
-    if (tables := parse_tables(listing.text)) != read.header.tables:
-        different = sorted(set(tables) ^ set(read.header.tables))
+        verified = read_backup(stream, listing.write)
+    if (tables := parse_tables(listing.text)) != verified.header.tables:
+        different = sorted(set(tables) ^ set(verified.header.tables))
         raise SetupError(f"The dump in the new backup is incomplete (table {different[0]}); the backup was deleted.")
-    return read.members
+    return verified.members
 
 
 def list_files(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
@@ -184,7 +180,7 @@ def list_files(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
 def _refuse_unreadable(error: OSError) -> None:
     if isinstance(error, PermissionError):
         raise _unreadable_error(error.filename) from error
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # not deleted or replaced in the meantime
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # these: it was deleted or replaced meanwhile
         raise error
 
 
@@ -192,11 +188,11 @@ def _unreadable_error(path: object) -> SetupError:
     return SetupError(f"This account cannot read {path}; run the command with sudo.")
 
 
-def _open_regular_file(path: str, flags: int) -> int:
-    """Open a file that its owner may replace with a link or a named pipe: links are not followed, pipes do not block.
+def _open_without_links(path: str, flags: int) -> int:
+    """Open a file without following a link or waiting at a named pipe, with which its owner may have replaced it.
 
     Raises:
-        FileNotFoundError: it is a link by now.
+        FileNotFoundError: it is a link now.
     """
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -233,14 +229,14 @@ class _Archive:
                 raise SetupError(f"{data / path} is a symbolic link; use a mount in its place, or leave out its files.")
             if not member.isreg() and not member.islnk():
                 if member.isdir() or member.issym():
-                    self._tar.addfile(_with_known_owner(member))
+                    self._tar.addfile(_keep_service_account_names(member))
                 return
-            with open(data / path, "rb", opener=_open_regular_file) as source:
+            with open(data / path, "rb", opener=_open_without_links) as source:
                 if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                     return
                 member.type, member.size = tarfile.REGTYPE, os.fstat(source.fileno()).st_size
                 reader = _FixedSizeReader(source, member.size)
-                self._tar.addfile(_with_known_owner(member), reader)
+                self._tar.addfile(_keep_service_account_names(member), reader)
         except FileNotFoundError:
             return
         except PermissionError as error:
@@ -259,24 +255,25 @@ class _Archive:
         self._tar.close()
 
 
-def _with_known_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Keep only the names of the service accounts, whose ids differ between machines. Other owners keep their ids."""
+def _keep_service_account_names(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Remove the name of the owner, so that a restore uses the id. Only service accounts, whose ids differ between
+    machines, keep their name."""
     if not member.uname.startswith(SERVICE_ACCOUNT):
         member.uname = member.gname = ""
     return member
 
 
 class _FixedSizeReader:
-    """Reads exactly `size` bytes of a file that another process may change: an end that is missing becomes zeros."""
+    """Reads exactly `size` bytes of a file. If another process makes the file shorter meanwhile, the rest is zeros."""
 
     def __init__(self, source: IO[bytes], size: int) -> None:
         self.digest = hashlib.sha256()
-        self._source, self._left = source, size
+        self._source, self._remaining = source, size
 
     def read(self, size: int = PART_BYTES, /) -> bytes:
-        count = min(size, self._left)
+        count = min(size, self._remaining)
         data = self._source.read(count).ljust(count, b"\0")
-        self._left -= count
+        self._remaining -= count
         self.digest.update(data)
         return data
 
@@ -284,16 +281,16 @@ class _FixedSizeReader:
 class _DumpParts:
     """Collects written data into members of `PART_BYTES`."""
 
-    def __init__(self, add: Callable[[str, bytes], None]) -> None:
-        self._add, self._waiting, self._count = add, bytearray(), 0
+    def __init__(self, add_member: Callable[[str, bytes], None]) -> None:
+        self._add_member, self._buffer, self._count = add_member, bytearray(), 0
 
     def write(self, data: bytes) -> int:
-        self._waiting += data
-        if len(self._waiting) >= PART_BYTES:
+        self._buffer += data
+        if len(self._buffer) >= PART_BYTES:
             self.flush()
         return len(data)
 
     def flush(self) -> None:
-        self._add(f"{DUMP_PREFIX}{self._count:06}", bytes(self._waiting))
+        self._add_member(f"{DUMP_PREFIX}{self._count:06}", bytes(self._buffer))
         self._count += 1
-        self._waiting.clear()
+        self._buffer.clear()

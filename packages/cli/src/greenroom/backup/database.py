@@ -28,9 +28,9 @@ from greenroom.up.site import site_of, stopped_site
 
 CHUNK_BYTES: Final = 2**20
 REPLACED_SCHEMA: Final = "greenroom_replaced"
-"""The tables of the target during a restore that replaces them."""
+"""The schema into which a restore moves the tables that it replaces."""
 PORTABLE_OPTIONS: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
-"""The roles of the target may have other names; the migration grants the privileges."""
+"""The target may have roles with other names. The migration grants the privileges."""
 
 
 @asynccontextmanager
@@ -60,8 +60,8 @@ async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledDatabase:
-    """The properties of a database in the header of a backup: `version` is the major version of the server,
-    `migrations` maps the name of a migration to its checksum."""
+    """The properties of a database that the header of its backup contains. `version` is the major version of the
+    server; `migrations` maps the name of a migration to its checksum."""
 
     version: int
     installation_id: str
@@ -69,11 +69,11 @@ class InstalledDatabase:
     tables: list[str]
 
 
-def read_facts(dsn: str) -> InstalledDatabase:
-    """Read the facts of a database that has an installation.
+def read_installed_database(dsn: str) -> InstalledDatabase:
+    """Read the properties of a database.
 
     Raises:
-        SetupError: it cannot be used, or has no installation.
+        SetupError: it does not answer, or contains no installation.
     """
     with _connect(dsn) as connection:
         tables = _tables(connection)
@@ -95,11 +95,11 @@ def server_version(dsn: str) -> int:
         return connection.info.server_version // 10_000
 
 
-def check_not_newer(applied: dict[str, str]) -> None:
-    """Refuse a backup with *post* migrations that this version does not have.
+def check_migrations(applied: dict[str, str]) -> None:
+    """Check that this version supports the applied migrations of a backup.
 
     Raises:
-        SetupError: with the name of such a migration.
+        SetupError: it does not have one of the *post* migrations.
     """
     plan(migrations(), with_first_schema(applied))
 
@@ -120,7 +120,7 @@ def _connect(dsn: str) -> Generator[psycopg.Connection[Any]]:
 
 @dataclass(slots=True)
 class DumpListing:
-    """The table of contents of a dump that is written to it."""
+    """Receives a dump; `text` then contains its table of contents."""
 
     _target: IO[bytes]
     text: str = ""
@@ -168,12 +168,12 @@ class PostgresTools:
         with self._run_program(
             "pg_dump", dsn, "--format=custom", *PORTABLE_OPTIONS, *options, stdout=subprocess.PIPE
         ) as process:
-            while data := _stream(process.stdout).read(CHUNK_BYTES):
+            while data := _opened(process.stdout).read(CHUNK_BYTES):
                 write(data)
 
     @contextmanager
     def listing(self) -> Generator[DumpListing]:
-        """Yield the listing of a dump, which the block writes into it. Its `text` is set after the block.
+        """Yield an object to which the block writes a dump. After the block, its `text` is the table of contents.
 
         Raises:
             SetupError: pg_restore cannot read the dump.
@@ -182,7 +182,7 @@ class PostgresTools:
             with self._run_program(
                 "pg_restore", None, "--list", stdin=subprocess.PIPE, stdout=output, bufsize=0
             ) as process:
-                listing = DumpListing(_stream(process.stdin))
+                listing = DumpListing(_opened(process.stdin))
                 yield listing
             output.seek(0)
             listing.text = output.read().decode()
@@ -202,10 +202,14 @@ class PostgresTools:
         """Run a program for the duration of the block. The password is passed in the environment, because other users
         can read command lines.
         """
-        parts: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
-        password = parts.pop("password", None)
+        parameters: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
+        password = parameters.pop("password", None)
         environment = {**os.environ, "LC_ALL": "C", **({"PGPASSWORD": str(password)} if password else {})}
-        command = [str(self.folder / program), *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else [])]
+        command = [
+            str(self.folder / program),
+            *arguments,
+            *([f"--dbname={make_conninfo('', **parameters)}"] if dsn else []),
+        ]
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(command, env=environment, stderr=errors, cwd="/", **streams) as process:
                 try:
@@ -215,11 +219,11 @@ class PostgresTools:
                     raise
             if process.returncode != 0:
                 errors.seek(0)
-                last = (errors.read().decode(errors="replace").strip().splitlines() or ["(no output)"])[-1]
-                raise SetupError(f"PostgreSQL's {program} failed: {last}")
+                last_line = (errors.read().decode(errors="replace").strip().splitlines() or ["(no output)"])[-1]
+                raise SetupError(f"PostgreSQL's {program} failed: {last_line}")
 
 
-def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+def _opened(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None, "the program was started with this pipe"  # noqa: S101
     return stream
 
@@ -232,17 +236,17 @@ def _major_version(program: Path) -> int | None:
     return int(result.stdout.split()[2].split(".")[0])
 
 
-_REPLACE: Final[tuple[LiteralString, ...]] = (
+_SET_TABLES_ASIDE: Final[tuple[LiteralString, ...]] = (
     f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}",
     "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
     "GRANT USAGE ON SCHEMA public TO PUBLIC",
 )
-_IN_USE: Final = (
+_FIND_OTHER_PROCESS: Final = (
     "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     " AND application_name LIKE 'greenroom%' LIMIT 1"
 )
-_HAS_REPLACED: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
-_RESTORE_REPLACED: Final[tuple[LiteralString, ...]] = (
+_FIND_REPLACED_SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
+_PUT_TABLES_BACK: Final[tuple[LiteralString, ...]] = (
     "DROP SCHEMA public CASCADE",
     f"ALTER SCHEMA {REPLACED_SCHEMA} RENAME TO public",
 )
@@ -265,33 +269,33 @@ def check_contents(dsn: str, *, replace: bool) -> bool:
 
 @contextmanager
 def empty_database(dsn: str, *, replace: bool) -> Generator[None]:
-    """Empty the database for the duration of the block, which restores another one. If the block fails, the database is
-    as before. Otherwise its former tables remain in `REPLACED_SCHEMA` until `drop_replaced_tables`.
+    """Empty the database for the block, which restores another one. If the block fails, the database has its former
+    tables again. Otherwise these remain in `REPLACED_SCHEMA` until `drop_replaced_tables`.
 
     Raises:
         SetupError: the database contains tables and `replace` is False, it is in use, or an earlier restore was
             interrupted in a state that only a person can judge.
     """
-    _end_interrupted_restore(dsn, replace=replace)
+    _undo_interrupted_restore(dsn, replace=replace)
     if not check_contents(dsn, replace=replace):
         yield
         return
     with _connect(dsn) as connection:
-        if row := connection.execute(_IN_USE).fetchone():
+        if row := connection.execute(_FIND_OTHER_PROCESS).fetchone():
             raise SetupError(f"A running process of Greenroom uses the database ({row[0]}); stop it first.")
-        _execute(connection, _REPLACE)
+        _execute(connection, _SET_TABLES_ASIDE)
     try:
         yield
     except BaseException:
         with _connect(dsn) as connection:
-            _execute(connection, _RESTORE_REPLACED)
+            _execute(connection, _PUT_TABLES_BACK)
         raise
 
 
-def _end_interrupted_restore(dsn: str, *, replace: bool) -> None:
-    """Put the tables back that a killed restore left in `REPLACED_SCHEMA`."""
+def _undo_interrupted_restore(dsn: str, *, replace: bool) -> None:
+    """Move the tables back that a restore left in `REPLACED_SCHEMA`, because it was killed."""
     with _connect(dsn) as connection:
-        if not connection.execute(_HAS_REPLACED, (REPLACED_SCHEMA,)).fetchone():
+        if not connection.execute(_FIND_REPLACED_SCHEMA, (REPLACED_SCHEMA,)).fetchone():
             return
         if not replace:
             raise SetupError("An earlier restore to this database was interrupted; repeat it with --replace.")
@@ -300,7 +304,7 @@ def _end_interrupted_restore(dsn: str, *, replace: bool) -> None:
                 f"The schemas public and {REPLACED_SCHEMA} of the database both have tables, because an earlier restore"
                 " was interrupted; delete the schema that you do not need with psql (DROP SCHEMA … CASCADE)."
             )
-        _execute(connection, _RESTORE_REPLACED)
+        _execute(connection, _PUT_TABLES_BACK)
 
 
 def drop_replaced_tables(dsn: str) -> None:

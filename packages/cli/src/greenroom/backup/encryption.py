@@ -1,8 +1,8 @@
 """The encryption of a backup with age, through `pyrage`.
 
-The file is a tar archive with two members. `data.age` is encrypted to a new key for each backup, and `key.age` is this
-key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream, a new backup is
-verified without the private key of the recipient, and the program `age` can decrypt both.
+The file is a tar archive with two members. `data.age` contains the data, encrypted with a new key for each backup, and
+`key.age` this key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream,
+and a new backup is verified without the private key of a recipient. The program `age` can decrypt both members.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ age: Final[Any] = pyrage
 KEY_NAME: Final = "key.age"
 DATA_NAME: Final = "data.age"
 MAX_KEY_BYTES: Final = 65_536
-SCRYPT_STANZA: Final = b"\n-> scrypt "
+PASSPHRASE_MARK: Final = b"\n-> scrypt "
+"""Part of the header of an age file that is encrypted with a passphrase."""
 
-DAMAGED: Final = "the file is damaged, or was not written completely; use another backup."
+DAMAGED_HINT: Final = "the file is damaged, or was not written completely; use another backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _recipient(text: str) -> Any:
 @dataclass(frozen=True, slots=True)
 class DecryptionKey:
     """The key that decrypts a backup: a passphrase, or `identities`, the text of a file with private keys (age or ssh).
-    `ask` asks for the passphrase if neither is given."""
+    `ask` asks for a passphrase that is needed and not given."""
 
     passphrase: str | None = field(default=None, repr=False)
     identities: str | None = field(default=None, repr=False)
@@ -67,13 +68,13 @@ class DecryptionKey:
     def decrypt(self, encrypted: bytes) -> str:
         """Return the decrypted text. Raises SetupError: the passphrase or the private key is missing or wrong."""
         try:
-            if SCRYPT_STANZA in encrypted:
+            if PASSPHRASE_MARK in encrypted:
                 return age.passphrase.decrypt(encrypted, self._passphrase()).decode()
             if self.identities is None:
                 raise SetupError("The backup is encrypted to a recipient key; specify its private key with --identity.")
             return age.decrypt(encrypted, parse_identities(self.identities)).decode()
         except age.DecryptError as error:
-            kind = "passphrase" if SCRYPT_STANZA in encrypted else "private key"
+            kind = "passphrase" if PASSPHRASE_MARK in encrypted else "private key"
             raise SetupError(f"The {kind} does not open the backup ({error}); specify the right {kind}.") from error
 
     def _passphrase(self) -> str:
@@ -85,7 +86,7 @@ class DecryptionKey:
 
 
 def parse_identities(text: str) -> list[Any]:
-    """Return the private keys in a file of `age-keygen`, or the one of ssh.
+    """Return the private keys in the text of a file of `age-keygen`, or the private key in a file of ssh.
 
     Raises:
         SetupError: there is none.
@@ -110,16 +111,16 @@ def write_encrypted(target: IO[bytes], key: EncryptionKey, produce: Callable[[IO
     """
     identity = age.x25519.Identity.generate()
     encrypted_key = key.encrypt(f"{identity}\n")
-    start = target.write(_tar_header(KEY_NAME, len(encrypted_key)) + encrypted_key + _padding(len(encrypted_key)))
-    target.write(bytes(tarfile.BLOCKSIZE))  # the header of `data.age`, when its size is known
+    data_offset = target.write(_tar_header(KEY_NAME, len(encrypted_key)) + encrypted_key + _padding(len(encrypted_key)))
+    target.write(bytes(tarfile.BLOCKSIZE))  # space for the header of `data.age`, which contains its size
     with write_in_thread(produce) as source:
         try:
             age.encrypt_io(source, target, [identity.to_public()])
         except age.EncryptError as error:
             raise OSError(str(error).rpartition("] ")[2]) from error
-    size = target.seek(0, os.SEEK_END) - start - tarfile.BLOCKSIZE
+    size = target.seek(0, os.SEEK_END) - data_offset - tarfile.BLOCKSIZE
     target.write(_padding(size) + bytes(2 * tarfile.BLOCKSIZE))
-    target.seek(start)
+    target.seek(data_offset)
     target.write(_tar_header(DATA_NAME, size))
     return str(identity)
 
@@ -142,9 +143,9 @@ def read_backup_key(file: Path, decryption_key: DecryptionKey) -> str:
     """
     not_a_backup = SetupError(f"{file} is not a backup of Greenroom.")
     try:
-        with tarfile.open(file, "r:") as outer:
-            member = outer.next()
-            source = None if member is None or member.name != KEY_NAME else outer.extractfile(member)
+        with tarfile.open(file, "r:") as archive:
+            member = archive.next()
+            source = None if member is None or member.name != KEY_NAME else archive.extractfile(member)
             if source is None:
                 raise not_a_backup
             encrypted = source.read(MAX_KEY_BYTES)
@@ -160,18 +161,18 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
     """Yield the decrypted data of a backup as a stream.
 
     Raises:
-        SetupError: the file is damaged, found at the damaged place or at the end of the block.
+        SetupError: the file is damaged; raised while the block reads the damaged place, or at the end of the block.
     """
 
     def produce(target: IO[bytes]) -> None:
         try:
-            with tarfile.open(file, "r:") as outer:
-                source = outer.extractfile(DATA_NAME)
+            with tarfile.open(file, "r:") as archive:
+                source = archive.extractfile(DATA_NAME)
                 age.decrypt_io(source, target, parse_identities(key))
         except BrokenPipeError:
             raise
         except (tarfile.TarError, KeyError, age.DecryptError, OSError) as error:
-            raise SetupError(f"{file} cannot be decrypted ({error}): {DAMAGED}") from error
+            raise SetupError(f"{file} cannot be decrypted ({error}): {DAMAGED_HINT}") from error
 
     with write_in_thread(produce) as stream:
         yield stream

@@ -24,17 +24,17 @@ from greenroom.backup.contents import (
     digest_problem,
     read_header,
 )
-from greenroom.backup.encryption import DAMAGED
+from greenroom.backup.encryption import DAMAGED_HINT
 from greenroom.core.errors import SetupError
 
 CHUNK_BYTES: Final = 2**20
 PERMISSION_BITS: Final = 0o1777
-"""Without set-user-id and set-group-id, which a file in a home could have for another account."""
+"""The permissions that are restored: without set-user-id and set-group-id, because a file may get another owner."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBackup:
-    """A backup whose digests are correct; `members` is their number."""
+class VerifiedBackup:
+    """A backup whose digests are correct. `members` is the number of its members with a digest."""
 
     header: Header
     members: int
@@ -44,24 +44,24 @@ def read_backup(
     stream: IO[bytes],
     write_dump: Callable[[bytes], object],
     *,
-    accept: Callable[[Header], None] = lambda _: None,
+    check_header: Callable[[Header], None] = lambda _: None,
     folder: Path | None = None,
-) -> ReadBackup:
+) -> VerifiedBackup:
     """Read a backup to its end and check it.
 
     Args:
         stream: the decrypted data.
         write_dump: gets the dump of the database.
-        accept: gets the header before all other data, and raises the reason to read no further.
-        folder: gets the files of DATA; None: they are only checked.
+        check_header: gets the header before all other data, and raises SetupError to end the reading.
+        folder: gets the files of DATA; None = they are only checked.
 
     Raises:
-        SetupError: the backup is damaged, not from Greenroom, or refused by `accept`.
+        SetupError: the backup is damaged, not from Greenroom, or refused by `check_header`.
     """
     digests: dict[str, str] = {}
     expected: dict[str, str] = {}
     header: Header | None = None
-    extractor = _Extractor(folder)
+    extractor = _DataExtractor(folder)
     links: set[str] = set()
     try:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
@@ -71,24 +71,25 @@ def read_backup(
                 if header is None:
                     data = source.read() if source and member.name == HEADER_NAME else b""
                     header = read_header(data)
-                    accept(header)
+                    check_header(header)
                     digests[member.name] = hashlib.sha256(data).hexdigest()
                 elif source and member.name == DIGESTS_NAME:
                     expected = msgspec.json.decode(source.read(), type=dict[str, str])
                 elif source and member.name.startswith(DUMP_PREFIX):
-                    digests[member.name] = _copy(source, write_dump)
-                elif member.name.startswith(DATA_PREFIX) and (digest := extractor.add(member, source)) is not None:
+                    digests[member.name] = _copy_and_hash(source, write_dump)
+                elif member.name.startswith(DATA_PREFIX) and (digest := extractor.extract(member, source)) is not None:
                     digests[digest_key(member.name)] = digest
     except (tarfile.TarError, msgspec.MsgspecError) as error:
-        raise SetupError(f"The backup cannot be read ({error}): {DAMAGED}") from error
+        raise SetupError(f"The backup cannot be read ({error}): {DAMAGED_HINT}") from error
     problem = digest_problem(expected, digests)
     if header is None or problem is not None:
-        raise SetupError(f"The backup is incomplete ({problem or 'it has no header'}): {DAMAGED}")
-    extractor.finish()
-    return ReadBackup(header, len(digests))
+        raise SetupError(f"The backup is incomplete ({problem or 'it has no header'}): {DAMAGED_HINT}")
+    extractor.set_folder_attributes()
+    return VerifiedBackup(header, len(digests))
 
 
-def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> str:
+def _copy_and_hash(source: IO[bytes], write: Callable[[bytes], object]) -> str:
+    """Pass the data of a member to `write`, and return its digest."""
     digest = hashlib.sha256()
     while data := source.read(CHUNK_BYTES):
         digest.update(data)
@@ -96,17 +97,17 @@ def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> str:
     return digest.hexdigest()
 
 
-class _Extractor:
-    """The files of DATA in `folder`; None: nowhere."""
+class _DataExtractor:
+    """Extracts the files of DATA into `folder`; None = it only computes their digests."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._folders: list[tuple[Path, tarfile.TarInfo]] = []
 
-    def add(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
+    def extract(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
         """Extract a member, and return the digest of a file."""
         if self._folder is None:
-            return None if source is None else _copy(source, lambda _: None)
+            return None if source is None else _copy_and_hash(source, lambda _: None)
         path = self._folder / member.name.removeprefix(DATA_PREFIX)
         if member.isdir():
             path.mkdir(mode=0o700)
@@ -117,13 +118,13 @@ class _Extractor:
         elif source is not None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as target:
-                digest = _copy(source, target.write)
+                digest = _copy_and_hash(source, target.write)
             _set_attributes(path, member)
             return digest
         return None
 
-    def finish(self) -> None:
-        """Set the modes of the folders, which may prevent later writes, from the innermost outward."""
+    def set_folder_attributes(self) -> None:
+        """Set the modes and owners of the folders after their content, which a mode may protect from writes."""
         for path, member in reversed(self._folders):
             _set_attributes(path, member)
 
@@ -135,7 +136,7 @@ def _set_attributes(path: Path, member: tarfile.TarInfo) -> None:
 
 
 def _set_owner(path: Path, member: tarfile.TarInfo) -> None:
-    """Give the file to its account, which only root can: a service account by its name, another by its id."""
+    """Set the owner of a file, which only root can: a service account by its name, another by its id."""
     if os.geteuid() != 0:
         return
     try:

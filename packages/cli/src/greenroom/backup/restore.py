@@ -1,6 +1,6 @@
 """`greenroom restore`: check a backup, and restore it into a new DATA, or with `replace` into an existing one.
 
-All files and the database are complete in DATA/restoring before the first existing file is moved.
+The files and the database are restored completely, the files in DATA/restoring, before an existing file is moved.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
     PostgresTools,
     check_contents,
-    check_not_newer,
+    check_migrations,
     drop_replaced_tables,
     empty_database,
     running_database,
     server_version,
 )
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
-from greenroom.backup.reading import ReadBackup, read_backup
+from greenroom.backup.reading import VerifiedBackup, read_backup
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.kit.program import version
@@ -40,13 +40,13 @@ from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 from greenroom.up.versions import Version, check_backup_version
 
 DUMP_FILE: Final = "database.dump"
-KEPT_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
+IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
 """Entries of DATA that a restore neither moves nor counts as content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreTarget:
-    """The target of a restore: an instance, whose database is `database_url`, or None = that in the settings of the
+    """The target of a restore. `database_url` is the database to restore to; None = the one in the settings of the
     backup. With `replace`, DATA and the database may have contents."""
 
     layout: Layout
@@ -59,7 +59,7 @@ class RestoredBackup:
     """The result of a restore, or of the check of a backup."""
 
     header: Header
-    files: int
+    members: int
     """The number of members of the backup, all with the correct digest."""
     migrations: list[str]
     """The migrations that were applied to the restored database."""
@@ -68,23 +68,24 @@ class RestoredBackup:
 
 
 def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarget) -> RestoredBackup:
-    """Read a whole backup without a change of anything.
+    """Read and check a whole backup and the target. Nothing is changed. The database in the settings of the backup is
+    not checked.
 
     Raises:
-        SetupError: it cannot be restored to the target. The database in the settings of the backup is not checked.
+        SetupError: the backup cannot be restored to the target.
     """
     _check_target(target)
     if target.database_url is not None:
         check_contents(target.database_url, replace=target.replace)
     key = read_backup_key(file, decryption_key)
     with decrypt_backup(file, key) as stream:
-        read = read_backup(stream, lambda _: None, accept=_check_header)
-    return RestoredBackup(header=read.header, files=read.members, migrations=[], replaced=None)
+        verified = read_backup(stream, lambda _: None, check_header=_check_header)
+    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
 
 def _check_header(header: Header) -> None:
     check_backup_version(Version.parse(header.version), Version.parse(version()))
-    check_not_newer(header.migrations)
+    check_migrations(header.migrations)
 
 
 def _check_target(target: RestoreTarget) -> None:
@@ -95,7 +96,7 @@ def _check_target(target: RestoreTarget) -> None:
     if all(name.startswith(REPLACED_PREFIX) for name in names):
         return
     if not (layout.data / STAGING_NAME).exists() and _replaced_instance(layout) == layout:
-        check_folder(layout)  # else a restore was killed while it moved files
+        check_folder(layout)  # otherwise, a restore was killed while it moved files
     if not target.replace:
         raise SetupError(
             f"{layout.data} already contains an instance; specify another --data, or --replace to replace it."
@@ -105,11 +106,11 @@ def _check_target(target: RestoreTarget) -> None:
 
 
 def _names_in(data: Path) -> list[str]:
-    return sorted({entry.name for entry in data.iterdir()} - KEPT_NAMES) if data.exists() else []
+    return sorted({entry.name for entry in data.iterdir()} - IGNORED_NAMES) if data.exists() else []
 
 
 def _replaced_instance(layout: Layout) -> Layout:
-    """Return the files of the instance that a restore replaces. They are no longer in DATA if an earlier restore was
+    """Return the layout of the instance that a restore replaces. Its files are not in DATA if an earlier restore was
     killed after it had moved them.
     """
     folders = [layout.data, *sorted(layout.data.glob(f"{REPLACED_PREFIX}*"), reverse=True)]
@@ -134,25 +135,25 @@ async def restore_backup(
             await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
             with _staging(layout) as staging:
                 with progress.step("Decrypting and checking the backup"):
-                    read = await asyncio.to_thread(_extract, file, key, staging)
+                    verified = await asyncio.to_thread(_extract, file, key, staging)
                 _adapt_settings(staging, target)
-                external = stored_settings(staging).database_url
-                with nullcontext() if external is None else empty_database(external, replace=target.replace):
+                external_url = stored_settings(staging).database_url
+                with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
                     migrations = await _restore_database(staging, progress)
-                    times = {"time": now.isoformat(), "created": read.header.created.isoformat()}
+                    times = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
                     write_json(staging.restored, times, 0o600)
                     replaced = _move_into_place(staging, layout, now)
-            if external is not None:
-                drop_replaced_tables(external)
+            if external_url is not None:
+                drop_replaced_tables(external_url)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
-    return RestoredBackup(header=read.header, files=read.members, migrations=migrations, replaced=replaced)
+    return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=replaced)
 
 
 @contextmanager
 def _lock_data(layout: Layout) -> Generator[None]:
-    """Lock DATA, which is created if it is missing. If the block fails and left it empty, a new DATA is removed, and in
-    an existing one the lock of backups, with which it would not count as empty.
+    """Lock DATA, which is created if it is missing. If the block fails and DATA contains only locks, the lock of
+    backups is removed, and a new DATA, too.
 
     Raises:
         SetupError: the instance is running.
@@ -178,26 +179,26 @@ def _staging(layout: Layout) -> Generator[Layout]:
     staging = Layout(layout.data / STAGING_NAME)
     shutil.rmtree(staging.data, ignore_errors=True)
     try:
-        staging.data.mkdir(mode=0o700)  # `Layout.create` opens it when its files have their modes
+        staging.data.mkdir(mode=0o700)  # `Layout.create` sets its mode after the files have theirs
         yield staging
     except BaseException:
         shutil.rmtree(staging.data, ignore_errors=True)
         raise
 
 
-def _extract(file: Path, key: str, staging: Layout) -> ReadBackup:
+def _extract(file: Path, key: str, staging: Layout) -> VerifiedBackup:
     accounts = service_accounts()  # owners of extracted files
     with (staging.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
         (staging.data / DUMP_FILE).chmod(0o600)
-        read = read_backup(stream, dump.write, accept=_check_header, folder=staging.data)
+        verified = read_backup(stream, dump.write, check_header=_check_header, folder=staging.data)
     check_reachable(staging, accounts)
     staging.create(accounts)
     check_folder(staging)
-    return read
+    return verified
 
 
 def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
-    """Replace settings that do not fit here: the database, and the certificate if its file is on another machine.
+    """Replace the settings that differ on this machine: the database, and the path of a certificate that is not here.
 
     Raises:
         SetupError: the database in the settings of the backup would be replaced, and is not that of this instance.
@@ -235,8 +236,9 @@ async def _restore_database(staging: Layout, progress: Progress) -> list[str]:
 
 
 def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | None:
-    """Move the existing files of DATA into a folder, and the restored files into DATA, instance.json last: without it,
-    no instance can start. Return the folder of the replaced files. If a move fails, all are undone.
+    """Move the existing files of DATA into a folder, and the restored files into DATA. Return this folder. An instance
+    can start only with instance.json, so this file is moved away first and into place last. If a move fails, all are
+    undone.
     """
     existing = [name for name in _names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
     replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None

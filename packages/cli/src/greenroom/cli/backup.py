@@ -47,18 +47,18 @@ def backup(
 
     The backup contains the database, keys, certificates and settings.
     """
-    from greenroom.backup.create import BackupPlan, create_backup  # noqa: PLC0415
+    from greenroom.backup.create import BackupOptions, create_backup  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
     log.configure_for_command("backup")
     key = backup_key(passphrase_file, recipient)
-    plan = BackupPlan(key=key, homes=homes, recordings=recordings, keep=keep)
-    created = asyncio.run(create_backup(Layout(data), folder, plan, stderr_progress()))
+    options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
+    created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
     print_local_result(
         {"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted},
-        f"{created.file} ({size(created.bytes)}, {created.files} verified parts)",
+        f"{created.file} ({size(created.bytes)}, {created.members} verified parts)",
         *(f"Deleted the older backup {name}." for name in created.deleted),
         as_json=as_json,
     )
@@ -109,7 +109,7 @@ def restore(
     backup_line = (
         f"Backup of {header.created:%Y-%m-%d %H:%M} UTC, version {header.version}, PostgreSQL {header.postgres},"
         f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
-        f" {restored.files} verified parts."
+        f" {restored.members} verified parts."
     )
     homes = "" if header.homes else " It also has the homes, because the backup has none."
     replaced_line = f"The replaced files are in {replaced}; delete this folder when they are not needed.{homes}"

@@ -73,7 +73,7 @@ async def _show_plan(layout: Layout, *, as_json: bool) -> None:
 
 async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> UpgradeResult | None:
     """Execute the upgrade. Return None if there is nothing to upgrade."""
-    from greenroom.backup.create import BackupPlan  # noqa: PLC0415
+    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
     from greenroom.upgrade.record import upgrade_lock  # noqa: PLC0415
@@ -83,5 +83,5 @@ async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey
             typer.echo("\n".join(planned.plan.lines()), err=True)
             if planned.plan.is_empty:
                 return None
-            backup = BackupPlan(key=key()) if planned.needs_backup else None
+            backup = BackupOptions(key=key()) if planned.needs_backup else None
             return await planned.run(folder, backup)

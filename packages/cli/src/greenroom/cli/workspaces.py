@@ -1,4 +1,4 @@
-"""`catalogue list|add|update`, `staging explain|history`, and `homes delete`."""
+"""`catalogue list|add|update`, `staging explain|history` and `homes delete`: commands that are more than a request."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def catalogue_list(call: Call) -> None:
 @verb("catalogue", options=field_options("POST /catalogue/{name}", "update"), takes_object=False)
 def add(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Add a workspace from the catalogue. Agents then build, copy or pull its image automatically."""
-    _add(call, name, call.body(), wait, within)
+    _post_entry(call, name, call.body(), wait, within)
 
 
 @verb("catalogue", takes_object=False)
 def update(call: Call, *, name: Name, wait: Wait = False, within: Within = 3600) -> None:
     """Update a workspace to the current image of its entry. Staged sessions are replaced; running sessions continue."""
-    _add(call, name, {"update": True}, wait, within)
+    _post_entry(call, name, {"update": True}, wait, within)
 
 
-def _add(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
+def _post_entry(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
     image = call.client.post(f"/catalogue/{quote(name)}", body)
     if wait:
         image = wait_for_image(call.client, call.output, image["image_id"], within_s)
@@ -63,7 +63,7 @@ def _add(call: Call, name: str, body: Row, wait: bool, within_s: float) -> None:
 
 def wait_for_image(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
     """Display the progress of each Agent with the image of a workspace. Return the workspace as soon as an Agent has
-    the image. Raises ApiError: no Agent could get it, or none has it in time; the sentence has the reason."""
+    the image. Raises ApiError: all Agents failed to get it, or none has it after `within_s`."""
     end_s = time.monotonic() + within_s
     printed_lines: dict[str, str] = {}
     with output.err.status("Waiting for an Agent …") as status:
@@ -86,7 +86,8 @@ def wait_for_image(client: Client, output: Printer, image_id: str, within_s: flo
 
 
 def _agent_line(agent: Row) -> str:
-    state = agent["how"] or agent["state"] if agent["state"] == "pulling" else agent["state"]
+    fetch_method = agent["how"] if agent["state"] == "pulling" else ""
+    state = fetch_method or agent["state"]
     reason = agent["error"] or agent["reason"]
     return f"{agent['hostname']}: {state}" + (f": {reason}" if reason else "")
 
@@ -158,14 +159,15 @@ def delete(call: Call, *, wait: WaitForFiles = False, within: Within = 600) -> N
     home = call.client.get(call.path)
     call.client.delete(call.path)
     end_s = time.monotonic() + within
-    while wait and (remark := _remark(call, home)) is not None:
+    while wait and (remark := _remark_if_exists(call, home)) is not None:
         if time.monotonic() > end_s:
             raise ApiError(f"The home folder is not deleted yet after {within:g} s; the deletion continues. {remark}")
         time.sleep(POLL_S)
-    call.output.print_result(home["loss"], {"home_id": home["home_id"], "deleted": wait, "loss": home["loss"]})
+    lost_data = home["loss"]
+    call.output.print_result(lost_data, {"home_id": home["home_id"], "deleted": wait, "loss": lost_data})
 
 
-def _remark(call: Call, home: Row) -> str | None:
-    """Return the remark about a home, which each home has; None = the home does not exist any more."""
+def _remark_if_exists(call: Call, home: Row) -> str | None:
+    """Return the remark about a home; None = the home does not exist any more."""
     homes = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
     return next((row["remark"] for row in homes if row["home_id"] == home["home_id"]), None)

@@ -22,7 +22,7 @@ from typing import Final
 import httpx2
 import structlog
 
-from greenroom.backup.create import BackupPlan, create_backup
+from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
@@ -64,8 +64,8 @@ _LOAD_ROLES: Final = "from greenroom.up import fork_server; fork_server.import_a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeResult:
-    """The result of an upgrade. `back` are the commands that return to the previous version and restore the backup;
-    empty if they are not known.
+    """The result of an upgrade. `back` are the commands that return to the previous version and its backup; empty if
+    there is no record of the upgrade.
     """
 
     previous: str
@@ -76,9 +76,9 @@ class UpgradeResult:
 
 @dataclass(slots=True, kw_only=True)
 class Upgrade:
-    """An upgrade of a running instance to the version of this program. `current_up` describes the `up` before the
-    upgrade; `record` is the record of an interrupted upgrade. `changed_roles` are the roles that were replaced; the
-    replacement of the last one may not be complete.
+    """An upgrade of a running instance to the version of this program. `current_up` describes the supervisor (`up`)
+    before the upgrade; `record` is the record of an interrupted upgrade. `changed_roles` are the roles that were
+    replaced; the replacement of the last one may not be complete.
     """
 
     layout: Layout
@@ -88,27 +88,28 @@ class Upgrade:
     progress: Progress
     plan: UpgradePlan
     current_up: ControlAnswer
-    files: ProgramFiles
-    """The programs of the running roles."""
+    current_programs: ProgramFiles
+    """The programs of the version before the upgrade."""
     record: UpgradeRecord | None
     changed_roles: list[str] = field(default_factory=list[str])
 
     @property
     def needs_backup(self) -> bool:
-        """False at the end of an interrupted upgrade, and for the return from it."""
+        """False if the supervisor already has the new version, after an interrupted upgrade."""
         return self.current_up.version != version()
 
     @property
     def _repeat_command(self) -> str:
-        """The command that gives all roles the version of `up`."""
-        python, data = shlex.quote(self.files.python), shlex.quote(str(self.layout.data))
+        """The command that gives all roles the version of the supervisor."""
+        python, data = shlex.quote(self.current_programs.python), shlex.quote(str(self.layout.data))
         return f"{python} -m greenroom upgrade --data {data}"
 
-    async def run(self, folder: Path, backup: BackupPlan | None) -> UpgradeResult:
-        """Execute the plan. The backup is written into the folder; it is required if `needs_backup`.
+    async def run(self, folder: Path, backup: BackupOptions | None) -> UpgradeResult:
+        """Execute the plan. A backup with the options `backup` is written into the folder; it is required if
+        `needs_backup`.
 
         Raises:
-            SetupError: a step failed; the sentence states which version runs.
+            SetupError: a step failed; the message states which version runs.
         """
         if backup is not None:
             await self._prepare(folder, backup)
@@ -125,7 +126,7 @@ class Upgrade:
         back = return_commands(record.python, str(self.layout.data), record.backup)
         return UpgradeResult(previous=record.previous, new=version(), backup=record.backup, back=back)
 
-    async def _prepare(self, folder: Path, backup: BackupPlan) -> None:
+    async def _prepare(self, folder: Path, backup: BackupOptions) -> None:
         """Load the new version, back up, and apply the migrations that the previous version supports."""
         with self.progress.step("Loading the new version"):
             _check_programs(self.site)
@@ -138,7 +139,10 @@ class Upgrade:
                     f"{error.message} Nothing was changed; Greenroom {self.current_up.version} runs."
                 ) from error
         self.record = UpgradeRecord(
-            previous=self.current_up.version, new=version(), python=self.files.python, backup=str(created.file)
+            previous=self.current_up.version,
+            new=version(),
+            python=self.current_programs.python,
+            backup=str(created.file),
         )
         self.record.write(self.layout)
 
@@ -154,7 +158,7 @@ class Upgrade:
             await self._return_and_raise(error)
 
     async def _replace(self, name: str, expected: str) -> None:
-        """Replace a role, and wait until it works with this version.
+        """Replace a role, and wait until it works with the version `expected`.
 
         Raises:
             SetupError: it was not ready in time.
@@ -183,13 +187,13 @@ class Upgrade:
             SetupError: `cause`, with the version that runs now.
         """
         previous = self.current_up.version
-        if previous == version():  # the supervisor has this version: there is no other one to return to
+        if previous == version():  # the supervisor has the new version, so there is no previous one to return to
             raise SetupError(
                 f"The upgrade failed: {cause.message} Remove the cause, and run it again with: {self._repeat_command}"
             ) from cause
         log.warning("the upgrade failed; the roles return to the previous version", reason=cause.message)
         try:
-            await send_request(self.layout, UsePrograms(self.files))
+            await send_request(self.layout, UsePrograms(self.current_programs))
             roles = await read_roles(self.http, self.db, self.site)
             for name in plan_return(roles, previous, self.changed_roles):
                 with self.progress.step(f"Returning {name} to {previous}"):
@@ -212,7 +216,7 @@ class Upgrade:
         with self.progress.step("Replacing the supervisor"):
             try:
                 await send_request(self.layout, BecomeUp(ProgramFiles.of(own_programs())))
-                # It waits up to this time for the roles and then for the Agents. All roles continue meanwhile.
+                # The supervisor waits for the roles and then for the Agents. All roles continue meanwhile.
                 await _wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
@@ -227,8 +231,8 @@ class Upgrade:
         return "" if answer.version == version() else f"it has the version {answer.version}"
 
     def _start_previous(self, settings: str, cause: SetupError) -> None:
-        """End the instance without its sessions, start it with the previous version and its `settings` (instance.json),
-        and raise `cause`.
+        """End the supervisor, not the sessions. Start the previous version with its `settings` (instance.json), and
+        raise `cause`.
 
         Raises:
             SetupError: `cause`, with the version that runs now.
@@ -237,7 +241,16 @@ class Upgrade:
         if (pid := running_pid(self.layout)) is not None:
             os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
             wait_for_end(self.layout, pid, END_WITHIN_S)  # the next start reports a process that has not ended
-        command = [self.files.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
+        command = [
+            self.current_programs.python,
+            "-P",
+            "-m",
+            "greenroom",
+            "up",
+            "--detach",
+            "--data",
+            str(self.layout.data),
+        ]
         try:
             write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
@@ -290,7 +303,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
                 progress=progress,
                 plan=plan,
                 current_up=up,
-                files=up.files,
+                current_programs=up.files,
                 record=record,
             )
         finally:

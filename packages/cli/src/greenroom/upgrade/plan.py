@@ -49,7 +49,7 @@ class UpgradePlan:
     pre: tuple[str, ...]
     post: tuple[str, ...]
     interrupted: bool
-    """True if an earlier upgrade was interrupted. Its end must be repeated, even if all roles have this version."""
+    """True if an earlier upgrade was interrupted. Its last steps are repeated, even if all roles have this version."""
 
     @property
     def is_empty(self) -> bool:
@@ -168,8 +168,8 @@ def plan_upgrade(
 def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[str]) -> list[str]:
     """Return the names of the roles to replace for the return to the `previous` version, the last changed first.
 
-    `changed` are the names of the roles that the upgrade replaced, or was replacing, in their order. A role that was
-    changed is not left out, even if it reports the previous version: its process may be ending.
+    `changed` are the names of the roles that the upgrade replaced, or was replacing, in their order. These are replaced
+    even if they report the previous version, because their process may be ending.
     """
     other_roles = [role.name for role in roles if role.version != previous and role.name not in changed]
     return [*reversed(changed), *other_roles]

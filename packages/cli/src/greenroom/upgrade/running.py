@@ -18,7 +18,7 @@ from greenroom.up.health import Health
 from greenroom.up.site import Site
 from greenroom.upgrade.plan import RunningRole
 
-_LABEL: Final = r'\{version="([^"]*)"\} 1'
+_VERSION_LABEL: Final = r'\{version="([^"]*)"\} 1'
 
 
 async def read_roles(http: httpx2.AsyncClient, db: Database, site: Site) -> list[RunningRole]:
@@ -51,5 +51,5 @@ async def _roles(
 async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
     """Return the version in the metrics of a role; None if it does not answer."""
     status, text = await health.get_status(http, f"http://127.0.0.1:{port}{METRICS_PATH}", None)
-    match = re.search(build_info_name(role) + _LABEL, text)
+    match = re.search(build_info_name(role) + _VERSION_LABEL, text)
     return match[1] if status is not None and match else None
