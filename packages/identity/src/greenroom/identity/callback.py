@@ -153,7 +153,9 @@ def _log_sign_on(
     if old != new:
         message = f"The rules of {title} changed the groups of {name}: {', '.join(old)} → {', '.join(new)}"
         details = {"before": {"groups": old}, "after": {"groups": new}}
-        context.logs.write(LogCode.USER_CHANGED, message, details=details, urgent=True, **log_fields)
+        context.logs.write(
+            LogCode.USER_CHANGED, message, details=details, urgent=True, user_id=after.user_id, username=name
+        )
     context.logs.write(LogCode.LOGIN, f"{name} logged in from {browser.address} through {title}", **log_fields)
 
 
