@@ -88,5 +88,5 @@ async def test_a_base_that_cannot_be_reached_is_named(builder: DockerBuilder, re
 async def test_a_host_without_mmdebstrap_says_what_to_do(builder: DockerBuilder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(BuildError, match=r"install mmdebstrap .* or set a base image"):
-        async for _ in build.make_root(builder, "greenroom/test:none", Path("/nowhere")):
+        async for _ in build.build_base(builder, "greenroom/test:none", Path("/nowhere")):
             pass

@@ -35,7 +35,7 @@ async def test_a_text_above_the_limit_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_an_owner_that_stops_in_the_middle_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(clipboard, "READ_S", 0.3)
+    monkeypatch.setattr(clipboard, "READ_TIMEOUT_S", 0.3)
     owned_by(monkeypatch, "print('half', flush=True); time.sleep(60)")
     with pytest.raises(clipboard.ContentError, match="did not send its content"):
         await clipboard.content("UTF8_STRING")

@@ -19,7 +19,7 @@ from screen import (  # type: ignore[import-not-found]
     View,
     combined_adler,
     cursor_of,
-    wished,
+    picture_request,
 )
 from steps import (  # type: ignore[import-not-found]
     MAX_ASSIGNED_KEYS,
@@ -115,13 +115,13 @@ def test_the_pointer_of_a_smaller_picture_is_smaller_and_points_at_the_same():
 def test_a_picture_keeps_its_shape_where_one_side_is_given(
     region: tuple[int, int, int, int] | None, width: int | None, height: int | None, shown: tuple[int, int]
 ):
-    assert wished(region, width, height, (1280, 800))[1:] == shown
+    assert picture_request(region, width, height, (1280, 800))[1:] == shown
 
 
 @pytest.mark.parametrize("region", [(0, 0, 0, 10), (-1, 0, 10, 10), (0, 0, 1281, 10), (10, 0, 5, 5)])
 def test_a_region_outside_the_screen_is_refused(region: tuple[int, int, int, int]):
     with pytest.raises(ValueError, match="not on the screen of 1280 x 800"):
-        wished(region, None, None, (1280, 800))
+        picture_request(region, None, None, (1280, 800))
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def test_a_command_is_ended_with_all_that_it_started_when_its_time_is_over
 
 
 async def test_a_command_that_ignores_its_end_is_killed(page: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(desk_exec, "END_S", 0.1)
+    monkeypatch.setattr(desk_exec, "TERMINATION_TIMEOUT_S", 0.1)
     said = await lines(page, ["sh", "-c", "trap '' TERM; while :; do sleep 600; done"], timeout_s=0.3)
     assert said[-1]["exit_code"] is None
     assert not sleeping()

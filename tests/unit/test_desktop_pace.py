@@ -26,7 +26,7 @@ def sent_whole(at: float = 0.0) -> Any:
 def test_a_viewer_who_comes_late_waits_for_a_whole_picture() -> None:
     viewer = video.Pace()
     assert not viewer.should_send(stripe(7, 0), 0.0)
-    assert viewer.wants_key
+    assert viewer.needs_key_frame
     assert viewer.should_send(stripe(8, 0, whole=True), 0.0)
     assert viewer.should_send(stripe(9, 0), 0.0)
     assert not viewer.should_send(stripe(9, 400), 0.0), "its row had no whole stripe"
@@ -44,22 +44,22 @@ def test_after_a_frame_left_out_each_row_begins_with_a_whole_stripe() -> None:
     viewer = sent_whole()
     for frame in range(1, 8):
         viewer.should_send(stripe(frame, 0), 0.0)
-    viewer.painted(5, 0.1)
+    viewer.record_painted(5, 0.1)
     assert viewer.is_ready
-    assert viewer.wants_key
+    assert viewer.needs_key_frame
     assert not viewer.should_send(stripe(8, 0), 0.2)
     assert viewer.should_send(stripe(9, 0, whole=True), 0.2)
-    assert not viewer.wants_key
+    assert not viewer.needs_key_frame
     assert viewer.should_send(stripe(10, 0), 0.2)
 
 
 def test_frames_that_wait_on_their_way_are_sent_in_smaller_numbers() -> None:
     viewer = sent_whole()
-    viewer.painted(0, 0.01)
+    viewer.record_painted(0, 0.01)
     now = 1.0
     for frame in range(1, 20):
         assert viewer.should_send(stripe(frame, 0), now)
-        viewer.painted(frame, now + 1.0)
+        viewer.record_painted(frame, now + 1.0)
         now += 1.0
     assert viewer.should_send(stripe(20, 0), now)
     assert viewer.should_send(stripe(21, 0), now)
@@ -77,4 +77,4 @@ def test_no_stripe_is_sent_whose_row_has_a_gap_before_it(steps: list[tuple[int, 
             complete[row] = True
         else:
             complete[row] = False
-        viewer.painted(painted * 31, float(number))
+        viewer.record_painted(painted * 31, float(number))

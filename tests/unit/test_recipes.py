@@ -58,4 +58,4 @@ async def test_packages_that_the_daemon_does_not_take_end_the_build(tmp_path: Pa
     builder = Mock(build_from_tree=AsyncMock(side_effect=BuildError("The connection was closed.")))
     async with asyncio.timeout(20):
         with pytest.raises(BuildError, match="The connection was closed"):
-            [step async for step in build.make_root(builder, "base", tmp_path)]
+            [step async for step in build.build_base(builder, "base", tmp_path)]

@@ -1,7 +1,7 @@
 """Builds the image of a recipe on this host: the shared base from Debian packages, then the layer of the recipe.
 
-A folder lists the programs of an image: `packages`, one per line, and `excludes`, those of their files that no session
-uses.
+Two files in a folder define its base: `packages` lists the Debian packages, and `excludes` the files of these packages
+that no session uses.
 
 An image has the labels `greenroom.recipe`, the digest of all its inputs, and `greenroom.base`, the image that it is
 built on. An image with the current values of both is not built again.
@@ -30,7 +30,7 @@ from greenroom.runtimes.contract import Builder, BuildError
 
 APT: Final = Path("/etc/apt")
 CHUNK_BYTES: Final = 1 << 18
-NO_BASE: Final = (
+NO_BASE_MESSAGE: Final = (
     "An image requires Debian packages: install mmdebstrap with `sudo greenroom host setup`, or set a"
     " base image that can be reached, such as BASE=debian:bookworm-slim."
 )
@@ -41,50 +41,50 @@ def suite() -> str:
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 
 
-def name_of(repository: str, folder: Path) -> str:
-    """Return the name of the base that this machine builds from `folder`."""
+def base_name(repository: str, folder: Path) -> str:
+    """Return the name of the base image that this machine builds from `folder`."""
     parts = [suite(), *lines(folder / "packages"), "", *lines(folder / "excludes")]
     return f"{repository}:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}"
 
 
-async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]:
-    """Build the base `name_of` a folder; yields the steps in the words of mmdebstrap.
+async def build_base(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]:
+    """Build the base image of `folder`, and name it `name`. Yields the messages of mmdebstrap.
 
     Raises:
-        BuildError: it cannot be made here, or a step failed.
+        BuildError: mmdebstrap is missing, or a step failed.
     """
     if shutil.which("mmdebstrap") is None:
-        raise BuildError(NO_BASE)
-    command = await _command(folder)
+        raise BuildError(NO_BASE_MESSAGE)
+    command = await _mmdebstrap_command(folder)
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     stdout, stderr = cast("StreamReader", process.stdout), cast("StreamReader", process.stderr)
-    taking = asyncio.create_task(builder.build_from_tree(_pieces(stdout)))
+    image_build = asyncio.create_task(builder.build_from_tree(_read_chunks(stdout)))
 
     def kill_if_unread(done: asyncio.Task[str]) -> None:
-        # Its output is no longer read, so it would not end.
+        # The output of mmdebstrap is no longer read, so it would not end.
         if process.returncode is None and (done.cancelled() or done.exception()):
             process.kill()
 
-    taking.add_done_callback(kill_if_unread)
-    last = ""
+    image_build.add_done_callback(kill_if_unread)
+    last_line = ""
     try:
         async for line in stderr:
             if text := line.decode(errors="replace").strip():
-                last = text
+                last_line = text
                 yield re.sub(r"^I: ", "", text)
-        image, code = await taking, await process.wait()
+        image, code = await image_build, await process.wait()
     finally:
-        taking.cancel()
-        await asyncio.wait([taking])
+        image_build.cancel()
+        await asyncio.wait([image_build])
         if process.returncode is None:
             process.kill()
         await process.communicate()  # `wait` alone does not return while unread output fills the pipe
     if code:
-        raise BuildError(f"The Debian packages could not be installed: {last.rstrip('.')}.")
+        raise BuildError(f"The Debian packages could not be installed: {last_line.rstrip('.')}.")
     await builder.name(image, name)
 
 
-async def _command(folder: Path) -> list[str]:
+async def _mmdebstrap_command(folder: Path) -> list[str]:
     release = suite()
     files = [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))]
     sources = [str(file) for file in files if file.is_file() and release in file.read_text()]
@@ -105,35 +105,35 @@ async def _apt_options() -> list[str]:
     return [line for line in dump.decode().splitlines() if re.match(r"Acquire::(Check-|https?::|Retries)", line)]
 
 
-async def _pieces(stream: StreamReader) -> AsyncGenerator[bytes]:
-    while piece := await stream.read(CHUNK_BYTES):
-        yield piece
+async def _read_chunks(stream: StreamReader) -> AsyncGenerator[bytes]:
+    while chunk := await stream.read(CHUNK_BYTES):
+        yield chunk
 
 
 BASE_REPOSITORY: Final = "greenroom/desktop-base"
-LABEL: Final = "greenroom.recipe"
+RECIPE_LABEL: Final = "greenroom.recipe"
 BASE_LABEL: Final = "greenroom.base"
 PAGE: Final = BASE / "page"
 """The session's page. script/lib builds it from images/page; it is part of the package."""
 ENCODER: Final = BASE / "encoder"
 """The library of the video picture. script/lib downloads it; without it images have only the light picture."""
-OF_BASE: Final = 50
-"""The share of the base in the progress of a build that includes it, in percent."""
-STEPS_OF_BASE: Final = 12
+BASE_PERCENT: Final = 50
+"""The progress at which the base is complete, in a build that includes it."""
+BASE_STEPS: Final = 12
 """The approximate number of lines that mmdebstrap writes."""
-AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-PROXY: Final = ("http_proxy", "https_proxy", "no_proxy")
-START: Final = """#!/bin/bash
+CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "no_proxy")
+START_SCRIPT: Final = """#!/bin/bash
 # Start the application; an address or a file to open may follow.
 exec {command} "$@"
 """
 _STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
 _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 """Docker writes errors of commands in red."""
-_NOISE: Final = re.compile(
+_LINES_WITHOUT_REASON: Final = re.compile(
     r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]?Reading |^Building dependency "
 )
-"""Lines without a reason. Those of apt on its output can arrive after its errors."""
+"""Lines that do not contain the reason of a failure. The output of apt can arrive after its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class BuildProgress:
 async def is_built(builder: Builder, image: RecipeImage, base: str = "") -> bool:
     """True if this host has the current image."""
     labels = await builder.labels(image.reference) or {}
-    return labels.get(LABEL) == image.digest and labels.get(BASE_LABEL) == _base(base)
+    return labels.get(RECIPE_LABEL) == image.digest and labels.get(BASE_LABEL) == _base_reference(base)
 
 
 async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGenerator[BuildProgress]:
@@ -163,50 +163,50 @@ async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGen
         raise BuildError(
             "The session's page is not built; run images/build in the checkout once, which requires Node.js."
         )
-    done = 0
-    if not base and await builder.labels(_base(base)) is None:
-        async for progress in _build_base(builder, _base(base)):
+    base_percent = 0
+    if not base and await builder.labels(_base_reference(base)) is None:
+        async for progress in _base_progress(builder, _base_reference(base)):
             yield progress
-        done = OF_BASE
-    said = ""
+        base_percent = BASE_PERCENT
+    last_message = ""
     arguments = {
-        "BASE": _base(base),
+        "BASE": _base_reference(base),
         "PACKAGES": " ".join(lines(BASE / "packages")),
         "OWN_PACKAGES": " ".join(image.packages),
         "FLAVOR": image.flavor,
         "RECIPE": image.digest,
-        **{name: os.environ[name] for name in PROXY if name in os.environ},
+        **{name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ},
     }
-    progress = BuildProgress(done, "The image's own layer")
+    progress = BuildProgress(base_percent, "The image's own layer")
     try:
-        async for written in builder.build_from_instructions(_context(image), image.reference, arguments):
+        async for written in builder.build_from_instructions(_build_context(image), image.reference, arguments):
             line = _COLOR.sub("", written)
             if step := _STEP.match(line):
-                number, of = int(step[1]), int(step[2])
-                progress = BuildProgress(done + (100 - done) * (number - 1) // of, progress.step)
+                completed, total = int(step[1]) - 1, int(step[2])
+                progress = BuildProgress(base_percent + (100 - base_percent) * completed // total, progress.step)
                 yield progress
-            elif line.strip() and not _NOISE.match(line):
-                said = line.strip()
-                progress = BuildProgress(progress.percent, said)
+            elif line.strip() and not _LINES_WITHOUT_REASON.match(line):
+                last_message = line.strip()
+                progress = BuildProgress(progress.percent, last_message)
                 yield progress
     except BuildError as error:
-        why = said if said and "returned a non-zero code" in error.message else error.message
-        raise BuildError(f"The image {image.reference} could not be built: {why.rstrip('.')}.") from error
+        reason = last_message if last_message and "returned a non-zero code" in error.message else error.message
+        raise BuildError(f"The image {image.reference} could not be built: {reason.rstrip('.')}.") from error
     yield BuildProgress(100, "Done")
 
 
-async def _build_base(builder: Builder, name: str) -> AsyncGenerator[BuildProgress]:
+async def _base_progress(builder: Builder, name: str) -> AsyncGenerator[BuildProgress]:
     count = 0
-    async for step in make_root(builder, name, BASE):
+    async for step in build_base(builder, name, BASE):
         count += 1
-        yield BuildProgress(min(OF_BASE - 1, OF_BASE * count // STEPS_OF_BASE), f"Debian packages: {step}")
+        yield BuildProgress(min(BASE_PERCENT - 1, BASE_PERCENT * count // BASE_STEPS), f"Debian packages: {step}")
 
 
-def _base(chosen: str) -> str:
-    return chosen or name_of(BASE_REPOSITORY, BASE)
+def _base_reference(chosen: str) -> str:
+    return chosen or base_name(BASE_REPOSITORY, BASE)
 
 
-def _context(image: RecipeImage) -> bytes:
+def _build_context(image: RecipeImage) -> bytes:
     """Return a tar with the Dockerfile and all files that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -214,7 +214,7 @@ def _context(image: RecipeImage) -> bytes:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        for name, content in _files(image):
+        for name, content in _context_files(image):
             entry = tarfile.TarInfo(name)
             # Not the mode of the file, which some archives of packages do not preserve.
             entry.mode = 0o755 if content.startswith(b"#!") else 0o644
@@ -223,23 +223,23 @@ def _context(image: RecipeImage) -> bytes:
     return buffer.getvalue()
 
 
-def _files(image: RecipeImage) -> Iterator[tuple[str, bytes]]:
+def _context_files(image: RecipeImage) -> Iterator[tuple[str, bytes]]:
     for name in ("Dockerfile", "own-packages"):
         yield name, (BASE / name).read_bytes()
-    yield from _below(BASE / "rootfs", "rootfs")
-    yield from _below(PAGE, "page")
+    yield from _files_below(BASE / "rootfs", "rootfs")
+    yield from _files_below(PAGE, "page")
     for wheel in ENCODER.glob("*.whl"):
         with zipfile.ZipFile(wheel) as packed:
             yield from ((f"encoder/{name}", packed.read(name)) for name in packed.namelist() if name[-1] != "/")
     for folder in image.folders:
-        yield from _below(folder / "rootfs", "own")
-        yield from _below(folder / "install", "install")
-        if (folder / "install").is_dir() and AUTHORITIES.is_file():
-            yield "install/authorities.pem", AUTHORITIES.read_bytes()
+        yield from _files_below(folder / "rootfs", "own")
+        yield from _files_below(folder / "install", "install")
+        if (folder / "install").is_dir() and CERTIFICATES.is_file():
+            yield "install/authorities.pem", CERTIFICATES.read_bytes()
     if image.application:
-        yield "own/opt/greenroom/application", START.format(command=image.application.command).encode()
+        yield "own/opt/greenroom/application", START_SCRIPT.format(command=image.application.command).encode()
 
 
-def _below(folder: Path, into: str) -> Iterator[tuple[str, bytes]]:
+def _files_below(folder: Path, into: str) -> Iterator[tuple[str, bytes]]:
     for file in files_of(folder):
         yield f"{into}/{file.relative_to(folder)}", file.read_bytes()

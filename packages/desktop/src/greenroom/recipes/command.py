@@ -24,46 +24,46 @@ PRINT_EVERY_S: Final = 20.0
 """The time between two lines if the output is no terminal."""
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the command and return its exit code."""
     try:
-        asyncio.run(_run(words))
+        asyncio.run(_run(arguments))
     except (GreenroomError, RuntimeUnavailable) as error:
         print(f"\nimages/build: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
 
-async def _run(words: list[str]) -> None:
+async def _run(arguments: list[str]) -> None:
     docker = daemon.connect(os.environ.get("DOCKER_HOST"))
     try:
         builder = DockerBuilder(docker)
         base = os.environ.get("BASE", "")
-        if words[:1] == ["--base"]:
-            print(base or await _base_image(builder, words[1], Path(words[2])))  # noqa: T201
+        if arguments[:1] == ["--base"]:
+            print(base or await _base_image(builder, arguments[1], Path(arguments[2])))  # noqa: T201
             return
-        for image in _images(words or list(shelf.FLAVORS)):
+        for image in _images(arguments or list(shelf.FLAVORS)):
             await _show(image.reference, build.make(builder, image, base))
     finally:
         await docker.close()
 
 
 def _images(names: list[str]) -> list[shelf.RecipeImage]:
-    made: list[shelf.RecipeImage] = []
+    images: list[shelf.RecipeImage] = []
     for name in names:
         if name in shelf.FLAVORS:
-            made.append(shelf.flavor(name))
+            images.append(shelf.flavor(name))
         elif name == "catalogue":
-            made += [shelf.image_of(recipe) for recipe in shelf.all_recipes()]
+            images += [shelf.image_of(recipe) for recipe in shelf.all_recipes()]
         else:
-            made.append(shelf.image_of(shelf.find(name)))
-    return made
+            images.append(shelf.image_of(shelf.find(name)))
+    return images
 
 
 async def _base_image(builder: DockerBuilder, repository: str, folder: Path) -> str:
-    name = build.name_of(repository, folder)
+    name = build.base_name(repository, folder)
     if await builder.labels(name) is None:
-        await _show(name, _as_progress(build.make_root(builder, name, folder)))
+        await _show(name, _as_progress(build.build_base(builder, name, folder)))
     return name
 
 
@@ -77,14 +77,14 @@ async def _show(title: str, steps: AsyncIterator[build.BuildProgress]) -> None:
     is shown if there was nothing to do."""
     began = printed = time.monotonic()
     is_terminal = sys.stderr.isatty()
-    worked = False
+    has_steps = False
     async for progress in steps:
         now = time.monotonic()
-        if not worked or is_terminal or now - printed > PRINT_EVERY_S:
+        if not has_steps or is_terminal or now - printed > PRINT_EVERY_S:
             printed = now
             _print_line(f"{title} … {now - began:.0f} s · {progress.percent} % · {progress.step[:60]}", is_terminal)
-        worked = True
-    if worked:
+        has_steps = True
+    if has_steps:
         _print_line(f"{title}: {time.monotonic() - began:.0f} s\n", is_terminal)
 
 

@@ -59,8 +59,8 @@ def find(name: str) -> Recipe:
     for recipe in all_recipes():
         if recipe.name == name:
             return recipe
-    known = ", ".join(recipe.name for recipe in all_recipes())
-    raise NotFound(f"The catalogue has no recipe {name}; it has {known}.")
+    names = ", ".join(recipe.name for recipe in all_recipes())
+    raise NotFound(f"The catalogue has no recipe {name}; it has {names}.")
 
 
 def picture(recipe: Recipe) -> bytes:
@@ -115,12 +115,12 @@ def _read(folder: Path) -> Recipe:
 @functools.cache
 def _digest(*folders: Path) -> str:
     """Return a digest of the names and contents of the folders' files."""
-    made = hashlib.sha256()
+    combined = hashlib.sha256()
     for folder in folders:
         for file in files_of(folder):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
-            made.update(f"{folder.name}/{file.relative_to(folder)} {content}\n".encode())
-    return made.hexdigest()
+            combined.update(f"{folder.name}/{file.relative_to(folder)} {content}\n".encode())
+    return combined.hexdigest()
 
 
 def forget() -> None:
@@ -164,4 +164,4 @@ class DesktopRecipes(RecipeSource):
 
 
 SOURCE: Final = DesktopRecipes()
-"""The object that the entry point names."""
+"""The recipes of this package, to which its entry point refers."""

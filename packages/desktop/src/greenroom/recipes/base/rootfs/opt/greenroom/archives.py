@@ -46,7 +46,7 @@ async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> 
     sink = Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- all that zipfile needs of a file
         for file, name in members(path):
-            with file.open("rb") as source, archive.open(facts_of(file, name), "w", force_zip64=True) as target:
+            with file.open("rb") as source, archive.open(zip_member(file, name), "w", force_zip64=True) as target:
                 while data := source.read(CHUNK_BYTES):
                     target.write(data)
                     writer.write(sink.pop_chunk())
@@ -66,7 +66,7 @@ def members(path: Path) -> Iterator[tuple[Path, str]]:
                 yield file, str(file.relative_to(path.parent))
 
 
-def facts_of(file: Path, name: str) -> zipfile.ZipInfo:
+def zip_member(file: Path, name: str) -> zipfile.ZipInfo:
     """The name and modification time of a member."""
     modified = time.localtime(file.stat().st_mtime)[:6]
     facts = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST), NEWEST))
@@ -76,12 +76,12 @@ def facts_of(file: Path, name: str) -> zipfile.ZipInfo:
 
 async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer with a folder as tar. If a part of it cannot be read, the answer is not terminated."""
-    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    pipe, devnull = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--create", "--directory", str(path), f"--exclude=./{UNFINISHED_PUT}*", ".")
-    process = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=pipe, stderr=none)
+    process = await asyncio.create_subprocess_exec(*command, stdin=devnull, stdout=pipe, stderr=devnull)
     chunks = Chunks(writer)
 
-    async def carry() -> None:
+    async def send_output() -> None:
         chunks.begin("application/x-tar", "Content-Disposition: attachment")
         while data := await process.stdout.read(CHUNK_BYTES):
             await chunks.send(data)
@@ -89,7 +89,7 @@ async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.Str
             chunks.end()
 
     try:
-        await run_while_connected(reader, asyncio.create_task(carry()))
+        await run_while_connected(reader, asyncio.create_task(send_output()))
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -116,28 +116,28 @@ async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
     Raises:
         RefusedError: the data is no tar, or there is not enough space.
     """
-    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    pipe, devnull = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--extract", "--directory", str(path), "--no-same-owner", "--delay-directory-restore")
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=none, stderr=pipe, umask=0o022)
-    said = asyncio.create_task(last_line(process.stderr))
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=devnull, stderr=pipe, umask=0o022)
+    message = asyncio.create_task(first_message(process.stderr))
     try:
         async for data in parts:
-            with contextlib.suppress(ConnectionError):  # tar has enough, or has failed
+            with contextlib.suppress(ConnectionError):  # tar has read the end of the archive, or has failed
                 process.stdin.write(data)
                 await process.stdin.drain()
         process.stdin.close()
         if await process.wait():
-            why = await said
-            status = "507 Insufficient Storage" if "No space left" in why else "400 Bad Request"
-            raise RefusedError(status, f"The tar archive could not be unpacked: {why}.")
+            reason = await message
+            status = "507 Insufficient Storage" if "No space left" in reason else "400 Bad Request"
+            raise RefusedError(status, f"The tar archive could not be unpacked: {reason}.")
     finally:
-        said.cancel()
+        message.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
 
 
-async def last_line(pipe: asyncio.StreamReader) -> str:
+async def first_message(pipe: asyncio.StreamReader) -> str:
     """tar's message about the first failure. The rest is read, so that tar can continue."""
     first = ""
     while line := await pipe.readline():
@@ -155,8 +155,8 @@ def merge(source: Path, target: Path) -> None:
     folders = [Path(parent, name) for parent, names, _ in os.walk(source) for name in names]
     links = [each for each in folders if each.is_symlink()]
     for each in (*files, *folders):
-        there = target / each.relative_to(source)
-        if os.path.lexists(there) and there.is_dir() != (each.is_dir() and not each.is_symlink()):
+        existing = target / each.relative_to(source)
+        if os.path.lexists(existing) and existing.is_dir() != (each.is_dir() and not each.is_symlink()):
             raise RefusedError("409 Conflict", f"{each.relative_to(source)}: a file cannot replace a folder, nor a folder a file.")
     for each in folders:
         if each not in links:

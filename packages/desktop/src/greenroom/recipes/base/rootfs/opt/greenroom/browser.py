@@ -37,7 +37,7 @@ MAX_ANSWER_BYTES = 1 << 24
 """The size limit of answers of DevTools and chromedriver about themselves."""
 OPEN_TIMEOUT_S = 10.0
 REOPEN_PAUSE_S = 1.0
-"""The time between two attempts to open it: the browser is starting, or was closed by the user."""
+"""The time between two attempts to open the websocket while the browser starts, or after the user closed it."""
 TEST_COMMAND = b'{"id": 1, "method": "Browser.getVersion"}'
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -207,14 +207,14 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
     status, body = await ask(port_of_devtools(), method, target)
     here = own_address(request, "cdp").encode()
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except ValueError:  # a message
         return reply(writer, status, body, "text/plain")
-    for one in said if isinstance(said, list) else [said]:
-        if isinstance(one, dict):
-            one.pop("devtoolsFrontendUrl", None)
-            one.pop("devtoolsFrontendUrlCompat", None)
-    body = json.dumps(said).encode()
+    for target in content if isinstance(content, list) else [content]:
+        if isinstance(target, dict):
+            target.pop("devtoolsFrontendUrl", None)
+            target.pop("devtoolsFrontendUrlCompat", None)
+    body = json.dumps(content).encode()
     return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", here, body))
 
 
@@ -234,8 +234,8 @@ def head_for(request: Request, port: int, below: str) -> list[str]:
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
     """Refuse a request, with the fields of WebDriver as well."""
-    said = {"error_message": sentence, "value": {"error": "unknown error", "message": sentence, "stacktrace": ""}}
-    reply(writer, status, json.dumps(said).encode(), "application/json", "Connection: close", *extra)
+    content = {"error_message": sentence, "value": {"error": "unknown error", "message": sentence, "stacktrace": ""}}
+    reply(writer, status, json.dumps(content).encode(), "application/json", "Connection: close", *extra)
 
 
 def port_of_devtools() -> int:

@@ -11,23 +11,23 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-CONNECT_S = 2.0
-CALL_S = 1.0
-MAX_BYTES = 1 << 24
+CONNECT_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 1.0
+MAX_MESSAGE_BYTES = 1 << 24
 """The size limit of a message."""
 CALL, RETURN, ERROR = 1, 2, 3
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 4, 5, 6, 7, 8
 NO_REPLY = 1
 """A flag of a call."""
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
-FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
+STRUCT_FORMATS = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
 BUS_NAME = "org.freedesktop.DBus"
 REGISTRY = "org.a11y.atspi.Registry"
 REGISTRY_ROOT = "/org/a11y/atspi/accessible/root"
 DO_NOT_QUEUE = 4
-RETRY_S = 0.1
+RECONNECT_PAUSE_S = 0.1
 EMPTY_ARRAY = bytes(8)
-LISTS = {"GetRegisteredEvents": "a(ss)", "GetKeystrokeListeners": "a(souua(iisi)u(bbb))", "GetDeviceEventListeners": "a(souua(iisi)u(bbb))"}
+EMPTY_LISTS = {"GetRegisteredEvents": "a(ss)", "GetKeystrokeListeners": "a(souua(iisi)u(bbb))", "GetDeviceEventListeners": "a(souua(iisi)u(bbb))"}
 """Method → the signature of its answer, which is an empty list."""
 
 
@@ -71,7 +71,7 @@ class Bus:
         try:
             self._writer.write(message(serial, to, path, interface, member, signature, values))
             await self._writer.drain()
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(CALL_TIMEOUT_S):
                 return await answer
         except (TimeoutError, OSError) as error:
             raise BusError(f"{to} does not answer") from error
@@ -85,7 +85,7 @@ class Bus:
                 order = "<" if head[:1] == b"l" else ">"
                 size, serial, fields = struct.unpack_from(f"{order}III", head, 4)
                 rest = -fields % 8
-                if size + fields > MAX_BYTES:
+                if size + fields > MAX_MESSAGE_BYTES:
                     raise BusError("a message is too long")
                 data = head + await self._reader.readexactly(fields + rest + size)
                 if data[1] == CALL:
@@ -100,10 +100,10 @@ class Bus:
     def _answer(self, call: int, reading: "MessageReader", *, expected: bool) -> None:
         reading.at = 12
         fields = dict(reading.value("a(yv)"))
-        said = self.on_call(fields.get(MEMBER))
+        result = self.on_call(fields.get(MEMBER))
         if expected:
             self._serial += 1
-            self._writer.write(answer(self._serial, call, fields.get(SENDER, ""), said))
+            self._writer.write(answer(self._serial, call, fields.get(SENDER, ""), result))
 
     def _process_answer(self, kind: int, reading: "MessageReader") -> None:
         reading.at = 12
@@ -131,7 +131,7 @@ async def connect() -> Bus:
     """
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS", "").partition("unix:path=")[2].partition(",")[0]
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(address)
             writer.write(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode())
             if not (await reader.readline()).startswith(b"OK"):
@@ -161,16 +161,16 @@ def message(serial: int, to: str, path: str, interface: str, member: str, signat
     return message_bytes(CALL, serial, fields, bytes(body.data))
 
 
-def answer(serial: int, call: int, to: str, said: tuple[str, bytes] | None) -> bytes:
-    """The bytes of the answer to a call; `said` is None if there is no such method."""
+def answer(serial: int, call: int, to: str, result: tuple[str, bytes] | None) -> bytes:
+    """The bytes of the answer to a call; `result` is None if there is no such method."""
     fields = MessageWriter(16)
     fields.field(REPLY_SERIAL, "u", call)
     fields.field(DESTINATION, "s", to)
-    if said is None:
+    if result is None:
         fields.field(ERROR_NAME, "s", UNKNOWN_METHOD)
         return message_bytes(ERROR, serial, fields, b"")
-    fields.field(SIGNATURE, "g", said[0])
-    return message_bytes(RETURN, serial, fields, said[1])
+    fields.field(SIGNATURE, "g", result[0])
+    return message_bytes(RETURN, serial, fields, result[1])
 
 
 def message_bytes(kind: int, serial: int, fields: "MessageWriter", body: bytes) -> bytes:
@@ -200,8 +200,8 @@ class MessageWriter:
             self.align(4)
             self.data += struct.pack("<I", len(text)) + text + b"\0"
         else:
-            self.align(struct.calcsize(FIXED[kind]))
-            self.data += struct.pack(f"<{FIXED[kind]}", value)
+            self.align(struct.calcsize(STRUCT_FORMATS[kind]))
+            self.data += struct.pack(f"<{STRUCT_FORMATS[kind]}", value)
 
     def field(self, code: int, kind: str, value: Any) -> None:
         """Append a field of a head."""
@@ -229,10 +229,10 @@ class MessageReader:
     def value(self, kind: str) -> Any:
         """The next value, of one complete type."""
         first = kind[0]
-        if first in FIXED:
-            size = struct.calcsize(FIXED[first])
+        if first in STRUCT_FORMATS:
+            size = struct.calcsize(STRUCT_FORMATS[first])
             self.align(size)
-            (value,) = struct.unpack_from(self._order + FIXED[first], self._data, self.at)
+            (value,) = struct.unpack_from(self._order + STRUCT_FORMATS[first], self._data, self.at)
             self.at += size
             return bool(value) if first == "b" else value
         if first in "so":
@@ -252,7 +252,7 @@ class MessageReader:
 
     def _array(self, kind: str) -> list[Any]:
         end = self.value("u")
-        self.align(8 if kind[0] in "({xtd" else struct.calcsize(FIXED.get(kind[0], "I")) if kind[0] not in "gv" else 1)
+        self.align(8 if kind[0] in "({xtd" else struct.calcsize(STRUCT_FORMATS.get(kind[0], "I")) if kind[0] not in "gv" else 1)
         end += self.at
         found = []
         while self.at < end:
@@ -271,14 +271,14 @@ def types(signature: str) -> list[str]:
         begin = at
         while signature[at : at + 1] == "a":
             at += 1
-        at = after_bracket(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
+        at = index_after_bracket(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
         if at > len(signature):
             raise ValueError("invalid signature: an array without a type")
         found.append(signature[begin:at])
     return found
 
 
-def after_bracket(signature: str, at: int) -> int:
+def index_after_bracket(signature: str, at: int) -> int:
     """The index after the bracket that closes the one at `at`."""
     depth = 0
     for index in range(at, len(signature)):
@@ -297,7 +297,7 @@ async def serve_registry() -> None:
             await connection.call(BUS_NAME, "/org/freedesktop/DBus", BUS_NAME, "RequestName", "su", REGISTRY, DO_NOT_QUEUE)
             await connection.ended()
         except BusError:
-            await asyncio.sleep(RETRY_S)  # the bus is still starting
+            await asyncio.sleep(RECONNECT_PAUSE_S)  # the bus is still starting
 
 
 def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
@@ -307,4 +307,4 @@ def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
         body.append("s", connection.name)
         body.append("o", REGISTRY_ROOT)
         return "(so)", bytes(body.data)
-    return (LISTS[member], EMPTY_ARRAY) if member in LISTS else None
+    return (EMPTY_LISTS[member], EMPTY_ARRAY) if member in EMPTY_LISTS else None

@@ -24,7 +24,7 @@ from viewers import is_view_only, publish
 
 MAX_BYTES = 16 << 20
 """The size limit of a picture or a text, in either direction."""
-READ_S = 5
+READ_TIMEOUT_S = 5
 RECONNECT_PAUSE_S = 0.5
 PNG = "image/png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,7 +32,7 @@ SELECT_SELECTION_INPUT = 2
 """A request of XFIXES."""
 NEW_OWNER = 1
 GET_SELECTION_OWNER = 23
-OWNED_WITHIN_S = 5
+NEW_OWNER_TIMEOUT_S = 5
 POLL_S = 0.002
 XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
 
@@ -92,7 +92,7 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
         return await refuse(reader, writer, "413 Content Too Large", sentence)
     image = bytearray()
     while len(image) < int(length):
-        data = await asyncio.wait_for(reader.read(min(CHUNK_BYTES, int(length) - len(image))), READ_S)
+        data = await asyncio.wait_for(reader.read(min(CHUNK_BYTES, int(length) - len(image))), READ_TIMEOUT_S)
         if not data:
             raise BadRequestError("the upload of the picture was interrupted")
         image += data
@@ -114,7 +114,7 @@ async def put_on_clipboard(target: str, data: bytes) -> None:
 
 
 async def content(target: str) -> bytes:
-    """The whole clipboard in this format; empty if its owner does not offer the format.
+    """The complete content of the clipboard in this format; empty if its owner does not offer the format.
 
     Raises:
         ContentError: the owner does not answer, or the content is larger than `MAX_BYTES`.
@@ -122,18 +122,18 @@ async def content(target: str) -> bytes:
     output = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*XCLIP, target, "-out", stdout=output, stderr=subprocess.DEVNULL)
     try:
-        async with asyncio.timeout(READ_S):
+        async with asyncio.timeout(READ_TIMEOUT_S):
             assert process.stdout is not None
-            return await whole(process.stdout)
+            return await read_all(process.stdout)
     except TimeoutError as error:
-        raise ContentError(f"the program that owns the clipboard did not send its content within {READ_S} s") from error
+        raise ContentError(f"the program that owns the clipboard did not send its content within {READ_TIMEOUT_S} s") from error
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()  # `wait` alone does not return while unread output fills the pipe
 
 
-async def whole(output: asyncio.StreamReader) -> bytes:
+async def read_all(output: asyncio.StreamReader) -> bytes:
     """Read all output of a program.
 
     Raises:
@@ -184,14 +184,14 @@ async def expect_new_owner() -> AsyncIterator[None]:
     may not have reached the X server yet.
 
     Raises:
-        TimeoutError: the owner did not change within `OWNED_WITHIN_S`.
+        TimeoutError: the owner did not change within `NEW_OWNER_TIMEOUT_S`.
     """
     display = await x11.connect()
     try:
         clipboard = await display.atom(b"CLIPBOARD")
         before = await _owner(display, clipboard)
         yield
-        async with asyncio.timeout(OWNED_WITHIN_S):
+        async with asyncio.timeout(NEW_OWNER_TIMEOUT_S):
             while await _owner(display, clipboard) == before:
                 await asyncio.sleep(POLL_S)
     finally:

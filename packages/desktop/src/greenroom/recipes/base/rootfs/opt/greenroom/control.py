@@ -90,7 +90,7 @@ class Control:
         self._leased = False
         self._last_order = (0, "")
         self._ends_s = float("inf")
-        self._ending: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._changed: set[Callable[[], None]] = set()
         self.name = ""
 
@@ -130,15 +130,15 @@ class Control:
         self._leased = True
         self._last_order, self.name = (term, viewer), name
         self._ends_s = self._clock() + lasts_s if viewer else float("inf")
-        if self._ending:
-            self._ending.cancel()
-        self._ending = asyncio.get_running_loop().call_later(lasts_s, self._check_end) if viewer else None
+        if self._end_timer:
+            self._end_timer.cancel()
+        self._end_timer = asyncio.get_running_loop().call_later(lasts_s, self._check_end) if viewer else None
         self._notify()
         return True
 
     def _check_end(self) -> None:
         if self._last_order[1] and self.viewer:  # a timer may be early
-            self._ending = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._check_end)
+            self._end_timer = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._check_end)
         else:
             self._notify()
 
@@ -159,16 +159,16 @@ class Control:
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request for desk/control."""
         if request.method == "GET":
-            shown = {"term": self.term, "holder": "person" if self.viewer else "program", "name": self.state()["name"]}
-            return reply(writer, "200 OK", json.dumps(shown).encode(), "application/json", CONNECTION_CLOSE)
+            state = {"term": self.term, "holder": "person" if self.viewer else "program", "name": self.state()["name"]}
+            return reply(writer, "200 OK", json.dumps(state).encode(), "application/json", CONNECTION_CLOSE)
         if request.method != "PUT":
             return reply(writer, "405 Method Not Allowed", b"{}", "application/json", CONNECTION_CLOSE)
         order = await body(request, reader, MAX_ORDER_BYTES)
         signature = hmac.digest(self._password, order, hashlib.sha256).hex()
         if not hmac.compare_digest(signature.encode(), request.headers.get("x-greenroom-signature", "").encode()):
             return refuse(writer, "403 Forbidden", "Only the api can change the control of this desktop.")
-        wanted = json.loads(order)
-        if self.apply_order(int(wanted["term"]), str(wanted["viewer"]), str(wanted["name"]), float(wanted["lasts_s"])):
+        order_fields = json.loads(order)
+        if self.apply_order(int(order_fields["term"]), str(order_fields["viewer"]), str(order_fields["name"]), float(order_fields["lasts_s"])):
             return reply(writer, "200 OK", b'{"ok": true}', "application/json", CONNECTION_CLOSE)
         said = b'{"error_message": "The control of this desktop has changed in the meantime.", "code": "held"}'
         return reply(writer, HELD_STATUS, said, "application/json", CONNECTION_CLOSE)
@@ -187,7 +187,7 @@ class InputGate:
         self._display = display
         self._passes = True
         self._is_message_complete = True
-        self._down: dict[bytes, bytes] = {}
+        self._release_events: dict[bytes, bytes] = {}
         self._pointer = b""
         self.close = control.on_change(self._changed)
 
@@ -207,8 +207,8 @@ class InputGate:
             # the desktop is always shared: otherwise the X server would disconnect the program
             return piece.data[:-1] + b"\x01" if piece.ends else piece.data
         if piece.begins:
-            self._passes = piece.kind in PASSED or self._may(piece.kind)
-        if piece.kind == UNKNOWN and not self._may(UNKNOWN):
+            self._passes = piece.kind in PASSED or self._may_pass(piece.kind)
+        if piece.kind == UNKNOWN and not self._may_pass(UNKNOWN):
             raise BadRequestError("an unreadable message is not forwarded while someone else has control")
         if not self._passes:
             return b""
@@ -216,7 +216,7 @@ class InputGate:
         self._record_pressed(piece)
         return piece.data + (self._release_all() if piece.ends and self.lacks_control else b"")
 
-    def _may(self, kind: int) -> bool:
+    def _may_pass(self, kind: int) -> bool:
         """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
         return not self.lacks_control and (kind != SIZE or self._sender == PROGRAM)
 
@@ -227,9 +227,9 @@ class InputGate:
         elif piece.kind in {KEY, SCAN_CODE} and piece.begins:
             flag = 1 if piece.kind == KEY else 3
             if data[flag]:
-                self._down[data[4:]] = data[:flag] + b"\0" + data[flag + 1 :]
+                self._release_events[data[4:]] = data[:flag] + b"\0" + data[flag + 1 :]
             else:
-                self._down.pop(data[4:], None)
+                self._release_events.pop(data[4:], None)
 
     def _changed(self) -> None:
         if self._is_message_complete and self.lacks_control and (released := self._release_all()):
@@ -237,8 +237,8 @@ class InputGate:
 
     def _release_all(self) -> bytes:
         """Key and pointer events that release all pressed keys and buttons."""
-        released = b"".join(self._down.values())
-        self._down.clear()
+        released = b"".join(self._release_events.values())
+        self._release_events.clear()
         if self._pointer[1:2] not in (b"", b"\0"):
             released += self._pointer[:1] + b"\0" + self._pointer[2:]
         self._pointer = b""
@@ -266,12 +266,12 @@ def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
         command = {}
     elif not is_acting(command):
         return None
-    about = {name: command[name] for name in ("id", "sessionId") if name in command}
+    ids = {name: command[name] for name in ("id", "sessionId") if name in command}
     if is_bidi:
         return json.dumps({"type": "error", "id": command.get("id"), "error": "unknown error", "message": sentence}).encode()
     if command.get("method") in SCRIPTS:
-        return json.dumps({**about, "result": script_error(sentence)}).encode()
-    return json.dumps({**about, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
+        return json.dumps({**ids, "result": script_error(sentence)}).encode()
+    return json.dumps({**ids, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
 
 
 def script_error(sentence: str) -> dict[str, object]:

@@ -100,17 +100,17 @@ class Desk:
 
     async def _steps(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            wanted = json.loads(await body(request, reader, MAX_BODY_BYTES))
-            actions = [[checked(step) for step in action] for action in wanted["actions"]]
-            shown = wanted.get("screenshot")
-            screenshot_step = checked({"step": "screenshot", **shown}) if shown is not None else None
+            request_fields = json.loads(await body(request, reader, MAX_BODY_BYTES))
+            actions = [[checked(step) for step in action] for action in request_fields["actions"]]
+            screenshot_options = request_fields.get("screenshot")
+            screenshot_step = checked({"step": "screenshot", **screenshot_options}) if screenshot_options is not None else None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StepError('the request is not JSON with steps, {"actions": [[{"step": …}, …], …]}') from error
         if self._waiting >= MAX_WAITING:
             return refuse(writer, "429 Too Many Requests", "Too many requests for this desk wait; send one at a time.")
         if self.control.viewer:
             return refuse(writer, HELD_STATUS, self.control.refusal())
-        work = asyncio.create_task(self._execute(actions, screenshot_step, wanted.get("expected")))
+        work = asyncio.create_task(self._execute(actions, screenshot_step, request_fields.get("expected")))
         self._work.add(work)
         work.add_done_callback(self._work.discard)
         gone = asyncio.create_task(reader.read(1))
@@ -124,8 +124,8 @@ class Desk:
             return refuse(writer, HELD_STATUS, f"{self.control.refusal()} Some of the actions may have been done before.")
         if work.cancelled():
             raise BadRequestError("the program closed the connection")
-        status, said = work.result()
-        return reply_json(writer, status, said)
+        status, content = work.result()
+        return reply_json(writer, status, content)
 
     def _on_control_change(self) -> None:
         if not self.control.viewer:
@@ -164,7 +164,7 @@ class Desk:
                 results.append(await self.executor.act(steps))
                 if not results[-1]["done"]:
                     break
-            await self.input.done()
+            await self.input.wait_until_processed()
             if screenshot_step is None:
                 return {"results": results}
             width, height = screenshot_step.get("width"), screenshot_step.get("height")
@@ -188,6 +188,6 @@ def _number(text: str) -> int:
         raise StepError(f"{text[:20]!r} is not a number of pixels") from error
 
 
-def reply_json(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:
+def reply_json(writer: asyncio.StreamWriter, status: str, content: dict[str, Any]) -> None:
     """Answer with JSON."""
-    reply(writer, status, json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)
+    reply(writer, status, json.dumps(content).encode(), "application/json", CONNECTION_CLOSE)

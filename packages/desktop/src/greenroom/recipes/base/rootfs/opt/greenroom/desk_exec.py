@@ -32,9 +32,9 @@ MAX_TIMEOUT_S = 86400.0
 TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 15
 KEEPALIVE_S = 10.0
-LINGER_S = 0.1
+LAST_OUTPUT_PAUSE_S = 0.1
 """The time to wait for output after a command has ended: processes that it left running may keep its pipes open."""
-END_S = 2.0
+TERMINATION_TIMEOUT_S = 2.0
 """The time between SIGTERM and SIGKILL."""
 KILL_ATTEMPTS, KILL_RETRY_S = 100, 0.02
 MARK = "GREENROOM_EXEC"
@@ -187,7 +187,7 @@ class OutputStream:
     async def run(self, process: Process, command: Command, mark: str) -> None:
         """Send the whole answer."""
         self.chunks.begin("application/x-ndjson")
-        alive = asyncio.create_task(self.send_keepalives())
+        keepalives = asyncio.create_task(self.send_keepalives())
         work = asyncio.create_task(self.relay(process, command.input))
         try:
             async with asyncio.timeout(command.timeout_s):
@@ -199,39 +199,39 @@ class OutputStream:
             sentence = f"The command was ended because it took longer than {command.timeout_s:g} s (timeout_s)."
             last = {"exit_code": None, "error_message": sentence}
         finally:
-            alive.cancel()
+            keepalives.cancel()
             work.cancel()
-            await asyncio.gather(alive, work, return_exceptions=True)
-        await self.line(last)
+            await asyncio.gather(keepalives, work, return_exceptions=True)
+        await self.send_line(last)
         self.chunks.end()
 
     async def relay(self, process: Process, text: bytes) -> None:
         """Transfer input and output until the command has ended and all of its output is sent."""
-        readers = [asyncio.create_task(self.read(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
-        feeding = asyncio.create_task(feed(process.stdin, text))
+        readers = [asyncio.create_task(self.send_output_of(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
+        writing_input = asyncio.create_task(write_input(process.stdin, text))
         try:
             await process.has_ended.wait()
             while pending := [reader for reader in readers if not reader.done()]:
                 before = self.pieces
-                await asyncio.wait(pending, timeout=LINGER_S)
+                await asyncio.wait(pending, timeout=LAST_OUTPUT_PAUSE_S)
                 if self.pieces == before:
                     break
         finally:
-            for task in (*readers, feeding):
+            for task in (*readers, writing_input):
                 task.cancel()
-            await asyncio.gather(*readers, feeding, return_exceptions=True)
+            await asyncio.gather(*readers, writing_input, return_exceptions=True)
 
-    async def read(self, pipe: asyncio.StreamReader, name: str) -> None:
+    async def send_output_of(self, pipe: asyncio.StreamReader, name: str) -> None:
         """Send the output of a pipe; a character is not split."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         while data := await pipe.read(PIECE_BYTES):
             self.pieces += 1
-            await self.piece(name, data, decoder)
+            await self.send_piece(name, data, decoder)
             self.pieces += 1
         if rest := decoder.getstate()[0]:
-            await self.line({f"{name}_base64": base64.b64encode(rest).decode()})
+            await self.send_line({f"{name}_base64": base64.b64encode(rest).decode()})
 
-    async def piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
+    async def send_piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
         """Send one piece, as text if it is text."""
         rest = decoder.getstate()[0]
         try:
@@ -240,12 +240,12 @@ class OutputStream:
                 raise ValueError
         except ValueError:
             decoder.reset()
-            await self.line({f"{name}_base64": base64.b64encode(rest + data).decode()})
+            await self.send_line({f"{name}_base64": base64.b64encode(rest + data).decode()})
         else:
             if text:
-                await self.line({name: text})
+                await self.send_line({name: text})
 
-    async def line(self, content: dict[str, object]) -> None:
+    async def send_line(self, content: dict[str, object]) -> None:
         """Send one line."""
         await self.chunks.send(json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
@@ -253,10 +253,10 @@ class OutputStream:
         """Send empty lines, so that each side detects the end of the other."""
         while True:
             await asyncio.sleep(KEEPALIVE_S)
-            await self.line({})
+            await self.send_line({})
 
 
-async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
+async def write_input(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
     """Write the input to a command, until it stops reading."""
     if pipe is None:
         return
@@ -273,7 +273,7 @@ async def end_command(process: Process, mark: str) -> None:
         for each in processes_of(pid, mark):
             send(each, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.has_ended.wait(), END_S)
+            await asyncio.wait_for(process.has_ended.wait(), TERMINATION_TIMEOUT_S)
         for _ in range(KILL_ATTEMPTS):  # processes that it starts meanwhile are found in the next round
             if not [each for each in processes_of(pid, mark) if send(each, signal.SIGKILL)]:
                 break

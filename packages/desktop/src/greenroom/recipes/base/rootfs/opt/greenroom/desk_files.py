@@ -175,12 +175,12 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
         raise RefusedError(CONFLICT, f"{path.name} is a folder.")
     announced, limit = int(request.number("content-length")), max_bytes(request)
     if announced > limit:
-        raise too_large(limit)
-    with created_folder(path.parent):
+        raise size_error(limit)
+    with create_folder(path.parent):
         disk = os.statvfs(path.parent)
         if announced > disk.f_bavail * disk.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        parts = limited(body_parts(request, reader), limit)
+        parts = limit_size(body_parts(request, reader), limit)
         if into_folder:
             from archives import unpack  # noqa: PLC0415
 
@@ -190,25 +190,25 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
     return None
 
 
-async def limited(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+async def limit_size(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
     """Yield the same parts; refuse the request once they exceed the limit."""
     received = 0
     async for data in parts:
         received += len(data)
         if received > limit:
-            raise too_large(limit)
+            raise size_error(limit)
         yield data
 
 
-def too_large(limit: int) -> RefusedError:
+def size_error(limit: int) -> RefusedError:
     """The refusal of an upload over the limit."""
     return RefusedError("413 Content Too Large", f"Up to {limit / 1_000_000:g} MB may be uploaded into this session at a time.")
 
 
 @contextlib.contextmanager
-def created_folder(path: Path) -> Iterator[None]:
-    """The folder `path`; it and the folders created above it are removed again if the block fails."""
-    above = [each for each in (path, *path.parents) if not each.exists()]
+def create_folder(path: Path) -> Iterator[None]:
+    """Create a folder and its parents for the block. If the block fails, the new folders are removed."""
+    missing_folders = [each for each in (path, *path.parents) if not each.exists()]
     nearest = next(each for each in (path, *path.parents) if each.exists())
     if not nearest.is_dir():
         raise RefusedError(CONFLICT, f"{nearest.name} is a file and cannot contain other files.")
@@ -216,7 +216,7 @@ def created_folder(path: Path) -> Iterator[None]:
         make_folder(path)
         yield
     except BaseException:
-        for each in above:
+        for each in missing_folders:
             with contextlib.suppress(OSError):
                 each.rmdir()
         raise
@@ -268,7 +268,7 @@ class Changes:
         self.folders: dict[int, str] = {}
         self.descriptor = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.descriptor < 0:
-            raise limit_met(ctypes.get_errno())
+            raise limit_error(ctypes.get_errno())
         try:
             for _ in self.add(""):
                 pass
@@ -290,7 +290,7 @@ class Changes:
         if number < 0:
             code = ctypes.get_errno()
             if code in LIMITS:
-                raise limit_met(code)
+                raise limit_error(code)
             return  # removed meanwhile, a link, or not readable
         self.folders[number] = name
         if len(self.folders) > MAX_FOLDERS:
@@ -344,7 +344,7 @@ class Changes:
                 del self.folders[number]
 
 
-def limit_met(code: int) -> RefusedError:
+def limit_error(code: int) -> RefusedError:
     """The refusal for a limit of the host."""
     name = LIMITS.get(code, os.strerror(code))
     return RefusedError("429 Too Many Requests", f"No more folders can be watched on this host now: the limit {name} is reached.")

@@ -34,7 +34,7 @@ STATES = {
 }  # fmt: skip
 """The AT-SPI states that describe possible or completed actions, by number."""
 ENABLED, SENSITIVE, SHOWING = 8, 24, 25
-NOT_HERE = "Element {ref} no longer exists; read the tree again."
+GONE = "Element {ref} no longer exists; read the tree again."
 HIDDEN = "Element {ref} is not on the screen now."
 
 
@@ -120,38 +120,38 @@ class Tree:
                 self.left_out += 1
                 return None
             self.remaining -= 1
-            said = await self.facts(element, states)
+            described = await self.describe(element, states)
             if depth > 0:
                 children = await self.children_of(element)
                 read = await asyncio.gather(*(self.read(child, depth - 1) for child in children))
-                said["children"] = [child for child in read if child]
+                described["children"] = [child for child in read if child]
         except BusError:
             return None
-        return said
+        return described
 
-    async def facts(self, element: Element, states: set[int]) -> dict[str, Any]:
-        """The facts of an element, without its children."""
-        known, role, interfaces = await asyncio.gather(
+    async def describe(self, element: Element, states: set[int]) -> dict[str, Any]:
+        """The description of an element, without its children."""
+        properties, role, interfaces = await asyncio.gather(
             self.ask(element, PROPERTIES, "GetAll", "s", ACCESSIBLE),
             self.ask(element, ACCESSIBLE, "GetRoleName"),
             self.ask(element, ACCESSIBLE, "GetInterfaces"),
         )
-        known = dict(known)
-        said: dict[str, Any] = {"ref": element.ref, "role": role, "name": known.get("Name", "")}
-        if known.get("Description"):
-            said["description"] = known["Description"]
+        properties = dict(properties)
+        described: dict[str, Any] = {"ref": element.ref, "role": role, "name": properties.get("Name", "")}
+        if properties.get("Description"):
+            described["description"] = properties["Description"]
         if element.name != ROOT:
-            said["states"] = [name for number, name in STATES.items() if number in states]
+            described["states"] = [name for number, name in STATES.items() if number in states]
             if not states & {ENABLED, SENSITIVE}:
-                said["states"].append("disabled")
+                described["states"].append("disabled")
         if COMPONENT in interfaces and element.name != ROOT:
             place = await self.place_of(element)
-            said |= {"place": place} if place[2] > 0 and place[3] > 0 else {}
+            described |= {"place": place} if place[2] > 0 and place[3] > 0 else {}
         if TEXT in interfaces and role != "password text":
-            said["text"] = await self.ask(element, TEXT, "GetText", "ii", 0, TEXT_CHARACTERS)
-            if said["text"] == said["name"]:
-                del said["text"]
-        return said
+            described["text"] = await self.ask(element, TEXT, "GetText", "ii", 0, TEXT_CHARACTERS)
+            if described["text"] == described["name"]:
+                del described["text"]
+        return described
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,10 +164,10 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 tree = Tree(connection)
-                said = await (places(tree, refs_of(wanted)) if request.method == "POST" else elements(tree, request))
+                described = await (places(tree, refs_of(wanted)) if request.method == "POST" else elements(tree, request))
         finally:
             await connection.close()
-        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)
+        reply(writer, "200 OK", json.dumps(described).encode(), "application/json", CONNECTION_CLOSE)
     except TimeoutError:
         await refuse_error(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
     except BusError as error:
@@ -184,7 +184,7 @@ async def elements(tree: Tree, request: Request) -> dict[str, Any]:
     begins = [element_of(ref)] if ref else await tree.programs()
     read = [await tree.read(begin, number(request, "depth", MAX_DEPTH)) for begin in begins]
     if ref and not read[0]:
-        raise RefusedError("404 Not Found", NOT_HERE.format(ref=ref))
+        raise RefusedError("404 Not Found", GONE.format(ref=ref))
     return {"elements": [each for each in read if each], "left_out": tree.left_out}
 
 
@@ -225,7 +225,7 @@ async def place(tree: Tree, element: Element) -> list[int] | str:
                 return found
         return HIDDEN.format(ref=element.ref)
     except BusError:
-        return NOT_HERE.format(ref=element.ref)
+        return GONE.format(ref=element.ref)
 
 
 async def grab_focus(ref: str) -> str:
@@ -235,9 +235,9 @@ async def grab_focus(ref: str) -> str:
     except (RefusedError, BusError) as error:
         return str(error.args[-1]).rstrip(".")
     try:
-        has_it = await Tree(connection).ask(element, COMPONENT, "GrabFocus")
-        return "" if has_it else f"element {ref} does not accept the keyboard focus"
+        has_focus = await Tree(connection).ask(element, COMPONENT, "GrabFocus")
+        return "" if has_focus else f"element {ref} does not accept the keyboard focus"
     except BusError:
-        return NOT_HERE.format(ref=ref).rstrip(".")
+        return GONE.format(ref=ref).rstrip(".")
     finally:
         await connection.close()

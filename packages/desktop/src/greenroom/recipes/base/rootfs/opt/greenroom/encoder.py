@@ -1,6 +1,6 @@
 """Encodes the screen as H.264: the process behind video.py, which runs only while there are viewers.
 
-    encoder.py FRAMES_S     reads requests from standard input, writes stripes of the screen to standard output
+    encoder.py FRAMES_PER_S     reads requests from standard input, writes stripes of the screen to standard output
 
 Requests, one byte each: `n` the next frame with a change may be sent, `k` a whole picture, a digit 0–9 the quality,
 `+` with the pointer in the picture (each viewer's browser draws its own pointer, but not those of others), `-` without,
@@ -24,26 +24,26 @@ import pixelflux
 STRIPES = os.dup(1)
 os.dup2(2, 1)  # pixelflux reports on standard output
 
-SLOWEST_FRAMES_S = 5.0
-REST_FRAMES_S = 15.0
-POLL_S = 0.5
-WAITED_MAX_S = 0.2
+MIN_FRAMES_PER_S = 5.0
+REST_FRAMES_PER_S = 15.0
+RATE_CHECK_S = 0.5
+MAX_WAIT_S = 0.2
 """A wait of more than this in POLL_S shows that frames are captured faster than they are read."""
-CRF_WORST, CRF_STEP = 41, 2.4
+CRF_OF_QUALITY_0, CRF_STEP = 41, 2.4
 """The CRF of quality 0, and the decrease with each step of quality."""
 
 
 class Encoder:
     """The screen of DISPLAY, in stripes."""
 
-    def __init__(self, frames_s: float) -> None:
-        self.most_frames_s = self.frames_s = frames_s
+    def __init__(self, frames_per_s: float) -> None:
+        self.max_frames_per_s = self.frames_per_s = frames_per_s
         self.frame_permits = threading.Semaphore(0)
         self.frame_id = -1
         self.waited_s = 0.0
         self.rate_checked_s = time.monotonic()
         self.capture = pixelflux.ScreenCapture()
-        self.settings = settings(frames_s)
+        self.settings = settings(frames_per_s)
         self.capture.start_capture(self.stripe, self.settings)
 
     def stripe(self, stripe: pixelflux.StripeFrame) -> None:
@@ -61,13 +61,13 @@ class Encoder:
     def adjust_rate(self) -> None:
         """Adjust the rate to the time that frames have waited."""
         now = time.monotonic()
-        if now - self.rate_checked_s < POLL_S:
+        if now - self.rate_checked_s < RATE_CHECK_S:
             return
-        waits = self.waited_s > WAITED_MAX_S
-        wanted = max(SLOWEST_FRAMES_S, self.frames_s * 0.7) if waits else min(self.most_frames_s, self.frames_s * 1.2)
-        if wanted != self.frames_s:
-            self.frames_s = wanted
-            self.capture.update_framerate(wanted)
+        waits = self.waited_s > MAX_WAIT_S
+        new_rate = max(MIN_FRAMES_PER_S, self.frames_per_s * 0.7) if waits else min(self.max_frames_per_s, self.frames_per_s * 1.2)
+        if new_rate != self.frames_per_s:
+            self.frames_per_s = new_rate
+            self.capture.update_framerate(new_rate)
         self.waited_s, self.rate_checked_s = 0.0, now
 
     def execute(self, request: bytes) -> None:
@@ -77,28 +77,28 @@ class Encoder:
         elif request == b"k":
             self.capture.request_idr_frame()
         elif request.isdigit():
-            self.settings.video_crf = round(CRF_WORST - CRF_STEP * int(request))
+            self.settings.video_crf = round(CRF_OF_QUALITY_0 - CRF_STEP * int(request))
             self.capture.update_tunables(self.settings)
         elif request in b"rw":
-            self.capture.update_framerate(REST_FRAMES_S if request == b"r" else self.frames_s)
+            self.capture.update_framerate(REST_FRAMES_PER_S if request == b"r" else self.frames_per_s)
         elif request in b"+-":
             self.settings.capture_cursor = request == b"+"
             self.capture.update_tunables(self.settings)
 
 
-def settings(frames_s: float) -> pixelflux.CaptureSettings:
+def settings(frames_per_s: float) -> pixelflux.CaptureSettings:
     """The settings of the capture: only changed stripes, at constant quality, and again in better quality after a
     change."""
-    made = pixelflux.CaptureSettings()
-    made.capture_width = made.capture_height = 64  # until pixelflux has determined the size of the screen
-    made.auto_adjust_screen_capture_size = True
-    made.capture_cursor = False
-    made.target_fps = frames_s
-    made.codec = "h264"
-    made.use_cpu, made.use_wayland = True, False
-    made.video_fullframe = made.video_streaming_mode = made.video_cbr_mode = False
-    made.video_crf = 26
-    return made
+    capture_settings = pixelflux.CaptureSettings()
+    capture_settings.capture_width = capture_settings.capture_height = 64  # until pixelflux has determined the size of the screen
+    capture_settings.auto_adjust_screen_capture_size = True
+    capture_settings.capture_cursor = False
+    capture_settings.target_fps = frames_per_s
+    capture_settings.codec = "h264"
+    capture_settings.use_cpu, capture_settings.use_wayland = True, False
+    capture_settings.video_fullframe = capture_settings.video_streaming_mode = capture_settings.video_cbr_mode = False
+    capture_settings.video_crf = 26
+    return capture_settings
 
 
 def main() -> None:

@@ -41,11 +41,11 @@ from protocol import (
 from viewers import allowed, is_view_only
 
 ROOTS = ("Downloads", "Uploads")
-LISTED_MAX = 2000
-"""The size limit of a listing; the rest of a larger folder is left out."""
+MAX_LISTED = 2000
+"""The maximum number of entries in a listing; the rest of a larger folder is left out."""
 UPLOAD_MAX_BYTES = 16 << 30
 CHUNK_TIMEOUT_S = 60
-NAMES_TRIED = 1000
+MAX_NAMES_TRIED = 1000
 FINISHED_KEPT = 1000
 UNFINISHED, UNFINISHED_PUT = ".upload-", ".greenroom-"
 """The prefixes of unfinished files of viewers and of programs."""
@@ -86,7 +86,7 @@ async def send_entry(names: list[str], request: Request, writer: asyncio.StreamW
     *folders, name = names
     root = request.query.get("in", ROOTS[0])
     if not any(names) and (not DOWNLOADS or is_view_only(request)):
-        return reply(writer, "200 OK", json.dumps(allowances(request) | {"files": [], "folders": []}).encode())
+        return reply(writer, "200 OK", json.dumps(permissions_of(request) | {"files": [], "folders": []}).encode())
     path = path_in(root, names if name else folders) if root in ROOTS else None
     attachment = "Content-Disposition: attachment; filename*=UTF-8''"
     if not DOWNLOADS:
@@ -95,8 +95,8 @@ async def send_entry(names: list[str], request: Request, writer: asyncio.StreamW
         refuse(writer, "404 Not Found", f"There is no such file in {root if root in ROOTS else ROOTS[0]}.")
     elif name:
         # browsers display a PDF themselves, and its scripts cannot reach the page
-        opens = "open" in request.query and name.lower().endswith(".pdf")
-        await send_file(writer, request, path, (attachment.replace("attachment", "inline") if opens else attachment) + quote(name))
+        is_displayed = "open" in request.query and name.lower().endswith(".pdf")
+        await send_file(writer, request, path, (attachment.replace("attachment", "inline") if is_displayed else attachment) + quote(name))
     elif folders and not path.is_dir():
         refuse(writer, "404 Not Found", f"There is no such folder in {root}.")
     elif "zip" in request.query:
@@ -104,15 +104,15 @@ async def send_entry(names: list[str], request: Request, writer: asyncio.StreamW
 
         await send_folder(writer, path, attachment + quote(f"{path.name}.zip"))
     else:
-        reply(writer, "200 OK", json.dumps(allowances(request) | listing(path)).encode())
+        reply(writer, "200 OK", json.dumps(permissions_of(request) | listing(path)).encode())
     return None
 
 
-def allowances(request: Request) -> dict[str, object]:
+def permissions_of(request: Request) -> dict[str, object]:
     """The permissions of this viewer for files."""
-    may = not is_view_only(request)
+    may_change = not is_view_only(request)
     limit = max_bytes(request)
-    return {"uploads": UPLOADS and may, "downloads": DOWNLOADS and may, "max_upload_bytes": limit}
+    return {"uploads": UPLOADS and may_change, "downloads": DOWNLOADS and may_change, "max_upload_bytes": limit}
 
 
 def folder(name: str) -> Path:
@@ -139,23 +139,23 @@ def make_folder(path: Path) -> None:
             each.chmod(0o755)
 
 
-def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
-    """List a folder by name, with the entries that `shows` accepts; by default without hidden files and unfinished
+def listing(path: Path, is_shown: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
+    """List a folder by name, with the entries that `is_shown` accepts; by default without hidden files and unfinished
     downloads of browsers."""
-    shows = shows or is_listed
+    is_shown = is_shown or is_listed
     try:
-        entries = sorted((each for each in os.scandir(path) if shows(each)), key=lambda each: each.name.lower())
+        entries = sorted((each for each in os.scandir(path) if is_shown(each)), key=lambda each: each.name.lower())
     except OSError:
         entries = []
     files: list[dict[str, object]] = []
     folders: list[dict[str, object]] = []
-    for entry in entries[:LISTED_MAX]:
+    for entry in entries[:MAX_LISTED]:
         facts = entry.stat()
         if entry.is_dir():
             folders.append({"name": entry.name, "modified": facts.st_mtime})
         else:
             files.append({"name": entry.name, "size_bytes": facts.st_size, "modified": facts.st_mtime})
-    return {"files": files, "folders": folders, "left_out": max(0, len(entries) - LISTED_MAX)}
+    return {"files": files, "folders": folders, "left_out": max(0, len(entries) - MAX_LISTED)}
 
 
 def is_listed(entry: os.DirEntry[str]) -> bool:
@@ -197,7 +197,7 @@ async def receive_upload(
         if target is None or not names:
             raise RefusedError("400 Bad Request", "The name of the file is not valid.")
         piece = Piece(request)
-        check_room(piece, max_bytes(request))
+        check_size(piece, max_bytes(request))
         name = await store(target, piece, reader)
     except RefusedError as error:
         await discard_input(reader)
@@ -227,7 +227,7 @@ def is_id(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
-def check_room(piece: Piece, limit: int) -> None:
+def check_size(piece: Piece, limit: int) -> None:
     """Check the size of an upload.
 
     Raises:
@@ -269,13 +269,13 @@ async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str
 
 
 async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
-    """`store` for an upload in pieces; data received before a broken connection is kept."""
+    """Do the same as `store` for an upload in pieces. Data that arrived before a broken connection is kept."""
     if piece.id in finished:
         await discard_input(reader)
         return finished[piece.id]
-    path, me = unfinished(piece.id), object()
+    path, this_request = unfinished(piece.id), object()
     received = path.stat().st_size if path.exists() else 0
-    writers[piece.id] = me
+    writers[piece.id] = this_request
     try:
         if received != piece.begin:
             raise RefusedError("409 Conflict", "Another piece is expected.", {"received_bytes": received})
@@ -284,7 +284,7 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             await receive(file.fileno(), piece, reader, path)
     finally:
-        if writers.get(piece.id) is me:
+        if writers.get(piece.id) is this_request:
             del writers[piece.id]
     if piece.begin + piece.length < piece.total:
         return None
@@ -315,7 +315,7 @@ def link_under_free_name(file: Path, target: Path, root: Path | None = None) -> 
     ~/Uploads)."""
     file.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(1, NAMES_TRIED):
+    for number in range(1, MAX_NAMES_TRIED):
         free = target if number == 1 else target.with_name(f"{target.stem} ({number}){target.suffix}")
         try:
             os.link(file, free)
@@ -330,7 +330,7 @@ def unfinished(upload: str) -> Path:
     return folder("Uploads") / f"{UNFINISHED}{upload}"
 
 
-async def expire() -> None:
+async def remove_expired() -> None:
     """Remove uploads in pieces that received nothing for a day, as long as the page is served."""
     while True:
         for path in folder("Uploads").glob(f"{UNFINISHED}*"):

@@ -324,7 +324,7 @@ async def main() -> None:
     tls = create_tls_context()
     server = await asyncio.start_server(page.answer_connection, "0.0.0.0", port, ssl=tls, limit=1 << 18)
     async with server, SoundServer(), printer(FOLDER / "print.sock"), asyncio.TaskGroup() as group:
-        group.create_task(files.expire())
+        group.create_task(files.remove_expired())
         if not program:
             group.create_task(clipboard.notify_of_images())
             group.create_task(serve_registry())

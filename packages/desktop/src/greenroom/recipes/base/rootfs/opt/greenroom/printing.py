@@ -156,7 +156,7 @@ class Printer:
         return encoded_answer(operation, status, groups)
 
     async def _execute(
-        self, operation: Operation, begin: bytes, rest: AsyncIterator[bytes]
+        self, operation: Operation, first_part: bytes, rest: AsyncIterator[bytes]
     ) -> tuple[int, list[tuple[int, list[Attribute]]]]:
         if operation.code in (GET_DEFAULT, GET_PRINTERS, ATTRIBUTES):
             return OK, [(PRINTER, self._attributes())]
@@ -165,11 +165,11 @@ class Printer:
         if operation.code in (PRINT_JOB, CREATE_JOB):
             number = len(self._jobs) + 1
             self._jobs[number] = operation.text("job-name") or operation.text("document-name") or "printed"
-            status = await store(self._jobs[number], begin, rest) if operation.code == PRINT_JOB else OK
+            status = await store(self._jobs[number], first_part, rest) if operation.code == PRINT_JOB else OK
             return status, [(JOB, job(number))] if status == OK else []
         number = int.from_bytes(operation.attributes.get("job-id", b""), "big")
         if operation.code == SEND_DOCUMENT:
-            return (await store(self._jobs[number], begin, rest), [(JOB, job(number))]) if number in self._jobs else (NOT_FOUND, [])
+            return (await store(self._jobs[number], first_part, rest), [(JOB, job(number))]) if number in self._jobs else (NOT_FOUND, [])
         if operation.code == JOB_ATTRIBUTES and number in self._jobs:
             return OK, [(JOB, job(number))]
         if operation.code in (JOBS, GET_CLASSES, CANCEL_JOB):
@@ -229,13 +229,13 @@ def job(number: int) -> list[Attribute]:
     ]
 
 
-async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
+async def store(name: str, first_part: bytes, rest: AsyncIterator[bytes]) -> int:
     """Store the document in ~/Downloads, completely or not at all, and offer it to viewers."""
     try:
         folder("Downloads").mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder("Downloads"), prefix=".printed-") as file:
-            file.write(begin)
-            size = len(begin)
+            file.write(first_part)
+            size = len(first_part)
             async for part in rest:
                 if size + len(part) > PRINTED_MAX_BYTES:
                     return FAILED

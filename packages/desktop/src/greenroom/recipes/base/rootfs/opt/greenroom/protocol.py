@@ -70,18 +70,18 @@ class Request:
             return 0.0
 
 
-async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> bytes:
+async def body(request: Request, reader: asyncio.StreamReader, max_bytes: int) -> bytes:
     """Return the whole body of a request.
 
     Raises:
-        BadRequestError: it is longer than `at_most`, or violates HTTP.
+        BadRequestError: it is longer than `max_bytes`, or violates HTTP.
     """
-    whole = bytearray()
+    content = bytearray()
     async for part in body_parts(request, reader):
-        whole += part
-        if len(whole) > at_most:
+        content += part
+        if len(content) > max_bytes:
             raise BadRequestError("the body is too long")
-    return bytes(whole)
+    return bytes(content)
 
 
 async def body_parts(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -91,15 +91,15 @@ async def body_parts(request: Request, reader: asyncio.StreamReader) -> AsyncIte
         BadRequestError: it violates HTTP, or is incomplete.
     """
     if request.headers.get("transfer-encoding", "").lower() != "chunked":
-        left = int(request.number("content-length"))
-        while left > 0:
-            left -= len(data := await read_some(reader, left))
+        remaining = int(request.number("content-length"))
+        while remaining > 0:
+            remaining -= len(data := await read_some(reader, remaining))
             yield data
         return
     while size := chunk_size(await reader.readuntil(b"\r\n")):
-        left = size
-        while left > 0:
-            left -= len(data := await read_some(reader, left))
+        remaining = size
+        while remaining > 0:
+            remaining -= len(data := await read_some(reader, remaining))
             yield data
         await reader.readexactly(2)
     while await reader.readuntil(b"\r\n") != b"\r\n":
@@ -114,9 +114,9 @@ def chunk_size(line: bytes) -> int:
         raise BadRequestError("a chunk has no valid length") from error
 
 
-async def read_some(reader: asyncio.StreamReader, left: int) -> bytes:
+async def read_some(reader: asyncio.StreamReader, remaining: int) -> bytes:
     """The next bytes of a body."""
-    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_TIMEOUT_S)
+    data = await asyncio.wait_for(reader.read(min(remaining, CHUNK_BYTES)), READ_TIMEOUT_S)
     if not data:
         raise BadRequestError("the body is incomplete")
     return data
@@ -132,38 +132,38 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
     """Answer with an existing file. An ETag avoids repeated transfers; a request for a part of the file (`Range`,
     `If-Range`) resumes an interrupted download."""
     with path.open("rb") as file:
-        facts = os.fstat(file.fileno())
-        etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        file_status = os.fstat(file.fileno())
+        etag = f'"{file_status.st_mtime_ns:x}-{file_status.st_size:x}"'
         if request.headers.get("if-none-match") == etag:
             writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *COMMON_HEADERS, "", ""]).encode())
             return None
-        part = part_of(request, etag, facts.st_size)
-        if part and part[0] >= facts.st_size:
-            unmet = f"Content-Range: bytes */{facts.st_size}"
-            return reply(writer, "416 Range Not Satisfiable", b"{}", "application/json", unmet)
-        begin, end = part or (0, facts.st_size)
-        left = end - begin
+        part = requested_range(request, etag, file_status.st_size)
+        if part and part[0] >= file_status.st_size:
+            content_range = f"Content-Range: bytes */{file_status.st_size}"
+            return reply(writer, "416 Range Not Satisfiable", b"{}", "application/json", content_range)
+        begin, end = part or (0, file_status.st_size)
+        remaining = end - begin
         mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        lines = ["HTTP/1.1 206 Partial Content" if part else "HTTP/1.1 200 OK", f"Content-Length: {left}"]
+        lines = ["HTTP/1.1 206 Partial Content" if part else "HTTP/1.1 200 OK", f"Content-Length: {remaining}"]
         lines += [f"Content-Type: {mime}", f"ETag: {etag}", "Accept-Ranges: bytes"]
         if part:
-            lines += [f"Content-Range: bytes {begin}-{end - 1}/{facts.st_size}"]
+            lines += [f"Content-Range: bytes {begin}-{end - 1}/{file_status.st_size}"]
         writer.write("\r\n".join([*lines, *COMMON_HEADERS, *extra, "", ""]).encode())
         file.seek(begin)
-        left = 0 if request.method == "HEAD" else left
-        while left > 0:
-            data = file.read(min(left, CHUNK_BYTES))
+        remaining = 0 if request.method == "HEAD" else remaining
+        while remaining > 0:
+            data = file.read(min(remaining, CHUNK_BYTES))
             if not data:
                 raise BadRequestError("the file became shorter while it was sent")
             writer.write(data)
             await writer.drain()
-            left -= len(data)
+            remaining -= len(data)
     return None
 
 
-def part_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """The requested part as its first byte and the byte after its end; the first byte is `size` or more if there is
-    no such part. None stands for the whole file, also if several parts are requested."""
+def requested_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """The requested part of a file as its first byte and the byte after its end. If the first byte is `size` or more,
+    there is no such part. None = the whole file, also if several parts are requested."""
     found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
     if not found or found[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
         return None

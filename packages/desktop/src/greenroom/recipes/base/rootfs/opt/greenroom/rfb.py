@@ -113,7 +113,7 @@ class ClientMessages:
             self._left = VERSION_BYTES + (1 if self._version == OLD_VERSION else 2)
         while self._head and self._version is not None:
             begins = self._left == 0 and self._items == 0
-            if self._left == 0 and self._kind != UNKNOWN and not self._next():
+            if self._left == 0 and self._kind != UNKNOWN and not self._begin_message():
                 return  # the head of this message is not complete
             taken = len(self._head) if self._kind == UNKNOWN else min(self._left, len(self._head))
             piece = bytes(self._head[:taken])
@@ -121,14 +121,14 @@ class ClientMessages:
             self._left = max(0, self._left - taken)
             yield Piece(self._kind, piece, begins, self._left == 0 and self._items == 0)
 
-    def _next(self) -> bool:
+    def _begin_message(self) -> bool:
         """Begin a message, or an item of a clipboard; False if more data is needed."""
         if self._items:
             self._left = item_bytes(self._head)
             self._items -= self._left > 0
             return self._left > 0
         kind = self._head[0]
-        if kind == POINTER and self._is_kasm is None and not self._compare():
+        if kind == POINTER and self._is_kasm is None and not self._determine_dialect():
             return False
         length = KASM_POINTER_BYTES if kind == POINTER and self._is_kasm else message_bytes(self._head)
         if length == 0 or (length and kind in UNSPLIT and len(self._head) < length):
@@ -138,8 +138,8 @@ class ClientMessages:
                 return False
             self._items = self._head[1]
         elif kind == ENCODINGS and length:
-            said = (int.from_bytes(self._head[at : at + 4], "big", signed=True) for at in range(4, length, 4))
-            if any(number in KASM_VIDEO_QUALITY for number in said):
+            numbers = (int.from_bytes(self._head[at : at + 4], "big", signed=True) for at in range(4, length, 4))
+            if any(number in KASM_VIDEO_QUALITY for number in numbers):
                 self._is_kasm = True
         if kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES:
             self._is_kasm = True
@@ -147,9 +147,9 @@ class ClientMessages:
         self._left = length or 0
         return True
 
-    def _compare(self) -> bool:
+    def _determine_dialect(self) -> bool:
         """Determine the dialect of the pointer event at the beginning; False if more data is needed."""
-        standard, kasm = self._reading(is_kasm=False), self._reading(is_kasm=True)
+        standard, kasm = self._parse(is_kasm=False), self._parse(is_kasm=True)
         if kasm == IMPOSSIBLE or (standard == WHOLE_MESSAGES and kasm == PARTIAL):
             self._is_kasm = False
         elif standard == IMPOSSIBLE and len(self._head) >= KASM_POINTER_BYTES:
@@ -158,7 +158,7 @@ class ClientMessages:
             self._is_kasm = False
         return self._is_kasm is not None
 
-    def _reading(self, *, is_kasm: bool) -> int:
+    def _parse(self, *, is_kasm: bool) -> int:
         new = bytes(self._head[self._read_bytes[is_kasm] : COMPARED_BYTES])
         found, rest_bytes = parsed_as(memoryview(new), is_kasm=is_kasm)
         self._read_bytes[is_kasm] += len(new) - rest_bytes
@@ -252,7 +252,7 @@ class Input:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._fences = 0
-        self._passed: dict[int, asyncio.Future[None]] = {}
+        self._fence_answers: dict[int, asyncio.Future[None]] = {}
         self.buttons = 0
         self.keys: dict[int, None] = {}
 
@@ -288,14 +288,14 @@ class Input:
             self.keys.pop(keysym, None)
         self._send(struct.pack(">BBxxI", KEY, down, keysym))
 
-    async def done(self) -> None:
+    async def wait_until_processed(self) -> None:
         """Wait until the X server has processed all input.
 
         Raises:
             InputError: it has ended.
         """
         self._fences += 1
-        passed = self._passed[self._fences] = asyncio.get_running_loop().create_future()
+        passed = self._fence_answers[self._fences] = asyncio.get_running_loop().create_future()
         self._send(struct.pack(">BxxxIBI", FENCE, REQUEST | BLOCK_BEFORE, 4, self._fences))
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
@@ -303,7 +303,7 @@ class Input:
         except TimeoutError as error:
             raise InputError("the X server does not answer") from error
         finally:
-            self._passed.pop(self._fences, None)
+            self._fence_answers.pop(self._fences, None)
 
     def _send(self, message: bytes) -> None:
         if self._writer is None or self._reading is None or self._reading.done():
@@ -328,14 +328,14 @@ class Input:
             pass  # the X server has ended; the next input opens another connection or raises an error
         finally:
             writer.close()
-            for passed in self._passed.values():
+            for passed in self._fence_answers.values():
                 if not passed.done():
                     passed.set_exception(InputError("the X server has ended"))
 
     def _fence(self, writer: asyncio.StreamWriter, flags: int, data: bytes) -> None:
         if flags & REQUEST:
             writer.write(struct.pack(">BxxxIB", FENCE, flags & BLOCK_BEFORE, len(data)) + data)
-        elif (passed := self._passed.get(int.from_bytes(data, "big"))) and not passed.done():
+        elif (passed := self._fence_answers.get(int.from_bytes(data, "big"))) and not passed.done():
             passed.set_result(None)
 
 

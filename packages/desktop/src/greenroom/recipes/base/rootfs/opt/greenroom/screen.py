@@ -153,27 +153,27 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 class View:
     """A picture of the screen as bands, with the set of outdated bands."""
 
-    def __init__(self, wish: PictureRequest) -> None:
-        self.wish = wish
-        count = -(-wish.height // ROWS)
+    def __init__(self, request: PictureRequest) -> None:
+        self.request = request
+        count = -(-request.height // ROWS)
         self._raw = [b""] * count
         self._bands: list[Band | None] = [None] * count
         self.stale = set(range(count))
 
     def damaged(self, top: int, bottom: int) -> None:
         """Mark the bands of these rows of the screen as outdated."""
-        _, first, _, last = self.wish.region
-        scale = self.wish.height / (last - first)
-        more = 1 if self.wish.is_scaled else 0  # a row of a scaled picture also depends on the neighboring rows
+        _, first, _, last = self.request.region
+        scale = self.request.height / (last - first)
+        more = 1 if self.request.is_scaled else 0  # a row of a scaled picture also depends on the neighboring rows
         begin, end = (top - first - more) * scale - more, (bottom - first + more) * scale + more
-        if begin < self.wish.height and end > 0:
-            self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.wish.height, int(end + more)) // ROWS)))
+        if begin < self.request.height and end > 0:
+            self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.request.height, int(end + more)) // ROWS)))
 
     def runs(self) -> list[tuple[int, int]]:
         """The rows that must be read, as top and bottom of each run."""
         found: list[tuple[int, int]] = []
         for index in sorted(self.stale):
-            top, bottom = index * ROWS, min((index + 1) * ROWS, self.wish.height)
+            top, bottom = index * ROWS, min((index + 1) * ROWS, self.request.height)
             if found and found[-1][1] == top:
                 top = found.pop()[0]
             found.append((top, bottom))
@@ -181,7 +181,7 @@ class View:
 
     def read(self, top: int, pixels: bytes) -> None:
         """Store the current pixels of the rows from `top` on."""
-        size = 4 * self.wish.width * ROWS
+        size = 4 * self.request.width * ROWS
         for number, at in enumerate(range(0, len(pixels), size)):
             index, raw = top // ROWS + number, pixels[at : at + size]
             if raw != self._raw[index]:
@@ -193,9 +193,9 @@ class View:
         bands = [self._band(index) for index in range(len(self._bands))]
         if cursor:
             for index in cursor.bands(ROWS, len(bands)):
-                drawn = cursor.drawn(self._raw[index], self.wish.width, index * ROWS)
-                bands[index] = compressed(bytes(rgb_of(drawn)), self.wish.width)
-        return png_of(self.wish.width, self.wish.height, bands)
+                drawn = cursor.drawn(self._raw[index], self.request.width, index * ROWS)
+                bands[index] = compressed(bytes(rgb_of(drawn)), self.request.width)
+        return png_of(self.request.width, self.request.height, bands)
 
     @property
     def is_ready(self) -> bool:
@@ -210,7 +210,7 @@ class View:
     def _band(self, index: int) -> Band:
         band = self._bands[index]
         if band is None:
-            band = self._bands[index] = compressed(bytes(rgb_of(self._raw[index])), self.wish.width)
+            band = self._bands[index] = compressed(bytes(rgb_of(self._raw[index])), self.request.width)
         return band
 
 
@@ -250,12 +250,12 @@ class Screen:
         """
         async with self._picture_lock:
             display = await self.display()
-            wish = wished(region, width, height, await self.size())
-            view = self._view if self._view and self._view.wish == wish else View(wish)
+            request = picture_request(region, width, height, await self.size())
+            view = self._view if self._view and self._view.request == request else View(request)
             if region is None:
                 self._view = view
             await self._update(display, view, input_s)
-            drawn = await self._cursor(display, wish) if cursor else None
+            drawn = await self._cursor(display, request) if cursor else None
             return await asyncio.to_thread(view.picture, drawn)
 
     async def forget_drawing(self) -> None:
@@ -322,22 +322,22 @@ class Screen:
 
     async def _read(self, display: x11.Display, view: View) -> None:
         """Read the outdated rows of a picture."""
-        wish = view.wish
-        left, first, _, _ = wish.region
-        with contextlib.closing(Scaled(display, wish, self._render)) as scaled:
+        request = view.request
+        left, first, _, _ = request.region
+        with contextlib.closing(Scaled(display, request, self._render)) as scaled:
             for top, bottom in view.runs():
-                if wish.is_scaled:
+                if request.is_scaled:
                     pixels = await scaled.rows(top, bottom)
                 else:
-                    pixels = await x11.image(display, display.root, left, first + top, wish.width, bottom - top)
+                    pixels = await x11.image(display, display.root, left, first + top, request.width, bottom - top)
                 view.read(top, pixels)
 
-    async def _cursor(self, display: x11.Display, wish: PictureRequest) -> Cursor | None:
+    async def _cursor(self, display: x11.Display, request: PictureRequest) -> Cursor | None:
         answer = await display.ask(struct.pack("<BBH", self._fixes, GET_CURSOR_IMAGE, 1))
-        return cursor_of(answer, wish.region, wish.width, wish.height)
+        return cursor_of(answer, request.region, request.width, request.height)
 
 
-def wished(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> PictureRequest:
+def picture_request(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> PictureRequest:
     """The part of the screen and the size of its picture. If one side is missing, it follows from the other side.
 
     Raises:

@@ -62,15 +62,16 @@ def refusal(path: str, request: Request) -> str | None:
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Answer a request for one of PATHS; False if the connection cannot be used for another request."""
-    why_not = refusal(request.path, request)
+    reason = refusal(request.path, request)
     if request.headers.get("upgrade", "").lower() != "websocket":
-        body = {path[1:]: {"allowed": why is None, "reason": why} for path in PATHS for why in [refusal(path, request)]}
+        reasons = {path[1:]: refusal(path, request) for path in PATHS}
+        body = {name: {"allowed": reasons[name] is None, "reason": reasons[name]} for name in reasons}
         reply(writer, "200 OK", json.dumps(body).encode())
         return True
-    if why_not is None and request.path == "/microphone" and _microphone_users.count >= MAX_MICROPHONE_USERS:
+    if reason is None and request.path == "/microphone" and _microphone_users.count >= MAX_MICROPHONE_USERS:
         refuse(writer, "503 Service Unavailable", f"{MAX_MICROPHONE_USERS} people already use the microphone of this session.")
-    elif why_not is not None:
-        refuse(writer, "403 Forbidden", why_not)
+    elif reason is not None:
+        refuse(writer, "403 Forbidden", reason)
     else:
         accept(request, writer)
         await (_listening.listen(reader, writer) if request.path == "/sound" else _microphone_users.use_microphone(reader, writer))
@@ -102,7 +103,7 @@ def start_codec(direction: str, **pipes: int):
 
 
 async def kill_codec(process: asyncio.subprocess.Process) -> None:
-    """Kill a helper; it has no state to save."""
+    """Kill an encoder or a decoder; it has no state to save."""
     if process.returncode is None:
         process.kill()
     await process.wait()

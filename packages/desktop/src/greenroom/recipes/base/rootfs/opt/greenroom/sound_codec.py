@@ -35,13 +35,13 @@ READY, FAILED, TERMINATED = 4, 5, 6
 STREAM_FAILED, STREAM_TERMINATED = 3, 4
 NO_AUTOSPAWN = 1
 ADJUST_LATENCY, LETS_SUSPEND = 0x2000, 0x8000
-TALK_CHANNELS = 1
-TALK_BYTES = FRAMES * TALK_CHANNELS * SAMPLE_BYTES
+MICROPHONE_CHANNELS = 1
+MICROPHONE_BYTES = FRAMES * MICROPHONE_CHANNELS * SAMPLE_BYTES
 FRAMES_MAX = 5760
 """The maximum number of frames in a packet: 120 ms, though packets of the page have 20 ms."""
-PREBUFFER, TARGET = 2 * TALK_BYTES, 3 * TALK_BYTES
-BEHIND_PACKETS = 4
-"""The number of packets that are played of those that arrive together after a network delay: the newest ones."""
+PREBUFFER, TARGET_BUFFER = 2 * MICROPHONE_BYTES, 3 * MICROPHONE_BYTES
+MAX_PACKETS_AT_ONCE = 4
+"""The maximum number of packets that arrive together after a network delay and are played: the newest ones."""
 PLAYBACK = 1
 
 StateCallback = CFUNCTYPE(None, c_void_p, c_void_p)
@@ -60,37 +60,37 @@ class BufferAttr(ctypes.Structure):
     _fields_ = tuple((name, c_uint32) for name in ("maxlength", "tlength", "prebuf", "minreq", "fragsize"))
 
 
-def function(library: ctypes.CDLL, name: str, result: object, *arguments: object):
+def c_function(library: ctypes.CDLL, name: str, result: object, *arguments: object):
     """A function of a library with its types."""
     found = getattr(library, name)
     found.restype, found.argtypes = result, arguments
     return found
 
 
-mainloop_new = function(pulse, "pa_mainloop_new", c_void_p)
-mainloop_get_api = function(pulse, "pa_mainloop_get_api", c_void_p, c_void_p)
-mainloop_run = function(pulse, "pa_mainloop_run", c_int, c_void_p, POINTER(c_int))
-mainloop_quit = function(pulse, "pa_mainloop_quit", None, c_void_p, c_int)
-context_new = function(pulse, "pa_context_new", c_void_p, c_void_p, c_char_p)
-context_connect = function(pulse, "pa_context_connect", c_int, c_void_p, c_char_p, c_int, c_void_p)
-context_get_state = function(pulse, "pa_context_get_state", c_int, c_void_p)
-context_on_state = function(pulse, "pa_context_set_state_callback", None, c_void_p, StateCallback, c_void_p)
-stream_new = function(pulse, "pa_stream_new", c_void_p, c_void_p, c_char_p, POINTER(SampleSpec), c_void_p)
-stream_get_state = function(pulse, "pa_stream_get_state", c_int, c_void_p)
-stream_on_state = function(pulse, "pa_stream_set_state_callback", None, c_void_p, StateCallback, c_void_p)
-stream_on_read = function(pulse, "pa_stream_set_read_callback", None, c_void_p, DataCallback, c_void_p)
-stream_connect_record = function(
+mainloop_new = c_function(pulse, "pa_mainloop_new", c_void_p)
+mainloop_get_api = c_function(pulse, "pa_mainloop_get_api", c_void_p, c_void_p)
+mainloop_run = c_function(pulse, "pa_mainloop_run", c_int, c_void_p, POINTER(c_int))
+mainloop_quit = c_function(pulse, "pa_mainloop_quit", None, c_void_p, c_int)
+context_new = c_function(pulse, "pa_context_new", c_void_p, c_void_p, c_char_p)
+context_connect = c_function(pulse, "pa_context_connect", c_int, c_void_p, c_char_p, c_int, c_void_p)
+context_get_state = c_function(pulse, "pa_context_get_state", c_int, c_void_p)
+context_on_state = c_function(pulse, "pa_context_set_state_callback", None, c_void_p, StateCallback, c_void_p)
+stream_new = c_function(pulse, "pa_stream_new", c_void_p, c_void_p, c_char_p, POINTER(SampleSpec), c_void_p)
+stream_get_state = c_function(pulse, "pa_stream_get_state", c_int, c_void_p)
+stream_on_state = c_function(pulse, "pa_stream_set_state_callback", None, c_void_p, StateCallback, c_void_p)
+stream_on_read = c_function(pulse, "pa_stream_set_read_callback", None, c_void_p, DataCallback, c_void_p)
+stream_connect_record = c_function(
     pulse, "pa_stream_connect_record", c_int, c_void_p, c_char_p, POINTER(BufferAttr), c_int
 )
-stream_peek = function(pulse, "pa_stream_peek", c_int, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
-stream_drop = function(pulse, "pa_stream_drop", c_int, c_void_p)
+stream_peek = c_function(pulse, "pa_stream_peek", c_int, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+stream_drop = c_function(pulse, "pa_stream_drop", c_int, c_void_p)
 
-encoder_create = function(opus, "opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int))
-encode = function(opus, "opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32)
+encoder_create = c_function(opus, "opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int))
+encode = c_function(opus, "opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32)
 encoder_ctl = opus.opus_encoder_ctl
 """A function with a variable number of arguments, which its callers wrap individually."""
-decoder_create = function(opus, "opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int))
-decode = function(opus, "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int)
+decoder_create = c_function(opus, "opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int))
+decode = c_function(opus, "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int)
 
 
 class Encoder:
@@ -106,15 +106,15 @@ class Encoder:
     def take(self, samples: bytes) -> bytes:
         """Add samples; returns the packets that they complete."""
         self._samples += samples
-        made = b""
+        packets = b""
         while len(self._samples) >= PLAYED_BYTES:
-            now = bytes(self._samples[:PLAYED_BYTES])
+            part = bytes(self._samples[:PLAYED_BYTES])
             del self._samples[:PLAYED_BYTES]
-            self._silent = 0 if any(now) else self._silent + 1
+            self._silent = 0 if any(part) else self._silent + 1
             if self._silent <= SILENT_PACKETS:
-                length = encode(self._opus, now, FRAMES, self._packet, len(self._packet))
-                made += length.to_bytes(2, "big") + self._packet.raw[:length]
-        return made
+                length = encode(self._opus, part, FRAMES, self._packet, len(self._packet))
+                packets += length.to_bytes(2, "big") + self._packet.raw[:length]
+        return packets
 
 
 def encode_sound() -> None:
@@ -162,7 +162,7 @@ def encode_sound() -> None:
     sys.exit(result.value)
 
 
-def complete(received: bytearray) -> list[bytes]:
+def remove_complete_packets(received: bytearray) -> list[bytes]:
     """Remove the complete packets from the received data and return them."""
     found = []
     while len(received) >= 2 and len(received) >= 2 + (length := int.from_bytes(received[:2], "big")):
@@ -171,27 +171,27 @@ def complete(received: bytearray) -> list[bytes]:
     return found
 
 
-def decode_talk() -> None:
+def decode_to_microphone() -> None:
     """Play packets into the session's microphone until standard input ends."""
     simple = ctypes.CDLL("libpulse-simple.so.0")
-    simple_new = function(
+    simple_new = c_function(
         simple, "pa_simple_new", c_void_p, c_char_p, c_char_p, c_int, c_char_p, c_char_p,
         POINTER(SampleSpec), c_void_p, POINTER(BufferAttr), POINTER(c_int),
     )  # fmt: skip
-    simple_write = function(simple, "pa_simple_write", c_int, c_void_p, c_void_p, c_size_t, POINTER(c_int))
-    spec = SampleSpec(S16_LE, RATE, TALK_CHANNELS)
-    buffers = BufferAttr(4 * TARGET, TARGET, PREBUFFER, DEFAULT, DEFAULT)
+    simple_write = c_function(simple, "pa_simple_write", c_int, c_void_p, c_void_p, c_size_t, POINTER(c_int))
+    spec = SampleSpec(S16_LE, RATE, MICROPHONE_CHANNELS)
+    buffers = BufferAttr(4 * TARGET_BUFFER, TARGET_BUFFER, PREBUFFER, DEFAULT, DEFAULT)
     stream = simple_new(None, b"Greenroom", PLAYBACK, b"talk", b"A viewer", byref(spec), None, byref(buffers), None)
-    decoder = decoder_create(RATE, TALK_CHANNELS, byref(c_int()))
+    decoder = decoder_create(RATE, MICROPHONE_CHANNELS, byref(c_int()))
     if not stream or not decoder:
         sys.exit("the session's microphone could not be opened")
-    samples, received = ctypes.create_string_buffer(FRAMES_MAX * TALK_BYTES // FRAMES), bytearray()
+    samples, received = ctypes.create_string_buffer(FRAMES_MAX * MICROPHONE_BYTES // FRAMES), bytearray()
     while data := os.read(0, 1 << 16):
         received += data
-        for packet in complete(received)[-BEHIND_PACKETS:]:
+        for packet in remove_complete_packets(received)[-MAX_PACKETS_AT_ONCE:]:
             frames = decode(decoder, packet, len(packet), samples, FRAMES_MAX, 0)
-            if frames > 0 and simple_write(stream, samples, frames * TALK_CHANNELS * SAMPLE_BYTES, None) < 0:
+            if frames > 0 and simple_write(stream, samples, frames * MICROPHONE_CHANNELS * SAMPLE_BYTES, None) < 0:
                 sys.exit("the session's microphone is no longer available")
 
 
-{"encode": encode_sound, "decode": decode_talk}[sys.argv[1]]()
+{"encode": encode_sound, "decode": decode_to_microphone}[sys.argv[1]]()

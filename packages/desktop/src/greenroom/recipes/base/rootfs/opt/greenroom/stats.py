@@ -29,7 +29,7 @@ CURRENT_S = 0.25
 PONG_WITHIN_S = 2.0
 PICTURE_WITHIN_S = 10.0
 TIGHT, LAST_RECTANGLE, QUALITY_8 = 7, -224, -24
-BEST = 10.0
+MAX_SCORE = 10.0
 
 
 class WaitTimes(NamedTuple):
@@ -43,7 +43,7 @@ class WaitTimes(NamedTuple):
         """The scores of processor and network since `before`, from 0 (always waiting) to 10 (never)."""
         elapsed_s = max(self.at - before.at, 1e-6)
         waits = (self.cpu_s - before.cpu_s, self.network_s - before.network_s)
-        cpu, network = (round(BEST * (1 - min(1.0, max(0.0, wait_s) / elapsed_s)), 1) for wait_s in waits)
+        cpu, network = (round(MAX_SCORE * (1 - min(1.0, max(0.0, wait_s) / elapsed_s)), 1) for wait_s in waits)
         return cpu, network
 
 
@@ -81,18 +81,18 @@ class Stream:
     async def ping_ms(self) -> int:
         """The round-trip time of a message in milliseconds; 0 if no answer arrived."""
         data, begun = os.urandom(8), time.monotonic()
-        self._pings[data] = back = asyncio.get_running_loop().create_future()
+        self._pings[data] = answer = asyncio.get_running_loop().create_future()
         self._writer.write(frame(PING, data))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PONG_WITHIN_S):
-                return max(1, round(1000 * (await back - begun)))
+                return max(1, round(1000 * (await answer - begun)))
         del self._pings[data]
         return 0
 
     def record_pong(self, data: bytes) -> None:
         """Note that the answer to a ping has arrived."""
-        if (back := self._pings.pop(data, None)) and not back.done():
-            back.set_result(time.monotonic())
+        if (answer := self._pings.pop(data, None)) and not answer.done():
+            answer.set_result(time.monotonic())
 
 
 class Stats:
@@ -124,7 +124,7 @@ class Stats:
         elif not self._streams:
             reply(writer, "503 Service Unavailable", b"")
         else:
-            async with self._measuring:  # a whole picture for each caller would be work for the X server
+            async with self._measuring:  # several whole pictures at the same time would be much work for the X server
                 measured = await (self._frame(request) if name == FRAME_STATS else self._bottleneck())
             reply(writer, "200 OK", json.dumps(measured).encode())
 
@@ -153,13 +153,13 @@ class Stats:
     async def _bottleneck(self) -> dict[str, object]:
         before = {name: stream.wait_times() for name, stream in self._streams.items()}
         await asyncio.sleep(CURRENT_S)
-        numbers: dict[str, list[float]] = {}
+        scores: dict[str, list[float]] = {}
         for name, stream in self._streams.items():
             after = stream.wait_times()
             cpu, network = after.since(before.get(name, stream.begun))
             cpu_since, network_since = after.since(stream.begun)
-            numbers[name] = [cpu, cpu_since, network, network_since]
-        return {self._user: numbers}
+            scores[name] = [cpu, cpu_since, network, network_since]
+        return {self._user: scores}
 
 
 class Picture(NamedTuple):
@@ -168,14 +168,14 @@ class Picture(NamedTuple):
     width: int
     height: int
     ms: int
-    jpegs: int
+    jpeg_rectangles: int
     jpeg_area: int
 
     @property
     def jpeg(self) -> dict[str, int]:
         """The area in JPEG, and the time for it: the part of the whole time that corresponds to the area."""
         part = self.jpeg_area / (self.width * self.height)
-        return {"time": round(self.ms * part), "count": self.jpegs, "area": self.jpeg_area}
+        return {"time": round(self.ms * part), "count": self.jpeg_rectangles, "area": self.jpeg_area}
 
 
 async def whole_picture(rfb_socket: str) -> Picture:
@@ -197,7 +197,7 @@ async def whole_picture(rfb_socket: str) -> Picture:
             while await view_filter.message(OutputRelay(reader, Discarding())) != 0:
                 pass
             ms = round(1000 * (time.monotonic() - requested_at))
-            return Picture(width, height, max(1, ms), view_filter.jpegs, view_filter.jpeg_area)
+            return Picture(width, height, max(1, ms), view_filter.jpeg_rectangles, view_filter.jpeg_area)
     finally:
         writer.close()
 

@@ -45,19 +45,19 @@ UNICODE = 0x01000000
 TYPED_AT_ONCE = 32
 """The number of characters after which to wait for the X server."""
 OPEN = "/opt/greenroom/open"
-OPENED_WITHIN_S = 10.0
+OPEN_TIMEOUT_S = 10.0
 """The time limit of a start. A program that runs longer is the browser itself, which has received the address."""
 TEXT = "UTF8_STRING"
 CHANGE_KEYS, READ_KEYS = 100, 101
 FIRST_KEY, KEYS = 8, 248
 ASCII = range(0x20, 0x7F)
 FUNCTION_KEYS = range(0xFD00, 0x10000)
-MULTIMEDIA = range(0x1008FE00, 0x10090000)
+MULTIMEDIA_KEYSYMS = range(0x1008FE00, 0x10090000)
 NAMED_KEYS = frozenset(0x1008FF00 + number for number in (0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x26, 0x27, 0x29))
 """The multimedia keys that actions name: sound, and back, forward, refresh."""
 MAX_ASSIGNED_KEYS = 60
 """The maximum number of characters that have a key at the same time; there are about eighty of these keys."""
-READ_WITHIN_S = 0.25
+REASSIGN_AFTER_S = 0.25
 """The time for which a key keeps its meaning after it was typed."""
 
 
@@ -109,7 +109,7 @@ class Keymap:
 
     async def provide(self, display: x11.Display, keysyms: Iterable[int]) -> None:
         """Assign keys so that all of these keysyms, a part from `split_by_keys`, can be typed. Their keys are not
-        reassigned within `READ_WITHIN_S` after this call.
+        reassigned within `REASSIGN_AFTER_S` after this call.
         """
         wanted = {keysym for keysym in keysyms if is_special(keysym)}
         if wanted:
@@ -127,7 +127,7 @@ class Keymap:
         reusable = [code for code, keysym in self._assigned.items() if keysym not in wanted]
         chosen = [*self._free, *reusable][: len(missing)]
         if len(missing) > len(self._free):
-            await asyncio.sleep(max(0.0, self._typed_s + READ_WITHIN_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._typed_s + REASSIGN_AFTER_S - time.monotonic()))
         del self._free[: len(missing)]
         assigned = dict(zip(chosen, missing, strict=False))  # characters without a key are left to the X server
         for code, keysym in assigned.items():
@@ -166,13 +166,13 @@ def assignment_requests(assigned: dict[int, int]) -> Iterator[bytes]:
 
 def is_special(keysym: int) -> bool:
     """True if it is a character that some keyboards do not have."""
-    return not (keysym in ASCII or keysym in FUNCTION_KEYS or keysym in MULTIMEDIA)
+    return not (keysym in ASCII or keysym in FUNCTION_KEYS or keysym in MULTIMEDIA_KEYSYMS)
 
 
 def is_unused(symbols: tuple[int, ...]) -> bool:
     """True if a key with these meanings may be reassigned."""
     meanings = {symbol for symbol in symbols if symbol}
-    return bool(meanings) and all(symbol in MULTIMEDIA and symbol not in NAMED_KEYS for symbol in meanings)
+    return bool(meanings) and all(symbol in MULTIMEDIA_KEYSYMS and symbol not in NAMED_KEYS for symbol in meanings)
 
 
 async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
@@ -190,18 +190,18 @@ class StepExecutor:
         self._screen = screen
         self._input = keyboard
         self._keymap = Keymap()
-        self._moved_at: float | None = None
+        self._last_input_s: float | None = None
         self._only_moved = True
 
     async def act(self, steps: list[Step]) -> Result:
-        """Do one action; its output or its error is in the result. After an error the keys and buttons that it
+        """Perform one action; its output or its error is in the result. After an error the keys and buttons that it
         pressed are released."""
         begun = time.monotonic()
         buttons, keys = self._input.buttons, set(self._input.keys)
         result: Result = {"done": True}
         try:
             for step in steps:
-                result |= await self._do(step)
+                result |= await self._execute(step)
         except StepError as error:
             result = {"done": False, "error": f"{error}."}
             await self.release(buttons, keys)
@@ -223,27 +223,27 @@ class StepExecutor:
         Raises:
             StepError: the region is not on the screen.
         """
-        moved_at, self._moved_at = self._moved_at, None
-        if moved_at is not None:
-            await self._input.done()
+        last_input_s, self._last_input_s = self._last_input_s, None
+        if last_input_s is not None:
+            await self._input.wait_until_processed()
         if region is not None and not (len(region) == 4 and all(isinstance(number, int) for number in region)):
             raise StepError("region: must be [x1, y1, x2, y2]")
-        where = (region[0], region[1], region[2], region[3]) if region else None
+        exact_region = (region[0], region[1], region[2], region[3]) if region else None
         try:
             input_s = None
-            if moved_at is not None and time.monotonic() - moved_at < MAX_DRAWING_S:
-                input_s = (moved_at, POINTER_DRAWING_S if self._only_moved else FIRST_DRAWING_S)
-            return await self._screen.picture(where, width, height, cursor=cursor, input_s=input_s)
+            if last_input_s is not None and time.monotonic() - last_input_s < MAX_DRAWING_S:
+                input_s = (last_input_s, POINTER_DRAWING_S if self._only_moved else FIRST_DRAWING_S)
+            return await self._screen.picture(exact_region, width, height, cursor=cursor, input_s=input_s)
         except ValueError as error:
             raise StepError(str(error)) from error
 
-    async def _do(self, step: Step) -> Result:
+    async def _execute(self, step: Step) -> Result:
         if step["step"] in INPUT:
-            if self._moved_at is None:
+            if self._last_input_s is None:
                 await self._screen.forget_drawing()
                 self._only_moved = True
             self._only_moved &= step["step"] == "pointer" and step["buttons"] == self._input.buttons == 0
-            self._moved_at = time.monotonic()
+            self._last_input_s = time.monotonic()
         match step:
             case {"step": "pointer", "buttons": buttons}:
                 await self._point(buttons, step.get("x"), step.get("y"))
@@ -266,7 +266,7 @@ class StepExecutor:
                 picture = await self.screenshot(step.get("region"), step.get("width"), step.get("height"), cursor=cursor)
                 return {"screenshot": base64.b64encode(picture).decode()}
             case {"step": "cursor_position"}:
-                await self._input.done()
+                await self._input.wait_until_processed()
                 x, y, _ = await self._screen.pointer()
                 return {"coordinate": [x, y]}
             case _:
@@ -286,8 +286,8 @@ class StepExecutor:
                 for keysym in part[at : at + TYPED_AT_ONCE]:
                     self._input.key(keysym, down=True)
                     self._input.key(keysym, down=False)
-                await self._input.done()
-            self._moved_at = time.monotonic()
+                await self._input.wait_until_processed()
+            self._last_input_s = time.monotonic()
 
     async def _focus(self, ref: str) -> None:
         from desk_tree import grab_focus  # noqa: PLC0415 -- most sessions never need it
@@ -317,7 +317,7 @@ class StepExecutor:
             OPEN, url, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, "KASM_URL": ""}
         )
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OPENED_WITHIN_S):
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
                 if await process.wait():
                     raise StepError("no program of this session opens addresses, or the program is not running")
 

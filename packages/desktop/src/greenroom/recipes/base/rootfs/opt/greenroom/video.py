@@ -32,15 +32,15 @@ HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.impleme
 LOG = Path("/tmp/.greenroom/video.log")
 GRACE_S = 5.0
 """The time from the end of the last viewer to the end of the encoder; a start takes a tenth of a second."""
-STARTS_MAX, STARTS_WITHIN_S = 5, 60.0
+MAX_STARTS, STARTS_WITHIN_S = 5, 60.0
 """The limit of starts within a time: if the encoder fails at once, viewers stay with the light picture."""
-KEYS_EVERY_S = 1.0
-REST_S = 3.0
+KEY_FRAME_PAUSE_S = 1.0
+REST_AFTER_S = 3.0
 """The time without input and without a change after which the screen is at rest."""
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011
 
 ACK, QUALITY = 0, 1
-WINDOW_FIRST, WINDOW_LEAST, WINDOW_MOST = 6, 2, 20
+FIRST_WINDOW, MIN_WINDOW, MAX_WINDOW = 6, 2, 20
 LATE_S = 0.15
 """A frame that takes this much longer than the fastest was delayed on its way."""
 STUCK_S = 10.0
@@ -59,8 +59,8 @@ class Pace:
     """The pace of one viewer, from the start of the stream."""
 
     def __init__(self) -> None:
-        self.wants_key = True
-        self._window = WINDOW_FIRST
+        self.needs_key_frame = True
+        self._window = FIRST_WINDOW
         self._fastest_s = float("inf")
         self._in_flight: deque[tuple[int, float]] = deque()
         self._rows: set[int] = set()
@@ -81,15 +81,15 @@ class Pace:
             self._rows.clear()
         elif kind & 1:
             self._rows.add(row)
-            self.wants_key = False
+            self.needs_key_frame = False
         if row not in self._rows:
-            self.wants_key = True
+            self.needs_key_frame = True
             return False
         if not self._in_flight or self._in_flight[-1][0] != frame:
             self._in_flight.append((frame, now))
         return True
 
-    def painted(self, frame: int, now: float) -> None:
+    def record_painted(self, frame: int, now: float) -> None:
         """Record that the viewer painted a frame, and so all frames before it. A number that was not sent is ignored."""
         if all(sent != frame for sent, _ in self._in_flight):
             return
@@ -98,7 +98,7 @@ class Pace:
             sent, at = self._in_flight.popleft()
         self._fastest_s = min(self._fastest_s, now - at)
         step = -1 if now - at > self._fastest_s + LATE_S else 1
-        self._window = max(WINDOW_LEAST, min(WINDOW_MOST, self._window + step))
+        self._window = max(MIN_WINDOW, min(MAX_WINDOW, self._window + step))
 
     def is_stuck(self, now: float) -> bool:
         """True if frames that were sent no longer arrive."""
@@ -128,10 +128,10 @@ class Video:
         self.displays = 0
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self._started: deque[float] = deque(maxlen=STARTS_MAX)
+        self._started: deque[float] = deque(maxlen=MAX_STARTS)
         self._requests: asyncio.StreamWriter | None = None
         self._is_frame_requested = False
-        self._active = 0.0
+        self._last_activity_s = 0.0
         self._is_at_rest = False
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -161,7 +161,7 @@ class Video:
 
     def record_activity(self) -> None:
         """Record that there was input, or that the screen has changed."""
-        self._active = time.monotonic()
+        self._last_activity_s = time.monotonic()
         if self._is_at_rest and self._requests:
             self._is_at_rest = False
             self._requests.write(b"w")
@@ -194,7 +194,7 @@ class Video:
             elif opcode == TEXT:
                 viewer.writer.write(frame(TEXT, data))
             elif opcode == BINARY and len(data) == 3 and data[0] == ACK:
-                viewer.pace.painted(int.from_bytes(data[1:]), time.monotonic())
+                viewer.pace.record_painted(int.from_bytes(data[1:]), time.monotonic())
                 self._changed.set()
             elif not viewer.may_choose:
                 continue
@@ -212,7 +212,7 @@ class Video:
         return True
 
     def _died_too_often(self) -> bool:
-        return len(self._started) == STARTS_MAX and time.monotonic() - self._started[0] < STARTS_WITHIN_S
+        return len(self._started) == MAX_STARTS and time.monotonic() - self._started[0] < STARTS_WITHIN_S
 
     async def _run(self) -> None:
         """Start the encoder, forward its output, and end it when there are no viewers."""
@@ -249,12 +249,12 @@ class Video:
         The fastest viewer sets the pace; the others miss frames and continue with a whole picture.
         """
         self._is_frame_requested = False
-        key_requested_s = time.monotonic()  # the encoder begins with a whole picture
+        key_frame_requested_s = time.monotonic()  # the encoder begins with a whole picture
         shows_pointer = self._is_at_rest = False
         self.record_activity()
         while True:
             now = time.monotonic()
-            if not self._is_at_rest and now - self._active > REST_S:
+            if not self._is_at_rest and now - self._last_activity_s > REST_AFTER_S:
                 self._is_at_rest = True
                 requests.write(b"r")
             if shows_pointer != (self.displays > 1):
@@ -264,15 +264,15 @@ class Video:
                 if viewer.pace.is_stuck(now):
                     viewer.end_stream(GOING_AWAY)
             ready = [viewer for viewer in self.viewers if viewer.pace.is_ready]
-            if any(viewer.pace.wants_key for viewer in ready) and now - key_requested_s > KEYS_EVERY_S:
+            if any(viewer.pace.needs_key_frame for viewer in ready) and now - key_frame_requested_s > KEY_FRAME_PAUSE_S:
                 requests.write(b"k")
-                key_requested_s = now
+                key_frame_requested_s = now
             if ready and not self._is_frame_requested:
                 self._is_frame_requested = True
                 requests.write(b"n")
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), KEYS_EVERY_S if self.viewers else GRACE_S)
+                await asyncio.wait_for(self._changed.wait(), KEY_FRAME_PAUSE_S if self.viewers else GRACE_S)
             except TimeoutError:
                 if not self.viewers:
                     return
@@ -290,8 +290,8 @@ class Video:
             for viewer in self.viewers:
                 if viewer.pace.should_send(stripe, now):
                     viewer.writer.write(frame(BINARY, stripe))
-            if (its := frame_of(stripe)) != frame_id:
-                frame_id, self._is_frame_requested = its, False
+            if (frame_number := frame_of(stripe)) != frame_id:
+                frame_id, self._is_frame_requested = frame_number, False
                 self._changed.set()
                 self.record_activity()
 

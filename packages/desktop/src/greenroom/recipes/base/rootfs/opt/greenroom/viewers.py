@@ -5,9 +5,9 @@
     PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; each may be omitted
 
 All programs get the zone at once: /etc/localtime leads to FOLDER/localtime. A language applies to programs that start
-later; the programs of the desktop that start others are restarted. English needs no change. The first browser decides,
-because a later one may belong to a helper. Nothing changes if the launch has set TZ or LC_ALL, in a leased session, and
-for viewers who may only watch.
+later; the programs of the desktop that start others are restarted. English needs no change. Only the first browser sets
+the region, because a later one may belong to another person. Nothing changes if the launch has set TZ or LC_ALL, in a
+leased session, and for viewers who may only watch.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ DEFAULT_ZONE = "Etc/UTC"
 MAX_BODY_BYTES = 1024
 ZONE_PATTERN = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
 LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}_[A-Z]{2}")
-LAUNCHERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
+PROGRAM_STARTERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
 """Programs of the desktop that start others; /opt/greenroom/desktop restarts them."""
-CLOCK = ("xfce4-panel",)
+CLOCK_PROGRAMS = ("xfce4-panel",)
 
 _region_lock = asyncio.Lock()
 _queues: dict[asyncio.Queue[bytes], bool] = {}
@@ -58,8 +58,8 @@ def event(name: str, fields: Mapping[str, object]) -> bytes:
 
 def publish(name: str, /, **fields: object) -> None:
     """Send an event to all viewers, or only to those with input permission if it is not in VIEW_ONLY_EVENTS."""
-    for queue, watches in _queues.items():
-        if name in VIEW_ONLY_EVENTS or not watches:
+    for queue, may_only_watch in _queues.items():
+        if name in VIEW_ONLY_EVENTS or not may_only_watch:
             queue.put_nowait(event(name, fields))
 
 
@@ -107,7 +107,7 @@ def set_zone(name: str) -> tuple[str, ...]:
     new_link = FOLDER / "localtime.new"
     new_link.symlink_to(zone)
     new_link.replace(link)
-    return CLOCK if name != DEFAULT_ZONE else ()
+    return CLOCK_PROGRAMS if name != DEFAULT_ZONE else ()
 
 
 async def set_language(name: str) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ async def set_language(name: str) -> tuple[str, ...]:
     if not LANGUAGE_PATTERN.fullmatch(name) or not (LANGUAGES / name).is_file() or await run(COMPILE_PROGRAM, f"{name}.UTF-8"):
         return ()
     language_file.write_text(f"{name}.UTF-8\n")
-    return LAUNCHERS
+    return PROGRAM_STARTERS
 
 
 async def run(*command: str) -> int:

@@ -64,15 +64,15 @@ class Sink(Protocol):
 
 
 class ViewOnlyFilter:
-    """The connection of one viewer, from its start. `jpegs` counts the rectangles sent as JPEG, and `jpeg_area`
+    """The connection of one viewer, from its start. `jpeg_rectangles` counts the rectangles sent as JPEG, and `jpeg_area`
     their pixels."""
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
         self._messages = ClientMessages()
         self._encodings = bytearray()
-        self._format = pixel_format
+        self._pixel_format = pixel_format
         self._pictures_requested = False
-        self.jpegs = self.jpeg_area = 0
+        self.jpeg_rectangles = self.jpeg_area = 0
 
     def forwarded(self, data: bytes) -> bytes:
         """Filter data of the viewer. Return the part for the X server."""
@@ -96,7 +96,7 @@ class ViewOnlyFilter:
         if kind == PIXEL_FORMAT:
             if self._pictures_requested:
                 raise BadRequestError("the pixel format cannot be changed while pictures are sent")
-            self._format = message[4:]
+            self._pixel_format = message[4:]
             return message
         kinds = [kind for (kind,) in struct.iter_unpack(">i", message[4:]) if kind in SUPPORTED]
         return struct.pack(f">BxH{len(kinds)}i", ENCODINGS, len(kinds), *kinds)
@@ -113,7 +113,7 @@ class ViewOnlyFilter:
             await output.forward(4)
             await output.flush()
             begin = await output.forward(24)
-            self._format = self._format or begin[4:20]
+            self._pixel_format = self._pixel_format or begin[4:20]
             await output.forward(int.from_bytes(begin[20:24]))
             while True:
                 await output.flush()
@@ -169,7 +169,7 @@ class ViewOnlyFilter:
         if control >> 4 == 8:
             await output.forward(pixel)
         elif control >> 4 == 9:
-            self.jpegs += 1
+            self.jpeg_rectangles += 1
             self.jpeg_area += width * height
             await output.forward(await output.length())
         elif control >> 4 < 8:
@@ -184,12 +184,12 @@ class ViewOnlyFilter:
 
     @property
     def _pixel_bytes(self) -> int:
-        return self._format[0] // 8 if self._format else 4
+        return self._pixel_format[0] // 8 if self._pixel_format else 4
 
     @property
     def _is_true_color(self) -> bool:
         """True if Tight sends three bytes for each pixel."""
-        return self._format is not None and self._format[:2] == b"\x20\x18" and self._format[4:10] == b"\x00\xff" * 3
+        return self._pixel_format is not None and self._pixel_format[:2] == b"\x20\x18" and self._pixel_format[4:10] == b"\x00\xff" * 3
 
 
 class OutputRelay:

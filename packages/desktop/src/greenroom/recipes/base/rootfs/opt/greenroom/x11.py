@@ -186,9 +186,9 @@ class PictureRequest(Protocol):
 class Scaled:
     """A scaled picture in progress. Call `close` at the end."""
 
-    def __init__(self, display: Display, wish: PictureRequest, render: int) -> None:
+    def __init__(self, display: Display, request: PictureRequest, render: int) -> None:
         self._display = display
-        self._wish = wish
+        self._request = request
         self._render = render
         self._free_requests: list[bytes] = []
         self._pixmap = 0
@@ -197,7 +197,7 @@ class Scaled:
         """The pixels of these rows of the picture."""
         if not self._pixmap:
             await self._begin()
-        width, count = self._wish.width, bottom - top
+        width, count = self._request.width, bottom - top
         self._display.send(
             struct.pack(
                 "<BBHBxxxIIIhhhhhhHH",
@@ -214,8 +214,8 @@ class Scaled:
 
     async def _begin(self) -> None:
         display, render = self._display, self._render
-        left, top, right, bottom = self._wish.region
-        width, height = self._wish.width, self._wish.height
+        left, top, right, bottom = self._request.region
+        width, height = self._request.width, self._request.height
         pixel_format = screen_format(await display.ask(struct.pack("<BBH", render, FORMATS, 1)))
         self._pixmap, self._picture, self._screen = display.new_id(), display.new_id(), display.new_id()
         display.send(struct.pack("<BBHIIHH", CREATE_PIXMAP, DEPTH, 4, self._pixmap, display.root, width, height))
