@@ -13,7 +13,7 @@ from PIL import Image
 from tests.acceptance.instance import Instance, run, wait_for
 from tests.acceptance.members import Running, member_of
 
-from greenroom.runtimes.contract import CUT, MAX_OUTPUT
+from greenroom.runtimes.contract import CUT_NOTICE, MAX_OUTPUT
 
 BLUE = (0x20, 0x40, 0xC0)
 PAINT = (
@@ -146,6 +146,6 @@ def test_the_command_line_does_the_same(instance: Instance, desktop: Running, tm
 
 def test_of_a_long_output_the_end_is_kept_and_that_is_said(instance: Instance, desktop: Running):
     output = command(instance, desktop, "bash", "-c", "yes line | head -n 50000; echo the end")["output"]
-    assert output.startswith(CUT)
+    assert output.startswith(CUT_NOTICE)
     assert output.endswith("the end\n")
     assert len(output) == MAX_OUTPUT

@@ -66,11 +66,11 @@ async def test_what_gives_way_has_a_small_share_until_it_gets_its_full_one(
         return facts["HostConfig"]["CpuShares"]
 
     session_id, wanted = new_id(), spec(cores=2.0, cpu_mode=cpu_mode)
-    await runtime.create(session_id, wanted, gives_way=True)
+    await runtime.create(session_id, wanted, low_cpu_share=True)
     await runtime.start(session_id)
     assert await shares() == small
     for _ in range(2):
-        await runtime.give_full_share(session_id, wanted)
+        await runtime.give_full_cpu_share(session_id, wanted)
         assert await shares() == full
 
 

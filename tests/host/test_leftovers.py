@@ -14,7 +14,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.session import leftovers as core
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
-from greenroom.runtimes.contract import FilterAccount, Things
+from greenroom.runtimes.contract import FilterAccount, InstallationObjects
 from greenroom.runtimes.docker.filter_networks import network_name
 from greenroom.runtimes.docker.spec import ContainerOwner, container_name
 from greenroom.runtimes.plugin import Context
@@ -39,8 +39,8 @@ async def host(stage: System, tmp_path: Path) -> AsyncIterator[Host]:
 
 
 @pytest.fixture
-async def things(host: Host, docker_url: str) -> AsyncIterator[Things]:
-    async with find_runtime("docker", docker_host=docker_url).things(host.installation_id) as opened:
+async def things(host: Host, docker_url: str) -> AsyncIterator[InstallationObjects]:
+    async with find_runtime("docker", docker_host=docker_url).installation_objects(host.installation_id) as opened:
         yield opened
 
 
@@ -49,7 +49,7 @@ def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "GRACE_S", -60.0)
 
 
-async def repair(db: Database, things: Things, *, removes: bool = False) -> list[RepairOutcome]:
+async def repair(db: Database, things: InstallationObjects, *, removes: bool = False) -> list[RepairOutcome]:
     return await remove_leftovers(things, await find_leftovers(db, things), removes=removes)
 
 
@@ -77,7 +77,7 @@ def there(*names: str) -> set[str]:
 
 @pytest.mark.usefixtures("everything_is_old")
 async def test_what_belongs_to_nothing_is_listed_then_removed_and_nothing_else(
-    stage: System, host: Host, things: Things
+    stage: System, host: Host, things: InstallationObjects
 ):
     (living,) = await stage.staged()
     over, elsewhere, foreign, gone, policy = new_id(), new_id(), new_id(), new_id(), new_id()
@@ -106,7 +106,7 @@ async def test_what_belongs_to_nothing_is_listed_then_removed_and_nothing_else(
     assert await repair(stage.db, things, removes=True) == []
 
 
-async def test_what_is_young_stays_with_the_reason(stage: System, host: Host, things: Things):
+async def test_what_is_young_stays_with_the_reason(stage: System, host: Host, things: InstallationObjects):
     over = new_id()
     await of_agent(host, stage.agent_id, over)
     (left,) = await repair(stage.db, things, removes=True)
@@ -115,7 +115,7 @@ async def test_what_is_young_stays_with_the_reason(stage: System, host: Host, th
 
 
 @pytest.mark.usefixtures("everything_is_old")
-async def test_without_the_database_nothing_is_concluded(stage: System, host: Host, things: Things):
+async def test_without_the_database_nothing_is_concluded(stage: System, host: Host, things: InstallationObjects):
     over = new_id()
     await of_agent(host, stage.agent_id, over)
     await stage.db.close()

@@ -179,7 +179,7 @@ async def test_a_session_that_is_not_there(runtime: HostRuntime):
     with pytest.raises(ContainerMissing):
         await runtime.put_files(session_id, [SessionFile(path="/home/kasm-user/a", content="a")])
     with pytest.raises(ContainerMissing):
-        await runtime.give_full_share(session_id, spec())
+        await runtime.give_full_cpu_share(session_id, spec())
     assert await runtime.logs(session_id) == ""
 
 
@@ -322,7 +322,7 @@ async def test_an_image_is_made_here_with_its_labels_and_size(runtime: HostRunti
     if isinstance(runtime, SimulatedRuntime):
         runtime.configure(SimulationSettings(missing_images=frozenset({name})))
     assert await runtime.image(name) is None
-    async with runtime.building() as builder:
+    async with runtime.open_builder() as builder:
         assert await builder.labels(name) is None
         said = [line async for line in builder.build_from_instructions(build_context(steps), name, {"COLOUR": "green"})]
         assert any(line.startswith("Step 1/") for line in said)
@@ -339,7 +339,7 @@ async def test_an_instruction_that_fails_is_an_error_with_what_was_said(runtime:
     name = f"greenroom/test-{new_id()[:8]}:1"
     if isinstance(runtime, SimulatedRuntime):
         runtime.configure(SimulationSettings(missing_images=frozenset({name}), broken_images=frozenset({name})))
-    async with runtime.building() as builder:
+    async with runtime.open_builder() as builder:
         steps = build_context(f"FROM {OPENBOX}\nCOPY nothing /nothing\n")
         with pytest.raises(BuildError, match=r"nothing|non-zero"):
             async for _ in builder.build_from_instructions(steps, name, {}):
@@ -351,7 +351,7 @@ async def test_builds_on_a_host_run_one_after_another(host: Host, runtime: HostR
     if isinstance(runtime, SimulatedRuntime):
         pytest.skip("each simulated Agent has a host of its own")
     other = await host.open()
-    async with runtime.building():
+    async with runtime.open_builder():
         waiting = asyncio.create_task(entered(other))
         done, _ = await asyncio.wait({waiting}, timeout=0.2)
         assert not done
@@ -359,7 +359,7 @@ async def test_builds_on_a_host_run_one_after_another(host: Host, runtime: HostR
 
 
 async def entered(runtime: HostRuntime) -> None:
-    async with runtime.building():
+    async with runtime.open_builder():
         pass
 
 

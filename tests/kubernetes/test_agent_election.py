@@ -11,16 +11,16 @@ from tests.support.kubernetes.cluster import Cluster
 
 from greenroom.agent.standby import TIMINGS, Election, SharedRecord
 from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable
+from greenroom.runtimes.kubernetes.replica_store import NamespaceStore
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
-from greenroom.runtimes.kubernetes.shared import NamespaceShared
 
-Pair = tuple[NamespaceShared, NamespaceShared]
+Pair = tuple[NamespaceStore, NamespaceStore]
 
 
 @pytest.fixture
 async def pair(kubernetes: Cluster, namespace: str) -> AsyncIterator[Pair]:
     where = KubernetesSettings(kube_config=kubernetes.kubeconfig, kube_namespace=namespace)
-    made = NamespaceShared(where, "desks"), NamespaceShared(where, "desks")
+    made = NamespaceStore(where, "desks"), NamespaceStore(where, "desks")
     for one in made:
         await one.open()
     yield made

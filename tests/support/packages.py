@@ -24,7 +24,7 @@ class Settings(FromEnvironment):
 class Lab(RuntimePlugin[Settings]):
     settings_type = Settings
     title = "the lab"
-    checked = "lab"
+    check_subject = "lab"
 
     def runtime(self, context):
         return SimulatedRuntime(f"{context.installation_id} {self.settings.lab_racks}", "", folder=context.folder)

@@ -35,7 +35,7 @@ class Elsewhere:
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         raise AssertionError(name)
 
-    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
+    async def store_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
         self.kept.append(({*wanted}, {**known}))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.outbox import MAX_WAITING_BYTES, NO_ROOM, RESULT_MARGIN_S, PendingCommands
-from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
+from greenroom.runtimes.contract import CUT_NOTICE, MAX_OUTPUT_CHARACTERS, cut_output
 from greenroom.wire.messages import JPEG, CommandReport, ScreenshotSize, SessionCommand
 
 SESSION = "s"
@@ -69,7 +69,7 @@ def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
 
 def test_results_that_wait_never_outgrow_a_message(journal: Journal):
     orders = PendingCommands(journal)
-    worst = "\x01" * MAX_OUTPUT  # six bytes each in JSON
+    worst = "\x01" * MAX_OUTPUT_CHARACTERS  # six bytes each in JSON
     for number in range(100):
         output = orders.shortened(worst)
         journal.append(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
@@ -80,8 +80,8 @@ def test_results_that_wait_never_outgrow_a_message(journal: Journal):
 
 
 def test_what_was_cut_off_an_output_is_said():
-    assert cut_output("a" * MAX_OUTPUT) == "a" * MAX_OUTPUT
-    cut = cut_output("a" * MAX_OUTPUT + "end")
-    assert len(cut) == MAX_OUTPUT
-    assert cut.startswith(CUT)
+    assert cut_output("a" * MAX_OUTPUT_CHARACTERS) == "a" * MAX_OUTPUT_CHARACTERS
+    cut = cut_output("a" * MAX_OUTPUT_CHARACTERS + "end")
+    assert len(cut) == MAX_OUTPUT_CHARACTERS
+    assert cut.startswith(CUT_NOTICE)
     assert cut.endswith("end")

@@ -69,7 +69,7 @@ class Host:
 
     def work(self) -> None:
         """Begin the work of the current plan."""
-        self.executor.apply(plan(self.sessions.snapshot(giving_way=self.executor.giving_way)))
+        self.executor.apply(plan(self.sessions.snapshot(low_cpu_sessions=self.executor.low_cpu_sessions)))
 
     async def until_ended(self, session_id: str) -> None:
         """Wait until the work on a session ended."""
@@ -196,18 +196,18 @@ async def test_a_refill_gives_way_until_its_first_frame_and_what_has_a_user_neve
     async with host(tmp_path, simulated, [staged]) as agent:
         agent.work()
         await agent.until_ended(staged)
-        assert simulated.gives_way(staged)
+        assert simulated.has_low_cpu_share(staged)
         agent.work()
         assert agent.ended.empty(), "nothing is done as long as it paints"
         agent.sessions.observed.store_first_frame(staged)
         agent.work()
         await agent.until_ended(staged)
-        assert not simulated.gives_way(staged)
+        assert not simulated.has_low_cpu_share(staged)
     (tmp_path / "other").mkdir()
     async with host(tmp_path / "other", simulated, [mine], user_id="ann") as agent:
         agent.work()
         await agent.until_ended(mine)
-        assert not simulated.gives_way(mine)
+        assert not simulated.has_low_cpu_share(mine)
 
 
 async def test_a_refill_that_an_earlier_process_left_giving_way_gives_way_no_longer(tmp_path: Path):
@@ -218,4 +218,4 @@ async def test_a_refill_that_an_earlier_process_left_giving_way_gives_way_no_lon
     async with host(tmp_path, simulated, [staged]) as successor:
         successor.work()
         await successor.until_ended(staged)
-    assert not simulated.gives_way(staged)
+    assert not simulated.has_low_cpu_share(staged)

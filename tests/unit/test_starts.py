@@ -120,7 +120,7 @@ async def test_a_container_that_starts_again_paints_again(host: Host):
     host.sessions.observed.store_first_frame("a")
     host.sessions.observed.store_container("a", container("a", ContainerState.EXITED))
     await host.start("a")
-    assert host.starts.giving_way == {"a"}
+    assert host.starts.low_cpu_sessions == {"a"}
 
 
 async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, monkeypatch: pytest.MonkeyPatch):
@@ -209,7 +209,7 @@ async def test_a_refill_that_gets_a_user_starts_as_theirs_at_once(host: Host):
     await host.want("r4", user="ann")
     assert host.begun == ["r1", "r2", "r4"]
     await host.want("r1", user="bob")
-    assert host.starts.giving_way == {"r2"}
+    assert host.starts.low_cpu_sessions == {"r2"}
 
 
 async def test_who_has_to_wait_says_so_and_when_it_is_over(host: Host):

@@ -25,7 +25,7 @@ from greenroom.core.fleet.disk import DiskAmount, DiskUse, FreeDisk, SessionToSt
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.kit.host_limits import read_limits
-from greenroom.runtimes.contract import Containers, DiskCountError, FilterRunner, HostCapacity, HostDisk, LogInKeeper
+from greenroom.runtimes.contract import Containers, DiskCountError, FilterRunner, HostCapacity, HostDisk, LogInStore
 from greenroom.wire.messages import ReportedCapacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ class CapacityMeter:
             pauses=share.pauses,
             # a runtime that runs the web filters itself cannot add credentials to their requests
             brokers=not isinstance(self.runtime, FilterRunner),
-            keeps_log_ins=isinstance(self.runtime, LogInKeeper),
+            keeps_log_ins=isinstance(self.runtime, LogInStore),
         )
 
     async def run(self) -> None:

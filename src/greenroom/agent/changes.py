@@ -95,9 +95,9 @@ class ContainerChanges:
                 return
             await self._require_filter(spec.filter_policy)  # the filter may have changed while the action waited
             await stop("agent.before_create")
-            gives_way = not self.sessions.desired.has_user(session_id)
-            self.sessions.observed.update_record(session_id, gives_way=gives_way)
-            self._store_container(await self.runtime.create(session_id, spec, gives_way=gives_way))
+            low_cpu_share = not self.sessions.desired.has_user(session_id)
+            self.sessions.observed.update_record(session_id, low_cpu_share=low_cpu_share)
+            self._store_container(await self.runtime.create(session_id, spec, low_cpu_share=low_cpu_share))
         self.sessions.observed.record_step(session_id, "created")
         await stop("agent.after_create")
         if self._is_desired_running(session_id):
@@ -129,8 +129,8 @@ class ContainerChanges:
     async def _give_full_share(self, session_id: str) -> None:
         """Give the container the share of the CPU that its specification has, instead of the smaller one of a start."""
         if (spec := self.sessions.desired.spec(session_id)) is not None:
-            await self.runtime.give_full_share(session_id, spec)
-            self.sessions.observed.update_record(session_id, gives_way=False)
+            await self.runtime.give_full_cpu_share(session_id, spec)
+            self.sessions.observed.update_record(session_id, low_cpu_share=False)
 
     async def _stop(self, session_id: str) -> None:
         await self.sessions.observed.update_record_durably(session_id, stopped=True)

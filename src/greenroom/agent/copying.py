@@ -33,7 +33,7 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedEr
 from greenroom.core.catalogue.fetch_methods import room_problem
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.runtimes.contract import Archives, Image, ImageCopyHost, ImageMissing, PullError
+from greenroom.runtimes.contract import Image, ImageArchives, ImageCopyHost, ImageMissing, PullError
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCheck, TicketResult
 from greenroom.wire.messages import Usage
 
@@ -74,7 +74,7 @@ class ImageSender:
             return _refusal(503, "This Agent is already sending an image to another Agent; try again later.")
         self._is_busy = True
         try:
-            response = await self._answer(ticket[1], runtime.archives())
+            response = await self._answer(ticket[1], runtime.image_archives())
         except BaseException:
             self._is_busy = False
             raise
@@ -85,7 +85,7 @@ class ImageSender:
     def _free(self) -> None:
         self._is_busy = False
 
-    async def _answer(self, ticket: str, archives: Archives) -> Response:
+    async def _answer(self, ticket: str, archives: ImageArchives) -> Response:
         now = time.monotonic()
         self._used = {used: until for used, until in self._used.items() if until > now}
         try:
@@ -176,7 +176,7 @@ class ImageReceiver:
 
     def __init__(
         self,
-        archives: Archives,
+        archives: ImageArchives,
         identity: AgentIdentity,
         manager_client: ManagerClient,
         folder: Path,

@@ -230,7 +230,7 @@ class HostServices:
         )
         limits = None
         if isinstance(runtime, SharedKernel):
-            limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.containers_here)
+            limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.count_containers)
         explain = limits.explain_failure if limits else without_explanation
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.now)
@@ -293,7 +293,9 @@ class HostServices:
     def _image_receiver(self, runtime: Runtime) -> ImageReceiver | None:
         if not isinstance(runtime, ImageCopyHost):
             return None
-        return ImageReceiver(runtime.archives(), self.identity, self.manager_client, self.config.agent_dir, self.usage)
+        return ImageReceiver(
+            runtime.image_archives(), self.identity, self.manager_client, self.config.agent_dir, self.usage
+        )
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(

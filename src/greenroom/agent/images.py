@@ -24,7 +24,7 @@ from greenroom.core.workspace.definition import Refresh, can_change
 from greenroom.kit import recipes
 from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
 from greenroom.runtimes import contract
-from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInKeeper, PullError, RuntimeUnavailable
+from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInStore, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 STALLED_S: Final[dict[FetchMethod, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
@@ -86,7 +86,7 @@ class Fetcher:
         if installed_recipes is None or not isinstance(self._runtime, BuildHost):
             raise PullError(f"The image {name} cannot be built on this host.")
         yield 0
-        async with self._runtime.building() as builder:
+        async with self._runtime.open_builder() as builder:
             async for percent in installed_recipes.build(name, builder):
                 yield percent
 
@@ -176,7 +176,7 @@ class ImageKeeper:
             try:
                 await self.read_images()
                 if lane is PULLING:
-                    await self._keep_log_ins()
+                    await self._store_log_ins()
                 await self._fetcher.find_sources(self._due())
                 await self._fetch_missing(lane)
                 if lane is PULLING:
@@ -251,17 +251,17 @@ class ImageKeeper:
             if name not in self._failures and name not in self._in_progress:
                 await self._failed(name, error)
 
-    async def _keep_log_ins(self) -> None:
+    async def _store_log_ins(self) -> None:
         """Store the log-ins for registries, if the desired images are known. The lane of pulls calls this, so that no
         pull runs at the same time.
         """
-        if self._has_list and isinstance(self._runtime, LogInKeeper):
+        if self._has_list and isinstance(self._runtime, LogInStore):
             images_by_name = self._wanted
             credentials = {
                 name: credentials_of(image) for name, image in images_by_name.items() if not image.password_withheld
             }
             with warn_of_item_error(log, "registry log-ins cannot be stored", "registry log-ins", next_try_s=POLL_S):
-                await self._runtime.keep_log_ins(images_by_name.keys(), credentials)
+                await self._runtime.store_log_ins(images_by_name.keys(), credentials)
 
     async def _find_aliases(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
         """Return the images of these names that the runtime has under another name in its list (`desk` for

@@ -183,7 +183,7 @@ async def main() -> None:
     runtime = find_runtime(settings.runtime)
     await stops.serve_commands(settings.stop_dir, settings.process_name)
     if settings.agent_group:
-        await replica.run(settings, runtime.shared(settings.agent_group, settings.agent_dir), Agent)
+        await replica.run(settings, runtime.replica_store(settings.agent_group, settings.agent_dir), Agent)
         return
     agent = Agent(settings)
     starts = StartLog(settings.agent_dir)

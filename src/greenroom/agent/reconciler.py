@@ -76,9 +76,9 @@ class Executor:
         self._reported: frozenset[Action] = frozenset()
 
     @property
-    def giving_way(self) -> frozenset[str]:
-        """The sessions whose containers have a smaller share of the CPU (`Starts.giving_way`)."""
-        return self.starts.giving_way
+    def low_cpu_sessions(self) -> frozenset[str]:
+        """The sessions whose containers have a smaller share of the CPU (`Starts.low_cpu_sessions`)."""
+        return self.starts.low_cpu_sessions
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
         """Begin the actions whose session has no worker. The other actions are planned again when the worker is done.
@@ -206,7 +206,7 @@ class Reconciler:
             if (only := self._sessions.due.take()) is None:
                 last_whole = time.monotonic()
                 self._sessions.forget_removed_sessions()
-            executor.apply(plan(self._sessions.snapshot(only, executor.giving_way)), only)
+            executor.apply(plan(self._sessions.snapshot(only, executor.low_cpu_sessions)), only)
             prober.start_workers(self._sessions.running(only))
             self._health.last_round = time.monotonic()
 

@@ -2,7 +2,7 @@
 process is active.
 
 The replicas share the identity, the journal, the data for gateways, and the files of the edge gateway as records
-(`runtimes.contract.Shared`). A process that becomes active adopts the sessions like a restarted Agent. The shared
+(`runtimes.contract.ReplicaStore`). A process that becomes active adopts the sessions like a restarted Agent. The shared
 journal contains the work that was begun. Managers refuse messages of the earlier process, because its incarnation is
 older.
 """
@@ -31,7 +31,7 @@ from greenroom.core.errors import SetupError
 from greenroom.kit import serving
 from greenroom.kit.concurrency import Loop, keep_running
 from greenroom.kit.config import AgentConfig
-from greenroom.runtimes.contract import RuntimeUnavailable, Shared
+from greenroom.runtimes.contract import ReplicaStore, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ Build = Callable[[AgentConfig, ReplicaGroup], ActingAgent]
 class Replica:
     """This process as one of the replicas of an Agent."""
 
-    def __init__(self, settings: AgentConfig, shared: Shared, build: Build) -> None:
+    def __init__(self, settings: AgentConfig, shared: ReplicaStore, build: Build) -> None:
         self._settings = settings
         self._shared = shared
         self._build = build
@@ -242,7 +242,7 @@ def own_address(settings: AgentConfig) -> str:
     return settings.gateways_listen
 
 
-async def run(settings: AgentConfig, shared: Shared, build: Build) -> None:
+async def run(settings: AgentConfig, shared: ReplicaStore, build: Build) -> None:
     """Run this process until it is stopped. Raises SetupError: its settings, or a file, cannot be used."""
     await shared.open()
     replica = Replica(settings, shared, build)

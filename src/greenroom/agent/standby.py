@@ -38,7 +38,7 @@ from greenroom.core.fleet.leadership import ActingWindow, Timings, may_act, wind
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable, Shared
+from greenroom.runtimes.contract import ContainerConflict, ReplicaStore, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Election:
     """Elects the active process. `own_name` is the name of this process; `address` is its address for gateways, or
     empty."""
 
-    shared: Shared
+    shared: ReplicaStore
     own_name: str
     address: str
     timings: Timings = TIMINGS
@@ -163,7 +163,7 @@ class Election:
 class SharedRecord:
     """One record that the replicas share. The active process writes it; writes of an earlier active process fail."""
 
-    def __init__(self, shared: Shared, name: str, fence: Callable[[], None]) -> None:
+    def __init__(self, shared: ReplicaStore, name: str, fence: Callable[[], None]) -> None:
         self._shared = shared
         self._name = name
         self._fence = fence
@@ -251,7 +251,7 @@ class CopiedSessions:
 class Standby:
     """The work of this process while another process is active: it reads the copy and answers gateways."""
 
-    def __init__(self, settings: AgentConfig, shared: Shared, election: Election, address: str) -> None:
+    def __init__(self, settings: AgentConfig, shared: ReplicaStore, election: Election, address: str) -> None:
         self._settings = settings
         self._shared = shared
         self._election = election

@@ -17,7 +17,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.kit.config import FromEnvironment
 from greenroom.kit.plugins import Plugin
-from greenroom.runtimes.contract import Builder, Runtime, Shared, Things
+from greenroom.runtimes.contract import Builder, InstallationObjects, ReplicaStore, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 
 S = TypeVar("S", bound=FromEnvironment)
@@ -63,11 +63,11 @@ class RuntimePlugin(Plugin[S], ABC):
 
     title: str
     """The name of the program that runs sessions, for sentences: `When Docker answers again, …`."""
-    checked: str
+    check_subject: str
     """The noun for what `warnings` checks, such as `cluster`, for `The cluster could not be checked`."""
     sessions_elsewhere: str = ""
     """The name of sessions that use nothing of this host; empty = they use its cores and memory."""
-    preloaded: tuple[str, ...] = ()
+    preloaded_modules: tuple[str, ...] = ()
     """Modules that `up` imports once, for all its Agents."""
 
     @abstractmethod
@@ -75,21 +75,21 @@ class RuntimePlugin(Plugin[S], ABC):
         """Create a runtime; call its `open()` before everything else. Raises SetupError: the settings cannot be
         used."""
 
-    def shared(self, group: str, folder: Path) -> Shared:
+    def replica_store(self, group: str, folder: Path) -> ReplicaStore:
         """Return the shared records of the processes of the Agent `group`; call its `open()` before everything else.
         Raises SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
         """
         del group, folder
         raise SetupError(f"With the runtime {self.name} an Agent is one process; remove GREENROOM_AGENT_GROUP.")
 
-    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
+    def installation_objects(self, installation_id: str) -> AbstractAsyncContextManager[InstallationObjects]:
         """Return all objects of an installation in the runtime, for the duration of the block. Raises SetupError: this
         runtime leaves nothing behind, or its settings cannot be used.
         """
         del installation_id
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
-    def building(self) -> AbstractAsyncContextManager[Builder]:
+    def open_builder(self) -> AbstractAsyncContextManager[Builder]:
         """Return the builder of images on this host, for one process at a time. Raises SetupError: this runtime builds
         no images.
         """

@@ -37,9 +37,9 @@ def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
     return find_runtime(name, **settings).runtime(context)
 
 
-def preloaded() -> Iterator[str]:
+def preloaded_modules() -> Iterator[str]:
     """Yield the modules of all installed runtimes to import once for several processes."""
     for name in plugins.plugin_names(plugins.RUNTIMES):
         plugin = plugins.find_plugin(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):
-            yield from plugin.preloaded
+            yield from plugin.preloaded_modules

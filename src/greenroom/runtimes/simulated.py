@@ -60,7 +60,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     files: dict[str, str] = {}
     """Path → content."""
     filter_policy: str | None = None
-    gives_way: bool = False
+    low_cpu_share: bool = False
     homes: list[str] = []
     """Sources of its mounts that are kept homes."""
     state: ContainerState = ContainerState.CREATED
@@ -153,7 +153,7 @@ class SimulatedRuntime:
         spec: SessionSpec,
         labels: Mapping[str, str] | None = None,
         *,
-        gives_way: bool = False,
+        low_cpu_share: bool = False,
     ) -> Container:
         await asyncio.sleep(self.settings.create_s)
         if session_id in self._containers:
@@ -168,7 +168,7 @@ class SimulatedRuntime:
             labels={**(labels or {}), **own},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
-            gives_way=gives_way,
+            low_cpu_share=low_cpu_share,
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
         self.homes.folder.make(_homes_of(self._containers[session_id]))
@@ -181,14 +181,14 @@ class SimulatedRuntime:
             raise ContainerConflict(f"The container of {session_id} was created from another specification.")
         return self._container(session_id)
 
-    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+    async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
         del spec
-        self._stored(session_id).gives_way = False
+        self._stored(session_id).low_cpu_share = False
         self._store(session_id)
 
-    def gives_way(self, session_id: str) -> bool:
+    def has_low_cpu_share(self, session_id: str) -> bool:
         """For tests: return True if it has a small share of the CPU."""
-        return self._stored(session_id).gives_way
+        return self._stored(session_id).low_cpu_share
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         stored = self._stored(session_id)
@@ -349,7 +349,7 @@ class SimulatedRuntime:
         yield 100
 
     @asynccontextmanager
-    async def building(self) -> AsyncGenerator[Builder]:
+    async def open_builder(self) -> AsyncGenerator[Builder]:
         """Yield the builder of this host. Every simulated Agent has its own host."""
         yield SimulatedBuilder(self.image, self.built, self.settings)
 

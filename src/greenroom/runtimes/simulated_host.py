@@ -84,8 +84,8 @@ class SimulatedBuilder:
         self._built(reference)
 
 
-class SharedFolder:
-    """Implements `contract.Shared` with the files of a folder."""
+class FolderStore:
+    """Implements `contract.ReplicaStore` with the files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from greenroom.kit.config import FromEnvironment
-from greenroom.runtimes.contract import Runtime, Shared
+from greenroom.runtimes.contract import ReplicaStore, Runtime
 from greenroom.runtimes.plugin import Context, RuntimePlugin
 
 
@@ -14,7 +14,7 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
 
     settings_type = FromEnvironment
     title = "the simulated runtime"
-    checked = "simulated runtime"
+    check_subject = "simulated runtime"
     sessions_elsewhere = "simulated here"
 
     def runtime(self, context: Context) -> Runtime:
@@ -28,8 +28,8 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
             runtime_classes=context.runtime_classes,
         )
 
-    def shared(self, group: str, folder: Path) -> Shared:
+    def replica_store(self, group: str, folder: Path) -> ReplicaStore:
         """Return the records in a folder that all processes of the Agent use, next to their own folders."""
-        from greenroom.runtimes.simulated_host import SharedFolder  # noqa: PLC0415
+        from greenroom.runtimes.simulated_host import FolderStore  # noqa: PLC0415
 
-        return SharedFolder(folder.parent / f"shared-{group}")
+        return FolderStore(folder.parent / f"shared-{group}")

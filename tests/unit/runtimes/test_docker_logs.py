@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.runtimes.contract import CUT, MAX_LOGS
+from greenroom.runtimes.contract import CUT_NOTICE, MAX_LOG_CHARACTERS
 from greenroom.runtimes.contract.containers import INSTALLATION
 from greenroom.runtimes.docker.runtime import DockerRuntime
 
@@ -36,6 +36,6 @@ async def test_much_output_does_not_outgrow_its_message(
     runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")
     monkeypatch.setattr(runtime, "_handle", Talkative.of)
     said = await runtime.logs("s")
-    assert len(said) == MAX_LOGS
-    assert said.startswith(CUT)
+    assert len(said) == MAX_LOG_CHARACTERS
+    assert said.startswith(CUT_NOTICE)
     assert said.endswith("the end\n")

@@ -184,13 +184,13 @@ def password_in(namespace: Namespace, name: str) -> str:
 async def test_a_log_in_that_changed_is_in_the_secret_and_an_equal_one_is_not_written():
     namespace = Namespace(log_in_of(IMAGE_NAME, OLD, WHO))
     images = PulledImages(namespace, WHO)
-    await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
+    await images.store_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
     assert namespace.patched == []
-    await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: NEW})
+    await images.store_log_ins([IMAGE_NAME], {IMAGE_NAME: NEW})
     assert password_in(namespace, GETTER) == "new"
-    await images.keep_log_ins([IMAGE_NAME], {})
+    await images.store_log_ins([IMAGE_NAME], {})
     assert password_in(namespace, GETTER) == "new", "it is wanted, and its password was withheld"
-    await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: None})
+    await images.store_log_ins([IMAGE_NAME], {IMAGE_NAME: None})
     assert json.loads(decoded(namespace.objects[Secret, GETTER], ".dockerconfigjson")) == {"auths": {}}
 
 
@@ -200,7 +200,7 @@ async def test_a_log_in_that_no_workspace_wants_is_removed_and_those_of_others_s
     others = [log_in_of(IMAGE_NAME, OLD, who) for who in (of_another, of_a_stranger)]
     of_session = Secret(metadata=ObjectMeta(name="gr-s", labels=WHO.labels("session"), annotations={IMAGE: "x:1"}))
     namespace = Namespace(log_in_of(IMAGE_NAME, OLD, WHO), log_in_of("wanted:1", None, WHO), of_session, *others)
-    await PulledImages(namespace, WHO).keep_log_ins(["wanted:1"], {"wanted:1": None})
+    await PulledImages(namespace, WHO).store_log_ins(["wanted:1"], {"wanted:1": None})
     left = ["gr-s", image_name(WHO, "wanted:1"), *(one.metadata.name for one in others if one.metadata)]
     assert namespace.names(Secret) == sorted(str(name) for name in left)
     whose = (WHO, of_another, of_a_stranger)
@@ -215,5 +215,5 @@ async def test_one_with_a_name_of_an_earlier_version_counts_for_nothing_and_is_r
     namespace = Namespace(earlier)
     images = PulledImages(namespace, WHO)
     assert await images.all() == []
-    await images.keep_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
+    await images.store_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
     assert namespace.names(Secret) == []

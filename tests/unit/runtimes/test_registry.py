@@ -153,7 +153,7 @@ def test_a_runtime_that_offers_nothing_more_says_so():
     with pytest.raises(SetupError, match="With the runtime lab an Agent is one process"):
         runtime.shared("desks", Path())
     with pytest.raises(SetupError, match="The runtime lab has nothing to repair"):
-        runtime.things("ours")
+        runtime.installation_objects("ours")
 
 
 @pytest.mark.usefixtures("lab")

@@ -34,7 +34,7 @@ class World:
         self.is_building = False
 
     @asynccontextmanager
-    async def building(self) -> AsyncGenerator[Any]:
+    async def open_builder(self) -> AsyncGenerator[Any]:
         assert not self.is_building, "another process builds, so this one would wait"
         yield self
 

@@ -103,7 +103,7 @@ def test_nothing_is_removed_by_mistake():
     assert isinstance(done.exception, SetupError)
     assert "--yes requires --repair" in done.exception.message
     with pytest.raises(SetupError, match="nothing to repair"):
-        find_runtime("simulated").things("an-installation")
+        find_runtime("simulated").installation_objects("an-installation")
 
 
 class Elsewhere:

@@ -54,7 +54,7 @@ class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     exit_code: int | None = None
     log_tail: str = ""
     first_launch: Literal["", "started", "ended"] = ""
-    gives_way: bool = False
+    low_cpu_share: bool = False
 
 
 class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):

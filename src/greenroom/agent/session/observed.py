@@ -259,4 +259,6 @@ class ObservedSessions:
 
 def facts(record: SessionRecord) -> JournalFacts:
     """Return the facts in the journal about a session, for the plan."""
-    return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure, gives_way=record.gives_way)
+    return JournalFacts(
+        ran=record.ran, stopped=record.stopped, failure=record.failure, low_cpu_share=record.low_cpu_share
+    )

@@ -109,7 +109,9 @@ class Sessions:
         """True if a complete list and a complete inventory arrived since the start."""
         return self.desired.is_known and self.observed.is_complete
 
-    def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> RoundSnapshot:
+    def snapshot(
+        self, only: AbstractSet[str] | None = None, low_cpu_sessions: frozenset[str] = frozenset()
+    ) -> RoundSnapshot:
         """Return the input for the plan of a round. `only`: the sessions to plan; None = all."""
         state = self._journal.state
         desired = {k: self.desired.desired_container(entry) for k, entry in _select(self.desired.entries, only).items()}
@@ -126,7 +128,7 @@ class Sessions:
             orders=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
             begun=self.commands.begun_ids() | handed_over,
             condemned=self.desired.condemned,
-            giving_way=giving_way,
+            low_cpu_sessions=low_cpu_sessions,
         )
 
     def forget_removed_sessions(self) -> None:

@@ -82,7 +82,7 @@ class Starts:
         self.sessions.handed_over.subscribe(lambda _: self._record_handover())
 
     @property
-    def giving_way(self) -> frozenset[str]:
+    def low_cpu_sessions(self) -> frozenset[str]:
         """The staged sessions without a first frame. Their containers have a smaller share of the CPU."""
         return frozenset(k for k in self._begun if not self.sessions.desired.has_user(k))
 

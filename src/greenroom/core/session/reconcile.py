@@ -86,13 +86,13 @@ class JournalFacts:
     """The data of a session that the Agent stores for its restarts.
 
     `ran`: its container has run. `stopped`: it was stopped on request. `failure`: the sentence with which it was
-    reported `failed`, which is final for the container. `gives_way`: it was created with a small share of the CPU.
+    reported `failed`, which is final for the container. `low_cpu_share`: it was created with a small share of the CPU.
     """
 
     ran: bool = False
     stopped: bool = False
     failure: str = ""
-    gives_way: bool = False
+    low_cpu_share: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class RoundSnapshot:
     """Ids of the assignments and commands in the journal."""
     condemned: frozenset[str] = frozenset()
     """Session ids with the verdict `destroy`."""
-    giving_way: frozenset[str] = frozenset()
+    low_cpu_sessions: frozenset[str] = frozenset()
     """Staged sessions whose starts give way to those of users."""
 
 
@@ -142,7 +142,7 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
         observed = snapshot.observed.get(session_id)
         journal = snapshot.known.get(session_id, NO_JOURNAL)
         actions += _lifecycle(desired, observed, journal) or _full_share(
-            desired, observed, journal, snapshot.giving_way
+            desired, observed, journal, snapshot.low_cpu_sessions
         )
         actions += _assignment(desired, observed, journal, snapshot.begun)
         actions += _mismatch(desired, observed)
@@ -184,9 +184,17 @@ _STEPS: Final = {
 
 
 def _full_share(
-    desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, giving_way: frozenset[str]
+    desired: DesiredContainer,
+    observed: ObservedContainer | None,
+    journal: JournalFacts,
+    low_cpu_sessions: frozenset[str],
 ) -> list[Action]:
-    if not journal.gives_way or journal.failure or desired.session_id in giving_way or not _is_running(observed):
+    if (
+        not journal.low_cpu_share
+        or journal.failure
+        or desired.session_id in low_cpu_sessions
+        or not _is_running(observed)
+    ):
         return []
     reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
     return [_do(ActionKind.FULL_SHARE, desired, reason)]

@@ -7,7 +7,7 @@ A runtime implements optional protocols for its features, which the Agent detect
 - `FilterHost`: sessions can be under a web filter; `FilterRunner`: the runtime also runs the filter.
 - `TrustStore`: sessions can be configured to trust the authority of their web filter.
 - `BuildHost`: images can be built; `ImageCopyHost`: images can be copied between hosts.
-- `LogInKeeper`: the runtime stores log-ins for registries.
+- `LogInStore`: the runtime stores log-ins for registries.
 - `HomeHost`: the runtime keeps homes.
 """
 

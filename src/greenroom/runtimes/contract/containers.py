@@ -54,19 +54,19 @@ class ExecResult:
     @property
     def output_end(self) -> str:
         """The end of the output, for an error message."""
-        return self.output.strip()[-MAX_OUTPUT_END:] or "(it wrote nothing)"
+        return self.output.strip()[-MAX_OUTPUT_END_CHARACTERS:] or "(it wrote nothing)"
 
 
-MAX_OUTPUT_END: Final = 500
-MAX_OUTPUT: Final = 60_000
-MAX_LOGS: Final = 8_000
+MAX_OUTPUT_END_CHARACTERS: Final = 500
+MAX_OUTPUT_CHARACTERS: Final = 60_000
+MAX_LOG_CHARACTERS: Final = 8_000
 """Maximum number of characters of `Runtime.logs`: those of many sessions that end at once are sent in one check-in."""
-CUT: Final = "[the beginning of the output was cut off]\n"
+CUT_NOTICE: Final = "[the beginning of the output was cut off]\n"
 
 
-def cut_output(output: str, max_characters: int = MAX_OUTPUT) -> str:
+def cut_output(output: str, max_characters: int = MAX_OUTPUT_CHARACTERS) -> str:
     """Return the last `max_characters` characters of an output; the first line states if the beginning was cut off."""
-    return output if len(output) <= max_characters else CUT + output[len(CUT) - max_characters :]
+    return output if len(output) <= max_characters else CUT_NOTICE + output[len(CUT_NOTICE) - max_characters :]
 
 
 EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
@@ -106,10 +106,10 @@ class Containers(Protocol):
         spec: SessionSpec,
         labels: Mapping[str, str] | None = None,
         *,
-        gives_way: bool = False,
+        low_cpu_share: bool = False,
     ) -> Container:
         """Create the session's container without starting it; `labels` are added to those of the runtime. With
-        `gives_way` it has a small share of a busy CPU, until `give_full_share`.
+        `low_cpu_share` it has a small share of a busy CPU, until `give_full_cpu_share`.
 
         A session under a web filter policy gets only the policy's network, which must be open.
 
@@ -123,7 +123,7 @@ class Containers(Protocol):
         """
         ...
 
-    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+    async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
         """Set the CPU share of its specification. Raises ContainerMissing: the container does not exist."""
         ...
 
@@ -194,7 +194,7 @@ class Containers(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """Return the end of the output of the container's first process, at most `MAX_LOGS` characters; empty if the
+        """Return the end of the output of the container's first process, at most `MAX_LOG_CHARACTERS` characters; empty if the
         container is missing.
         """
         ...

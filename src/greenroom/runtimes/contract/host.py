@@ -67,7 +67,7 @@ class HostDisk(Protocol):
 class SharedKernel(Protocol):
     """A runtime whose sessions share the kernel limits of this host."""
 
-    def containers_here(self) -> int:
+    def count_containers(self) -> int:
         """Return the number of containers, of any installation, that share the limits."""
         ...
 
@@ -110,10 +110,10 @@ class Images(Protocol):
 
 
 @runtime_checkable
-class LogInKeeper(Protocol):
+class LogInStore(Protocol):
     """A runtime whose sessions run on other machines, which pull images themselves with stored log-ins."""
 
-    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+    async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
         """Store the registry log-ins of `images` and delete those of all other images. `credentials`: the log-in of
         each image, or None for no log-in; an image without an entry keeps its log-in.
         """
@@ -124,12 +124,12 @@ class LogInKeeper(Protocol):
 class BuildHost(Protocol):
     """A host that can build images."""
 
-    def building(self) -> AbstractAsyncContextManager[Builder]:
+    def open_builder(self) -> AbstractAsyncContextManager[Builder]:
         """Open the builder of this host. It is exclusive; other Agents of the host wait."""
         ...
 
 
-class Archives(Protocol):
+class ImageArchives(Protocol):
     """Images as files, to be copied from host to host."""
 
     def save(self, digest: str) -> AsyncIterator[bytes]:
@@ -156,7 +156,7 @@ class Archives(Protocol):
 class ImageCopyHost(Protocol):
     """A host from and to which images can be copied."""
 
-    def archives(self) -> Archives:
+    def image_archives(self) -> ImageArchives:
         """Return the archives of this host's images."""
         ...
 

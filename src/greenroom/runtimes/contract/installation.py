@@ -17,7 +17,7 @@ class StoredRecord:
     version: str
 
 
-class Shared(Protocol):
+class ReplicaStore(Protocol):
     """The records of one group of Agent replicas. Calls raise `RuntimeUnavailable` if the store does not answer."""
 
     @property
@@ -50,7 +50,7 @@ class Shared(Protocol):
         ...
 
 
-class Things(Protocol):
+class InstallationObjects(Protocol):
     """The objects with the labels of one installation, for `greenroom doctor --repair`. Other objects are never listed
     or removed.
     """

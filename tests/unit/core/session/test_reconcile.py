@@ -49,10 +49,10 @@ def one(
         (Want.RUNNING, CREATED, JournalFacts(), ActionKind.START),
         (Want.RUNNING, CREATED, JournalFacts(failure="port taken"), None),
         (Want.RUNNING, RUNNING, JournalFacts(ran=True), None),
-        (Want.RUNNING, RUNNING, JournalFacts(ran=True, gives_way=True), ActionKind.FULL_SHARE),
-        (Want.RUNNING, RUNNING, JournalFacts(ran=True, gives_way=True, failure="no page"), None),
-        (Want.PAUSED, RUNNING, JournalFacts(ran=True, gives_way=True), ActionKind.PAUSE),
-        (Want.PAUSED, PAUSED, JournalFacts(ran=True, gives_way=True), None),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True, low_cpu_share=True), ActionKind.FULL_SHARE),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True, low_cpu_share=True, failure="no page"), None),
+        (Want.PAUSED, RUNNING, JournalFacts(ran=True, low_cpu_share=True), ActionKind.PAUSE),
+        (Want.PAUSED, PAUSED, JournalFacts(ran=True, low_cpu_share=True), None),
         (Want.RUNNING, PAUSED, JournalFacts(ran=True), ActionKind.UNPAUSE),
         (Want.RUNNING, EXITED, JournalFacts(ran=True), ActionKind.EXAMINE),
         (Want.RUNNING, EXITED, JournalFacts(ran=True, stopped=True), ActionKind.START),
@@ -96,7 +96,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
             "the container has the specification (none), and the desired one is h; it stays unchanged, because",
         ),
         (
-            one(wanted(), seen(RUNNING), JournalFacts(ran=True, gives_way=True)),
+            one(wanted(), seen(RUNNING), JournalFacts(ran=True, low_cpu_share=True)),
             ActionKind.FULL_SHARE,
             "the session has a user or a first frame, or its time for one is over; it gets its full share",
         ),
@@ -128,8 +128,8 @@ def test_no_other_container_is_made_where_the_row_says_that_one_ran(want: Want):
 
 
 def test_a_start_that_is_to_give_way_does_so_on():
-    known = JournalFacts(ran=True, gives_way=True)
-    assert plan(one(wanted(), seen(RUNNING), known, giving_way=frozenset({"s1"}))) == []
+    known = JournalFacts(ran=True, low_cpu_share=True)
+    assert plan(one(wanted(), seen(RUNNING), known, low_cpu_sessions=frozenset({"s1"}))) == []
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
 
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load_settings(AgentConfig, agent_dir=Path()).runtime
-    async with find_runtime(runtime).things(installation) as things:
+    async with find_runtime(runtime).installation_objects(installation) as things:
         leftovers = await asyncio.to_thread(find_leftovers, client, await things.list())
         return await remove_leftovers(things, leftovers, removes=removes)
 

@@ -78,7 +78,7 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
         if source is None or runtime.sessions_elsewhere or not source.has(image):
             raise
         with progress.step(f"Building the image {image} from Debian packages, once"):
-            async with runtime.building() as builder:
+            async with runtime.open_builder() as builder:
                 await _build(source.build(image, builder), image)
 
 

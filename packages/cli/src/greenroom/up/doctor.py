@@ -30,7 +30,7 @@ from greenroom.db.migrate import pending_migrations
 from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
-from greenroom.runtimes.contract import RuntimeUnavailable, Things
+from greenroom.runtimes.contract import InstallationObjects, RuntimeUnavailable
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.shared.states import SessionStatus
@@ -141,7 +141,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
         )
         return await runtime.warnings(instance)
     except GreenroomError as error:
-        return [f"The {runtime.checked} could not be checked: {error.message}"]
+        return [f"The {runtime.check_subject} could not be checked: {error.message}"]
 
 
 async def host_capacity(db: Database, site: Site) -> SessionCapacity:
@@ -238,7 +238,7 @@ class RepairOutcome:
     reason: str
 
 
-async def find_leftovers(db: Database, things: Things) -> list[Leftover]:
+async def find_leftovers(db: Database, things: InstallationObjects) -> list[Leftover]:
     """Return the leftovers, which belong to no session or Agent. Without the database or the runtime, there is no
     result.
 
@@ -249,7 +249,9 @@ async def find_leftovers(db: Database, things: Things) -> list[Leftover]:
     return plan(objects, await read_known_rows(db, objects))
 
 
-async def remove_leftovers(things: Things, leftovers: Sequence[Leftover], *, removes: bool) -> list[RepairOutcome]:
+async def remove_leftovers(
+    things: InstallationObjects, leftovers: Sequence[Leftover], *, removes: bool
+) -> list[RepairOutcome]:
     """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
     outcomes: list[RepairOutcome] = []
     for leftover in leftovers:
@@ -302,6 +304,6 @@ def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
 async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
     async with (
         database_to_check(layout) as (db, site),
-        find_runtime(site.settings.runtime).things(await installation_id(db)) as things,
+        find_runtime(site.settings.runtime).installation_objects(await installation_id(db)) as things,
     ):
         return await remove_leftovers(things, await find_leftovers(db, things), removes=removes)

@@ -104,9 +104,9 @@ def import_all() -> None:
     gc.disable()
     for role in program.ROLES:
         program.load_main(role)
-    from greenroom.runtimes.registry import preloaded  # noqa: PLC0415 -- `load` first blocks modules without a use
+    from greenroom.runtimes.registry import preloaded_modules  # noqa: PLC0415 -- `load` first blocks modules without a use
 
-    for name in (*_LATE_IMPORTS, *preloaded()):
+    for name in (*_LATE_IMPORTS, *preloaded_modules()):
         __import__(name)
     gc.freeze()
 

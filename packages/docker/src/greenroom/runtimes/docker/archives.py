@@ -81,7 +81,7 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 class DockerArchives:
-    """Implements `contract.Archives` with the daemon of the connection `docker`."""
+    """Implements `contract.ImageArchives` with the daemon of the connection `docker`."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker

@@ -12,7 +12,7 @@ from aiodocker.containers import DockerContainer
 from greenroom.core.workspace.exec_config import is_root_by_name
 from greenroom.core.workspace.launch_environment import PREFERENCES, user_variables
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
-from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
+from greenroom.runtimes.contract import MAX_OUTPUT_CHARACTERS, ExecResult, StartError, cut_output
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.mounts import refuse_root
@@ -33,7 +33,7 @@ class _Output:
         while (message := await stream.read_out()) is not None:
             self.received_bytes += len(message.data)
             self._data += message.data
-            del self._data[: -4 * MAX_OUTPUT]
+            del self._data[: -4 * MAX_OUTPUT_CHARACTERS]
 
     @property
     def text(self) -> str:

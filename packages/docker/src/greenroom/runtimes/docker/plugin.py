@@ -9,7 +9,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import FromEnvironment
-from greenroom.runtimes.contract import Builder, Runtime, Things
+from greenroom.runtimes.contract import Builder, InstallationObjects, Runtime
 from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 ANSWERS_WITHIN_S: Final = 15.0
@@ -28,8 +28,8 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
 
     settings_type = DockerSettings
     title = "Docker"
-    checked = "disk and the versions of Docker"
-    preloaded = ("greenroom.runtimes.docker.runtime",)
+    check_subject = "disk and the versions of Docker"
+    preloaded_modules = ("greenroom.runtimes.docker.runtime",)
 
     def runtime(self, context: Context) -> Runtime:
         from greenroom.runtimes.docker.runtime import DockerRuntime  # noqa: PLC0415
@@ -45,13 +45,13 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
             runtime_classes=context.runtime_classes,
         )
 
-    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
-        from greenroom.runtimes.docker.things import docker_things  # noqa: PLC0415
+    def installation_objects(self, installation_id: str) -> AbstractAsyncContextManager[InstallationObjects]:
+        from greenroom.runtimes.docker.installation_objects import docker_objects  # noqa: PLC0415
 
-        return docker_things(self.settings.docker_host, installation_id)
+        return docker_objects(self.settings.docker_host, installation_id)
 
     @asynccontextmanager
-    async def building(self) -> AsyncGenerator[Builder]:
+    async def open_builder(self) -> AsyncGenerator[Builder]:
         from greenroom.runtimes.docker.builder import DockerBuilder, build_lock  # noqa: PLC0415
         from greenroom.runtimes.docker.inspection import open_client  # noqa: PLC0415
 

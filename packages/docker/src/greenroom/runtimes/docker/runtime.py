@@ -23,9 +23,8 @@ from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import (
-    MAX_LOGS,
+    MAX_LOG_CHARACTERS,
     PROBE_TIMEOUT_S,
-    Archives,
     Builder,
     Capacity,
     Container,
@@ -38,6 +37,7 @@ from greenroom.runtimes.contract import (
     FilterNetwork,
     HostUsage,
     Image,
+    ImageArchives,
     ProbeResult,
     RuntimeUnavailable,
     StartError,
@@ -144,7 +144,7 @@ class DockerRuntime:
         spec: SessionSpec,
         labels: Mapping[str, str] | None = None,
         *,
-        gives_way: bool = False,
+        low_cpu_share: bool = False,
     ) -> Container:
         await self._network.require_rules()
         mounts = self._mounts.resolve(spec)
@@ -157,7 +157,7 @@ class DockerRuntime:
             mounts=mounts,
             image_variables=await variables_of_image(self._docker, spec),
         )
-        if gives_way:
+        if low_cpu_share:
             config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // LOW_SHARE_DIVISOR)
         config = self._filter_networks.with_filter(spec, config)
         if spec.mounts and await self.inspect(session_id) is None:
@@ -194,7 +194,7 @@ class DockerRuntime:
         log.info("adopted a container", session_id=session_id, container_id=inspection["Id"])
         return container_from_inspect(inspection)
 
-    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+    async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
         async with translated():
             inspection = await self._inspect_own(session_id)
             await daemon.update(self._docker, inspection["Id"], {"CpuShares": cpu_shares(spec)})
@@ -285,7 +285,7 @@ class DockerRuntime:
                 chunks = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
-        return cut_output("".join(chunks), MAX_LOGS)
+        return cut_output("".join(chunks), MAX_LOG_CHARACTERS)
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         client = daemon.connect(self._docker_host)
@@ -334,11 +334,11 @@ class DockerRuntime:
         yield 100
 
     @asynccontextmanager
-    async def building(self) -> AsyncGenerator[Builder]:
+    async def open_builder(self) -> AsyncGenerator[Builder]:
         async with build_lock():
             yield DockerBuilder(self._docker)
 
-    def archives(self) -> Archives:
+    def image_archives(self) -> ImageArchives:
         return DockerArchives(self._docker)
 
     async def capacity(self) -> Capacity:
@@ -357,7 +357,7 @@ class DockerRuntime:
         free_bytes, free_inodes = await asyncio.to_thread(self._disk.free)
         return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
 
-    def containers_here(self) -> int:
+    def count_containers(self) -> int:
         return docker_usage.containers_on_this_host()
 
     async def _homes_in_use(self) -> dict[HomeId, str]:

@@ -19,7 +19,7 @@ import msgspec
 from httpx2.websockets import AsyncWebSocketSession, HTTPXWSException, WebSocketUpgradeError
 
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, RuntimeUnavailable, StartError, cut_output
+from greenroom.runtimes.contract import MAX_OUTPUT_CHARACTERS, ExecResult, RuntimeUnavailable, StartError, cut_output
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
 from greenroom.runtimes.kubernetes.errors import NOT_FOUND, reason_of
 from greenroom.runtimes.kubernetes.names import CONTAINER
@@ -66,7 +66,7 @@ class OutputTail:
 
     def add(self, data: bytes) -> None:
         self._data += data
-        del self._data[: -4 * MAX_OUTPUT]
+        del self._data[: -4 * MAX_OUTPUT_CHARACTERS]
 
     @property
     def text(self) -> str:

@@ -144,8 +144,8 @@ class PulledImages:
             with suppress(ContainerMissing, StartError):  # then the error with the scheduler's message is raised
                 await self._cluster.patch(Pod, metadata(pod).name or "", changes)
 
-    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
-        """Implement `contract.LogInKeeper`. An image without a Secret gets its log-in when it is pulled.
+    async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+        """Implement `contract.LogInStore`. An image without a Secret gets its log-in when it is pulled.
 
         Secrets of other images, or with a name of an earlier version, are deleted, even if running Pods refer to them.
         A Pod needs a Secret only until its container is created.

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.contract import Runtime, RuntimeUnavailable, Shared, Things
+from greenroom.runtimes.contract import InstallationObjects, ReplicaStore, Runtime, RuntimeUnavailable
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
@@ -16,7 +16,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
 
     settings_type = KubernetesSettings
     title = "the cluster"
-    checked = "cluster"
+    check_subject = "cluster"
     sessions_elsewhere = "Pods of a cluster"
 
     def runtime(self, context: Context) -> Runtime:
@@ -32,17 +32,17 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
             fence=context.fence,
         )
 
-    def shared(self, group: str, folder: Path) -> Shared:
+    def replica_store(self, group: str, folder: Path) -> ReplicaStore:
         """Return the shared objects of the namespace."""
-        from greenroom.runtimes.kubernetes.shared import NamespaceShared  # noqa: PLC0415
+        from greenroom.runtimes.kubernetes.replica_store import NamespaceStore  # noqa: PLC0415
 
         del folder
-        return NamespaceShared(self.settings, group)
+        return NamespaceStore(self.settings, group)
 
-    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
-        from greenroom.runtimes.kubernetes.things import namespace_things  # noqa: PLC0415
+    def installation_objects(self, installation_id: str) -> AbstractAsyncContextManager[InstallationObjects]:
+        from greenroom.runtimes.kubernetes.installation_objects import namespace_objects  # noqa: PLC0415
 
-        return namespace_things(self.settings, installation_id)
+        return namespace_objects(self.settings, installation_id)
 
     async def check(self, first_image: str) -> None:
         """Check the cluster. The nodes pull images themselves."""

@@ -18,7 +18,7 @@ from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
 from greenroom.runtimes.contract import (
     AGENT,
-    MAX_LOGS,
+    MAX_LOG_CHARACTERS,
     PROBE_TIMEOUT_S,
     Capacity,
     Container,
@@ -68,7 +68,7 @@ CANNOT_STOP: Final = (
 
 
 class KubernetesRuntime:
-    """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInKeeper`. `plugin.Context`
+    """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInStore`. `plugin.Context`
     documents the arguments.
     """
 
@@ -117,13 +117,13 @@ class KubernetesRuntime:
         spec: SessionSpec,
         labels: Mapping[str, str] | None = None,
         *,
-        gives_way: bool = False,
+        low_cpu_share: bool = False,
     ) -> Container:
-        """Create a session. Its Pod has a fixed share of the CPU: `gives_way` has no effect."""
-        del gives_way
+        """Create a session. Its Pod has a fixed share of the CPU: `low_cpu_share` has no effect."""
+        del low_cpu_share
         return await self._sessions.create(session_id, spec, labels)
 
-    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+    async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
         del spec
         await self._sessions.require(session_id)
 
@@ -181,7 +181,7 @@ class KubernetesRuntime:
             output = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)
         except (ContainerMissing, ContainerConflict):
             return ""
-        return cut_output(output, MAX_LOGS)
+        return cut_output(output, MAX_LOG_CHARACTERS)
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         async with aclosing(Changes(self._cluster, self._identity.selector("session")).run()) as changes:
@@ -207,8 +207,8 @@ class KubernetesRuntime:
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         return self._images.pull(name, credentials)
 
-    async def keep_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
-        await self._images.keep_log_ins(images, credentials)
+    async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
+        await self._images.store_log_ins(images, credentials)
 
     # Web filters --------------------------------------------------------------------------------------------------
 

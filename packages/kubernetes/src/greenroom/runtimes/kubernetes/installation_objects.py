@@ -27,8 +27,8 @@ from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 KINDS: Final[dict[str, type[Secret | Pod | Claim]]] = {"Secret": Secret, "Pod": Pod, "claim": Claim}
 
 
-class NamespaceThings:
-    """Implements `contract.Things`."""
+class NamespaceObjects:
+    """Implements `contract.InstallationObjects`."""
 
     def __init__(self, cluster: Cluster, installation_id: str) -> None:
         self._cluster = cluster
@@ -77,7 +77,7 @@ def _thing(resource: Object, home: HomeId | None = None) -> RuntimeObject:
 
 
 @asynccontextmanager
-async def namespace_things(settings: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceThings]:
+async def namespace_objects(settings: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceObjects]:
     """Open the things of an installation.
 
     Raises:
@@ -87,6 +87,6 @@ async def namespace_things(settings: KubernetesSettings, installation_id: str) -
     cluster = Cluster(settings)
     await cluster.open()
     try:
-        yield NamespaceThings(cluster, installation_id)
+        yield NamespaceObjects(cluster, installation_id)
     finally:
         await cluster.close()

@@ -41,8 +41,8 @@ MAX_RECORD_BYTES: Final = 1_000_000
 """Maximum size of a record in bytes; the API server limits a Secret to 1 MiB."""
 
 
-class NamespaceShared:
-    """Implements `contract.Shared` for the Agent replicas of `group` in a namespace.
+class NamespaceStore:
+    """Implements `contract.ReplicaStore` for the Agent replicas of `group` in a namespace.
 
     Raises:
         SetupError: the settings or the name of the group cannot be used.

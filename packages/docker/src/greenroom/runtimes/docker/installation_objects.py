@@ -26,8 +26,8 @@ CONTAINER: Final = "container"
 NETWORK: Final = "network"
 
 
-class DockerThings:
-    """Implements `contract.Things`."""
+class DockerObjects:
+    """Implements `contract.InstallationObjects`."""
 
     def __init__(self, client: aiodocker.Docker, installation_id: str) -> None:
         self._docker: Any = client  # aiodocker has only partial types
@@ -86,10 +86,10 @@ def _seconds(text: str) -> float:
 
 
 @asynccontextmanager
-async def docker_things(docker_host: str | None, installation_id: str) -> AsyncGenerator[DockerThings]:
+async def docker_objects(docker_host: str | None, installation_id: str) -> AsyncGenerator[DockerObjects]:
     """Open the objects of an installation. Raises RuntimeUnavailable: there is no daemon at this address."""
     client = daemon.connect(docker_host)
     try:
-        yield DockerThings(client, installation_id)
+        yield DockerObjects(client, installation_id)
     finally:
         await client.close()
