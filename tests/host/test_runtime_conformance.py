@@ -242,7 +242,7 @@ async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host,
     address = started.address
     await usable(runtime, address, wanted)
     for _ in range(3):  # each on the connection of the previous one
-        assert (await runtime.probe(address, wanted, keep=True)).usable
+        assert (await runtime.probe(address, wanted, keep_connection=True)).usable
     await runtime.stop(session_id, grace_s=5)
     result = await runtime.probe(address, wanted)
     assert not result.usable

@@ -41,7 +41,7 @@ async def test_one_process_acts_until_it_releases_or_loses_the_lease(pair: Pair)
     assert not first.may_act
     async with asyncio.timeout(TIMINGS.ttl_s):
         assert (await waiting).term == 2
-    assert pair[0].place == pair[1].place
+    assert pair[0].place_id == pair[1].place_id
     taken = await asyncio.wait_for(first.acquire(), 30)  # the second one stops renewing
     assert taken.term == 3
     assert not second.may_act

@@ -68,7 +68,7 @@ async def runtime(host: Host) -> HostRuntime:
 async def test_what_does_not_hold_here_is_what_the_runtime_says_it_has_not(runtime: HostRuntime):
     assert NOT_HERE.keys() <= _ALL.keys()
     assert not any(isinstance(runtime, kind) for kind in (BuildHost, HostDisk, SharedKernel))
-    assert not (await runtime.capacity()).pauses
+    assert not (await runtime.capacity()).can_pause
 
 
 async def test_a_stop_and_a_pause_are_refused_and_change_nothing(host: Host, runtime: HostRuntime):

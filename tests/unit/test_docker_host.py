@@ -91,7 +91,7 @@ async def test_only_a_database_of_the_instance_shares_the_disk(site: Site, monke
         return FreeDisk()
 
     async def warnings(_: DockerPlugin, instance: InstanceFacts) -> list[str]:
-        asked.append(instance.database)
+        asked.append(instance.database_folder)
         return []
 
     monkeypatch.setattr(doctor, "read_free_disk", disk)

@@ -113,7 +113,7 @@ def test_during_the_firsts_back_off_no_other_holds_an_answer_longer():
 
 def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
     managers = ManagerFailover([A, B])
-    pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, silent=True)
+    pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, timed_out=True)
     assert managers.best(5.9) == B
     assert managers.best(3.0 + pause_s) == A
     assert managers.may_hold_s(A, 3.0 + pause_s) == 0.0
@@ -124,7 +124,7 @@ def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
 async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
     """Even with long waits: when the second Manager times out, the first may be tried again."""
     monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
-    monkeypatch.setattr(manager_client, "SILENT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
+    monkeypatch.setattr(manager_client, "TIMEOUT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
     body = msgspec.json.encode(REGISTERED)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 

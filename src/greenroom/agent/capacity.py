@@ -99,7 +99,7 @@ class CapacityMeter:
             disk_kept_bytes=self.disk_kept_bytes,
             runtime_classes=share.runtime_classes,
             simulated=share.simulated,
-            pauses=share.pauses,
+            pauses=share.can_pause,
             # a runtime that runs the web filters itself cannot add credentials to their requests
             brokers=not isinstance(self.runtime, FilterRunner),
             keeps_log_ins=isinstance(self.runtime, LogInStore),

@@ -44,7 +44,9 @@ class Agent:
     def __init__(self, settings: config.AgentConfig, group: ReplicaGroup | None = None) -> None:
         self._settings = settings
         self._is_alone = group is None
-        self.identity = identity = AgentIdentity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
+        self.identity = identity = AgentIdentity.load(
+            settings.agent_dir, *((group.place_id, group.name) if group else ())
+        )
         identity.share = group.identity.write if group else None
         self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
         self.journal.open()

@@ -43,7 +43,7 @@ READ_WITHIN_S: Final = 10.0
 class ReplicaGroup:
     """The shared records for the active process of a group. `fence` raises an error if the process is not active."""
 
-    place: str
+    place_id: str
     name: str
     fence: Callable[[], None]
     identity: SharedRecord
@@ -182,7 +182,7 @@ class Replica:
             agent_id = msgspec.json.decode(stored, type=_IdentityRecord).agent_id
             (folder / "agent_id").write_text(f"{agent_id}\n")
         return ReplicaGroup(
-            place=self._shared.place,
+            place_id=self._shared.place_id,
             name=self._shared.name,
             fence=self.election.fence,
             address=self._address,

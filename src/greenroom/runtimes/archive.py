@@ -1,6 +1,5 @@
-"""Files as a tar archive, for a container's own file system.
-
-`runtimes.host_folders` writes into mounted folders of this host, since it follows no links.
+"""Packs files for the file system of a container. For mounted folders of this host, `runtimes.host_folders` writes the
+files, because it follows no links.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from collections.abc import Sequence
 from greenroom.core.workspace.session_spec import SessionFile
 
 
-def archive(files: Sequence[SessionFile]) -> bytes:
-    """Return a tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
+def pack_tar(files: Sequence[SessionFile]) -> bytes:
+    """Return a tar archive of the files and their folders with owners and modes. It must be unpacked at `/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder, file in {posixpath.dirname(file.path): file for file in files}.items():

@@ -1,8 +1,8 @@
-"""The host's side of mounts: folders are checked, created and emptied here, and checked again when they are mounted.
+"""The folders of this host that sessions mount. They are checked, created and emptied before a mount.
 
-Every part of a path is opened without following links, so that a link that a session's user left in a folder cannot
-redirect the next mount. A container daemon resolves the path again by itself: the mounted folder is compared with the
-checked one, and a container with a difference does not run.
+Every part of a path is opened without following links, because a session's user may create links in a mounted folder.
+The container daemon resolves the path again. Therefore the mounted folder is compared with the checked one, and a
+container with another folder does not run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from greenroom.runtimes.host_homes import HostHomes
 
 log = structlog.get_logger(__name__)
 
-TRASH: Final = ".greenroom-reset-"
+TRASH_PREFIX: Final = ".greenroom-reset-"
 """Prefix of a profile that was renamed for removal; no folder of a user begins with a dot."""
 
 FolderIdentity = tuple[int, int]
@@ -37,11 +37,11 @@ FolderIdentity = tuple[int, int]
 
 _OPENAT2: Final = 437
 _RESOLVE_IN_ROOT: Final = 0x10
-_FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostFolders:
-    """The folders that may be mounted on this host. All methods block; a network file system may stall them.
+    """The folders of this host that may be mounted. All methods block; a network file system may delay them.
 
     Only folders in `allowed` or in `volumes_folder` are mounted, and none of `private` or
     `core.workspace.volumes.FORBIDDEN`. `volumes_folder` contains the data that sessions keep, and is created when first
@@ -68,23 +68,23 @@ class HostFolders:
         return mount if home is None else replace(mount, source=self.homes.path_of(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """Create missing folders, empty those that must be reset; may be repeated before the start. Raises StartError:
-        a folder may not be mounted, does not exist or cannot be created; the sentence names it and the reason."""
+        """Create missing folders, and empty the folders of profiles to reset; may be repeated before the start. Raises
+        StartError: a folder may not be mounted, does not exist or cannot be created."""
         for mount in mounts:
             if (resolved := self.resolve(mount)) is mount:
                 self._check_source(mount.source)
             else:
                 self.homes.create_folder()
-            _prepare(resolved, session_id)
+            _prepare_folder(resolved, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, FolderIdentity]:
         """Return the identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
         identities: dict[str, FolderIdentity] = {}
         for source in sources:
-            self._check_mounted(source)
-            parent, name = _opened_parent(source, make=False)
+            self._check_mounted_source(source)
+            parent, name = _open_parent(source, makes_missing=False)
             try:
-                identities[source] = _identity(_stat_entry(parent, name, source))
+                identities[source] = _identity_of(_stat_entry(parent, name, source))
             finally:
                 os.close(parent)
         return identities
@@ -92,12 +92,12 @@ class HostFolders:
     def put_files(self, source: str, files: Mapping[str, SessionFile]) -> None:
         """Write files into a folder, each at its relative path; existing links are replaced, never followed. Raises
         StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written."""
-        self._check_mounted(source)
-        parent, name = _opened_parent(source, make=False)
+        self._check_mounted_source(source)
+        parent, name = _open_parent(source, makes_missing=False)
         try:
             folder = _open(parent, name)
         except OSError as error:
-            raise _refused(error, source) from error
+            raise _start_error(error, source) from error
         finally:
             os.close(parent)
         try:
@@ -108,8 +108,8 @@ class HostFolders:
         finally:
             os.close(folder)
 
-    def _check_mounted(self, source: str) -> None:
-        """Check a folder of an existing container. A home needs no check, because only `resolve` returns its path."""
+    def _check_mounted_source(self, source: str) -> None:
+        """Check a folder that a container mounts. A home needs no check, because only `resolve` returns its path."""
         if self.homes.home_at(source) is None:
             self._check_source(source)
 
@@ -141,7 +141,7 @@ def mounted_identity(pid: int, target: str) -> FolderIdentity | None:
     if opened < 0:
         raise StartError(f"The mount at {target} cannot be inspected: {problem}.")
     try:
-        return _identity(os.fstat(opened))
+        return _identity_of(os.fstat(opened))
     finally:
         os.close(opened)
 
@@ -149,47 +149,47 @@ def mounted_identity(pid: int, target: str) -> FolderIdentity | None:
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def _identity(status: os.stat_result) -> FolderIdentity:
+def _identity_of(status: os.stat_result) -> FolderIdentity:
     return status.st_dev, status.st_ino
 
 
-def _prepare(mount: Mount, session_id: str) -> None:
-    parent, name = _opened_parent(mount.source, make=not mount.required)
+def _prepare_folder(mount: Mount, session_id: str) -> None:
+    parent, name = _open_parent(mount.source, makes_missing=not mount.required)
     try:
         if mount.profile == "Reset" and _exists(parent, name):
-            os.rename(name, f"{TRASH}{session_id}-{time.time_ns()}", src_dir_fd=parent, dst_dir_fd=parent)
+            os.rename(name, f"{TRASH_PREFIX}{session_id}-{time.time_ns()}", src_dir_fd=parent, dst_dir_fd=parent)
         if not mount.required:
-            _make(parent, name, mount)
+            _make_folder(parent, name, mount)
         _stat_entry(parent, name, mount.source)
         if mount.profile == "Reset":
             _empty_trash(parent)
     except OSError as error:
-        raise _refused(error, mount.source) from error
+        raise _start_error(error, mount.source) from error
     finally:
         os.close(parent)
 
 
-def _opened_parent(source: str, *, make: bool) -> tuple[int, str]:
-    """Return the parent folder of a path, opened without following any link, and the name of the last part."""
+def _open_parent(source: str, *, makes_missing: bool) -> tuple[int, str]:
+    """Open the parent folder of a path without following links. Return its descriptor and the last part of the path."""
     *folders, name = [part for part in source.split("/") if part]
-    descriptor, path = os.open("/", os.O_PATH | _FOLDER), ""
+    descriptor, path = os.open("/", os.O_PATH | _FOLDER_FLAGS), ""
     for folder in folders:
         path += f"/{folder}"
         try:
-            inner = _opened(descriptor, folder, make=make)
+            inner = _open_or_make(descriptor, folder, makes_missing=makes_missing)
         except OSError as error:
-            raise _refused(error, path) from error
+            raise _start_error(error, path) from error
         finally:
             os.close(descriptor)
         descriptor = inner
     return descriptor, name
 
 
-def _opened(parent: int, name: str, *, make: bool) -> int:
+def _open_or_make(parent: int, name: str, *, makes_missing: bool) -> int:
     try:
         return _open(parent, name)
     except FileNotFoundError:
-        if not make:
+        if not makes_missing:
             raise
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
@@ -197,12 +197,12 @@ def _opened(parent: int, name: str, *, make: bool) -> int:
 
 
 def _open(parent: int, name: str) -> int:
-    """Open a folder for reading, which triggers an automount; with O_PATH if root may not read, as on some network
+    """Open a folder. Opening for reading triggers an automount; O_PATH works if root may not read, as on some network
     shares."""
     try:
-        return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+        return os.open(name, os.O_RDONLY | _FOLDER_FLAGS, dir_fd=parent)
     except PermissionError:
-        return os.open(name, os.O_PATH | _FOLDER, dir_fd=parent)
+        return os.open(name, os.O_PATH | _FOLDER_FLAGS, dir_fd=parent)
 
 
 def _exists(parent: int, name: str) -> bool:
@@ -213,17 +213,17 @@ def _exists(parent: int, name: str) -> bool:
     return True
 
 
-def _make(parent: int, name: str, mount: Mount) -> None:
-    """Create the folder if it is missing, for its owner. An empty folder of ours with mode 0700 was left by an
-    interrupted start, or another start is creating it."""
+def _make_folder(parent: int, name: str, mount: Mount) -> None:
+    """Create the folder if it is missing, and set its owner. An existing empty folder of this account with mode 0700 is
+    of another start, which was interrupted or is creating it. Its owner is set too."""
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    is_closed = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o777 == 0o700
-    if status.st_uid != os.geteuid() or not is_closed:
+    is_private_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o777 == 0o700
+    if status.st_uid != os.geteuid() or not is_private_folder:
         return
-    descriptor = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    descriptor = os.open(name, os.O_RDONLY | _FOLDER_FLAGS, dir_fd=parent)
     try:
         if not os.listdir(descriptor):  # noqa: PTH208 -- by descriptor, because the path may have changed
             os.fchown(descriptor, mount.uid, mount.gid)
@@ -232,7 +232,7 @@ def _make(parent: int, name: str, mount: Mount) -> None:
 
 
 def _stat_entry(parent: int, name: str, source: str) -> os.stat_result:
-    """Return the last part of a path, which must be a folder or a regular file."""
+    """Return the status of the last part of a path, which must be a folder or a regular file."""
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
@@ -242,9 +242,9 @@ def _stat_entry(parent: int, name: str, source: str) -> os.stat_result:
             finally:
                 os.close(folder)
     except OSError as error:
-        raise _refused(error, source) from error
+        raise _start_error(error, source) from error
     if stat.S_ISLNK(status.st_mode):
-        raise _refused(OSError(errno.ELOOP, ""), source)
+        raise _start_error(OSError(errno.ELOOP, ""), source)
     if not stat.S_ISREG(status.st_mode):
         raise StartError(f"{source} is neither a folder nor a file; only folders and files can be mounted.")
     return status
@@ -255,32 +255,32 @@ def _put_file(folder: int, path: str, file: SessionFile) -> None:
     descriptor = os.dup(folder)
     try:
         for part in folders:
-            inner = _own_folder(descriptor, part)
+            inner = _open_or_replace(descriptor, part)
             os.close(descriptor)
             descriptor = inner
             os.fchown(descriptor, file.uid, file.gid)
         if folders:
             os.fchmod(descriptor, file.folder_mode)
-        _write(descriptor, name, file)
+        _write_file(descriptor, name, file)
     finally:
         os.close(descriptor)
 
 
-def _own_folder(parent: int, name: str) -> int:
-    """Open the folder of this name; anything else with the name is removed."""
+def _open_or_replace(parent: int, name: str) -> int:
+    """Open the folder with this name, or create it. A file or link with this name is removed."""
     try:
-        return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+        return os.open(name, os.O_RDONLY | _FOLDER_FLAGS, dir_fd=parent)
     except FileNotFoundError:
-        pass  # it is made below
+        pass  # it is created below
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
         os.unlink(name, dir_fd=parent)
     os.mkdir(name, 0o700, dir_fd=parent)
-    return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    return os.open(name, os.O_RDONLY | _FOLDER_FLAGS, dir_fd=parent)
 
 
-def _write(parent: int, name: str, file: SessionFile) -> None:
+def _write_file(parent: int, name: str, file: SessionFile) -> None:
     part = f".{name}.part"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(part, dir_fd=parent)
@@ -293,31 +293,31 @@ def _write(parent: int, name: str, file: SessionFile) -> None:
 
 
 def _empty_trash(parent: int) -> None:
-    """Remove profiles that were renamed for removal, now or by an interrupted start."""
+    """Remove the profiles that this start or an interrupted one renamed for removal."""
     listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     try:
         for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, because the path may have changed
-            if name.startswith(TRASH):
-                _remove(parent, name)
+            if name.startswith(TRASH_PREFIX):
+                _remove_tree(parent, name)
     finally:
         os.close(listing)
 
 
-def _remove(parent: int, name: str) -> None:
+def _remove_tree(parent: int, name: str) -> None:
     try:
-        shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
+        shutil.rmtree(name, dir_fd=parent, onerror=_log_removal_error)
     except RecursionError:  # users choose the depth of their folders, which must not end the Agent
         log.warning("a reset profile is nested too deeply; remove it by hand", path=name)
 
 
-def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """Log the failed removal of a part. The profile is still empty; the next reset retries the removal of the rest."""
+def _log_removal_error(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Log the error. The new profile is empty nevertheless, and the next reset removes the remaining files."""
     del function
     if not isinstance(error[1], FileNotFoundError):
         log.warning("a part of a reset profile could not be removed", path=path, reason=str(error[1]))
 
 
-def _refused(error: OSError, path: str) -> StartError:
+def _start_error(error: OSError, path: str) -> StartError:
     if error.errno in {errno.ENOTDIR, errno.ELOOP}:
         return StartError(f"{path} is a link or not a folder; a mapping must name a folder.")
     if error.errno == errno.ENOENT:

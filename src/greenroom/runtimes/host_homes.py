@@ -2,7 +2,7 @@
 
 A home's name consists of two ids, and only its folder is mounted into a session. `du` and `rm` measure and remove
 homes, as separate processes with low priority: they follow no link, stay on one file system and support any depth of
-folders. A process that hangs in a network file system delays nothing else.
+folders. If a network file system does not answer, only these processes wait.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Final, TypeVar
 from greenroom.core.workspace.homes import HomeId, home_with_name, parse_removal_name, removal_name
 from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, StoredHome
 
-DEFAULT: Final = "/var/lib/greenroom/homes"
-MEASURED_WITHIN_S: Final = 60.0
-ANSWERED_WITHIN_S: Final = 20.0
+DEFAULT_FOLDER: Final = "/var/lib/greenroom/homes"
+MEASURE_TIMEOUT_S: Final = 60.0
+DISK_TIMEOUT_S: Final = 20.0
 """Time limit of an access to the folder of the homes."""
 MAX_ERROR_CHARACTERS: Final = 300
 _LOW_PRIORITY: Final = ("nice", "-n", "19")
 _REMOVED_FOLDER: Final = ".removed"
-"""Folder next to the homes, for those that removals moved away."""
+"""The folder next to the homes, for homes that are being removed."""
 
 Result = TypeVar("Result")
 
@@ -35,11 +35,11 @@ Result = TypeVar("Result")
 class HostHomes:
     """The homes in `folder`, which is created when first needed."""
 
-    def __init__(self, folder: Path | str = DEFAULT) -> None:
+    def __init__(self, folder: Path | str = DEFAULT_FOLDER) -> None:
         self.folder = str(folder)
         self._removed_folder = f"{self.folder}/{_REMOVED_FOLDER}"
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="homes")
-        self._hanging: asyncio.subprocess.Process | None = None
+        self._hanging_program: asyncio.subprocess.Process | None = None
 
     def path_of(self, home: HomeId) -> str:
         return f"{self.folder}/{home.name}"
@@ -50,8 +50,8 @@ class HostHomes:
         return home_with_name(name) if parent == self.folder else None
 
     def create_folder(self) -> None:
-        """Create the folder if it is missing. Only the Agent can read it, because the homes belong to the user id of
-        session images, which an account of the host may also have. Raises OSError."""
+        """Create the folder if it is missing. Only the Agent can read it: an account of the host may have the user id
+        to which the homes belong. Raises OSError."""
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -63,20 +63,20 @@ class HostHomes:
 
     async def list_homes(self) -> list[StoredHome]:
         """List the homes. Raises HomeError: the folder cannot be read."""
-        return await self._run_in_thread(self._listed, "The home folders cannot be listed")
+        return await self._run_in_thread(self._list_homes, "The home folders cannot be listed")
 
-    def _listed(self) -> list[StoredHome]:
+    def _list_homes(self) -> list[StoredHome]:
         kept_homes = [
-            StoredHome(home=home) for name in _folders(self.folder) if (home := home_with_name(name)) is not None
+            StoredHome(home=home) for name in _folder_names(self.folder) if (home := home_with_name(name)) is not None
         ]
         removals = [
-            removal for name in _folders(self._removed_folder) if (removal := parse_removal_name(name)) is not None
+            removal for name in _folder_names(self._removed_folder) if (removal := parse_removal_name(name)) is not None
         ]
         return [*kept_homes, *(StoredHome(home=home, removal_id=removal_id) for home, removal_id in removals)]
 
     async def measure(self, home: HomeId) -> HomeSize | None:
         """Implements `contract.Homes.measure`."""
-        if self._hanging is not None and self._hanging.returncode is None:
+        if self._hanging_program is not None and self._hanging_program.returncode is None:
             raise HomeError(
                 "The home folders cannot be measured: their disk has not answered since the last measurement."
             )
@@ -86,7 +86,7 @@ class HostHomes:
             return None
         du = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
         # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
-        output, error_output = await self._run_program((*_LOW_PRIORITY, *du, self.path_of(home)), MEASURED_WITHIN_S)
+        output, error_output = await self._run_program((*_LOW_PRIORITY, *du, self.path_of(home)), MEASURE_TIMEOUT_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
             raise HomeError(f"The home folder could not be measured: {error_output or 'du returned no size'}.")
@@ -94,50 +94,52 @@ class HostHomes:
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         """Implements `contract.Homes.remove`, for a home without a container."""
-        away = f"{self._removed_folder}/{removal_name(home, removal_id)}"
-        await self._run_in_thread(partial(self._move_away, home, away), "The home folder cannot be moved away")
-        _, error_output = await self._run_program((*_LOW_PRIORITY, "rm", "-rf", "--one-file-system", "--", away))
-        if await self._run_in_thread(partial(os.path.lexists, away), "The home folder cannot be inspected"):
+        removed_path = f"{self._removed_folder}/{removal_name(home, removal_id)}"
+        await self._run_in_thread(partial(self._move_away, home, removed_path), "The home folder cannot be moved away")
+        _, error_output = await self._run_program(
+            (*_LOW_PRIORITY, "rm", "-rf", "--one-file-system", "--", removed_path)
+        )
+        if await self._run_in_thread(partial(os.path.lexists, removed_path), "The home folder cannot be inspected"):
             raise HomeError(f"A part of the home folder cannot be removed: {error_output or 'it still exists'}.")
 
-    def _move_away(self, home: HomeId, away: str) -> None:
-        if os.path.lexists(away):  # by this removal, before a restart: the present folder is a newer home
+    def _move_away(self, home: HomeId, removed_path: str) -> None:
+        if os.path.lexists(removed_path):  # by this removal, before a restart: the present folder is a newer home
             return
         Path(self._removed_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path_of(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
+            os.rename(self.path_of(home), removed_path)  # noqa: PTH104 -- a link would be renamed, not followed
 
     async def _run_in_thread(self, work: Callable[[], Result], problem: str) -> Result:
         """Run the work in a separate thread: a network file system may never answer."""
         try:
-            async with asyncio.timeout(ANSWERED_WITHIN_S):
+            async with asyncio.timeout(DISK_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError as error:
-            raise HomeError(f"{problem}: the disk did not answer within {ANSWERED_WITHIN_S:g} s.") from error
+            raise HomeError(f"{problem}: the disk did not answer within {DISK_TIMEOUT_S:g} s.") from error
         except OSError as error:
             raise HomeError(f"{problem}: {error.strerror}.") from error
 
-    async def _run_program(self, argv: tuple[str, ...], within_s: float | None = None) -> tuple[bytes, str]:
-        """Run a program; return its output and the end of its stderr."""
+    async def _run_program(self, argv: tuple[str, ...], timeout_s: float | None = None) -> tuple[bytes, str]:
+        """Run a program. Return its output and the end of its error output."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env={**os.environ, "LC_ALL": "C"}
         )
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(timeout_s):
                 output, error_output = await process.communicate()
         except TimeoutError as error:
-            raise HomeError(f"The home folder could not be measured within {within_s:g} s: too many files.") from error
+            raise HomeError(f"The home folder could not be measured within {timeout_s:g} s: too many files.") from error
         finally:
-            if process.returncode is None:  # not waited for: in a file system that hangs even a kill has no effect
+            if process.returncode is None:  # no wait for the end: a program in a hanging file system cannot be killed
                 process.kill()
-                self._hanging = process
+                self._hanging_program = process
         return output, error_output.decode(errors="replace").strip()[-MAX_ERROR_CHARACTERS:].rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
 class HomesOnHost:
-    """Implements `contract.Homes`; `in_use` is the runtime's own method."""
+    """Implements `contract.Homes`; the runtime provides `in_use`."""
 
     folder: HostHomes
     in_use: Callable[[], Awaitable[dict[HomeId, str]]]
@@ -154,8 +156,8 @@ class HomesOnHost:
         await self.folder.remove(home, removal_id)
 
 
-def _folders(path: str) -> list[str]:
-    """Return the names of the folders in it, without links; none if it is missing."""
+def _folder_names(path: str) -> list[str]:
+    """Return the names of the folders in the folder at `path`, without links; empty if it is missing."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return []

@@ -47,104 +47,104 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts:
-    """The facts that `greenroom doctor` has about an instance and its host. `database` is the folder of its own
+    """The facts that `greenroom doctor` has about an instance and its host. `database_folder` is the folder of its own
     database.
     """
 
     disk: FreeDisk
-    database: Path | None
+    database_folder: Path | None
     runtime_classes: tuple[str, ...]
 
 
 class RuntimePlugin(Plugin[S], ABC):
-    """One kind of runtime with its settings. Its methods import modules when they are called, so that other commands
-    start fast.
+    """A runtime with its settings. The methods import modules only when they are called, so that other commands start
+    fast.
     """
 
     title: str
     """The name of the program that runs sessions, for sentences: `When Docker answers again, …`."""
     check_subject: str
-    """The noun for what `warnings` checks, such as `cluster`, for `The cluster could not be checked`."""
-    sessions_elsewhere: str = ""
-    """The name of sessions that use nothing of this host; empty = they use its cores and memory."""
+    """The subject of the checks in `warnings`, for sentences: `The cluster could not be checked`."""
+    remote_sessions_text: str = ""
+    """The kind of sessions that use no resources of this host, for sentences: `Sessions are Pods of a cluster …`. Empty
+    = sessions use the cores and memory of this host."""
     preloaded_modules: tuple[str, ...] = ()
-    """Modules that `up` imports once, for all its Agents."""
+    """The modules that `up` imports once for all its Agents."""
 
     @abstractmethod
     def runtime(self, context: Context) -> Runtime:
-        """Create a runtime; call its `open()` before everything else. Raises SetupError: the settings cannot be
-        used."""
+        """Create a runtime. The caller must call its `open()` first. Raises SetupError: the settings cannot be used."""
 
     def replica_store(self, group: str, folder: Path) -> ReplicaStore:
-        """Return the shared records of the processes of the Agent `group`; call its `open()` before everything else.
-        Raises SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
+        """Return the store that the replicas of the Agent `group` share. The caller must call its `open()` first.
+        Raises SetupError: this runtime does not support replicas, or the group's name cannot be used.
         """
         del group, folder
         raise SetupError(f"With the runtime {self.name} an Agent is one process; remove GREENROOM_AGENT_GROUP.")
 
     def installation_objects(self, installation_id: str) -> AbstractAsyncContextManager[InstallationObjects]:
-        """Return all objects of an installation in the runtime, for the duration of the block. Raises SetupError: this
-        runtime leaves nothing behind, or its settings cannot be used.
+        """Open the objects of an installation in the runtime. Raises SetupError: this runtime has no such objects, or
+        its settings cannot be used.
         """
         del installation_id
         raise SetupError(f"The runtime {self.name} has nothing to repair: only its Agent has its sessions.")
 
     def open_builder(self) -> AbstractAsyncContextManager[Builder]:
-        """Return the builder of images on this host, for one process at a time. Raises SetupError: this runtime builds
-        no images.
+        """Open the builder of images on this host, which one process at a time can use. Raises SetupError: this runtime
+        builds no images.
         """
         raise SetupError(f"The runtime {self.name} builds no images.")
 
     async def check(self, first_image: str) -> None:
-        """Check the runtime before `up` starts. `first_image` is the image of the first workspace, which is about to be
-        created; empty = it exists. Raises SetupError: no session could be created."""
+        """Check the runtime before `up` starts. `first_image` is the image of the first workspace; empty = the
+        workspace exists already. Raises SetupError: no session could be created."""
 
     async def check_host(self) -> None:
-        """Check the host before it joins as an Agent's. Raises SetupError: sessions cannot run on this host."""
+        """Check the host before it joins with an Agent. Raises SetupError: sessions cannot run on this host."""
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
-        """Return a sentence for each thing that some sessions will lack. Raises GreenroomError: it cannot be checked,
+        """Return a sentence for each feature that some sessions cannot use. Raises GreenroomError: the check failed,
         with the reason."""
         del instance
         return []
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
-        """Return the session of each container of the installation; `folders` are those of its Agents.
+        """Return the session ids of the containers of the installation. `folders` are the folders of its Agents.
 
         Raises:
             SetupError, RuntimeUnavailable: the runtime does not answer.
         """
-        found: list[str] = []
+        session_ids: list[str] = []
         for folder in folders:
             runtime = self.runtime(Context(installation_id=installation_id, agent_id="", folder=folder))
             await runtime.open()
             try:
-                found += [container.session_id for container in await runtime.list()]
+                session_ids += [container.session_id for container in await runtime.list()]
             finally:
                 await runtime.close()
-        return found
+        return session_ids
 
     async def other_installations(self, installation_id: str) -> list[str]:
-        """The ids of other installations that run or have sessions in this runtime. Raises GreenroomError: the runtime
-        does not answer."""
+        """Return the ids of other installations that run or have sessions in this runtime. Raises GreenroomError: the
+        runtime does not answer."""
         del installation_id
         return []
 
     async def local_images(self, names: Collection[str]) -> list[str]:
-        """The images on this host that Greenroom built, and those in `names`. Raises GreenroomError: the runtime does
-        not answer."""
+        """Return the images on this host that Greenroom built, and those in `names`. Raises GreenroomError: the runtime
+        does not answer."""
         del names
         return []
 
     async def remove_images(self, images: Sequence[str]) -> list[str]:
-        """Remove images from this host; returns a sentence for each that remains, with the reason. Raises
+        """Remove images from this host. Return a sentence with the reason for each image that remains. Raises
         GreenroomError: the runtime does not answer."""
         del images
         return []
 
     async def remove_all(self, installation_id: str, folder: Path) -> int:
-        """Remove every container of the installation and their shared resources; returns the number of containers. The
-        Agent's `folder` has the simulated containers. Raises GreenroomError: the runtime does not answer or refuses."""
+        """Remove all containers of the installation and their shared resources. Return the number of containers.
+        `folder` is the folder of the Agent. Raises GreenroomError: the runtime does not answer or refuses."""
         runtime = self.runtime(Context(installation_id=installation_id, agent_id="", folder=folder))
         await runtime.open()
         try:

@@ -1,4 +1,4 @@
-"""The runtime of a host, by name (GREENROOM_RUNTIME): one of those that installed distributions offer."""
+"""Finds an installed runtime by its name (GREENROOM_RUNTIME)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.runtimes.plugin import Context, RuntimePlugin
 
 
 def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
-    """Return the runtime of this name, with its settings; the passed settings are not read from the environment. Raises
+    """Return the runtime with this name and its settings. Passed settings are not read from the environment. Raises
     SetupError: there is no such runtime, or its settings cannot be used."""
     plugin = plugins.find_plugin(plugins.RUNTIMES, name)
     installed = plugins.plugin_names(plugins.RUNTIMES)
@@ -31,14 +31,14 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
 
 
 def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
-    """Return the runtime `name` for an Agent; call its `open()` before everything else. Raises SetupError: there is no
+    """Return the runtime `name` for an Agent. The caller must call its `open()` first. Raises SetupError: there is no
     such runtime, or its settings cannot be used.
     """
     return find_runtime(name, **settings).runtime(context)
 
 
 def preloaded_modules() -> Iterator[str]:
-    """Yield the modules of all installed runtimes to import once for several processes."""
+    """Yield the modules that all installed runtimes list in `preloaded_modules`."""
     for name in plugins.plugin_names(plugins.RUNTIMES):
         plugin = plugins.find_plugin(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):

@@ -1,4 +1,4 @@
-"""Sessions that exist only in files: for tests, and for Agents of load tests. Same contract, no containers.
+"""A runtime for tests and load tests: its sessions exist only in files, without containers.
 
 The folder of the runtime contains `containers/` and `settings.json`. Each container has a file in `containers/`, so
 that sessions survive a restart of the Agent, and the cost of a change does not depend on their number. `settings.json`
@@ -47,34 +47,14 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
-from greenroom.runtimes.simulated_host import MEMORY_BYTES, SimulatedBuilder, SimulationSettings, image_of
-
-
-class StoredContainer(msgspec.Struct, kw_only=True):
-    """A container, a line of its file."""
-
-    container_id: str
-    image: str
-    labels: dict[str, str]
-    environment: dict[str, str]
-    files: dict[str, str] = {}
-    """Path → content."""
-    filter_policy: str | None = None
-    low_cpu_share: bool = False
-    homes: list[str] = []
-    """Sources of its mounts that are kept homes."""
-    state: ContainerState = ContainerState.CREATED
-    started: float = 0.0
-    address: str = "127.0.0.1:9"
-    exit_code: int | None = None
-    output: str = ""
-
-
-def stored_containers(folder: Path) -> dict[str, StoredContainer]:
-    """Return the containers in an Agent's folder, by session id."""
-    files = (folder / "simulated/containers").glob("*.json")
-    states = {file.stem: file.read_bytes().split(b"\n") for file in files}
-    return {name: msgspec.json.decode(of[-2], type=StoredContainer) for name, of in states.items() if len(of) > 1}
+from greenroom.runtimes.simulated_host import (
+    SESSION_MEMORY_BYTES,
+    SimulatedBuilder,
+    SimulationSettings,
+    StoredContainer,
+    simulated_image,
+    stored_containers,
+)
 
 
 class SimulatedRuntime:
@@ -127,11 +107,11 @@ class SimulatedRuntime:
         part.replace(self._folder / "settings.json")
 
     def _store(self, session_id: str) -> None:
-        """Append the state; the last whole line is valid. The file system would sync a replaced file at once."""
+        """Append the state to the file. The file is not replaced, because the file system would sync the new file."""
         with (self._folder / f"containers/{session_id}.json").open("ab") as file:
             file.write(msgspec.json.encode(self._containers[session_id]) + b"\n")
 
-    def _changed(self, session_id: str, kind: EventKind, exit_code: int | None = None) -> None:
+    def _store_and_notify(self, session_id: str, kind: EventKind, exit_code: int | None = None) -> None:
         if session_id in self._containers:
             self._store(session_id)
         else:
@@ -139,7 +119,7 @@ class SimulatedRuntime:
         for queue in self._subscribers:
             queue.put_nowait(ContainerEvent(session_id=session_id, kind=kind, exit_code=exit_code))
 
-    def _stored(self, session_id: str) -> StoredContainer:
+    def _require_container(self, session_id: str) -> StoredContainer:
         try:
             return self._containers[session_id]
         except KeyError:
@@ -160,20 +140,21 @@ class SimulatedRuntime:
             return self._adopt(session_id, spec)
         if not self._has_image(spec.image):
             raise ImageMissing(f"The image {spec.image} is not on this host.")
-        self._require_open(spec.filter_policy)
-        own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
+        self._require_filter_network(spec.filter_policy)
+        spec_hash = spec.hash()
+        own_labels = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id}
         self._containers[session_id] = StoredContainer(
             container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
             image=spec.image,
-            labels={**(labels or {}), **own},
+            labels={**(labels or {}), **own_labels, SPEC_HASH: spec_hash},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
             low_cpu_share=low_cpu_share,
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
-        self.homes.folder.make(_homes_of(self._containers[session_id]))
-        self._session_by_spec[own[SPEC_HASH]] = session_id
-        self._changed(session_id, "create")
+        self.homes.folder.make(self._containers[session_id].kept_homes)
+        self._session_by_spec[spec_hash] = session_id
+        self._store_and_notify(session_id, "create")
         return self._container(session_id)
 
     def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
@@ -183,47 +164,47 @@ class SimulatedRuntime:
 
     async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
         del spec
-        self._stored(session_id).low_cpu_share = False
+        self._require_container(session_id).low_cpu_share = False
         self._store(session_id)
 
     def has_low_cpu_share(self, session_id: str) -> bool:
-        """For tests: return True if it has a small share of the CPU."""
-        return self._stored(session_id).low_cpu_share
+        """For tests: return True if the container has a small share of the CPU."""
+        return self._require_container(session_id).low_cpu_share
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
-        stored = self._stored(session_id)
+        stored = self._require_container(session_id)
         stored.files = {**stored.files, **{file.path: file.content for file in files}}
         self._store(session_id)
 
     async def start(self, session_id: str) -> Container:
         await asyncio.sleep(self.settings.start_s)
-        stored = self._stored(session_id)
+        stored = self._require_container(session_id)
         if stored.image in self.settings.broken_images:
             raise StartError(f"The container could not be started: the image {stored.image} is broken.")
         if stored.state is ContainerState.PAUSED:
             raise StartError("The container is paused.")
-        self._require_open(stored.filter_policy)
+        self._require_filter_network(stored.filter_policy)
         if stored.state is not ContainerState.RUNNING:
             stored.state, stored.started, stored.exit_code = ContainerState.RUNNING, time.time(), None
             stored.address = self.settings.address
-            self._changed(session_id, "start")
+            self._store_and_notify(session_id, "start")
         return self._container(session_id)
 
-    def _require_open(self, policy_id: str | None) -> None:
+    def _require_filter_network(self, policy_id: str | None) -> None:
         if policy_id is not None and policy_id not in self._filter_policies:
             raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         del grace_s
-        if self._stored(session_id).state in (ContainerState.RUNNING, ContainerState.PAUSED):
+        if self._require_container(session_id).state in (ContainerState.RUNNING, ContainerState.PAUSED):
             self.die(session_id, 143)
 
     def die(self, session_id: str, exit_code: int, output: str = "") -> None:
         """For tests: end the container's first process."""
-        stored = self._stored(session_id)
+        stored = self._require_container(session_id)
         stored.state, stored.exit_code = ContainerState.EXITED, exit_code
         stored.output += output
-        self._changed(session_id, "die", exit_code)
+        self._store_and_notify(session_id, "die", exit_code)
 
     async def pause(self, session_id: str) -> None:
         self._change_state(session_id, ContainerState.RUNNING, ContainerState.PAUSED, "pause")
@@ -232,13 +213,13 @@ class SimulatedRuntime:
         self._change_state(session_id, ContainerState.PAUSED, ContainerState.RUNNING, "unpause")
 
     def _change_state(self, session_id: str, source: ContainerState, target: ContainerState, kind: EventKind) -> None:
-        stored = self._stored(session_id)
+        stored = self._require_container(session_id)
         if stored.state is target:
             return
         if stored.state is not source:
             raise StartError(f"The container is {stored.state.value}.")
         stored.state = target
-        self._changed(session_id, kind)
+        self._store_and_notify(session_id, kind)
 
     async def remove(self, session_id: str) -> None:
         stored = self._containers.get(session_id)
@@ -248,7 +229,7 @@ class SimulatedRuntime:
             self.die(session_id, 137)
         self._session_by_spec.pop(stored.labels[SPEC_HASH], None)
         del self._containers[session_id]
-        self._changed(session_id, "destroy")
+        self._store_and_notify(session_id, "destroy")
 
     async def list(self) -> list[Container]:
         return [self._container(session_id) for session_id in self._containers]
@@ -273,7 +254,7 @@ class SimulatedRuntime:
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         """Run a simulated command: true, false, echo, cat, printenv or sleep; other programs are not found."""
-        stored = self._stored(session_id)
+        stored = self._require_container(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")
         program, *arguments = command.argv
@@ -307,10 +288,10 @@ class SimulatedRuntime:
             self._subscribers.discard(queue)
 
     async def probe(
-        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
         """Probe a session, which is found by its specification, since all addresses are the same."""
-        del address, timeout_s, keep
+        del address, timeout_s, keep_connection
         stored = self._containers.get(self._session_by_spec.get(spec.hash(), ""))
         if stored is None or stored.state is not ContainerState.RUNNING:
             return ProbeResult(usable=False, error="The session's page does not answer.")
@@ -320,7 +301,7 @@ class SimulatedRuntime:
         return ProbeResult(usable=True, painted=True)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """Return a screenshot of 64 x 48 pixels in one blue."""
+        """Return a blue screenshot of 64 x 48 pixels."""
         if not (result := await self.probe(address, spec)).usable:
             raise ScreenshotError(result.error)
         return screen_as_jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
@@ -331,11 +312,11 @@ class SimulatedRuntime:
         return name in self._pulled or name not in self.settings.missing_images
 
     async def images(self) -> list[Image]:
-        """Return the images that were pulled or used; any other exists as well unless it is `missing`."""
-        return [image_of(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
+        """Return the images that were pulled or used. `image` also finds all others, except `missing_images`."""
+        return [simulated_image(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
-        return image_of(name) if self._has_image(name) else None
+        return simulated_image(name) if self._has_image(name) else None
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         del credentials
@@ -350,11 +331,11 @@ class SimulatedRuntime:
 
     @asynccontextmanager
     async def open_builder(self) -> AsyncGenerator[Builder]:
-        """Yield the builder of this host. Every simulated Agent has its own host."""
-        yield SimulatedBuilder(self.image, self.built, self.settings)
+        """Yield a builder. It needs no lock, because each simulated Agent has its own host."""
+        yield SimulatedBuilder(self.image, self.add_image, self.settings)
 
-    def built(self, name: str) -> None:
-        """Record that the image was built here."""
+    def add_image(self, name: str) -> None:
+        """Record that the image is on the simulated host."""
         self._pulled.add(name)
 
     async def capacity(self) -> Capacity:
@@ -367,15 +348,15 @@ class SimulatedRuntime:
         return DiskAmount() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:
-        return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
+        return HostUsage(cpu=0.1, memory_bytes=SESSION_MEMORY_BYTES * len(self._containers))
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
-        return {home: name for name, stored in self._containers.items() for home in _homes_of(stored)}
+        return {home: name for name, stored in self._containers.items() for home in stored.kept_homes}
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
-        del account, trusted  # there is nothing to filter: it has no address
+        del account, trusts_authority  # simulated sessions send no packets
         self._filter_policies.add(policy_id)
         return FilterNetwork(policy_id=policy_id)
 
@@ -394,7 +375,3 @@ class SimulatedRuntime:
             await self.remove(session_id)
         self._filter_policies.clear()
         return count
-
-
-def _homes_of(stored: StoredContainer) -> list[HomeId]:
-    return [home for source in stored.homes if (home := home_of(source)) is not None]

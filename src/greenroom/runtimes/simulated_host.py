@@ -1,4 +1,4 @@
-"""The behavior of a simulated host, the builder of its images, and the records that its Agents share."""
+"""A simulated host: its settings, its stored containers, the builder of its images, and the store of Agent replicas."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from greenroom.core.fleet.election import ElectionRecord
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.runtimes.contract import BuildError, ContainerConflict, Image, StoredRecord
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The behavior of the simulated host. Times are seconds, images are names."""
+    """The behavior of the simulated host. Images are given by name."""
 
     address: str = "127.0.0.1:9"
     """The address of each session's page; usually nothing listens there."""
@@ -35,15 +37,48 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
 
 
-MEMORY_BYTES: Final = 90 << 20
-"""Memory usage of every session."""
-SIZE_BYTES: Final = 500_000_000
-"""Size of every image."""
+SESSION_MEMORY_BYTES: Final = 90 << 20
+"""The memory usage of each session."""
+IMAGE_SIZE_BYTES: Final = 500_000_000
+"""The size of each image."""
 
 
-def image_of(name: str) -> Image:
+def simulated_image(name: str) -> Image:
     """Return an image that is on the host."""
-    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=SIZE_BYTES)
+    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=IMAGE_SIZE_BYTES)
+
+
+class StoredContainer(msgspec.Struct, kw_only=True):
+    """The state of a container, as a line of its file."""
+
+    container_id: str
+    image: str
+    labels: dict[str, str]
+    environment: dict[str, str]
+    files: dict[str, str] = {}
+    """Path → content."""
+    filter_policy: str | None = None
+    low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
+    homes: list[str] = []
+    """Sources of its mounts that are kept homes."""
+    state: ContainerState = ContainerState.CREATED
+    started: float = 0.0
+    address: str = "127.0.0.1:9"
+    exit_code: int | None = None
+    output: str = ""
+
+    @property
+    def kept_homes(self) -> list[HomeId]:
+        return [home for source in self.homes if (home := home_of(source)) is not None]
+
+
+def stored_containers(folder: Path) -> dict[str, StoredContainer]:
+    """Return the containers in an Agent's folder, by session id."""
+    files = (folder / "simulated/containers").glob("*.json")
+    states = {file.stem: file.read_bytes().split(b"\n") for file in files}  # the last whole line is valid
+    return {
+        name: msgspec.json.decode(lines[-2], type=StoredContainer) for name, lines in states.items() if len(lines) > 1
+    }
 
 
 class SimulatedBuilder:
@@ -51,16 +86,16 @@ class SimulatedBuilder:
 
     def __init__(
         self,
-        image: Callable[[str], Awaitable[Image | None]],
-        built: Callable[[str], None],
+        find_image: Callable[[str], Awaitable[Image | None]],
+        add_image: Callable[[str], None],
         settings: SimulationSettings,
     ) -> None:
-        self._image = image
-        self._built = built
+        self._find_image = find_image
+        self._add_image = add_image
         self._settings = settings
 
     async def labels(self, image: str) -> dict[str, str] | None:
-        return {} if await self._image(image) else None
+        return {} if await self._find_image(image) else None
 
     async def build_from_tree(self, files: AsyncIterator[bytes]) -> str:
         async for _ in files:
@@ -77,11 +112,11 @@ class SimulatedBuilder:
             await asyncio.sleep(settings.pull_s / 2)
         if reference in settings.broken_images:
             raise BuildError("The command 'true' returned a non-zero code: 1.")
-        self._built(reference)
+        self._add_image(reference)
 
     async def name(self, image: str, reference: str) -> None:
         del image
-        self._built(reference)
+        self._add_image(reference)
 
 
 class FolderStore:
@@ -91,7 +126,7 @@ class FolderStore:
         self._folder = folder
 
     @property
-    def place(self) -> str:
+    def place_id(self) -> str:
         return hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:32]
 
     @property
@@ -105,8 +140,8 @@ class FolderStore:
         """Do nothing: no resource is open."""
 
     async def read_election_record(self) -> tuple[ElectionRecord | None, str | None]:
-        content = await self.read("election")
-        return (msgspec.json.decode(content.content, type=ElectionRecord), content.version) if content else (None, None)
+        stored = await self.read("election")
+        return (msgspec.json.decode(stored.content, type=ElectionRecord), stored.version) if stored else (None, None)
 
     async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
         return await self.write("election", msgspec.json.encode(record), version)
@@ -117,14 +152,14 @@ class FolderStore:
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
         with self._locked():
-            before = self._read(name)
-            if (before.version if before else None) != version:
+            stored = self._read(name)
+            if (stored.version if stored else None) != version:
                 raise ContainerConflict(f"Another process changed {name} in the meantime.")
-            number = str(int(version or "0") + 1)
+            new_version = str(int(version or "0") + 1)
             part = self._folder / f"{name}.part"
-            part.write_bytes(number.encode() + b"\n" + content)
+            part.write_bytes(new_version.encode() + b"\n" + content)
             part.replace(self._folder / name)
-            return number
+            return new_version
 
     def _read(self, name: str) -> StoredRecord | None:
         try:

@@ -1,4 +1,4 @@
-"""The runtime `simulated`: sessions exist only in files, for tests and load."""
+"""The runtime `simulated`, for tests and load tests: its sessions exist only in files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
     settings_type = FromEnvironment
     title = "the simulated runtime"
     check_subject = "simulated runtime"
-    sessions_elsewhere = "simulated here"
+    remote_sessions_text = "simulated here"
 
     def runtime(self, context: Context) -> Runtime:
         from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415
@@ -29,7 +29,7 @@ class SimulatedPlugin(RuntimePlugin[FromEnvironment]):
         )
 
     def replica_store(self, group: str, folder: Path) -> ReplicaStore:
-        """Return the records in a folder that all processes of the Agent use, next to their own folders."""
+        """Return the store in a folder next to the folders of the replicas."""
         from greenroom.runtimes.simulated_host import FolderStore  # noqa: PLC0415
 
         return FolderStore(folder.parent / f"shared-{group}")

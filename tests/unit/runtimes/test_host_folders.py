@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.runtimes import host_folders
 from greenroom.runtimes.contract import StartError
-from greenroom.runtimes.host_folders import TRASH, HostFolders
+from greenroom.runtimes.host_folders import TRASH_PREFIX, HostFolders
 
 DEPTH = sys.getrecursionlimit() + 100
 
@@ -50,7 +50,7 @@ def test_a_profile_is_reset_however_deep_its_folders_lie_in_each_other(profile: 
         HostFolders(allowed=[str(profile.parent)]).prepare([mount], "s")
     assert list(profile.iterdir()) == []
     (moved,) = (entry.name for entry in profile.parent.iterdir() if entry != profile)
-    assert moved.startswith(TRASH)
+    assert moved.startswith(TRASH_PREFIX)
     assert [(row["log_level"], row["path"]) for row in logs] == [("warning", moved)]
 
 

@@ -110,14 +110,14 @@ async def test_a_page_that_refuses_is_not_silent_and_one_that_hangs_is():
     async with page(lambda _: b"", []) as address:
         pass
     refused = await prober.probe(address, SPEC, timeout_s=20)
-    assert (refused.usable, refused.silent) == (False, False)
+    assert (refused.usable, refused.timed_out) == (False, False)
 
     accepted = asyncio.Event()
     async with await asyncio.start_server(lambda *_: accepted.set(), "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         hung = await prober.probe(f"{host}:{port}", SPEC, timeout_s=0.5)
     assert accepted.is_set()
-    assert (hung.usable, hung.silent) == (False, True)
+    assert (hung.usable, hung.timed_out) == (False, True)
     await prober.close()
 
 
@@ -152,8 +152,8 @@ class Desktop(Prober):
 
 async def test_a_kept_connection_is_closed_by_the_first_look_that_may_not_keep_it():
     prober = Desktop()
-    for keep in (True, True, True, False):
-        assert (await prober.probe("h:1", SPEC, keep=keep)).usable
+    for keep_connection in (True, True, True, False):
+        assert (await prober.probe("h:1", SPEC, keep_connection=keep_connection)).usable
     assert (prober.opened, prober.closed) == (1, 1)
     assert (await prober.probe("h:1", SPEC)).usable
     assert (prober.opened, prober.closed) == (2, 2)
@@ -161,16 +161,16 @@ async def test_a_kept_connection_is_closed_by_the_first_look_that_may_not_keep_i
 
 async def test_a_kept_connection_that_does_not_answer_is_replaced():
     prober = Desktop()
-    assert (await prober.probe("h:1", SPEC, keep=True)).usable
+    assert (await prober.probe("h:1", SPEC, keep_connection=True)).usable
     prober.silent = True
-    assert (await prober.probe("h:1", SPEC, keep=True)).usable
+    assert (await prober.probe("h:1", SPEC, keep_connection=True)).usable
     assert (prober.opened, prober.closed, prober.asked) == (2, 1, 1)
 
 
 async def test_the_connection_kept_for_another_session_at_the_same_address_is_not_used():
     prober = Desktop()
-    assert (await prober.probe("h:1", SPEC, keep=True)).usable
-    assert (await prober.probe("h:1", replace(SPEC, credential="another"), keep=True)).usable
+    assert (await prober.probe("h:1", SPEC, keep_connection=True)).usable
+    assert (await prober.probe("h:1", replace(SPEC, credential="another"), keep_connection=True)).usable
     assert (prober.opened, prober.closed) == (2, 1)
 
 

@@ -30,7 +30,7 @@ class World:
         self.images = set[str]()
         self.built = list[str]()
         self.failure = ""
-        self.sessions_elsewhere = False
+        self.remote_sessions_text = False
         self.is_building = False
 
     @asynccontextmanager
@@ -88,7 +88,7 @@ async def test_an_image_of_another_registry_is_not_built(world: World, tmp_path:
 
 
 async def test_nothing_is_built_for_sessions_on_other_hosts(world: World, tmp_path: Path):
-    world.sessions_elsewhere = True
+    world.remote_sessions_text = True
     with pytest.raises(SetupError):
         await provide(tmp_path)
     assert world.built == []

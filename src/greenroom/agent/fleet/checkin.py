@@ -229,7 +229,7 @@ class CheckInLoop:
             credential=credential,
             route=self.identity.route,
             edge_url=self.edge_url,
-            place=self.identity.place,
+            place=self.identity.place_id,
         )
         try:
             registered = await self.manager_client.ask(REGISTER_PATH, message, Registered)

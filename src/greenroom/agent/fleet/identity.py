@@ -36,8 +36,8 @@ class AgentIdentity:
         self._folder = folder
         self.share: Callable[[bytes], Awaitable[None]] | None = None
         """Stores the identity for other replicas of this Agent."""
-        self.place = ""
-        """See `place_of`."""
+        self.place_id = ""
+        """See `place_id_of`."""
         self.machine_id = machine_id
         self.hostname = hostname
         self.agent_id = ""
@@ -49,14 +49,14 @@ class AgentIdentity:
         self._lock_descriptor = -1
 
     @classmethod
-    def load(cls, folder: Path, place: str = "", name: str = "") -> AgentIdentity:
+    def load(cls, folder: Path, place_id: str = "", name: str = "") -> AgentIdentity:
         """Lock the folder, and read or create the identity in it. Processes that share an identity pass their common
-        `place` and their own `name`. Raises SetupError: another Agent uses the folder, or it cannot be used."""
-        identity = cls(folder, place or machine_id(), name or socket.gethostname())
+        `place_id` and their own `name`. Raises SetupError: another Agent uses the folder, or it cannot be used."""
+        identity = cls(folder, place_id or machine_id(), name or socket.gethostname())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             identity._take_lock()
-            identity.place = place or place_of(folder)
+            identity.place_id = place_id or place_id_of(folder)
             identity._read()
         except BlockingIOError as error:
             raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
@@ -151,10 +151,10 @@ def machine_id() -> str:
     return socket.gethostname()
 
 
-def place_of(folder: Path) -> str:
+def place_id_of(folder: Path) -> str:
     """Return a digest of the boot id of the machine and of the inode of the folder, so that running copies differ: a
     copied machine has another boot id, a copied folder has another inode. A new container with the same folder has the
-    same place.
+    same place_id.
     """
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()

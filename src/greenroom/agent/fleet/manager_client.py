@@ -33,7 +33,7 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
-SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
+TIMEOUT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
 """The back-off after a timeout. With the timeout it is longer than a leadership, so a Manager that hangs is not Primary
 any more at its end.
 """
@@ -131,14 +131,14 @@ class ManagerFailover:
         retry_after_s: float | None,
         spread: float,
         *,
-        silent: bool = False,
+        timed_out: bool = False,
         asked_at: float = float("inf"),
     ) -> float:
         """Record a failure of `url`. Return the pause in seconds.
 
         `asked_at` is the time at which the request was sent. A request that was sent before the previous failure does
         not count as another attempt. `spread` is a random number in 0..1, so that many Agents do not return at the same
-        time. `silent`: the Manager accepted the request and did not answer in time.
+        time. `timed_out`: the Manager accepted the request and did not answer in time.
         """
         previous = self._states.get(url)
         if previous is not None and previous.is_answering:
@@ -149,9 +149,9 @@ class ManagerFailover:
             previous.failed_at, previous.term = now, self._term
             return previous.until - now
         failures = (previous.failures if previous else 0) + 1
-        if silent or retry_after_s is not None:
+        if timed_out or retry_after_s is not None:
             self._reached.add(url)
-        backoff = (SILENT_BACKOFF if silent else BACKOFF) if url in self._reached else UNREACHED_BACKOFF
+        backoff = (TIMEOUT_BACKOFF if timed_out else BACKOFF) if url in self._reached else UNREACHED_BACKOFF
         pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
         self._states[url] = _BackoffState(failures, now + pause, now, self._term)
         return pause
@@ -161,7 +161,7 @@ class ManagerFailover:
         now on.
         """
         previous = self._states.get(url)
-        pause = SILENT_BACKOFF.delay_s(1, spread)
+        pause = TIMEOUT_BACKOFF.delay_s(1, spread)
         self._states[url] = _BackoffState(0, now + pause, now, self._term, is_answering=True)
         return len(self.urls) > 1 and (previous is None or not previous.is_answering)
 
@@ -295,8 +295,8 @@ class ManagerClient:
         """Make the Manager back off, and cancel the other open requests to it, so that other Managers get them."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
-        silent = failure.kind == "silent"
-        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=silent, asked_at=asked_at)
+        timed_out = failure.kind == "silent"
+        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, timed_out=timed_out, asked_at=asked_at)
         if failure.kind is not None:
             self._on_failover(failure.kind)
         log.warning("a request to a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))

@@ -61,7 +61,7 @@ class Handovers:
         record = _record(desired, desired.assignment)
         if failure := await self._probe(session_id):
             self._sessions.observed.store_probe(session_id, usable=False, error=failure.error)
-            self._append_and_report(changed(record, state="failed", error=failure.error, slow=failure.silent))
+            self._append_and_report(changed(record, state="failed", error=failure.error, slow=failure.timed_out))
         elif not desired.assignment.argv:
             self._append_and_report(changed(record, state="assigned"))
         else:
@@ -121,13 +121,13 @@ class Handovers:
                 self._sessions.observed.store_probe(session_id, usable=True)
                 return None
             elapsed_s = time.monotonic() - begun
-            extended_limit_s = self._time_limits.extended_limit_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
+            extended_limit_s = self._time_limits.extended_limit_s(PROBE_FOR_S) if result.timed_out else PROBE_FOR_S
             if attempts >= MIN_ATTEMPTS and elapsed_s + PROBE_PAUSE_S > extended_limit_s:
                 return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, elapsed_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 
     def _describe(self, result: ProbeResult, attempts: int, elapsed_s: float) -> str:
-        if result.silent:
+        if result.timed_out:
             lateness_text = self._time_limits.lateness_reason()
             return f"its page did not answer for {elapsed_s:.1f} s{lateness_text}, in {attempts} probes."
         return f"{result.error.rstrip('.')} ({attempts} probes in {elapsed_s:.1f} s)."

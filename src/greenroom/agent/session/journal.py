@@ -54,7 +54,7 @@ class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     exit_code: int | None = None
     log_tail: str = ""
     first_launch: Literal["", "started", "ended"] = ""
-    low_cpu_share: bool = False
+    low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
 
 
 class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):

@@ -32,9 +32,9 @@ T = TypeVar("T")
 MAX_PROBE_S: Final = 15.0
 
 
-async def _probe_page(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+async def _probe_page(runtime: Containers, address: str, spec: SessionSpec, *, keep_connection: bool) -> ProbeResult:
     with convert_item_error("page", address):
-        return await runtime.probe(address, spec, MAX_PROBE_S, keep=keep)
+        return await runtime.probe(address, spec, MAX_PROBE_S, keep_connection=keep_connection)
 
 
 class ProbeTimeLimits:
@@ -72,18 +72,18 @@ class ProbeTimeLimits:
             await asyncio.gather(task, return_exceptions=True)
 
     async def probe(
-        self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float, *, keep: bool = False
+        self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float, *, keep_connection: bool = False
     ) -> ProbeResult:
-        """Probe a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
+        """Probe a session's page within the extended time limit. The arguments are those of `Containers.probe`."""
         begun = time.monotonic()
         try:
-            return await self.wait_for(_probe_page(runtime, address, spec, keep=keep), limit_s)
+            return await self.wait_for(_probe_page(runtime, address, spec, keep_connection=keep_connection), limit_s)
         except GreenroomError as error:
             return ProbeResult(usable=False, error=error.message)
         except TimeoutError:
             elapsed_s = time.monotonic() - begun
             sentence = f"The session's page did not answer within {elapsed_s:.1f} s{self.lateness_reason()}."
-            return ProbeResult(usable=False, silent=True, error=sentence)
+            return ProbeResult(usable=False, timed_out=True, error=sentence)
 
 
 log = structlog.get_logger(__name__)
@@ -210,7 +210,9 @@ class SessionProber:
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         has_user = self.sessions.desired.has_user(session_id)
         async with self._slots.acquire(Urgency.PERSON if has_user else Urgency.REFILL):
-            return await self.time_limits.probe(self.runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
+            return await self.time_limits.probe(
+                self.runtime, address, spec, PROBE_TIMEOUT_S, keep_connection=not has_user
+            )
 
     def _record_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:  # None: the probe did not read the screen

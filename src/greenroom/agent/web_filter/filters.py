@@ -176,8 +176,10 @@ class WebFilters:
 
     async def _apply(self, web_filter: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
         web_filter.adds_secrets = web_filter.adds_secrets or bool(secrets)
-        account, trusted = self._servers.account(), web_filter.adds_secrets
-        web_filter.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, trusted=trusted)
+        account, trusts_authority = self._servers.account(), web_filter.adds_secrets
+        web_filter.network = await self._runtime.open_filter_network(
+            policy.filter_policy_id, account, trusts_authority=trusts_authority
+        )
         if web_filter.network.address:
             squid = web_filter.squid = web_filter.squid or self._servers.of(policy.filter_policy_id)
             before = squid.run_id
@@ -199,7 +201,7 @@ class WebFilters:
         web_filter = self._filters[spec.filter_policy]
         if web_filter.squid is None or not web_filter.adds_secrets:
             return ()
-        bundles = await self._runtime.bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
+        bundles = await self._runtime.certificate_bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
         return named_secrets.files(web_filter.squid.authority(), bundles)
 
     # Round by round -------------------------------------------------------------------------------------------------

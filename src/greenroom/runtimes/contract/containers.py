@@ -29,9 +29,8 @@ class Container(ObservedContainer):
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
     with every start. `services` maps the name of each allowed service to its host:port, under the same conditions.
-    While `state` is exited, `exit_code` is the exit code, if it is known. `ended` is then empty if the first process
-    ended by itself; otherwise it is the reason for the end, as a sentence. `spec_hash` is `SessionSpec.hash()` at
-    creation.
+    While `state` is exited, `exit_code` is the exit code; None = not known. `ended` is then the reason for the end, as
+    a sentence; empty if the first process ended by itself. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
     agent_id: str
@@ -60,12 +59,13 @@ class ExecResult:
 MAX_OUTPUT_END_CHARACTERS: Final = 500
 MAX_OUTPUT_CHARACTERS: Final = 60_000
 MAX_LOG_CHARACTERS: Final = 8_000
-"""Maximum number of characters of `Runtime.logs`: those of many sessions that end at once are sent in one check-in."""
+"""The limit of `Containers.logs`. If many sessions end at the same time, one check-in contains the logs of all."""
 CUT_NOTICE: Final = "[the beginning of the output was cut off]\n"
 
 
 def cut_output(output: str, max_characters: int = MAX_OUTPUT_CHARACTERS) -> str:
-    """Return the last `max_characters` characters of an output; the first line states if the beginning was cut off."""
+    """Return the end of an output, of at most `max_characters`. If the output was longer, `CUT_NOTICE` is its first
+    line."""
     return output if len(output) <= max_characters else CUT_NOTICE + output[len(CUT_NOTICE) - max_characters :]
 
 
@@ -74,7 +74,7 @@ EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerEvent:
-    """An event of a container of this installation. It is only a hint to read the state again."""
+    """An event of a container of this installation. After an event, read the state of the container again."""
 
     session_id: str
     kind: EventKind
@@ -85,15 +85,15 @@ class ContainerEvent:
 class ProbeResult:
     """The result of a probe.
 
-    `usable`: the page answered with the credential and, if frames can be read, something was painted. `painted` is None
-    if frames cannot be read (images whose page is not ours). `error` is a sentence if not usable. `silent`: a timeout,
-    in contrast to, e.g., a refused connection.
+    `usable`: the page accepted the credential and, if its frames can be read, shows a first frame. `painted`: it shows
+    a first frame; None = the frames of this image cannot be read. `error`: the reason why the page is not usable, as a
+    sentence. `timed_out`: the page did not answer in time.
     """
 
     usable: bool
     painted: bool | None = None
     error: str = ""
-    silent: bool = False
+    timed_out: bool = False
 
 
 class Containers(Protocol):
@@ -109,7 +109,7 @@ class Containers(Protocol):
         low_cpu_share: bool = False,
     ) -> Container:
         """Create the session's container without starting it; `labels` are added to those of the runtime. With
-        `low_cpu_share` it has a small share of a busy CPU, until `give_full_cpu_share`.
+        `low_cpu_share` it has a small share of a busy CPU until `give_full_cpu_share` is called.
 
         A session under a web filter policy gets only the policy's network, which must be open.
 
@@ -124,12 +124,12 @@ class Containers(Protocol):
         ...
 
     async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:
-        """Set the CPU share of its specification. Raises ContainerMissing: the container does not exist."""
+        """Set the CPU share that `spec` defines. Raises ContainerMissing: the container does not exist."""
         ...
 
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
-        """Write files into it, replacing existing ones; also before its first start. A file below a mounted folder is
-        written into that folder.
+        """Write files into the container, also before its first start. Existing files are replaced. A file below a
+        mounted folder is written into that folder.
 
         Raises:
             ContainerMissing: it does not exist.
@@ -138,7 +138,7 @@ class Containers(Protocol):
         ...
 
     async def start(self, session_id: str) -> Container:
-        """Start it (also after a stop or an exit) and return it with its address.
+        """Start the container, also after a stop or an exit, and return it with its address.
 
         Raises:
             ContainerMissing: it was not created.
@@ -147,12 +147,12 @@ class Containers(Protocol):
         ...
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
-        """Request its end, and kill it after `grace_s`. Its files stay. A paused container is stopped too. Raises
+        """Request the end of the container, which may be paused, and kill it after `grace_s`. Its files stay. Raises
         ContainerMissing: it does not exist."""
         ...
 
     async def pause(self, session_id: str) -> None:
-        """Freeze all its processes; it keeps its memory.
+        """Freeze all processes of the container; it keeps its memory.
 
         Raises:
             ContainerMissing: it does not exist.
@@ -161,7 +161,7 @@ class Containers(Protocol):
         ...
 
     async def unpause(self, session_id: str) -> None:
-        """Resume it.
+        """Resume a paused container.
 
         Raises:
             ContainerMissing: it does not exist.
@@ -170,8 +170,8 @@ class Containers(Protocol):
         ...
 
     async def remove(self, session_id: str) -> None:
-        """Kill it and delete it with its anonymous volumes. A missing container is success. Raises ContainerConflict: a
-        container with its name exists that is not of this installation; it is not removed."""
+        """Kill the container and delete it with its anonymous volumes. A missing container is success. Raises
+        ContainerConflict: the container with this name is not of this installation; it is not removed."""
         ...
 
     async def list(self) -> list[Container]:
@@ -183,7 +183,7 @@ class Containers(Protocol):
         ...
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """Run a command inside it and wait until it ends or `command.deadline_s` has passed.
+        """Run a command in the container and wait until it ends or `command.deadline_s` has passed.
 
         The session's credential is not in the command's environment.
 
@@ -194,8 +194,8 @@ class Containers(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """Return the end of the output of the container's first process, at most `MAX_LOG_CHARACTERS` characters; empty if the
-        container is missing.
+        """Return the last `lines` of the output of the container's first process, at most `MAX_LOG_CHARACTERS`; empty
+        if the container is missing.
         """
         ...
 
@@ -205,21 +205,21 @@ class Containers(Protocol):
         ...
 
     async def probe(
-        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
         """Connect to the session's page as a viewer does. This call raises no error and takes at most `timeout_s`.
 
-        `keep`: the connection may stay open for the next probe, which is then faster. It must be false for sessions
-        with a user, because a user could send data to this process over an open connection.
+        `keep_connection`: the connection may stay open for the next probe, which is then faster. It must be false for
+        sessions with a user, because a user could send data to this process over an open connection.
         """
         ...
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """Return the session's screen as a JPEG that fits into width x height pixels; never enlarged, without the
-        pointer.
+        """Return the session's screen without the pointer, as a JPEG that fits into width x height pixels. A smaller
+        screen is not enlarged.
 
-        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session are not affected. Raises
-        ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
+        Takes at most `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session are not affected.
+        Raises ScreenshotError: the page does not answer, or the screen of its image cannot be read.
         """
         ...
 

@@ -1,7 +1,5 @@
-"""The host of an Agent: its capacity, the images of sessions, the networks of web filters, and kept homes.
-
-Sessions under a policy reach only its web filter. The homes are those of `core.workspace.homes`.
-"""
+"""The host of an Agent: its capacity, the images of sessions, the networks of web filters, and kept homes
+(`core.workspace.homes`)."""
 
 from __future__ import annotations
 
@@ -18,19 +16,19 @@ from greenroom.kit.recipes import Builder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """The capacity for sessions: the share of this Agent in the cores and the memory of the host, and the runtime
-    classes (`plugin.Context`).
+    """The capacity for sessions: the cores and the memory of the host that this Agent offers, and the runtime classes
+    (`plugin.Context`).
     """
 
     cores: float
     memory_bytes: int
     runtime_classes: tuple[str, ...] = ()
     simulated: bool = False
-    """True if sessions have no containers, so that the capacity may exceed that of the host."""
-    pauses: bool = True
+    """True if sessions have no containers. Then the capacity may be larger than that of the host."""
+    can_pause: bool = True
     """True if sessions can be stopped and paused, and continued later."""
     on_other_machines: bool = False
-    """True if sessions run on other machines, so that the load of this host is not relevant for them."""
+    """True if sessions run on other machines than this host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +40,11 @@ class HostUsage:
     disk_free_bytes: int | None = None
     """Free bytes on the disk of containers and the Agent; None = not known."""
     disk_free_inodes: float | None = None
-    """The fraction of free inodes on that disk; None = not known, or without a fixed number."""
+    """The fraction of free inodes on that disk; None = not known, or the file system has no fixed number."""
 
 
 class HostCapacity(Protocol):
-    """The capacity for sessions."""
+    """The capacity and the usage of the host."""
 
     async def capacity(self) -> Capacity: ...
 
@@ -130,7 +128,7 @@ class BuildHost(Protocol):
 
 
 class ImageArchives(Protocol):
-    """Images as files, to be copied from host to host."""
+    """Images as archive files, to be copied between hosts."""
 
     def save(self, digest: str) -> AsyncIterator[bytes]:
         """Return the image with this id, without its names.
@@ -142,9 +140,9 @@ class ImageArchives(Protocol):
         ...
 
     async def load(self, archive: Path, image: Image) -> None:
-        """Load an image from an archive of `save`, and name it. An archive with another image, or with names in it, is
-        not loaded: the names could be those of other images here. Raises PullError: it is not that image, or cannot be
-        loaded."""
+        """Load an image from an archive of `save`, and set its name. An archive that contains names is refused, because
+        they could replace the names of other images. Raises PullError: the archive contains names or another image, or
+        cannot be loaded."""
         ...
 
     async def name(self, image: Image) -> bool:
@@ -174,8 +172,8 @@ class FilterAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNetwork:
-    """A network for sessions under one web filter policy. It leads only to the filter, at `address`; `subnet` contains
-    the sessions, in Squid's notation. Both are empty if there are no packets to filter."""
+    """A network for sessions under one web filter policy. Only the filter can be reached, at `address`; `subnet`
+    contains the sessions, in Squid's notation. Both are empty if sessions have no network."""
 
     policy_id: str
     address: str = ""
@@ -189,15 +187,15 @@ class FilterHost(Protocol):
 
     @property
     def filters_packets(self) -> bool:
-        """True if there are packets to filter, for which the filter needs a separate account."""
+        """True if this host filters packets by account, so that the filter needs a separate account."""
         ...
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
-        """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `trusted` is True if programs in its sessions must trust the filter's authority (core.named_secrets.VARIABLES).
-        Raises StartError: this host cannot ensure that, with the reason."""
+        """Create the network of a policy, and ensure that sessions in it reach only the filter; repeated calls check
+        again. `trusts_authority`: programs in the sessions must trust the certificate authority of the filter
+        (`core.named_secrets.VARIABLES`). Raises StartError: this host cannot restrict the network, with the reason."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
@@ -212,8 +210,9 @@ class FilterHost(Protocol):
 class TrustStore(Protocol):
     """A runtime whose sessions can be configured to trust the authority of their web filter."""
 
-    async def bundles(self, session_id: str) -> dict[str, str]:
-        """Return the files with authorities that a session's image trusts (`core.named_secrets.BUNDLES`), by path."""
+    async def certificate_bundles(self, session_id: str) -> dict[str, str]:
+        """Return the files with the certificates of authorities that a session's image trusts, by path
+        (`core.named_secrets.BUNDLES`)."""
         ...
 
 
@@ -227,9 +226,9 @@ class FilterRunner(Protocol):
         ...
 
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
-        """Return when Squid serves with these files at the address of the policy's network, which must be open.
-        `squid.conf` is its configuration. Squid reads changed files without cutting connections. True: it did not serve
-        before. Raises StartError: it does not serve, with the reason."""
+        """Start Squid with these files at the address of the policy's network, which must be open, and wait until it
+        serves. A running Squid reads changed files without ending connections. `squid.conf` is its configuration.
+        Return True if Squid did not serve before. Raises StartError: Squid does not serve, with the reason."""
         ...
 
     def filter_output(self, policy_id: str) -> AsyncIterator[str]:
@@ -243,8 +242,8 @@ class FilterRunner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHome:
-    """An existing home. With a `removal_id`, that removal has moved it away and has not ended: no session gets it any
-    more."""
+    """An existing home. With a `removal_id`, the removal with this id has moved the home away and is not complete; no
+    session can use the home."""
 
     home: HomeId
     removal_id: str = ""
@@ -276,15 +275,15 @@ class Homes(Protocol):
         ...
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """Measure a home; None = it does not exist. Follows no link, uses few resources of the host, and takes at most
-        about a minute; then it raises HomeError.
+        """Measure a home; None = it does not exist. Follows no link, and uses few resources of the host. Raises
+        HomeError: it took longer than about a minute.
         """
         ...
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
-        """Remove a home with all its files, and return once they are deleted. It is moved away in one step first, so
-        that a later session of its user gets a new home, which is not removed. May be repeated with the same
-        `removal_id`, also after a restart: it continues. A missing home is success.
+        """Remove a home, and return after all its files are deleted. The home is moved away first, so that a later
+        session of its user gets a new home. A call with the same `removal_id` continues the removal, also after a
+        restart. A missing home is success.
 
         Raises:
             HomeInUseError: a container uses it; it is unchanged.

@@ -1,4 +1,4 @@
-"""Optional parts of a runtime: the records that Agent replicas share, and all objects of an installation."""
+"""Optional parts of a runtime: the store that Agent replicas share, and the list of an installation's objects."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from greenroom.core.session.leftovers import RuntimeObject
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A stored record. Its version changes with each write."""
+    """A record. Its version changes with each write."""
 
     content: bytes
     version: str
 
 
 class ReplicaStore(Protocol):
-    """The records of one group of Agent replicas. Calls raise `RuntimeUnavailable` if the store does not answer."""
+    """The records that a group of Agent replicas shares. Calls raise RuntimeUnavailable if the store does not
+    answer."""
 
     @property
-    def place(self) -> str:
-        """An id that is the same for all processes of the group and differs for each copy of it; known after `open`."""
+    def place_id(self) -> str:
+        """The id of the store: equal for all processes of the group, different for a copied group. It may be empty
+        before the record of the election was read or written."""
         ...
 
     @property
@@ -39,8 +41,8 @@ class ReplicaStore(Protocol):
         ...
 
     async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
-        """Replace the record that has `version` (None = create it); returns the new version. Raises ContainerConflict:
-        another process replaced it first."""
+        """Replace the record that has `version`, or create the record if `version` is None. Return the new version.
+        Raises ContainerConflict: another process has replaced or created it."""
         ...
 
     async def read(self, name: str) -> StoredRecord | None: ...
@@ -51,17 +53,17 @@ class ReplicaStore(Protocol):
 
 
 class InstallationObjects(Protocol):
-    """The objects with the labels of one installation, for `greenroom doctor --repair`. Other objects are never listed
-    or removed.
+    """The objects that have the labels of one installation, for `greenroom doctor --repair`. Only these objects are
+    listed and removed.
     """
 
     async def list(self) -> list[RuntimeObject]:
-        """List the objects that one session, Agent or user owns, not those that the whole installation shares. Raises
-        RuntimeUnavailable: the runtime does not answer."""
+        """List the objects that belong to one session, Agent or user. Objects for the whole installation are omitted.
+        Raises RuntimeUnavailable: the runtime does not answer."""
         ...
 
-    async def remove(self, thing: RuntimeObject) -> None:
-        """Remove the object with this `ref`. A missing object is no error.
+    async def remove(self, item: RuntimeObject) -> None:
+        """Remove an object of the list. A missing object is no error.
 
         Raises:
             StartError: another object uses it.

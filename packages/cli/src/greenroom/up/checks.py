@@ -75,7 +75,7 @@ async def provide_desktop_image(layout: Layout, settings: Settings, progress: Pr
     try:
         await runtime.check(image)
     except SetupError:
-        if source is None or runtime.sessions_elsewhere or not source.has(image):
+        if source is None or runtime.remote_sessions_text or not source.has(image):
             raise
         with progress.step(f"Building the image {image} from Debian packages, once"):
             async with runtime.open_builder() as builder:

@@ -136,7 +136,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
     try:
         instance = InstanceFacts(
             disk=FreeDisk() if db is None else await read_free_disk(db, site.agent_ids),
-            database=None if site.settings.database_url is not None else site.layout.postgres,
+            database_folder=None if site.settings.database_url is not None else site.layout.postgres,
             runtime_classes=AgentConfig(agent_dir=site.layout.data).extra_runtime_classes(),
         )
         return await runtime.warnings(instance)
@@ -146,8 +146,8 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
 
 async def host_capacity(db: Database, site: Site) -> SessionCapacity:
     """Return the number of sessions that this host can run."""
-    if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
-        return SessionCapacity(f"Sessions are {elsewhere} and use no resources of this host.")
+    if remote_sessions_text := find_runtime(site.settings.runtime).remote_sessions_text:
+        return SessionCapacity(f"Sessions are {remote_sessions_text} and use no resources of this host.")
     return session_capacity(host_limits.read_limits(), await sessions_that_fit(db, site.agent_ids))
 
 

@@ -53,10 +53,10 @@ class FilterNetworks:
         self._trusted_policies: set[str] = set()
 
     async def open(
-        self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, trusted: bool
+        self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, trusts_authority: bool
     ) -> FilterNetwork:
         self._open.pop(policy_id, None)
-        (self._trusted_policies.add if trusted else self._trusted_policies.discard)(policy_id)
+        (self._trusted_policies.add if trusts_authority else self._trusted_policies.discard)(policy_id)
         network = await self._find(docker, policy_id) or await self._create(docker, policy_id)
         try:
             rules = network_rules(self._identity, network.bridge, network.filter_network.address, PORT)
@@ -100,8 +100,11 @@ class FilterNetworks:
         if spec.filter_policy is None:
             return config
         name = network_name(self._identity, spec.filter_policy)
-        network, trusted = self._require_network(spec.filter_policy), spec.filter_policy in self._trusted_policies
-        return behind_filter(config, name, network, spec.port, trusted=trusted)
+        network, trusts_authority = (
+            self._require_network(spec.filter_policy),
+            spec.filter_policy in self._trusted_policies,
+        )
+        return behind_filter(config, name, network, spec.port, trusts_authority=trusts_authority)
 
     def require_open(self, labels: Mapping[str, str]) -> None:
         """Raise StartError if the container has a policy whose network is not open."""
@@ -184,14 +187,14 @@ def _network(entry: DockerJson) -> _Network:
 
 
 def behind_filter(
-    config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, trusted: bool = False
+    config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, trusts_authority: bool = False
 ) -> DockerJson:
     """Return a container's configuration with the network of the policy as its only network, and the filter as its
-    proxy. `trusted` adds the variables with which programs trust the certificate authority of the filter.
+    proxy. `trusts_authority` adds the variables with which programs trust the certificate authority of the filter.
 
     The filter resolves names, so the name server is set to an address of the host at which no server answers.
     """
-    variables = proxy_variables(network.address) | (VARIABLES if trusted else {})
+    variables = proxy_variables(network.address) | (VARIABLES if trusts_authority else {})
     other_variables = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,

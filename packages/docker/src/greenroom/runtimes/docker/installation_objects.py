@@ -42,19 +42,19 @@ class DockerObjects:
             )
         now_s = time.time()
         return [
-            *(_container({name: entry[name] for name in _LISTED}, now_s) for entry in containers),
+            *(_container({name: entry[name] for name in _CONTAINER_KEYS}, now_s) for entry in containers),
             *(_network(entry, now_s) for entry in networks),
         ]
 
-    async def remove(self, thing: RuntimeObject) -> None:
+    async def remove(self, item: RuntimeObject) -> None:
         async with translated():
-            if thing.kind == NETWORK:
-                await remove_network(self._docker, self._identity, thing.ref)
+            if item.kind == NETWORK:
+                await remove_network(self._docker, self._identity, item.ref)
             else:
-                await daemon.delete(self._docker, thing.ref)
+                await daemon.delete(self._docker, item.ref)
 
 
-_LISTED: Final = ("Id", "Names", "Labels", "Created")
+_CONTAINER_KEYS: Final = ("Id", "Names", "Labels", "Created")
 
 
 def _container(entry: DockerJson, now_s: float) -> RuntimeObject:
@@ -71,13 +71,13 @@ def _container(entry: DockerJson, now_s: float) -> RuntimeObject:
 
 
 def _network(entry: DockerJson, now_s: float) -> RuntimeObject:
-    created_s = _seconds(entry["Created"])
+    created_s = _epoch_s(entry["Created"])
     agent_id = str(entry["Labels"].get(AGENT, ""))
     return RuntimeObject(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - created_s, agent_id=agent_id)
 
 
-def _seconds(text: str) -> float:
-    """Parse a time of Docker, with up to nine digits after the second."""
+def _epoch_s(text: str) -> float:
+    """Parse a time of Docker, with up to nine digits after the second, to seconds since the epoch."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
     if match is None:
         return time.time()  # an object with an unknown age counts as new, so it is not removed

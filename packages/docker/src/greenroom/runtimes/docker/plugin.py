@@ -79,7 +79,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
         from greenroom.core.fleet.disk import warnings  # noqa: PLC0415
         from greenroom.runtimes.docker.inspection import read_host  # noqa: PLC0415
 
-        return warnings(await read_host(self.settings.docker_host, instance.database, instance.disk))
+        return warnings(await read_host(self.settings.docker_host, instance.database_folder, instance.disk))
 
     async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
         """List the ids of the sessions. No runtime is opened, because it would create the network of sessions."""

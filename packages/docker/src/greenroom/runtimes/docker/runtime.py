@@ -21,7 +21,7 @@ from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Exec, SessionFile, SessionSpec
-from greenroom.runtimes.archive import archive
+from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import (
     MAX_LOG_CHARACTERS,
     PROBE_TIMEOUT_S,
@@ -202,7 +202,7 @@ class DockerRuntime:
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         async with translated():
             if others := await self._mounts.put_files(await self._inspect_own(session_id), files):
-                await self._handle(session_id).put_archive("/", archive(others))
+                await self._handle(session_id).put_archive("/", pack_tar(others))
 
     async def start(self, session_id: str) -> Container:
         await self._network.require_rules()
@@ -296,9 +296,9 @@ class DockerRuntime:
             await client.close()
 
     async def probe(
-        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
-        return await self._prober.probe(address, spec, timeout_s, keep=keep)
+        return await self._prober.probe(address, spec, timeout_s, keep_connection=keep_connection)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         return await self._prober.screenshot(address, spec, width, height)
@@ -370,18 +370,18 @@ class DockerRuntime:
     # Web filter ---------------------------------------------------------------------------------------------------
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
         async with translated():
-            return await self._filter_networks.open(self._docker, policy_id, account, trusted=trusted)
+            return await self._filter_networks.open(self._docker, policy_id, account, trusts_authority=trusts_authority)
 
     async def close_filter_network(self, policy_id: str) -> bool:
         async with translated():
             return await self._filter_networks.close(self._docker, policy_id)
 
-    async def bundles(self, session_id: str) -> dict[str, str]:
+    async def certificate_bundles(self, session_id: str) -> dict[str, str]:
         async with translated():
-            return await trust.bundles(self._handle(session_id))
+            return await trust.certificate_bundles(self._handle(session_id))
 
     async def filter_networks(self) -> list[FilterNetwork]:
         async with translated(read_only=True):

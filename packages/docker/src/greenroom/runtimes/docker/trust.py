@@ -14,7 +14,7 @@ from greenroom.runtimes.contract import StartError
 MAX_BYTES: Final = 4 << 20
 
 
-async def bundles(container: DockerContainer) -> dict[str, str]:
+async def certificate_bundles(container: DockerContainer) -> dict[str, str]:
     """Return the contents of the files with the authorities, by path. Links are omitted, because they lead to another
     of these files.
 

@@ -41,8 +41,8 @@ def host_usage(proc: Path = Path("/proc")) -> HostUsage:
 
 log = structlog.get_logger(__name__)
 
-MEASURED_WITHIN_S: Final = 60.0
-UNLINKED_WITHIN_S: Final = 10.0
+MEASURE_TIMEOUT_S: Final = 60.0
+DELETED_FILES_TIMEOUT_S: Final = 10.0
 
 
 class DockerDisk:
@@ -105,7 +105,7 @@ class DockerDisk:
             counted, unlinked_use = await _measure_folder(upper), await self._count_unlinked(facts["State"]["Pid"])
             return None if counted is None else counted + unlinked_use
         try:
-            async with asyncio.timeout(MEASURED_WITHIN_S):
+            async with asyncio.timeout(MEASURE_TIMEOUT_S):
                 return DiskAmount(int((await container.show(size="1")).get("SizeRw") or 0))
         except TimeoutError as error:
             await container.show()  # raises an error if Docker itself does not answer
@@ -114,7 +114,7 @@ class DockerDisk:
     async def _count_unlinked(self, pid: int) -> DiskAmount:
         """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
-            async with asyncio.timeout(UNLINKED_WITHIN_S):
+            async with asyncio.timeout(DELETED_FILES_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, deleted_open_files, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
@@ -124,7 +124,7 @@ class DockerDisk:
 async def _measure_folder(folder: str) -> DiskAmount | None:
     """Return the disk space of a folder, or None if it does not exist any more."""
     try:
-        async with asyncio.timeout(MEASURED_WITHIN_S):
+        async with asyncio.timeout(MEASURE_TIMEOUT_S):
             size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
     except TimeoutError as error:
         raise _timeout_error(folder) from error
@@ -147,7 +147,7 @@ async def _du(folder: str, option: str) -> int | None:
 
 
 def _timeout_error(subject: str) -> DiskCountError:
-    return DiskCountError(f"The disk use of {subject} could not be measured within {MEASURED_WITHIN_S:g} s.")
+    return DiskCountError(f"The disk use of {subject} could not be measured within {MEASURE_TIMEOUT_S:g} s.")
 
 
 PROC: Final = Path("/proc")

@@ -45,7 +45,7 @@ from lightkube.resources.networking_v1 import NetworkPolicy
 
 from greenroom.core.web_filter import CLOSED_PORT, PORT, PRIVATE, PRIVATE_IPV6, proxy_variables
 from greenroom.core.workspace.session_spec import SessionFile
-from greenroom.runtimes.archive import archive
+from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import INSTALLATION
 from greenroom.runtimes.kubernetes.manifest import lost_node_tolerations, restricted_container, restricted_pod
 from greenroom.runtimes.kubernetes.names import (
@@ -230,7 +230,7 @@ def digest(value: object) -> str:
 def pack_files(files: Mapping[str, str]) -> bytes:
     """Return an archive with the files of a filter, for unpacking at `/`. Equal files give equal archives."""
     return gzip.compress(
-        archive([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
+        pack_tar([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
 
 

@@ -1,8 +1,7 @@
-"""The objects of an installation in a namespace: Secrets of sessions, web filters and images, Pods, and claims of kept
-homes.
+"""The objects of an installation in a namespace: Secrets of sessions, web filters and images, Pods without a Secret,
+and claims of kept homes.
 
-Not included are a session's Pod and the parts of a filter, which are deleted with their Secret, and claims for folders
-that an administrator named, which belong to no row.
+Objects that are deleted with their Secret are omitted, and claims for folders that an administrator named.
 """
 
 from __future__ import annotations
@@ -39,34 +38,34 @@ class NamespaceObjects:
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
         filters, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
         log_ins, _ = await self._cluster.list(Secret, self._identity.selector("image"))
-        getters, _ = await self._cluster.list(Pod, self._identity.selector("image"))
+        pull_pods, _ = await self._cluster.list(Pod, self._identity.selector("image"))
         claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
-        others: list[Object] = [*filters, *log_ins, *getters]
-        return [*_things(secrets, pods), *map(_thing, others), *_things_of_users(claims)]
+        others: list[Object] = [*filters, *log_ins, *pull_pods]
+        return [*_session_objects(secrets, pods), *map(_runtime_object, others), *_kept_homes(claims)]
 
-    async def remove(self, thing: RuntimeObject) -> None:
-        await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)
+    async def remove(self, item: RuntimeObject) -> None:
+        await self._cluster.delete(KINDS[item.kind], item.name, item.ref)
 
 
-def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[RuntimeObject]:
+def _session_objects(secrets: list[Secret], pods: list[Pod]) -> Iterator[RuntimeObject]:
     """Yield the Secrets, and the Pods whose Secret does not exist."""
     session_ids = {labels_of(secret).get(SESSION) for secret in secrets}
-    yield from map(_thing, secrets)
-    yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in session_ids)
+    yield from map(_runtime_object, secrets)
+    yield from (_runtime_object(pod) for pod in pods if labels_of(pod).get(SESSION) not in session_ids)
 
 
-def _things_of_users(claims: list[Claim]) -> Iterator[RuntimeObject]:
+def _kept_homes(claims: list[Claim]) -> Iterator[RuntimeObject]:
     for claim in claims:
         home = home_of(annotations_of(claim).get(OWNER, ""))
         if home is not None:
-            yield _thing(claim, home)
+            yield _runtime_object(claim, home)
 
 
-def _thing(resource: Object, home: HomeId | None = None) -> RuntimeObject:
+def _runtime_object(resource: Object, home: HomeId | None = None) -> RuntimeObject:
     object_metadata, labels = metadata(resource), labels_of(resource)
     created = object_metadata.creationTimestamp
     return RuntimeObject(
-        kind=next(kind for kind, of in KINDS.items() if isinstance(resource, of)),
+        kind=next(kind for kind, resource_type in KINDS.items() if isinstance(resource, resource_type)),
         name=object_metadata.name or "",
         ref=object_metadata.uid or "",
         age_s=time.time() - created.timestamp() if created is not None else 0.0,
@@ -78,7 +77,7 @@ def _thing(resource: Object, home: HomeId | None = None) -> RuntimeObject:
 
 @asynccontextmanager
 async def namespace_objects(settings: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceObjects]:
-    """Open the things of an installation.
+    """Open the objects of an installation.
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.

@@ -17,7 +17,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
     settings_type = KubernetesSettings
     title = "the cluster"
     check_subject = "cluster"
-    sessions_elsewhere = "Pods of a cluster"
+    remote_sessions_text = "Pods of a cluster"
 
     def runtime(self, context: Context) -> Runtime:
         from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime  # noqa: PLC0415
@@ -33,7 +33,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
         )
 
     def replica_store(self, group: str, folder: Path) -> ReplicaStore:
-        """Return the shared objects of the namespace."""
+        """Return the store in the namespace."""
         from greenroom.runtimes.kubernetes.replica_store import NamespaceStore  # noqa: PLC0415
 
         del folder

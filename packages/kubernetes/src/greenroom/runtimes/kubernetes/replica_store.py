@@ -53,11 +53,11 @@ class NamespaceStore:
             raise SetupError(f"GREENROOM_AGENT_GROUP {group!r} must be up to 40 of a-z, 0-9 and -.")
         self._cluster = Cluster(settings, timeout_s=TIMEOUT_S)
         self._group = group
-        self._place = ""
+        self._place_id = ""
 
     @property
-    def place(self) -> str:
-        return self._place
+    def place_id(self) -> str:
+        return self._place_id
 
     @property
     def name(self) -> str:
@@ -73,7 +73,7 @@ class NamespaceStore:
         lease = await self._cluster.get(Lease, f"{PREFIX}-{self._group}")
         if lease is None or lease.metadata is None:
             return None, None
-        self._place = (lease.metadata.uid or "").replace("-", "")
+        self._place_id = (lease.metadata.uid or "").replace("-", "")
         spec, annotations = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
         record = ElectionRecord(
             holder=spec.holderIdentity or "",
@@ -104,7 +104,7 @@ class NamespaceStore:
         )
         written = await self._write(lease, version)
         if written.metadata is not None:
-            self._place = (written.metadata.uid or "").replace("-", "")
+            self._place_id = (written.metadata.uid or "").replace("-", "")
         return _version(written)
 
     async def read(self, name: str) -> StoredRecord | None:

@@ -189,9 +189,9 @@ class KubernetesRuntime:
                 yield event
 
     async def probe(
-        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
-        return await self._prober.probe(address, spec, timeout_s, keep=keep)
+        return await self._prober.probe(address, spec, timeout_s, keep_connection=keep_connection)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         return await self._prober.screenshot(address, spec, width, height)
@@ -222,9 +222,9 @@ class KubernetesRuntime:
         return FOLDER
 
     async def open_filter_network(
-        self, policy_id: str, account: FilterAccount, *, trusted: bool = False
+        self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
-        del trusted  # the Agent refuses secrets here
+        del trusts_authority  # the Agent refuses secrets here
         return await self._filters.open(policy_id, account)
 
     async def close_filter_network(self, policy_id: str) -> bool:
@@ -247,7 +247,7 @@ class KubernetesRuntime:
             cores=total.cores * self._share,
             memory_bytes=int(total.memory_bytes * self._share),
             runtime_classes=self._runtime_classes,
-            pauses=False,
+            can_pause=False,
             on_other_machines=True,
         )
 

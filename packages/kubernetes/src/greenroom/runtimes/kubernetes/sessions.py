@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
-from greenroom.runtimes.archive import archive
+from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import (
     INSTALLATION,
     SESSION,
@@ -219,7 +219,7 @@ class SessionPods:
         if PENDING_FILES not in data_of(secret):
             return secret
         name = metadata(secret).name or ""
-        archive_bytes = archive(pending_files(secret))
+        archive_bytes = pack_tar(pending_files(secret))
         script = f"head -c {len(archive_bytes)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
         output = OutputTail()
         try:

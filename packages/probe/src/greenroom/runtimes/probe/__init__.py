@@ -69,19 +69,19 @@ class Prober:
         await self._http.aclose()
 
     async def probe(
-        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
-        """Probe the page at host:port `address`; never raises. `keep` as in `contract.Containers.probe`."""
+        """Probe the page at host:port `address`; never raises. `keep_connection` as in `contract.Containers.probe`."""
         is_known = self._usable_pages.pop(address, None) == spec.credential
         try:
             async with asyncio.timeout(timeout_s):
-                if await self._is_still_painted(address, spec, keep=keep):
+                if await self._is_still_painted(address, spec, keep_connection=keep_connection):
                     return ProbeResult(usable=True, painted=True)
                 probe = self._probe_screen if is_known else self._probe_page
-                return await probe(address, spec, keep=keep)
+                return await probe(address, spec, keep_connection=keep_connection)
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
-            return ProbeResult(usable=False, silent=True, error=sentence)
+            return ProbeResult(usable=False, timed_out=True, error=sentence)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return ProbeResult(usable=False, error=_no_answer_reason(error, spec))
         except Exception as error:  # noqa: BLE001 -- forged data fails in any way, and must not end the Agent
@@ -111,20 +111,20 @@ class Prober:
         except Exception as error:  # as in `probe`
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
 
-    async def _probe_page(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+    async def _probe_page(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> ProbeResult:
         answer = await self._page(address, spec)
         if (refusal := _refusal(answer)) is not None:
             return ProbeResult(usable=False, error=refusal)
         if answer.headers.get("server") != OWN_PAGE:
             return ProbeResult(usable=True)
-        return await self._probe_screen(address, spec, keep=keep)
+        return await self._probe_screen(address, spec, keep_connection=keep_connection)
 
-    async def _probe_screen(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
-        if await self._is_painted(address, await self._open(address, spec), keep=keep):
+    async def _probe_screen(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> ProbeResult:
+        if await self._is_painted(address, await self._open(address, spec), keep_connection=keep_connection):
             return ProbeResult(usable=True, painted=True)
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
 
-    async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep: bool) -> bool:
+    async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> bool:
         """Return True if the connection of the last probe shows a painted screen; False also if it is closed or does
         not answer within `KEPT_WITHIN_S`.
         """
@@ -136,18 +136,18 @@ class Prober:
             return False
         try:
             async with asyncio.timeout(KEPT_WITHIN_S):
-                return await self._is_painted(address, opened, keep=keep)
+                return await self._is_painted(address, opened, keep_connection=keep_connection)
         except Exception:  # noqa: BLE001 -- a probe with a new connection reports it
             return False
 
-    async def _is_painted(self, address: str, opened: _Opened, *, keep: bool) -> bool:
+    async def _is_painted(self, address: str, opened: _Opened, *, keep_connection: bool) -> bool:
         painted = False
         try:
             painted = await opened.screen.is_painted()
         finally:
             if painted:
                 self._usable_pages[address] = opened.credential
-            if painted and keep and address not in self._open_connections:
+            if painted and keep_connection and address not in self._open_connections:
                 alive = {at: one for at, one in self._open_connections.items() if one.connection.state is State.OPEN}
                 self._open_connections = {**alive, address: opened}
             else:
