@@ -144,7 +144,7 @@ async def test_a_machine_that_appears_after_its_order_was_given_up_is_deleted(cl
         if action == "create":
             raise ProviderError("The line was cut.")
 
-    cloud.cloud.before = silent
+    cloud.cloud.before_action = silent
     await cloud.rounds(2)
     (order,) = await cloud.orders()
     await cloud.at_rest()
@@ -205,7 +205,7 @@ async def test_a_refusal_of_the_provider_is_stored_and_the_call_is_repeated_late
         if action == "create":
             raise ProviderError("The cloud refused: no more quota.", retry_after_s=100.0, refused=True)
 
-    cloud.cloud.before = refuse
+    cloud.cloud.before_action = refuse
     await cloud.rounds(2)
     assert await cloud.states() == ["ended"]
     (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows

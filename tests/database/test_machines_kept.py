@@ -177,7 +177,7 @@ async def test_a_machine_that_cannot_be_ended_pauses_itself_and_not_its_pool(clo
             ends.append(action)
             raise ProviderError("It is protected.", retry_after_s=100.0)
 
-    cloud.cloud.before = protected
+    cloud.cloud.before_action = protected
     await cloud.rounds(5)
     (order,) = await cloud.orders()
     assert order.state is OrderState.RELEASING
@@ -198,7 +198,7 @@ async def test_a_machine_that_cannot_be_ended_pauses_itself_and_not_its_pool(clo
     await cloud.system.db.write("UPDATE machine_orders SET releasing = releasing - interval '2 hours'")
     (i25,) = [one for one in INVARIANTS if one.code == "I25"]
     assert ["It is protected" in what for what in await find_violations(cloud.system.db, i25)] == [True]
-    cloud.cloud.before = lambda _: None
+    cloud.cloud.before_action = lambda _: None
     await _due(cloud)
     await cloud.rounds(2)
     assert (await cloud.states(), cloud.cloud.machines) == (["ended"], {})

@@ -47,7 +47,7 @@ class Racks:
 
 class Lab(ProviderPlugin[Settings]):
     settings_type = Settings
-    rules = ProviderRules(texts=("row",), destination_options=("row",))
+    rules = ProviderRules(required_texts=("row",), destination_options=("row",))
 
     def provider(self, pool):
         return Racks(pool, self.settings.lab_racks)

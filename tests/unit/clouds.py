@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
-from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider
+from greenroom.machine_providers.contract import JoinData, NewMachine, Provider
 from greenroom.machine_providers.exchange import CommandProvider, WebhookProvider
 from greenroom.machine_providers.libcloud.provider import LibcloudProvider
 
@@ -61,7 +61,7 @@ def machine(number: int) -> NewMachine:
         cores=2.0,
         memory=4_000_000_000,
         user_data="#!/bin/sh\n",
-        join=JoinParts(
+        join=JoinData(
             url="https://desk.example", token=JOIN_TOKEN, ca_sha256="", edge_url="https://{address}:8443", zone="eu"
         ),
     )

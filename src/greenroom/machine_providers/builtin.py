@@ -1,7 +1,7 @@
 """The providers that come with Greenroom.
 
-Provider `simulated`: machines that exist only in this process, and join no zone. It previews the orders of a machine
-pool before a cloud charges for them. Tests simulate the joins.
+Machines of the provider `simulated` exist only in this process and join no zone. An administrator can preview the
+orders of a machine pool without costs.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 
 @dataclass(slots=True)
 class SimulatedCloud:
-    """The machines, by the provider's reference. `before` is called before each action with its name, and may raise.
+    """The machines of a simulated cloud, by the provider's reference.
 
-    `created` and `ended` are the total numbers; `on_create` and `on_end` are called afterwards.
+    `created` and `ended` are the total numbers of machines. `before_action` is called with the name of each action
+    before it, and may raise. `on_create` and `on_end` are called after a machine was created or ended.
     """
 
     machines: dict[str, ProviderMachine] = field(default_factory=dict[str, ProviderMachine])
     created: int = 0
     ended: int = 0
-    before: Callable[[str], None] = lambda _: None
+    before_action: Callable[[str], None] = lambda _: None
     on_create: Callable[[NewMachine, str], None] = lambda _machine, _ref: None
     on_end: Callable[[str], None] = lambda _: None
 
 
 class SimulatedProvider:
-    """A provider of the machines of a cloud."""
+    """Implements `contract.Provider` with a simulated cloud."""
 
     def __init__(self, cloud: SimulatedCloud) -> None:
         self._cloud = cloud
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
-        self._cloud.before("list")
+        self._cloud.before_action("list")
         return [machine for machine in self._cloud.machines.values() if machine.name.startswith(prefix)]
 
     async def create(self, machine: NewMachine) -> str:
-        self._cloud.before("create")
+        self._cloud.before_action("create")
         if not machine.name:
             raise ProviderError("A machine needs a name.", refused=True)
         for ref, existing in self._cloud.machines.items():
@@ -59,54 +60,54 @@ class SimulatedProvider:
 
     async def end(self, ref: str, name: str) -> None:
         del name
-        self._cloud.before("end")
+        self._cloud.before_action("end")
         if self._cloud.machines.pop(ref, None) is not None:
             self._cloud.ended += 1
             self._cloud.on_end(ref)
 
 
-TOKEN: Final = "token"  # noqa: S105 -- its name
+TOKEN_SECRET: Final = "token"  # noqa: S105 -- the name of the secret, not its value
 """The name of the secret that the provider `webhook` sends as a header."""
 
 
-def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+def _command_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) -> str | None:
     if Path(options["program"]).is_absolute():
         return None
     return "The option program must be the absolute path of a program in a folder of GREENROOM_MACHINE_COMMANDS."
 
 
 def _token_problem(secrets: Mapping[str, str]) -> str | None:
-    token = secrets.get(TOKEN, "")
+    token = secrets.get(TOKEN_SECRET, "")
     if token.isascii() and token.isprintable() and token == token.strip():
         return None
     return (
-        f"The secret {TOKEN} is sent as a header: it must have only printable ASCII characters, without "
+        f"The secret {TOKEN_SECRET} is sent as a header: it must have only printable ASCII characters, without "
         "spaces at its ends."
     )
 
 
 COMMAND: Final = ProviderRules(
-    texts=("program",), destination_options=("program",), has_own_options=True, problem=_command_problem
+    required_texts=("program",), destination_options=("program",), has_own_options=True, problem=_command_problem
 )
 WEBHOOK: Final = ProviderRules(
-    texts=("url",),
+    required_texts=("url",),
     destination_options=("url",),
     has_own_options=True,
-    problem=lambda options, trusted: webhook_url_problem(options["url"], trusted),
+    problem=lambda options, trusted_hosts: webhook_url_problem(options["url"], trusted_hosts),
     secrets_problem=_token_problem,
 )
-SIMULATED: Final = ProviderRules(joins=False)
+SIMULATED: Final = ProviderRules(has_real_machines=False)
 
 
 class CommandSettings(FromEnvironment):
     """Settings of the provider `command`."""
 
     machine_commands: str = ""
-    """Comma list: only programs in these folders are run for machine pools; empty = none."""
+    """The folders, separated by commas, whose programs machine pools may run; empty = machine pools run no programs."""
 
 
 class CommandPlugin(ProviderPlugin[CommandSettings]):
-    """The provider `command`: a program of the administrator."""
+    """The provider `command`, which runs a program of the administrator."""
 
     settings_type = CommandSettings
     rules = COMMAND
@@ -119,7 +120,7 @@ class CommandPlugin(ProviderPlugin[CommandSettings]):
 
 
 class WebhookPlugin(ProviderPlugin[FromEnvironment]):
-    """The provider `webhook`: an address of the administrator."""
+    """The provider `webhook`, which sends requests to an address of the administrator."""
 
     settings_type = FromEnvironment
     rules = WEBHOOK
@@ -127,13 +128,11 @@ class WebhookPlugin(ProviderPlugin[FromEnvironment]):
     def provider(self, pool: PoolContext) -> Provider:
         from greenroom.machine_providers.exchange import WebhookProvider  # noqa: PLC0415
 
-        return WebhookProvider(pool.options, pool.secrets, pool.call_s, pool.trusted)
+        return WebhookProvider(pool.options, pool.secrets, pool.call_timeout_s, pool.trusted_hosts)
 
 
 class SimulatedCloudPlugin(ProviderPlugin[FromEnvironment]):
-    """The provider `simulated`: machines that exist only in this process. Those of a pool stay if its
-    settings change.
-    """
+    """The provider `simulated`. The machines of a pool stay if the settings of the pool change."""
 
     settings_type = FromEnvironment
     rules = SIMULATED

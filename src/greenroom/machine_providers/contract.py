@@ -1,8 +1,7 @@
 """The interface of a provider of machines: list machines, create a machine, end a machine.
 
-A provider gets only the name of a machine, not its order. It lists all its machines, or those whose names begin with
-`prefix`. Greenroom identifies the machines of a pool by their names (`core.fleet.machines.provider`), so it never
-changes other machines.
+Greenroom identifies the machines of a pool by their names (`core.fleet.machines.provider`), so it never changes other
+machines.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from greenroom.core.errors import GreenroomError
 
 
 class ProviderError(GreenroomError):
-    """The provider did not complete a call; the message contains the text of the provider. `refused`: the provider
-    reports that it created no machine; otherwise a machine may still appear.
+    """A call of the provider failed. `refused`: the provider reports that it created no machine; otherwise a new
+    machine may exist.
     """
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0, refused: bool = False) -> None:
@@ -27,7 +26,7 @@ class ProviderError(GreenroomError):
 
 @dataclass(frozen=True, slots=True)
 class ProviderMachine:
-    """A machine in the list of its provider: the provider's reference to it, and its name in Greenroom."""
+    """A machine that the provider lists: `ref` is the id at the provider, `name` the name that Greenroom chose."""
 
     ref: str
     name: str
@@ -35,20 +34,20 @@ class ProviderMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMachine:
-    """A machine to be created. Cores are those of the host, memory is in bytes. `user_data` is run at its first start;
-    `join` has the same data in parts, for programs that start an Agent in another way.
+    """A machine to be created with these cores and this memory in bytes. The machine runs the script `user_data` at its
+    first start. `join` has the data in this script, for programs that start an Agent in another way.
     """
 
     name: str
     cores: float
     memory: int
     user_data: str = field(repr=False)
-    join: JoinParts
+    join: JoinData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinParts:
-    """The data with which the machine joins."""
+class JoinData:
+    """The data with which a machine joins."""
 
     url: str
     token: str = field(repr=False)
@@ -58,20 +57,20 @@ class JoinParts:
 
 
 class Provider(Protocol):
-    """A provider of machines. Calls raise ProviderError; their caller limits their time."""
+    """A provider of machines. Calls raise ProviderError; the caller limits the time of each call."""
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
-        """Return all machines whose names begin with `prefix`, including machines that are being created, but no
-        machine that has ended. The result may include other machines.
+        """Return all machines whose names begin with `prefix`, including machines that are being created. Ended
+        machines must be omitted; other machines of the provider may be included.
         """
         ...
 
     async def create(self, machine: NewMachine) -> str:
-        """Begin to create a machine, and return the provider's reference to it. A repeated call for an existing machine
-        creates no second machine, if the provider can identify it by its name.
+        """Begin to create a machine, and return the provider's id of it. If the provider can find machines by name, a
+        repeated call with the same name creates no second machine.
         """
         ...
 
     async def end(self, ref: str, name: str) -> None:
-        """Begin to end a machine. A machine that no longer exists is no error."""
+        """Begin to end a machine. A missing machine is no error."""
         ...

@@ -1,15 +1,14 @@
-"""The providers `command` and `webhook`: JSON for a program or an address of the administrator.
+"""The providers `command` and `webhook`, which send requests as JSON to a program or to an address.
 
-A request is {"action": "list" | "create" | "end", …}; the response {"machines": […]}, {"ref": "…"} or {}, or {"error":
-"a sentence", "retry_after_s": 30}.
+A request is {"action": "list" | "create" | "end", …}. The answer is {"machines": […]}, {"ref": "…"} or {}. The answer
+for an error is {"error": "a sentence", "retry_after_s": 30}.
 
-`webhook` sends the secret `token` as `Authorization: Bearer`, the others in the JSON. Redirects are not followed: they
-would carry secrets to other hosts. The rules for its addresses are those of webhooks of events.
+`webhook` sends the secret `token` as `Authorization: Bearer`, and other secrets in the JSON. It follows no redirect,
+because a redirect would send the secrets to another host. Its addresses have the same rules as webhooks of events.
 
-`command` runs the program once for each request, with the JSON on stdin and stdout, and with the Manager's own rights.
-Therefore the program must be in a folder that the Manager's own settings name (`GREENROOM_MACHINE_COMMANDS`), which the
-API cannot change. The environment is fixed, because variables like BASH_ENV and LD_PRELOAD run code. Secrets are only
-in the JSON.
+`command` runs the program once for each request, with the JSON on stdin and stdout, and with the rights of the Manager.
+Therefore the program must be in a folder of the setting `GREENROOM_MACHINE_COMMANDS`, which the API cannot change. The
+environment is fixed, because variables such as BASH_ENV and LD_PRELOAD run code. Secrets are only in the JSON.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.provider import is_usable_ref, provider_text
 from greenroom.kit.outgoing import TooLongError, pinned_request, read_content, webhook_address
-from greenroom.machine_providers.builtin import TOKEN, WEBHOOK
-from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
+from greenroom.machine_providers.builtin import TOKEN_SECRET, WEBHOOK
+from greenroom.machine_providers.contract import JoinData, NewMachine, ProviderError, ProviderMachine
 
 MAX_ANSWER_BYTES: Final = 4_000_000
 MAX_MACHINES: Final = 10_000
 
 
-class _Machine(msgspec.Struct, frozen=True):
+class _ListedMachine(msgspec.Struct, frozen=True):
     ref: str
     name: str
 
 
 class ProviderAnswer(msgspec.Struct, frozen=True):
-    """The response to any action; unknown fields are ignored."""
+    """The answer to any action; unknown fields are ignored."""
 
-    machines: list[_Machine] | None = None
+    machines: list[_ListedMachine] | None = None
     ref: str | None = None
     error: str | None = None
     retry_after_s: float = 0.0
@@ -68,15 +67,15 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     cores: float | None = None
     memory: int | None = None
     user_data: str | None = None
-    join: JoinParts | None = None
+    join: JoinData | None = None
 
     @property
-    def hidden(self) -> list[str]:
-        """The values that no sentence about the request may contain."""
+    def secret_texts(self) -> list[str]:
+        """The values that no error message may contain."""
         return [*self.secrets.values(), *([self.join.token] if self.join else [])]
 
 
-def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Request:
+def create_request(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Request:
     """Return the request for a new machine."""
     return Request(
         action="create",
@@ -90,22 +89,20 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
     )
 
 
-def answer_of(content: bytes, source: str, hidden: Collection[str]) -> ProviderAnswer:
-    """Return the response, if it is not an error. Raises ProviderError: it is no response, or reports that the request
-    failed."""
+def parse_answer(content: bytes, source: str, secret_texts: Collection[str]) -> ProviderAnswer:
+    """Decode an answer of `source`. Raises ProviderError: the answer cannot be read, or contains an error."""
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(f"The answer of {source} cannot be read: {provider_text(str(error))}.") from error
     if answer.error is not None:
-        reason = provider_text(answer.error, hidden).rstrip(".") or "no reason was given"
+        reason = provider_text(answer.error, secret_texts).rstrip(".") or "no reason was given"
         raise ProviderError(f"{source} refused: {reason}.", retry_after_s=answer.retry_after_s, refused=True)
     return answer
 
 
-def machines_of(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
-    """Return the machines of a response. Raises ProviderError: there is no list, or it is too long, so that no
-    conclusion is possible."""
+def listed_machines(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
+    """Return the machines in an answer. Raises ProviderError: there is no list, or the list is too long."""
     if answer.machines is None:
         raise ProviderError(f"The answer of {source} has no list of machines.")
     if len(answer.machines) > MAX_MACHINES:
@@ -116,14 +113,14 @@ def machines_of(answer: ProviderAnswer, source: str) -> list[ProviderMachine]:
 
 
 def created_ref(answer: ProviderAnswer, source: str) -> str:
-    """Return the provider's reference to the new machine. Raises ProviderError: there is no usable reference; the
-    machine may exist."""
+    """Return the provider's id of the new machine. Raises ProviderError: the answer has no usable id; the machine may
+    exist."""
     if answer.ref is None or not is_usable_ref(answer.ref):
         raise ProviderError(f"{source} returned no reference (ref) of the new machine.")
     return answer.ref
 
 
-CONNECT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
 
 
 @cache
@@ -132,27 +129,27 @@ def _tls() -> ssl.SSLContext:
 
 
 class WebhookProvider:
-    """Posts to `options["url"]`; `trusted` are the hosts of the setting `webhook_hosts`."""
+    """Sends requests to `options["url"]`. `trusted_hosts` are the hosts of the setting `webhook_hosts`."""
 
     def __init__(
         self,
         options: Mapping[str, Any],
         secrets: Mapping[str, str],
         timeout_s: float,
-        trusted: Sequence[AllowedHost] = (),
+        trusted_hosts: Sequence[AllowedHost] = (),
     ) -> None:
         self._url = str(options.get("url", ""))
         self._options = options
         self._all_secrets = secrets
-        self._secrets = {name: secret for name, secret in secrets.items() if name != TOKEN}
-        self._timeout = httpx2.Timeout(timeout_s, connect=CONNECT_S)
-        self._trusted = trusted
+        self._secrets = {name: secret for name, secret in secrets.items() if name != TOKEN_SECRET}
+        self._timeout = httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+        self._trusted_hosts = trusted_hosts
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
-        return machines_of(await self._post(self._request(action="list", prefix=prefix)), self._url)
+        return listed_machines(await self._post(self._request(action="list", prefix=prefix)), self._url)
 
     async def create(self, machine: NewMachine) -> str:
-        return created_ref(await self._post(creation(machine, self._options, self._secrets)), self._url)
+        return created_ref(await self._post(create_request(machine, self._options, self._secrets)), self._url)
 
     async def end(self, ref: str, name: str) -> None:
         await self._post(self._request(action="end", ref=ref, name=name))
@@ -161,14 +158,14 @@ class WebhookProvider:
         return Request(options=self._options, secrets=self._secrets, **fields)
 
     async def _post(self, request: Request) -> ProviderAnswer:
-        hidden = [*self._all_secrets.values(), *request.hidden]
+        secret_texts = [*self._all_secrets.values(), *request.secret_texts]
         headers = {"Content-Type": "application/json"}
         if problem := WEBHOOK.secrets_problem(self._all_secrets):
             raise ProviderError(problem, refused=True)
-        if token := self._all_secrets.get(TOKEN):
+        if token := self._all_secrets.get(TOKEN_SECRET):
             headers["Authorization"] = f"Bearer {token}"
         try:
-            address = await webhook_address(self._url, self._trusted)
+            address = await webhook_address(self._url, self._trusted_hosts)
             async with httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
                 body = msgspec.json.encode(request)
                 answer = await client.send(
@@ -184,14 +181,14 @@ class WebhookProvider:
         except TooLongError as error:
             raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-            reason = provider_text(str(error), hidden) or type(error).__name__
+            reason = provider_text(str(error), secret_texts) or type(error).__name__
             raise ProviderError(f"{self._url} cannot be reached: {reason}.", refused=True) from error
         except httpx2.HTTPError as error:
-            reason = provider_text(str(error), hidden) or type(error).__name__
+            reason = provider_text(str(error), secret_texts) or type(error).__name__
             raise ProviderError(f"{self._url} did not send a valid answer: {reason}.") from error
         if answer.is_success:
-            return answer_of(content, self._url, hidden)
-        text = provider_text(content.decode(errors="replace"), hidden).rstrip(".")
+            return parse_answer(content, self._url, secret_texts)
+        text = provider_text(content.decode(errors="replace"), secret_texts).rstrip(".")
         raise ProviderError(
             f"{self._url} answered {answer.status_code}{': ' + text if text else ''}.",
             retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),
@@ -200,7 +197,7 @@ class WebhookProvider:
 
 
 def _retry_after_s(text: str) -> float:
-    """Return the pause that a response requests, as seconds or as a date; 0 = none."""
+    """Return the pause that the header `Retry-After` requests, as seconds or as a date; 0 = none."""
     if text.isdecimal():
         return float(text[:9])
     try:
@@ -209,10 +206,13 @@ def _retry_after_s(text: str) -> float:
         return 0.0
 
 
-ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+PROGRAM_ENVIRONMENT: Final = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+}
 MAX_STDERR_BYTES: Final = 20_000
-END_S: Final = 5.0
-"""The maximum wait for the end of a killed program. A program that waits for a lost disk takes longer."""
+END_TIMEOUT_S: Final = 5.0
+"""The maximum wait for the end of a killed program. A program cannot end while it waits for a lost disk."""
 
 
 class CommandProvider:
@@ -226,72 +226,76 @@ class CommandProvider:
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
         request = Request(action="list", options=self._options, secrets=self._secrets, prefix=prefix)
-        return machines_of(await self._run(request), self._program)
+        return listed_machines(await self._run(request), self._program)
 
     async def create(self, machine: NewMachine) -> str:
-        return created_ref(await self._run(creation(machine, self._options, self._secrets)), self._program)
+        return created_ref(await self._run(create_request(machine, self._options, self._secrets)), self._program)
 
     async def end(self, ref: str, name: str) -> None:
         await self._run(Request(action="end", options=self._options, secrets=self._secrets, ref=ref, name=name))
 
     async def _run(self, request: Request) -> Any:
-        program = runnable(self._program, self._folders)
+        program = allowed_program(self._program, self._folders)
         loop = asyncio.get_running_loop()
         try:
             transport, protocol = await loop.subprocess_exec(
-                lambda: SubprocessStreamProtocol(65536, loop), program, env=ENVIRONMENT, cwd="/", start_new_session=True
+                lambda: SubprocessStreamProtocol(65536, loop),
+                program,
+                env=PROGRAM_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
             )
         except OSError as error:
             raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error
         process = asyncio.subprocess.Process(transport, protocol, loop)
         try:
-            output, error_output = await _talk(process, msgspec.json.encode(request))
+            output, stderr_output = await _exchange(process, msgspec.json.encode(request))
         finally:
-            await _end(process, transport)
+            await _kill(process, transport)
         if process.returncode != 0:
-            last = error_output.decode(errors="replace").strip().rpartition("\n")[2]
-            reason = provider_text(last, request.hidden).rstrip(".") or "it wrote no error message"
+            last_line = stderr_output.decode(errors="replace").strip().rpartition("\n")[2]
+            reason = provider_text(last_line, request.secret_texts).rstrip(".") or "it wrote no error message"
             raise ProviderError(f"{program} failed with status {process.returncode}: {reason}.")
         if len(output) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
-        return answer_of(output, program, request.hidden)
+        return parse_answer(output, program, request.secret_texts)
 
 
-async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
-    """Send the request to the program, and read its output until it ends. The output is limited."""
+async def _exchange(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
+    """Send the request to the program. Return the beginnings of its output and its error output."""
     stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
     if stdin is None or stdout is None or stderr is None:
         raise AssertionError("its streams are pipes")
 
-    async def give() -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read the request
+    async def send_request() -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the program may ignore the request
             stdin.write(request)
             await stdin.drain()
         stdin.close()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(give())
-        output_task = group.create_task(_read(stdout, MAX_ANSWER_BYTES + 1))
-        err = group.create_task(_read(stderr, MAX_STDERR_BYTES))
+        group.create_task(send_request())
+        output_task = group.create_task(_read_limited(stdout, MAX_ANSWER_BYTES + 1))
+        stderr_task = group.create_task(_read_limited(stderr, MAX_STDERR_BYTES))
         group.create_task(process.wait())
-    return output_task.result(), err.result()
+    return output_task.result(), stderr_task.result()
 
 
-async def _end(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
-    """End the program with the processes of its group. Processes that left the group may hold its streams. These are
-    closed, because the program counts as ended only after they are.
+async def _kill(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
+    """Kill the program with the processes of its group. The streams are closed, because processes that left the group
+    may hold them, and asyncio reports the end of the program only after the streams are closed.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    for number in range(3):
-        if pipe := transport.get_pipe_transport(number):
+    for descriptor in range(3):
+        if pipe := transport.get_pipe_transport(descriptor):
             pipe.close()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(END_S):
+        async with asyncio.timeout(END_TIMEOUT_S):
             await process.wait()
 
 
-async def _read(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
+async def _read_limited(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
     """Return the first `max_bytes` bytes of the stream. Further bytes are read and dropped."""
     data = bytearray()
     while part := await stream.read(65536):
@@ -299,8 +303,8 @@ async def _read(stream: asyncio.StreamReader, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-def runnable(program: str, folders: Sequence[Path]) -> str:
-    """Return the program if the Manager may run it. Raises ProviderError: it may not; the sentence has the reason."""
+def allowed_program(program: str, folders: Sequence[Path]) -> str:
+    """Return the real path of the program. Raises ProviderError: the Manager may not run it, with the reason."""
     if not folders:
         raise ProviderError(
             "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS is empty.",
@@ -308,15 +312,15 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
         )
     path = Path(program)
     try:
-        real = path.resolve(strict=True)
-        status = real.stat()
+        real_path = path.resolve(strict=True)
+        status = real_path.stat()
         allowed = [folder.resolve() for folder in folders]
-        if not path.is_absolute() or real.parent not in allowed:
+        if not path.is_absolute() or real_path.parent not in allowed:
             listed = ", ".join(map(str, folders))
             raise ProviderError(f"{program} is not in a folder of GREENROOM_MACHINE_COMMANDS ({listed}).", refused=True)
-        if not stat.S_ISREG(status.st_mode) or not os.access(real, os.X_OK):
+        if not stat.S_ISREG(status.st_mode) or not os.access(real_path, os.X_OK):
             raise ProviderError(f"{program} is not a program that this Manager's account can execute.", refused=True)
-        for checked_path, mode in ((program, status.st_mode), (str(real.parent), real.parent.stat().st_mode)):
+        for checked_path, mode in ((program, status.st_mode), (str(real_path.parent), real_path.parent.stat().st_mode)):
             if mode & (stat.S_IWOTH | stat.S_IWGRP):
                 raise ProviderError(
                     f"{checked_path} can be written by other accounts; remove their write permission.", refused=True
@@ -324,4 +328,4 @@ def runnable(program: str, folders: Sequence[Path]) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a path"
         raise ProviderError(f"The program {provider_text(program)} cannot be found: {reason}.", refused=True) from error
-    return str(real)
+    return str(real_path)

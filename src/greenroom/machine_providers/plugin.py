@@ -1,7 +1,7 @@
-"""The plug-ins of providers of machines: the rules for the options of a pool, and the provider of a pool.
+"""The plug-ins of providers of machines.
 
 A distribution names its subclass of `ProviderPlugin` as an entry point of the group `greenroom.machine_providers`. The
-api uses its rules, a Manager its providers.
+api uses the rules for options of a pool, and a Manager uses the provider of a pool.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ class PoolContext:
     machine_pool_id: str
     options: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
-    call_s: float
+    call_timeout_s: float
     """The time limit of one call."""
-    trusted: tuple[AllowedHost, ...] = ()
+    trusted_hosts: tuple[AllowedHost, ...] = ()
     """The hosts of the setting `webhook_hosts`."""
 
 
 class ProviderPlugin(plugins.Plugin[S], ABC):
-    """A kind of provider, with its settings. Its methods import their libraries, which other processes do not need."""
+    """A kind of provider with its settings. The methods import libraries only when they are called, because other
+    processes do not need them."""
 
     rules: ClassVar[ProviderRules]
 

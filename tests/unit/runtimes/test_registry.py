@@ -187,7 +187,7 @@ async def test_a_machine_provider_of_another_package_is_made_with_its_settings(
     monkeypatch.setenv("GREENROOM_LAB_RACKS", "2")
     with installed(tmp_path, PROVIDER, group=plugins.MACHINE_PROVIDERS):
         found = find_provider("lab")
-        pool = PoolContext(machine_pool_id="a-pool", options={"row": "r1"}, secrets={}, call_s=1.0)
+        pool = PoolContext(machine_pool_id="a-pool", options={"row": "r1"}, secrets={}, call_timeout_s=1.0)
         provider = found("lab", load_settings(found.settings_type)).provider(pool)
     assert [shown.ref for shown in await provider.list("gr-")] == ["r1-0", "r1-1"]
 

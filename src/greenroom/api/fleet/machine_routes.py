@@ -132,7 +132,7 @@ def _checked(pool: PoolFields, before: MachinePoolRow | None, installation: Inst
     Unchanged options are not checked again, because `webhook_hosts` may have changed.
     """
     rules, trusted = find_provider(pool.provider).rules, trusted_hosts(installation.webhook_hosts)
-    this_host = installation.machines_on_this_host or not rules.joins
+    this_host = installation.machines_on_this_host or not rules.has_real_machines
     is_unchanged = before is not None and (before.provider, before.options) == (pool.provider, pool.options)
     problem = (
         (None if is_unchanged else options_problem(pool.provider, rules, pool.options, trusted))

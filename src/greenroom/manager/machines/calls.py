@@ -32,7 +32,7 @@ from greenroom.db.fleet.leadership import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.kit.environment import load_settings
 from greenroom.kit.secrets import Secrets
-from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider, ProviderError
+from greenroom.machine_providers.contract import JoinData, NewMachine, Provider, ProviderError
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin, find_provider
 from greenroom.manager.tasks.context import PrimaryContext
 
@@ -75,8 +75,8 @@ class Providers:
                 machine_pool_id=pool.machine_pool_id,
                 options=pool.options,
                 secrets=self.secrets_of(pool),
-                call_s=PROVIDER_CALL_TIMEOUT_S,
-                trusted=self.trusted,
+                call_timeout_s=PROVIDER_CALL_TIMEOUT_S,
+                trusted_hosts=self.trusted,
             )
         )
 
@@ -208,7 +208,7 @@ def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: st
         cores=pool.cores,
         memory=pool.memory,
         user_data=user_data(joining),
-        join=JoinParts(
+        join=JoinData(
             url=pool.join_url, token=token, ca_sha256=pool.ca_sha256, edge_url=pool.edge_url, zone=pool.zone_name
         ),
     )

@@ -88,18 +88,18 @@ Options = Mapping[str, Any]
 class ProviderRules:
     """The rules for the options and secrets of a provider."""
 
-    texts: tuple[str, ...] = ()
-    """The names of the options that the provider needs; each is a text."""
+    required_texts: tuple[str, ...] = ()
+    """The names of the required options with texts."""
     destination_options: tuple[str, ...] = ()
     """The names of the options that define the destination of requests, which contain secrets."""
-    joins: bool = True
-    """True if its machines are real and must reach the deployment; False for simulated machines."""
+    has_real_machines: bool = True
+    """True if machines are real and must reach the deployment; False if they are simulated."""
     has_own_options: bool = False
     """True if it has other options, which Greenroom does not interpret: each may be a region, a project or an account.
     """
     problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
-    """Returns the reason why it cannot work with these options, which have all `texts`, and `trusted` hosts; None if it
-    can.
+    """Returns the reason why the provider cannot work with these options, which have all `required_texts`, and with the
+    trusted hosts; None if it can.
     """
     secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
     """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
@@ -128,7 +128,7 @@ def options_problem(
 
     `trusted` has the hosts of the setting `webhook_hosts`.
     """
-    for name in rules.texts:
+    for name in rules.required_texts:
         value = options.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
             return f"The provider {provider} needs the option {name}, a text."

@@ -40,13 +40,13 @@ from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import machine_name, machines_of_pool, name_prefix
 from greenroom.core.launch.placement import PlacementAgent, Strategy, place
 from greenroom.machine_providers.builtin import SimulatedCloud, SimulatedProvider
-from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, ProviderMachine
+from greenroom.machine_providers.contract import JoinData, NewMachine, ProviderError, ProviderMachine
 
 T = TypeVar("T")
 
 INSTALLATION = "11111111-0000-0000-0000-000000000000"
 POOL_ID = "22222222-0000-0000-0000-000000000000"
-NOWHERE = JoinParts(url="", token="", ca_sha256="", edge_url="", zone="")
+NOWHERE = JoinData(url="", token="", ca_sha256="", edge_url="", zone="")
 STEP_S = 60
 DAY_S = 24 * 3600
 PER_MACHINE = 8
@@ -101,7 +101,7 @@ class Day:
         self.pool = replace(POOL, machine_pool_id=POOL_ID, limits=self.limits)
         self.waiting: list[tuple[float, float]] = []
         self.now_s = 0
-        self.cloud = SimulatedCloud(before=self._may_fail, on_create=self._boots, on_end=self._is_gone)
+        self.cloud = SimulatedCloud(before_action=self._may_fail, on_create=self._boots, on_end=self._is_gone)
         self.provider = SimulatedProvider(self.cloud)
 
     def arrivals(self) -> list[tuple[float, float]]:

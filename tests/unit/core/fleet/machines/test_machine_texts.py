@@ -227,7 +227,9 @@ def test_a_provider_with_what_it_needs_is_taken():
 
 
 def test_a_provider_of_another_package_has_rules_of_its_own():
-    rules = ProviderRules(texts=("rack",), problem=lambda options, _: None if options["rack"] == "a" else "No rack.")
+    rules = ProviderRules(
+        required_texts=("rack",), problem=lambda options, _: None if options["rack"] == "a" else "No rack."
+    )
     assert options_problem("lab", rules, {}) == "The provider lab needs the option rack, a text."
     assert options_problem("lab", rules, {"rack": "b"}) == "No rack."
     assert options_problem("lab", rules, {"rack": "a"}) is None

@@ -13,7 +13,7 @@ from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 
 
 def _validate_clouds(setting: str) -> str:
-    """Check the setting. Raises SetupError: it is not a JSON object of objects."""
+    """Return the setting if it is valid. Raises SetupError: it is not a JSON object of objects."""
     allowed_clouds(setting)
     return setting
 
@@ -37,4 +37,4 @@ class LibcloudPlugin(ProviderPlugin[LibcloudSettings]):
 
         clouds = allowed_clouds(self.settings.machine_clouds)
         # the creation of a machine sends two requests, each with this time limit
-        return LibcloudProvider(pool.options, pool.secrets, pool.call_s / 2, clouds)
+        return LibcloudProvider(pool.options, pool.secrets, pool.call_timeout_s / 2, clouds)

@@ -1,8 +1,8 @@
 """Creates machines with Apache Libcloud, which is imported in a thread because the import takes 0.2 s.
 
-Libcloud blocks threads. Each pool has its own few threads, so that a cloud that hangs does not block another pool, and
-each connection has a time limit. A driver stores its last answer, so each thread has its own driver. Images are not
-listed: a cloud has tens of thousands, and only the id is needed.
+Calls of Libcloud block their thread. Each pool has its own threads, so that a cloud without an answer does not block
+other pools, and each connection has a time limit. Each thread has its own driver, because a driver stores its last
+answer. Images are not listed, because a cloud has tens of thousands and only the id is needed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MAX_THREADS: Final = 4
-_USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
-"""Driver → the argument of its `create_node` for the user data; empty = it supports none."""
+_USER_DATA_ARGUMENTS: Final = {"digitalocean": "ex_user_data", "dummy": ""}
+"""Driver → the argument of its `create_node` for the user data; empty = the driver supports no user data."""
 _TERMINATED: Final = "terminated"
 
 
@@ -49,17 +49,17 @@ class LibcloudProvider:
         self._thread_local = threading.local()
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
-        def nodes(driver: Any) -> Sequence[ProviderMachine]:
+        def list_machines(driver: Any) -> Sequence[ProviderMachine]:
             return [
                 ProviderMachine(str(node.id), str(node.name))
                 for node in driver.list_nodes()
                 if str(node.state) != _TERMINATED and str(node.name).startswith(prefix)
             ]
 
-        return await self._call_in_thread(nodes)
+        return await self._call_in_thread(list_machines)
 
     async def create(self, machine: NewMachine) -> str:
-        def node(driver: Any) -> str:
+        def create_node(driver: Any) -> str:
             from libcloud.compute.base import NodeImage  # noqa: PLC0415
 
             image = str(self._options.get("image", ""))
@@ -69,9 +69,11 @@ class LibcloudProvider:
                 "size": self._size(driver),
                 "image": NodeImage(id=image, name=image, driver=driver),
             }
-            argument = self._options.get("user_data_argument", _USER_DATA.get(self._name, "ex_userdata"))
-            if argument:
-                arguments[argument] = machine.user_data
+            user_data_argument = self._options.get(
+                "user_data_argument", _USER_DATA_ARGUMENTS.get(self._name, "ex_userdata")
+            )
+            if user_data_argument:
+                arguments[user_data_argument] = machine.user_data
             created = driver.create_node(**arguments)
             if str(created.name) != machine.name:
                 driver.destroy_node(created)
@@ -80,7 +82,7 @@ class LibcloudProvider:
                 )
             return str(created.id)
 
-        return await self._call_in_thread(node, may_create=True, secret_texts=(machine.join.token,))
+        return await self._call_in_thread(create_node, may_create=True, secret_texts=(machine.join.token,))
 
     async def end(self, ref: str, name: str) -> None:
         del name
@@ -118,16 +120,16 @@ class LibcloudProvider:
         except Exception as error:
             reason = provider_text(str(error), (*self._secrets.values(), *secret_texts))
             log.warning("a request to a cloud failed", driver=self._name, reason=reason)
-            code = _code(error)
+            status = _http_status(error)
             raise ProviderError(
-                f"The request to {self._name} failed: {type(error).__name__}{f' (HTTP {code})' if code else ''}."
+                f"The request to {self._name} failed: {type(error).__name__}{f' (HTTP {status})' if status else ''}."
                 " The log of the Manager has the reason.",
                 retry_after_s=_retry_after_s(error),
                 refused=not may_create or _is_refusal(error),
             ) from error
 
     def _new_driver(self) -> Any:
-        """Raises ProviderError: there is no such driver, or it does not accept the arguments."""
+        """Create a driver. Raises ProviderError: there is no such driver, or it does not accept the arguments."""
         if self._name not in self._clouds:
             allowed = ", ".join(sorted(self._clouds))
             raise ProviderError(
@@ -155,10 +157,10 @@ class LibcloudProvider:
 
 def _is_refusal(error: Exception) -> bool:
     """Return True if the cloud reports that it created nothing. After any other error a machine may exist."""
-    return type(error).__name__ == "InvalidCredsError" or 400 <= _code(error) < 500
+    return type(error).__name__ == "InvalidCredsError" or 400 <= _http_status(error) < 500
 
 
-def _code(error: Exception) -> int:
+def _http_status(error: Exception) -> int:
     """Return the HTTP status of the cloud's answer; 0 = no answer."""
     code = getattr(error, "code", 0) or getattr(error, "http_code", 0)
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""The options of a pool of the provider `libcloud`, and the clouds that it may use. Needs no library."""
+"""The options of a pool of the provider `libcloud`, and the clouds that it may use. Imports no Libcloud."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from greenroom.core.fleet.machines.provider import Options, ProviderRules
 
 _OBJECT_OPTIONS: Final = ("arguments", "create")
 ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
-"""Arguments of a driver that a pool may choose. The addresses of clouds, and files, are only in the Manager's
-settings."""
+"""Arguments of a driver that a pool may choose. Addresses of clouds and paths of files are only in the settings of the
+Manager."""
 _LOCATION_ARGUMENTS: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
-"""Names of arguments that lead to another address or read a file."""
+"""Matches the names of arguments that lead to another address or read a file."""
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
@@ -39,7 +39,7 @@ def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
         raise SetupError(f"GREENROOM_MACHINE_CLOUDS is not a JSON object of drivers and arguments: {error}.") from error
 
 
-def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+def _options_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) -> str | None:
     if name := next((name for name in _OBJECT_OPTIONS if not isinstance(options.get(name, {}), Mapping)), None):
         return f"The option {name} must be an object of names and values."
     arguments, create = (options.get(name, {}) for name in _OBJECT_OPTIONS)
@@ -48,14 +48,14 @@ def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
             f"A pool may not choose the argument {unknown[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
             " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
         )
-    if places := sorted(name for name in create if _LOCATION_ARGUMENTS.fullmatch(name.lower())):
-        return f"The option create may not have {places[0]}, which leads to an address or a file."
+    if locations := sorted(name for name in create if _LOCATION_ARGUMENTS.fullmatch(name.lower())):
+        return f"The option create may not have {locations[0]}, which leads to an address or a file."
     if name := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN_VALUE.fullmatch(v)), None):
         return f"The argument {name} must be a string of letters, digits and ._-."
     return None
 
 
 LIBCLOUD: Final = ProviderRules(
-    texts=("driver", "size", "image"), destination_options=("driver", "arguments"), problem=_problem
+    required_texts=("driver", "size", "image"), destination_options=("driver", "arguments"), problem=_options_problem
 )
-"""Only `driver` and `arguments` decide which machines the driver lists."""
+"""The machines that the driver lists depend only on `driver` and `arguments`."""
