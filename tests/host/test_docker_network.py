@@ -126,7 +126,7 @@ OPEN_FIVE = (
 
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
 async def test_a_session_has_so_many_connections_open_and_no_more(host: Host, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(networks, "RULES_EVERY_S", 3600.0)
+    monkeypatch.setattr(networks, "RULES_INTERVAL_S", 3600.0)
     runtime = await host.open(connections=5)
     greedy, _, _ = await host.started(runtime)
     other, _, _ = await host.started(runtime)
@@ -189,7 +189,7 @@ async def test_rules_are_set_once_and_removed(host: Host, runtime: HostRuntime):
 
 
 async def test_rules_that_something_else_removes_come_back(host: Host, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(networks, "RULES_EVERY_S", 0.2)
+    monkeypatch.setattr(networks, "RULES_INTERVAL_S", 0.2)
     await host.open()
     jump = ["DOCKER-USER", "-i", f"gr-{short(host)}", "-j", f"GREENROOM-{short(host)}"]
     run("iptables", "-w", "5", "-D", *jump)

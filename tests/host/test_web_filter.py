@@ -302,7 +302,7 @@ async def test_without_firewall_rules_no_other_session_starts_either(
 async def test_rules_that_something_else_removes_come_back(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.agent.web_filter.filters.RULES_EVERY_S", 0.2)
+    monkeypatch.setattr("greenroom.agent.web_filter.filters.RULES_INTERVAL_S", 0.2)
     session = session_id()
     wanted = wire_spec(image=OPENBOX, filter_policy=world.filter_policies[0].filter_policy_id)
     async with agent_inside(tmp_path, manager, runtime="docker", web_filter_dir=open_folder):

@@ -31,7 +31,7 @@ from greenroom.wire.messages import LogLine
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 STRICT: Final = FilterPolicy(filter_policy_id=new_id(), name="Strict", allow=("open.test",), deny=("ads.open.test",))
-RULES_EVERY_S: Final = 1.0
+RULES_INTERVAL_S: Final = 1.0
 
 
 @dataclass
@@ -149,7 +149,7 @@ async def site(
     kubernetes.load_image(openbox_image)
     world, folder = World(filter_policies=[STRICT]), tmp_path_factory.mktemp("agent")
     with kubernetes.namespace() as namespace, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greenroom.agent.web_filter.filters.RULES_EVERY_S", RULES_EVERY_S)
+        patch.setattr("greenroom.agent.web_filter.filters.RULES_INTERVAL_S", RULES_INTERVAL_S)
         patch.setenv("GREENROOM_KUBE_CONFIG", str(kubernetes.kubeconfig))
         patch.setenv("GREENROOM_KUBE_NAMESPACE", namespace)
         patch.setenv("GREENROOM_KUBE_FILTER_IMAGE", filter_image)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from greenroom.runtimes.docker.networks import RESERVE, free_subnets, remove_bridge
+from greenroom.runtimes.docker.networks import RESERVED_NETWORK, free_subnets, remove_bridge
 
 HEADER = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
 
@@ -33,7 +33,7 @@ def test_no_route_leads_to_a_range_that_is_chosen(routes: list[tuple[ipaddress.I
     text = HEADER + route("0.0.0.0/0") + "".join(route(str(network)) for network in networks)
     chosen = list(free_subnets(text))
     assert all(not subnet.overlaps(network) for subnet in chosen for network in networks)
-    left_out = set(RESERVE.subnets(new_prefix=24)) - set(chosen)
+    left_out = set(RESERVED_NETWORK.subnets(new_prefix=24)) - set(chosen)
     assert all(any(subnet.overlaps(network) for network in networks) for subnet in left_out)
 
 

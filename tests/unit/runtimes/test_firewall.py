@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenroom.core.web_filter import PRIVATE
 from greenroom.runtimes.docker import firewall
-from greenroom.runtimes.docker.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
+from greenroom.runtimes.docker.firewall import Rules, chains, jumps, limit_chain, resolvers, ruleset
 from greenroom.runtimes.docker.spec import ContainerOwner
 
 IDENTITY = ContainerOwner(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
@@ -25,7 +25,7 @@ def verdict(text: str, chain: str, address: str, port: int) -> str:
     evaluate them."""
     for line in text.splitlines():
         words = line.split()
-        if words[:2] != ["-A", chain] or "conntrack" in words or counting_chain(IDENTITY) in words:
+        if words[:2] != ["-A", chain] or "conntrack" in words or limit_chain(IDENTITY) in words:
             continue
         options = dict(pairwise(words))
         if "-d" in options and ipaddress.ip_address(address) not in ipaddress.ip_network(options["-d"]):
@@ -76,7 +76,7 @@ async def test_sessions_are_isolated_even_if_connections_cannot_be_counted(
 
     monkeypatch.setattr(firewall, "_run", run)
     assert "missing kernel module" in await firewall.install(IDENTITY, connections_max=7)
-    assert f"*filter\n:{counting_chain(IDENTITY)} - [0:0]\nCOMMIT\n" in restored
+    assert f"*filter\n:{limit_chain(IDENTITY)} - [0:0]\nCOMMIT\n" in restored
     assert any(f":{chains(IDENTITY)[0]} " in text for text in restored)
 
 

@@ -104,7 +104,7 @@ def test_a_server_that_is_no_address_is_named(tmp_path: Path, server: str):
 
 
 async def test_a_log_in_program_that_hangs_is_ended_with_all_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(log_in, "ANSWERS_WITHIN_S", 0.5)
+    monkeypatch.setattr(log_in, "ANSWER_TIMEOUT_S", 0.5)
     held = tmp_path / "held"
     os.mkfifo(held)
     reading = os.open(held, os.O_RDONLY | os.O_NONBLOCK)

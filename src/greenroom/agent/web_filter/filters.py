@@ -34,7 +34,7 @@ from greenroom.wire.messages import LogLine
 log = structlog.get_logger(__name__)
 
 ROUND_EVERY_S: Final = 1.0
-RULES_EVERY_S: Final = 30.0
+RULES_INTERVAL_S: Final = 30.0
 """The interval at which the network and the firewall rules are checked, because other programs may change them."""
 POLICY_WITHIN_S: Final = 10.0
 """The time limit for the arrival of a session's policy. It comes with the session or with the next answer."""
@@ -68,7 +68,7 @@ class _Filter:
     def is_current(self, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
         same = self.applied_policy == policy and self.secrets == secrets
-        return runs and same and time.monotonic() - self.checked_at < RULES_EVERY_S
+        return runs and same and time.monotonic() - self.checked_at < RULES_INTERVAL_S
 
     def count_start(self) -> None:
         """Count a start. The pause before the next start grows while Squid ends repeatedly."""

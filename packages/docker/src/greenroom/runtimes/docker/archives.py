@@ -24,7 +24,7 @@ from greenroom.runtimes.docker.errors import error_text, translated
 CHUNK_BYTES: Final = 1 << 18
 MAX_MANIFEST_BYTES: Final = 4 << 20
 NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-"""Annotations that contain the name of an image, in the archives of newer daemons."""
+"""Annotations with the name of an image, in the archives of newer daemons."""
 
 
 class _Manifest(msgspec.Struct, frozen=True):
@@ -44,8 +44,8 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def archive_problem(archive: Path, digest: str) -> str:
-    """Return the reason why this archive must not be loaded as the image with this id, as part of a sentence; empty =
-    it may be loaded.
+    """Return the reason why this archive must not be loaded as the image with the id `digest`, as part of a sentence;
+    empty = it may be loaded.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -111,11 +111,10 @@ class DockerArchives:
         """
         if reason := await asyncio.to_thread(archive_problem, archive, image.digest):
             raise PullError(f"The copy of the image {image.name} was rejected: {reason}.")
-        parameters = {"quiet": "1"}
         with archive.open("rb") as file:
             async with (
                 translated(pulled_image=image.name),
-                post(self._docker, "images/load", file, headers=TAR, params=parameters, timeout=None) as response,
+                post(self._docker, "images/load", file, headers=TAR, params={"quiet": "1"}, timeout=None) as response,
             ):
                 async for line in response.content:
                     answer = json.loads(line)

@@ -26,7 +26,7 @@ POLL_S: Final = 1.0
 
 @asynccontextmanager
 async def build_lock() -> AsyncGenerator[None]:
-    """Hold the lock for builds on this host. Wait until no other process holds it."""
+    """Wait until no other process builds images on this host, and hold the lock for builds."""
     with socket.socket(socket.AF_UNIX) as lock_socket:
         while True:
             try:
@@ -34,7 +34,7 @@ async def build_lock() -> AsyncGenerator[None]:
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-                await asyncio.sleep(POLL_S)  # there is no notification
+                await asyncio.sleep(POLL_S)  # the end of the other process causes no event
             else:
                 break
         yield
@@ -64,7 +64,7 @@ class DockerBuilder:
             BuildError: the daemon refuses the archive.
         """
         image_id = ""
-        # Wait for the first chunk, because the daemon closes a connection that sends no request within 5 minutes.
+        # the daemon closes a connection without a request after 5 minutes, and the first chunk may take longer
         first = await anext(files, b"")
         async for answer in self._answers("images/create", {"fromSrc": "-"}, _prepend(first, files)):
             image_id = str(answer.get("status", image_id))

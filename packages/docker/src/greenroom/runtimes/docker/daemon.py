@@ -44,8 +44,8 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
 def post(
     docker: Any, path: str, body: Any, *, headers: Mapping[str, str], **options: Any
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """Send a POST request for which aiodocker has no method. `options` are passed to the private `_query` of aiodocker,
-    which no other function uses.
+    """Send a POST request for which aiodocker has no method. It uses the private method `_query` of aiodocker, which
+    gets `options`.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
@@ -54,7 +54,7 @@ def post(
 
 
 async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
-    """Change the limits of a container.
+    """Change the limits of a container; `changes` are fields of `POST /containers/<id>/update`.
 
     Raises:
         aiodocker.DockerError: Docker refuses.

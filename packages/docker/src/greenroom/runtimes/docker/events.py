@@ -13,7 +13,8 @@ from greenroom.runtimes.contract.containers import SESSION
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 
-EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
+EVENT_KINDS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
+"""The action in an event of Docker → the kind of the event."""
 
 
 async def container_events(client: Any, label_filters: Mapping[str, Sequence[str]]) -> AsyncGenerator[ContainerEvent]:
@@ -22,17 +23,17 @@ async def container_events(client: Any, label_filters: Mapping[str, Sequence[str
     Raises:
         RuntimeUnavailable: the connection was lost.
     """
-    source: Any = client.events
-    subscriber: Any = source.subscribe(create_task=False)
-    filters = {"type": ["container"], "event": list(EVENTS), **label_filters}
-    reader = asyncio.create_task(source.run(filters=filters), name="docker-events")
+    docker_events: Any = client.events
+    subscriber: Any = docker_events.subscribe(create_task=False)
+    filters = {"type": ["container"], "event": list(EVENT_KINDS), **label_filters}
+    reader = asyncio.create_task(docker_events.run(filters=filters), name="docker-events")
     try:
         while (data := await subscriber.get()) is not None:
             attributes: dict[str, str] = data["Actor"]["Attributes"]
             exit_code = attributes.get("exitCode")
             yield ContainerEvent(
                 session_id=attributes[SESSION],
-                kind=EVENTS[data["Action"]],
+                kind=EVENT_KINDS[data["Action"]],
                 exit_code=None if exit_code is None else int(exit_code),
             )
         async with translated(read_only=True):
@@ -44,13 +45,14 @@ async def container_events(client: Any, label_filters: Mapping[str, Sequence[str
 
 
 DOWNLOAD_WEIGHT: Final = 0.8
-"""The part of the progress that is the download; the rest is the extraction."""
+"""The fraction of a layer's progress for its download; the rest is for its extraction."""
 
 
 def with_registry(name: str) -> str:
-    """Return the name of an image with its registry, which a log-in needs: `docker.io/desk:1` for `desk:1`."""
-    is_named = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
-    return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
+    """Return the name of an image with its registry, which a pull with a log-in needs: `docker.io/desk:1` for
+    `desk:1`."""
+    has_registry = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
+    return name if has_registry else f"{DEFAULT_REGISTRY}/{name}"
 
 
 class PullProgress:
@@ -82,10 +84,10 @@ class PullProgress:
             self._done[layer] = DOWNLOAD_WEIGHT * current / total
         elif status in ("Pulling fs layer", "Waiting"):
             self._done.setdefault(layer, 0.0)
-        self._percent = max(self._percent, min(99, self._now()))
+        self._percent = max(self._percent, min(99, self._current_percent()))
         return self._percent
 
-    def _now(self) -> int:
+    def _current_percent(self) -> int:
         if not self._done:
             return 0
         mean = fmean(self._sizes.values()) if self._sizes else 1.0

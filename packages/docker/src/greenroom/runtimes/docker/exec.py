@@ -16,10 +16,10 @@ from greenroom.runtimes.contract import MAX_OUTPUT_CHARACTERS, ExecResult, Start
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.mounts import refuse_root
-from greenroom.runtimes.docker.spec import CHOSEN
+from greenroom.runtimes.docker.spec import USER_VARIABLES_LABEL
 
 POLL_S: Final = 0.2
-DRAIN_S: Final = 10.0
+REST_TIMEOUT_S: Final = 10.0
 """The maximum wait for more output after a command has ended, if its child processes continue to write."""
 
 
@@ -41,16 +41,16 @@ class _Output:
 
 
 async def collect_output(execution: Any, command: Exec) -> ExecResult:
-    """Start a command, wait for its end or its deadline, and then for the rest of its output. `execution` is the object
-    of aiodocker for the command.
+    """Start a command, wait for its end or its deadline, and read the rest of its output. `execution` is the command as
+    an object of aiodocker.
     """
     output = _Output()
     async with execution.start(detach=False) as stream:
         reader = asyncio.create_task(output.read(stream), name="exec-output")
         try:
-            exit_code = await _wait(execution, reader, command.deadline_s)
+            exit_code = await _wait_for_exit(execution, reader, command.deadline_s)
             if exit_code is not None:
-                await _drain(reader, output, command.output_within_s)
+                await _read_rest(reader, output, command.output_within_s)
             complete = reader.done()
         finally:
             reader.cancel()
@@ -59,25 +59,25 @@ async def collect_output(execution: Any, command: Exec) -> ExecResult:
     return ExecResult(exit_code=exit_code, output=output.text, output_complete=complete)
 
 
-async def _drain(reader: asyncio.Task[None], output: _Output, silent_s: float) -> None:
-    """Read until the output is closed or nothing arrives for `silent_s`. The daemon may deliver output after the end of
-    the command.
+async def _read_rest(reader: asyncio.Task[None], output: _Output, silent_s: float) -> None:
+    """Read output that the daemon delivers after the end of the command, until the output is closed or nothing arrives
+    for `silent_s`.
     """
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
+        async with asyncio.timeout(REST_TIMEOUT_S):
             before = -1
             while not reader.done() and output.received_bytes > before:
                 before = output.received_bytes
                 await asyncio.wait({reader}, timeout=silent_s)
 
 
-async def _wait(execution: Any, reader: asyncio.Task[None], deadline_s: float) -> int | None:
+async def _wait_for_exit(execution: Any, reader: asyncio.Task[None], deadline_s: float) -> int | None:
     """Wait for the end of the command. Return its exit code, or None at the deadline."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
     while True:
-        if (left_s := end - loop.time()) > 0 and not reader.done():
-            await asyncio.wait({reader}, timeout=min(POLL_S, left_s))
+        if (remaining_s := end - loop.time()) > 0 and not reader.done():
+            await asyncio.wait({reader}, timeout=min(POLL_S, remaining_s))
         state = await execution.inspect()
         if not state["Running"] and state["ExitCode"] is not None:
             return int(state["ExitCode"])
@@ -88,10 +88,10 @@ async def _wait(execution: Any, reader: asyncio.Task[None], deadline_s: float) -
 
 
 async def run_exec(docker: Any, inspection: DockerJson, command: Exec) -> ExecResult:
-    """Implement `Containers.exec`. A command ends with its process, even if child processes keep the output open.
+    """Implement `Containers.exec`. A command ends with its process, even if child processes keep the output open. It
+    has the environment of the container, but an empty `VNC_PW`, which is the password of the page.
 
-    A command has the environment of the container, except `VNC_PW`, the password of the page, which is set to the empty
-    text. `inspection` is Docker's inspection of the container.
+    `inspection` is Docker's inspection of the container.
 
     Raises:
         StartError: the container is not running, or the command would run as root in a container with a folder of the
@@ -101,13 +101,13 @@ async def run_exec(docker: Any, inspection: DockerJson, command: Exec) -> ExecRe
         raise StartError(f"The command was not run: the session is {status}.")
     container: DockerContainer = docker.containers.container(inspection["Id"])
     await refuse_root(container, inspection, command.user, "The command")
-    image: DockerJson = await docker.images.inspect(inspection["Image"]) if chosen_variables(inspection) else {}
+    image: DockerJson = await docker.images.inspect(inspection["Image"]) if user_variable_names(inspection) else {}
     variables: dict[str, str | None] = {
         **overridden_variables(command, inspection, image),
         **command.environment,
         "VNC_PW": "",
     }
-    # a name without a value removes the variable
+    # Docker removes a variable if its entry has no value
     environment = [name if value is None else f"{name}={value}" for name, value in variables.items()]
     execution: Any = await container.exec(
         list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
@@ -116,22 +116,22 @@ async def run_exec(docker: Any, inspection: DockerJson, command: Exec) -> ExecRe
 
 
 def overridden_variables(command: Exec, inspection: DockerJson, image: DockerJson) -> dict[str, str | None]:
-    """Return the values that replace the variables of the session's user in a command that runs as another account:
-    the value in the image, or None to remove the variable.
+    """Return the variables that a command as another account must not inherit, because the session's user set them:
+    name → value in the image, or None to remove the variable.
 
-    Such variables (BASH_ENV, LD_PRELOAD, …) could otherwise run code of the user in the command, in most cases as root.
-    `inspection` and `image` are Docker's inspections of the container and its image.
+    Variables such as BASH_ENV and LD_PRELOAD would run code of the user, in most cases as root. `inspection` and
+    `image` are Docker's inspections of the container and its image.
     """
     container_user = str(inspection["Config"].get("User") or "")
     if command.user in {None, "", container_user} and container_user and not is_root_by_name(container_user):
         return {}
     image_variables = _variables(image)
-    return {name: image_variables.get(name) for name in chosen_variables(inspection)}
+    return {name: image_variables.get(name) for name in user_variable_names(inspection)}
 
 
 async def variables_of_image(docker: Any, spec: SessionSpec) -> Collection[str]:
-    """Return the names of the variables that the image sets; empty if the user chose no variable that could replace
-    one.
+    """Return the names of the variables that the image sets; empty if they are not needed, because the session's user
+    set only preferences such as the language.
     """
     if PREFERENCES.issuperset(user_variables(spec.environment)):
         return ()
@@ -143,6 +143,6 @@ def _variables(image: DockerJson) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in image.get("Config", {}).get("Env") or ())
 
 
-def chosen_variables(inspection: DockerJson) -> list[str]:
-    """Return the names of the variables that the session's user chose."""
-    return [name for name in inspection["Config"]["Labels"].get(CHOSEN, "").split(",") if name]
+def user_variable_names(inspection: DockerJson) -> list[str]:
+    """Return the names of the variables that the session's user set."""
+    return [name for name in inspection["Config"]["Labels"].get(USER_VARIABLES_LABEL, "").split(",") if name]

@@ -2,11 +2,10 @@
 nor the host.
 
 An installation has its own bridge and chains. Packets from its sessions enter the chains: forwarded packets from
-DOCKER-USER and FORWARD, packets to the host from INPUT. DOCKER-USER alone is not enough, because dockerd removes the
-jump to it for a moment when a network is created, and a connection that is opened at that moment would stay open.
-Replies to connections that the host opened are allowed, because the gateway connects to the page of a session.
-Sessions cannot reach each other, because their network has `enable_icc=false` and the addresses of the bridge are
-private.
+DOCKER-USER and FORWARD, packets to the host from INPUT. FORWARD is needed because dockerd removes the jump to
+DOCKER-USER for a moment when a network is created. A connection that is opened at this moment would stay open. Replies
+to connections that the host opened are allowed, because the gateway connects to the page of a session. Sessions cannot
+reach each other, because their network has `enable_icc=false` and the addresses of the bridge are private.
 
 From the network of a web filter policy only the filter's port on the host is reachable. The filter itself can reach the
 internet and the name servers, but neither this host nor private networks. The rules check the address of each
@@ -54,51 +53,52 @@ class Rules:
     jumps: tuple[tuple[str, ...], ...] = ()
 
 
-def chains(identity: ContainerOwner) -> tuple[str, str]:
+def chains(owner: ContainerOwner) -> tuple[str, str]:
     """Return the names of the chains for forwarded packets and for packets to the host (at most 28 characters)."""
-    return f"GREENROOM-{identity.short}", f"GREENROOM-{identity.short}-IN"
+    return f"GREENROOM-{owner.short}", f"GREENROOM-{owner.short}-IN"
 
 
-def counting_chain(identity: ContainerOwner) -> str:
-    """Return the name of the chain that refuses connections above the limit of a session."""
-    return f"GREENROOM-{identity.short}-MAX"
+def limit_chain(owner: ContainerOwner) -> str:
+    """Return the name of the chain that limits the open connections of a session."""
+    return f"GREENROOM-{owner.short}-MAX"
 
 
-def counting_rule(identity: ContainerOwner, connections_max: int) -> list[str]:
-    """Return the rule of `counting_chain`. It counts by source address, which is different for each session."""
-    count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
-    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _ICMP_REJECTION]
+def limit_rule(owner: ContainerOwner, connections_max: int) -> list[str]:
+    """Return the rule in `limit_chain`. It counts connections by source address, which is different for each
+    session."""
+    match = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
+    return [limit_chain(owner), *match, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _ICMP_REJECTION]
 
 
 _ICMP_REJECTION: Final = "icmp-admin-prohibited"
 
 
-def private_chain(identity: ContainerOwner) -> str:
-    """Return the name of the chain that refuses private networks. It does not count connections, because a packet that
-    enters it was already counted.
+def private_chain(owner: ContainerOwner) -> str:
+    """Return the name of the chain that refuses private networks. Connections are not counted there, because the chain
+    for forwarded packets counts them.
     """
-    return f"GREENROOM-{identity.short}-NET"
+    return f"GREENROOM-{owner.short}-NET"
 
 
-def jumps(identity: ContainerOwner) -> list[list[str]]:
+def jumps(owner: ContainerOwner) -> list[list[str]]:
     """Return the jumps into the chains, each as the arguments of iptables after the command."""
-    forward, host = chains(identity)
+    forward, host = chains(owner)
     return [
-        ["DOCKER-USER", "-i", identity.bridge, "-j", forward],
-        ["FORWARD", "-i", identity.bridge, "-j", private_chain(identity)],
-        ["INPUT", "-i", identity.bridge, "-j", host],
+        ["DOCKER-USER", "-i", owner.bridge, "-j", forward],
+        ["FORWARD", "-i", owner.bridge, "-j", private_chain(owner)],
+        ["INPUT", "-i", owner.bridge, "-j", host],
     ]
 
 
-def ruleset(identity: ContainerOwner, resolvers: Iterable[str]) -> str:
-    """Return the input of `iptables-restore --noflush` that replaces the content of the chains in one step."""
-    forward, host = chains(identity)
-    private = private_chain(identity)
+def ruleset(owner: ContainerOwner, resolvers: Iterable[str]) -> str:
+    """Return the input of `iptables-restore --noflush` that replaces the rules of the chains in one step."""
+    forward, host = chains(owner)
+    private = private_chain(owner)
     lines = ["*filter", f":{forward} - [0:0]", f":{private} - [0:0]", f":{host} - [0:0]"]
     for chain in (forward, private, host):
         lines.append(f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN")
         if chain != private:
-            lines.append(f"-A {chain} -j {counting_chain(identity)}")
+            lines.append(f"-A {chain} -j {limit_chain(owner)}")
         lines += [
             f"-A {chain} -d {address} -p {protocol} --dport 53 -j RETURN"
             for address in resolvers
@@ -117,45 +117,45 @@ def resolvers(texts: Iterable[str]) -> list[str]:
     return [str(address) for address in addresses if address.version == 4 and not address.is_loopback]
 
 
-async def install(identity: ContainerOwner, connections_max: int = 0) -> str:
-    """Set or refresh the rules of the sessions' network, with at most `connections_max` open connections per session
-    (0 = unlimited). Return the reason why this host cannot limit connections; empty if it can.
+async def install(owner: ContainerOwner, connections_max: int = 0) -> str:
+    """Set the rules of the sessions' network again, with at most `connections_max` open connections per session (0 =
+    unlimited). Return the reason why this host cannot limit connections; empty if it can.
 
     Raises:
         FirewallError: the rules cannot be set.
     """
-    limit_problem = await _limit_connections(identity, connections_max)
+    limit_problem = await _limit_connections(owner, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
-    await apply_rules(_session_rules(identity, resolvers(texts)))
+    await apply_rules(_session_rules(owner, resolvers(texts)))
     return limit_problem
 
 
-async def _limit_connections(identity: ContainerOwner, connections_max: int) -> str:
-    rule = counting_rule(identity, connections_max)
+async def _limit_connections(owner: ContainerOwner, connections_max: int) -> str:
+    rule = limit_rule(owner, connections_max)
     if connections_max and await _rule_exists("iptables", "-C", *rule):
         return ""
-    head = f"*filter\n:{counting_chain(identity)} - [0:0]\n"
+    chain_text = f"*filter\n:{limit_chain(owner)} - [0:0]\n"
     if connections_max:
         try:
-            await apply_rules(Rules(text=f"{head}-A {' '.join(rule)}\nCOMMIT\n"))
+            await apply_rules(Rules(text=f"{chain_text}-A {' '.join(rule)}\nCOMMIT\n"))
         except FirewallError as error:
-            await apply_rules(Rules(text=f"{head}COMMIT\n"))
+            await apply_rules(Rules(text=f"{chain_text}COMMIT\n"))
             return str(error)
     else:
-        await apply_rules(Rules(text=f"{head}COMMIT\n"))
+        await apply_rules(Rules(text=f"{chain_text}COMMIT\n"))
     return ""
 
 
-async def remove(identity: ContainerOwner) -> None:
+async def remove(owner: ContainerOwner) -> None:
     """Remove the rules of the sessions' network. Missing rules are no error."""
-    await remove_rules(_session_rules(identity, []))
+    await remove_rules(_session_rules(owner, []))
 
 
-def _session_rules(identity: ContainerOwner, resolvers: list[str]) -> Rules:
+def _session_rules(owner: ContainerOwner, resolvers: list[str]) -> Rules:
     return Rules(
-        chains=(*chains(identity), private_chain(identity), counting_chain(identity)),
-        text=ruleset(identity, resolvers),
-        jumps=tuple(tuple(jump) for jump in jumps(identity)),
+        chains=(*chains(owner), private_chain(owner), limit_chain(owner)),
+        text=ruleset(owner, resolvers),
+        jumps=tuple(tuple(jump) for jump in jumps(owner)),
     )
 
 
@@ -229,52 +229,50 @@ async def _run(command: list[str], text: str = "") -> str:
     return output.decode(errors="replace")
 
 
-REJECT_TARGET = ("-j", "REJECT")
+_REJECT: Final = ("-j", "REJECT")
 
 
-def network_rules(identity: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
+def network_rules(owner: ContainerOwner, bridge: str, address: str, port: int) -> list[Rules]:
     """Return the rules for packets from the interface `bridge`. The filter listens at `address` and `port`."""
     chain = f"GREENROOM-{bridge}"
     lines = [
         "*filter",
         f":{chain} - [0:0]",
         f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
-        f"-A {chain} -j {counting_chain(identity)}",
+        f"-A {chain} -j {limit_chain(owner)}",
         f"-A {chain} -d {address} -p tcp --dport {port} -j ACCEPT",
-        f"-A {chain} -j REJECT --reject-with icmp-admin-prohibited",
+        f"-A {chain} -j REJECT --reject-with {_ICMP_REJECTION}",
         "COMMIT",
     ]
     ipv4 = Rules(
         chains=(chain,),
         text="\n".join(lines) + "\n",
         jumps=(
-            ("DOCKER-USER", "-i", bridge, *REJECT_TARGET),
-            ("FORWARD", "-i", bridge, *REJECT_TARGET),
+            ("DOCKER-USER", "-i", bridge, *_REJECT),
+            ("FORWARD", "-i", bridge, *_REJECT),
             ("INPUT", "-i", bridge, "-j", chain),
         ),
     )
-    ipv6 = Rules(
-        program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT_TARGET), ("INPUT", "-i", bridge, *REJECT_TARGET))
-    )
-    return [ipv4, *_if_ipv6(ipv6)]
+    ipv6 = Rules(program="ip6tables", jumps=(("FORWARD", "-i", bridge, *_REJECT), ("INPUT", "-i", bridge, *_REJECT)))
+    return [ipv4, *_if_host_has_ipv6(ipv6)]
 
 
-def account_rules(identity: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
-    """Return the rules for packets from processes of the filter's account. Without an account the rules
-    have no jump, so they are only for `remove_rules`.
+def account_rules(owner: ContainerOwner, account: FilterAccount | None = None) -> list[Rules]:
+    """Return the rules for packets from processes of the filter's account. Without an account, the rules have no jump
+    and can only be passed to `remove_rules`.
     """
-    chain = f"GREENROOM-{identity.short}-WEB"
+    chain = f"GREENROOM-{owner.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
     servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []
-    ipv4 = _outgoing(chain, [str(s) for s in servers if s.version == 4], PRIVATE)
-    ipv6 = _outgoing(chain, [str(s) for s in servers if s.version == 6], PRIVATE_IPV6)
+    ipv4 = _account_chain_text(chain, [str(s) for s in servers if s.version == 4], PRIVATE)
+    ipv6 = _account_chain_text(chain, [str(s) for s in servers if s.version == 6], PRIVATE_IPV6)
     return [
         Rules(chains=(chain,), text=ipv4, jumps=jumps),
-        *_if_ipv6(Rules(program="ip6tables", chains=(chain,), text=ipv6, jumps=jumps)),
+        *_if_host_has_ipv6(Rules(program="ip6tables", chains=(chain,), text=ipv6, jumps=jumps)),
     ]
 
 
-def _outgoing(chain: str, name_servers: Iterable[str], private: Iterable[str]) -> str:
+def _account_chain_text(chain: str, name_servers: Iterable[str], private: Iterable[str]) -> str:
     lines = [
         "*filter",
         f":{chain} - [0:0]",
@@ -288,5 +286,5 @@ def _outgoing(chain: str, name_servers: Iterable[str], private: Iterable[str]) -
     return "\n".join(lines) + "\n"
 
 
-def _if_ipv6(rules: Rules) -> list[Rules]:
+def _if_host_has_ipv6(rules: Rules) -> list[Rules]:
     return [rules] if Path("/proc/net/if_inet6").exists() else []

@@ -23,8 +23,8 @@ async def other_installations(client: aiodocker.Docker, installation_id: str) ->
     async with translated(read_only=True):
         networks: list[DockerJson] = await docker.networks.list(filters={"label": [INSTALLATION]})
         containers = await docker.containers.list(all=True, filters={"label": [INSTALLATION]})
-    found = {entry["Labels"][INSTALLATION] for entry in (*networks, *containers)}
-    return sorted(found - {installation_id})
+    installation_ids = {entry["Labels"][INSTALLATION] for entry in (*networks, *containers)}
+    return sorted(installation_ids - {installation_id})
 
 
 async def local_images(client: aiodocker.Docker, names: Collection[str]) -> list[str]:
@@ -33,14 +33,14 @@ async def local_images(client: aiodocker.Docker, names: Collection[str]) -> list
     docker: Any = client
     async with translated(read_only=True):
         entries: list[DockerJson] = await docker.images.list()
-    found = list[str]()
+    images = list[str]()
     for entry in entries:
         tags = [tag for tag in entry["RepoTags"] or () if not tag.startswith("<none>")]
         is_built = RECIPE in (entry["Labels"] or {})
-        found += [tag for tag in tags if is_built or tag.startswith(REPOSITORY) or tag in names]
+        images += [tag for tag in tags if is_built or tag.startswith(REPOSITORY) or tag in names]
         if is_built and not tags:
-            found.append(str(entry["Id"]))
-    return sorted(found, key=lambda name: (name.startswith("greenroom/desktop-base"), name))
+            images.append(str(entry["Id"]))
+    return sorted(images, key=lambda name: (name.startswith("greenroom/desktop-base"), name))  # the base is last
 
 
 async def remove_image(client: aiodocker.Docker, image: str) -> str:

@@ -31,10 +31,10 @@ class DockerObjects:
 
     def __init__(self, client: aiodocker.Docker, installation_id: str) -> None:
         self._docker: Any = client  # aiodocker has only partial types
-        self._identity = ContainerOwner(installation_id=installation_id, agent_id="")
+        self._owner = ContainerOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[RuntimeObject]:
-        installation_label = f"{INSTALLATION}={self._identity.installation_id}"
+        installation_label = f"{INSTALLATION}={self._owner.installation_id}"
         async with translated(read_only=True):
             containers = await self._docker.containers.list(all=True, filters={"label": [installation_label]})
             networks: list[DockerJson] = await self._docker.networks.list(
@@ -49,7 +49,7 @@ class DockerObjects:
     async def remove(self, item: RuntimeObject) -> None:
         async with translated():
             if item.kind == NETWORK:
-                await remove_network(self._docker, self._identity, item.ref)
+                await remove_network(self._docker, self._owner, item.ref)
             else:
                 await daemon.delete(self._docker, item.ref)
 

@@ -1,9 +1,8 @@
 """Folders of the host that are mounted in containers. They are prepared before the start and checked after it.
 
-The mounts of a running container get the flags `nosuid,nodev`, which Docker does not support for a folder. A separate
-thread enters the mount namespace of the container and sets them. This requires CAP_SYS_ADMIN and CAP_SYS_CHROOT, which
-an Agent with unrestricted root has. A container that writes to a folder of the host runs no process as root
-(`core.workspace.exec_config`).
+Docker cannot mount a folder with the flags `nosuid,nodev`. Therefore a separate thread enters the mount namespace of
+the running container and sets them. This requires CAP_SYS_ADMIN and CAP_SYS_CHROOT, which an Agent with unrestricted
+root has. A container that writes to a folder of the host runs no process as root (`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
     """Set `nosuid,nodev` on the mounts at `targets` and below them, in the container of the process `pid`.
 
-    Return a short reason if this Agent cannot set the flags; None = the flags are set, or the process has ended.
+    Return the reason if this Agent cannot set the flags, as part of a sentence; None = the flags are set, or the
+    process has ended.
 
     Raises:
         StartError: this Agent has the capabilities, but the system call failed.
@@ -69,7 +69,7 @@ def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
 
 
 class _MountChange:
-    """The change of the flags, in a separate thread that stays in the namespace of the container until it ends."""
+    """The change of the flags. `run` needs a separate thread, because the thread stays in the container's namespace."""
 
     def __init__(self, namespace: int, targets: Sequence[str]) -> None:
         self.namespace = namespace
@@ -98,8 +98,8 @@ class _MountChange:
 
 log = structlog.get_logger(__name__)
 
-THREADS: Final = 16
-"""The number of threads that access folders. A network file system that does not answer blocks its thread."""
+THREAD_COUNT: Final = 16
+"""The number of threads that access folders. A network file system that does not answer blocks a thread."""
 
 Result = TypeVar("Result")
 
@@ -109,13 +109,14 @@ class DockerMounts:
 
     def __init__(self, folders: HostFolders) -> None:
         self._folders = folders
-        self._is_warned = False
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
+        self._has_warned = False
+        self._threads = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix="folders")
 
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+    async def _run_in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def exclude(self, folder: str) -> None:
+    def forbid(self, folder: str) -> None:
+        """Forbid mounts of this folder."""
         self._folders.private.add(folder)
 
     @property
@@ -127,7 +128,7 @@ class DockerMounts:
         return [self._folders.resolve(mount) for mount in spec.mounts]
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        await self._in_thread(partial(self._folders.prepare, mounts, session_id))
+        await self._run_in_thread(partial(self._folders.prepare, mounts, session_id))
 
     async def put_files(self, inspection: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
         """Write the files whose paths are in a mounted folder. Return the other files.
@@ -138,24 +139,24 @@ class DockerMounts:
             StartError: a folder is mounted read-only, does not exist or was replaced; or a file is in no mounted folder
                 and the root of the container is read-only.
         """
-        targets = {bind["Target"]: bind for bind in binds(inspection)}
+        mounts = {bind["Target"]: bind for bind in bind_mounts(inspection)}
         others: list[SessionFile] = []
         files_by_folder: dict[str, dict[str, SessionFile]] = defaultdict(dict)
         for file in files:
-            target = max((target for target in targets if file.path.startswith(f"{target}/")), key=len, default=None)
+            target = max((target for target in mounts if file.path.startswith(f"{target}/")), key=len, default=None)
             if target is None:
                 others.append(file)
-            elif targets[target].get("ReadOnly"):
+            elif mounts[target].get("ReadOnly"):
                 raise StartError(f"{file.path} cannot be copied into the session: {target} is mounted read-only.")
             else:
-                files_by_folder[targets[target]["Source"]][file.path.removeprefix(f"{target}/")] = file
+                files_by_folder[mounts[target]["Source"]][file.path.removeprefix(f"{target}/")] = file
         if others and inspection["HostConfig"].get("ReadonlyRootfs"):
             raise StartError(
                 f"{others[0].path} cannot be copied into the session: its root is read-only (`read_only` of the run"
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
         for source, folder_files in files_by_folder.items():
-            await self._in_thread(partial(self._folders.put_files, source, folder_files))
+            await self._run_in_thread(partial(self._folders.put_files, source, folder_files))
         return others
 
     async def expected_identities(self, inspection: DockerJson) -> dict[str, FolderIdentity]:
@@ -165,10 +166,12 @@ class DockerMounts:
         Raises:
             StartError: a folder does not exist, or may not be mounted.
         """
-        sources_by_target = _mounted_folders(inspection)
+        sources_by_target = _sources_by_target(inspection)
         if not sources_by_target or inspection["State"]["Running"]:
             return {}
-        identities = await self._in_thread(partial(self._folders.identities, sorted(set(sources_by_target.values()))))
+        identities = await self._run_in_thread(
+            partial(self._folders.identities, sorted(set(sources_by_target.values())))
+        )
         return {target: identities[source] for target, source in sources_by_target.items()}
 
     async def problem_after_start(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
@@ -176,7 +179,7 @@ class DockerMounts:
         not the `expected` one, and a mount that cannot be inspected or restricted to `nosuid,nodev`.
         """
         try:
-            problem = await self._replacement_problem(inspection, expected)
+            problem = await self._replaced_folder_problem(inspection, expected)
             if problem is None and expected:
                 await self._forbid_set_user_id(int(inspection["State"]["Pid"]), sorted(expected))
         except StartError as error:
@@ -184,33 +187,35 @@ class DockerMounts:
         return problem
 
     async def _forbid_set_user_id(self, pid: int, targets: Sequence[str]) -> None:
-        unsupported = await self._in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
-        if unsupported and not self._is_warned:
-            self._is_warned = True
+        unsupported = await self._run_in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
+        if unsupported and not self._has_warned:
+            self._has_warned = True
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {unsupported}")
 
-    async def _replacement_problem(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
-        sources, pid = _mounted_folders(inspection), int(inspection["State"]["Pid"])
+    async def _replaced_folder_problem(
+        self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]
+    ) -> str | None:
+        sources, pid = _sources_by_target(inspection), int(inspection["State"]["Pid"])
         for target, identity in expected.items():
-            actual = await self._in_thread(partial(mounted_identity, pid, target)) if pid else None
+            actual = await self._run_in_thread(partial(mounted_identity, pid, target)) if pid else None
             if actual is not None and actual != identity:
                 return f"{sources[target]} was replaced during the start of the session; the session was stopped."
         return None
 
 
-def _mounted_folders(inspection: DockerJson) -> dict[str, str]:
+def _sources_by_target(inspection: DockerJson) -> dict[str, str]:
     """Return the mounts: path in the container → folder of the host."""
-    return {bind["Target"]: bind["Source"] for bind in binds(inspection)}
+    return {bind["Target"]: bind["Source"] for bind in bind_mounts(inspection)}
 
 
-def binds(inspection: DockerJson) -> list[DockerJson]:
+def bind_mounts(inspection: DockerJson) -> list[DockerJson]:
     """Return the requested bind mounts of a container. `inspection` is Docker's inspection of it."""
     mounts: list[DockerJson] = inspection["HostConfig"].get("Mounts") or []
     return [mount for mount in mounts if mount["Type"] == "bind"]
 
 
-USERS_FILE: Final = "/etc/passwd"
-USERS_MAX_BYTES: Final = 1 << 20
+ACCOUNTS_FILE: Final = "/etc/passwd"
+MAX_ACCOUNTS_BYTES: Final = 1 << 20
 
 
 async def refuse_root(container: DockerContainer, inspection: DockerJson, user: str | None, subject: str) -> None:
@@ -222,26 +227,26 @@ async def refuse_root(container: DockerContainer, inspection: DockerJson, user: 
     Raises:
         StartError: the process would run as root.
     """
-    if all(bind.get("ReadOnly") for bind in binds(inspection)):
+    if all(bind.get("ReadOnly") for bind in bind_mounts(inspection)):
         return
     user_name = user or inspection["Config"].get("User") or ""
-    if is_root(user_name, await _users(container)):
+    if is_root(user_name, await _read_accounts(container)):
         raise StartError(root_problem(user_name, subject))
 
 
-async def _users(container: DockerContainer) -> str:
+async def _read_accounts(container: DockerContainer) -> str:
     """Return the content of /etc/passwd in the container; empty if it does not exist.
 
     Raises:
-        StartError: the file is a link, too large or damaged, so Docker may read another content.
+        StartError: the file is a link, too large or damaged, so Docker may read other accounts.
     """
     try:
-        with await container.get_archive(USERS_FILE) as archive:
+        with await container.get_archive(ACCOUNTS_FILE) as archive:
             entry = archive.next()
             content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
-            if entry is None or content is None or entry.size > USERS_MAX_BYTES:
+            if entry is None or content is None or entry.size > MAX_ACCOUNTS_BYTES:
                 raise StartError(
-                    f"{USERS_FILE} of the container is a link or too large, so the accounts of the container are"
+                    f"{ACCOUNTS_FILE} of the container is a link or too large, so the accounts of the container are"
                     " unknown: make it a regular file in the image, or mount the folder with the mode ro."
                 )
             return content.read().decode(errors="replace")
@@ -250,4 +255,4 @@ async def _users(container: DockerContainer) -> str:
             return ""
         raise
     except tarfile.TarError as error:
-        raise StartError(f"{USERS_FILE} of the container cannot be read: {error}.") from error
+        raise StartError(f"{ACCOUNTS_FILE} of the container cannot be read: {error}.") from error

@@ -1,7 +1,7 @@
 """The network of an installation's sessions: one bridge without traffic between containers, and its firewall rules.
 
-Docker has about 30 address ranges, and each network uses one. If all are in use, this module selects a small range
-outside Docker's ranges to which this host has no route.
+Docker has about 30 address ranges, and each network uses one. If all are in use, this module selects a small range of
+`RESERVED_NETWORK` to which this host has no route.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from greenroom.runtimes.docker.spec import ContainerOwner
 
 log = structlog.get_logger(__name__)
 
-OPTION: Final = "com.docker.network"
+OPTION_PREFIX: Final = "com.docker.network"
 
 ROUTES: Final = Path("/proc/net/route")
-RESERVE: Final = ipaddress.IPv4Network("172.16.0.0/16")
+RESERVED_NETWORK: Final = ipaddress.IPv4Network("172.16.0.0/16")
 """The private network from which ranges are selected. The ranges of Docker begin after it, at 172.17.0.0/16."""
-RESERVE_PREFIX: Final = 24
+RESERVED_PREFIX_LENGTH: Final = 24
 """The prefix length of a range, which has addresses for 253 sessions."""
 
 
@@ -52,9 +52,9 @@ async def create_bridge(
         "EnableIPv6": False,
         "Labels": dict(labels),
         "Options": {
-            f"{OPTION}.bridge.name": bridge,
-            f"{OPTION}.bridge.enable_icc": "false",
-            f"{OPTION}.driver.mtu": str(uplink_mtu()),
+            f"{OPTION_PREFIX}.bridge.name": bridge,
+            f"{OPTION_PREFIX}.bridge.enable_icc": "false",
+            f"{OPTION_PREFIX}.driver.mtu": str(uplink_mtu()),
         },
         **options,
     }
@@ -63,7 +63,7 @@ async def create_bridge(
     except aiodocker.DockerError as error:
         if NO_ADDRESSES_TEXT not in error.message:
             raise
-        if not await _create_in_reserve(docker, config):
+        if not await _create_in_reserved_network(docker, config):
             raise
 
 
@@ -97,11 +97,11 @@ async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
 
 async def _containers_on(docker: aiodocker.Docker, name: str) -> list[str]:
     network: Any = await docker.networks.get(name)
-    facts: DockerJson = await network.show()
-    return sorted(str(container["Name"]) for container in facts["Containers"].values())
+    network_state: DockerJson = await network.show()
+    return sorted(str(container["Name"]) for container in network_state["Containers"].values())
 
 
-async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bool:
+async def _create_in_reserved_network(docker: aiodocker.Docker, config: DockerJson) -> bool:
     for subnet in free_subnets(ROUTES.read_text()):
         pool = {"Subnet": str(subnet), "Gateway": str(subnet[1])}
         try:
@@ -115,9 +115,9 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bo
 
 
 def free_subnets(routes: str) -> Iterator[ipaddress.IPv4Network]:
-    """Yield the ranges of `RESERVE` that overlap no entry of `routes`, the text of /proc/net/route."""
+    """Yield the ranges of `RESERVED_NETWORK` that overlap no entry of `routes`, the text of /proc/net/route."""
     routed = [network for network in _destinations(routes) if network.prefixlen > 0]
-    for subnet in RESERVE.subnets(new_prefix=RESERVE_PREFIX):
+    for subnet in RESERVED_NETWORK.subnets(new_prefix=RESERVED_PREFIX_LENGTH):
         if not any(subnet.overlaps(network) for network in routed):
             yield subnet
 
@@ -138,8 +138,8 @@ def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net"))
     return 1500
 
 
-RULES_EVERY_S: Final = 30.0
-"""The interval at which the rules are set again, because a reload of the firewall may remove them."""
+RULES_INTERVAL_S: Final = 30.0
+"""The interval at which the rules are set again. A reload of the firewall may remove them."""
 
 
 class SessionsNetwork:
@@ -150,8 +150,8 @@ class SessionsNetwork:
     session, 0 = unlimited; if the host cannot limit them, an error is logged and sessions start.
     """
 
-    def __init__(self, identity: ContainerOwner, connections_max: int = 0) -> None:
-        self._identity = identity
+    def __init__(self, owner: ContainerOwner, connections_max: int = 0) -> None:
+        self._owner = owner
         self._connections_max = connections_max
         self._problem = ""
         self._limit_problem = ""
@@ -159,8 +159,8 @@ class SessionsNetwork:
         self._stop_event = asyncio.Event()
 
     async def ensure(self, docker: aiodocker.Docker) -> None:
-        """Create the network and the rules if they are missing, and refresh the rules until `stop_refresh`. Several
-        Agents may do this at the same time.
+        """Create the network and the rules if they are missing, and set the rules again at intervals until
+        `stop_refresh`. Several Agents may do this at the same time.
         """
         await self._create(docker)
         await self._set_rules()
@@ -168,22 +168,22 @@ class SessionsNetwork:
             self._refresh_task = asyncio.create_task(self._refresh_rules(), name="session-rules")
 
     async def _create(self, docker: aiodocker.Docker) -> None:
-        if await _find(docker, self._identity) is not None:
+        if await _find(docker, self._owner) is not None:
             return
         try:
-            labels = {INSTALLATION: self._identity.installation_id}
-            await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
+            labels = {INSTALLATION: self._owner.installation_id}
+            await create_bridge(docker, self._owner.network, self._owner.bridge, labels)
         except aiodocker.DockerError:
             # another Agent of this host may have created the network, because two networks cannot have the same bridge
             await asyncio.sleep(0.2)
-            if await _find(docker, self._identity) is None:
+            if await _find(docker, self._owner) is None:
                 raise
 
     async def recreate_if_pruned(self, docker: aiodocker.Docker, name: str) -> None:
         """Create this network again if it is missing and `name` is its name. `docker network prune` removes the network
         while no session runs.
         """
-        if name == self._identity.network:
+        if name == self._owner.network:
             await self._create(docker)
 
     async def stop_refresh(self) -> None:
@@ -197,24 +197,24 @@ class SessionsNetwork:
     async def _refresh_rules(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RULES_EVERY_S):
+                async with asyncio.timeout(RULES_INTERVAL_S):
                     await self._stop_event.wait()
                     return
             await self._set_rules()
 
     async def _set_rules(self) -> None:
-        before = self._problem, self._limit_problem
+        last_problem, last_limit_problem = self._problem, self._limit_problem
         try:
-            self._limit_problem = await firewall.install(self._identity, self._connections_max)
+            self._limit_problem = await firewall.install(self._owner, self._connections_max)
         except (firewall.FirewallError, OSError) as error:
             self._problem = str(error)
         except Exception as error:  # noqa: BLE001 -- no session starts while there is a problem, and the loop continues
             self._problem = reason_of(error)
         else:
             self._problem = ""
-        if self._problem not in ("", before[0]):
+        if self._problem not in ("", last_problem):
             log.error("sessions can reach private networks and this host", reason=self._problem)
-        if self._limit_problem not in ("", before[1]):
+        if self._limit_problem not in ("", last_limit_problem):
             log.error("the connections of sessions are not limited", reason=self._limit_problem)
 
     async def require_rules(self) -> None:
@@ -235,16 +235,16 @@ class SessionsNetwork:
         """Remove the network and its rules. Raises StartError: the network still has containers."""
         await self.stop_refresh()
         try:
-            await firewall.remove(self._identity)
+            await firewall.remove(self._owner)
         except firewall.FirewallError as error:
             log.warning("the rules of the sessions' network could not be removed", reason=str(error))
-        network = await _find(docker, self._identity)
+        network = await _find(docker, self._owner)
         if network is not None and (container_names := await remove_bridge(docker, network["Id"])):
             names = ", ".join(container_names)
             raise StartError(f"The network {network['Name']} still has containers: {names}. Remove them first.")
 
 
-async def _find(docker: aiodocker.Docker, identity: ContainerOwner) -> DockerJson | None:
-    label = f"{INSTALLATION}={identity.installation_id}"
+async def _find(docker: aiodocker.Docker, owner: ContainerOwner) -> DockerJson | None:
+    label = f"{INSTALLATION}={owner.installation_id}"
     networks: list[DockerJson] = await docker.networks.list(filters={"label": [label]})
-    return next((network for network in networks if network["Name"] == identity.network), None)
+    return next((network for network in networks if network["Name"] == owner.network), None)

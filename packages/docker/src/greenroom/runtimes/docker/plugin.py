@@ -12,7 +12,7 @@ from greenroom.kit.config import FromEnvironment
 from greenroom.runtimes.contract import Builder, InstallationObjects, Runtime
 from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
-ANSWERS_WITHIN_S: Final = 15.0
+ANSWER_TIMEOUT_S: Final = 15.0
 
 
 class DockerSettings(FromEnvironment):
@@ -71,9 +71,9 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
     async def check_host(self) -> None:
         from greenroom.runtimes.docker.inspection import connection_problem  # noqa: PLC0415
 
-        if why := await connection_problem(self.settings.docker_host, ANSWERS_WITHIN_S):
-            socket_text = self.settings.docker_host or "the default socket"
-            raise SetupError(f"Docker does not answer at {socket_text}: {why}. Start Docker first; sessions run in it.")
+        if reason := await connection_problem(self.settings.docker_host, ANSWER_TIMEOUT_S):
+            address = self.settings.docker_host or "the default socket"
+            raise SetupError(f"Docker does not answer at {address}: {reason}. Start Docker first; sessions run in it.")
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
         from greenroom.core.fleet.disk import warnings  # noqa: PLC0415

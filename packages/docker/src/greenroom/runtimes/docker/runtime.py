@@ -72,12 +72,12 @@ from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
 
-_LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
+_CONTAINER_KEYS: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """Implements `contract.HostRuntime` and `contract.SharedKernel`. `plugin.Context` documents the arguments. The disk
-    of `folder`, the Agent's folder, is observed as well as the disk of Docker.
+    """Implements `contract.HostRuntime` and `contract.SharedKernel`. `plugin.Context` documents the arguments. The free
+    space is that of the disks of Docker and of `folder`, the Agent's folder.
     """
 
     filters_packets = True
@@ -94,7 +94,7 @@ class DockerRuntime:
         connections_max: int = 0,
         runtime_classes: tuple[str, ...] = (),
     ) -> None:
-        self._identity = ContainerOwner(installation_id=installation_id, agent_id=agent_id)
+        self._owner = ContainerOwner(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
         self._share = share
         self._runtime_classes = runtime_classes
@@ -103,8 +103,8 @@ class DockerRuntime:
         self._mounts = DockerMounts(folders or HostFolders())
         self._disk = DockerDisk(*([folder] if folder else []))
         self.homes = HomesOnHost(self._mounts.homes, self._homes_in_use)
-        self._network = SessionsNetwork(self._identity, connections_max)
-        self._filter_networks = FilterNetworks(self._identity)
+        self._network = SessionsNetwork(self._owner, connections_max)
+        self._filter_networks = FilterNetworks(self._owner)
 
     # Connection ---------------------------------------------------------------------------------------------------
 
@@ -113,9 +113,9 @@ class DockerRuntime:
         async with translated(read_only=True):
             await self._network.ensure(self._docker)
             info: DockerJson = await self._docker.system.info()
-            root: str = info["DockerRootDir"]
-            self._mounts.exclude(root)
-            self._disk.add_folder(root)
+            docker_folder: str = info["DockerRootDir"]
+            self._mounts.forbid(docker_folder)
+            self._disk.add_folder(docker_folder)
         if missing := daemon.missing_runtimes(info, self._runtime_classes):
             log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(missing))
 
@@ -128,12 +128,12 @@ class DockerRuntime:
 
     @property
     def _docker(self) -> Any:
-        """The client without types, because the types of aiodocker are incomplete."""
+        """The client. It has the type Any, because the types of aiodocker are incomplete."""
         if self._client is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._client
 
-    def _handle(self, session_id: str) -> Any:
+    def _container_of(self, session_id: str) -> Any:
         return self._docker.containers.container(container_name(session_id))
 
     # Containers ---------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class DockerRuntime:
         config = container_config(
             session_id,
             spec,
-            self._identity,
+            self._owner,
             labels,
             self._runtime_classes,
             mounts=mounts,
@@ -174,7 +174,7 @@ class DockerRuntime:
                 return await self._adopt(session_id, spec)
         return Container(
             session_id=session_id,
-            agent_id=self._identity.agent_id,
+            agent_id=self._owner.agent_id,
             container_id=created.id,
             state=ContainerState.CREATED,
             spec_hash=spec.hash(),
@@ -184,10 +184,10 @@ class DockerRuntime:
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         """Return the existing container. Raises ContainerConflict: it has another owner or specification."""
         async with translated(read_only=True):
-            inspection: DockerJson = await self._handle(session_id).show()
+            inspection: DockerJson = await self._container_of(session_id).show()
         labels: dict[str, str] = inspection["Config"]["Labels"] or {}
         name = container_name(session_id)
-        if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
+        if labels.get(INSTALLATION) != self._owner.installation_id or labels.get(SESSION) != session_id:
             raise ContainerConflict(f"A container {name} of another owner exists; remove it.")
         if labels.get(SPEC_HASH) != spec.hash():
             raise ContainerConflict(f"The container {name} was created from another specification.")
@@ -202,7 +202,7 @@ class DockerRuntime:
     async def put_files(self, session_id: str, files: Sequence[SessionFile]) -> None:
         async with translated():
             if others := await self._mounts.put_files(await self._inspect_own(session_id), files):
-                await self._handle(session_id).put_archive("/", pack_tar(others))
+                await self._container_of(session_id).put_archive("/", pack_tar(others))
 
     async def start(self, session_id: str) -> Container:
         await self._network.require_rules()
@@ -210,18 +210,18 @@ class DockerRuntime:
             inspection = await self._inspect_own(session_id)
             self._filter_networks.require_open(inspection["Config"]["Labels"])
             expected = await self._mounts.expected_identities(inspection)
-            await refuse_root(self._handle(session_id), inspection, None, "The session")
-            await self._handle(session_id).start()
+            await refuse_root(self._container_of(session_id), inspection, None, "The session")
+            await self._container_of(session_id).start()
             inspection = await self._inspect_own(session_id)
             if problem := await self._mounts.problem_after_start(inspection, expected):
-                await self._handle(session_id).kill()
+                await self._container_of(session_id).kill()
                 raise StartError(problem)
             return container_from_inspect(inspection)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         async with translated():
             await self._inspect_own(session_id)
-            await self._handle(session_id).stop(t=max(1, round(grace_s)))
+            await self._container_of(session_id).stop(t=max(1, round(grace_s)))
 
     async def pause(self, session_id: str) -> None:
         async with translated():
@@ -231,7 +231,7 @@ class DockerRuntime:
     async def unpause(self, session_id: str) -> None:
         async with translated():
             if container_from_inspect(await self._inspect_own(session_id)).state is not ContainerState.RUNNING:
-                await self._handle(session_id).unpause()
+                await self._container_of(session_id).unpause()
 
     async def remove(self, session_id: str) -> None:
         async with translated():
@@ -249,22 +249,22 @@ class DockerRuntime:
             ContainerConflict: the container belongs to another installation.
         """
         async with translated(read_only=True):
-            inspection: DockerJson = await self._handle(session_id).show()
+            inspection: DockerJson = await self._container_of(session_id).show()
         labels: dict[str, str] = inspection["Config"]["Labels"] or {}
-        if labels.get(INSTALLATION) != self._identity.installation_id:
+        if labels.get(INSTALLATION) != self._owner.installation_id:
             raise ContainerConflict
         return inspection
 
     async def list(self) -> list[Container]:
         async with translated(read_only=True):
-            entries = await self._docker.containers.list(all=True, filters=self._filters())
-            containers = [container_from_list({name: entry[name] for name in _LISTED}) for entry in entries]
+            entries = await self._docker.containers.list(all=True, filters=self._label_filter())
+            containers = [container_from_list({name: entry[name] for name in _CONTAINER_KEYS}) for entry in entries]
         exited = {c.session_id: c for c in containers if c.state is ContainerState.EXITED}
         inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
         return [c for c in [*(c for c in containers if c.session_id not in exited), *inspected] if c is not None]
 
-    def _filters(self) -> dict[str, list[str]]:
-        return {"label": [f"{INSTALLATION}={self._identity.installation_id}", SESSION, AGENT]}
+    def _label_filter(self) -> dict[str, list[str]]:
+        return {"label": [f"{INSTALLATION}={self._owner.installation_id}", SESSION, AGENT]}
 
     async def inspect(self, session_id: str) -> Container | None:
         try:
@@ -282,7 +282,7 @@ class DockerRuntime:
         async with translated(read_only=True):
             try:
                 await self._inspect_own(session_id)
-                chunks = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
+                chunks = await self._container_of(session_id).log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
         return cut_output("".join(chunks), MAX_LOG_CHARACTERS)
@@ -290,7 +290,7 @@ class DockerRuntime:
     async def events(self) -> AsyncIterator[ContainerEvent]:
         client = daemon.connect(self._docker_host)
         try:
-            async for event in container_events(client, self._filters()):
+            async for event in container_events(client, self._label_filter()):
                 yield event
         finally:
             await client.close()
@@ -349,7 +349,7 @@ class DockerRuntime:
     async def disk_usage(self, session_id: str) -> DiskAmount | None:
         try:
             async with translated(read_only=True):
-                return await self._disk.measure(self._handle(session_id))
+                return await self._disk.measure(self._container_of(session_id))
         except ContainerMissing:
             return None
 
@@ -362,7 +362,7 @@ class DockerRuntime:
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
         async with translated(read_only=True):
-            entries = await self._docker.containers.list(all=True, filters=self._filters())
+            entries = await self._docker.containers.list(all=True, filters=self._label_filter())
         mounts = [(mount, entry) for entry in entries for mount in entry["Mounts"] or ()]
         used = [(self._mounts.homes.home_at(mount.get("Source", "")), entry) for mount, entry in mounts]
         return {home: entry["Labels"][SESSION] for home, entry in used if home is not None}
@@ -381,7 +381,7 @@ class DockerRuntime:
 
     async def certificate_bundles(self, session_id: str) -> dict[str, str]:
         async with translated():
-            return await trust.certificate_bundles(self._handle(session_id))
+            return await trust.certificate_bundles(self._container_of(session_id))
 
     async def filter_networks(self) -> list[FilterNetwork]:
         async with translated(read_only=True):

@@ -16,12 +16,12 @@ from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
 from greenroom.runtimes.docker.daemon import DockerJson
 
-CHOSEN: Final = "greenroom.chosen-variables"
-"""Label: the comma-separated names of the variables that the session's user chose, for `exec`."""
+USER_VARIABLES_LABEL: Final = "greenroom.chosen-variables"
+"""Label: the comma-separated names of the variables that the session's user set, for `exec`."""
 POLICY: Final = "greenroom.filter-policy"
 LOOPBACK: Final = "127.0.0.1"
 PAGE_PORT: Final = "greenroom.page-port"
-"""Label of sessions under a web filter: the port of the page in the container, which is not published."""
+"""Label of sessions under a web filter, whose ports are not published: the port of the page in the container."""
 SERVICES: Final = "greenroom.services"
 """Label: the services that viewers may reach, with their ports in the container, as `audio=4901,uploads=4902`."""
 
@@ -61,7 +61,7 @@ def container_name(session_id: str) -> str:
 def container_config(
     session_id: str,
     spec: SessionSpec,
-    identity: ContainerOwner,
+    owner: ContainerOwner,
     labels: Mapping[str, str] | None = None,
     runtime_classes: Collection[str] = (),
     *,
@@ -88,17 +88,19 @@ def container_config(
     if problem := user_variables_problem(spec.environment, of_workspace=workspace_variables, of_image=image_variables):
         raise StartError(problem)
     environment = {**spec.environment, **workspace_variables, "VNC_PW": spec.credential}
-    network = _network(spec, identity)
+    network = _network(spec, owner)
     mounted = {mount.target for mount in spec.mounts}  # a mount replaces an in-memory folder
     own_labels = {
-        INSTALLATION: identity.installation_id,
+        INSTALLATION: owner.installation_id,
         SESSION: session_id,
-        AGENT: identity.agent_id,
+        AGENT: owner.agent_id,
         SPEC_HASH: spec.hash(),
-        CHOSEN: ",".join(name for name in user_variables(spec.environment) if name not in workspace_variables),
+        USER_VARIABLES_LABEL: ",".join(
+            name for name in user_variables(spec.environment) if name not in workspace_variables
+        ),
         **({SERVICES: ",".join(f"{name}={port}" for name, port in services.items())} if services else {}),
     }
-    host: DockerJson = {
+    host_config: DockerJson = {
         "CapDrop": ["ALL"],
         "CapAdd": options.pop("cap_add", []),
         "SecurityOpt": ["no-new-privileges"],
@@ -119,7 +121,7 @@ def container_config(
             for mount in (spec.mounts if mounts is None else mounts)
         ],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
-        **_cpu(spec),
+        **_cpu_limits(spec),
         **_runtime(options.pop("runtime", ""), runtime_classes),
     }
     return {
@@ -127,34 +129,34 @@ def container_config(
         "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
         "Labels": {**(labels or {}), **own_labels},
         "ExposedPorts": {port: {} for port in ports},
-        "HostConfig": host,
+        "HostConfig": host_config,
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
-        **{_FIELDS[name]: value for name, value in options.items() if name in _FIELDS},
+        **{_DOCKER_FIELDS[name]: value for name, value in options.items() if name in _DOCKER_FIELDS},
     }
 
 
-def _network(spec: SessionSpec, identity: ContainerOwner) -> str:
-    """Return the network of the session. Other networks than those of this installation are refused, because they have
-    no firewall rules.
+def _network(spec: SessionSpec, owner: ContainerOwner) -> str:
+    """Return the network of the session. Only networks of this installation are allowed, because others have no
+    firewall rules.
     """
-    if spec.network is None or spec.network.startswith(f"{identity.network}-"):
-        return spec.network or identity.network
+    if spec.network is None or spec.network.startswith(f"{owner.network}-"):
+        return spec.network or owner.network
     raise StartError(f"A session cannot join the network {spec.network!r}; it does not belong to this installation.")
 
 
-SHARES_OF_A_CORE: Final = 1024
+SHARES_PER_CORE: Final = 1024
 MIN_SHARES: Final = 2
 LOW_SHARE_DIVISOR: Final = 20
-"""The divisor for the CPU shares of a container that gives way to others."""
+"""A container with a low CPU share has its normal CPU shares divided by this number."""
 
 
 def cpu_shares(spec: SessionSpec) -> int:
-    """Return the CPU shares of a session, which apply when the CPU is busy."""
-    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # 1.0 corresponds to Docker's default
-    return max(MIN_SHARES, round(cores * SHARES_OF_A_CORE))
+    """Return the CPU shares of a session, which have an effect only while the CPU is busy."""
+    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # the shares of 1.0 core are Docker's default
+    return max(MIN_SHARES, round(cores * SHARES_PER_CORE))
 
 
-def _cpu(spec: SessionSpec) -> dict[str, int]:
+def _cpu_limits(spec: SessionSpec) -> dict[str, int]:
     if spec.cpu_mode == "Quotas":
         return {"NanoCpus": max(1, round(spec.cores * 1e9))}
     return {"CpuShares": cpu_shares(spec)}
@@ -166,7 +168,7 @@ def _runtime(name: str, allowed: Collection[str]) -> dict[str, str]:
     return {"Runtime": name} if name else {}
 
 
-_FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
+_DOCKER_FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
 
 
 def _validated(config: RunConfig) -> RunConfig:
@@ -193,9 +195,9 @@ def container_from_list(entry: DockerJson) -> Container:
     return _container(entry["Id"], entry["Labels"], entry["State"], addresses, None)
 
 
-def container_from_inspect(data: DockerJson) -> Container:
+def container_from_inspect(inspection: DockerJson) -> Container:
     """Convert the answer of `GET /containers/<id>/json`."""
-    settings = data["NetworkSettings"]
+    settings = inspection["NetworkSettings"]
     bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
     ports = {
         int(port.partition("/")[0]): int(binding["HostPort"])
@@ -203,9 +205,9 @@ def container_from_inspect(data: DockerJson) -> Container:
         for binding in group or []
         if binding["HostIp"] == LOOPBACK
     }
-    labels, state = data["Config"]["Labels"], data["State"]
+    labels, state = inspection["Config"]["Labels"], inspection["State"]
     addresses = _addresses(ports, labels, settings)
-    return _container(data["Id"], labels, state["Status"], addresses, state.get("ExitCode"))
+    return _container(inspection["Id"], labels, state["Status"], addresses, state.get("ExitCode"))
 
 
 def _addresses(

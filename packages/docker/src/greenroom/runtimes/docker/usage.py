@@ -1,7 +1,7 @@
 """The usage of the host, and the disk space that sessions use on it.
 
-A quota limits the disk space if Docker's storage supports quotas. Otherwise the disk space is measured, including
-deleted files that processes of the container have open, which `du` does not count.
+A quota limits the disk space if Docker's storage supports quotas. Otherwise the disk space is measured. The measurement
+includes deleted files that a process of the container has open, which `du` does not count.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ DELETED_FILES_TIMEOUT_S: Final = 10.0
 
 
 class DockerDisk:
-    """The disks of Docker and of this Agent, the disk use of containers, and their quotas. The first request with a
-    quota shows whether the storage of Docker supports quotas.
+    """The disks of Docker and of this Agent, the disk use of containers, and their quotas. The answer to the first
+    request with a quota shows if the storage of Docker supports quotas.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -60,8 +60,8 @@ class DockerDisk:
         self._folders.add(Path(folder))
 
     def free(self) -> tuple[int | None, float | None]:
-        """Return the free bytes and the fraction of free inodes of the fullest disk. Bytes are None if no disk can be
-        read; inodes also if no disk has a fixed number of them (btrfs).
+        """Return the free bytes and the fraction of free inodes, each of the disk with the fewest. Both are None if no
+        disk can be read; inodes also if no disk has a fixed number of them (btrfs).
         """
         disks: list[os.statvfs_result] = []
         for folder in self._folders:
@@ -77,9 +77,9 @@ class DockerDisk:
             aiodocker.DockerError: Docker refuses.
         """
         if limit_bytes and self._has_quotas:
-            host = {**config["HostConfig"], "StorageOpt": {"size": str(limit_bytes)}}
+            host_config = {**config["HostConfig"], "StorageOpt": {"size": str(limit_bytes)}}
             try:
-                return await docker.containers.create({**config, "HostConfig": host}, name=name)
+                return await docker.containers.create({**config, "HostConfig": host_config}, name=name)
             except aiodocker.DockerError as error:
                 if "storage-opt" not in error.message and "storage opt" not in error.message:
                     raise
@@ -97,21 +97,24 @@ class DockerDisk:
             aiodocker.DockerError: the container does not exist.
             DiskCountError: the measurement did not end within its time limit.
         """
-        facts: DockerJson = await container.show()
-        storage: DockerJson = facts.get("GraphDriver") or {}
+        inspection: DockerJson = await container.show()
+        storage: DockerJson = inspection.get("GraphDriver") or {}
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
-            counted, unlinked_use = await _measure_folder(upper), await self._count_unlinked(facts["State"]["Pid"])
-            return None if counted is None else counted + unlinked_use
+            existing_files, deleted_files = (
+                await _measure_folder(upper),
+                await self._measure_deleted_files(inspection["State"]["Pid"]),
+            )
+            return None if existing_files is None else existing_files + deleted_files
         try:
             async with asyncio.timeout(MEASURE_TIMEOUT_S):
                 return DiskAmount(int((await container.show(size="1")).get("SizeRw") or 0))
         except TimeoutError as error:
             await container.show()  # raises an error if Docker itself does not answer
-            raise _timeout_error(facts["Name"]) from error
+            raise _timeout_error(inspection["Name"]) from error
 
-    async def _count_unlinked(self, pid: int) -> DiskAmount:
+    async def _measure_deleted_files(self, pid: int) -> DiskAmount:
         """Count deleted files in a separate thread, because a network file system may never answer."""
         try:
             async with asyncio.timeout(DELETED_FILES_TIMEOUT_S):
@@ -157,8 +160,8 @@ _BLOCK_BYTES: Final = 512
 
 
 def deleted_open_files(pid: int) -> DiskAmount:
-    """Return the space and the number of deleted open files in the container whose first process is `pid`; zero
-    after its end.
+    """Return the space and the number of deleted open files in the container whose first process is `pid`; zero after
+    the end of the process.
     """
     bytes_by_inode: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):

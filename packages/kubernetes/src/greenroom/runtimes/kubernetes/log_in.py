@@ -24,7 +24,7 @@ from greenroom.runtimes.kubernetes.errors import MAX_REASON, UNAUTHORIZED
 
 GROUP: Final = "client.authentication.k8s.io"
 VERSIONS: Final = frozenset(f"{GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
-ANSWERS_WITHIN_S: Final = 30.0
+ANSWER_TIMEOUT_S: Final = 30.0
 
 
 class LogInProgram(httpx2.Auth):
@@ -52,12 +52,12 @@ class LogInProgram(httpx2.Auth):
             RuntimeUnavailable: the program returns no token in time.
         """
         try:
-            async with asyncio.timeout(ANSWERS_WITHIN_S), self._run_lock:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S), self._run_lock:
                 if self._token == refused:
                     self._token = self._token_in(await self._run_program())
                 return self._token
         except TimeoutError as error:
-            raise RuntimeUnavailable(f"{self._label} did not answer within {ANSWERS_WITHIN_S:g} s.") from error
+            raise RuntimeUnavailable(f"{self._label} did not answer within {ANSWER_TIMEOUT_S:g} s.") from error
 
     async def _run_program(self) -> bytes:
         info: dict[str, Any] = {"apiVersion": self._program.apiVersion, "kind": "ExecCredential"}
