@@ -19,7 +19,7 @@ from greenroom.runtimes.contract import ImageMissing, RuntimeUnavailable, StartE
 from greenroom.runtimes.kubernetes import sessions, starting
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes
-from greenroom.runtimes.kubernetes.manifest import AllowedResources, pod_for
+from greenroom.runtimes.kubernetes.manifest import AllowedResources, pod_from_template
 from greenroom.runtimes.kubernetes.names import ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.sessions import REMOVAL_GRACE_S, SessionPods
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
@@ -34,8 +34,8 @@ PROFILE = (Mount(source=FOLDER, target="/home/kasm-user", profile="Enabled"),)
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "REMOVED_WITHIN_S", 0.05)
-    monkeypatch.setattr(starting, "IMAGE_FOR_S", 0.0)
+    monkeypatch.setattr(sessions, "REMOVAL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(starting, "IMAGE_LIMIT_S", 0.0)
 
 
 def sessions_in(objects: WithNodes) -> SessionPods:
@@ -111,7 +111,7 @@ async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
     secret, _ = await pods.require(SESSION)
-    pod = pod_for(secret)
+    pod = pod_from_template(secret)
     waiting(pod)
     objects.put(pod)
     await pods.remove(SESSION)

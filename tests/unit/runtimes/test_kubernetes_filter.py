@@ -32,13 +32,13 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     route_through_filter,
 )
 from greenroom.runtimes.kubernetes.names import POLICY, ObjectOwner
-from greenroom.runtimes.kubernetes.pod_state import ended_sentence, is_up, run_id_of, waiting_of
+from greenroom.runtimes.kubernetes.pod_state import first_waiting, is_up, reason_of_end, run_id_of
 
-PARTS = FilterObjects(identity=ObjectOwner(installation_id="i", agent_id="a"), policy_id="p")
+PARTS = FilterObjects(owner=ObjectOwner(installation_id="i", agent_id="a"), policy_id="p")
 OWNER = Secret(metadata=ObjectMeta(name=PARTS.name, uid="u"))
 IMAGE = FilterImage(name="agent:1", pull_secrets=("registry",))
 OF_A = {"key": "a", "values": ["b"]}
-FILTERED = {**ObjectOwner(installation_id="i", agent_id="a").of_session("s"), POLICY: "p"}
+FILTERED = {**ObjectOwner(installation_id="i", agent_id="a").session_labels("s"), POLICY: "p"}
 
 
 def policy(name: str = "theirs", labels: dict[str, str] | None = None, **spec: Any) -> NetworkPolicy:
@@ -152,9 +152,9 @@ def begun(state: ContainerState) -> Pod:
 
 def test_a_session_that_was_not_shut_in_says_what_the_check_said():
     ended = ContainerStateTerminated(exitCode=1, message="The session could bypass its web filter.\n")
-    assert ended_sentence(begun(ContainerState(terminated=ended))) == "The session could bypass its web filter."
+    assert reason_of_end(begun(ContainerState(terminated=ended))) == "The session could bypass its web filter."
 
 
 def test_a_node_without_the_filters_image_is_what_a_session_waits_for():
     waiting = ContainerStateWaiting(reason="ErrImagePull", message="not found")
-    assert waiting_of(begun(ContainerState(waiting=waiting))) == ("ErrImagePull", "not found", "agent:1")
+    assert first_waiting(begun(ContainerState(waiting=waiting))) == ("ErrImagePull", "not found", "agent:1")

@@ -10,7 +10,7 @@ from tests.support.kubernetes.in_memory import WithNodes
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes, claim_of
-from greenroom.runtimes.kubernetes.names import CLASS, OWNER, ObjectOwner
+from greenroom.runtimes.kubernetes.names import PROFILE_FOLDER, STORAGE_CLASS, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -71,7 +71,7 @@ async def test_a_claim_that_never_got_a_volume_is_replaced_when_the_class_is_ano
 async def test_an_older_claim_without_its_intended_class_is_judged_by_the_class_it_has():
     for has, is_replaced in (("fsat", True), ("fast", False)):
         objects, there = WithNodes(), claim(has)
-        del annotations_of(there)[CLASS]
+        del annotations_of(there)[STORAGE_CLASS]
         before = objects.put(there)
         assert (metadata(await prepared(objects, "fast")).uid != metadata(before).uid) is is_replaced
 
@@ -105,7 +105,7 @@ async def test_a_conflict_that_is_none_of_names_is_tried_again():
     objects.conflicts = [QUOTA_CHANGED]
     with pytest.raises(RuntimeUnavailable, match=r"has not been created yet\..*resourcequotas"):
         await prepared(objects, "fast")
-    assert annotations_of(await prepared(objects, "fast"))[OWNER] == FOLDER
+    assert annotations_of(await prepared(objects, "fast"))[PROFILE_FOLDER] == FOLDER
 
 
 async def test_a_claim_that_another_session_made_meanwhile_is_taken(monkeypatch: pytest.MonkeyPatch):
@@ -117,12 +117,12 @@ async def test_a_claim_that_another_session_made_meanwhile_is_taken(monkeypatch:
         return await create(thing)
 
     monkeypatch.setattr(objects, "create", late)
-    assert annotations_of(await prepared(objects, "fast"))[OWNER] == FOLDER
+    assert annotations_of(await prepared(objects, "fast"))[PROFILE_FOLDER] == FOLDER
 
 
 async def test_a_claim_of_that_name_that_is_anothers_is_left_alone():
     objects, there = WithNodes(), claim("fast")
-    annotations_of(there)[OWNER] = "/theirs"
+    annotations_of(there)[PROFILE_FOLDER] = "/theirs"
     objects.put(there)
     with pytest.raises(StartError, match="does not belong to the profile"):
         await prepared(objects, "fast")

@@ -96,7 +96,7 @@ async def test_without_the_right_to_list_events_an_image_is_got_all_the_same():
 
 
 async def test_a_node_that_cannot_make_the_pod_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(starting, "CREATED_WITHIN_S", 0.0)
+    monkeypatch.setattr(starting, "CREATION_LIMIT_S", 0.0)
     namespace = Namespace(event("FailedCreatePodSandBox", "Warning", "no addresses\n left."))
     Node(namespace, looks=1000)
     with pytest.raises(PullError, match=r"node-1 has not created .*: FailedCreatePodSandBox: no addresses left\.$"):
@@ -145,7 +145,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
             pod.status = PodStatus(phase="Pending", conditions=[why])
 
     namespace.on_get = schedule
-    monkeypatch.setattr(starting, "UNSCHEDULABLE_FOR_S", 0.2)
+    monkeypatch.setattr(starting, "UNSCHEDULABLE_LIMIT_S", 0.2)
     getting = PulledImages(namespace, WHO).pull(IMAGE_NAME, None)
     if anywhere:
         assert [done async for done in getting] == [0, 100]

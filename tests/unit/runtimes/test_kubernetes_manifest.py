@@ -36,12 +36,12 @@ from greenroom.runtimes.kubernetes.manifest import (
     AllowedResources,
     pending_entry,
     pending_files,
-    pod_for,
+    pod_from_template,
     pod_of,
     secret_of,
     template_entry,
 )
-from greenroom.runtimes.kubernetes.names import RAN, ObjectOwner, home_name
+from greenroom.runtimes.kubernetes.names import POD_UID, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.pod_state import END_REPORTED_WITHIN, GONE, SILENT_FOR, container_of, deletion_due_at
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
@@ -120,7 +120,7 @@ def test_a_pod_belongs_to_its_secret():
     secret = secret_of(SESSION, spec(), WHO)
     secret.data = template_entry(made(spec()))
     metadata(secret).uid = "its-uid"
-    (owner,) = metadata(pod_for(secret)).ownerReferences or []
+    (owner,) = metadata(pod_from_template(secret)).ownerReferences or []
     assert (owner.kind, owner.uid, owner.name) == ("Secret", "its-uid", metadata(secret).name)
 
 
@@ -257,7 +257,7 @@ def test_why_a_session_ended(reason: str | None, message: str | None, of_contain
 def test_a_session_whose_pod_is_gone_does_not_start_anew():
     secret = secret_of(SESSION, spec(), WHO)
     assert container_of(secret, None, NOW).state is ContainerState.CREATED
-    metadata(secret).annotations = {**annotations_of(secret), RAN: "uid"}
+    metadata(secret).annotations = {**annotations_of(secret), POD_UID: "uid"}
     seen = container_of(secret, None, NOW)
     assert (seen.state, seen.ended) == (ContainerState.EXITED, GONE)
 

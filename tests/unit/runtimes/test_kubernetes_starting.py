@@ -23,7 +23,7 @@ from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.states import SessionStatus
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.kubernetes import starting
-from greenroom.runtimes.kubernetes.creation_events import CREATED_WITHIN_S, newest_relevant
+from greenroom.runtimes.kubernetes.creation_events import CREATION_LIMIT_S, newest_relevant
 from greenroom.runtimes.kubernetes.starting import TimeLimits, wait_until_running
 
 NAME, UID = "gr-s", "uid-of-gr-s"
@@ -56,7 +56,7 @@ PULLING = event("Pulling", 5, message='Pulling image "desk:1"')
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is over at once, and reads follow each other at once."""
     monkeypatch.setattr(starting, "POLL_S", 0.0)
-    monkeypatch.setattr(starting, "CREATED_WITHIN_S", 0.0)
+    monkeypatch.setattr(starting, "CREATION_LIMIT_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ async def test_without_a_reason_a_start_goes_on(events: list[Event], forbidden: 
 
 
 def test_the_time_is_over_before_the_primary_gives_the_start_up():
-    assert DEADLINE_S[SessionStatus.STARTING] > CREATED_WITHIN_S
+    assert DEADLINE_S[SessionStatus.STARTING] > CREATION_LIMIT_S
     limits, made = TimeLimits(), pod(waiting("ContainerCreating"))
     assert not limits.is_late(made, 0.0)
-    assert not limits.is_late(made, CREATED_WITHIN_S - 0.1)
-    assert limits.is_late(made, CREATED_WITHIN_S)
-    assert not limits.is_late(pod(waiting("ErrImagePull")), CREATED_WITHIN_S), "the Pod itself says why"
-    assert not limits.is_late(made, CREATED_WITHIN_S), "it begins anew"
+    assert not limits.is_late(made, CREATION_LIMIT_S - 0.1)
+    assert limits.is_late(made, CREATION_LIMIT_S)
+    assert not limits.is_late(pod(waiting("ErrImagePull")), CREATION_LIMIT_S), "the Pod itself says why"
+    assert not limits.is_late(made, CREATION_LIMIT_S), "it begins anew"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_time_is_over_before_the_primary_gives_the_start_up():
 def test_only_while_its_node_makes_it_the_time_counts(seen: Pod, made: bool):
     limits = TimeLimits()
     limits.is_late(seen, 0.0)
-    assert limits.is_late(seen, CREATED_WITHIN_S) is made
+    assert limits.is_late(seen, CREATION_LIMIT_S) is made
 
 
 def test_the_time_of_an_event_is_that_of_its_last_repetition():

@@ -1,4 +1,4 @@
-"""The requirements of the Agent in a cluster: a supported version, a namespace, and permissions in it."""
+"""Checks of a cluster: a supported version, the namespace, and the permissions of the Agent in the namespace."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ EVENT_PERMISSIONS: Final = (
         resource="events", verbs=("list",), purpose="the reason why a node does not create a session's container"
     ),
 )
-"""Optional permissions. Without them, sessions start, but the errors of slow starts have no reason."""
+"""Optional permissions. Without them, the error of a slow start does not contain the reason."""
 
 
 async def check_requirements(cluster: Cluster) -> str:
-    """Check that the cluster can serve this Agent, and return the cluster's version.
+    """Check that this Agent can use the cluster, and return the version of the cluster.
 
     Raises:
-        RuntimeUnavailable: the cluster cannot. The message contains the remedy.
+        RuntimeUnavailable: the Agent cannot use the cluster. The message contains the remedy.
     """
-    answer = await cluster.ask("version")
+    answer = await cluster.request_json("version")
     version = str(answer.get("gitVersion") or "")
     if problem := version_problem(version):
         raise RuntimeUnavailable(problem)
@@ -99,12 +99,12 @@ async def check_requirements(cluster: Cluster) -> str:
 
 
 async def _require_namespace(cluster: Cluster) -> None:
-    """Check with a dry run that the namespace exists. For a missing namespace, Kubernetes returns empty lists
-    and grants permissions. Only the creation of an object fails.
+    """Check with the dry run of a creation that the namespace exists. Other requests do not show a missing namespace:
+    Kubernetes returns empty lists and grants permissions.
     """
     secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "gr-check-"}}
     try:
-        await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
+        await cluster.request_json(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
     except StartError:
         return  # a quota refuses the object, so the namespace exists
 
@@ -134,7 +134,7 @@ async def is_permitted(
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = await cluster.ask("apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    answer = await cluster.request_json("apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
     status: Json = answer.get("status") or {}
     return bool(status.get("allowed"))
 
@@ -211,7 +211,7 @@ async def check_cluster(settings: KubernetesSettings, runtime_classes: Collectio
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.
-        RuntimeUnavailable: the cluster does not serve this Agent.
+        RuntimeUnavailable: the Agent cannot use the cluster.
     """
     cluster = Cluster(settings)
     await cluster.open()

@@ -36,7 +36,7 @@ class Amount:
         return Amount(cores=max(0.0, self.cores - other.cores), memory_bytes=memory_bytes)
 
 
-ZERO: Final = Amount(cores=0.0, memory_bytes=0)
+NOTHING: Final = Amount(cores=0.0, memory_bytes=0)
 UNLIMITED: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
 """The amount of resources without a known limit."""
 CLUSTER_TAINT_PREFIXES: Final = (
@@ -45,14 +45,14 @@ CLUSTER_TAINT_PREFIXES: Final = (
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
 )
-"""Prefixes of the keys of taints that the cluster sets itself: on nodes that are cordoned, not ready or short of a
-resource, and on control-plane nodes. All other taints are set by an administrator, for Pods that tolerate them.
+"""Prefixes of the keys of taints that the cluster sets: on nodes that are cordoned, not ready or short of a resource,
+and on control-plane nodes. Administrators set all other taints, for Pods that tolerate them.
 """
 
 
 def requests_of_pods(pods: Iterable[Pod]) -> Amount:
     """Return the sum of the requests of Pods that have not ended."""
-    total = ZERO
+    total = NOTHING
     for pod in pods:
         if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:
             continue
@@ -65,34 +65,33 @@ def requests_of_pods(pods: Iterable[Pod]) -> Amount:
 
 
 def total_of_quotas(quotas: Sequence[ResourceQuota], session_requests: Amount) -> Amount:
-    """Return the total for sessions: the smallest unused part of a quota, plus the requests of present sessions. A
-    resource without a quota has the amount in `UNLIMITED`.
+    """Return the total amount for sessions: the unused part of the smallest quota, plus the requests of the present
+    sessions. A resource without a quota has the amount of `UNLIMITED`.
     """
-    cores, memory = _remaining(quotas, CORE_QUOTAS), _remaining(quotas, MEMORY_QUOTAS)
+    unused_cores, unused_bytes = _remaining(quotas, CORE_QUOTAS), _remaining(quotas, MEMORY_QUOTAS)
     return Amount(
-        cores=UNLIMITED.cores if cores is None else max(0.0, cores) + session_requests.cores,
+        cores=UNLIMITED.cores if unused_cores is None else max(0.0, unused_cores) + session_requests.cores,
         memory_bytes=UNLIMITED.memory_bytes
-        if memory is None
-        else int(max(0.0, memory)) + session_requests.memory_bytes,
+        if unused_bytes is None
+        else int(max(0.0, unused_bytes)) + session_requests.memory_bytes,
     )
 
 
 def _remaining(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None:
     remaining: list[float] = []
     for quota in quotas:
-        quota_status = quota.status
-        hard, used = mapping_of(quota_status, "hard"), mapping_of(quota_status, "used")
+        limits, used = mapping_of(quota.status, "hard"), mapping_of(quota.status, "used")
         if quota.spec is not None and (quota.spec.scopes or quota.spec.scopeSelector):
             continue  # the quota applies only to some Pods
-        remaining += [quantity_value(hard[name]) - quantity_value(used.get(name)) for name in names if name in hard]
+        remaining += [quantity_value(limits[name]) - quantity_value(used.get(name)) for name in names if name in limits]
     return min(remaining, default=None)
 
 
 def allocatable_of_nodes(nodes: Iterable[Node]) -> Amount:
-    """Return the allocatable amount of ready, schedulable nodes. Nodes with a taint of an administrator are included,
-    because workspaces can have tolerations.
+    """Return the allocatable amount of all nodes that are ready and schedulable. Nodes with a taint of an administrator
+    are included, because workspaces can have tolerations.
     """
-    total = ZERO
+    total = NOTHING
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
         is_ready = any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
@@ -113,7 +112,7 @@ def _is_set_by_cluster(taint: Taint) -> bool:
 
 
 def unlimited_resources(amount: Amount) -> list[str]:
-    """Return the resources without a known limit, by their names in a quota."""
+    """Return the names of the resources without a known limit, as in a quota."""
     cores = ["requests.cpu"] if amount.cores >= UNLIMITED.cores else []
     return cores + (["requests.memory"] if amount.memory_bytes >= UNLIMITED.memory_bytes else [])
 

@@ -15,13 +15,21 @@ from greenroom.runtimes.contract import SESSION, ContainerConflict, ContainerEve
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
-from greenroom.runtimes.kubernetes.pod_state import ENDED, deletion_due_at, exit_code_of, is_up, lost_at, out_of_memory
+from greenroom.runtimes.kubernetes.pod_state import (
+    ENDED,
+    deletion_due_at,
+    exit_code_of,
+    is_up,
+    lost_at,
+    ran_out_of_memory,
+)
 
 log = structlog.get_logger(__name__)
 
 Kind = TypeVar("Kind", Pod, Secret)
 TIMER_DELAY_S: Final = 0.1
-"""The delay after the due time, so that the receiver of the event never compares it with an earlier time."""
+"""The delay of a timer after its due time. Without it, the receiver of the event could read a time before the due time.
+"""
 SECRET_EVENTS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
 
 
@@ -46,9 +54,9 @@ class Changes:
         self._deletion_timers: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> AsyncGenerator[ContainerEvent]:
-        """Yield the events, and delete Pods of nodes that do not answer for too long. A deleted Pod stays deleted if
-        its node answers again. The generator ends when the server no longer has the changes since the last event.
-        Changes before the next call produce no event.
+        """Yield the events, and delete the Pods of nodes that do not answer for too long. A deleted Pod stays deleted
+        if its node answers again. The generator ends when the server no longer has the changes since the last event;
+        changes between two calls cause no event.
 
         Raises:
             RuntimeUnavailable: the connection was lost.
@@ -56,7 +64,7 @@ class Changes:
         _, secrets_version = await self._cluster.list(Secret, self._labels)
         pods, pods_version = await self._cluster.list(Pod, self._labels)
         for pod in pods:
-            self._observe(pod, _session_of(pod))
+            self._process_pod(pod, _session_of(pod))
         self._queue = asyncio.Queue()  # the initial state causes no event
         watches = [
             asyncio.create_task(self._watch(Secret, secrets_version), name="secrets"),
@@ -94,7 +102,7 @@ class Changes:
             log.warning("the deletion of a Pod is refused", pod=silent.name, reason=error.message)
 
     async def _watch(self, kind: type[Kind], version: str) -> None:
-        """Queue the changes until the API server no longer has the version from which the watch continues."""
+        """Process the changes until the API server no longer has the version from which the watch continues."""
         try:
             while True:
                 async for change, resource in self._cluster.watch(kind, self._labels, version):
@@ -115,23 +123,23 @@ class Changes:
             self._running.discard(session_id)
             self._ended.discard(session_id)
         else:
-            self._observe(resource, session_id)
+            self._process_pod(resource, session_id)
 
-    def _observe(self, pod: Pod, session_id: str) -> None:
+    def _process_pod(self, pod: Pod, session_id: str) -> None:
         if status(pod).phase in ENDED:
-            if out_of_memory(pod) and session_id not in self._ended:
+            if ran_out_of_memory(pod) and session_id not in self._ended:
                 self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="oom"))
             self._report_end(session_id, exit_code_of(pod))
         elif is_up(pod) and session_id not in self._running:
             self._running.add(session_id)
             self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="start"))
-        if (at := lost_at(pod)) is not None and session_id not in self._loss_timers:
-            self._loss_timers[session_id] = _call_at(at, lambda: self._report_end(session_id, None))
-        if (at := deletion_due_at(pod)) is None:
+        if (due_at := lost_at(pod)) is not None and session_id not in self._loss_timers:
+            self._loss_timers[session_id] = _call_at(due_at, lambda: self._report_end(session_id, None))
+        if (due_at := deletion_due_at(pod)) is None:
             self._cancel_deletion(session_id)
         elif session_id not in self._deletion_timers:
-            silent = _SilentPod(metadata(pod).name or "", metadata(pod).uid or "")
-            self._deletion_timers[session_id] = _call_at(at, lambda: self._queue.put_nowait(silent))
+            silent_pod = _SilentPod(metadata(pod).name or "", metadata(pod).uid or "")
+            self._deletion_timers[session_id] = _call_at(due_at, lambda: self._queue.put_nowait(silent_pod))
 
     def _cancel_deletion(self, session_id: str) -> None:
         if (timer := self._deletion_timers.pop(session_id, None)) is not None:
@@ -147,8 +155,8 @@ class Changes:
 
 
 def _call_at(at: datetime, call: Callable[[], None]) -> asyncio.TimerHandle:
-    after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_DELAY_S
-    return asyncio.get_running_loop().call_later(after_s, call)
+    delay_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_DELAY_S
+    return asyncio.get_running_loop().call_later(delay_s, call)
 
 
 def _session_of(resource: Pod | Secret) -> str:

@@ -1,4 +1,4 @@
-"""A client for the API server of one cluster and one namespace. It extends the client of lightkube."""
+"""The requests to the API server of a cluster for one namespace. They extend the client of lightkube."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightkube.types import PatchType
 from wsproto.utilities import LocalProtocolError
 
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, log_in_failed, translated
+from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, first_error, log_in_error, translated
 from greenroom.runtimes.kubernetes.kubeconfig import load_config
 from greenroom.runtimes.kubernetes.log_in import LogInProgram
 from greenroom.runtimes.kubernetes.names import CONTAINER
@@ -30,8 +30,8 @@ CALL_TIMEOUT_S: Final = 10.0
 FIELD_MANAGER: Final = "greenroom"
 EXEC_PROTOCOL: Final = "v4.channel.k8s.io"
 WATCH_S: Final = 60
-"""The server ends a watch after this time, and the caller repeats it. Thus a lost connection is noticed although no
-object changes."""
+"""The time after which the server ends a watch, and the caller begins another one. Thus a lost connection is detected
+even if no object changes."""
 WATCH_MARGIN_S: Final = 10.0
 """The additional time after which a watch without data counts as lost."""
 
@@ -96,7 +96,7 @@ class Cluster:
 
     @property
     def _client(self) -> Any:
-        """The client without types, because the types of lightkube are incomplete."""
+        """The client. It has the type Any, because the types of lightkube are incomplete."""
         if self._lightkube is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._lightkube
@@ -132,7 +132,7 @@ class Cluster:
             return [item async for item in self._client.list(kind, labels=dict(labels or {}), chunk_size=500)]
 
     async def list_fields(self, kind: type[Kind], fields: Mapping[str, str]) -> list[Kind]:
-        """Return all objects whose fields have these values."""
+        """Return all objects in which these fields have these values."""
         async with translated(read_only=True):
             return [item async for item in self._client.list(kind, fields=dict(fields), chunk_size=500)]
 
@@ -159,10 +159,10 @@ class Cluster:
             return await self._client.replace(resource)
 
     async def patch(self, kind: type[Kind], name: str, changes: Json) -> Kind:
-        """Merge changes into an object; null removes a key. Changes with a `metadata.resourceVersion` can fail as in
-        `replace`.
+        """Merge changes into an object; null removes a key.
 
         Raises:
+            ContainerConflict: the changes have a `metadata.resourceVersion`, and the object has another one.
             ContainerMissing: it does not exist any more.
         """
         self._fence()
@@ -184,9 +184,9 @@ class Cluster:
         self._fence()
         async with translated():
             answer = await self._http.request("DELETE", self._path(kind, name), json=body)
-            if answer.status_code == NOT_FOUND or _is_another(answer):
+            if answer.status_code == NOT_FOUND or _is_other_object(answer):
                 return False
-            _raise_for(answer)
+            _raise_on_error(answer)
         return True
 
     async def watch(
@@ -196,9 +196,9 @@ class Cluster:
         version: str | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[tuple[str, Kind]]:
-        """Yield the changes since this version, each as ADDED, MODIFIED, DELETED or BOOKMARK with its object. The watch
-        ends after `WATCH_S`; the caller then continues from the version of the last object. A bookmark has only a
-        version.
+        """Yield the changes since this version, each with its type (ADDED, MODIFIED, DELETED or BOOKMARK) and its
+        object. The object of a bookmark has only a version. The watch ends after `WATCH_S`; the caller then continues
+        from the version of the last object.
 
         Raises:
             ApiGone: that version is too old.
@@ -220,7 +220,7 @@ class Cluster:
             async with self._http.stream("GET", path, params=params, timeout=limits) as answer:
                 if not answer.is_success:
                     await answer.aread()
-                    _raise_for(answer)
+                    _raise_on_error(answer)
                 async for line in answer.aiter_lines():
                     change = msgspec.json.decode(line, type=_Change)
                     if change.type == "ERROR":
@@ -233,20 +233,20 @@ class Cluster:
         path = f"{group}/{info.resource.version}/namespaces/{self.namespace}/{info.plural}/{name}"
         return f"{path}/{part}" if part else path
 
-    # Calls without an object --------------------------------------------------------------------------------------
+    # Other requests -----------------------------------------------------------------------------------------------
 
-    async def ask(self, path: str, body: object = None) -> Json:
+    async def request_json(self, path: str, body: object = None) -> Json:
         """Send a GET request, or a POST request if there is a body, and return the answer."""
         async with translated(read_only=True):
             method = "GET" if body is None else "POST"
             content = None if body is None else msgspec.json.encode(body)
             headers = {"Content-Type": "application/json"} if content else None
             answer = await self._http.request(method, path, content=content, headers=headers)
-            _raise_for(answer)
+            _raise_on_error(answer)
             return msgspec.json.decode(answer.content, type=Json)
 
     async def logs(self, pod: str, lines: int, timeout_s: float, container: str = CONTAINER) -> str:
-        """Return the last lines of the output of one container; the cluster may add other containers to the Pod.
+        """Return the last lines of the output of one container of a Pod, which may have other containers.
 
         Raises:
             ContainerMissing: there is no such Pod.
@@ -254,7 +254,7 @@ class Cluster:
         async with translated(read_only=True):
             path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
             answer = await self._http.get(path, params={"container": container, "tailLines": lines}, timeout=timeout_s)
-            _raise_for(answer)
+            _raise_on_error(answer)
             return answer.text
 
     async def follow_logs(self, pod: str, container: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
@@ -275,7 +275,7 @@ class Cluster:
                 ) as answer:
                     if not answer.is_success:
                         await answer.aread()
-                        _raise_for(answer)
+                        _raise_on_error(answer)
                     async for line in answer.aiter_lines():
                         at, _, text = line.partition(" ")
                         if since is None or at > since:
@@ -305,15 +305,15 @@ class Cluster:
             ) as connection:
                 yield connection
         except ConfigError as error:
-            raise RuntimeUnavailable(log_in_failed(error)) from error
+            raise RuntimeUnavailable(log_in_error(error)) from error
         except BaseExceptionGroup as group:  # the client wraps all errors raised here, also those of the caller
-            error = innermost(group)
+            error = first_error(group)
             if isinstance(error, LocalProtocolError):  # after a close; its text contains the unsent message
                 error = WebSocketNetworkError()
             raise error from None
 
 
-def _raise_for(answer: httpx2.Response) -> None:
+def _raise_on_error(answer: httpx2.Response) -> None:
     if answer.is_success:
         return
     try:
@@ -323,13 +323,13 @@ def _raise_for(answer: httpx2.Response) -> None:
     raise httpx2.HTTPStatusError(message, request=answer.request, response=answer)
 
 
-def _is_another(answer: httpx2.Response) -> bool:
-    """Return True if a precondition failed: the name belongs to a later object."""
+def _is_other_object(answer: httpx2.Response) -> bool:
+    """Return True if the precondition failed, because the name belongs to another object now."""
     return answer.status_code == 409 and b"recondition" in answer.content
 
 
 def _decoded(change: _Change, kind: type[Kind]) -> Kind:
-    """Decode an object. A bookmark has only metadata; its other fields are missing, including required fields."""
+    """Decode the object of a change. The object of a bookmark has only metadata, so required fields may be missing."""
     if change.type != "BOOKMARK":
         return msgspec.json.decode(change.object, type=kind)
     return kind(metadata=msgspec.json.decode(change.object, type=_Bookmark).metadata)  # pyright: ignore[reportCallIssue]
@@ -340,7 +340,7 @@ class _Bookmark(msgspec.Struct):
 
 
 class _Change(msgspec.Struct):
-    """One line of a watch."""
+    """A change, as one line of a watch."""
 
     type: str
     object: msgspec.Raw

@@ -30,13 +30,13 @@ MESSAGES: Final[dict[int, str]] = {
 }
 QUOTA: Final = "exceeded quota"
 MISSING_PERMISSION: Final = re.compile(r'User ".*" cannot ')
-"""Matches the reason of status 403 if the account lacks the verb. Other reasons mean that the object is refused."""
+"""Matches the reason of a status 403 if the account lacks a permission. For other reasons, the object is refused."""
 TEMPORARY_REFUSALS: Final = (
     "because it is being terminated",
     "status unknown for quota",
     "not yet ready to handle request",
 )
-"""Parts of the reasons of status 403 after which a later attempt may succeed."""
+"""Parts of the reason of a status 403, if a later attempt may succeed."""
 MAX_REASON: Final = 400
 """Maximum number of quoted characters of an answer."""
 
@@ -46,8 +46,8 @@ class ApiGone(RuntimeUnavailable):
 
 
 def code_of(error: httpx2.HTTPStatusError) -> int:
-    """Return the HTTP status of an error. An error in the stream of a watch has no response, but an
-    object with the status.
+    """Return the HTTP status of an error; 0 = unknown. An error in a watch has no response, but an object with the
+    status.
     """
     if isinstance(error, ApiError):
         status = cast("Status | None", error.status)
@@ -57,7 +57,7 @@ def code_of(error: httpx2.HTTPStatusError) -> int:
     return response.status_code if response is not None else 0
 
 
-def innermost(error: BaseException) -> BaseException:
+def first_error(error: BaseException) -> BaseException:
     """Return the first error of a group, including nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
@@ -71,8 +71,8 @@ def reason_of(error: Exception) -> str:
     return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
 
 
-def log_in_failed(error: ConfigError) -> str:
-    """Return a sentence for an error of the log-in, for example a missing token file."""
+def log_in_error(error: ConfigError) -> str:
+    """Return a sentence about an error of the log-in, for example a missing token file."""
     return f"The log-in at Kubernetes failed: {reason_of(error)}."
 
 
@@ -80,15 +80,15 @@ def log_in_failed(error: ConfigError) -> str:
 async def translated(*, read_only: bool = False) -> AsyncGenerator[None]:
     """Translate errors of the client to errors of the contract.
 
-    `read_only`: the call changes nothing. Then a refusal is raised as `RuntimeUnavailable`, because it must not fail a
-    running session.
+    `read_only`: the call changes nothing. Then a refusal is raised as RuntimeUnavailable, because a running session
+    must not fail after it.
     """
     try:
         yield
     except httpx2.HTTPStatusError as error:
         raise _contract_error(error, read_only=read_only) from error
     except ConfigError as error:
-        raise RuntimeUnavailable(log_in_failed(error)) from error
+        raise RuntimeUnavailable(log_in_error(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, TimeoutError) as error:
         raise RuntimeUnavailable(f"The API server of Kubernetes does not answer ({reason_of(error)}).") from error
     except msgspec.DecodeError as error:

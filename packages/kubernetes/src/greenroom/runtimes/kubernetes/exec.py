@@ -28,22 +28,23 @@ STDIN, STDOUT, STDERR, ERROR = range(4)
 STATE_TIMEOUT_S: Final = 3.0
 """Time limit of a request for the state of a command whose connection was lost."""
 POLL_S: Final = 0.5
-MARK_FOLDER: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
+STATE_FOLDER: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
 NOT_RUN: Final = 126
 
 _READ_SCRIPT: Final = 'eval "$(head -c "$1")"'
-"""`$1` is the number of bytes: this protocol cannot signal the end of the input."""
-_READ_STATE: Final = f'cat "{MARK_FOLDER}/$1" 2>/dev/null || echo none'
+"""`$1` is the length of the script in bytes, because this protocol cannot report the end of the input."""
+_READ_STATE: Final = f'cat "{STATE_FOLDER}/$1" 2>/dev/null || echo none'
 
 
-def script_of(command: Exec, mark: str, once: bool) -> str:
-    """Return the shell script of a command. It sets the variables of the command and removes the credential of the
-    session. With `once`, the script does not run the command again if its file `mark` exists.
+def script_of(command: Exec, state_file: str, once: bool) -> str:
+    """Return the shell script of a command. It sets the variables of the command, removes the credential of the session
+    and records the state of the command in `state_file`. With `once`, the command does not run again if this file
+    exists.
     """
-    lines = [f"mkdir -p -m 700 {MARK_FOLDER} || exit {NOT_RUN}"]
-    file = f"{MARK_FOLDER}/{mark}"
+    lines = [f"mkdir -p -m 700 {STATE_FOLDER} || exit {NOT_RUN}"]
+    path = f"{STATE_FOLDER}/{state_file}"
     if once:
-        lines.append(f"[ ! -e {file} ] || {{ echo 'The command has already begun.'; exit {NOT_RUN}; }}")
+        lines.append(f"[ ! -e {path} ] || {{ echo 'The command has already begun.'; exit {NOT_RUN}; }}")
     if command.user:
         name = shlex.quote(command.user.partition(":")[0])
         lines.append(
@@ -53,8 +54,8 @@ def script_of(command: Exec, mark: str, once: bool) -> str:
     if command.workdir:
         lines.append(f"cd {shlex.quote(command.workdir)} || exit {NOT_RUN}")
     lines += [f"export {name}={shlex.quote(text)}" for name, text in command.environment.items()]
-    lines += ["unset VNC_PW", f"echo begun > {file}"]
-    lines += [f"{shlex.join(command.argv)} < /dev/null", f"ended=$?; echo $ended > {file}; exit $ended"]
+    lines += ["unset VNC_PW", f"echo begun > {path}"]
+    lines += [f"{shlex.join(command.argv)} < /dev/null", f"ended=$?; echo $ended > {path}; exit $ended"]
     return "\n".join(lines) + "\n"
 
 
@@ -80,8 +81,8 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
         StartError: the command was not started.
         RuntimeUnavailable: the state of the command is unknown.
     """
-    mark, output = command.once or uuid.uuid4().hex, OutputTail()
-    script = script_of(command, mark, bool(command.once))
+    state_file, output = command.once or uuid.uuid4().hex, OutputTail()
+    script = script_of(command, state_file, bool(command.once))
     loop = asyncio.get_running_loop()
     end = loop.time() + command.deadline_s
     problem = ""
@@ -93,7 +94,7 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
         problem = f"it did not answer within {command.deadline_s:g} s"
     except (HTTPXWSException, httpx2.HTTPError, OSError) as error:
         problem = reason_of(error)
-    state = await _final_state(cluster, pod, mark, end)
+    state = await _final_state(cluster, pod, state_file, end)
     if state == "none":
         raise StartError(f"The command was not started: {problem}.")
     if state == "unknown":
@@ -102,24 +103,24 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
     return ExecResult(exit_code=exit_code, output=output.text, output_complete=False)
 
 
-async def _final_state(cluster: Cluster, pod: str, mark: str, end: float) -> str:
+async def _final_state(cluster: Cluster, pod: str, state_file: str, end: float) -> str:
     """Wait until the command has ended or its time limit is over. Return "none", "begun", "unknown" or its exit
     code.
     """
     loop = asyncio.get_running_loop()
     while True:
-        state = await _read_state(cluster, pod, mark)
-        left_s = end - loop.time()
-        if state not in {"begun", "unknown"} or left_s <= 0:
+        state = await _read_state(cluster, pod, state_file)
+        remaining_s = end - loop.time()
+        if state not in {"begun", "unknown"} or remaining_s <= 0:
             return state
-        await asyncio.sleep(min(POLL_S, left_s))
+        await asyncio.sleep(min(POLL_S, remaining_s))
 
 
-async def _read_state(cluster: Cluster, pod: str, mark: str) -> str:
+async def _read_state(cluster: Cluster, pod: str, state_file: str) -> str:
     output = OutputTail()
     with contextlib.suppress(TimeoutError, HTTPXWSException, httpx2.HTTPError, OSError, StartError):
         async with asyncio.timeout(STATE_TIMEOUT_S):
-            async with cluster.exec(pod, CONTAINER, ["sh", "-c", _READ_STATE, "sh", mark]) as connection:
+            async with cluster.exec(pod, CONTAINER, ["sh", "-c", _READ_STATE, "sh", state_file]) as connection:
                 await _read_output(connection, output)
             state = output.text.strip()
             return state if state in {"none", "begun"} or state.isdecimal() else "unknown"
@@ -136,21 +137,21 @@ async def run_script(
     container: str = CONTAINER,
     within_s: float | None = None,
 ) -> int:
-    """Run a script with a shell in the container, with `data` on its input. Return its exit code.
+    """Run a script with a shell in the container. `data` is its input. Return its exit code.
 
     Raises:
         StartError: the container does not exist, or has no shell.
     """
-    code = script.encode()
-    argv = ["sh", "-c", _READ_SCRIPT, "sh", str(len(code))]
+    script_bytes = script.encode()
+    argv = ["sh", "-c", _READ_SCRIPT, "sh", str(len(script_bytes))]
     try:
         async with asyncio.timeout(within_s), cluster.exec(pod, container, argv, stdin=True) as connection:
-            await connection.send_bytes(bytes((STDIN,)) + code)
+            await connection.send_bytes(bytes((STDIN,)) + script_bytes)
             for start in range(0, len(data), 1 << 16):
                 await connection.send_bytes(bytes((STDIN,)) + data[start : start + (1 << 16)])
             return await _read_output(connection, output)
     except WebSocketUpgradeError as error:
-        raise _refused(error) from error
+        raise _upgrade_error(error) from error
 
 
 async def _read_output(connection: AsyncWebSocketSession, output: OutputTail) -> int:
@@ -179,7 +180,7 @@ def exit_code_of(status: Mapping[str, Any]) -> int:
     raise StartError(f"The command was not run: {str(status.get('message') or 'no reason was given')[:300]}.")
 
 
-def _refused(error: WebSocketUpgradeError) -> Exception:
+def _upgrade_error(error: WebSocketUpgradeError) -> Exception:
     code = error.response.status_code
     if code == NOT_FOUND:
         return StartError("The command was not run: the session has no running Pod.")

@@ -1,8 +1,8 @@
 """The objects of a web filter in a namespace: a Pod with Squid, its Service, and two NetworkPolicies. Pure.
 
-The first policy allows a session under the filter to reach only the Service. The second allows Squid to reach public
-addresses and name servers. No API reports if the cluster's network enforces policies. Therefore a session's Pod first
-connects to a port that the policy closes, and does not start if the connection succeeds.
+The first policy allows sessions under the filter to reach only the Service. The second allows Squid to reach public
+addresses and name servers. No API reports whether the network of the cluster enforces policies. Therefore a session's
+Pod tries to connect to a port that the policy closes, and does not start if the connection succeeds.
 """
 
 from __future__ import annotations
@@ -49,48 +49,48 @@ from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import INSTALLATION
 from greenroom.runtimes.kubernetes.manifest import lost_node_tolerations, restricted_container, restricted_pod
 from greenroom.runtimes.kubernetes.names import (
-    ADDRESS,
-    APPLIED,
+    FILES_DIGEST,
     FILTER_CONTAINER,
     PART,
     POLICY,
+    SERVICE_ADDRESS,
     TEMPLATE_DIGEST,
     ObjectOwner,
     filter_name,
 )
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 
-VOLUME: Final = "/run/greenroom-filter"
-FOLDER: Final = f"{VOLUME}/files"
+VOLUME_PATH: Final = "/run/greenroom-filter"
+FILES_FOLDER: Final = f"{VOLUME_PATH}/files"
 MOUNT_PATH: Final = "/etc/greenroom-filter"
-"""The mount path of the filter's Secret. Its files are read only at the first start, because a node updates them up to
-a minute late.
+"""The mount path of the filter's Secret. Its files are used only for the first start, because a node updates them with
+a delay of up to a minute.
 """
-FILES: Final = "files.tar.gz"
-"""Key of the files in the filter's Secret, which can hold 1 MiB."""
-SQUID: Final = f"""\
+FILES_KEY: Final = "files.tar.gz"
+"""The key of the files in the filter's Secret. A Secret has at most 1 MiB."""
+START_SCRIPT: Final = f"""\
 PATH=$PATH:/usr/sbin
-[ -e {FOLDER}/squid.conf ] || tar -x -z -f {MOUNT_PATH}/{FILES} -C / --no-same-owner --no-overwrite-dir
-exec squid -N -n greenroom -f {FOLDER}/squid.conf
+[ -e {FILES_FOLDER}/squid.conf ] || tar -x -z -f {MOUNT_PATH}/{FILES_KEY} -C / --no-same-owner --no-overwrite-dir
+exec squid -N -n greenroom -f {FILES_FOLDER}/squid.conf
 """
-RELOAD: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
+RELOAD_SCRIPT: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
-"""Labels of the Pods that serve DNS in a cluster."""
-MEMORY: Final = ("64Mi", "512Mi")
+"""The labels of the Pods that serve DNS in a cluster."""
+SQUID_MEMORY: Final = ("64Mi", "512Mi")
 """The memory request and the memory limit of Squid. A list of 10,000 domains needs about 100 MiB."""
 
 BYPASS_MESSAGE: Final = (
     "The session could bypass its web filter: the network of this cluster does not enforce NetworkPolicies, or another"
     " policy allows more. Sessions under a web filter require a network plugin that enforces them."
 )
-CHECK: Final = f"""\
-opens() {{ timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }}
-until opens "$1" {PORT}; do
+CHECK_SCRIPT: Final = f"""\
+connects() {{ timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }}
+until connects "$1" {PORT}; do
   [ $SECONDS -lt 20 ] || {{ echo "The web filter does not answer at $1."; exit 1; }}
   sleep 0.1
 done
 end=$((SECONDS + 10))
-until ! opens "$1" {CLOSED_PORT}; do
+until ! connects "$1" {CLOSED_PORT}; do
   [ $SECONDS -lt $end ] || {{ echo {shlex.quote(BYPASS_MESSAGE)}; exit 1; }}
   sleep 0.5
 done
@@ -102,7 +102,7 @@ until the network enforces the policy.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterImage:
-    """An image with Squid and bash, and the Secrets with which nodes pull it."""
+    """An image with Squid and bash, and the Secrets with log-ins for its registry."""
 
     name: str
     pull_secrets: tuple[str, ...] = ()
@@ -116,25 +116,25 @@ class FilterImage:
 class FilterObjects:
     """The objects of one policy's filter."""
 
-    identity: ObjectOwner
+    owner: ObjectOwner
     policy_id: str
 
     @property
     def name(self) -> str:
-        return filter_name(self.identity.agent_id, self.policy_id)
+        return filter_name(self.owner.agent_id, self.policy_id)
 
     @property
     def squid_labels(self) -> dict[str, str]:
-        return {**self.identity.of_agent("filter"), POLICY: self.policy_id}
+        return {**self.owner.agent_selector("filter"), POLICY: self.policy_id}
 
     @property
     def session_labels(self) -> dict[str, str]:
-        return {**self.identity.of_agent("session"), POLICY: self.policy_id}
+        return {**self.owner.agent_selector("session"), POLICY: self.policy_id}
 
-    def _metadata(self, owner: Secret | None = None, name: str = "") -> ObjectMeta:
-        meta = ObjectMeta(name=name or self.name, labels={**self.identity.labels("filter"), POLICY: self.policy_id})
-        if owner is not None:
-            owner_metadata = metadata(owner)
+    def _metadata(self, owner_secret: Secret | None = None, name: str = "") -> ObjectMeta:
+        meta = ObjectMeta(name=name or self.name, labels={**self.owner.labels("filter"), POLICY: self.policy_id})
+        if owner_secret is not None:
+            owner_metadata = metadata(owner_secret)
             meta.ownerReferences = [
                 OwnerReference(
                     apiVersion="v1", kind="Secret", name=owner_metadata.name or "", uid=owner_metadata.uid or ""
@@ -143,62 +143,66 @@ class FilterObjects:
         return meta
 
     def secret(self) -> Secret:
-        """Return the Secret of the filter. It is created first and deleted last, and owns all other objects of the
-        filter.
+        """Return the Secret of the filter, which owns all other objects of the filter. It is created first and deleted
+        last.
         """
         return Secret(metadata=self._metadata(), type="Opaque")
 
-    def service(self, owner: Secret) -> Service:
+    def service(self, owner_secret: Secret) -> Service:
         """Return the Service through which sessions reach the filter. Its address stays the same when its Pod is
         replaced.
         """
         ports = [ServicePort(name=f"port-{port}", port=port, protocol="TCP") for port in (PORT, CLOSED_PORT)]
-        address = annotations_of(owner).get(ADDRESS)
+        address = annotations_of(owner_secret).get(SERVICE_ADDRESS)
         spec = ServiceSpec(selector=self.squid_labels, ports=ports, clusterIP=address)
-        return Service(metadata=self._metadata(owner), spec=spec)
+        return Service(metadata=self._metadata(owner_secret), spec=spec)
 
-    def policies(self, owner: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
-        """Return the policy of the sessions under the filter, and the policy of Squid. The policy of Squid admits
-        sessions to `CLOSED_PORT`, and the policy of the sessions closes it. Thus `CHECK` tests only the second.
+    def policies(self, owner_secret: Secret, name_servers: Iterable[str]) -> list[NetworkPolicy]:
+        """Return the policy of the sessions under the filter, and the policy of Squid. Only the policy of the sessions
+        closes `CLOSED_PORT`, so that `CHECK_SCRIPT` tests this policy.
         """
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
-            egress=[NetworkPolicyEgressRule(to=[_pods(self.squid_labels)], ports=_tcp(PORT))],
+            egress=[NetworkPolicyEgressRule(to=[_pod_peer(self.squid_labels)], ports=_tcp_ports(PORT))],
         )
         name_server_peers = [
-            _pods(DNS_LABELS, all_namespaces=True),
-            *(_block(_single_address(server)) for server in name_servers),
+            _pod_peer(DNS_LABELS, all_namespaces=True),
+            *(_address_peer(_cidr_of(server)) for server in name_servers),
         ]
-        public_peers = [_block("0.0.0.0/0", PRIVATE), _block("::/0", PRIVATE_IPV6)]
+        public_peers = [_address_peer("0.0.0.0/0", PRIVATE), _address_peer("::/0", PRIVATE_IPV6)]
         squid = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.squid_labels),
             policyTypes=["Ingress", "Egress"],
-            ingress=[NetworkPolicyIngressRule(from_=[_pods(self.session_labels)], ports=_tcp(PORT, CLOSED_PORT))],
+            ingress=[
+                NetworkPolicyIngressRule(from_=[_pod_peer(self.session_labels)], ports=_tcp_ports(PORT, CLOSED_PORT))
+            ],
             egress=[
                 NetworkPolicyEgressRule(to=public_peers, ports=[NetworkPolicyPort(protocol="TCP")]),
                 NetworkPolicyEgressRule(
-                    to=name_server_peers, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp(53)]
+                    to=name_server_peers, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp_ports(53)]
                 ),
             ],
         )
         return [
-            NetworkPolicy(metadata=self._metadata(owner), spec=sessions),
-            NetworkPolicy(metadata=self._metadata(owner, f"{self.name}-squid"), spec=squid),
+            NetworkPolicy(metadata=self._metadata(owner_secret), spec=sessions),
+            NetworkPolicy(metadata=self._metadata(owner_secret, f"{self.name}-squid"), spec=squid),
         ]
 
-    def pod(self, owner: Secret, image: FilterImage, applied: str) -> Pod:
+    def pod(self, owner_secret: Secret, image: FilterImage, files_digest: str) -> Pod:
         """Return the Pod of Squid, in the restricted profile. Its node restarts the container when it ends."""
         mounts = [
             VolumeMount(name="given", mountPath=MOUNT_PATH, readOnly=True),
-            VolumeMount(name="run", mountPath=VOLUME),
+            VolumeMount(name="run", mountPath=VOLUME_PATH),
         ]
         squid = Container(
             name=FILTER_CONTAINER,
             image=image.name,
             imagePullPolicy="IfNotPresent",
-            command=["sh", "-c", SQUID],
-            resources=ResourceRequirements(requests={"cpu": "10m", "memory": MEMORY[0]}, limits={"memory": MEMORY[1]}),
+            command=["sh", "-c", START_SCRIPT],
+            resources=ResourceRequirements(
+                requests={"cpu": "10m", "memory": SQUID_MEMORY[0]}, limits={"memory": SQUID_MEMORY[1]}
+            ),
             readinessProbe=Probe(tcpSocket=TCPSocketAction(port=PORT), periodSeconds=1, timeoutSeconds=1),
             securityContext=restricted_container(read_only=True),
             volumeMounts=mounts,
@@ -217,8 +221,8 @@ class FilterObjects:
             tolerations=lost_node_tolerations(),
             securityContext=restricted_pod(),
         )
-        meta = self._metadata(owner)
-        meta.annotations = {TEMPLATE_DIGEST: digest(spec), APPLIED: applied}
+        meta = self._metadata(owner_secret)
+        meta.annotations = {TEMPLATE_DIGEST: digest(spec), FILES_DIGEST: files_digest}
         return Pod(metadata=meta, spec=spec)
 
 
@@ -230,7 +234,7 @@ def digest(value: object) -> str:
 def pack_files(files: Mapping[str, str]) -> bytes:
     """Return an archive with the files of a filter, for unpacking at `/`. Equal files give equal archives."""
     return gzip.compress(
-        pack_tar([SessionFile(path=f"{FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
+        pack_tar([SessionFile(path=f"{FILES_FOLDER}/{name}", content=text) for name, text in files.items()]), mtime=0
     )
 
 
@@ -253,7 +257,7 @@ def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
         name="web-filter",
         image=image.name,
         imagePullPolicy="IfNotPresent",
-        command=["bash", "-c", CHECK, "bash", address],
+        command=["bash", "-c", CHECK_SCRIPT, "bash", address],
         resources=ResourceRequirements(requests={"cpu": "10m", "memory": "32Mi"}, limits={"memory": "64Mi"}),
         securityContext=restricted_container(read_only=True),
         terminationMessagePolicy="FallbackToLogsOnError",
@@ -264,12 +268,12 @@ def route_through_filter(pod: Pod, address: str, image: FilterImage) -> Pod:
     return pod
 
 
-# Third-party policies -------------------------------------------------------------------------------------------------
+# Other policies of the namespace --------------------------------------------------------------------------------------
 
 
 def policies_that_allow(policies: Iterable[NetworkPolicy], labels: Mapping[str, str]) -> list[str]:
     """Return the names of the policies, except those of web filters, that allow connections of Pods with these labels.
-    In Kubernetes a policy can only add permissions.
+    In Kubernetes, each policy adds permissions.
     """
     return [
         metadata(policy).name or ""
@@ -304,22 +308,22 @@ def _is_met(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) ->
 # Parts of policies ----------------------------------------------------------------------------------------------------
 
 
-def _pods(labels: Mapping[str, str], *, all_namespaces: bool = False) -> NetworkPolicyPeer:
+def _pod_peer(labels: Mapping[str, str], *, all_namespaces: bool = False) -> NetworkPolicyPeer:
     return NetworkPolicyPeer(
         podSelector=LabelSelector(matchLabels=dict(labels)),
         namespaceSelector=LabelSelector() if all_namespaces else None,
     )
 
 
-def _block(cidr: str, excluded: Sequence[str] = ()) -> NetworkPolicyPeer:
+def _address_peer(cidr: str, excluded: Sequence[str] = ()) -> NetworkPolicyPeer:
     return NetworkPolicyPeer(ipBlock=IPBlock(cidr=cidr, except_=list(excluded) or None))
 
 
-def _single_address(address: str) -> str:
+def _cidr_of(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
-def _tcp(*ports: int) -> list[NetworkPolicyPort]:
+def _tcp_ports(*ports: int) -> list[NetworkPolicyPort]:
     return [NetworkPolicyPort(port=port, protocol="TCP") for port in ports]
 
 

@@ -1,4 +1,4 @@
-"""Creates, finds and removes the web filters of an Agent's sessions."""
+"""Creates, finds and removes the web filters for the sessions of an Agent."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import reason_of
 from greenroom.runtimes.kubernetes.exec import OutputTail, run_script
 from greenroom.runtimes.kubernetes.filter_manifest import (
-    FILES,
-    RELOAD,
+    FILES_KEY,
+    RELOAD_SCRIPT,
     FilterImage,
     FilterObjects,
     contains,
@@ -40,31 +40,38 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     policies_that_allow,
     route_through_filter,
 )
-from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, ObjectOwner
+from greenroom.runtimes.kubernetes.names import (
+    FILES_DIGEST,
+    FILTER_CONTAINER,
+    PART,
+    POLICY,
+    SERVICE_ADDRESS,
+    ObjectOwner,
+)
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.pod_state import ENDED, is_ready, is_up, run_id_of, waiting_of
-from greenroom.runtimes.kubernetes.starting import TimeLimits, states
+from greenroom.runtimes.kubernetes.pod_state import ENDED, first_waiting, is_ready, is_up, run_id_of
+from greenroom.runtimes.kubernetes.starting import TimeLimits, watch_pod
 
 log = structlog.get_logger(__name__)
 
-READY_WITHIN_S: Final = 60.0
-CALL_WITHIN_S: Final = 10.0
+READY_TIMEOUT_S: Final = 60.0
+CALL_TIMEOUT_S: Final = 10.0
 LOG_LINES: Final = 8
 CRASH_LOOP: Final = "CrashLoopBackOff"
 FOLLOW_RETRY_S: Final = 1.0
 ANY_ADDRESS: Final = "all"
-"""Any address, in Squid's notation: the NetworkPolicies determine which Pods reach it."""
+"""All addresses, in Squid's notation. The NetworkPolicies determine which Pods can reach Squid."""
 
 Kind = TypeVar("Kind", Service, NetworkPolicy)
 
 
 class PodFilters:
-    """The web filters of one Agent. A network counts as open only after a call of `open` in this process."""
+    """The web filters of one Agent. A network is open after this process has called `open` for its policy."""
 
-    def __init__(self, cluster: Cluster, identity: ObjectOwner, image: str) -> None:
+    def __init__(self, cluster: Cluster, owner: ObjectOwner, image: str) -> None:
         """`image`: empty = the image of the Pod in which this process runs."""
         self._cluster = cluster
-        self._identity = identity
+        self._owner = owner
         self._image = FilterImage(name=image) if image else None
         self._open: dict[str, FilterNetwork] = {}
 
@@ -74,33 +81,33 @@ class PodFilters:
         self._open.pop(policy_id, None)
         objects = self._objects(policy_id)
         await self._refuse_bypasses(objects)
-        owner = await self._cluster.get(Secret, objects.name)
-        if owner is None:
-            owner = await self._cluster.create(objects.secret())
-        for policy in objects.policies(owner, account.name_servers):
-            await self._apply(NetworkPolicy, policy)
-        service = await self._apply(Service, objects.service(owner))
+        owner_secret = await self._cluster.get(Secret, objects.name)
+        if owner_secret is None:
+            owner_secret = await self._cluster.create(objects.secret())
+        for policy in objects.policies(owner_secret, account.name_servers):
+            await self._create_or_restore(NetworkPolicy, policy)
+        service = await self._create_or_restore(Service, objects.service(owner_secret))
         address = service.spec.clusterIP if service.spec is not None else None
         if not address:
             raise RuntimeUnavailable(f"The Service {objects.name} of a web filter has no address yet.")
-        if annotations_of(owner).get(ADDRESS) != address:
-            await self._cluster.patch(Secret, objects.name, {"metadata": {"annotations": {ADDRESS: address}}})
+        if annotations_of(owner_secret).get(SERVICE_ADDRESS) != address:
+            await self._cluster.patch(Secret, objects.name, {"metadata": {"annotations": {SERVICE_ADDRESS: address}}})
         network = self._open[policy_id] = FilterNetwork(policy_id=policy_id, address=address, subnet=ANY_ADDRESS)
         return network
 
     async def _refuse_bypasses(self, objects: FilterObjects) -> None:
-        """Raise StartError if a third-party policy allows sessions to bypass the filter. The check is repeated, because
-        policies may be added later.
+        """Raise StartError if another policy of the namespace allows sessions to bypass the filter. The check is
+        repeated, because policies may be added later.
         """
         policies, _ = await self._cluster.list(NetworkPolicy)
-        labels = {**self._identity.of_session(""), POLICY: objects.policy_id}
+        labels = {**self._owner.session_labels(""), POLICY: objects.policy_id}
         if bypassing := policies_that_allow(policies, labels):
             raise StartError(
                 f"The NetworkPolicy {', '.join(sorted(bypassing))} of the namespace {self._cluster.namespace} allows"
                 f" sessions under a web filter to bypass it: exclude Pods with the label {POLICY} from the policy."
             )
 
-    async def _apply(self, kind: type[Kind], expected: Kind) -> Kind:
+    async def _create_or_restore(self, kind: type[Kind], expected: Kind) -> Kind:
         """Create the object, or change it to the expected state."""
         name = metadata(expected).name or ""
         existing = await self._cluster.get(kind, name)
@@ -123,7 +130,7 @@ class PodFilters:
         return True
 
     async def _remove(self, objects: FilterObjects) -> None:
-        """Delete the objects of a filter. The Secret is the last one, because filters are found by their Secrets."""
+        """Delete the objects of a filter. The Secret is deleted last, because filters are found by their Secrets."""
         for kind, name in (
             (Pod, objects.name),
             (Service, objects.name),
@@ -134,40 +141,40 @@ class PodFilters:
             await self._cluster.delete(kind, name)
 
     async def all(self) -> list[FilterNetwork]:
-        secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("filter"))
+        secrets, _ = await self._cluster.list(Secret, self._owner.agent_selector("filter"))
         policies = [labels_of(secret)[POLICY] for secret in secrets]
         return [self._open.get(policy) or FilterNetwork(policy_id=policy, subnet=ANY_ADDRESS) for policy in policies]
 
     async def remove_all(self) -> None:
         """Remove the filters of all Agents of the installation."""
         self._open.clear()
-        secrets, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
+        secrets, _ = await self._cluster.list(Secret, self._owner.selector("filter"))
         for secret in secrets:
             labels = labels_of(secret)
-            creator = ObjectOwner(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
-            await self._remove(FilterObjects(identity=creator, policy_id=labels[POLICY]))
+            creator = ObjectOwner(installation_id=self._owner.installation_id, agent_id=labels[AGENT])
+            await self._remove(FilterObjects(owner=creator, policy_id=labels[POLICY]))
 
     def _objects(self, policy_id: str) -> FilterObjects:
-        return FilterObjects(identity=self._identity, policy_id=policy_id)
+        return FilterObjects(owner=self._owner, policy_id=policy_id)
 
     # Sessions -------------------------------------------------------------------------------------------------------
 
-    async def applied(self, policy_id: str | None, pod: Pod) -> Pod:
-        """Return a session's Pod, changed to use the web filter of the policy if there is one.
+    async def use_filter(self, policy_id: str | None, pod: Pod) -> Pod:
+        """Return a session's Pod, changed to use the web filter of the policy; None = no filter.
 
         Raises:
             StartError: the network of the policy is not open.
         """
         if policy_id is None:
             return pod
-        return route_through_filter(pod, self._network(policy_id).address, await self._filter_image())
+        return route_through_filter(pod, self._require_network(policy_id).address, await self._filter_image())
 
     def require_open(self, secret: Secret) -> None:
         """Raise StartError if the session has a policy whose network is not open."""
         if labels_of(secret).get(PART) == "session" and (policy_id := labels_of(secret).get(POLICY)):
-            self._network(policy_id)
+            self._require_network(policy_id)
 
-    def _network(self, policy_id: str) -> FilterNetwork:
+    def _require_network(self, policy_id: str) -> FilterNetwork:
         network = self._open.get(policy_id)
         if network is None:
             raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
@@ -176,15 +183,15 @@ class PodFilters:
     # Squid ----------------------------------------------------------------------------------------------------------
 
     async def run(self, policy_id: str, files: Mapping[str, str]) -> bool:
-        self._network(policy_id)
-        objects, applied = self._objects(policy_id), digest(dict(files))
+        self._require_network(policy_id)
+        objects, files_digest = self._objects(policy_id), digest(dict(files))
         secret = await self._cluster.get(Secret, objects.name)
         if secret is None:
             raise RuntimeUnavailable("The Secret of the web filter was deleted; it is created again.")
         content = pack_files(files)
-        if decoded(secret, FILES) != content:
-            secret = await self._cluster.patch(Secret, objects.name, {"data": {FILES: encoded(content)}})
-        expected = objects.pod(secret, await self._filter_image(), applied)
+        if decoded(secret, FILES_KEY) != content:
+            secret = await self._cluster.patch(Secret, objects.name, {"data": {FILES_KEY: encoded(content)}})
+        expected = objects.pod(secret, await self._filter_image(), files_digest)
         pod = await self._cluster.get(Pod, objects.name)
         if pod is not None and not _can_be_reused(pod, expected):
             await self._cluster.delete(Pod, objects.name, metadata(pod).uid, 0)
@@ -193,8 +200,8 @@ class PodFilters:
         if pod is None:
             await self._cluster.create(expected)
         pod = await self._wait_until_ready(objects.name)
-        if annotations_of(pod).get(APPLIED) != applied:
-            await self._reload(objects.name, content, applied)
+        if annotations_of(pod).get(FILES_DIGEST) != files_digest:
+            await self._reload(objects.name, content, files_digest)
         return not was_ready
 
     async def _wait_until_ready(self, name: str) -> Pod:
@@ -203,8 +210,8 @@ class PodFilters:
         Raises:
             StartError: the Pod does not become ready.
         """
-        limits, end = TimeLimits(), time.monotonic() + READY_WITHIN_S
-        async with aclosing(states(self._cluster, name)) as pod_states:
+        limits, end = TimeLimits(), time.monotonic() + READY_TIMEOUT_S
+        async with aclosing(watch_pod(self._cluster, name)) as pod_states:
             async for pod in pod_states:
                 if pod is None:
                     raise ContainerMissing
@@ -212,19 +219,19 @@ class PodFilters:
                     return pod
                 if (problem := limits.problem(pod, time.monotonic())) is not None:
                     raise StartError(f"The web filter has no running Pod: {problem.message}")
-                if time.monotonic() > end or waiting_of(pod)[0] == CRASH_LOOP:
+                if time.monotonic() > end or first_waiting(pod)[0] == CRASH_LOOP:
                     break
         output_text = (
-            await self._cluster.logs(name, LOG_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
+            await self._cluster.logs(name, LOG_LINES, CALL_TIMEOUT_S, FILTER_CONTAINER)
         ).strip() or "it wrote no log"
         raise StartError(f"The web filter is not ready: {output_text}")
 
-    async def _reload(self, name: str, content: bytes, applied: str) -> None:
+    async def _reload(self, name: str, content: bytes, files_digest: str) -> None:
         output = OutputTail()
         try:
             exit_code = await run_script(
-                self._cluster, name, RELOAD.format(len(content)), output, content,
-                container=FILTER_CONTAINER, within_s=CALL_WITHIN_S,
+                self._cluster, name, RELOAD_SCRIPT.format(len(content)), output, content,
+                container=FILTER_CONTAINER, within_s=CALL_TIMEOUT_S,
             )  # fmt: skip
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
             raise RuntimeUnavailable(
@@ -232,7 +239,7 @@ class PodFilters:
             ) from error
         if exit_code != 0:
             raise StartError(f"The policy could not be copied to the web filter: {output.text.strip()[-300:]}.")
-        await self._cluster.patch(Pod, name, {"metadata": {"annotations": {APPLIED: applied}}})
+        await self._cluster.patch(Pod, name, {"metadata": {"annotations": {FILES_DIGEST: files_digest}}})
         log.info("the web filter reads its policy again", pod=name)
 
     async def output(self, policy_id: str) -> AsyncGenerator[str]:
@@ -247,14 +254,14 @@ class PodFilters:
             await asyncio.sleep(FOLLOW_RETRY_S)
             pod = await self._cluster.get(Pod, name)
 
-    # Its image ------------------------------------------------------------------------------------------------------
+    # The image of filters -------------------------------------------------------------------------------------------
 
     async def _filter_image(self) -> FilterImage:
         if self._image is None:
-            self._image = await self._own_image()
+            self._image = await self._image_of_own_pod()
         return self._image
 
-    async def _own_image(self) -> FilterImage:
+    async def _image_of_own_pod(self) -> FilterImage:
         runs_in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
         pod = await self._cluster.get(Pod, socket.gethostname()) if runs_in_cluster else None
         if pod is None or pod.spec is None:
@@ -269,8 +276,8 @@ class PodFilters:
 
 
 def _can_be_reused(pod: Pod, expected: Pod) -> bool:
-    """Return True if a Pod has the current template, has not ended and does not crash repeatedly. A filter has no
-    state, so a replaced Pod may continue on a node that does not answer.
+    """Return True if a Pod has the current template, has not ended and does not crash repeatedly. Otherwise the Pod is
+    replaced. It may continue on a node that does not answer, because a filter has no state.
     """
-    is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
-    return not is_leaving and waiting_of(pod)[0] != CRASH_LOOP and is_from_template(pod, expected)
+    is_ending = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
+    return not is_ending and first_waiting(pod)[0] != CRASH_LOOP and is_from_template(pod, expected)

@@ -18,7 +18,7 @@ from greenroom.core.session.leftovers import RuntimeObject
 from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.runtimes.contract import AGENT, SESSION
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.names import OWNER, ObjectOwner
+from greenroom.runtimes.kubernetes.names import PROFILE_FOLDER, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import Resource as Object
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
@@ -31,15 +31,15 @@ class NamespaceObjects:
 
     def __init__(self, cluster: Cluster, installation_id: str) -> None:
         self._cluster = cluster
-        self._identity = ObjectOwner(installation_id=installation_id, agent_id="")
+        self._owner = ObjectOwner(installation_id=installation_id, agent_id="")
 
     async def list(self) -> list[RuntimeObject]:
-        pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
-        secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
-        filters, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
-        log_ins, _ = await self._cluster.list(Secret, self._identity.selector("image"))
-        pull_pods, _ = await self._cluster.list(Pod, self._identity.selector("image"))
-        claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
+        pods, _ = await self._cluster.list(Pod, self._owner.selector("session"))
+        secrets, _ = await self._cluster.list(Secret, self._owner.selector("session"))
+        filters, _ = await self._cluster.list(Secret, self._owner.selector("filter"))
+        log_ins, _ = await self._cluster.list(Secret, self._owner.selector("image"))
+        pull_pods, _ = await self._cluster.list(Pod, self._owner.selector("image"))
+        claims, _ = await self._cluster.list(Claim, self._owner.selector("home"))
         others: list[Object] = [*filters, *log_ins, *pull_pods]
         return [*_session_objects(secrets, pods), *map(_runtime_object, others), *_kept_homes(claims)]
 
@@ -56,7 +56,7 @@ def _session_objects(secrets: list[Secret], pods: list[Pod]) -> Iterator[Runtime
 
 def _kept_homes(claims: list[Claim]) -> Iterator[RuntimeObject]:
     for claim in claims:
-        home = home_of(annotations_of(claim).get(OWNER, ""))
+        home = home_of(annotations_of(claim).get(PROFILE_FOLDER, ""))
         if home is not None:
             yield _runtime_object(claim, home)
 

@@ -1,5 +1,4 @@
-"""The cluster and the namespace, from a kubeconfig or from the service account of the Pod in which this process
-runs."""
+"""Reads the cluster and the namespace from a kubeconfig, or from the service account of the Pod of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.kubernetes.log_in import VERSIONS, is_token
+from greenroom.runtimes.kubernetes.log_in import API_VERSIONS, is_token
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 DEFAULT_FILE: Final = "~/.kube/config"
@@ -28,32 +27,32 @@ def load_config(settings: KubernetesSettings) -> SingleConfig:
         SetupError: there is no kubeconfig, or it cannot be used. The message names the file.
     """
     file = settings.kube_config or _default_file()
-    name = str(file) if file else "the service account of this Pod"
+    source = str(file) if file else "the service account of this Pod"
     try:
         contexts = KubeConfig.from_file(file) if file else KubeConfig.from_service_account()
         config = contexts.get(settings.kube_context or None)
     except ConfigError as error:
-        raise SetupError(f"{name} cannot be used for Kubernetes: {error}.") from error
+        raise SetupError(f"{source} cannot be used for Kubernetes: {error}.") from error
     except OSError as error:
-        raise SetupError(f"{name} cannot be read: {error.strerror or error}.") from error
+        raise SetupError(f"{source} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SetupError(f"{name} is not a kubeconfig: it is not YAML.") from error
+        raise SetupError(f"{source} is not a kubeconfig: it is not YAML.") from error
     except (AttributeError, TypeError, msgspec.ValidationError) as error:
-        raise SetupError(f"{name} is not a kubeconfig: {error}.") from error
+        raise SetupError(f"{source} is not a kubeconfig: {error}.") from error
     except KeyError as error:
-        raise SetupError(f"{name} is not a kubeconfig: {error} is missing.") from error
+        raise SetupError(f"{source} is not a kubeconfig: {error} is missing.") from error
     if config is None:
-        raise SetupError(f"{name} names no current context; set GREENROOM_KUBE_CONTEXT.")
+        raise SetupError(f"{source} names no current context; set GREENROOM_KUBE_CONTEXT.")
     user = config.user or User()
     if problem := _problem(config, user):
-        raise SetupError(f"{name} {problem}.")
+        raise SetupError(f"{source} {problem}.")
     token = user.token.strip() if user.token else None
     context = msgspec.structs.replace(config.context, namespace=settings.kube_namespace or config.namespace)
     return config._replace(context=context, user=msgspec.structs.replace(user, token=token))
 
 
 def _default_file() -> Path | None:
-    """Return the default kubeconfig; None = the service account, in a Pod."""
+    """Return the default kubeconfig; None = use the service account of this Pod."""
     files = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     if len(files) > 1:
         raise SetupError(
@@ -73,8 +72,8 @@ def _problem(config: SingleConfig, user: User) -> str:
         return "has a client certificate without its key"
     if user.token and not is_token(user.token.strip()):
         return "has a token with invalid characters"
-    if user.exec is not None and user.exec.apiVersion not in VERSIONS:
-        supported = ", ".join(sorted(VERSIONS))
+    if user.exec is not None and user.exec.apiVersion not in API_VERSIONS:
+        supported = ", ".join(sorted(API_VERSIONS))
         return f"names a log-in program of version {user.exec.apiVersion!r}; supported versions: {supported}"
     if cast("Any", user).auth_provider and not (user.token or user.token_file or user.exec or user.username):
         return "logs in with auth-provider, which Kubernetes no longer has; use a log-in program (exec) or a token"

@@ -22,8 +22,8 @@ from lightkube.config.models import UserExec
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes.errors import MAX_REASON, UNAUTHORIZED
 
-GROUP: Final = "client.authentication.k8s.io"
-VERSIONS: Final = frozenset(f"{GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
+API_GROUP: Final = "client.authentication.k8s.io"
+API_VERSIONS: Final = frozenset(f"{API_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 ANSWER_TIMEOUT_S: Final = 30.0
 
 
@@ -32,7 +32,7 @@ class LogInProgram(httpx2.Auth):
 
     def __init__(self, program: UserExec) -> None:
         self._program = program
-        self._label = f"The log-in program {program.command} of the kubeconfig"
+        self._subject = f"The log-in program {program.command} of the kubeconfig"
         self._token = ""
         self._run_lock = asyncio.Lock()
 
@@ -42,11 +42,11 @@ class LogInProgram(httpx2.Auth):
             response = yield request
             if response.status_code != UNAUTHORIZED:
                 return
-        request.headers["Authorization"] = f"Bearer {await self._renewed_token(token)}"
+        request.headers["Authorization"] = f"Bearer {await self._token_after_refusal(token)}"
         yield request
 
-    async def _renewed_token(self, refused: str) -> str:
-        """Return the current token; run the program first if the current token is the refused one.
+    async def _token_after_refusal(self, refused: str) -> str:
+        """Return the current token. If it is the refused one, run the program first.
 
         Raises:
             RuntimeUnavailable: the program returns no token in time.
@@ -54,10 +54,10 @@ class LogInProgram(httpx2.Auth):
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S), self._run_lock:
                 if self._token == refused:
-                    self._token = self._token_in(await self._run_program())
+                    self._token = self._parse_token(await self._run_program())
                 return self._token
         except TimeoutError as error:
-            raise RuntimeUnavailable(f"{self._label} did not answer within {ANSWER_TIMEOUT_S:g} s.") from error
+            raise RuntimeUnavailable(f"{self._subject} did not answer within {ANSWER_TIMEOUT_S:g} s.") from error
 
     async def _run_program(self) -> bytes:
         info: dict[str, Any] = {"apiVersion": self._program.apiVersion, "kind": "ExecCredential"}
@@ -70,35 +70,35 @@ class LogInProgram(httpx2.Auth):
                 *command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
             )
         except OSError as error:
-            raise RuntimeUnavailable(f"{self._label} cannot be run: {error.strerror or error}.") from error
+            raise RuntimeUnavailable(f"{self._subject} cannot be run: {error.strerror or error}.") from error
         try:
             answer, error_output = await process.communicate()
         finally:
             await _kill(process)
         if process.returncode:
             reason = " ".join(error_output.decode(errors="replace").split())[-MAX_REASON:].rstrip(".")
-            raise RuntimeUnavailable(f"{self._label} failed: {reason or f'exit code {process.returncode}'}.")
+            raise RuntimeUnavailable(f"{self._subject} failed: {reason or f'exit code {process.returncode}'}.")
         return answer
 
-    def _token_in(self, answer: bytes) -> str:
+    def _parse_token(self, answer: bytes) -> str:
         try:
             status = msgspec.json.decode(answer, type=_Credential).status or _Status()
         except msgspec.DecodeError as error:
-            raise RuntimeUnavailable(f"{self._label} did not answer with an ExecCredential: {error}.") from error
+            raise RuntimeUnavailable(f"{self._subject} did not answer with an ExecCredential: {error}.") from error
         if token := (status.token or "").strip():
             if is_token(token):
                 return token
-            raise RuntimeUnavailable(f"{self._label} returned a token with invalid characters.")
+            raise RuntimeUnavailable(f"{self._subject} returned a token with invalid characters.")
         if status.clientCertificateData:
             raise RuntimeUnavailable(
-                f"{self._label} returns a client certificate, which is not supported; configure a token, or use a"
+                f"{self._subject} returns a client certificate, which is not supported; configure a token, or use a"
                 " user that has a token."
             )
-        raise RuntimeUnavailable(f"{self._label} returned no token.")
+        raise RuntimeUnavailable(f"{self._subject} returned no token.")
 
 
 def is_token(text: str) -> bool:
-    """Return True if the text can be sent as a token. The HTTP client would quote an invalid token in its error."""
+    """Return True if the text can be sent as a token. The error of the HTTP client would contain an invalid token."""
     return text.isascii() and text.isprintable() and " " not in text
 
 

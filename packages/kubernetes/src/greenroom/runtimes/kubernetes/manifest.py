@@ -45,15 +45,15 @@ from greenroom.runtimes.contract import SPEC_HASH, StartError
 from greenroom.runtimes.kubernetes.names import (
     CONTAINER,
     CREDENTIAL,
-    HOMES,
+    EXTRA_LABELS,
     IMAGE,
-    LABELS,
     PAGE_PORT,
     PENDING_FILES,
+    POD_TEMPLATE,
     POLICY,
+    PROFILE_FOLDERS,
     SERVICES,
-    TEMPLATE,
-    VARIABLE,
+    VARIABLE_PREFIX,
     ObjectOwner,
     image_name,
     object_name,
@@ -62,7 +62,7 @@ from greenroom.runtimes.kubernetes.objects import decoded, encoded, metadata
 from greenroom.runtimes.kubernetes.volumes import Volumes
 
 LOST_AFTER_S: Final = 30
-"""The time a Pod stays bound to a node that does not answer. The default of Kubernetes is five minutes."""
+"""The time after which Kubernetes deletes a Pod whose node does not answer. Its default is five minutes."""
 GRACE_S: Final = 10
 MIN_CORES: Final = 0.001
 ALLOWED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})
@@ -92,18 +92,18 @@ def variables_of(spec: SessionSpec) -> dict[str, str]:
 
 
 def secret_of(
-    session_id: str, spec: SessionSpec, identity: ObjectOwner, labels: Mapping[str, str] | None = None
+    session_id: str, spec: SessionSpec, owner: ObjectOwner, labels: Mapping[str, str] | None = None
 ) -> Secret:
-    """Return the session's Secret. It represents the session in this namespace, and exists longer than the Pod."""
-    data = {CREDENTIAL: spec.credential, **{VARIABLE + name: text for name, text in variables_of(spec).items()}}
+    """Return the session's Secret. The session exists in the namespace as long as its Secret."""
+    data = {CREDENTIAL: spec.credential, **{VARIABLE_PREFIX + name: text for name, text in variables_of(spec).items()}}
     return Secret(
         metadata=ObjectMeta(
             name=object_name(session_id),
-            labels=_labels(session_id, spec, identity),
+            labels=_labels(session_id, spec, owner),
             annotations={
-                LABELS: json.dumps(dict(labels or {}), sort_keys=True),
+                EXTRA_LABELS: json.dumps(dict(labels or {}), sort_keys=True),
                 IMAGE: spec.image,
-                HOMES: json.dumps([mount.source for mount in spec.mounts if mount.profile is not None]),
+                PROFILE_FOLDERS: json.dumps([mount.source for mount in spec.mounts if mount.profile is not None]),
             },
         ),
         data={name: encoded(text.encode()) for name, text in data.items()},
@@ -111,17 +111,16 @@ def secret_of(
     )
 
 
-def _labels(session_id: str, spec: SessionSpec, identity: ObjectOwner) -> dict[str, str]:
+def _labels(session_id: str, spec: SessionSpec, owner: ObjectOwner) -> dict[str, str]:
     policy = {POLICY: spec.filter_policy} if spec.filter_policy is not None else {}
-    return {**identity.of_session(session_id), **policy, SPEC_HASH: spec.hash()}
+    return {**owner.session_labels(session_id), **policy, SPEC_HASH: spec.hash()}
 
 
 def pending_files(secret: Secret, files: Sequence[SessionFile] = ()) -> list[SessionFile]:
-    """Return the files of the Secret that are not unpacked yet, and `files`. A later file replaces one with the same
-    path.
-    """
-    known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[SessionFile])
-    return list({file.path: file for file in (*known, *files)}.values())
+    """Return the files in the Secret that are not unpacked yet, and `files`, which replace files with the same
+    paths."""
+    stored = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[SessionFile])
+    return list({file.path: file for file in (*stored, *files)}.values())
 
 
 def pending_entry(files: Sequence[SessionFile]) -> dict[str, str]:
@@ -131,23 +130,23 @@ def pending_entry(files: Sequence[SessionFile]) -> dict[str, str]:
 
 def template_entry(pod: Pod) -> dict[str, str]:
     """Return the entry of the Secret's data with the template of its Pod."""
-    return {TEMPLATE: encoded(msgspec.json.encode(pod))}
+    return {POD_TEMPLATE: encoded(msgspec.json.encode(pod))}
 
 
-def pod_for(secret: Secret) -> Pod:
-    """Return the Pod from the template in this Secret; the Secret is its owner."""
-    pod = msgspec.json.decode(decoded(secret, TEMPLATE), type=Pod)
+def pod_from_template(secret: Secret) -> Pod:
+    """Return the Pod from the template in this Secret, with the Secret as its owner."""
+    pod = msgspec.json.decode(decoded(secret, POD_TEMPLATE), type=Pod)
     pod_metadata, secret_metadata = metadata(pod), metadata(secret)
-    owner = OwnerReference(
+    owner_reference = OwnerReference(
         apiVersion="v1", kind="Secret", name=secret_metadata.name or "", uid=secret_metadata.uid or ""
     )
-    pod_metadata.ownerReferences = [owner]
+    pod_metadata.ownerReferences = [owner_reference]
     pod.metadata = pod_metadata
     return pod
 
 
 def pod_of(
-    session_id: str, spec: SessionSpec, identity: ObjectOwner, *, volumes: Volumes, allowed: AllowedResources
+    session_id: str, spec: SessionSpec, owner: ObjectOwner, *, volumes: Volumes, allowed: AllowedResources
 ) -> Pod:
     """Return the session's Pod.
 
@@ -176,7 +175,7 @@ def pod_of(
     return Pod(
         metadata=ObjectMeta(
             name=name,
-            labels=_labels(session_id, spec, identity),
+            labels=_labels(session_id, spec, owner),
             annotations={
                 PAGE_PORT: str(spec.port),
                 SERVICES: ",".join(f"{service}={port}" for service, port in services.items()),
@@ -190,7 +189,7 @@ def pod_of(
             automountServiceAccountToken=False,
             enableServiceLinks=False,
             hostname=_hostname(options),
-            imagePullSecrets=[LocalObjectReference(name=image_name(identity, spec.image))],
+            imagePullSecrets=[LocalObjectReference(name=image_name(owner, spec.image))],
             nodeSelector=options.get("node_selector"),
             tolerations=_tolerations(options),
             runtimeClassName=_runtime_class(options, allowed),
@@ -219,7 +218,7 @@ def _cores(cores: float) -> str:
 
 
 def _environment(secret: str, spec: SessionSpec) -> list[EnvVar]:
-    keys = {**{name: VARIABLE + name for name in variables_of(spec)}, "VNC_PW": CREDENTIAL}
+    keys = {**{name: VARIABLE_PREFIX + name for name in variables_of(spec)}, "VNC_PW": CREDENTIAL}
     return [
         EnvVar(name=name, valueFrom=EnvVarSource(secretKeyRef=SecretKeySelector(name=secret, key=key)))
         for name, key in sorted(keys.items())
@@ -267,7 +266,7 @@ def restricted_pod(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
 
 
 def _user(options: RunConfig) -> tuple[int, int]:
-    """Return the numbers of the user and the group. From a name a node cannot verify that the user is not root."""
+    """Return the numbers of the user and the group. A node cannot check by name that the user is not root."""
     name, _, group = str(options.get("user") or OWNER).partition(":")
     if not name.isdecimal() or not (group or name).isdecimal():
         raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {OWNER}.")
@@ -287,15 +286,15 @@ def _runtime_class(options: RunConfig, allowed: AllowedResources) -> str | None:
 
 
 def _tolerations(options: RunConfig) -> list[Toleration]:
-    """Return the tolerations of a Pod. Kubernetes uses the first match, so the tolerations for lost nodes precede those
-    of the workspace, which may match all taints.
+    """Return the tolerations of a Pod. Kubernetes uses the first that matches. Those for lost nodes are first, because
+    those of the workspace may match all taints.
     """
     entries: list[dict[str, Any]] = options.get("tolerations") or []
     return [*lost_node_tolerations(), *(Toleration(**entry) for entry in entries)]
 
 
 def lost_node_tolerations() -> list[Toleration]:
-    """Return the tolerations that end a Pod `LOST_AFTER_S` after its node stops answering."""
+    """Return the tolerations with which Kubernetes ends a Pod `LOST_AFTER_S` after its node stops answering."""
     return [
         Toleration(
             key=f"node.kubernetes.io/{condition}", operator="Exists", effect="NoExecute", tolerationSeconds=LOST_AFTER_S
@@ -310,10 +309,10 @@ def _dns(options: RunConfig) -> dict[str, Any]:
 
 
 def _memory_volumes(options: RunConfig, mounted: Collection[str]) -> Volumes:
-    """Return the volumes for shared memory and the in-memory folders (tmpfs) of the run config. A mount of the same
-    folder replaces an in-memory folder.
+    """Return the volumes for shared memory and for the in-memory folders (tmpfs) of the run config, except folders that
+    a mount replaces.
     """
-    sizes = {"/dev/shm": int(options.get("shm_size") or SHM_BYTES)}  # noqa: S108 -- a place in the container
+    sizes = {"/dev/shm": int(options.get("shm_size") or SHM_BYTES)}  # noqa: S108 -- a path in the container
     tmpfs: dict[str, str] = options.get("tmpfs") or {}
     sizes |= {path: _tmpfs_bytes(option) for path, option in tmpfs.items() if path not in mounted}
     volumes = [

@@ -23,37 +23,38 @@ POLICY: Final = "greenroom.io/web-filter"
 this label."""
 CREDENTIAL: Final = "credential"
 """Key of the session's Secret."""
-VARIABLE: Final = "variable."
-"""Prefix of the keys for variables of the session. It keeps them separate from the other keys."""
+VARIABLE_PREFIX: Final = "variable."
+"""Prefix of the keys for the variables of the session, which separates them from the other keys."""
 PENDING_FILES: Final = "pending-files"
-"""Key: files that are not unpacked in the session yet."""
-TEMPLATE: Final = "pod"
-"""Key: the template from which the Pod is created."""
-RAN: Final = "greenroom.pod"
-"""Annotation of the Secret: uid of the Pod that was created for it. The session is lost if this Pod does not exist."""
-FAILED: Final = "greenroom.failed"
-"""Annotation of the Secret: the reason why the session does not start. It is written before the Pod is deleted."""
-LABELS: Final = "greenroom.labels"
-"""Annotation: additional labels of the session, as JSON, because their values may be invalid in Kubernetes."""
+"""Key of the session's Secret: files that are not unpacked in the session yet."""
+POD_TEMPLATE: Final = "pod"
+"""Key of the session's Secret: the template from which the Pod is created."""
+POD_UID: Final = "greenroom.pod"
+"""Annotation of the session's Secret: the uid of its Pod. The session is lost if this Pod does not exist any more."""
+START_ERROR: Final = "greenroom.failed"
+"""Annotation of the session's Secret: the reason why the session does not start. It is written before the Pod is
+deleted."""
+EXTRA_LABELS: Final = "greenroom.labels"
+"""Annotation: additional labels of the session, as JSON, because Kubernetes may not accept their values as labels."""
 PAGE_PORT: Final = "greenroom.page-port"
 SERVICES: Final = "greenroom.services"
 """Annotations of a Pod: the ports of its page and, as `audio=4901,uploads=4902`, of its other services."""
 TEMPLATE_DIGEST: Final = "greenroom.template"
-APPLIED: Final = "greenroom.applied"
+FILES_DIGEST: Final = "greenroom.applied"
 """Annotations of a filter's Pod: digests of its template, and of the files that it has read."""
-ADDRESS: Final = "greenroom.address"
+SERVICE_ADDRESS: Final = "greenroom.address"
 """Annotation of a filter's Secret: the address of its Service, which sessions use; a new Service gets the same
 address."""
 IMAGE: Final = "greenroom.image"
 """Annotation: the name of an image."""
-OWNER: Final = "greenroom.home"
-"""Annotation of a claim: the folder of its profile. The path contains the user's name."""
-CLASS: Final = "greenroom.storage-class"
+PROFILE_FOLDER: Final = "greenroom.home"
+"""Annotation of a claim: the folder of its profile, whose path identifies the user."""
+STORAGE_CLASS: Final = "greenroom.storage-class"
 """Annotation of a claim: the requested storage class; empty = the default one of the cluster."""
 
-HOMES: Final = "greenroom.homes"
+PROFILE_FOLDERS: Final = "greenroom.homes"
 """Annotation of a session's Secret: the folders of its profiles, as JSON."""
-REMOVAL: Final = "greenroom.removal"
+REMOVAL_ID: Final = "greenroom.removal"
 """Annotation of a claim: the id of the removal in progress."""
 
 
@@ -67,26 +68,26 @@ class ObjectOwner:
     def labels(self, part: str) -> dict[str, str]:
         return {PART_OF: "greenroom", INSTALLATION: self.installation_id, AGENT: self.agent_id, PART: part}
 
-    def of_agent(self, part: str) -> dict[str, str]:
-        """Return the labels that select this Agent's objects of a part."""
+    def agent_selector(self, part: str) -> dict[str, str]:
+        """Return the labels that select the objects of a part, of this Agent only."""
         return {**self.selector(part), AGENT: self.agent_id}
 
     def selector(self, part: str) -> dict[str, str]:
         """Return the labels that select the objects of a part, of all Agents of the installation."""
         return {INSTALLATION: self.installation_id, PART: part}
 
-    def of_session(self, session_id: str) -> dict[str, str]:
+    def session_labels(self, session_id: str) -> dict[str, str]:
         return {**self.labels("session"), SESSION: session_id, SESSION_ID: session_id}
 
 
 def object_name(session_id: str) -> str:
-    """Return the name of a session's Secret and Pod. It is unique, so a session cannot get a second Pod."""
+    """Return the name of a session's Secret and Pod. Names are unique, so a session cannot get a second Pod."""
     return f"gr-{session_id}"
 
 
-def image_name(identity: ObjectOwner, image: str) -> str:
+def image_name(owner: ObjectOwner, image: str) -> str:
     """Return the name of the Secret with an Agent's log-in for an image. It exists even if no log-in is needed."""
-    return f"gr-image-{_digest(f'{identity.installation_id} {identity.agent_id} {image}')}"
+    return f"gr-image-{_digest(f'{owner.installation_id} {owner.agent_id} {image}')}"
 
 
 def filter_name(agent_id: str, policy_id: str) -> str:
@@ -100,7 +101,7 @@ def home_name(installation_id: str, folder: str) -> str:
 
 
 HOME_PREFIX: Final = "gr-home-"
-CLAIMS: Final = "/claims/"
+CLAIM_PREFIX: Final = "/claims/"
 """Prefix of the sources of volume mappings that name a claim: `/claims/NAME`, `/claims/NAME/folder`."""
 
 

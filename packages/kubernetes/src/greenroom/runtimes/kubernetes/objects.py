@@ -1,4 +1,4 @@
-"""Typed access to objects of the cluster, because the client has no types for its mappings. Pure."""
+"""Typed access to parts of objects, because the client has no types for mappings. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def data_of(secret: Secret) -> dict[str, str]:
 
 
 def encoded(content: bytes) -> str:
-    """Encode content for the data of a Secret."""
+    """Return the content in base64, for the data of a Secret."""
     return base64.b64encode(content).decode()
 
 

@@ -19,24 +19,24 @@ from greenroom.core.session.reconcile import ContainerState
 from greenroom.runtimes.contract import AGENT, SESSION, SPEC_HASH, Container
 from greenroom.runtimes.kubernetes.names import (
     CONTAINER,
-    FAILED,
+    EXTRA_LABELS,
     FILTER_CONTAINER,
-    LABELS,
     PAGE_PORT,
     PENDING_FILES,
-    RAN,
+    POD_UID,
     SERVICES,
+    START_ERROR,
 )
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 
-END_REPORTED_WITHIN: Final = timedelta(seconds=5)
-"""The time a node has, after the grace period of a deleted Pod, to report the end of the Pod."""
-SILENT_FOR: Final = timedelta(seconds=60)
-"""The time after which this Agent deletes a Pod whose node does not answer. Kubernetes deletes it earlier
-(`LOST_AFTER_S`), except while no node answers.
+END_REPORT_TIMEOUT: Final = timedelta(seconds=5)
+"""The time in which a node must report the end of a deleted Pod, after the grace period of the Pod."""
+NODE_TIMEOUT: Final = timedelta(seconds=60)
+"""The time after which this Agent deletes a Pod whose node does not answer. Kubernetes deletes the Pod earlier
+(`LOST_AFTER_S`), unless no node answers.
 """
 ENDED: Final = frozenset({"Succeeded", "Failed"})
-GONE: Final = (
+POD_LOST_TEXT: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
     " deleted by hand. Its unsaved data is lost."
 )
@@ -52,10 +52,10 @@ IMAGE_REASONS: Final = frozenset(
         "RegistryUnavailable",
     }
 )
-REFUSED_REASONS: Final = frozenset(
+PERMANENT_REASONS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 )
-"""Reasons of a waiting container that do not change, although the node tries again."""
+"""Reasons of a waiting container that stay the same when the node tries again."""
 
 
 def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
@@ -73,19 +73,23 @@ def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
         services=services,
         exit_code=exit_code,
         ended=ended,
-        labels={**json.loads(annotations.get(LABELS) or "{}"), **labels},
+        labels={**json.loads(annotations.get(EXTRA_LABELS) or "{}"), **labels},
     )
 
 
 def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerState, int | None, str]:
-    failed = annotations_of(secret).get(FAILED)
+    start_error = annotations_of(secret).get(START_ERROR)
     if pod is None:
-        ran = bool(annotations_of(secret).get(RAN))
-        return (ContainerState.EXITED, None, failed or GONE) if ran else (ContainerState.CREATED, None, "")
+        had_pod = bool(annotations_of(secret).get(POD_UID))
+        return (
+            (ContainerState.EXITED, None, start_error or POD_LOST_TEXT)
+            if had_pod
+            else (ContainerState.CREATED, None, "")
+        )
     if is_lost(pod, now):
-        return ContainerState.EXITED, None, lost_sentence(pod)
+        return ContainerState.EXITED, None, reason_of_loss(pod)
     if status(pod).phase in ENDED:
-        return ContainerState.EXITED, exit_code_of(pod), failed or ended_sentence(pod)
+        return ContainerState.EXITED, exit_code_of(pod), start_error or reason_of_end(pod)
     if not is_up(pod) or PENDING_FILES in data_of(secret):
         return ContainerState.CREATED, None, ""
     return ContainerState.RUNNING, None, ""
@@ -100,8 +104,10 @@ def is_up(pod: Pod) -> bool:
 
 def is_ready(pod: Pod) -> bool:
     """Return True if the Pod is up, its readiness probe succeeds and it is not being deleted."""
-    is_condition_true = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
-    return is_condition_true and is_up(pod) and metadata(pod).deletionTimestamp is None
+    has_ready_condition = any(
+        condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod)
+    )
+    return has_ready_condition and is_up(pod) and metadata(pod).deletionTimestamp is None
 
 
 def run_id_of(pod: Pod) -> str:
@@ -115,31 +121,31 @@ def lost_at(pod: Pod) -> datetime | None:
     deletion timestamp of Kubernetes includes the grace period.
     """
     deleted = metadata(pod).deletionTimestamp
-    return deleted + END_REPORTED_WITHIN if deleted is not None else None
+    return deleted + END_REPORT_TIMEOUT if deleted is not None else None
 
 
 def deletion_due_at(pod: Pod) -> datetime | None:
-    """Return the time at which to delete the Pod because its node does not answer; None while the node answers.
+    """Return the time at which this Agent deletes the Pod because its node does not answer; None = the node answers.
 
-    If a node does not answer, the cluster sets the Pod's condition to not ready, but the container's status stays
-    ready.
+    If a node does not answer, the cluster changes the condition of the Pod to not ready, but the status of the
+    container stays ready.
     """
     container = _container(pod)
     if metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED or not (container and container.ready):
         return None
     for condition in _conditions(pod):
         if condition.type == "Ready" and condition.status == "False" and condition.lastTransitionTime is not None:
-            return condition.lastTransitionTime + SILENT_FOR
+            return condition.lastTransitionTime + NODE_TIMEOUT
     return None
 
 
 def is_lost(pod: Pod, now: datetime) -> bool:
     """Return True if the Pod is deleted but still exists, because its node does not answer."""
-    at = lost_at(pod)
-    return at is not None and now >= at and status(pod).phase not in ENDED
+    lost_from = lost_at(pod)
+    return lost_from is not None and now >= lost_from and status(pod).phase not in ENDED
 
 
-def lost_sentence(pod: Pod) -> str:
+def reason_of_loss(pod: Pod) -> str:
     """Return the reason why the session of a lost Pod has exited."""
     return f"The node {node_of(pod)} does not answer any more. The unsaved data of the session is lost."
 
@@ -156,7 +162,7 @@ def exit_code_of(pod: Pod) -> int | None:
     return ended.exitCode if ended is not None else None
 
 
-def ended_sentence(pod: Pod) -> str:
+def reason_of_end(pod: Pod) -> str:
     """Return the reason why the Pod ended; empty if its first process ended by itself."""
     pod_status, container = status(pod), _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
@@ -171,18 +177,18 @@ def ended_sentence(pod: Pod) -> str:
             f"The container ran out of memory and ended with exit code {ended.exitCode}; raise the workspace's memory."
         )
     if metadata(pod).deletionTimestamp is not None:
-        return GONE
+        return POD_LOST_TEXT
     return f"Kubernetes ended the session: {_message_of(pod_status.message)}." if ended is None else ""
 
 
-def out_of_memory(pod: Pod) -> bool:
+def ran_out_of_memory(pod: Pod) -> bool:
     """Return True if the first process was killed because the container ran out of memory."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
     return ended is not None and ended.reason == "OOMKilled"
 
 
-def unschedulable(pod: Pod) -> str:
+def unschedulable_reason(pod: Pod) -> str:
     """Return the scheduler's reason why no node can run the Pod; empty if there is none."""
     for condition in _conditions(pod):
         if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
@@ -190,7 +196,7 @@ def unschedulable(pod: Pod) -> str:
     return ""
 
 
-def waiting_of(pod: Pod) -> tuple[str, str, str]:
+def first_waiting(pod: Pod) -> tuple[str, str, str]:
     """Return the reason, the message and the image of the first container that waits; empty texts if none waits. A
     container that waits only for an init container is ignored.
     """

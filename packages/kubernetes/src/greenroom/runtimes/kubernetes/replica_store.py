@@ -1,6 +1,7 @@
-"""The shared records of Agent replicas in a namespace: a Kubernetes Lease and Secrets.
+"""The store of Agent replicas in a namespace. The record of the election is a Kubernetes Lease; other records are
+Secrets.
 
-Every write names the `resourceVersion` that it replaces.
+Each write contains the `resourceVersion` that it replaces.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from greenroom.runtimes.contract import (
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
-GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-PREFIX: Final = "greenroom-agent"
-ADDRESS: Final = "greenroom.address"
-TTL: Final = "greenroom.ttl-s"
-BEAT: Final = "greenroom.beat"
-COPY: Final = "greenroom.copy"
-CONTENT: Final = "content"
-TIMEOUT_S: Final = 1.0
-"""The time limit of a request."""
+GROUP_PATTERN: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+NAME_PREFIX: Final = "greenroom-agent"
+ADDRESS_ANNOTATION: Final = "greenroom.address"
+TTL_ANNOTATION: Final = "greenroom.ttl-s"
+BEAT_ANNOTATION: Final = "greenroom.beat"
+COPY_ANNOTATION: Final = "greenroom.copy"
+CONTENT_KEY: Final = "content"
+REQUEST_TIMEOUT_S: Final = 1.0
+"""The time limit of a request to the API server."""
 MAX_RECORD_BYTES: Final = 1_000_000
 """Maximum size of a record in bytes; the API server limits a Secret to 1 MiB."""
 
@@ -49,9 +50,9 @@ class NamespaceStore:
     """
 
     def __init__(self, settings: KubernetesSettings, group: str) -> None:
-        if not GROUP.fullmatch(group):
+        if not GROUP_PATTERN.fullmatch(group):
             raise SetupError(f"GREENROOM_AGENT_GROUP {group!r} must be up to 40 of a-z, 0-9 and -.")
-        self._cluster = Cluster(settings, timeout_s=TIMEOUT_S)
+        self._cluster = Cluster(settings, timeout_s=REQUEST_TIMEOUT_S)
         self._group = group
         self._place_id = ""
 
@@ -70,31 +71,31 @@ class NamespaceStore:
         await self._cluster.close()
 
     async def read_election_record(self) -> tuple[ElectionRecord | None, str | None]:
-        lease = await self._cluster.get(Lease, f"{PREFIX}-{self._group}")
+        lease = await self._cluster.get(Lease, f"{NAME_PREFIX}-{self._group}")
         if lease is None or lease.metadata is None:
             return None, None
         self._place_id = (lease.metadata.uid or "").replace("-", "")
         spec, annotations = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
         record = ElectionRecord(
             holder=spec.holderIdentity or "",
-            address=annotations.get(ADDRESS, ""),
+            address=annotations.get(ADDRESS_ANNOTATION, ""),
             term=(spec.leaseTransitions or 0) + 1,
-            ttl_s=_number(annotations.get(TTL), float(spec.leaseDurationSeconds or 0)),
-            beat=int(_number(annotations.get(BEAT))),
-            copy=int(_number(annotations.get(COPY))),
+            ttl_s=_parse_number(annotations.get(TTL_ANNOTATION), float(spec.leaseDurationSeconds or 0)),
+            beat=int(_parse_number(annotations.get(BEAT_ANNOTATION))),
+            copy=int(_parse_number(annotations.get(COPY_ANNOTATION))),
         )
         return record, lease.metadata.resourceVersion
 
     async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
         now = datetime.now(UTC)
         annotations = {
-            ADDRESS: record.address,
-            TTL: f"{record.ttl_s:g}",
-            BEAT: str(record.beat),
-            COPY: str(record.copy),
+            ADDRESS_ANNOTATION: record.address,
+            TTL_ANNOTATION: f"{record.ttl_s:g}",
+            BEAT_ANNOTATION: str(record.beat),
+            COPY_ANNOTATION: str(record.copy),
         }
         lease = Lease(
-            metadata=ObjectMeta(name=f"{PREFIX}-{self._group}", resourceVersion=version, annotations=annotations),
+            metadata=ObjectMeta(name=f"{NAME_PREFIX}-{self._group}", resourceVersion=version, annotations=annotations),
             spec=LeaseSpec(
                 holderIdentity=record.holder,
                 leaseDurationSeconds=max(1, round(record.ttl_s)),
@@ -108,25 +109,27 @@ class NamespaceStore:
         return _version(written)
 
     async def read(self, name: str) -> StoredRecord | None:
-        secret = await self._cluster.get(Secret, self._secret(name))
+        secret = await self._cluster.get(Secret, self._secret_name(name))
         if secret is None or secret.metadata is None:
             return None
-        packed = base64.b64decode(cast("dict[str, str]", secret.data or {}).get(CONTENT, ""))
+        compressed = base64.b64decode(cast("dict[str, str]", secret.data or {}).get(CONTENT_KEY, ""))
         try:
-            content = zlib.decompress(packed)
+            content = zlib.decompress(compressed)
         except zlib.error as error:
-            raise RuntimeUnavailable(f"The Secret {self._secret(name)} is damaged ({error}); delete it.") from error
+            raise RuntimeUnavailable(
+                f"The Secret {self._secret_name(name)} is damaged ({error}); delete it."
+            ) from error
         return StoredRecord(content, secret.metadata.resourceVersion or "")
 
     async def write(self, name: str, content: bytes, version: str | None) -> str:
-        packed = base64.b64encode(zlib.compress(content)).decode()
-        if len(packed) > MAX_RECORD_BYTES:
+        encoded = base64.b64encode(zlib.compress(content)).decode()
+        if len(encoded) > MAX_RECORD_BYTES:
             raise RuntimeUnavailable(
-                f"{name} has {len(packed)} bytes, more than a Secret can contain; add another zone."
+                f"{name} has {len(encoded)} bytes, more than a Secret can contain; add another zone."
             )
         secret = Secret(
-            metadata=ObjectMeta(name=self._secret(name), resourceVersion=version),
-            data={CONTENT: packed},
+            metadata=ObjectMeta(name=self._secret_name(name), resourceVersion=version),
+            data={CONTENT_KEY: encoded},
             type="Opaque",
         )
         return _version(await self._write(secret, version))
@@ -139,16 +142,16 @@ class NamespaceStore:
         except StartError as error:
             raise RuntimeUnavailable(error.message) from error
 
-    def _secret(self, name: str) -> str:
-        return f"{PREFIX}-{self._group}-{name}"
+    def _secret_name(self, name: str) -> str:
+        return f"{NAME_PREFIX}-{self._group}-{name}"
 
 
 def _version(resource: Lease | Secret) -> str:
     return (resource.metadata.resourceVersion or "") if resource.metadata is not None else ""
 
 
-def _number(text: str | None, otherwise: float = 0.0) -> float:
+def _parse_number(text: str | None, default: float = 0.0) -> float:
     try:
-        return float(text) if text else otherwise
+        return float(text) if text else default
     except ValueError:
-        return otherwise
+        return default

@@ -47,7 +47,7 @@ from greenroom.runtimes.kubernetes.capacity import (
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
-from greenroom.runtimes.kubernetes.filter_manifest import FOLDER
+from greenroom.runtimes.kubernetes.filter_manifest import FILES_FOLDER
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes
 from greenroom.runtimes.kubernetes.images import PulledImages
@@ -61,7 +61,7 @@ from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
 
-LOGS_WITHIN_S: Final = 3.0
+LOGS_TIMEOUT_S: Final = 3.0
 CANNOT_STOP: Final = (
     "A Pod cannot be stopped or paused and continued later. Sessions in Kubernetes run until they are deleted."
 )
@@ -84,16 +84,16 @@ class KubernetesRuntime:
         fence: Callable[[], None] = lambda: None,
     ) -> None:
         """Raises SetupError: the kubeconfig cannot be used."""
-        self._identity = ObjectOwner(installation_id=installation_id, agent_id=agent_id)
+        self._owner = ObjectOwner(installation_id=installation_id, agent_id=agent_id)
         self._cluster = Cluster(settings, fence=fence)
         self._share = share
         self._runtime_classes = runtime_classes
         self._storage_class = settings.kube_storage_class
-        self._images = PulledImages(self._cluster, self._identity)
-        self.homes = KubernetesHomes(self._cluster, self._identity, settings)
+        self._images = PulledImages(self._cluster, self._owner)
+        self.homes = KubernetesHomes(self._cluster, self._owner, settings)
         allowed = AllowedResources(runtime_classes=runtime_classes, folders=tuple(folders))
-        self._filters = PodFilters(self._cluster, self._identity, settings.kube_filter_image)
-        self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, allowed)
+        self._filters = PodFilters(self._cluster, self._owner, settings.kube_filter_image)
+        self._sessions = SessionPods(self._cluster, self._owner, self.homes, self._filters, allowed)
         self._prober = Prober()
         self._can_list_nodes = False
 
@@ -101,8 +101,8 @@ class KubernetesRuntime:
         await self._cluster.open()
         version = await check_requirements(self._cluster)
         self._can_list_nodes = await is_permitted(self._cluster, "list", "nodes", in_namespace=False)
-        for remark in await find_limitations(self._cluster, self._storage_class, self._runtime_classes):
-            log.warning("the cluster does not meet the requirements of some sessions", reason=remark)
+        for limitation in await find_limitations(self._cluster, self._storage_class, self._runtime_classes):
+            log.warning("the cluster does not meet the requirements of some sessions", reason=limitation)
         log.info("sessions are Pods", namespace=self._cluster.namespace, server=self._cluster.server, version=version)
 
     async def close(self) -> None:
@@ -119,7 +119,7 @@ class KubernetesRuntime:
         *,
         low_cpu_share: bool = False,
     ) -> Container:
-        """Create a session. Its Pod has a fixed share of the CPU: `low_cpu_share` has no effect."""
+        """Create a session. `low_cpu_share` has no effect, because the CPU share of a Pod cannot be changed later."""
         del low_cpu_share
         return await self._sessions.create(session_id, spec, labels)
 
@@ -178,13 +178,13 @@ class KubernetesRuntime:
                 or (container.ended and container.exit_code is None)
             ):
                 return ""
-            output = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)
+            output = await self._cluster.logs(object_name(session_id), lines, LOGS_TIMEOUT_S)
         except (ContainerMissing, ContainerConflict):
             return ""
         return cut_output(output, MAX_LOG_CHARACTERS)
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
-        async with aclosing(Changes(self._cluster, self._identity.selector("session")).run()) as changes:
+        async with aclosing(Changes(self._cluster, self._owner.selector("session")).run()) as changes:
             async for event in changes:
                 yield event
 
@@ -214,17 +214,17 @@ class KubernetesRuntime:
 
     @property
     def filters_packets(self) -> bool:
-        """False: packets are not filtered on this host."""
+        """False, because this host filters no packets of sessions."""
         return False
 
     @property
     def filter_folder(self) -> str:
-        return FOLDER
+        return FILES_FOLDER
 
     async def open_filter_network(
         self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
-        del trusts_authority  # the Agent refuses secrets here
+        del trusts_authority  # always False: the Agent refuses sessions with secrets in Kubernetes
         return await self._filters.open(policy_id, account)
 
     async def close_filter_network(self, policy_id: str) -> bool:
@@ -261,10 +261,11 @@ class KubernetesRuntime:
     async def _amounts(self) -> tuple[Amount, Amount]:
         """Return the total amount for the sessions of this Agent, and the amount that they request now.
 
-        Sessions of other Agents are part of the used amount of a quota. They are subtracted from the capacity of nodes.
+        The requests of other Agents' sessions reduce the total: they are part of the used amount of a quota, and are
+        subtracted from the capacity of the nodes.
         """
         (quotas, _), (pods, _) = await asyncio.gather(
-            self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
+            self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._owner.selector("session"))
         )
         own_amount = requests_of_pods(pod for pod in pods if self._is_own(pod))
         total = total_of_quotas(quotas, own_amount)
@@ -281,7 +282,7 @@ class KubernetesRuntime:
         return total, own_amount
 
     def _is_own(self, pod: Pod) -> bool:
-        return labels_of(pod).get(AGENT) == self._identity.agent_id
+        return labels_of(pod).get(AGENT) == self._owner.agent_id
 
     async def remove_all(self) -> int:
         """Remove all sessions and return their number. Profiles of users stay."""

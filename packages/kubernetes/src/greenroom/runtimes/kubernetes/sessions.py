@@ -34,12 +34,12 @@ from greenroom.runtimes.kubernetes.manifest import (
     AllowedResources,
     pending_entry,
     pending_files,
-    pod_for,
+    pod_from_template,
     pod_of,
     secret_of,
     template_entry,
 )
-from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, ObjectOwner, object_name
+from greenroom.runtimes.kubernetes.names import PENDING_FILES, POD_UID, START_ERROR, ObjectOwner, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.pod_state import ENDED, container_of, is_lost, is_up, node_of
 from greenroom.runtimes.kubernetes.starting import wait_until_ended, wait_until_running
@@ -49,41 +49,41 @@ log = structlog.get_logger(__name__)
 
 REMOVAL_GRACE_S: Final = 1
 """The grace period for the removal of a Pod."""
-REMOVED_WITHIN_S: Final = 8.0
+REMOVAL_TIMEOUT_S: Final = 8.0
 """The time limit of a removal. After it the Pod is deleted without a confirmation from its node."""
-UNPACKED_WITHIN_S: Final = 20.0
+UNPACK_TIMEOUT_S: Final = 20.0
 
 
 def now() -> datetime:
-    """Return the time of this host's clock. The clocks of the cluster must have the same time."""
+    """Return the time of this host's clock. It must be equal to the time of the cluster's clocks."""
     return datetime.now(UTC)
 
 
 class SessionPods:
-    """The sessions of one namespace. This process or another one can repeat every step."""
+    """The sessions of one namespace. Each step can be repeated, also by another process."""
 
     def __init__(
         self,
         cluster: Cluster,
-        identity: ObjectOwner,
+        owner: ObjectOwner,
         homes: KubernetesHomes,
         filters: PodFilters,
         allowed: AllowedResources,
     ) -> None:
         self._cluster = cluster
-        self._identity = identity
+        self._owner = owner
         self._homes = homes
         self._filters = filters
         self._allowed = allowed
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
-        """Create the Secret with the template of the Pod; `start` creates the Pod. Errors in the specification are
-        raised before any object is created.
+        """Create the Secret with the template of the Pod; `start` creates the Pod. A specification with an error is
+        refused before any object is created.
         """
-        volumes = volumes_of(spec.mounts, self._identity.installation_id, self._allowed.folders)
-        pod = pod_of(session_id, spec, self._identity, volumes=volumes, allowed=self._allowed)
-        pod = await self._filters.applied(spec.filter_policy, pod)
-        manifest = secret_of(session_id, spec, self._identity, labels)
+        volumes = volumes_of(spec.mounts, self._owner.installation_id, self._allowed.folders)
+        pod = pod_of(session_id, spec, self._owner, volumes=volumes, allowed=self._allowed)
+        pod = await self._filters.use_filter(spec.filter_policy, pod)
+        manifest = secret_of(session_id, spec, self._owner, labels)
         manifest.data = {**data_of(manifest), **template_entry(pod)}
         try:
             secret, existing_pod = await self._cluster.create(manifest), None
@@ -106,12 +106,11 @@ class SessionPods:
 
     def _is_own(self, resource: Secret | Pod, session_id: str) -> bool:
         labels = labels_of(resource)
-        return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._identity.installation_id, session_id)
+        return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._owner.installation_id, session_id)
 
     async def find(self, session_id: str) -> tuple[Secret | None, Pod | None]:
-        """Return the Secret and the Pod of a session. The Secret is read first, because a Pod without a Secret is being
-        removed.
-        """
+        """Return the Secret and the Pod of a session. A Pod without a Secret is ignored, because it is being
+        removed."""
         name = object_name(session_id)
         secret = await self._cluster.get(Secret, name)
         pod = await self._cluster.get(Pod, name) if secret is not None else None
@@ -133,21 +132,23 @@ class SessionPods:
         return secret, pod
 
     async def list(self) -> list[Container]:
-        selector = self._identity.selector("session")
+        selector = self._owner.selector("session")
         secrets, _ = await self._cluster.list(Secret, selector)
-        found, _ = await self._cluster.list(Pod, selector)
-        pods = {labels_of(pod).get(SESSION): pod for pod in found}
+        pods, _ = await self._cluster.list(Pod, selector)
+        pods_by_session = {labels_of(pod).get(SESSION): pod for pod in pods}
         read_at = now()
-        return [container_of(secret, pods.get(labels_of(secret).get(SESSION)), read_at) for secret in secrets]
+        return [
+            container_of(secret, pods_by_session.get(labels_of(secret).get(SESSION)), read_at) for secret in secrets
+        ]
 
     # Start --------------------------------------------------------------------------------------------------------
 
     async def start(self, session_id: str) -> Container:
         secret, pod = await self.require(session_id)
         container = container_of(secret, pod, now())
-        if container.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
+        if container.state is not ContainerState.EXITED and START_ERROR in annotations_of(secret):
             # the Pod was not deleted after the failure: try to start it again
-            changes = {"metadata": {"annotations": {FAILED: None}}}
+            changes = {"metadata": {"annotations": {START_ERROR: None}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if container.state is ContainerState.RUNNING:
             return container
@@ -156,8 +157,8 @@ class SessionPods:
         self._filters.require_open(secret)
         if pod is None:
             pod = await self._create_pod(secret, session_id)
-        if annotations_of(secret).get(RAN) != metadata(pod).uid:
-            changes = {"metadata": {"annotations": {RAN: metadata(pod).uid}}}
+        if annotations_of(secret).get(POD_UID) != metadata(pod).uid:
+            changes = {"metadata": {"annotations": {POD_UID: metadata(pod).uid}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         pod = await self._wait_until_running(pod)
         if is_up(pod):
@@ -165,8 +166,8 @@ class SessionPods:
         return container_of(secret, pod, now())
 
     async def _wait_until_running(self, created: Pod) -> Pod:
-        """Return the Pod when it runs. A Pod that cannot run is deleted, because it would use quota as long as users
-        inspect the failed session. The reason is stored before the deletion, so that a crash does not lose it.
+        """Return the Pod when it runs. A Pod that cannot run is deleted, because it would use quota as long as the
+        failed session exists. The reason is stored before the deletion, so that a crash does not lose it.
         """
         name = metadata(created).name or ""
         try:
@@ -174,12 +175,12 @@ class SessionPods:
         except (StartError, ImageMissing) as error:
             pod = await self._cluster.get(Pod, name)
             if pod is not None and metadata(pod).uid == metadata(created).uid and status(pod).phase not in ENDED:
-                await self._cluster.patch(Secret, name, {"metadata": {"annotations": {FAILED: error.message}}})
-                await self._end(pod)
+                await self._cluster.patch(Secret, name, {"metadata": {"annotations": {START_ERROR: error.message}}})
+                await self._delete_pod(pod)
             raise
 
     async def _create_pod(self, secret: Secret, session_id: str) -> Pod:
-        manifest = pod_for(secret)
+        manifest = pod_from_template(secret)
         await self._refuse_profiles_on_silent_nodes(manifest)
         try:
             return await self._cluster.create(manifest)
@@ -197,7 +198,7 @@ class SessionPods:
         """Raise StartError if a Pod on a node that does not answer has the same profile, because it may still write."""
         if not (profiles := profiles_of(manifest)):
             return
-        pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
+        pods, _ = await self._cluster.list(Pod, self._owner.selector("session"))
         for pod in pods:
             if profiles & profiles_of(pod) and is_lost(pod, now()):
                 raise StartError(
@@ -223,7 +224,7 @@ class SessionPods:
         script = f"head -c {len(archive_bytes)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
         output = OutputTail()
         try:
-            exit_code = await run_script(self._cluster, name, script, output, archive_bytes, within_s=UNPACKED_WITHIN_S)
+            exit_code = await run_script(self._cluster, name, script, output, archive_bytes, within_s=UNPACK_TIMEOUT_S)
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
             raise RuntimeUnavailable(f"The files could not be copied into the session: {reason_of(error)}.") from error
         if exit_code != 0:
@@ -233,7 +234,7 @@ class SessionPods:
         try:
             return await self._cluster.patch(Secret, name, changes)
         except ContainerConflict:
-            # another Agent unpacked the files, or the next start unpacks the added files
+            # another process has unpacked the files, or the next start unpacks the added ones
             return await self._cluster.get(Secret, name) or secret
 
     # Removal ------------------------------------------------------------------------------------------------------
@@ -248,26 +249,26 @@ class SessionPods:
         await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
 
     async def _remove_pod(self, pod: Pod) -> None:
-        """Remove a Pod. If its node does not answer and the Pod has a profile, the Pod stays in the cluster to prevent
-        a second use of the profile. The cluster removes it when the node answers or is deleted.
+        """Remove a Pod. A Pod with a profile stays in the cluster while its node does not answer, to prevent a second
+        use of the profile. The cluster removes it when the node answers or is deleted.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         is_silent = is_lost(pod, now())
         if status(pod).phase not in ENDED and not is_silent:
-            is_silent = not await self._end(pod)
+            is_silent = not await self._delete_pod(pod)
         if is_silent:
             log.warning("the node does not terminate a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
             # remove the Pod without waiting for the node, which does this a few seconds after the end
             await self._cluster.delete(Pod, name, uid, 0)
 
-    async def _end(self, pod: Pod) -> bool:
-        """Delete the Pod with a grace period. Return True if it has ended or does not exist.
+    async def _delete_pod(self, pod: Pod) -> bool:
+        """Delete the Pod. Return True if it has ended or does not exist.
 
-        A Pod with a profile always has a grace period, so that its node confirms the end, because its container may
-        start at the same time. The API server ignores the grace period of a Pod without a node.
+        The grace period is not zero if the Pod runs or has a profile. Then its node confirms the end, even if the
+        container starts at the same time. The API server ignores the grace period of a Pod without a node.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         grace_s = REMOVAL_GRACE_S if is_up(pod) or profiles_of(pod) else 0
         existed = await self._cluster.delete(Pod, name, uid, grace_s)
-        return not existed or await wait_until_ended(self._cluster, name, uid, REMOVED_WITHIN_S)
+        return not existed or await wait_until_ended(self._cluster, name, uid, REMOVAL_TIMEOUT_S)

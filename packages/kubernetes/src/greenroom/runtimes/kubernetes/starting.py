@@ -1,4 +1,4 @@
-"""Wait until a session's Pod runs, or until it is certain that the Pod cannot run."""
+"""Waits for a session's Pod: until it runs, cannot run, or has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Pod
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.creation_events import (
-    CREATED_WITHIN_S,
+    CREATION_LIMIT_S,
     delay_reason_of,
     is_being_created,
     newest_event,
@@ -22,21 +22,21 @@ from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.pod_state import (
     ENDED,
     IMAGE_REASONS,
-    REFUSED_REASONS,
-    ended_sentence,
+    PERMANENT_REASONS,
     exit_code_of,
+    first_waiting,
     is_up,
-    unschedulable,
-    waiting_of,
+    reason_of_end,
+    unschedulable_reason,
 )
 
-UNSCHEDULABLE_FOR_S: Final = 15.0
+UNSCHEDULABLE_LIMIT_S: Final = 15.0
 """The time limit for the scheduler to find a node."""
-IMAGE_FOR_S: Final = 12.0
-"""The time for which a node may report that it cannot pull the image. The node repeats the pull."""
-REFUSED_FOR_S: Final = 5.0
+IMAGE_LIMIT_S: Final = 12.0
+"""The time for which a node may report that it cannot pull the image, because the node repeats the pull."""
+REFUSAL_LIMIT_S: Final = 5.0
 POLL_S: Final = 1.0
-UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
+UNBOUND_CLAIM_TEXT: Final = "unbound immediate PersistentVolumeClaims"
 """The scheduler's message for a claim without a volume."""
 
 
@@ -44,44 +44,49 @@ class TimeLimits:
     """The time limits of the states in which a Pod does not run yet. `now` is the time of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
+        self._begun_at: dict[str, float] = {}
+        """State → the time since which the Pod has been in it."""
 
     def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
         """Return the error of a state that exceeded its time limit; None = the Pod may still run."""
-        reason, message, image = waiting_of(pod)
-        no_node_message = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
+        reason, message, image = first_waiting(pod)
+        no_node_message = unschedulable_reason(pod) if not (pod.spec and pod.spec.nodeName) else ""
         checks: list[tuple[str, bool, float, StartError | ImageMissing]] = [
-            ("node", bool(no_node_message), UNSCHEDULABLE_FOR_S, StartError(_no_node_sentence(no_node_message))),
+            ("node", bool(no_node_message), UNSCHEDULABLE_LIMIT_S, StartError(_no_node_sentence(no_node_message))),
             (
                 "image",
                 reason in IMAGE_REASONS,
-                IMAGE_FOR_S,
+                IMAGE_LIMIT_S,
                 ImageMissing(f"The node cannot pull the image {image}: {reason}: {message}."),
             ),
             (
                 "settings",
-                reason in REFUSED_REASONS,
-                REFUSED_FOR_S,
+                reason in PERMANENT_REASONS,
+                REFUSAL_LIMIT_S,
                 StartError(f"The node cannot start the session: {reason}: {message}."),
             ),
         ]
-        expired = [error for kind, applies, for_s, error in checks if self._lasts(kind, for_s, now, applies=applies)]
+        expired = [
+            error
+            for kind, applies, limit_s, error in checks
+            if self._exceeds_limit(kind, limit_s, now, applies=applies)
+        ]
         return expired[0] if expired else None
 
     def is_late(self, pod: Pod, now: float) -> bool:
         """Return True if the node exceeds the time limit for the creation of the container."""
-        return self._lasts("creation", CREATED_WITHIN_S, now, applies=is_being_created(pod))
+        return self._exceeds_limit("creation", CREATION_LIMIT_S, now, applies=is_being_created(pod))
 
-    def _lasts(self, kind: str, for_s: float, now: float, *, applies: bool) -> bool:
+    def _exceeds_limit(self, kind: str, limit_s: float, now: float, *, applies: bool) -> bool:
         if not applies:
-            self._since.pop(kind, None)
+            self._begun_at.pop(kind, None)
             return False
-        return now - self._since.setdefault(kind, now) >= for_s
+        return now - self._begun_at.setdefault(kind, now) >= limit_s
 
 
 def _no_node_sentence(message: str) -> str:
     sentence = f"No node can run the session at present: {message}."
-    if UNBOUND in message:
+    if UNBOUND_CLAIM_TEXT in message:
         sentence += " The volume of its home does not exist yet: check the claim and its storage class."
     return sentence
 
@@ -95,16 +100,16 @@ async def wait_until_running(cluster: Cluster, name: str) -> Pod:
         ContainerMissing: the Pod was deleted.
     """
     limits = TimeLimits()
-    async with aclosing(states(cluster, name)) as pod_states:
+    async with aclosing(watch_pod(cluster, name)) as pod_states:
         async for pod in pod_states:
             if pod is None:
                 raise ContainerMissing
             if is_up(pod):
                 return pod
             if status(pod).phase in ENDED:
-                if (code := exit_code_of(pod)) is not None and not ended_sentence(pod):
+                if (code := exit_code_of(pod)) is not None and not reason_of_end(pod):
                     return pod
-                raise StartError(ended_sentence(pod) or f"The session ended immediately with exit code {code}.")
+                raise StartError(reason_of_end(pod) or f"The session ended immediately with exit code {code}.")
             if (problem := limits.problem(pod, time.monotonic())) is not None:
                 raise problem
             if limits.is_late(pod, time.monotonic()) and (
@@ -115,18 +120,18 @@ async def wait_until_running(cluster: Cluster, name: str) -> Pod:
 
 
 async def wait_until_ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
-    """Wait until the Pod with this uid is gone, or its node reports its end. Return False after the time limit."""
+    """Wait until the Pod with this uid is deleted, or its node reports its end. Return False after the time limit."""
     try:
-        async with asyncio.timeout(within_s), aclosing(states(cluster, name)) as pod_states:
+        async with asyncio.timeout(within_s), aclosing(watch_pod(cluster, name)) as pod_states:
             async for pod in pod_states:
                 if pod is None or metadata(pod).uid != uid or status(pod).phase in ENDED:
                     return True
     except TimeoutError:
-        pass  # it still runs
+        pass  # the Pod still runs
     return False
 
 
-async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
+async def watch_pod(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
     """Yield the Pod immediately, after each change, and after `POLL_S` without a change; None = it does not exist."""
     pod = await cluster.get(Pod, name)
     yield pod

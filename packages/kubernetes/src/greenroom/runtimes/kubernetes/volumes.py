@@ -19,9 +19,9 @@ from lightkube.resources.core_v1 import Pod
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.core.workspace.volumes import is_within, source_problem
 from greenroom.runtimes.contract import StartError
-from greenroom.runtimes.kubernetes.names import CLAIMS, HOME_PREFIX, home_name
+from greenroom.runtimes.kubernetes.names import CLAIM_PREFIX, HOME_PREFIX, home_name
 
-_CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_CLAIM_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,9 @@ class Volumes:
 def volumes_of(mounts: Sequence[Mount], installation_id: str, allowed: Collection[str]) -> Volumes:
     """Return the volumes and mounts of a Pod for a session's mounts.
 
-    Each profile has its own claim. `/claims/NAME` is an existing claim, but never the claim of a profile, which may
-    belong to another user. Any other source is a folder of the node below an `allowed` folder. The allowed folder is
-    the volume, and the rest of the path is its `subPath`, so that links cannot lead outside.
+    Each profile has its own claim. The source `/claims/NAME` is an existing claim; claims of profiles are refused,
+    because they may belong to other users. Any other source is a folder of the node below an `allowed` folder. The
+    allowed folder is the volume, and the rest of the path is its `subPath`, so that links cannot lead outside.
 
     Raises:
         StartError: a mount is not allowed. The message names the mount.
@@ -50,11 +50,11 @@ def volumes_of(mounts: Sequence[Mount], installation_id: str, allowed: Collectio
         if mount.profile is not None:
             name = home_name(installation_id, mount.source)
             homes[name] = mount.source
-            volume, sub_path = _claim(name), ""
-        elif mount.source.startswith(CLAIMS):
-            volume, sub_path = _named_claim(mount.source)
+            volume, sub_path = _claim_volume(name), ""
+        elif mount.source.startswith(CLAIM_PREFIX):
+            volume, sub_path = _existing_claim_volume(mount.source)
         else:
-            volume, sub_path = _folder(mount.source, allowed)
+            volume, sub_path = _folder_volume(mount.source, allowed)
         existing = next((other for other in volumes.values() if _has_same_source(other, volume)), None)
         volume.name = existing.name if existing else f"volume-{len(volumes)}"
         volumes.setdefault(volume.name, volume)
@@ -72,20 +72,20 @@ def profiles_of(pod: Pod) -> frozenset[str]:
     return frozenset(claim.claimName for claim in claims if claim and claim.claimName.startswith(HOME_PREFIX))
 
 
-def _claim(name: str) -> Volume:
+def _claim_volume(name: str) -> Volume:
     return Volume(name="", persistentVolumeClaim=PersistentVolumeClaimVolumeSource(claimName=name))
 
 
-def _named_claim(source: str) -> tuple[Volume, str]:
-    name, _, sub_path = posixpath.normpath(source).removeprefix(CLAIMS).partition("/")
-    if ".." in source.split("/") or not _CLAIM.fullmatch(name):
-        raise StartError(f"{source} does not name a claim; write {CLAIMS}NAME or {CLAIMS}NAME/folder.")
+def _existing_claim_volume(source: str) -> tuple[Volume, str]:
+    name, _, sub_path = posixpath.normpath(source).removeprefix(CLAIM_PREFIX).partition("/")
+    if ".." in source.split("/") or not _CLAIM_NAME.fullmatch(name):
+        raise StartError(f"{source} does not name a claim; write {CLAIM_PREFIX}NAME or {CLAIM_PREFIX}NAME/folder.")
     if name.startswith(HOME_PREFIX):
         raise StartError(f"{source} may not be mounted: it is the profile of a user.")
-    return _claim(name), sub_path
+    return _claim_volume(name), sub_path
 
 
-def _folder(source: str, allowed: Collection[str]) -> tuple[Volume, str]:
+def _folder_volume(source: str, allowed: Collection[str]) -> tuple[Volume, str]:
     if problem := source_problem(source):
         raise StartError(problem)
     path = posixpath.normpath(source)
@@ -93,7 +93,7 @@ def _folder(source: str, allowed: Collection[str]) -> tuple[Volume, str]:
     if not matching:
         raise StartError(
             f"{source} may not be mounted: it is not below a folder of GREENROOM_VOLUME_FOLDERS. To mount a"
-            f" PersistentVolumeClaim, write {CLAIMS}NAME."
+            f" PersistentVolumeClaim, write {CLAIM_PREFIX}NAME."
         )
     allowed_folder = max(matching, key=len)
     volume = Volume(name="", hostPath=HostPathVolumeSource(path=allowed_folder, type="Directory"))
