@@ -13,7 +13,7 @@ from PIL import Image
 from tests.acceptance.instance import Instance, run, wait_for
 from tests.acceptance.members import Running, member_of
 
-from greenroom.runtimes.contract import CUT_NOTICE, MAX_OUTPUT
+from greenroom.runtimes.contract import CUT_NOTICE, MAX_OUTPUT_CHARACTERS
 
 BLUE = (0x20, 0x40, 0xC0)
 PAINT = (
@@ -148,4 +148,4 @@ def test_of_a_long_output_the_end_is_kept_and_that_is_said(instance: Instance, d
     output = command(instance, desktop, "bash", "-c", "yes line | head -n 50000; echo the end")["output"]
     assert output.startswith(CUT_NOTICE)
     assert output.endswith("the end\n")
-    assert len(output) == MAX_OUTPUT
+    assert len(output) == MAX_OUTPUT_CHARACTERS

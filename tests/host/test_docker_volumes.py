@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, Mount, SessionFile
 from greenroom.core.workspace.volumes import HOME
-from greenroom.runtimes.archive import archive
+from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import Runtime, StartError
 from greenroom.runtimes.docker.runtime import DockerRuntime
 from greenroom.runtimes.host_folders import HostFolders
@@ -198,7 +198,7 @@ def linked(path: str) -> bytes:
 
 
 def users_in(path: str, users: str) -> bytes:
-    return archive([SessionFile(path=path, content=users, mode=0o644, folder_mode=0o755)])
+    return pack_tar([SessionFile(path=path, content=users, mode=0o644, folder_mode=0o755)])
 
 
 @pytest.mark.parametrize(

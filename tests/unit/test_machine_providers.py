@@ -41,9 +41,9 @@ from tests.unit.clouds import (
 from greenroom.core.errors import SetupError
 from greenroom.machine_providers.contract import Provider, ProviderError
 from greenroom.machine_providers.exchange import (
-    ENVIRONMENT,
     MAX_ANSWER_BYTES,
     MAX_MACHINES,
+    PROGRAM_ENVIRONMENT,
     CommandProvider,
     WebhookProvider,
 )
@@ -165,7 +165,7 @@ async def test_a_program_gets_a_fixed_environment_and_secrets_on_stdin_alone(tmp
     more = f"pathlib.Path({str(spy)!r}).write_text(json.dumps([dict(os.environ), sys.argv, request['secrets']]))"
     await program(tmp_path, more).list(PREFIX)
     environment, arguments, secrets = json.loads(spy.read_text())
-    assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == ENVIRONMENT
+    assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == PROGRAM_ENVIRONMENT
     assert arguments == [str(tmp_path / "machines")]
     assert secrets == SECRETS
 

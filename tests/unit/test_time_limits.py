@@ -39,7 +39,7 @@ class Held(WrappedRuntime):
 async def test_a_page_that_hangs_is_given_up_within_the_time_of_a_quiet_host(tmp_path: Path):
     runtime: Any = Held(tmp_path)
     seen = await ProbeTimeLimits(lambda: ON_TIME).probe(runtime, "h:1", spec(), 0.05)
-    assert (seen.usable, seen.silent, runtime.ended) == (False, True, 1)
+    assert (seen.usable, seen.timed_out, runtime.ended) == (False, True, 1)
     assert "quiet host" not in seen.error
 
 
@@ -55,7 +55,7 @@ async def test_a_host_that_becomes_late_during_a_look_gets_more_time(tmp_path: P
         return asked[-1]
 
     seen = await ProbeTimeLimits(lateness).probe(runtime, "h:1", spec(), 0.5)
-    assert not seen.silent
+    assert not seen.timed_out
     assert seen.error == "The session's page does not answer.", "it has no container"
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from greenroom.core.workspace.session_spec import Mount
-from greenroom.runtimes.docker.mounts import THREADS, DockerMounts
+from greenroom.runtimes.docker.mounts import THREAD_COUNT, DockerMounts
 from greenroom.runtimes.host_folders import HostFolders
 
 
@@ -28,7 +28,7 @@ async def test_folders_that_never_answer_take_no_thread_that_others_need():
     """These include the fsync of the journal, without which no session is handed over."""
     folders = HangingFolders()
     mounts = DockerMounts(folders)
-    hanging = [asyncio.create_task(mounts.prepare((), "session")) for _ in range(4 * THREADS)]
+    hanging = [asyncio.create_task(mounts.prepare((), "session")) for _ in range(4 * THREAD_COUNT)]
     try:
         await asyncio.sleep(0)
         async with asyncio.timeout(30):

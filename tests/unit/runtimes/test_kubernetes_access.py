@@ -24,7 +24,7 @@ from greenroom.runtimes.kubernetes.access import (
 )
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
-from greenroom.runtimes.kubernetes.starting import UNBOUND, _no_node_sentence  # pyright: ignore[reportPrivateUsage]
+from greenroom.runtimes.kubernetes.starting import UNBOUND_CLAIM_TEXT, _no_node_sentence  # pyright: ignore[reportPrivateUsage]
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
@@ -139,7 +139,7 @@ def test_a_storage_class_that_is_missing_is_named(wanted: str, classes: dict[str
 
 
 def test_a_session_that_waits_for_its_home_says_where_to_look():
-    said = f"0/2 nodes are available: 2 pod has {UNBOUND}"
+    said = f"0/2 nodes are available: 2 pod has {UNBOUND_CLAIM_TEXT}"
     assert "check the claim and its storage class" in _no_node_sentence(said)
     assert "claim" not in _no_node_sentence("0/2 nodes are available: 2 Insufficient cpu")
 

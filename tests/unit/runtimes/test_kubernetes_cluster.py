@@ -71,7 +71,7 @@ async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
     cluster = Cluster(Where(kube_config=file), timeout_s=1)
     await cluster.open()
     with pytest.raises(RuntimeUnavailable, match="does not answer"):
-        await cluster.ask("version")
+        await cluster.request_json("version")
     await cluster.close()
 
 

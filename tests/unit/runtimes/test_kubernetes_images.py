@@ -211,7 +211,7 @@ async def test_one_with_a_name_of_an_earlier_version_counts_for_nothing_and_is_r
     earlier = log_in_of(IMAGE_NAME, OLD, WHO)
     assert earlier.metadata is not None
     earlier.metadata.name = "gr-image-earlier"
-    earlier.metadata.annotations = {IMAGE: IMAGE_NAME, module.DIGEST: DIGEST}
+    earlier.metadata.annotations = {IMAGE: IMAGE_NAME, module.DIGEST_ANNOTATION: DIGEST}
     namespace = Namespace(earlier)
     images = PulledImages(namespace, WHO)
     assert await images.all() == []

@@ -154,7 +154,7 @@ async def test_a_log_in_program_is_asked_once_for_all_that_is_asked_of_the_serve
     async with api_server("a-token", tokens) as server:
         cluster = Cluster(Where(kube_config=kubeconfig(tmp_path, program(script), server)))
         await cluster.open()
-        await asyncio.gather(cluster.ask("version"), cluster.list(Pod), cluster.ask("version"))
+        await asyncio.gather(cluster.request_json("version"), cluster.list(Pod), cluster.request_json("version"))
         await cluster.close()
     assert asked.read_text().split() == ["asked"]
     assert tokens == ["a-token"] * 3

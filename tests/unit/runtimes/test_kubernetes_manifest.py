@@ -43,7 +43,13 @@ from greenroom.runtimes.kubernetes.manifest import (
 )
 from greenroom.runtimes.kubernetes.names import POD_UID, ObjectOwner, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.pod_state import END_REPORTED_WITHIN, GONE, SILENT_FOR, container_of, deletion_due_at
+from greenroom.runtimes.kubernetes.pod_state import (
+    END_REPORT_TIMEOUT,
+    NODE_TIMEOUT,
+    POD_LOST_TEXT,
+    container_of,
+    deletion_due_at,
+)
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -204,9 +210,9 @@ def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
     metadata(pod).deletionTimestamp = NOW
     assert (
-        container_of(secret, pod, NOW + END_REPORTED_WITHIN - timedelta(milliseconds=1)).state is ContainerState.RUNNING
+        container_of(secret, pod, NOW + END_REPORT_TIMEOUT - timedelta(milliseconds=1)).state is ContainerState.RUNNING
     )
-    seen = container_of(secret, pod, NOW + END_REPORTED_WITHIN)
+    seen = container_of(secret, pod, NOW + END_REPORT_TIMEOUT)
     assert seen.state is ContainerState.EXITED
     assert "does not answer any more" in seen.ended
 
@@ -222,8 +228,8 @@ def silent() -> Pod:
 
 def test_a_pod_of_a_silent_node_is_given_up_after_a_time_and_runs_until_then():
     pod = silent()
-    assert deletion_due_at(pod) == NOW + SILENT_FOR
-    assert container_of(secret_of(SESSION, spec(), WHO), pod, NOW + 2 * SILENT_FOR).state is ContainerState.RUNNING
+    assert deletion_due_at(pod) == NOW + NODE_TIMEOUT
+    assert container_of(secret_of(SESSION, spec(), WHO), pod, NOW + 2 * NODE_TIMEOUT).state is ContainerState.RUNNING
 
 
 def test_a_pod_is_not_given_up_while_its_node_answers():
@@ -259,7 +265,7 @@ def test_a_session_whose_pod_is_gone_does_not_start_anew():
     assert container_of(secret, None, NOW).state is ContainerState.CREATED
     metadata(secret).annotations = {**annotations_of(secret), POD_UID: "uid"}
     seen = container_of(secret, None, NOW)
-    assert (seen.state, seen.ended) == (ContainerState.EXITED, GONE)
+    assert (seen.state, seen.ended) == (ContainerState.EXITED, POD_LOST_TEXT)
 
 
 # Amounts, commands, log-ins -----------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_a_package_with_a_broken_runtime_is_named(tmp_path: Path, entry: str, co
 def test_a_runtime_that_offers_nothing_more_says_so():
     runtime = find_runtime("lab")
     with pytest.raises(SetupError, match="With the runtime lab an Agent is one process"):
-        runtime.shared("desks", Path())
+        runtime.replica_store("desks", Path())
     with pytest.raises(SetupError, match="The runtime lab has nothing to repair"):
         runtime.installation_objects("ours")
 

@@ -31,10 +31,10 @@ class Namespace:
     async def list(self) -> list[RuntimeObject]:
         return []
 
-    async def remove(self, thing: RuntimeObject) -> None:
-        if thing.name == "held":
+    async def remove(self, item: RuntimeObject) -> None:
+        if item.name == "held":
             raise StartError("It has containers.")
-        self.removed.append(thing.name)
+        self.removed.append(item.name)
 
 
 def found(name: str, *, removed: bool = True) -> Leftover:

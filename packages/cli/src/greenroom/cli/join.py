@@ -236,7 +236,7 @@ async def _register(identity: AgentIdentity, client: ManagerClient, token: str, 
         agent_id=identity.agent_id,
         join_token=token,
         route=identity.route,
-        place=identity.place,
+        place=identity.place_id,
         edge_url=edge_url,
     )
     try:
