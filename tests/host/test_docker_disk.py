@@ -57,7 +57,7 @@ async def test_files_count_however_empty_they_are(host: Host, runtime: HostRunti
     assert used.size_bytes < 100 * MB < 640 * MB < used.charged_bytes
     (stop,) = sessions_to_stop([DiskUse(session_id=session_id, used=used, limit_bytes=500 * MB)], "vm", FreeDisk())
     assert "files on its disk, which count as" in stop.reason
-    monkeypatch.setattr(usage, "MEASURED_WITHIN_S", 0.0)
+    monkeypatch.setattr(usage, "MEASURE_TIMEOUT_S", 0.0)
     with pytest.raises(DiskCountError, match="could not be measured within 0 s"):
         await runtime.disk_usage(session_id)
 

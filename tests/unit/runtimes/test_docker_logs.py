@@ -34,7 +34,7 @@ async def test_much_output_does_not_outgrow_its_message(
     monkeypatch: pytest.MonkeyPatch,
 ):
     runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")
-    monkeypatch.setattr(runtime, "_handle", Talkative.of)
+    monkeypatch.setattr(runtime, "_container_of", Talkative.of)
     said = await runtime.logs("s")
     assert len(said) == MAX_LOG_CHARACTERS
     assert said.startswith(CUT_NOTICE)
