@@ -15,7 +15,6 @@ OTHERS = {
     "agent/homes.py: _remove_all": "the loop homes is kept, and waits for it",
     "agent/images.py: _work": "the loop images is kept, and waits for it",
     "agent/web_filter/policy_squid.py: _follow": "its errors end the filter, which is started again",
-    "api/session/instructions.py: _wait": "those who wait for the screenshot get its errors",
     "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",
     "runtimes/docker/networks.py: _refresh_rules": "its errors are kept, and no session starts until they are over",
     "runtimes/kubernetes/changes.py: _watch": "the loop events is kept, and waits for it",
