@@ -19,7 +19,7 @@ from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.wire.messages import Authorised
-from greenroom.wire.viewers import Stream, StreamVerdict
+from greenroom.wire.viewers import StreamRequest, StreamVerdict
 
 USER = "0f6e8a52-0000-4000-8000-0000000000aa"
 
@@ -34,7 +34,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Served]:
     """Admit every viewer with the token `good`."""
 
     async def stream(request: Request) -> Response:
-        question = msgspec.json.decode(await request.body(), type=Stream)
+        question = msgspec.json.decode(await request.body(), type=StreamRequest)
         verdict = StreamVerdict(allow=question.token == "good", user_id=USER, epoch=1, reason="no")
         return Response(msgspec.json.encode(verdict))
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support import rows
 from tests.support.system import SECRETS, System
 
-from greenroom.api.installation import note_unattended_pools
+from greenroom.api.installation import record_unattended_pools
 from greenroom.core.errors import LeaseLost, Refused
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
@@ -134,7 +134,7 @@ async def test_the_next_primary_does_not_log_a_shortfall_again_that_is_known(sta
 
 async def test_a_pool_without_a_primary_is_logged_once_until_one_fills_it(stage: System):
     for _ in range(2):
-        await asyncio.gather(*(note_unattended_pools(stage.db, stage.logs) for _ in range(3)))
+        await asyncio.gather(*(record_unattended_pools(stage.db, stage.logs) for _ in range(3)))
     reason = "3 of 3 not staged: no Manager of the zone is running, so the pool is not filled."
     title = f"Desktop in zone eu (config {stage.config_id[:8]})"
     (logged,) = await stage.log("staging-shortfall")
@@ -142,7 +142,7 @@ async def test_a_pool_without_a_primary_is_logged_once_until_one_fills_it(stage:
     assert (await stage.config())["shortfall_reason"] == reason
     await stage.settle()
     assert len(await stage.log("staging-recovered")) == 1
-    await note_unattended_pools(stage.db, stage.logs)
+    await record_unattended_pools(stage.db, stage.logs)
     assert (await stage.config())["shortfall_code"] is None, "a full pool is not short, no matter who is there"
 
 

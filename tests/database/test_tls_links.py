@@ -21,7 +21,7 @@ from greenroom.cli.join import DeploymentToJoin, find_deployment
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_to_pem, new_authority, new_key
 from greenroom.wire.messages import Register, Registered
-from greenroom.wire.viewers import Stream, StreamVerdict
+from greenroom.wire.viewers import StreamRequest, StreamVerdict
 
 OURS = new_authority("ours", datetime.now(UTC))
 OTHERS = new_authority("another's", datetime.now(UTC))
@@ -107,7 +107,7 @@ async def test_agent_to_the_upstream_auth_address(kind: Kind, host: Host):
     upstream = UpstreamAuth(host.ca_file)
 
     async def ask() -> StreamVerdict:
-        return await upstream.ask(host.address, "Bearer a.secret", Stream(session_id="s", token="t"))
+        return await upstream.ask(host.address, "Bearer a.secret", StreamRequest(session_id="s", token="t"))
 
     await refused(kind, host, ask, Unavailable)
     await upstream.close()

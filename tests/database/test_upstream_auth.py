@@ -17,7 +17,7 @@ from tests.support.played import Served, make_certificate, serve
 
 from greenroom.agent.stream.admission import TIMEOUT_S, UpstreamAuth
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.wire.viewers import Stream
+from greenroom.wire.viewers import StreamRequest
 
 ANSWERS = {
     "good": JSONResponse({"allow": True, "user_id": "u", "epoch": 3}),
@@ -45,17 +45,17 @@ async def api(tmp_path: Path) -> AsyncIterator[Served]:
 
 async def test_the_answer_comes_over_verified_tls(api: Served, tmp_path: Path):
     asker = UpstreamAuth(tmp_path / "cert.pem")
-    verdict = await asker.ask(api.address, "Bearer x", Stream(session_id="s", token="good"))
+    verdict = await asker.ask(api.address, "Bearer x", StreamRequest(session_id="s", token="good"))
     assert (verdict.allow, verdict.user_id, verdict.epoch) == (True, "u", 3)
     await asker.close()
 
 
 async def test_a_gateway_of_its_own_is_asked_in_the_place_of_the_sessions_address(api: Served, tmp_path: Path):
     asker = UpstreamAuth(tmp_path / "cert.pem", api.address)
-    question = Stream(session_id="s", token="good")
+    question = StreamRequest(session_id="s", token="good")
     assert (await asker.ask("nowhere.invalid:8443", "Bearer x", question)).allow
     with pytest.raises(Unavailable) as refused:
-        await asker.ask("nowhere.invalid:8443", "Bearer x", Stream(session_id="s", token="credential"))
+        await asker.ask("nowhere.invalid:8443", "Bearer x", StreamRequest(session_id="s", token="credential"))
     assert api.address in refused.value.message
     await asker.close()
 
@@ -66,14 +66,14 @@ async def test_a_gateway_of_its_own_is_asked_in_the_place_of_the_sessions_addres
 async def test_what_is_no_answer_is_said_with_the_address(api: Served, tmp_path: Path, token: str, words: str):
     asker = UpstreamAuth(tmp_path / "cert.pem")
     with pytest.raises(Unavailable, match=words) as refused:
-        await asker.ask(api.address, "Bearer x", Stream(session_id="s", token=token))
+        await asker.ask(api.address, "Bearer x", StreamRequest(session_id="s", token=token))
     assert api.address in refused.value.message
     await asker.close()
 
 
 async def test_an_api_that_is_some_seconds_late_is_waited_for(api: Served, tmp_path: Path):
     asker = UpstreamAuth(tmp_path / "cert.pem")
-    assert (await asker.ask(api.address, "Bearer x", Stream(session_id="s", token="late"))).allow
+    assert (await asker.ask(api.address, "Bearer x", StreamRequest(session_id="s", token="late"))).allow
     await asker.close()
 
 
@@ -81,7 +81,7 @@ async def test_a_silent_api_costs_five_seconds(api: Served, tmp_path: Path):
     asker = UpstreamAuth(tmp_path / "cert.pem")
     begun = time.monotonic()
     with pytest.raises(Unavailable, match=api.address):
-        await asker.ask(api.address, "Bearer x", Stream(session_id="s", token="slow"))
+        await asker.ask(api.address, "Bearer x", StreamRequest(session_id="s", token="slow"))
     assert TIMEOUT_S == 5
     assert time.monotonic() - begun < 30, "sooner than the api answers"
     await asker.close()
@@ -97,7 +97,7 @@ async def test_unknown_authorities_other_names_and_bad_addresses_are_refused(api
         (known, ""),
     ):
         with pytest.raises(Unavailable) as refused:
-            await asker.ask(address, "Bearer x", Stream(session_id="s", token="good"))
+            await asker.ask(address, "Bearer x", StreamRequest(session_id="s", token="good"))
         assert address in refused.value.message
     for asker in (strangers, known):
         await asker.close()

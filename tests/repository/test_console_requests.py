@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from greenroom.api.examples.document import METHODS, recorded
+from greenroom.api.examples.document import METHODS, recorded_examples
 from greenroom.api.openapi import document
 
 SOURCES: Final = sorted((Path(__file__).parents[2] / "web/src").rglob("*.ts*"))
@@ -41,7 +41,7 @@ def test_every_request_of_the_console_is_in_the_document():
     asked = {(request, file) for file in SOURCES for request in requests_of(file.read_text())}
     assert len(asked) > 100
     assert not [f"{file.name}: {request}" for request, file in asked if request not in described]
-    assert not [request for request, _ in asked if described[request] not in recorded()]
+    assert not [request for request, _ in asked if described[request] not in recorded_examples()]
 
 
 def test_no_request_of_the_console_goes_unseen():

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
-from greenroom.api.examples.document import FOLDER, METHODS, messages, recorded
+from greenroom.api.examples.document import FOLDER, METHODS, recorded_examples, recorded_messages
 from greenroom.api.openapi import document
 from greenroom.core.webhooks import WebhookEvent
 
@@ -36,9 +36,9 @@ SECRET: Final = re.compile(
 
 
 def test_every_operation_has_an_example():
-    without = [operation["label"] for name, operation in OPERATIONS.items() if name not in recorded()]
+    without = [operation["label"] for name, operation in OPERATIONS.items() if name not in recorded_examples()]
     assert not without, f"{', '.join(without)} has no example: {ADVICE}"
-    gone = recorded().keys() - OPERATIONS.keys()
+    gone = recorded_examples().keys() - OPERATIONS.keys()
     assert not gone, f"{', '.join(gone)} is not in the document any more: delete its step and run script/examples"
 
 
@@ -70,7 +70,7 @@ def test_what_an_operation_shows_is_valid(name: str):
         for error in validator(schema).iter_errors(example)
     ]
     assert not wrong, wrong
-    example = recorded()[name]
+    example = recorded_examples()[name]
     where = {where for where, _, _ in found}
     assert str(example["problem"]["status"]) in where
     assert ("request" in example) <= ("request" in where)
@@ -84,7 +84,7 @@ def test_what_an_operation_shows_is_valid(name: str):
 
 
 def test_every_webhook_is_described_with_a_message_that_is_valid():
-    assert list(DOCUMENT["webhooks"]) == list(messages()) == list(map(str, WebhookEvent))
+    assert list(DOCUMENT["webhooks"]) == list(recorded_messages()) == list(map(str, WebhookEvent))
     for event, described in DOCUMENT["webhooks"].items():
         content = described["post"]["requestBody"]["content"]["application/json"]
         message = content["examples"]["message"]["value"]

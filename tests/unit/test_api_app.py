@@ -65,7 +65,7 @@ def test_every_operation_declares_the_problems_it_may_answer():
 
 async def test_a_client_that_goes_away_while_its_request_is_read_is_no_error():
     app = FastAPI()
-    problems.install(app)
+    problems.add_error_handlers(app)
 
     @app.post("/stream")
     async def stream(request: Request) -> None:

@@ -23,7 +23,7 @@ from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.diagnostics.routes import FoundThing
 from greenroom.api.events import RESYNC, Resync
 from greenroom.api.fleet.schemas import ZoneCreate
-from greenroom.api.hardening import host_name, served
+from greenroom.api.hardening import host_name, parse_served_hosts
 from greenroom.api.lease.control import may_end_control
 from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.problems import invalid_request
@@ -115,8 +115,10 @@ def test_what_is_no_host_and_port_has_no_name(header: str):
 
 
 def test_a_comma_list_of_hosts():
-    assert served(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
-    assert served("::1,a.example") == {"a.example"}, "or every Host header that names no host would be served"
+    assert parse_served_hosts(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
+    assert parse_served_hosts("::1,a.example") == {"a.example"}, (
+        "or every Host header that names no host would be served"
+    )
 
 
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001

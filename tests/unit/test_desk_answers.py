@@ -16,7 +16,7 @@ from tests.unit.test_desk_service import CLICK, Page
 
 from greenroom.api import problems
 from greenroom.api.desk import routes
-from greenroom.api.lease.access import AuthorizedLease, HoldsLease
+from greenroom.api.lease.access import AuthorizedLease, AuthorizesLease
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.recording.request_recorder import StreamedOutputTail
 from greenroom.core.session.states import SessionStatus
@@ -114,7 +114,7 @@ class Pieces(httpx2.AsyncByteStream):
 @cache
 def _app() -> FastAPI:
     app = FastAPI()
-    problems.install(app)
+    problems.add_error_handlers(app)
     app.include_router(routes.router)
     app.include_router(routes.commands_and_files_router)
     app.state.logs = SimpleNamespace(write=lambda *_, **__: None)
@@ -133,12 +133,12 @@ async def send_request(page: Page, request: tuple[str, str, Any]) -> httpx2.Resp
 
 @pytest.fixture(autouse=True)
 def leased(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def anyone(self: HoldsLease, request: Request, lease_id: UUID) -> Any:
+    async def anyone(self: AuthorizesLease, request: Request, lease_id: UUID) -> Any:
         del self, request, lease_id
         names = ("holder", "session_id", "zone_name", "user_id", "username", "lease_id")
         return AuthorizedLease(cast("Any", SimpleNamespace(**dict.fromkeys(names, "x"), record="none")), None)
 
-    monkeypatch.setattr(HoldsLease, "__call__", anyone)
+    monkeypatch.setattr(AuthorizesLease, "__call__", anyone)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)

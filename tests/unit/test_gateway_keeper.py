@@ -12,10 +12,10 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.core.rate_limits import Pace
-from greenroom.gateway import keeper
-from greenroom.gateway.keeper import PlanKeeper
+from greenroom.gateway import plan_writer
 from greenroom.gateway.plan import GatewayPlan
-from greenroom.gateway.plan_builder import SiteFacts, plan_of
+from greenroom.gateway.plan_builder import SiteFacts, build_plan
+from greenroom.gateway.plan_writer import PlanWriter
 from greenroom.kit.config import GatewayConfig
 
 Names = dict[str, list[str]]
@@ -37,8 +37,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> tuple[Names, list[str]]:
     return known, asked
 
 
-def made(folder: Path) -> PlanKeeper:
-    return PlanKeeper(
+def made(folder: Path) -> PlanWriter:
+    return PlanWriter(
         GatewayConfig(
             gateway_dir=folder,
             public_url="https://desk.example",
@@ -51,7 +51,7 @@ def made(folder: Path) -> PlanKeeper:
     )
 
 
-async def api_of(subject: PlanKeeper) -> str:
+async def api_of(subject: PlanWriter) -> str:
     """The address of the api in the plan that is written now."""
     await subject._write()
     return json.loads(subject.path.read_text())["api"]
@@ -60,7 +60,7 @@ async def api_of(subject: PlanKeeper) -> str:
 async def test_a_host_with_another_address_is_followed(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(keeper, "RESOLVE_EVERY_S", 0)
+    monkeypatch.setattr(plan_writer, "RESOLVE_INTERVAL_S", 0)
     known, _ = names
     subject = made(tmp_path)
     assert await api_of(subject) == "10.0.0.4:8080"
@@ -84,15 +84,15 @@ async def test_names_are_not_asked_for_at_every_look(names: tuple[Names, list[st
 async def test_frequent_changes_are_followed_in_time_up_to_the_newest(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(keeper, "RESOLVE_EVERY_S", 0)
-    monkeypatch.setattr(keeper, "CHANGE_EVERY_S", 3600.0)
+    monkeypatch.setattr(plan_writer, "RESOLVE_INTERVAL_S", 0)
+    monkeypatch.setattr(plan_writer, "CHANGE_INTERVAL_S", 3600.0)
     known, _ = names
     subject = made(tmp_path)
     followed: list[str] = []
-    for number in range(keeper.CHANGES_AT_ONCE + 5):
+    for number in range(plan_writer.MAX_BURST_CHANGES + 5):
         known["api.internal"] = [f"10.0.0.{number}"]
         followed.append(await api_of(subject))
-    assert len(set(followed)) == keeper.CHANGES_AT_ONCE, "each starts an nginx"
+    assert len(set(followed)) == plan_writer.MAX_BURST_CHANGES, "each starts an nginx"
     subject._pace = Pace(1, 3600)
     assert await api_of(subject) == f"{known['api.internal'][0]}:8080"
 
@@ -113,9 +113,9 @@ async def test_a_plan_is_made_when_something_it_is_made_of_changes(
 
     def counted(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
         plans.append(facts)
-        return plan_of(config, facts, folder)
+        return build_plan(config, facts, folder)
 
-    monkeypatch.setattr(keeper, "plan_of", counted)
+    monkeypatch.setattr(plan_writer, "build_plan", counted)
     subject = made(tmp_path)
     for _ in range(3):
         await subject._write()
@@ -133,4 +133,4 @@ async def test_a_lost_word_of_the_api_is_no_reason_not_to_start(names: tuple[Nam
 
 def test_a_setting_that_is_missing_is_named(tmp_path: Path):
     with pytest.raises(SetupError, match="GREENROOM_PUBLIC_URL"):
-        PlanKeeper(GatewayConfig(gateway_dir=tmp_path), tmp_path)
+        PlanWriter(GatewayConfig(gateway_dir=tmp_path), tmp_path)

@@ -26,7 +26,7 @@ from greenroom.core.session.viewing import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.messages import Authorised
-from greenroom.wire.viewers import Stream, StreamVerdict, Watched
+from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"
 B = "0f6e8a52-0000-4000-8000-00000000000b"
@@ -66,18 +66,18 @@ class Api:
     shows: str = ""
     path: str = ""
     leased: bool = False
-    asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
+    asked: list[tuple[str, StreamRequest]] = field(default_factory=list[tuple[str, StreamRequest]])
     guests: dict[str, tuple[str, AnyAccess]] = field(default_factory=dict[str, tuple[str, AnyAccess]])
     """Token → viewer id and permission."""
-    reported_viewers: list[Watched] = field(default_factory=list[Watched])
+    reported_viewers: list[ViewerReport] = field(default_factory=list[ViewerReport])
 
-    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
         assert (address, bearer) == ("auth.example:8443", "Bearer id.credential")
         if self.away:
             raise Unavailable("The api is away.")
         self.reported_viewers.append(watched)
 
-    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+    async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         assert bearer == "Bearer id.credential"
         self.asked.append((address, question))
         await asyncio.sleep(0)

@@ -20,14 +20,14 @@ from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics import routes as diagnostics_routes
-from greenroom.api.diagnostics.audit import AuditBeforeAnswer, RefusalLog
-from greenroom.api.diagnostics.metrics import MeasuredRequests, RequestMetrics
+from greenroom.api.diagnostics.audit import AuditMiddleware, RefusalLog
+from greenroom.api.diagnostics.metrics import MetricsMiddleware, RequestMetrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
-from greenroom.api.events import Hub
+from greenroom.api.events import EventHub
 from greenroom.api.examples.document import LICENSE, SERVERS, add_credentials, add_examples
 from greenroom.api.fleet import internal_routes, joining, machine_routes
 from greenroom.api.fleet import routes as fleet_routes
-from greenroom.api.hardening import HEALTH_PATH, Hardening, served
+from greenroom.api.hardening import HEALTH_PATH, HardeningMiddleware, parse_served_hosts
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
@@ -36,7 +36,7 @@ from greenroom.api.pool import routes as pool_routes
 from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
-from greenroom.api.security import access_of, check_declared, public_route
+from greenroom.api.security import access_of, check_access_declared, public_route
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session import share_routes
 from greenroom.api.session.authorized import ActLog
@@ -58,7 +58,7 @@ from greenroom.kit.secrets import Secrets
 
 health_router = APIRouter()
 
-TIMEOUT_S: Final = 2.0
+_DATABASE_TIMEOUT_S: Final = 2.0
 
 
 @health_router.get(HEALTH_PATH, dependencies=[public_route("probes have no credential")], include_in_schema=False)
@@ -66,17 +66,17 @@ async def healthcheck(db: Db) -> Response:
     """Answer 200 if the api is operational, else 503 with the reason."""
     reason = await degradation_reason(db)
     if reason is None:
-        return Response('{"ok": true}', media_type="application/json")  # the published 12 bytes
+        return Response('{"ok": true}', media_type="application/json")  # the body that is published
     return JSONResponse({"ok": False, "status": "degraded", "reason": reason}, 503)
 
 
 async def degradation_reason(db: Database) -> str | None:
     """Return the reason why the api is not operational, as a sentence; None if it is."""
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(_DATABASE_TIMEOUT_S):
             await db.fetch_one("SELECT 1 AS one")
     except TimeoutError:
-        return f"The database did not answer within {TIMEOUT_S:g} s."
+        return f"The database did not answer within {_DATABASE_TIMEOUT_S:g} s."
     except Unavailable as error:
         return error.message
     return None
@@ -125,14 +125,14 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
 def _all_routes() -> APIRouter:
     """Return a router with all routes. Raises AssertionError: a route does not declare its requirements."""
     root = APIRouter()
-    plugin_routers = [_router(plugins.INTERFACES, name) for name in plugins.plugin_names(plugins.INTERFACES)]
+    plugin_routers = [_load_router(plugins.INTERFACES, name) for name in plugins.plugin_names(plugins.INTERFACES)]
     for router in (*ROUTERS, *plugin_routers):
         root.routes += router.routes
-    check_declared(root)
+    check_access_declared(root)
     return root
 
 
-def _router(group: str, name: str) -> APIRouter:
+def _load_router(group: str, name: str) -> APIRouter:
     """Return the router of an entry point. Raises SetupError: it is not a router."""
     router = plugins.load_object(group, name)
     if not isinstance(router, APIRouter):
@@ -151,7 +151,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log and
     courier.
     """
-    app = _Documented(
+    app = _DocumentedApp(
         title="Greenroom",
         version=version("greenroom"),
         docs_url=None,
@@ -167,7 +167,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.logs = logs
     app.state.refusals = RefusalLog(logs)
     app.state.join_attempts = RefusalLogLimiter()
-    app.state.hub = Hub()
+    app.state.hub = EventHub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()
     app.state.metrics = metrics = RequestMetrics()
@@ -184,19 +184,21 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     metrics.add_recording_metrics(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     metrics.add_webhook_metrics(app.state.courier)
-    problems.install(app)
-    app.add_middleware(AuditBeforeAnswer, logs=logs)
-    app.add_middleware(Hardening, served_hosts=served(config.served_hosts), public_url=config.public_url)
-    app.add_middleware(MeasuredRequests, metrics=metrics)
+    problems.add_error_handlers(app)
+    app.add_middleware(AuditMiddleware, logs=logs)
+    app.add_middleware(
+        HardeningMiddleware, served_hosts=parse_served_hosts(config.served_hosts), public_url=config.public_url
+    )
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.router.routes += _ROUTES.routes
     for name in comma_parts(config.sdk_adapters):
-        adapter = _router(plugins.SDK_ADAPTERS, name)
-        check_declared(adapter)
+        adapter = _load_router(plugins.SDK_ADAPTERS, name)
+        check_access_declared(adapter)
         app.include_router(adapter)
     return app
 
 
-class _Documented(FastAPI):
+class _DocumentedApp(FastAPI):
     """Adds the format of problems, an example of each operation, and the credentials to the OpenAPI document."""
 
     def openapi(self) -> problems.OpenApi:

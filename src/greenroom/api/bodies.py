@@ -28,10 +28,10 @@ Fields = TypeVar("Fields", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class MatchesPattern:
-    """Metadata of a string that must match `pattern` as a whole; `words` complete the error: "must be …"."""
+    """Metadata of a string that must match `pattern` as a whole. The error is "must be" and `description`."""
 
     pattern: str
-    words: str
+    description: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return AfterValidator(self._checked).__get_pydantic_core_schema__(source, handler)
@@ -41,20 +41,20 @@ class MatchesPattern:
 
     def _checked(self, text: str) -> str:
         if not re.fullmatch(self.pattern, text):
-            raise ValueError(f"must be {self.words}")
+            raise ValueError(f"must be {self.description}")
         return text
 
 
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL character cannot be stored")
-    _encoded(text)
+    _require_encodable(text)
     return text
 
 
-def _encoded(text: str) -> bytes:
+def _require_encodable(text: str) -> None:
     try:
-        return text.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise ValueError("it contains an unpaired surrogate") from error
 
@@ -76,7 +76,7 @@ def _storable_json(value: Json) -> Json:
 
 
 def _encodable(secret: SecretStr) -> SecretStr:
-    _encoded(secret.get_secret_value())
+    _require_encodable(secret.get_secret_value())
     return secret
 
 
@@ -95,11 +95,11 @@ JsonObject = Annotated[Json, AfterValidator(_storable_json)]
 
 
 class Body(BaseModel):
-    """A request. Unknown fields are refused. In a PATCH only the sent fields count (`sent`)."""
+    """The body of a request. Unknown fields are refused. A PATCH changes only `sent_fields`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    def sent(self) -> Json:
+    def sent_fields(self) -> Json:
         """Return the validated fields of the request, including those set to null."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
@@ -117,9 +117,9 @@ class View(BaseModel):
         cls, *, row: type[Any] | None = None, without: Collection[str] = (), **config: Unpack[ConfigDict]
     ) -> None:
         if row is not None:
-            kinds = get_type_hints(row)
+            types = get_type_hints(row)
             names = (field.name for field in fields(row) if field.name not in without)
-            cls.__annotations__ = {name: kinds[name] for name in names} | cls.__annotations__
+            cls.__annotations__ = {name: types[name] for name in names} | cls.__annotations__
         super().__init_subclass__(**config)
 
     @classmethod
@@ -128,11 +128,11 @@ class View(BaseModel):
         return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in computed} | computed)
 
 
-def validated(kind: type[Fields], values: Json) -> Fields:
-    """Return the values as a body of `/api/v1`, by the same rules. Raises Invalid: the error contains every invalid
-    field."""
+def validated(body_type: type[Fields], values: Json) -> Fields:
+    """Return the values as a body, validated like a request to `/api/v1`. Raises Invalid: the error contains every
+    invalid field."""
     try:
-        return kind.model_validate(values)
+        return body_type.model_validate(values)
     except ValidationError as error:
         problems = joined_problems((path_of_value(e, values), error_text(e)) for e in error.errors(include_input=False))
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error

@@ -1,8 +1,8 @@
 """Protection against requests that pages of other sites send from the browser of a viewer.
 
-Cookies do not depend on the port, and all ports count as one site. So `SameSite` alone does not stop the page in the
-container of a session from using the api as its viewer. `Sec-Fetch-Site` must be `same-origin` or `none`; without that
-header, Origin or Referer must name the requested host.
+A session may serve a page on another port of the host. Browsers send cookies to all ports of a host, and `SameSite`
+does not distinguish ports, so the page could send requests with the cookie of the viewer. `Sec-Fetch-Site` must be
+`same-origin` or `none`; without that header, Origin or Referer must name the requested host.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
 
 
 def foreign_origin_reason(headers: Mapping[str, str]) -> str | None:
-    """Return the reason for a refusal if Origin, or else Referer, contains another host than the requested host. None =
-    it contains the requested host, or both headers are missing.
+    """Return the reason to refuse a request whose Origin, or else Referer, contains another host than the requested
+    one. None = the header contains the requested host, or both headers are missing.
     """
     source = headers.get("origin") or headers.get("referer")
     if source is None or _host_of(source) == headers.get("host", "").lower():

@@ -1,7 +1,7 @@
 """The parts that `create_app` stored in `app.state`, as annotated types for routes.
 
 The dependencies are coroutine functions although they never wait. FastAPI runs any other callable in a thread, which
-takes more time under load than the statements of a request.
+takes more time under load than the SQL statements of a request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.events import Hub
+from greenroom.api.events import EventHub
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.recording.recorder import Recorder
@@ -45,16 +45,16 @@ Db = Annotated[Database, _part("db")]
 Logs = Annotated[LogWriter, _part("logs")]
 SecretsDep = Annotated[Secrets, _part("secrets")]
 Config = Annotated[ApiConfig, _part("config")]
-PasswordHashes = Annotated[Passwords, _part("passwords")]
+PasswordsDep = Annotated[Passwords, _part("passwords")]
 FailedAttemptsDep = Annotated[FailedAttempts, _part("failed_attempts")]
 LauncherDep = Annotated[Launcher, _part("launcher")]
 ScreenshotsDep = Annotated[Screenshots, _part("screenshots")]
 DesksDep = Annotated[Desks, _part("desks")]
 RecorderDep = Annotated[Recorder, _part("recorder")]
-EventHub = Annotated[Hub, _part("hub")]
+HubDep = Annotated[EventHub, _part("hub")]
 CourierDep = Annotated[Courier, _part("courier")]
 SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
 SupplyReads = Annotated[CoalescedRead[WorkspaceSupply], _part("supply_reads")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
-"""The change of the caller. The route declares the needed permissions in its `dependencies`, which are checked
+"""A change on behalf of the caller. The route declares the needed permissions in its `dependencies`, which are checked
 first."""

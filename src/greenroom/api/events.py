@@ -1,8 +1,8 @@
 """Change events: one LISTEN per process, a bounded queue per subscriber, and functions that wait for a change.
 
-An event contains only the changed object (`topic`, `id`); the console then fetches it again. So equal waiting events
-are merged. The queue of a slow subscriber is replaced with `resync` ("fetch everything again"), so that it loses no
-information. All subscribers get `resync` after an interruption of LISTEN. As server-sent events:
+An event contains only the id of the changed object (`topic`, `id`), which the console then fetches again. Equal waiting
+events are therefore merged. A queue that becomes too long is replaced with `resync` ("fetch everything again"). All
+subscribers get `resync` after an interruption of LISTEN. As server-sent events:
 
     id: 7
     data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it again
@@ -35,7 +35,7 @@ from greenroom.db.lease.leases import is_lease_of_user
 from greenroom.db.session.views import is_session_of_user
 from greenroom.kit.concurrency import wait_for
 
-MAX_WAITING: Final = 256
+MAX_WAITING_EVENTS: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
 """The maximum number of subscriptions of a user or API key."""
 
@@ -50,7 +50,7 @@ RESYNC: Final = Resync.RESYNC
 
 
 class Subscriber:
-    """The queue of one subscriber. A queue over `MAX_WAITING` becomes one `RESYNC`."""
+    """The queue of one subscriber. A queue over `MAX_WAITING_EVENTS` becomes one `RESYNC`."""
 
     def __init__(self) -> None:
         self._waiting: dict[ChangeEvent | Resync, None] = {}
@@ -65,7 +65,7 @@ class Subscriber:
         """Add an event unless an equal one waits."""
         if RESYNC in self._waiting:
             return
-        if event is RESYNC or len(self._waiting) >= MAX_WAITING:
+        if event is RESYNC or len(self._waiting) >= MAX_WAITING_EVENTS:
             self._waiting.clear()
             event = RESYNC
         self._waiting[event] = None
@@ -80,7 +80,7 @@ class Subscriber:
         return events
 
 
-class Hub:
+class EventHub:
     """All subscribers of this process, and its last events with their times."""
 
     def __init__(self) -> None:
@@ -88,8 +88,8 @@ class Hub:
         self._closed = False
         self._recent = deque[tuple[ChangeEvent, datetime]](maxlen=MAX_RECENT)
 
-    def admit(self, owner: str) -> None:
-        """Admit another subscription. Raises TooManyRequests: `owner` has `MAX_SUBSCRIPTIONS`."""
+    def require_free_subscription(self, owner: str) -> None:
+        """Check that `owner` may have another subscription. Raises TooManyRequests: `owner` has `MAX_SUBSCRIPTIONS`."""
         if sum(subscriber == owner for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(
                 f"You already have {MAX_SUBSCRIPTIONS} event streams. Close other windows of the console first."
@@ -185,11 +185,11 @@ def _frame(number: int, event: ChangeEvent | Resync, at: datetime) -> str:
 async def _may_see(db: Database, caller: Caller, event: ChangeEvent | Resync) -> bool:
     if event is RESYNC or caller.may(TOPICS[event.topic].permission):
         return True
-    is_of = {Topic.SESSION: is_session_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
-    if is_of is None or caller.user_id is None:
+    belongs_to_user = {Topic.SESSION: is_session_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
+    if belongs_to_user is None or caller.user_id is None:
         return False
     try:
-        return await is_of(db, event.id, caller.user_id)
+        return await belongs_to_user(db, event.id, caller.user_id)
     except Unavailable:
         return False
 
@@ -210,12 +210,12 @@ T = TypeVar("T")
 
 
 async def wait_while(
-    hub: Hub, session_id: str, is_pending: Callable[[T], bool], read: Callable[[], Awaitable[T]], within_s: float
+    hub: EventHub, session_id: str, is_pending: Callable[[T], bool], read: Callable[[], Awaitable[T]], timeout_s: float
 ) -> T:
-    """Read with `read` after each change of the session, and return the last result: the first for which `is_pending`
-    is false, or the result after `within_s` or at the stop of the process."""
+    """Call `read` now and after each change of the session, until `is_pending` is false for the result, `timeout_s` has
+    passed or the process stops. Return the last result."""
     loop = asyncio.get_running_loop()
-    end_s = loop.time() + within_s
+    end_s = loop.time() + timeout_s
     with hub.subscription() as subscriber:
         result = await read()
         while is_pending(result) and not subscriber.closed and (remaining_s := end_s - loop.time()) > 0:
@@ -225,10 +225,12 @@ async def wait_while(
     return result
 
 
-async def wait_while_in(hub: Hub, statuses: Set[SessionStatus], read: Callable[[], Awaitable[S]], within_s: float) -> S:
-    """Read a session with `read` after each change, and return the last result: the first whose status is none of
-    these, or the result after `within_s` or at the stop of the process."""
+async def wait_while_status_in(
+    hub: EventHub, statuses: Set[SessionStatus], read: Callable[[], Awaitable[S]], timeout_s: float
+) -> S:
+    """Read a session with `read` now and after each change, until its status is none of `statuses`, `timeout_s` has
+    passed or the process stops. Return the last result."""
     first = await read()
     if first.status not in statuses:
         return first
-    return await wait_while(hub, first.session_id, lambda session: session.status in statuses, read, within_s)
+    return await wait_while(hub, first.session_id, lambda session: session.status in statuses, read, timeout_s)

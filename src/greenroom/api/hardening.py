@@ -18,16 +18,16 @@ from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
 from greenroom.core.fleet.addresses import not_served
 
-COOKIE: Final = "__Host-greenroom"
+LOGIN_COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
 METRICS_PATH: Final = "/metrics"
-ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
-"""Paths for programs on the same host, which may use the local name of the api."""
-_FILE: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
-_HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
+ANY_HOST_PATHS: Final = frozenset({HEALTH_PATH, METRICS_PATH})
+"""Paths that are served for every host name, because programs on the same host use them with a local name."""
+_UPLOAD_PATH: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
+_HOST_HEADER: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
-HEADERS: Final = {
+DEFAULT_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -37,8 +37,8 @@ HEADERS: Final = {
 """Headers of every answer that does not override them."""
 
 
-class Hardening:
-    """ASGI middleware. Hosts other than `served_hosts` (names without port) get 421, except for `ANY_HOST`."""
+class HardeningMiddleware:
+    """ASGI middleware. Hosts other than `served_hosts` (names without port) get 421, except at `ANY_HOST_PATHS`."""
 
     def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str], public_url: str) -> None:
         self._app = app
@@ -49,12 +49,12 @@ class Hardening:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limited = receive if _is_file(scope["method"], scope["path"]) else _Limited(receive)
+        limited = receive if _is_file_upload(scope["method"], scope["path"]) else _LimitedBody(receive)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in DEFAULT_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -66,24 +66,24 @@ class Hardening:
 
     def _refusal(self, method: str, path: str, headers: Headers) -> GreenroomError | None:
         host = host_name(headers.get("host", ""))
-        if path not in ANY_HOST and host not in self._served_hosts:
+        if path not in ANY_HOST_PATHS and host not in self._served_hosts:
             return MisdirectedHost(not_served(self._public_url))
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file(method, path)):
+        if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file_upload(method, path)):
             return TooLarge()
-        by_key = "authorization" in headers or is_published(path)
-        has_cookie = not by_key and COOKIE in cookie_parser(headers.get("cookie", ""))
+        ignores_cookie = "authorization" in headers or is_published(path)
+        has_cookie = not ignores_cookie and LOGIN_COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)
         return Forbidden(reason, reason="cross-site") if reason else None
 
 
-def _is_file(method: str, path: str) -> bool:
+def _is_file_upload(method: str, path: str) -> bool:
     """Return True if the body is a file for a session. It is forwarded while it arrives; the session limits its
     size."""
-    return method == "PUT" and _FILE.match(path) is not None
+    return method == "PUT" and _UPLOAD_PATH.match(path) is not None
 
 
-class _Limited:
+class _LimitedBody:
     """Counts the bytes of a request's body, because a chunked body has no announced length."""
 
     def __init__(self, receive: Receive) -> None:
@@ -104,10 +104,10 @@ def host_name(host: str) -> str:
     The result is empty if `host` is neither `name` nor `name:port`. The part after the name is used in addresses
     (`$request_host$`), so `served.example:x@elsewhere.example` must not pass as `served.example`.
     """
-    match = _HOST.fullmatch(host)
+    match = _HOST_HEADER.fullmatch(host)
     return match["name"].strip("[]").lower() if match else ""
 
 
-def served(names: str) -> frozenset[str]:
+def parse_served_hosts(names: str) -> frozenset[str]:
     """Return the setting `served_hosts`, separated by commas, as a set."""
     return frozenset(host for name in names.split(",") if (host := host_name(name.strip())))

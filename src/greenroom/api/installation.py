@@ -1,4 +1,4 @@
-"""The settings of the installation in memory, which are read again after changes and every `RELOAD_S`; housekeeping.
+"""The settings of the installation in memory, and the periodic work of the api: clean-up, and shortfalls of pools.
 
 While a zone has no running Manager, no Primary can record the shortfalls of its pools, so the api records them.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.api.access.accounts import forget_anonymous_users
+from greenroom.api.access.accounts import delete_expired_anonymous_users
 from greenroom.core.events import ChangeEvent
 from greenroom.core.installation import Installation, installation_of
 from greenroom.core.log_codes import LogCode
@@ -28,15 +28,16 @@ RELOAD_S: Final = 30.0
 
 
 class Snapshot:
-    """The present settings, in `installation`; the defaults until the first read."""
+    """The present settings, in `installation`; the defaults until the first read. They are read again after changes and
+    every `RELOAD_S`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._changed = asyncio.Event()
         self.installation = Installation()
 
-    def changed(self) -> None:
-        """Request a reload, because a setting was changed."""
+    def request_reload(self) -> None:
+        """Let `run` read the settings again now, because a setting was changed."""
         self._changed.set()
 
     async def reload(self) -> None:
@@ -55,17 +56,17 @@ class Snapshot:
 PRUNE_INTERVAL_S: Final = 300.0
 
 
-async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
+async def clean_up_periodically(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
     """Clean up every `PRUNE_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         settings = snapshot.installation
-        for work in (
+        for clean_up in (
             prune_logins(db, settings.login_window_s),
-            forget_anonymous_users(db, settings.anonymous_user_retention_s, logs),
+            delete_expired_anonymous_users(db, settings.anonymous_user_retention_s, logs),
         ):
             with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
-                await work
+                await clean_up
 
 
 UNATTENDED_INTERVAL_S: Final = 5.0
@@ -77,22 +78,22 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
     """Check every `UNATTENDED_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     await asyncio.sleep(START_DELAY_S)
     while True:
-        with warn_of_item_error(log, "pools not looked at", "pools"):
-            await note_unattended_pools(db, logs)
+        with warn_of_item_error(log, "pools without a running Manager not checked", "pools"):
+            await record_unattended_pools(db, logs)
         await asyncio.sleep(UNATTENDED_INTERVAL_S)
 
 
-async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Store and log, once, the shortfall of each pool whose zone has no running Manager.
+async def record_unattended_pools(db: Database, logs: LogWriter) -> None:
+    """Store and log the shortfall of each pool whose zone has no running Manager, once.
 
     The next Primary clears it. Raises Unavailable: the database cannot be reached.
     """
     for config in (await list_configs(db, without_manager=True)).rows:
         with log_item_error("pool", config.staging_config_id):
-            await _note_unattended(db, logs, config)
+            await _record_unattended_pool(db, logs, config)
 
 
-async def _note_unattended(db: Database, logs: LogWriter, config: StagingConfig) -> None:
+async def _record_unattended_pool(db: Database, logs: LogWriter, config: StagingConfig) -> None:
     shortfall, staging_config_id = config.shortfall, config.staging_config_id
     if shortfall is None or shortfall.code != "no-running-manager":
         return

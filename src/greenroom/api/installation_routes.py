@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
-from greenroom.api.deps import ChangeDep, Db, EventHub, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, HubDep, SettingsSnapshot
 from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi, api_router
 from greenroom.api.security import Caller, authenticate, public_route, requires
@@ -35,7 +35,7 @@ async def list_settings(snapshot: SettingsSnapshot) -> list[InstallationSettingV
 
 @router.patch("/settings", dependencies=[requires("settings_modify")])
 async def update_settings(body: Json, change: ChangeDep, snapshot: SettingsSnapshot) -> list[InstallationSettingView]:
-    """Set each name to its value; null restores the default."""
+    """Change settings: the body contains names and new values; null restores the default."""
     changes = {
         name: None if value is None and name in INSTALLATION_SETTINGS else validated_installation(name, value)
         for name, value in body.items()
@@ -74,13 +74,13 @@ event_router = api_router("events")
 async def events(
     request: Request,
     db: Db,
-    hub: EventHub,
+    hub: HubDep,
     caller: Annotated[Caller, requires(USER)],
     last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="number of past events to send first")] = 0,
 ) -> StreamingResponse:
     """Stream change events (text/event-stream); 429 for a caller with twenty open streams."""
     owner = caller.user_id or caller.key_id or ""
-    hub.admit(owner)
+    hub.require_free_subscription(owner)
     reconnected = "last-event-id" in request.headers
 
     async def authenticate_again() -> Caller:

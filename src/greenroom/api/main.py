@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from greenroom.api.app import create_app
-from greenroom.api.catalogue.lists import refresh_periodically
-from greenroom.api.events import Hub
-from greenroom.api.installation import Snapshot, housekeeping, watch_unattended_pools
-from greenroom.api.lease.control import Controls, end_control
+from greenroom.api.catalogue.lists import refresh_lists_periodically
+from greenroom.api.events import EventHub
+from greenroom.api.installation import Snapshot, clean_up_periodically, watch_unattended_pools
+from greenroom.api.lease.control import ControlParts, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
@@ -29,9 +29,8 @@ async def main() -> None:
     """Run the api until SIGTERM.
 
     Raises:
-        SetupError: the settings or the installation's key cannot be used.
-        SetupError: the api cannot listen on its address.
-        SetupError: a pooler is in front of the database.
+        SetupError: the settings or the installation's key cannot be used, the api cannot listen on its address, or a
+            pooler is in front of the database.
         LoopEndedError: a pooler is in front of the database, and the database was unreachable at the start.
     """
     config = environment.configure_role(kit_config.ApiConfig)
@@ -54,7 +53,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
         logs.write(LogCode.CRASH_LOOPING, with_subject("The api", crash_loop))
     app = create_app(config, db, secrets, logs)
     state = app.state
-    controls = Controls(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)
+    control_parts = ControlParts(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)
     listener = events_listener(config, state.hub, state.snapshot, state.courier)
     await db.open()
     try:
@@ -67,9 +66,9 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("listener", listener.run),
                 ("settings", state.snapshot.run),
                 ("refusals", state.refusals.run),
-                ("housekeeping", lambda: housekeeping(db, state.snapshot, logs)),
-                ("catalogues", lambda: refresh_periodically(db, state.snapshot)),
-                ("control of leases", lambda: end_control(controls)),
+                ("housekeeping", lambda: clean_up_periodically(db, state.snapshot, logs)),
+                ("catalogues", lambda: refresh_lists_periodically(db, state.snapshot)),
+                ("control of leases", lambda: end_control(control_parts)),
                 ("webhooks", state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
                 *((name, partial(loop, state)) for name, loop in plugins.api_loops().items()),
@@ -84,7 +83,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
         await db.close()
 
 
-def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, courier: Courier) -> Listener:
+def events_listener(config: kit_config.ApiConfig, hub: EventHub, snapshot: Snapshot, courier: Courier) -> Listener:
     """Return the listener of this process.
 
     Every event goes to the hub. Changed settings are read again, and messages of webhooks are delivered.
@@ -92,14 +91,14 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, 
 
     def received(event: ChangeEvent) -> None:
         if event.topic is Topic.SETTINGS:
-            snapshot.changed()
+            snapshot.request_reload()
         if event.topic is Topic.WEBHOOKS:
             courier.wake()
         # Without `session_id`, all waiting events of an Agent are equal, and the hub keeps only one.
         hub.publish(ChangeEvent(event.topic, event.id))
 
     def connected() -> None:
-        snapshot.changed()
+        snapshot.request_reload()
         courier.wake()
         hub.resync()
 

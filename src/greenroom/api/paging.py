@@ -28,78 +28,67 @@ class Page:
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
-        self.after = _decoded(cursor) if cursor else None
+        self.after = _decode_cursor(cursor) if cursor else None
         self._request = request
         self._response = response
 
-    def after_texts(self, count: int) -> list[str | None]:
-        """Return the key as `count` strings, all None on the first page. Raises Invalid: the cursor belongs to another
-        list."""
+    def after_key(self, length: int) -> list[str | None]:
+        """Return `after` as a list of `length` strings, all None on the first page. Raises Invalid: the cursor belongs
+        to another list."""
         if self.after is None:
-            return [None] * count
-        if len(self.after) != count or not all(isinstance(part, str) and "\0" not in part for part in self.after):
+            return [None] * length
+        if len(self.after) != length or not all(isinstance(part, str) and "\0" not in part for part in self.after):
             raise Invalid("The cursor does not belong to this list.")
         return cast("list[str | None]", self.after)
 
     def after_row(self, order: SortOrder) -> Position | None:
         """Return the last row of the previous page in a list whose order the client can set; None on the first page.
         Raises Invalid: the cursor belongs to another list or order."""
-        of_order, value, key = self.after_texts(3)
+        sort_order, value, key = self.after_key(3)
         if value is None or key is None:
             return None
-        if of_order != str(order):
+        if sort_order != str(order):
             raise Invalid("The cursor is from another order of this list; begin with the first page.")
         return Position(value, key)
 
-    def count(self, total: Total) -> None:
+    def set_total(self, total: Total) -> None:
         """Set the number of rows on all pages. `10000+` is a lower bound."""
         self._response.headers["X-Total-Count"] = str(total)
-
-    def _cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
-        """Return the first `limit` of rows that were read with `limit + 1`.
-
-        If there are more, the header gets the address of the next page.
-        """
-        page = list(rows[: self.limit])
-        if len(rows) > self.limit:
-            self._link_next(key(page[-1]))
-        return page
 
     async def read(
         self,
         db: Database,
-        listed: ListDefinition[T],
+        definition: ListDefinition[T],
         conditions: Conditions | None = None,
         order: SortOrder | None = None,
     ) -> list[T]:
         """Return the rows of this page of a list; `order` None = the default order of the list."""
-        order = order or listed.order
-        found = await listed.read(db, conditions, order=order, after=self.after_row(order), limit=self.limit)
+        order = order or definition.order
+        found = await definition.read(db, conditions, order=order, after=self.after_row(order), limit=self.limit)
         return self.rows(found, order)
 
-    def rows(self, part: ListPage[T], order: SortOrder) -> list[T]:
-        """Return the rows of a list that was read with `limit`.
-
-        If there are more, the header gets the address of the next page.
-        """
-        if part.end is not None:
-            self._link_next([str(order), part.end.value, part.end.key])
-        return part.rows
+    def rows(self, page: ListPage[T], order: SortOrder) -> list[T]:
+        """Return the rows of a page that was read from the database. If more rows follow, the `Link` header gets the
+        address of the next page."""
+        if page.end is not None:
+            self._link_next([str(order), page.end.value, page.end.key])
+        return page.rows
 
     def _link_next(self, key: Sequence[str | int]) -> None:
-        address = self._request.url.include_query_params(limit=self.limit, cursor=_encoded(key))
+        address = self._request.url.include_query_params(limit=self.limit, cursor=_encode_cursor(key))
         self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
-        """Return the page of a list that was read as a whole.
+        """Return the page of a list that was read as a whole, ordered by `key`, which is unique.
 
-        This is for short lists, such as the zones, Managers or gateways of an installation. They are ordered by `key`,
-        which is unique.
+        This is for short lists, such as the zones, Managers or gateways of an installation.
         """
-        after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
+        after = self.after_key(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
         remaining = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
-        return self._cut(remaining, key)
+        if len(remaining) > self.limit:
+            self._link_next(key(remaining[self.limit - 1]))
+        return remaining[: self.limit]
 
 
 async def _page(
@@ -122,11 +111,11 @@ Counting = Annotated[
 ]
 
 
-def _encoded(key: Sequence[str | int]) -> str:
+def _encode_cursor(key: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
 
 
-def _decoded(cursor: str) -> list[Any]:
+def _decode_cursor(cursor: str) -> list[Any]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         value = json.loads(text)

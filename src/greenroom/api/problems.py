@@ -30,7 +30,7 @@ from greenroom.core.text import PydanticError, error_text, joined_problems, path
 log = structlog.get_logger(__name__)
 
 CLIENT_GONE: Final = 499
-"""The status when the client closed the connection, as in nginx. No client reads it; it is counted."""
+"""The status when the client closed the connection, as in nginx. No client reads it, but metrics count it."""
 OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 """All other paths below `/api/` belong to the published interface: `/api/public/`, and calls of clients that omit
 `public/`."""
@@ -39,7 +39,7 @@ OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 OpenApi = dict[str, Any]
 """JSON in the vocabulary of OpenAPI 3.1."""
 
-_DECLARED: Final = {
+_ERROR_DESCRIPTIONS: Final = {
     401: "No valid credential came with the request.",
     403: "The permission is missing, or the request comes from another site.",
     404: "The object does not exist, or the caller may not see it.",
@@ -50,12 +50,12 @@ _DECLARED: Final = {
     429: "Too many requests; wait for Retry-After.",
     503: "A component is unavailable; repeat the request after Retry-After.",
 }
-PROBLEMS: Final[dict[int | str, OpenApi]] = {
+PROBLEM_RESPONSES: Final[dict[int | str, OpenApi]] = {
     status: {
         "description": sentence,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status, sentence in _DECLARED.items()
+    for status, sentence in _ERROR_DESCRIPTIONS.items()
 }
 """The error answers of every route, for the OpenAPI document."""
 
@@ -93,7 +93,7 @@ def is_published(path: str) -> bool:
     return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)
 
 
-class _Json(JSONResponse):
+class _ErrorJson(JSONResponse):
     """JSON with sentences that may contain input of the client. A lone surrogate is replaced with a question mark."""
 
     def render(self, content: Any) -> bytes:
@@ -113,8 +113,8 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
     if isinstance(error, Unauthenticated) and not browser:
         headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
     if is_published(path):
-        return _Json({"error_message": error.message}, _public_status(error), headers)
-    return _Json(problem(error), error.http_status, headers, media_type="application/problem+json")
+        return _ErrorJson({"error_message": error.message}, _public_status(error), headers)
+    return _ErrorJson(problem(error), error.http_status, headers, media_type="application/problem+json")
 
 
 def problem(error: GreenroomError) -> Problem:
@@ -159,28 +159,28 @@ def _field_path(error: PydanticError, body: object) -> list[str]:
     return [source, *path_of_value({**error, "loc": location}, body)]
 
 
-def install(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Register handlers that convert every error of `app` into an answer in the format of its path."""
-    for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(ClientDisconnect, _client_left)
+    for error_type in (GreenroomError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error_type, _answer_error)
+    app.add_exception_handler(ClientDisconnect, _answer_disconnected_client)
 
 
-async def _client_left(request: Request, _error: Exception) -> Response:
+async def _answer_disconnected_client(request: Request, _error: Exception) -> Response:
     """Answer a client that disconnected before its request was read. This is not an error of the server."""
     log.info("the client went away while its request was read", path=request.url.path)
     return Response(status_code=CLIENT_GONE)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     path, browser = request.url.path, "sec-fetch-mode" in request.headers
     if isinstance(error, HTTPException):
         return _routing_response(request, error)
     if isinstance(error, RequestValidationError):
         return error_response(path, invalid_request(error))
-    if not isinstance(error, GreenroomError):  # the server of the api logs it, because it is raised again
+    if not isinstance(error, GreenroomError):  # the framework raises it again, and uvicorn logs it
         return error_response(path, GreenroomError())
-    if error.http_status >= 500 and not isinstance(error, Busy):  # these are in the log of launches
+    if error.http_status >= 500 and not isinstance(error, Busy):  # the launch queue logs Busy
         log.warning("request failed", path=path, code=error.code, reason=error.message)
     if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
         request.app.state.refusals.log_forbidden_change(request, error.message)
@@ -207,4 +207,4 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
     if is_published(path):
         document = {"error_message": document["detail"]}
     media_type = "application/json" if is_published(path) else "application/problem+json"
-    return _Json(document, error.status_code, error.headers, media_type=media_type)
+    return _ErrorJson(document, error.status_code, error.headers, media_type=media_type)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.core.access.permissions import (
     USER,
     allows,
@@ -41,7 +41,7 @@ from greenroom.kit.secrets import secret_digest
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller. A user has `user_id` and `username`, a program has `key_id`."""
+    """The sender of a request. A user has `user_id` and `username`, a program has `key_id`."""
 
     kind: Literal["user", "key"]
     permissions: frozenset[str]
@@ -76,13 +76,13 @@ class Caller:
         if codes and not any(self.may(code) for code in codes):
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 
-    def require_not_above(self, permissions: Iterable[str]) -> None:
-        """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`. Raises
+    def require_right_over(self, permissions: Iterable[str]) -> None:
+        """Without `users_modify_admin`, refuse to change a user with `permissions` that the caller lacks. Raises
         Forbidden: the error contains the missing permission."""
         if missing_admin_codes(self.permissions, permissions):
             self.require("users_modify_admin")
 
-    def require_to_have(self, codes: Iterable[str]) -> None:
+    def require_right_to_grant(self, codes: Iterable[str]) -> None:
         """Refuse to grant permissions that the caller lacks. Raises Forbidden: the error contains them."""
         if missing := missing_codes(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
@@ -95,7 +95,7 @@ class Caller:
         return self.user_id
 
 
-class Declared:
+class AccessDeclaration:
     """A dependency that declares the requirements of a route; `codes` None = it needs no credential."""
 
     codes: tuple[str, ...] | None = None
@@ -104,7 +104,7 @@ class Declared:
     """The security schemes of the OpenAPI document, each of which is sufficient."""
 
 
-class Requires(Declared):
+class Requires(AccessDeclaration):
     """Authenticates the caller and requires permissions."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = (), with_one_time_password: bool = False) -> None:
@@ -127,7 +127,7 @@ class Requires(Declared):
         return caller
 
 
-class PublicRoute(Declared):
+class PublicRoute(AccessDeclaration):
     """Marks a route that needs no credential, or checks another credential, for this `reason`."""
 
     credentials = ()
@@ -159,7 +159,7 @@ def requires_own_or(code: str) -> Any:
 
 
 def public_route(reason: str) -> Any:
-    """Return the dependency of a route that checks no credential here, with the reason."""
+    """Return the dependency of a route that needs no credential, or checks another credential, for this `reason`."""
     return Depends(PublicRoute(reason))
 
 
@@ -175,7 +175,7 @@ async def authenticate(request: Request) -> Caller:
     if authorization:
         key_id, secret = basic_credentials(authorization)
         return await key_caller(request, key_id, secret)
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(LOGIN_COOKIE)
     if not token:
         raise Unauthenticated
     return await login_caller(request, secret_digest(token))
@@ -202,7 +202,7 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
 
 
 async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
-    """Return the program with this API key. It has the permissions of the key that the owner has at present.
+    """Return the program with this API key. It has those permissions of the key that the owner has, too.
 
     Raises:
         Unauthenticated: the key does not exist, the secret is wrong, or the key is disabled or expired.
@@ -257,28 +257,28 @@ class RouteAccess:
 
     method: str
     path: str
-    declared: Declared | None
+    declared: AccessDeclaration | None
 
 
 def access_of(app: FastAPI | APIRouter) -> Iterator[RouteAccess]:
     """Yield all routes of `app` with their declarations."""
     for context in iter_route_contexts(app.routes):
-        declared = _declared(getattr(context, "dependant", None))
+        declared = _find_declaration(getattr(context, "dependant", None))
         for method in sorted(context.methods or ()):
             yield RouteAccess(method, context.path or "", declared)
 
 
-def check_declared(app: FastAPI | APIRouter) -> None:
+def check_access_declared(app: FastAPI | APIRouter) -> None:
     """Check that every route declares its access. Raises AssertionError: a route does not declare it."""
     undeclared = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
     if undeclared:
         raise AssertionError(f"routes without requires(…) or public_route(…): {', '.join(undeclared)}")
 
 
-def _declared(dependant: Any) -> Declared | None:
+def _find_declaration(dependant: Any) -> AccessDeclaration | None:
     for dependency in getattr(dependant, "dependencies", ()):
-        if isinstance(dependency.call, Declared):
+        if isinstance(dependency.call, AccessDeclaration):
             return dependency.call
-        if declared := _declared(dependency):
+        if declared := _find_declaration(dependency):
             return declared
     return None

@@ -33,15 +33,15 @@ from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, SECRET_HEADER, Admis
 
 log = structlog.get_logger(__name__)
 
-FILE: Final = "admissions.json"
-OPENING_S: Final = 10.0
+ADMISSIONS_FILE: Final = "admissions.json"
+MAX_OPENING_S: Final = 10.0
 """A connection that was admitted within this time may not be open yet."""
-CUT_S: Final = 3.0
+MAX_CUT_S: Final = 3.0
 """The time within which the connections of a revoked viewer are ended."""
 
 
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file: the id of this gateway, and the admissions by Agent."""
+class _StoredAdmissions(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file. `agents` has the admissions by the id of the Agent."""
 
     gateway_id: str
     agents: dict[str, list[Admission]]
@@ -51,7 +51,7 @@ class Admissions:
     """The admissions of Agents on other hosts. Raises OSError: the folder cannot be used."""
 
     def __init__(self, folder: Path, terminator: StreamTerminator) -> None:
-        self._file = folder / FILE
+        self._file = folder / ADMISSIONS_FILE
         self._terminator = terminator
         stored = self._read_file()
         self.gateway_id = stored.gateway_id
@@ -61,9 +61,9 @@ class Admissions:
         """Admission → the time at which its connections were ended."""
         self._save()
 
-    def _read_file(self) -> _Stored:
+    def _read_file(self) -> _StoredAdmissions:
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=_Stored)
+            return msgspec.json.decode(self._file.read_bytes(), type=_StoredAdmissions)
         except FileNotFoundError:
             pass  # the first start of this gateway
         except msgspec.MsgspecError as error:
@@ -71,7 +71,7 @@ class Admissions:
                 "the stored admissions of Agents on other hosts cannot be read; open desktops stay open",
                 reason=str(error),
             )
-        return _Stored(gateway_id=str(uuid.uuid4()), agents={})
+        return _StoredAdmissions(gateway_id=str(uuid.uuid4()), agents={})
 
     @property
     def agents(self) -> list[str]:
@@ -84,32 +84,32 @@ class Admissions:
             known.update(dict.fromkeys(new, now_s))
             self._save()
 
-    def of(self, agent_id: str, sessions: Set[str] | None = None) -> list[Admission]:
+    def find(self, agent_id: str, sessions: Set[str] | None = None) -> list[Admission]:
         known = self._agents.get(agent_id, {})
         return [admission for admission in known if sessions is None or admission.session_id in sessions]
 
-    async def present(self, admissions: Sequence[Admission]) -> list[int]:
+    async def connected_positions(self, admissions: Sequence[Admission]) -> list[int]:
         """Return the positions of the admissions whose connection exists."""
         clients = [None if admission.client is None else _without_gateway(admission.client) for admission in admissions]
         connections = frozenset(client for client in clients if client is not None)
         existing = await asyncio.to_thread(find_established, connections) if connections else connections
-        return [n for n, client in enumerate(clients) if client in existing]
+        return [position for position, client in enumerate(clients) if client in existing]
 
     def end_connections(self, agent_id: str, admissions: Iterable[Admission]) -> None:
         """End the connections of these viewers: for a guest, the connection of the guest; for the user of a session,
-        all connections to the session. An admission that is reported again after `CUT_S` is removed without another
+        all connections to the session. An admission that is reported again after `MAX_CUT_S` is removed without another
         cut, because other viewers may have connected since then.
         """
         now_s, repeated = time.monotonic(), list[Admission]()
         for admission in admissions:
             first_cut_s = self._cut_times_s.setdefault(admission, now_s)
-            if now_s - first_cut_s >= CUT_S:
+            if now_s - first_cut_s >= MAX_CUT_S:
                 repeated.append(admission)
             elif first_cut_s == now_s:
-                self._end(admission)
+                self._end_connections_of(admission)
         self.remove(agent_id, repeated)
 
-    def _end(self, admission: Admission) -> None:
+    def _end_connections_of(self, admission: Admission) -> None:
         if not admission.viewer_id:
             for address in admission.addresses:
                 self._terminator.cut_soon(admission.session_id, address)
@@ -126,18 +126,19 @@ class Admissions:
 
     async def remove_closed(self, agent_id: str) -> None:
         """Remove admissions of single connections that are gone."""
-        single = [admission for admission in self.of(agent_id) if admission.client is not None]
-        present, now_s = set(await self.present(single)), time.monotonic()
+        single = [admission for admission in self.find(agent_id) if admission.client is not None]
+        connected, now_s = set(await self.connected_positions(single)), time.monotonic()
         known = self._agents.get(agent_id, {})
         closed = [
             admission
-            for n, admission in enumerate(single)
-            if n not in present and now_s - known.get(admission, now_s) >= OPENING_S
+            for position, admission in enumerate(single)
+            if position not in connected and now_s - known.get(admission, now_s) >= MAX_OPENING_S
         ]
         self.remove(agent_id, closed)
 
     def _save(self) -> None:
-        stored = _Stored(gateway_id=self.gateway_id, agents={name: list(of) for name, of in self._agents.items() if of})
+        agents = {agent_id: list(admissions) for agent_id, admissions in self._agents.items() if admissions}
+        stored = _StoredAdmissions(gateway_id=self.gateway_id, agents=agents)
         part = self._file.with_suffix(".part")
         part.touch(mode=0o600)
         part.write_bytes(msgspec.json.encode(stored))
@@ -149,34 +150,34 @@ def _without_gateway(connection: Connection) -> Connection:
     return connection._replace(gateway="")
 
 
-POLL_S: Final = 1.0
-HOLD_S: Final = 4.0
-ANSWER_S: Final = 3.0
-CHECK_S: Final = 5.0
+RETRY_INTERVAL_S: Final = 1.0
+LONG_POLL_S: Final = 4.0
+ANSWER_TIMEOUT_S: Final = 3.0
+CHECK_INTERVAL_S: Final = 5.0
 """The interval of the complete comparison. Sessions that an Agent reports as changed are compared at once."""
-UNLISTED_S: Final = 30.0
-"""Requests to an address continue for this time after it was last in a list of addresses."""
-ANSWERED_S: Final = 10.0
+KEEP_UNLISTED_S: Final = 30.0
+"""Requests to an address continue for this time after it was last configured or reported."""
+MAX_ANSWER_AGE_S: Final = 10.0
 """The time within which an address must have responded to be used for streams. If there is none, the last ones are
 used.
 """
 NAME_TIMEOUT_S: Final = 2.0
 
-Answer = TypeVar("Answer", bound=Message)
+AnswerType = TypeVar("AnswerType", bound=Message)
 
 
 @dataclass(slots=True)
-class _Link:
-    """The connection to one address. `number` is the number of the last change that this gateway stored."""
+class _AgentLink:
+    """The connection to one address of an Agent. `stored_change` is the number of the last change that is stored."""
 
     address: str
-    listed_s: float
+    listed_at_s: float
     task: asyncio.Task[None] | None = None
     news: News | None = None
-    number: int = 0
-    answered_s: float = float("-inf")
-    checked_s: float = float("-inf")
-    changed: set[str] = field(default_factory=set[str])
+    stored_change: int = 0
+    answered_at_s: float = float("-inf")
+    checked_at_s: float = float("-inf")
+    changed_sessions: set[str] = field(default_factory=set[str])
     failed: bool = False
 
 
@@ -189,14 +190,14 @@ class ServingAgent:
 
 
 class AgentLinks:
-    """Follows the Agents at the configured addresses `seeds` (host:port); `run` never returns."""
+    """Reads the viewers of the Agents at the configured addresses (host:port); `run` never returns."""
 
-    def __init__(self, seeds: Sequence[str], secret: str, admissions: Admissions) -> None:
-        self._seeds = tuple(seeds)
+    def __init__(self, configured_addresses: Sequence[str], secret: str, admissions: Admissions) -> None:
+        self._configured_addresses = tuple(configured_addresses)
         self.secret = secret
         self._headers = {SECRET_HEADER: secret, "Content-Type": "application/json"}
         self.admissions = admissions
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, _AgentLink] = {}
         self._last_serving: dict[str, ServingAgent] = {}
 
     def serving(self) -> list[ServingAgent]:
@@ -206,7 +207,7 @@ class AgentLinks:
         now_s = time.monotonic()
         found: dict[str, list[tuple[bool, str]]] = {}
         for link in self._links.values():
-            if link.news is not None and now_s - link.answered_s < ANSWERED_S:
+            if link.news is not None and now_s - link.answered_at_s < MAX_ANSWER_AGE_S:
                 found.setdefault(link.news.agent_id, []).append((not link.news.acting, link.address))
         self._last_serving |= {
             agent_id: ServingAgent(agent_id, tuple(address for _, address in sorted(addresses)))
@@ -219,7 +220,7 @@ class AgentLinks:
             try:
                 while True:
                     await self._follow(client)
-                    await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(RETRY_INTERVAL_S)
             finally:
                 for link in self._links.values():
                     if link.task is not None:
@@ -230,91 +231,95 @@ class AgentLinks:
         now_s = time.monotonic()
         reported = {address for link in self._links.values() if link.news for address in link.news.replicas}
         for address in {*await self._addresses(), *reported}:
-            link = self._links.setdefault(address, _Link(address, now_s))
-            link.listed_s = now_s
+            link = self._links.setdefault(address, _AgentLink(address, now_s))
+            link.listed_at_s = now_s
             if link.task is None or link.task.done():
                 link.task = asyncio.create_task(self._follow_address(client, link), name=f"agent {address}")
-        for address in [link.address for link in self._links.values() if now_s - link.listed_s >= UNLISTED_S]:
+        for address in [link.address for link in self._links.values() if now_s - link.listed_at_s >= KEEP_UNLISTED_S]:
             link = self._links.pop(address)
             if link.task is not None:
                 link.task.cancel()
 
     async def _addresses(self) -> set[str]:
-        found = await asyncio.gather(*(_addresses_of(seed) for seed in self._seeds))
+        found = await asyncio.gather(*(_resolve(host_and_port) for host_and_port in self._configured_addresses))
         return {address for addresses in found for address in addresses}
 
-    async def _follow_address(self, client: httpx2.AsyncClient, link: _Link) -> None:
+    async def _follow_address(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
         while True:
             try:
-                await self._read_news(client, link)
+                await self._listen(client, link)
                 await self._check(client, link)
             except (httpx2.HTTPError, msgspec.MsgspecError, OSError) as error:
                 if not link.failed:
                     log.warning("an Agent does not answer", address=link.address, reason=str(error) or repr(error))
                 link.failed = True
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
 
-    async def _read_news(self, client: httpx2.AsyncClient, link: _Link) -> None:
+    async def _listen(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
         previous = link.news
         message = Listen(
             gateway_id=self.admissions.gateway_id,
             process=previous.process if previous else "",
-            noted=link.number,
-            hold_s=HOLD_S if previous else 0.0,
+            noted=link.stored_change,
+            hold_s=LONG_POLL_S if previous else 0.0,
         )
         news = await self._post(client, link.address, LISTEN_PATH, message, News)
         self.admissions.add(news.agent_id, news.admitted)
         if previous is None or previous.process != news.process or link.failed:
             log.info("an Agent answers", address=link.address, agent_id=news.agent_id, acting=news.acting)
-        link.news, link.number, link.answered_s, link.failed = news, news.number, time.monotonic(), False
-        link.changed.update(news.changed)
+        link.news, link.stored_change, link.answered_at_s, link.failed = news, news.number, time.monotonic(), False
+        link.changed_sessions.update(news.changed)
         if previous is not None and news.acting and not previous.acting:
-            link.checked_s = float("-inf")
+            link.checked_at_s = float("-inf")
 
-    async def _check(self, client: httpx2.AsyncClient, link: _Link) -> None:
+    async def _check(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
         """Compare the changed sessions, or all sessions if that is due."""
         news = link.news
         if news is None or not news.acting:
             return
-        is_due = time.monotonic() - link.checked_s >= CHECK_S
-        if not (is_due or link.changed):
+        is_due = time.monotonic() - link.checked_at_s >= CHECK_INTERVAL_S
+        if not (is_due or link.changed_sessions):
             return
-        changed, link.changed = link.changed, set[str]()
-        admissions = self.admissions.of(news.agent_id, None if is_due else changed)
+        changed_sessions, link.changed_sessions = link.changed_sessions, set[str]()
+        admissions = self.admissions.find(news.agent_id, None if is_due else changed_sessions)
         if not (admissions or is_due):
             return
-        present = await self.admissions.present(admissions)
+        present = await self.admissions.connected_positions(admissions)
         check = Check(
             gateway_id=self.admissions.gateway_id, admissions=tuple(admissions), present=tuple(present), whole=is_due
         )
         checked = await self._post(client, link.address, CHECK_PATH, check, Checked)
         if not checked.acting:
             return
-        self.admissions.end_connections(news.agent_id, [admissions[n] for n in (*checked.revoked, *checked.gone)])
+        ended = [admissions[position] for position in (*checked.revoked, *checked.gone)]
+        self.admissions.end_connections(news.agent_id, ended)
         if is_due:
-            link.checked_s = time.monotonic()
+            link.checked_at_s = time.monotonic()
             await self.admissions.remove_closed(news.agent_id)
 
     async def _post(
-        self, client: httpx2.AsyncClient, address: str, path: str, message: Message, answer: type[Answer]
-    ) -> Answer:
+        self, client: httpx2.AsyncClient, address: str, path: str, message: Message, answer_type: type[AnswerType]
+    ) -> AnswerType:
         reply = await client.post(
             f"http://{address}{path}",
             content=msgspec.json.encode(message),
             headers=self._headers,
-            timeout=httpx2.Timeout(HOLD_S + ANSWER_S, connect=2.0),
+            timeout=httpx2.Timeout(LONG_POLL_S + ANSWER_TIMEOUT_S, connect=2.0),
         )
         reply.raise_for_status()
-        return msgspec.json.decode(reply.content, type=answer)
+        return msgspec.json.decode(reply.content, type=answer_type)
 
 
-async def _addresses_of(seed: str) -> list[str]:
+async def _resolve(host_and_port: str) -> list[str]:
     """Return all addresses of host:port; none while the name is not found."""
-    host, _, port = seed.rpartition(":")
+    host, _, port = host_and_port.rpartition(":")
     try:
         async with asyncio.timeout(NAME_TIMEOUT_S):
             answers = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError) as error:
         log.debug("an address cannot be resolved", name=host, reason=str(error) or "timeout")
         return []
-    return sorted({f"[{a[4][0]}]:{port}" if a[0] == socket.AF_INET6 else f"{a[4][0]}:{port}" for a in answers})
+    return sorted(
+        f"[{ip}]:{port}" if family == socket.AF_INET6 else f"{ip}:{port}"
+        for family, ip in {(family, address[0]) for family, _, _, _, address in answers}
+    )

@@ -32,7 +32,7 @@ def api_client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
 
 
-def bearer(credential_file: str) -> dict[str, str]:
+def authorization_header(credential_file: str) -> dict[str, str]:
     """Return the Authorization header. The file is read each time, so that a new credential is used at once. Raises
     SetupError: the file cannot be read."""
     try:
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 MAX_QUEUED: Final = 2000
 MAX_BATCH: Final = 500
-FLUSH_S: Final = 1.0
+REPORT_INTERVAL_S: Final = 1.0
 
 
 def parse_line(datagram: bytes) -> ManagerRequest | None:
@@ -103,8 +103,8 @@ class RequestReporter:
         try:
             async with api_client() as client:
                 while not receiver_task.done():
-                    await asyncio.sleep(FLUSH_S)
-                    await self._flush(client)
+                    await asyncio.sleep(REPORT_INTERVAL_S)
+                    await self._report(client)
                 receiver_task.result()
         finally:
             receiver_task.cancel()
@@ -119,7 +119,7 @@ class RequestReporter:
                 if request := parse_line(await loop.sock_recv(receiver, 65536)):
                     self.add(request)
 
-    async def _flush(self, client: httpx2.AsyncClient) -> None:
+    async def _report(self, client: httpx2.AsyncClient) -> None:
         if not self._queue or not self._credential_file:
             return
         batch = self._queue[:MAX_BATCH]
@@ -127,7 +127,7 @@ class RequestReporter:
             reply = await client.post(
                 f"http://{self._api}/api/internal/manager-requests",
                 content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.unreported_drops)),
-                headers=bearer(self._credential_file) | {"Host": self._host},
+                headers=authorization_header(self._credential_file) | {"Host": self._host},
             )
             if reply.status_code == 422:
                 log.error("the api refused a report; it is dropped", requests=len(batch), answer=reply.text[:200])

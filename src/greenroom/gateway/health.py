@@ -28,11 +28,11 @@ from greenroom.kit.metrics import CONTENT_TYPE, METRICS_PATH, RoleMetrics
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT_S: Final = 2.0
+NGINX_TIMEOUT_S: Final = 2.0
 
 
 @cache
-def _unverified() -> ssl.SSLContext:
+def _unverified_tls() -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
@@ -40,12 +40,12 @@ def _unverified() -> ssl.SSLContext:
 
 
 async def _request_nginx(plan: GatewayPlan, path: str) -> httpx2.Response:
-    """Send nginx a request over TLS on its first listener. The certificate is not verified: the process and its
+    """Send nginx a request over TLS on its first listener. The certificate is not verified, because the process and its
     loopback address belong to this gateway.
     """
     host, _, port = plan.listeners[0].rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    async with httpx2.AsyncClient(verify=_unverified(), timeout=TIMEOUT_S, trust_env=False) as client:
+    async with httpx2.AsyncClient(verify=_unverified_tls(), timeout=NGINX_TIMEOUT_S, trust_env=False) as client:
         return await client.get(f"https://{host}:{port}{path}", headers={"Host": plan.served_hosts[0]})
 
 
@@ -95,15 +95,15 @@ async def watch_certificates(plan: Callable[[], GatewayPlan | None]) -> None:
     gateways are skipped, because Agents renew them.
     """
     while True:
-        served = plan()
-        if served is not None and served.profile == "web":
-            named = [
+        current_plan = plan()
+        if current_plan is not None and current_plan.profile == "web":
+            named_files = [
                 certificate.certificate
-                for certificate in served.named_certificates
+                for certificate in current_plan.named_certificates
                 if not certificate.host.endswith(EDGE_DOMAIN)
             ]
-            _check_certificates([Path(file) for file in (served.tls_certificate, *named)])
-        await asyncio.sleep(CERTIFICATE_POLL_S if served is not None else FIRST_PLAN_POLL_S)
+            _check_certificates([Path(file) for file in (current_plan.tls_certificate, *named_files)])
+        await asyncio.sleep(CERTIFICATE_POLL_S if current_plan is not None else FIRST_PLAN_POLL_S)
 
 
 def _check_certificates(files: list[Path]) -> None:

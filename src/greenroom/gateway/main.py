@@ -1,8 +1,8 @@
 """The gateway: the parent process of nginx. It converts the plan file into the configuration of nginx and runs nginx.
 
 This process owns the listening sockets and nginx inherits them, so all ports stay open when nginx is killed or
-replaced. A changed plan or a renewed certificate takes effect within `2 * POLL_S`: a new nginx starts, and the old
-nginx gets QUIT when the new one serves. An invalid plan is logged, and the old nginx continues.
+replaced. A changed plan or a renewed certificate takes effect within `2 * CHECK_INTERVAL_S`: a new nginx starts, and
+the old nginx gets QUIT when the new one serves. An invalid plan is logged, and the old nginx continues.
 
 After kill -9 of the nginx master, its workers become children of this process (a child subreaper). A new master starts
 on the same sockets, and the workers get QUIT, so open desktops continue. After kill -9 of this process, its nginx
@@ -28,7 +28,6 @@ from greenroom.gateway import health
 from greenroom.gateway.agents import Admissions, AgentLinks
 from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.health import GatewayMetrics
-from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.nginx import (
     REQUESTS_SOCKET,
     Listeners,
@@ -39,6 +38,7 @@ from greenroom.gateway.nginx import (
     superseded,
 )
 from greenroom.gateway.plan import GatewayPlan, read_plan
+from greenroom.gateway.plan_writer import PlanWriter
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.concurrency import wait_for
@@ -49,14 +49,14 @@ from greenroom.kit.tcp import StreamTerminator
 log = structlog.get_logger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
-POLL_S: Final = 0.5
+CHECK_INTERVAL_S: Final = 0.5
 """The interval of the checks of the plan file and the certificates."""
-PROBE_S: Final = 2.0
+PROBE_INTERVAL_S: Final = 2.0
 MAX_FAILED_PROBES: Final = 3
 RESTART_PAUSE_S: Final = 1.0
-RETRY_S: Final = 30.0
+RETRY_PAUSE_S: Final = 30.0
 """The pause after a change that could not be served, for example because the disk is full or a port is in use."""
-END_S: Final = 5.0
+TERMINATION_TIMEOUT_S: Final = 5.0
 
 
 class Gateway:
@@ -97,7 +97,7 @@ class Gateway:
         for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(signal_number, self._request_end, signal_number)
         try:
-            self._read()
+            self._read_plan()
             await self._start()
             while self._end_signal is None:
                 await self._round()
@@ -105,7 +105,7 @@ class Gateway:
             await self._stop_all(self._end_signal or signal.SIGTERM)
 
     async def _round(self) -> None:
-        await wait_for(self._wake, POLL_S)
+        await wait_for(self._wake, CHECK_INTERVAL_S)
         self._wake.clear()
         ended = collect_ended_children()
         if self._nginx is not None and self._nginx.pid in ended:
@@ -121,42 +121,43 @@ class Gateway:
     async def _follow_plan(self) -> None:
         """Serve the plan file and the certificates if they changed.
 
-        Certificate and key are two files: a change is followed after both are unchanged for a round. A change that
-        cannot be served is retried after RETRY_S.
+        Certificate and key are two files, so a change is served when both files were unchanged for one round. A change
+        that cannot be served is tried again after `RETRY_PAUSE_S`.
         """
         previous, self._last_identities = self._last_identities, self._identities()
-        is_due = self._refused_at_s is not None and time.monotonic() - self._refused_at_s >= RETRY_S
+        is_due = self._refused_at_s is not None and time.monotonic() - self._refused_at_s >= RETRY_PAUSE_S
         if (self._last_identities == self._served_identities and not is_due) or self._last_identities != previous:
             return
         self._served_identities = self._last_identities
         try:
-            self._read()
+            self._read_plan()
         except SetupError as error:
             self._refused_at_s = time.monotonic()
             log.error(
                 "the changed plan is not served; the previous plan stays in use",
                 reason=error.message,
-                next_try_s=RETRY_S,
+                next_try_s=RETRY_PAUSE_S,
             )
         else:
             self._refused_at_s = None
             await self._start()
 
-    def _read(self) -> None:
-        """Read the plan file, and use its plan for the next nginx. Raises SetupError: it cannot be served; nothing was
+    def _read_plan(self) -> None:
+        """Read the plan file, and prepare the next nginx with it. Raises SetupError: it cannot be served; nothing was
         changed."""
-        plan_file = _identity(self._plan_file)
+        plan_file = _file_identity(self._plan_file)
         plan = read_plan(self._plan_file)
-        self._adopt(plan)
-        self._last_identities = self._served_identities = (plan_file, *map(_identity, plan.files))
+        self._prepare_next_nginx(plan)
+        self._last_identities = self._served_identities = (plan_file, *map(_file_identity, plan.files))
 
     def _identities(self) -> Identities:
-        return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
+        return tuple(_file_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
-    def _adopt(self, plan: GatewayPlan) -> None:
-        """Use `plan` for the next nginx. Raises SetupError: it cannot be served; nothing was changed."""
+    def _prepare_next_nginx(self, plan: GatewayPlan) -> None:
+        """Write the configuration and open the sockets for the next nginx. Raises SetupError: the plan cannot be
+        served; nothing was changed."""
         check_sentinels(plan)
-        orphaned = self._nginx is None and bool(nginx_processes(self._folder))
+        has_earlier_nginx = self._nginx is None and bool(nginx_processes(self._folder))
         text = nginx_conf(
             plan,
             str(self._folder),
@@ -165,7 +166,7 @@ class Gateway:
             connections=self._connections,
         )
         install_configuration(self._folder, text)
-        self._listeners.ensure(plan.listeners, shares_ports=orphaned)
+        self._listeners.ensure(plan.listeners, shares_ports=has_earlier_nginx)
         self._plan = plan
         self.reporter.set_plan(plan)
 
@@ -196,19 +197,20 @@ class Gateway:
     async def probe(self) -> None:
         """Probe nginx, forever. After `MAX_FAILED_PROBES` consecutive failures nginx is replaced."""
         while True:
-            await asyncio.sleep(PROBE_S)
-            problem = await health.nginx_failure(self._plan) if self._plan and self._nginx else None
-            self._failed_probes = self._failed_probes + 1 if problem else 0
-            self.metrics.probes.labels("failed" if problem else "answered").inc()
-            if problem:
-                log.warning("nginx does not answer", times=self._failed_probes, reason=problem)
+            await asyncio.sleep(PROBE_INTERVAL_S)
+            failure = await health.nginx_failure(self._plan) if self._plan and self._nginx else None
+            self._failed_probes = self._failed_probes + 1 if failure else 0
+            self.metrics.probes.labels("failed" if failure else "answered").inc()
+            if failure:
+                log.warning("nginx does not answer", times=self._failed_probes, reason=failure)
 
     def _request_end(self, signal_number: signal.Signals) -> None:
         self._end_signal = signal_number
         self._wake.set()
 
     async def _stop_all(self, signal_number: signal.Signals) -> None:
-        """End every nginx of this folder: at once (TERM, then KILL after END_S) or after its desktops are closed."""
+        """End every nginx of this folder: for SIGQUIT after its desktops are closed, otherwise at once (TERM, then KILL
+        after `TERMINATION_TIMEOUT_S`)."""
         self._listeners.close()
         is_drain = signal_number == signal.SIGQUIT
         for process in nginx_processes(self._folder):
@@ -218,7 +220,7 @@ class Gateway:
             collect_ended_children()
             await asyncio.sleep(0.05)
             waited += 0.05
-            if not is_drain and waited >= END_S:
+            if not is_drain and waited >= TERMINATION_TIMEOUT_S:
                 for process in processes:
                     send_signal(process.pid, signal.SIGKILL)
         collect_ended_children()
@@ -226,8 +228,8 @@ class Gateway:
 
 def check_sentinels(plan: GatewayPlan) -> None:
     """Check that the workers of nginx, which run as this account, can access every sentinel file. Without access, a
-    disabled Manager would still get requests. Raises SetupError: a folder is missing or not
-    accessible to the workers; the sentence names it."""
+    disabled Manager would still get requests. Raises SetupError: a folder is missing or not accessible to the workers;
+    the error contains it."""
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
         if not (folder.is_dir() and os.access(folder, os.X_OK)):
@@ -247,7 +249,7 @@ Identities = tuple[tuple[int, int, int] | None, ...]
 """The identities of the plan file and of the files that it names, to detect a change of their content."""
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
@@ -255,9 +257,9 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _folder(path: Path) -> Path:
-    """Return the gateway's folder, which is created if it is missing. It is absolute, because nginx's configuration
-    contains it and its processes are identified by it. Raises SetupError: it cannot be created."""
+def _create_folder(path: Path) -> Path:
+    """Create the gateway's folder if it is missing, and return its absolute path. nginx's configuration contains the
+    path, and its processes are identified by it. Raises SetupError: it cannot be created."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -283,13 +285,13 @@ async def main() -> None:
     if os.getuid() == 0:
         raise SetupError("Run the gateway under an unprivileged account such as greenroom; it does not require root.")
     await stops.serve_commands(config.stop_dir, config.process_name)
-    folder = _folder(config.gateway_dir)
+    folder = _create_folder(config.gateway_dir)
     plan_file, extra_loops = config.gateway_file, []
     if plan_file is None:
         links = await _create_links(config, folder)
-        keeper = PlanKeeper(config, folder, links)
-        await keeper.write_first_plan()
-        plan_file, extra_loops = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
+        plan_writer = PlanWriter(config, folder, links)
+        await plan_writer.write_first_plan()
+        plan_file, extra_loops = plan_writer.path, [plan_writer.run(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
     loops = [gateway.probe(), gateway.reporter.run(), health.watch_certificates(lambda: gateway.plan), *extra_loops]

@@ -1,20 +1,19 @@
-"""One nginx: the text of its configuration (`templates/`), its check and start on inherited sockets, its log lines, and
-remaining processes.
+"""One nginx: its configuration (`templates/`), its start on inherited sockets, its log lines, and earlier processes.
 
-Two decisions are made per request, without a reload: whether a Manager is draining (a file test; `open_file_cache` must
-stay off), and whether a stream may pass (`auth_request` to the Agent). The forwarded path is always taken from
-`$request_uri`, the raw text of the request: a capture of a location is decoded, so a client could write headers with
-it.
+nginx makes two decisions for each request, without a reload: whether a Manager is draining (a file test, for which
+`open_file_cache` must be off), and whether a stream is allowed (`auth_request` to the Agent). The forwarded path is
+always a part of `$request_uri`, the raw text of the request. A part of the decoded path could contain line breaks, with
+which a client could add headers.
 
-nginx takes over the open sockets that its environment names, `NGINX="3;4;"`, so the death of its master frees no port
-and loses no waiting connection: the next master gets the same sockets, even while an old worker runs. All sockets have
-SO_REUSEPORT, so that a new parent can listen while the nginx of a killed parent still does. All are non-blocking, which
-nginx does not set on inherited sockets: of two workers that wake for one connection, the later would block in `accept`,
-with all its connections, until another client connects.
+nginx inherits the open sockets in its environment variable `NGINX="3;4;"`. If its master ends, all ports stay open and
+no waiting connection is lost, because the next master gets the same sockets, even while an old worker runs. All sockets
+have SO_REUSEPORT, so that a new gateway process can listen while the nginx of a killed one still listens. All sockets
+are non-blocking, which nginx does not set on inherited sockets. Otherwise, if two workers woke up for one connection,
+the later one would block in `accept`, with all its connections, until another client connected.
 
-The nginx processes of one gateway are identified by their working folder, with any parent. kill -9 of nginx's master
-leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
-successor serves, then they get QUIT: they stop listening, finish open desktops, and exit.
+The nginx processes of one gateway are identified by their working folder. After kill -9 of nginx's master, its workers
+continue to serve; after kill -9 of the gateway process, the whole nginx does. These processes continue until a new
+nginx serves. Then they get QUIT: they stop listening, and exit when all desktops are closed.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ STATUS_PATH: Final = "/gateway_status"
 REQUESTS_SOCKET: Final = "requests.sock"
 """The datagram socket of the parent, for Manager requests to which nginx responded itself."""
 
-TEMPORARY: Final = "tmp"
+TEMPORARY_FOLDER: Final = "tmp"
 """The folder for request and response bodies that nginx stores on disk."""
 
 DRAINING_RETRY_S: Final = 30
 """`Retry-After` of a draining Manager (docs/reference/managers.md)."""
 
-RETRY_S: Final = 5
+PAGE_RELOAD_S: Final = 5
 """The reload interval of the page about an unavailable service."""
 
 PAGE_IDLE: Final = "5m"
@@ -64,11 +63,11 @@ OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
 
 # Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. It is sent
 # to any parent: it is no secret, and `frame-ancestors` limits the parents.
-_NOTIFY: Final = (
+_NOTIFY_SCRIPT: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
 )
-_NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY.encode()).digest()).decode()
+_NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY_SCRIPT.encode()).digest()).decode()
 
 
 COPY_RATE: Final = "40m"
@@ -103,10 +102,10 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         further_hosts=[host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))],
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,
-        temporary=TEMPORARY,
+        temporary=TEMPORARY_FOLDER,
         too_large=TooLarge().message,
         draining_retry_s=DRAINING_RETRY_S,
-        retry_s=RETRY_S,
+        retry_s=PAGE_RELOAD_S,
         page_idle=PAGE_IDLE,
         edge_name=edge_name,
         copy_rate=COPY_RATE,
@@ -114,7 +113,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         reserved_paths=sorted(RESERVED_PATHS),
         viewer_cookie=VIEWER_COOKIE,
         lease_token=LEASE_TOKEN,
-        notify=_NOTIFY,
+        notify=_NOTIFY_SCRIPT,
         notify_hash=_NOTIFY_HASH,
     )
 
@@ -170,8 +169,8 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         if not shared:  # an OSError if any process listens on this address, even with SO_REUSEPORT
-            _bound(family, host, int(port), reuse_port=False).close()
-        listening = _bound(family, host, int(port), reuse_port=True)
+            _bind(family, host, int(port), reuse_port=False).close()
+        listening = _bind(family, host, int(port), reuse_port=True)
     except OSError as error:
         other = "address" if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else "port"
         raise SetupError(
@@ -181,7 +180,7 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
     return listening
 
 
-def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:
+def _bind(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -200,22 +199,22 @@ def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bo
 log = structlog.get_logger(__name__)
 
 PROGRAM: Final = "/usr/sbin/nginx"
-START_S: Final = 10.0
+START_TIMEOUT_S: Final = 10.0
 
-_SECRET: Final = re.compile(r"(token=)[^&\s\"]+|(/lease/)[^/\s\"]+")
-_LEVEL: Final = re.compile(r"\[(notice|warn)\]")
+_TOKEN_PATTERN: Final = re.compile(r"(token=)[^&\s\"]+|(/lease/)[^/\s\"]+")
+_INFO_LEVEL_PATTERN: Final = re.compile(r"\[(notice|warn)\]")
 
 
 def install_configuration(folder: Path, text: str) -> None:
-    """Make `text` the content of `folder/nginx.conf` if nginx accepts it. A running nginx is not affected. Raises
-    SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
-    written or checked, for example because the disk is full."""
+    """Write `text` to `folder/nginx.conf` if nginx accepts it. A running nginx is not affected. Raises SetupError:
+    nginx is not installed or refuses the configuration (the error contains its message), or the file cannot be written
+    or checked, for example because the disk is full."""
     candidate = folder / "nginx.conf.new"
     try:
         (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
         candidate.write_text(text)
         candidate.chmod(0o600)
-        refusal = _refusal(folder, candidate)
+        refusal = _configuration_error(folder, candidate)
         if refusal is None:
             candidate.replace(folder / "nginx.conf")
     except OSError as error:
@@ -224,7 +223,7 @@ def install_configuration(folder: Path, text: str) -> None:
         raise SetupError(f"nginx refuses its configuration: {refusal}")
 
 
-def _refusal(folder: Path, candidate: Path) -> str | None:
+def _configuration_error(folder: Path, candidate: Path) -> str | None:
     """Return nginx's error about a configuration; None = nginx accepts it."""
     try:
         done = subprocess.run(
@@ -243,8 +242,8 @@ def _refusal(folder: Path, candidate: Path) -> str | None:
 
 
 class Nginx:
-    """A master process with its workers, which serves `folder/nginx.conf` in its content at the start. `folder` is its
-    prefix and working folder; `number` distinguishes the pid files of two that run at the same time.
+    """A master process with its workers. It serves `folder/nginx.conf` with its content at the start. `folder` is its
+    prefix and working folder; `number` distinguishes the pid files of two masters that run at the same time.
     """
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -261,7 +260,7 @@ class Nginx:
         """Start the master and wait until it serves. Return False if it ended or is not ready after START_S."""
         try:
             self._pid_file.unlink(missing_ok=True)
-            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; that of asyncio would reap orphans
+            self._process = subprocess.Popen(  # noqa: ASYNC220 -- it does not block; asyncio would collect ended orphans
                 _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
                 cwd=self._folder,
                 env=listeners.environment,
@@ -274,8 +273,8 @@ class Nginx:
             log.error("no process can be started for nginx", reason=str(error))
             return False
         if self._process.stderr:
-            threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
-        for _ in range(int(START_S / 0.02)):
+            threading.Thread(target=_log_lines, args=(self._process.stderr,), daemon=True).start()
+        for _ in range(int(START_TIMEOUT_S / 0.02)):
             if self._is_serving():
                 return True
             if not is_running(self.pid):
@@ -295,27 +294,28 @@ def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
 
 def redacted(line: str) -> str:
     """Return a log line of nginx without tokens of connections and leases."""
-    return _SECRET.sub(r"\1\2***", line)
+    return _TOKEN_PATTERN.sub(r"\1\2***", line)
 
 
-def _relay(stream: IO[bytes]) -> None:
+def _log_lines(stream: IO[bytes]) -> None:
     with stream:
         for raw in stream:
             line = redacted(raw.decode("utf-8", "replace").rstrip())
-            (log.info if _LEVEL.search(line) else log.warning)("nginx", line=line)
+            (log.info if _INFO_LEVEL_PATTERN.search(line) else log.warning)("nginx", line=line)
 
 
 def nginx_processes(folder: Path) -> list[ProcessInfo]:
-    """Return all running nginx processes whose working folder is `folder` (zombies have none)."""
+    """Return all running nginx processes whose working folder is `folder`, whatever their parent is."""
     return [
         process for process in processes() if process.name == "nginx" and read_working_folder(process.pid) == folder
     ]
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
-    """Return the pids of the processes in `found` to retire after `master` serves: neither `master` nor its workers,
-    and no worker of a master that is retired too (that master signals its workers itself, and would restart workers
-    that end before it).
+    """Return the pids of the processes in `found` that must end after `master` serves: all except `master`, its
+    workers, and workers of another master in `found`. That master ends its workers, and would restart workers that end
+    before it.
     """
     pids = {process.pid for process in found}
-    return [p.pid for p in found if master not in (p.pid, p.parent) and p.parent not in pids]
+    others = [process for process in found if master not in (process.pid, process.parent)]
+    return [process.pid for process in others if process.parent not in pids]

@@ -17,18 +17,18 @@ import msgspec
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import origin_host
 
-_PATH: Final = re.compile(r"/[^\"$\\]*")
-_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
-_ROUTE: Final = re.compile(r"[0-9a-f]{8}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
+_PATH_PATTERN: Final = re.compile(r"/[^\"$\\]*")
+_HOST_PATTERN: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+_ROUTE_PATTERN: Final = re.compile(r"[0-9a-f]{8}")
+_NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_ORIGIN_PATTERN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of the parts of a plan: an unknown field is an error with the name of the field."""
+class _PlanPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base class of all parts of a plan. An unknown field is an error with the name of the field."""
 
 
-class ManagerListener(_Part, frozen=True, kw_only=True):
+class ManagerListener(_PlanPart, frozen=True, kw_only=True):
     """A Manager with a separate listener. The first Manager of a plan is also served on the main port.
 
     `listen`: empty for a first Manager that only the main port serves. `sentinel_file`: while it exists, `/health` and
@@ -43,10 +43,10 @@ class ManagerListener(_Part, frozen=True, kw_only=True):
     zone: str = ""
 
 
-class AgentUpstream(_Part, frozen=True, kw_only=True):
-    """An Agent whose containers this gateway reaches. nginx asks `upstream` whether a stream of `route` is allowed, and
-    then passes the stream to the container. `others` are the other replicas of the Agent; they get the requests if
-    `upstream` does not respond.
+class AgentUpstream(_PlanPart, frozen=True, kw_only=True):
+    """An Agent whose containers this gateway reaches. For each stream of `route`, nginx sends `upstream` a request for
+    admission, and then forwards the stream to the container. `others` are the other replicas of the Agent; they get the
+    requests if `upstream` does not respond.
     """
 
     route: str
@@ -54,7 +54,7 @@ class AgentUpstream(_Part, frozen=True, kw_only=True):
     others: list[str] = []
 
 
-class Edge(_Part, frozen=True, kw_only=True):
+class Edge(_PlanPart, frozen=True, kw_only=True):
     """The edge gateway of an Agent on another host (Proxy Connections), which gets the streams of `route`. `upstream`
     is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`.
     """
@@ -65,7 +65,7 @@ class Edge(_Part, frozen=True, kw_only=True):
     ca_file: str
 
 
-class NamedCertificate(_Part, frozen=True, kw_only=True):
+class NamedCertificate(_PlanPart, frozen=True, kw_only=True):
     """A certificate for one host name, presented to clients that request that name: the administrator's certificate,
     for browsers; or that of the Agent on this host, for web gateways of other hosts.
     """
@@ -75,7 +75,7 @@ class NamedCertificate(_Part, frozen=True, kw_only=True):
     key: str
 
 
-class GatewayPlan(_Part, frozen=True, kw_only=True):
+class GatewayPlan(_PlanPart, frozen=True, kw_only=True):
     """All that a gateway serves. Addresses are host:port, paths are absolute. A listener is one address with a literal
     IP address, or several with commas and the same port.
 
@@ -87,8 +87,8 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     `help_dir`: the documentation site, which `script/docs` builds; the folder may be missing.
     `stream_secrets_file`: the secrets with which this gateway, `gateway_id`, authenticates at Agents on other hosts, as
     lines for nginx: `route "secret";`.
-    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests that
-    nginx refused itself are only counted.
+    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests for
+    Managers that nginx refused are counted, but not reported.
     """
 
     profile: Literal["web", "edge"] = "web"
@@ -209,18 +209,19 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
     paths = {"tls_certificate": plan.tls_certificate, "tls_key": plan.tls_key}
     if plan.console_dir or plan.profile == "web":
         paths |= {"console_dir": plan.console_dir, "help_dir": plan.help_dir}
-    paths |= {f"named_certificates[{one.host}].certificate": one.certificate for one in plan.named_certificates}
-    paths |= {f"named_certificates[{one.host}].key": one.key for one in plan.named_certificates}
+    for certificate in plan.named_certificates:
+        name = f"named_certificates[{certificate.host}]"
+        paths |= {f"{name}.certificate": certificate.certificate, f"{name}.key": certificate.key}
     if plan.credential_file:
         paths["credential_file"] = plan.credential_file
     if plan.stream_secrets_file:
         paths["stream_secrets_file"] = plan.stream_secrets_file
-    paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
-    paths |= {f"edges[{e.route}].ca_file": e.ca_file for e in plan.edges}
+    paths |= {f"managers[{manager.name}].sentinel_file": manager.sentinel_file for manager in plan.managers}
+    paths |= {f"edges[{edge.route}].ca_file": edge.ca_file for edge in plan.edges}
     if set(plan.stream_secrets_file) & set("*?["):  # nginx includes it, so it must be no pattern
         yield f"stream_secrets_file must be a path without * ? and [ (it is {plan.stream_secrets_file!r})"
     for name, path in paths.items():
-        if not (_PATH.fullmatch(path) and path.isprintable()):
+        if not (_PATH_PATTERN.fullmatch(path) and path.isprintable()):
             yield f"{name} must be an absolute path without quotes, dollar signs and backslashes (it is {path!r})"
 
 
@@ -241,22 +242,22 @@ def _address_problems(plan: GatewayPlan) -> Iterator[str]:
             yield f"{address!r} is not host:port"
     direct = [("direct_origins", url) for url in plan.direct_origins]
     for name, url in [("public_url", plan.public_url), ("stream_url", plan.stream_url), *direct]:
-        if url and not _ORIGIN.fullmatch(url):
+        if url and not _ORIGIN_PATTERN.fullmatch(url):
             yield f"{name} must be an origin, https://host[:port] (it is {url!r})"
 
 
 def _name_problems(plan: GatewayPlan) -> Iterator[str]:
     hosts = [("served_hosts", host) for host in plan.served_hosts]
-    hosts += [("named_certificates", one.host) for one in plan.named_certificates]
+    hosts += [("named_certificates", certificate.host) for certificate in plan.named_certificates]
     hosts += [(f"edges[{edge.route}].name", edge.name) for edge in plan.edges]
     for name, host in hosts:
         if not _is_host(host):
             yield f"{name}: {host!r} is not a host name"
-    if plan.gateway_id and not _NAME.fullmatch(plan.gateway_id):
+    if plan.gateway_id and not _NAME_PATTERN.fullmatch(plan.gateway_id):
         yield f"gateway_id {plan.gateway_id!r} has characters other than letters, digits and _.-"
     routes = [part.route for part in [*plan.agents, *plan.edges]]
     for route in routes:
-        if not _ROUTE.fullmatch(route):
+        if not _ROUTE_PATTERN.fullmatch(route):
             yield f"route {route!r} must be the first 8 hex digits of an agent id"
     if len(set(routes)) < len(routes):
         yield "two agents have the same route"
@@ -265,7 +266,7 @@ def _name_problems(plan: GatewayPlan) -> Iterator[str]:
 
 def _manager_problems(plan: GatewayPlan) -> Iterator[str]:
     for manager in plan.managers:
-        if not _NAME.fullmatch(manager.name) or (manager.zone and not _NAME.fullmatch(manager.zone)):
+        if not _NAME_PATTERN.fullmatch(manager.name) or (manager.zone and not _NAME_PATTERN.fullmatch(manager.zone)):
             yield f"manager {manager.name!r} of zone {manager.zone!r} has characters other than letters, digits and _.-"
     if any(not manager.listen for manager in plan.managers[1:]):
         yield "each Manager except the first requires a separate listener (listen)"
@@ -284,7 +285,7 @@ def _is_listener(address: str) -> bool:
 def _is_host(host: str) -> bool:
     if host.startswith("[") and host.endswith("]"):
         return _is_listener(f"{host}:1")
-    return bool(_HOST.fullmatch(host))
+    return bool(_HOST_PATTERN.fullmatch(host))
 
 
 def _is_port(port: str) -> bool:

@@ -1,6 +1,6 @@
-"""Builds a GatewayPlan from the settings and the facts of a gateway that has no plan file. Pure.
+"""Builds a GatewayPlan from the settings and the facts of a gateway that has no plan file; reads no files itself.
 
-An edge without a usable or known address is left out; all others are served.
+An edge gateway whose address is unknown or not usable is omitted from the plan.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class SiteFacts:
     gateway_id: str = ""
 
 
-def plan_of(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
+def build_plan(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
     """Return the plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute. Raises
     SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id contains no valid id."""
-    own = _own_edge(config, facts)
+    local = _local_edge(config, facts)
     return (
-        _edge_plan(config, facts, folder, own)
+        _edge_plan(config, facts, folder, local)
         if config.gateway_profile == "edge"
-        else _web_plan(config, facts, folder, own)
+        else _web_plan(config, facts, folder, local)
     )
 
 
 def check_settings(config: GatewayConfig) -> None:
-    """Check that all required settings are set. Raises SetupError: settings are missing; the message names them."""
+    """Check that all required settings are set. Raises SetupError: settings are missing; the error contains them."""
     edge = config.gateway_profile == "edge"
     missing = [
         (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),
@@ -87,14 +87,14 @@ def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _OwnEdge:
+class _LocalEdge:
     """The Agent on this host, and the certificate of its edge gateway for web gateways on other hosts."""
 
     agent: AgentUpstream
     certificate: NamedCertificate | None
 
 
-def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
+def _local_edge(config: GatewayConfig, facts: SiteFacts) -> _LocalEdge | None:
     """Return the edge of this host; None without `edge_dir`, or until its Agent has an id. Raises SetupError: the id is
     not valid."""
     folder = config.edge_dir
@@ -107,32 +107,32 @@ def _own_edge(config: GatewayConfig, facts: SiteFacts) -> _OwnEdge | None:
     except ValueError as error:
         raise SetupError(f"{folder / 'agent_id'} does not contain the id of an Agent.") from error
     certificate = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
-    return _OwnEdge(
-        AgentUpstream(route=route, upstream=_with_address(config.agent_upstream, facts)),
+    return _LocalEdge(
+        AgentUpstream(route=route, upstream=_with_resolved_host(config.agent_upstream, facts)),
         certificate if facts.has_edge else None,
     )
 
 
-def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
+def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, local: _LocalEdge | None) -> GatewayPlan:
     agents = [
-        AgentUpstream(route=_route(agent.agent_id), upstream=_with_address(agent.upstream, facts))
+        AgentUpstream(route=_route(agent.agent_id), upstream=_with_resolved_host(agent.upstream, facts))
         for agent in config.gateway_agents
-    ] + ([own.agent] if own else [])
+    ] + ([local.agent] if local else [])
     agents += _remote_agents(facts, [agent.route for agent in agents])
     hosts = _served_hosts(config)
     return GatewayPlan(
         profile="web",
         tls_certificate=str(config.tls_certificate),
         tls_key=str(config.tls_key),
-        named_certificates=[*_named(config), *([own.certificate] if own and own.certificate else [])],
+        named_certificates=_named_certificates(config) + ([local.certificate] if local and local.certificate else []),
         main_listen=config.main_listen,
         stream_listen=config.stream_listen,
         served_hosts=hosts,
         public_url=config.public_url,
         stream_url=config.stream_url,
-        api=_with_address(config.api_upstream, facts),
+        api=_with_resolved_host(config.api_upstream, facts),
         console_dir=str(config.console_dir),
-        managers=[_manager(manager, facts) for manager in config.gateway_managers],
+        managers=[_manager_listener(manager, facts) for manager in config.gateway_managers],
         agents=agents,
         edges=_edges(facts, {agent.route for agent in agents}, folder),
         direct_origins=_direct_origins(facts.fleet, hosts),
@@ -142,36 +142,36 @@ def _web_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEd
     )
 
 
-def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
+def _edge_plan(config: GatewayConfig, facts: SiteFacts, folder: Path, local: _LocalEdge | None) -> GatewayPlan:
     """Return the plan of an edge gateway. Browsers get the administrator's certificate, if there is one; web gateways
     get that of the fleet's authority.
     """
-    if own is None or own.certificate is None:
+    if local is None or local.certificate is None:
         raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent receives one when it registers.")
     return GatewayPlan(
         profile="edge",
-        tls_certificate=own.certificate.certificate,
-        tls_key=own.certificate.key,
-        named_certificates=_named(config),
+        tls_certificate=local.certificate.certificate,
+        tls_key=local.certificate.key,
+        named_certificates=_named_certificates(config),
         stream_listen=config.stream_listen,
         served_hosts=_served_hosts(config),
         public_url=config.public_url,
         stream_url=config.stream_url,
-        agents=[agent for agent in _remote_agents(facts, ()) if agent.route == own.agent.route] or [own.agent],
+        agents=[agent for agent in _remote_agents(facts, ()) if agent.route == local.agent.route] or [local.agent],
         stream_secrets_file=str(folder / SECRETS_FILE) if facts.serving else "",
         gateway_id=facts.gateway_id if facts.serving else "",
     )
 
 
-def _remote_agents(facts: SiteFacts, taken: Iterable[str]) -> list[AgentUpstream]:
-    """Return the Agents on other hosts whose sessions this gateway reaches, the first of each route that is not
-    `taken`.
+def _remote_agents(facts: SiteFacts, used_routes: Iterable[str]) -> list[AgentUpstream]:
+    """Return the Agents on other hosts whose sessions this gateway reaches, the first of each route that is not in
+    `used_routes`.
     """
     found = {_route(agent.agent_id): agent.addresses for agent in reversed(facts.serving)}
     return [
         AgentUpstream(route=route, upstream=addresses[0], others=list(addresses[1:]))
         for route, addresses in sorted(found.items())
-        if route not in set(taken)
+        if route not in set(used_routes)
     ]
 
 
@@ -180,7 +180,7 @@ def secret_lines(facts: SiteFacts, secret: str) -> str:
     return "".join(f'{agent.route} "{secret}";\n' for agent in _remote_agents(facts, ()))
 
 
-def _named(config: GatewayConfig) -> list[NamedCertificate]:
+def _named_certificates(config: GatewayConfig) -> list[NamedCertificate]:
     setting = config.named_certificate
     if setting is None:
         return []
@@ -193,19 +193,19 @@ def _served_hosts(config: GatewayConfig) -> list[str]:
     return list(dict.fromkeys([*hosts, *([public] if public else [])]))
 
 
-def _manager(manager: GatewayManager, facts: SiteFacts) -> ManagerListener:
-    own = facts.texts.get(manager.instance_id_file, "").strip() if manager.instance_id_file else ""
+def _manager_listener(manager: GatewayManager, facts: SiteFacts) -> ManagerListener:
+    instance_id = facts.texts.get(manager.instance_id_file, "").strip() if manager.instance_id_file else ""
     return ManagerListener(
-        name=own or manager.name,
+        name=instance_id or manager.name,
         zone=manager.zone,
         listen=manager.listen,
-        upstream=_with_address(manager.upstream, facts),
+        upstream=_with_resolved_host(manager.upstream, facts),
         sentinel_file=str(manager.sentinel_file),
     )
 
 
-def _edges(facts: SiteFacts, taken: Iterable[str], folder: Path) -> list[Edge]:
-    """Return the usable edges, the first of each route that is not `taken`; none without an authority."""
+def _edges(facts: SiteFacts, used_routes: Iterable[str], folder: Path) -> list[Edge]:
+    """Return the usable edges, the first of each route that is not in `used_routes`; none without an authority."""
     found: dict[str, Edge] = {}
     for edge in facts.fleet.edges if facts.fleet.authority else ():
         upstream = _upstream(edge)
@@ -214,12 +214,12 @@ def _edges(facts: SiteFacts, taken: Iterable[str], folder: Path) -> list[Edge]:
                 edge.route,
                 Edge(
                     route=edge.route,
-                    upstream=_with_address(upstream, facts),
+                    upstream=_with_resolved_host(upstream, facts),
                     name=edge_name(edge.route),
                     ca_file=str(folder / AUTHORITY_FILE),
                 ),
             )
-    return [edge for route, edge in sorted(found.items()) if route not in set(taken)]
+    return [edge for route, edge in sorted(found.items()) if route not in set(used_routes)]
 
 
 def _direct_origins(fleet: Fleet, hosts: list[str]) -> list[str]:
@@ -239,7 +239,7 @@ def _upstream(edge: EdgeGateway) -> str | None:
         return None
 
 
-def _with_address(upstream: str, facts: SiteFacts) -> str:
+def _with_resolved_host(upstream: str, facts: SiteFacts) -> str:
     host, _, port = upstream.rpartition(":")
     return f"{facts.addresses.get(host, host)}:{port}"
 

@@ -1,8 +1,8 @@
 """Messages of an Agent about viewers: to gateways on other hosts, and to the api for shared sessions.
 
 Gateways request them with POST `/listen` and `/check` at the stream address of the Agent, with the stream secret. The
-Agent sends them to the api with its credential, as in `wire.messages`: POST `/api/internal/stream` (Stream →
-StreamVerdict) and `/api/internal/viewers` (Watched).
+Agent sends them to the api with its credential, as in `wire.messages`: POST `/api/internal/stream` (StreamRequest →
+StreamVerdict) and `/api/internal/viewers` (ViewerReport).
 
 An admission is sent to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent reports
 that the session is gone. Any process of the Agent can therefore find a revocation later, by comparing the admissions of
@@ -24,7 +24,7 @@ LISTEN_PATH: Final = "/listen"
 CHECK_PATH: Final = "/check"
 
 
-class Stream(Message, frozen=True, kw_only=True):
+class StreamRequest(Message, frozen=True, kw_only=True):
     """A request for the permission of a viewer to open the stream of a session."""
 
     session_id: str
@@ -131,7 +131,7 @@ class Watcher(Message, frozen=True, kw_only=True):
     client: str
 
 
-class Watched(Message, frozen=True, kw_only=True):
+class ViewerReport(Message, frozen=True, kw_only=True):
     """The report of the Agent to `/api/internal/viewers`: all viewers of a session other than its user."""
 
     v: int = VERSION

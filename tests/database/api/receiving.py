@@ -79,9 +79,9 @@ class Hooks:
     async def delivered(self, courier: Courier | None = None) -> float:
         """Let an api deliver due messages; returns the seconds until its next check."""
         one = courier or self.courier
-        await one.serve_due()
+        await one.start_due_deliveries()
         await one.wait_until_idle()
-        return await one.serve_due()
+        return await one.start_due_deliveries()
 
     async def deliveries(self, made: dict[str, Any], **query: str) -> list[dict[str, Any]]:
         return await self.admin.read(f"{PATH}/{made['webhook_id']}/deliveries", **query)

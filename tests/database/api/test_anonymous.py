@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import KEY, Client, MakeClient
 
-from greenroom.api.access.accounts import forget_anonymous_users
+from greenroom.api.access.accounts import delete_expired_anonymous_users
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -31,7 +31,7 @@ async def anonymous_id(admin: Client, agent: str) -> str:
 async def left(db: Database, app: FastAPI, retention_s: float) -> int:
     """The number of anonymous users after housekeeping."""
     logs: LogWriter = app.state.logs
-    await forget_anonymous_users(db, retention_s, logs)
+    await delete_expired_anonymous_users(db, retention_s, logs)
     await logs.flush()
     return len(await db.fetch("SELECT 1 FROM anonymous_users JOIN users USING (user_id)", {}))
 

@@ -13,7 +13,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.test_catalogue import picture
 
 from greenroom.api.catalogue import downloads
-from greenroom.api.diagnostics.audit import REPEAT_S
+from greenroom.api.diagnostics.audit import REPEAT_WINDOW_S
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
 from greenroom.interfaces.public.absent import ABSENT
@@ -221,7 +221,7 @@ async def test_an_attempt_without_permission_is_one_row_a_minute(
     assert code == "permission-denied"
     assert message.startswith("user@greenroom.local from 192.0.2.1 may not PATCH /api/v1/zones/")
     assert "zones_modify" in message
-    app.state.refusals.write_due(time.monotonic() + REPEAT_S)
+    app.state.refusals.write_due(time.monotonic() + REPEAT_WINDOW_S)
     _, (code, message) = await refusals(db, app)
     assert (code, message.endswith("(2 more times since the last row)")) == ("permission-denied", True)
 

@@ -16,7 +16,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
 from greenroom.api.desk.schemas import ActionsDone
-from greenroom.api.security import Declared, access_of
+from greenroom.api.security import AccessDeclaration, access_of
 from greenroom.api.session.authorized import ActsOnSession
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.errors import Unavailable
@@ -66,7 +66,7 @@ class Entry:
         return {"q": "a"} if self.path.endswith("share-candidates") else {"force": self.act is Act.FORCE_DELETE}
 
 
-def declared_acts(declared: Declared | None) -> tuple[Act, ...]:
+def declared_acts(declared: AccessDeclaration | None) -> tuple[Act, ...]:
     return getattr(declared, "acts", ())
 
 
@@ -196,7 +196,7 @@ async def scene(stage: Stage, connect: MakeClient, with_user: MakeClient, with_k
 
 def test_every_route_to_a_session_declares_its_acts_and_every_act_has_an_entry_point(app: FastAPI):
     silent = [f"{method} {path}" for method, path, declared in routes_to_sessions(app) if not declared_acts(declared)]
-    assert silent == [], "declare them with caller_for(…) or holds_lease(…)"
+    assert silent == [], "declare them with caller_for(…) or authorized_lease_for(…)"
     assert {entry.act for entry in entries(app)} | AT_THE_GATEWAY | WITHIN == set(Act)
 
 

@@ -201,7 +201,7 @@ async def test_a_list_that_breaks_later_keeps_what_was_read_and_says_why(
     registry.body = None
     await db.write("UPDATE catalogues SET looked = now() - interval '2 h'")
     await app.state.snapshot.reload()
-    await lists.refresh_due(db, app.state.snapshot)
+    await lists.refresh_due_lists(db, app.state.snapshot)
     assert (await admin.read(address))["error"] == "", "it is read again once an hour"
 
 

@@ -28,7 +28,7 @@ from tests.support.oidc import Forger, forging_provider
 from tests.support.played import serve
 
 from greenroom.api.catalogue import downloads
-from greenroom.api.examples.document import OPERATIONS, WEBHOOKS, messages, recorded
+from greenroom.api.examples.document import OPERATIONS, WEBHOOKS, recorded_examples, recorded_messages
 from greenroom.core.webhooks import WebhookEvent
 from greenroom.kit.certificates import new_authority
 
@@ -167,8 +167,8 @@ async def test_every_operation_is_asked_and_answered_as_its_example_shows(scene:
     if os.environ.get(RECORD):
         record(play, sent)
         return
-    stale = [name for name, example in play.examples.items() if shape(example) != shape(recorded().get(name))]
-    stale += [event for event, message in sent.items() if shape(message) != shape(messages().get(event))]
+    stale = [name for name, example in play.examples.items() if shape(example) != shape(recorded_examples().get(name))]
+    stale += [event for event, message in sent.items() if shape(message) != shape(recorded_messages().get(event))]
     assert not stale, f"run script/examples: what is recorded has another shape than what is answered now, of {stale}"
 
 
@@ -190,14 +190,14 @@ def messages_of(play: Play, receiver: Receiver) -> Json:
 
 def record(play: Play, sent: Json) -> None:
     """Write the files; if only measurements differ, a file does not change."""
-    old, files = recorded(), dict[str, Json]()
+    old, files = recorded_examples(), dict[str, Json]()
     for name, operation in play.operations.items():
         files.setdefault(operation.tag.replace(" ", "-"), {})[name] = kept(old.get(name), play.examples[name])
     for file in OPERATIONS.glob("*.json"):
         file.unlink()
     for tag, examples in files.items():
         write(OPERATIONS / f"{tag}.json", examples)
-    write(WEBHOOKS, kept(messages(), sent))
+    write(WEBHOOKS, kept(recorded_messages(), sent))
 
 
 def write(file: Path, content: Json) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
-from greenroom.api.diagnostics.audit import REPEAT_S
+from greenroom.api.diagnostics.audit import REPEAT_WINDOW_S
 from greenroom.api.events import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
 from greenroom.kit.passwords import MAX_CONCURRENT_CHECKS, Passwords, PasswordVerdict
@@ -203,11 +203,11 @@ async def test_a_flood_of_wrong_log_ins_is_two_rows_with_their_number(connect: M
         "A log-in as user-0\\u202e\\u000a from 203.0.113.9 failed",
         "A log-in by link from 203.0.113.9 failed",
     ]
-    app.state.refusals.write_due(time.monotonic() + REPEAT_S)
+    app.state.refusals.write_due(time.monotonic() + REPEAT_WINDOW_S)
     _, _, passwords, links = await rows_of(db, app, "login-failed")
     assert passwords["details"]["count"] == links["details"]["count"] == 4
     assert passwords["details"]["names"] == [f"user-{number}\\u202e\\u000a" for number in range(1, 5)]
-    app.state.refusals.write_due(time.monotonic() + 3 * REPEAT_S)
+    app.state.refusals.write_due(time.monotonic() + 3 * REPEAT_WINDOW_S)
     assert len(await rows_of(db, app, "login-failed")) == 4, "nothing more happened"
 
 

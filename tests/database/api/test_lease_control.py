@@ -41,11 +41,11 @@ class Page:
     async def request(
         self, method: str, path: str, *, content: bytes, headers: dict[str, str], timeout_s: float
     ) -> object:
-        assert (method, path, timeout_s) == ("PUT", "control", service.ORDER_TIMEOUT_S)
+        assert (method, path, timeout_s) == ("PUT", "control", service.INSTRUCTION_TIMEOUT_S)
         if self.away:
             raise Unavailable("The desktop does not answer.")
         signed = hmac.digest(self.password.encode(), content, hashlib.sha256).hex()
-        assert headers[service.SIGNATURE] == signed
+        assert headers[service.SIGNATURE_HEADER] == signed
         order = json.loads(content)
         self.orders.append(order)
         if not self.control.apply_order(order["term"], order["viewer"], order["name"], order["lasts_s"]):
@@ -96,7 +96,7 @@ async def leased(stage: Stage, ada: Client) -> Leased:
 async def ending(leased: Leased) -> AsyncIterator[None]:
     """Let the api end control that has expired."""
     state = leased.stage.app.state
-    parts = service.Controls(leased.stage.db, leased.stage.logs, state.secrets, state.hub, state.desks, 60)
+    parts = service.ControlParts(leased.stage.db, leased.stage.logs, state.secrets, state.hub, state.desks, 60)
     watching = asyncio.create_task(service.end_control(parts))
     await eventually(lambda: state.hub.has_subscribers)
     yield

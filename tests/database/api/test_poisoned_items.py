@@ -100,7 +100,7 @@ async def test_a_catalog_whose_state_cannot_be_stored_keeps_no_other_waiting(
     for name in ("one", "two"):
         await db.write("INSERT INTO catalogues (name, list_url) VALUES (%s, 'http://127.0.0.1:1/' || %s)", (name, name))
     poison = Poison(monkeypatch, lists.catalogue_rows, "store_failure", error)
-    await lists.refresh_due(db, app.state.snapshot)
+    await lists.refresh_due_lists(db, app.state.snapshot)
     assert (poison.calls, poison.healthy) == (2, 1)
 
 
@@ -111,7 +111,7 @@ async def test_a_pool_that_cannot_be_noted_keeps_no_other_waiting(
         image_id = await rows.image(db, friendly_name=name)
         await rows.staging_config(db, await rows.zone(db, name), image_id)
     poison = Poison(monkeypatch, installation, "record_shortfall", error)
-    await installation.note_unattended_pools(db, LogWriter(db, "api"))
+    await installation.record_unattended_pools(db, LogWriter(db, "api"))
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

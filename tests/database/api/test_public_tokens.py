@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tests.database.api.client import ADA, USER, Client, MakeClient
 from tests.database.api.staging import Session
 
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.db.database import Database
 from greenroom.kit.secrets import secret_digest
 
@@ -52,7 +52,7 @@ async def test_a_session_token_is_made_found_prolonged_and_ended(anonymous: Clie
 async def test_a_session_token_logs_in_at_the_console(anonymous: Client, connect: MakeClient, ada: Client):
     made = await token_of(anonymous, await ada.own_id())
     browser = await connect()
-    browser.cookies.set(COOKIE, made["session_token"], domain="127.0.0.1")
+    browser.cookies.set(LOGIN_COOKIE, made["session_token"], domain="127.0.0.1")
     assert (await browser.read("/api/v1/me"))["user"]["username"] == ADA
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 
 from greenroom.api.openapi import document
-from greenroom.api.security import PublicRoute, access_of, check_declared
+from greenroom.api.security import PublicRoute, access_of, check_access_declared
 from greenroom.core.access.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
 from greenroom.db.database import Database
 from greenroom.interfaces.public.calls import RequiresKey
@@ -73,7 +73,7 @@ async def test_every_published_call_needs_a_key_with_a_permission(app: FastAPI):
 async def test_a_route_that_does_not_say_who_may_use_it_is_not_served(app: FastAPI):
     app.add_api_route("/api/v1/forgotten", lambda: None)
     with pytest.raises(AssertionError, match="GET /api/v1/forgotten"):
-        check_declared(app)
+        check_access_declared(app)
 
 
 async def test_nothing_without_a_credential(app: FastAPI, anonymous: Client):

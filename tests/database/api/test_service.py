@@ -18,7 +18,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import bare_session
 from tests.database.api_process import KEY, api_process
 
-from greenroom.api.events import MAX_WAITING, RESYNC, Hub, _may_see
+from greenroom.api.events import MAX_WAITING_EVENTS, RESYNC, EventHub, _may_see
 from greenroom.api.security import Caller
 from greenroom.core.events import MAX_RECENT, ChangeEvent, Topic
 from greenroom.db.database import Database
@@ -107,9 +107,9 @@ async def test_an_open_stream_does_not_keep_it_from_stopping(tmp_path: Path, app
 
 
 async def test_a_slow_subscriber_gets_a_resync_instead_of_what_it_missed():
-    hub = Hub()
+    hub = EventHub()
     with hub.subscription() as subscriber:
-        for number in range(MAX_WAITING + 5):
+        for number in range(MAX_WAITING_EVENTS + 5):
             hub.publish(ChangeEvent.session(str(number)))
         assert await subscriber.take(1) == [RESYNC]
         hub.publish(ChangeEvent.session("1"))
@@ -119,7 +119,7 @@ async def test_a_slow_subscriber_gets_a_resync_instead_of_what_it_missed():
 
 
 def test_the_last_events_are_remembered():
-    hub = Hub()
+    hub = EventHub()
     for number in range(MAX_RECENT + 5):
         hub.publish(ChangeEvent.session(str(number)))
     assert [event.id for event, _ in hub.recent(2)] == [str(MAX_RECENT + 3), str(MAX_RECENT + 4)]

@@ -148,8 +148,8 @@ async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, ap
     await hooks.made(EVENT)
     await emit(db, 20)
     other = Courier(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
-    await hooks.courier.serve_due()
-    await other.serve_due()
+    await hooks.courier.start_due_deliveries()
+    await other.start_due_deliveries()
     await hooks.courier.wait_until_idle()
     await other.wait_until_idle()
     assert len(hooks.receiver.requests) == len({message["id"] for message in hooks.receiver.messages}) == 20

@@ -15,7 +15,7 @@ import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Message
-from greenroom.wire.viewers import Stream, StreamVerdict, Watched
+from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
 
 TIMEOUT_S: Final = 5.0
 """The time limit of a request. It allows for an api that is slow for some seconds, so that viewers need not retry."""
@@ -42,7 +42,7 @@ class UpstreamAuth:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+    async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         """Return the verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request
         failed, or its answer is not valid; the sentence names the address.
         """
@@ -53,7 +53,7 @@ class UpstreamAuth:
         except msgspec.DecodeError as error:
             raise Unavailable(f"The answer of the Upstream Auth Address {address} cannot be read: {error}") from error
 
-    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
 

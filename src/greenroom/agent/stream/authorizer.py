@@ -71,7 +71,7 @@ from greenroom.core.session.streams import (
 )
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.wire.viewers import Stream, StreamVerdict, Watched
+from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
 
 MAX_TOKENS: Final = 3
 
@@ -92,11 +92,11 @@ class Identity(Protocol):
 class ViewerChecker(Protocol):
     """Sends requests about a viewer to the api (agent.stream.admission)."""
 
-    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+    async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         """Return the verdict of the api. Raises Unavailable: the request failed; the sentence names the address."""
         ...
 
-    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         ...
 
@@ -383,7 +383,7 @@ class StreamAuthorizer:
                 self.terminator.cut_soon(session_id, address)
         self.guest_presence.changed()
 
-    async def _send_watched(self, watched: Watched) -> bool:
+    async def _send_watched(self, watched: ViewerReport) -> bool:
         session = self.sessions.get(watched.session_id)
         if session is None:
             return False

@@ -30,7 +30,7 @@ from greenroom.core.session.streams import (
     refusal_of_upload,
 )
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.viewers import GATEWAY_HEADER, Stream, StreamVerdict
+from greenroom.wire.viewers import GATEWAY_HEADER, StreamRequest, StreamVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class PresentedToken:
     username: str = ""
     of_lease: bool = False
 
-    def as_message(self, session_id: str, origin: str) -> Stream:
+    def as_message(self, session_id: str, origin: str) -> StreamRequest:
         """Return the request to the api to check this token for a session."""
-        return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin)
+        return StreamRequest(session_id=session_id, token=self.token, username=self.username, origin=origin)
 
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:

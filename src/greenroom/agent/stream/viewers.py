@@ -31,7 +31,7 @@ from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.tcp import find_established
-from greenroom.wire.viewers import Watched, Watcher
+from greenroom.wire.viewers import ViewerReport, Watcher
 
 log = structlog.get_logger(__name__)
 
@@ -296,7 +296,7 @@ REPORT_POLL_S: Final = 2.0
 AWAY_S: Final = 6.0
 """The time after which a guest without connections counts as absent. Pages reconnect within 5 s."""
 
-Send = Callable[[Watched], Awaitable[bool]]
+Send = Callable[[ViewerReport], Awaitable[bool]]
 """Sends a report to the api. Returns False if this Agent no longer has the session. Raises Unavailable."""
 
 
@@ -345,7 +345,7 @@ class GuestPresence:
             if self._reported.get(session_id, ()) == watchers:
                 continue
             try:
-                has_session = await self._send(Watched(session_id=session_id, watchers=list(watchers)))
+                has_session = await self._send(ViewerReport(session_id=session_id, watchers=list(watchers)))
             except Unavailable as error:  # reported in the next round
                 log.warning(
                     "the viewers of a session could not be reported", session_id=session_id, reason=error.message

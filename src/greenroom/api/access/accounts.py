@@ -1,7 +1,7 @@
 """Changes of users for both HTTP interfaces, on behalf of a caller: create, change, delete, log out.
 
-Users and administrators change attributes; launches read them. An anonymous user exists for one launch without a
-user. They are a member of All Users, cannot log in, and are deleted after their last session.
+Attributes are the preferences and SSH keys of a user, which launches read. An anonymous user exists for one launch
+without a user. They are a member of All Users, cannot log in, and are deleted after their last session.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def create_user(change: CallerChange, passwords: Passwords, body: UserCrea
         Duplicate: the name exists.
     """
     db, group_ids = change.db, [str(group) for group in body.groups]
-    await groups.require_memberships(change, added=set(group_ids) - {users.ALL_USERS})
+    await groups.check_membership_changes(change, added=set(group_ids) - {users.ALL_USERS})
     fields = users.UserFields(
         **body.model_dump(exclude={"password", "groups"}),
         password_hash=await _check_and_hash(db, passwords, body.password, body.username),
@@ -67,21 +67,21 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
-    db, caller, changes = change.db, change.caller, body.sent()
+    db, caller, changes = change.db, change.caller, body.sent_fields()
     password: SecretStr | None = changes.pop("password", None)
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
-    caller.require_not_above(before.permissions)
+    caller.require_right_over(before.permissions)
     if group_ids is not None:
         old_ids = {group.group_id for group in before.groups}
         new_ids = group_ids | {users.ALL_USERS}
-        await groups.require_memberships(change, added=new_ids - old_ids, removed=old_ids - new_ids, user=before)
+        await groups.check_membership_changes(change, added=new_ids - old_ids, removed=old_ids - new_ids, user=before)
     password_hash = await _check_and_hash(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
     async with rights_transaction(db, change.logs) as connection:
         current = await users.lock_user(connection, user_id)
-        caller.require_not_above(current.permissions)
+        caller.require_right_over(current.permissions)
         changed = replace(current, **changes)
         await users.update_user(connection, changed)
         if group_ids is not None:
@@ -135,10 +135,10 @@ async def _check_and_hash(db: Database, passwords: Passwords, password: SecretSt
     return await passwords.hash(text)
 
 
-BATCH: Final = 100
+_MAX_DELETED_PER_CALL: Final = 100
 
 
-async def forget_anonymous(db: Database, user_id: str) -> None:
+async def delete_anonymous_user(db: Database, user_id: str) -> None:
     """Delete an anonymous user without a session.
 
     Raises:
@@ -151,11 +151,11 @@ async def forget_anonymous(db: Database, user_id: str) -> None:
     await db.notify(ChangeEvent(Topic.USERS))
 
 
-async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
-    """Delete anonymous users whose last session ended more than `retention_s` ago; each deletion is a log row."""
-    for user_id, username in await users.find_expired_anonymous_users(db, retention_s, BATCH):
+async def delete_expired_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
+    """Delete anonymous users whose last session ended more than `retention_s` ago, and log each deletion."""
+    for user_id, username in await users.find_expired_anonymous_users(db, retention_s, _MAX_DELETED_PER_CALL):
         try:
-            await forget_anonymous(db, user_id)
+            await delete_anonymous_user(db, user_id)
         except (NotFound, Invalid):
             continue  # another process has deleted the user, or the user has a new session
         logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
@@ -164,9 +164,8 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
 async def change_attributes(
     change: CallerChange, user_id: str, body: AttributesPatch, client_fields: Mapping[str, object] | None = None
 ) -> UserAttributes:
-    """Change preferences and SSH keys of a user, and the `client_fields` of clients of the published interface.
-
-    Return all attributes afterwards.
+    """Change preferences and SSH keys of a user; return all attributes afterwards. Clients of the published interface
+    set `client_fields`.
 
     Raises:
         NotFound: there is no such user.
@@ -174,19 +173,19 @@ async def change_attributes(
         Invalid: a key cannot be used, or the workspace does not exist.
     """
     db, caller = change.db, change.caller
-    changes = {name: value for name, value in body.sent().items() if name not in _KEYS}
+    changes = {name: value for name, value in body.sent_fields().items() if name not in _KEY_FIELDS}
     if body.default_image is not None:
         changes["default_image"] = await _existing_image(db, str(body.default_image))
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         if user_id != caller.user_id:
-            caller.require_not_above(user.permissions)
+            caller.require_right_over(user.permissions)
         before = await users.lock_attributes(connection, user_id)
         changes["client_fields"] = before.client_fields | dict(client_fields or {})
-        after = _with_keys(replace(before, **changes), body, change.secrets, comment=user.username)
+        after = _with_ssh_keys(replace(before, **changes), body, change.secrets, comment=user.username)
         await users.store_attributes(connection, after)
     await db.notify(ChangeEvent(Topic.USERS))
-    old, new = _visible_attributes(before), _visible_attributes(after)
+    old, new = _audited_attributes(before), _audited_attributes(after)
     change.audit(LogCode.USER_CHANGED, user.username, before=old, after=new)
     return after
 
@@ -200,13 +199,13 @@ async def generate_ssh_key(change: CallerChange, user_id: str) -> UserAttributes
     """
     user = await users.get_user(change.db, user_id)
     pair = new_key_pair(user.username)
-    keys = AttributesPatch(ssh_public_key=pair.public, ssh_private_key=SecretStr(pair.private))
-    return await change_attributes(change, user_id, keys)
+    body = AttributesPatch(ssh_public_key=pair.public, ssh_private_key=SecretStr(pair.private))
+    return await change_attributes(change, user_id, body)
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """Return the workspace of a launch without a workspace: the default of the user, or else of their groups. Raises
-    Invalid: there is no default, or its workspace was deleted."""
+    """Return the id of the user's default workspace, or else of that of their groups. Raises Invalid: there is no
+    default, or the workspace was deleted."""
     default_of_user = (await users.get_attributes(db, user_id)).default_image
     if default_of_user is not None:
         return default_of_user
@@ -221,8 +220,8 @@ async def default_image_of(db: Database, user_id: str) -> str:
     return image_id
 
 
-def _visible_attributes(values: UserAttributes) -> LogDetails:
-    """Return attributes as the log records their changes. The log masks the private key."""
+def _audited_attributes(values: UserAttributes) -> LogDetails:
+    """Return the attributes that the audit log contains. The log masks the private key."""
     key = values.ssh_private_key_encrypted
     return {
         "ssh_public_key": values.ssh_public_key,
@@ -235,34 +234,34 @@ def _visible_attributes(values: UserAttributes) -> LogDetails:
     }
 
 
-_KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
+_KEY_FIELDS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 
 
-def _with_keys(after: UserAttributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> UserAttributes:
+def _with_ssh_keys(stored: UserAttributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> UserAttributes:
     """Return the attributes with the keys of a request.
 
     The keys are a pair: a request with the private key replaces both.
     """
-    keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
+    private = body.ssh_private_key
     public = normalize_public_key(body.ssh_public_key) if body.ssh_public_key else None
-    if secret is not None and secret.get_secret_value():
-        pair = parse_private_key(secret.get_secret_value(), comment)
+    if private is not None and private.get_secret_value():
+        pair = parse_private_key(private.get_secret_value(), comment)
         if public is not None and not is_same_key(public, pair.public):
             raise Invalid("ssh_public_key does not belong to ssh_private_key; omit it, because it is derived.")
         return replace(
-            after, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
+            stored, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
         )
-    if "ssh_private_key" in keys:
-        after = replace(after, ssh_private_key_encrypted=None)
-    if "ssh_public_key" not in keys:
-        return after
-    is_pair = public is not None and after.ssh_public_key is not None and is_same_key(public, after.ssh_public_key)
-    if public is not None and after.has_ssh_private_key and not is_pair:
+    if "ssh_private_key" in body.model_fields_set:
+        stored = replace(stored, ssh_private_key_encrypted=None)
+    if "ssh_public_key" not in body.model_fields_set:
+        return stored
+    is_pair = public is not None and stored.ssh_public_key is not None and is_same_key(public, stored.ssh_public_key)
+    if public is not None and stored.has_ssh_private_key and not is_pair:
         raise Invalid(
             "The stored private key belongs to another public key. Set ssh_private_key, too, or null to remove it."
         )
     return replace(
-        after, ssh_public_key=public, ssh_private_key_encrypted=after.ssh_private_key_encrypted if public else None
+        stored, ssh_public_key=public, ssh_private_key_encrypted=stored.ssh_private_key_encrypted if public else None
     )
 
 

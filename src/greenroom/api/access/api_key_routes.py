@@ -29,8 +29,7 @@ from greenroom.kit.secrets import new_secret, secret_digest
 
 KEY_LENGTH: Final = 12
 LEASE_END_REASON: Final = "the API key of its lease is deleted, disabled or expired"
-"""The reason for the end of the session of a lease."""
-_ALPHABET: Final = string.ascii_letters + string.digits
+_KEY_CHARACTERS: Final = string.ascii_letters + string.digits
 
 router = api_router("api keys")
 
@@ -52,15 +51,15 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
     `users_modify_admin` if that user has permissions that the caller lacks.
     """
     caller = change.caller
-    caller.require_to_have(body.permissions)
+    caller.require_right_to_grant(body.permissions)
     owner_id = caller.owner_id
     if body.user_id is not None and str(body.user_id) != owner_id:
         owner_id = str(body.user_id)
-        await _require_key_allowed_for(change, owner_id, body.permissions)
+        await _require_right_to_create_key_for(change, owner_id, body.permissions)
     _require_earlier_expiration(caller, body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
-    key_id, secret = "".join(secrets.choice(_ALPHABET) for _ in range(KEY_LENGTH)), new_secret()
+    key_id, secret = "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(KEY_LENGTH)), new_secret()
     async with change.db.transaction() as connection:
         await credentials.insert_key(
             connection,
@@ -74,7 +73,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
             expires=body.expires,
             created_by=owner_id,
         )
-    key = await _key(change.db, key_id)
+    key = await _get_key(change.db, key_id)
     change.audit(LogCode.API_KEY_CREATED, key.name, after=_audit_values(key))
     return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)
 
@@ -82,30 +81,30 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
 @router.get("/api-keys/{key_id}", dependencies=[requires("devapi_view")])
 async def get_api_key(key_id: str, db: Db) -> KeyView:
     """Return one API key, without its secret."""
-    return KeyView.model_validate(await _key(db, key_id))
+    return KeyView.model_validate(await _get_key(db, key_id))
 
 
 @router.patch("/api-keys/{key_id}", dependencies=[requires("devapi_modify")])
 async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_leases: EndLeases = True) -> KeyView:
-    """Change an API key. Every change except disabling requires all of its permissions.
+    """Change an API key. The caller needs all permissions of the key, except to disable it.
 
     By default, the leases of a key end when it is disabled or expires.
     """
     async with change.db.transaction() as connection:
         before = await credentials.lock_key(connection, key_id.replace("\0", ""))
-        key = replace(before, **body.sent())
+        key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
-            change.caller.require_to_have(key.permissions)
+            change.caller.require_right_to_grant(key.permissions)
             _require_earlier_expiration(change.caller, key.expires)
         await credentials.update_key(connection, key)
-        is_over = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
-        ended = []
-        if is_over and end_leases:
-            ended = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON)
+        is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
+        ended_sessions = []
+        if is_invalid and end_leases:
+            ended_sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON)
         elif (key.expires, key.max_lease_s) != (before.expires, before.max_lease_s):
             await leases.limit_leases_of_key(connection, key)
-    await _report_ended_sessions(change, ended)
-    after = await _key(change.db, key_id)
+    await _report_ended_sessions(change, ended_sessions)
+    after = await _get_key(change.db, key_id)
     change.audit(LogCode.API_KEY_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
     return KeyView.model_validate(after)
 
@@ -116,30 +115,30 @@ async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases =
     async with change.db.transaction() as connection:
         key = await credentials.lock_key(connection, key_id.replace("\0", ""))
         await credentials.delete_key(connection, key.key_id)
-        ended = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON) if end_leases else []
-    await _report_ended_sessions(change, ended)
+        sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON) if end_leases else []
+    await _report_ended_sessions(change, sessions)
     change.audit(LogCode.API_KEY_DELETED, key.name, before=_audit_values(key))
 
 
-async def _key(db: Database, key_id: str) -> ApiKey:
+async def _get_key(db: Database, key_id: str) -> ApiKey:
     return require_row(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
-async def _require_key_allowed_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
-    """Refuse a key for another user that the caller, or that user, may not have.
+async def _require_right_to_create_key_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
+    """Refuse a key for a user whom the caller may not change, or with permissions that the user lacks.
 
     A key acts as its user, so its creation needs the same rights as a change of their password.
     """
     change.caller.require("users_modify")
     user = await users.get_user(change.db, user_id)
-    change.caller.require_not_above(user.permissions)
+    change.caller.require_right_over(user.permissions)
     if missing := missing_codes(user.permissions, permissions):
         raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
 
 
-async def _report_ended_sessions(change: CallerChange, ended: list[DeletedSession]) -> None:
+async def _report_ended_sessions(change: CallerChange, sessions: list[DeletedSession]) -> None:
     """Send the events and write the log rows of sessions that end with their API key."""
-    for session in ended:
+    for session in sessions:
         await change.db.notify(*session_events(session.session_id, agent_id=session.agent_id))
         change.logs.write(
             LogCode.SESSION_DELETE_REQUESTED,

@@ -9,8 +9,8 @@ does not block other programs at its address.
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
 cookie is counted for the device instead of its address, so that attempts from other addresses do not block the user
-(`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, and for one password. A browser has the
-cookie of its last user only.
+(`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, until the password changes. A browser
+has the cookie of its last user only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FailedAttempts:
         self._failures = AddressFailures()
 
     def admit(self, request: Request, kind: CredentialKind, claimed_name: str) -> None:
-        """Admit an attempt of the request's address unless it has failed too often; `claimed_name` is for the log.
+        """Refuse an attempt after too many failed attempts of the request's address; `claimed_name` is for the log.
         Raises TooManyRequests: the error contains the time to wait."""
         source = source_of(client_address(request))
         wait_s = self._failures.wait_s(kind, source, time.monotonic(), **self._limits(kind))

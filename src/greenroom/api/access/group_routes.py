@@ -30,8 +30,8 @@ from greenroom.kit.secrets import Secrets
 
 router = api_router("groups")
 
-CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
-"""The permissions to change a group; `groups` decides for each group."""
+MAY_CHANGE_GROUPS: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
+"""One of the permissions to change groups; `access.groups` also checks each group."""
 
 
 class GroupView(View, row=Group):
@@ -87,13 +87,14 @@ async def get_group(
 async def get_inherited_settings(
     group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
 ) -> list[InheritedSettingView]:
-    """Return the values that the group inherits for settings, without mappings, which are merged over all groups."""
+    """Return the values that the group inherits for its settings. Mappings are omitted, because those of all groups are
+    merged."""
     group = await group_rules.visible_group(db, caller, str(group_id))
     others = (await groups.list_groups(db, group_rules.visible_groups(caller))).rows
     return [InheritedSettingView.model_validate(value) for value in inherited_values(group, others, users.ALL_USERS)]
 
 
-@router.patch("/groups/{group_id}", dependencies=[CHANGES])
+@router.patch("/groups/{group_id}", dependencies=[MAY_CHANGE_GROUPS])
 async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> GroupView:
     """Change a group. `settings` changes only the names that it contains; null removes one.
 
@@ -107,7 +108,7 @@ async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> G
 async def delete_group(group_id: UUID, change: ChangeDep) -> None:
     """Delete a group; the two system groups cannot be deleted."""
     group = await groups.get_group(change.db, str(group_id))
-    group_rules.require_not_above(change.caller, group)
+    group_rules.require_right_over_group(change.caller, group)
     async with rights_transaction(change.db, change.logs) as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
@@ -115,12 +116,12 @@ async def delete_group(group_id: UUID, change: ChangeDep) -> None:
     change.audit(LogCode.GROUP_DELETED, group.name, before=group_rules.audit_values(group))
 
 
-@router.put("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
+@router.put("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[MAY_CHANGE_GROUPS])
 async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
     """Add a user to a group. The group must not have more permissions than the caller."""
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
-    change.caller.require_to_have(group.permissions)
+    change.caller.require_right_to_grant(group.permissions)
     group_rules.require_right_to_add_member(change.caller, user)
     async with rights_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)
@@ -130,7 +131,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
 
 
-@router.delete("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[CHANGES])
+@router.delete("/groups/{group_id}/users/{user_id}", status_code=204, dependencies=[MAY_CHANGE_GROUPS])
 async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> None:
     """Remove a user from a group. No user can be removed from All Users."""
     group = await group_rules.changeable_group(change, str(group_id))
@@ -145,7 +146,7 @@ async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) ->
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
 
 
-@router.put("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[CHANGES])
+@router.put("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[MAY_CHANGE_GROUPS])
 async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
     """Let the members use a workspace."""
     group = await group_rules.changeable_group(change, str(group_id))
@@ -158,7 +159,7 @@ async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> 
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"added workspace": image.friendly_name})
 
 
-@router.delete("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[CHANGES])
+@router.delete("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[MAY_CHANGE_GROUPS])
 async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
     """Remove a workspace from a group; members can still use it through their other groups."""
     group = await group_rules.changeable_group(change, str(group_id))
@@ -171,4 +172,4 @@ async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) 
 
 
 def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:
-    return GroupView.model_validate(group_rules.visible_to(group, secrets, caller))
+    return GroupView.model_validate(group_rules.redacted_group(group, secrets, caller))

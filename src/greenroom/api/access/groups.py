@@ -40,7 +40,7 @@ async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
     return await groups.get_group(db, group_id)
 
 
-def visible_to(group: Group, secrets: Secrets, caller: Caller) -> Group:
+def redacted_group(group: Group, secrets: Secrets, caller: Caller) -> Group:
     """Return a group with the values that this caller may see.
 
     Only callers who may change groups see the values of variables. Callers who see All Users only as members do not see
@@ -68,66 +68,66 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
                 f"You may change only your own groups, and you are not a member of {group.name}.",
                 required=["groups_modify"],
             )
-    require_not_above(caller, group)
+    require_right_over_group(caller, group)
     return group
 
 
-def require_not_above(caller: Caller, group: Group) -> None:
+def require_right_over_group(caller: Caller, group: Group) -> None:
     """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`. Raises
     Forbidden: the error contains the permission."""
     if group.is_system or missing_admin_codes(caller.permissions, group.permissions):
         caller.require("groups_modify_system")
 
 
-async def require_change(
+async def require_right_to_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
-    """Refuse a change by which a caller avoids a rule of their own groups (`core.access.permissions`). The group must
-    be locked. Raises Forbidden: the error contains the rule. The change needs `groups_modify`."""
+    """Without `groups_modify`, refuse a change that makes a setting less strict for a member of the group
+    (`core.access.permissions`). The group must be locked. Raises Forbidden: the error contains the setting."""
     if caller.may("groups_modify"):
         return
     members = await groups.group_combinations_of_members(connection, group.group_id)
-    _refuse(refusal_of_change(group, settings, members, priority=priority))
+    _raise_if_refused(refusal_of_change(group, settings, members, priority=priority))
 
 
 async def require_right_to_remove_member(change: CallerChange, group_id: str, user_id: str) -> None:
-    """Require that the caller may end a membership: without `groups_modify`, only if no setting of the user becomes
-    less strict by it. Raises Forbidden: the error contains the setting."""
+    """Without `groups_modify`, refuse to end a membership if a setting of the user becomes less strict by it. Raises
+    Forbidden: the error contains the setting."""
     if not change.caller.may("groups_modify"):
-        _refuse(refusal_of_leaving(group_id, await groups.groups_of_user(change.db, user_id)))
+        _raise_if_refused(refusal_of_leaving(group_id, await groups.groups_of_user(change.db, user_id)))
 
 
 def require_right_to_add_member(caller: Caller, user: User) -> None:
-    """Refuse to add a user who has more permissions than the caller, or who is not visible to the caller. Raises
-    Forbidden: the error contains the permission."""
+    """Without `groups_modify`, refuse to add a user who has more permissions than the caller, or whom the caller may
+    not see. Raises Forbidden: the error contains the permission."""
     if not caller.may("users_view") or missing_admin_codes(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 
 async def require_right_to_add_image(change: CallerChange, image_id: str) -> None:
-    """Refuse to add a workspace that the caller may not use to their own groups. Raises Forbidden: the error contains
-    the permission."""
+    """Without `groups_modify`, refuse to add a workspace that the caller may not use. Raises Forbidden: the error
+    contains the permission."""
     owner_id = change.caller.owner_id
     if owner_id is None or not await images.may_use_image(change.db, image_id, owner_id):
         change.caller.require("groups_modify")
 
 
-def _refuse(reason: str | None) -> None:
+def _raise_if_refused(reason: str | None) -> None:
     if reason is not None:
         raise Forbidden(f"{reason} This needs the permission groups_modify.", required=["groups_modify"])
 
 
-async def require_memberships(
+async def check_membership_changes(
     change: CallerChange, *, added: Collection[str], removed: Collection[str] = (), user: User | None = None
 ) -> None:
-    """Refuse memberships in `added`, or the end of those in `removed`, that the caller may not change.
+    """Check that the caller may add the user to the groups `added`, and remove them from the groups `removed`.
 
     `user` is None for a new user.
 
     Raises:
         Invalid: one of the groups does not exist.
-        Forbidden: the caller may not change one of the groups; or it has more permissions than the caller, or a rule
-            that would not apply any more.
+        Forbidden: the caller may not change one of the groups; an added group has more permissions than the caller; or
+            a setting of the user would become less strict.
     """
     if not added and not removed:
         return
@@ -138,7 +138,7 @@ async def require_memberships(
         except NotFound as error:
             raise Invalid(error.message) from error
         if group_id in added:
-            change.caller.require_to_have(group.permissions)
+            change.caller.require_right_to_grant(group.permissions)
         elif user is not None:
             await require_right_to_remove_member(change, group_id, user.user_id)
     if added and user is not None:
@@ -146,7 +146,7 @@ async def require_memberships(
 
 
 def require_right_to_change_settings(caller: Caller, names: Collection[str]) -> None:
-    """Refuse settings about the creation of containers to callers who may not change all groups.
+    """Without `groups_modify`, refuse settings about the creation of containers.
 
     These settings contain folders of hosts and accounts in containers, so they affect users outside the group. Raises
     Forbidden: the error contains the permission.
@@ -155,16 +155,16 @@ def require_right_to_change_settings(caller: Caller, names: Collection[str]) -> 
         caller.require("groups_modify")
 
 
-async def stored_settings(
+async def settings_to_store(
     change: CallerChange, changes: SettingValues, before: SettingValues | None = None
 ) -> SettingValues:
     """Return changed settings of a group as they are stored; `before` are the present settings. None removes a
     setting.
-    Raises Invalid: the setting does not exist, or its value is not allowed or names something that does not exist."""
-    stored = {name: None if value is None else validated_setting(name, value) for name, value in changes.items()}
-    if id_or_name := stored.get("default_image"):
-        stored["default_image"] = await _image_id(change.db, id_or_name)
-    return seal_variables(stored, before, change.secrets.seal)
+    Raises Invalid: the setting does not exist, its value is not allowed, or its workspace does not exist."""
+    settings = {name: None if value is None else validated_setting(name, value) for name, value in changes.items()}
+    if id_or_name := settings.get("default_image"):
+        settings["default_image"] = await _image_id(change.db, id_or_name)
+    return seal_variables(settings, before, change.secrets.seal)
 
 
 async def _image_id(db: Database, id_or_name: str) -> str:
@@ -182,9 +182,9 @@ async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
 
 async def create(change: CallerChange, body: GroupCreate) -> Group:
     """Create a group, with no more permissions than the caller has."""
-    change.caller.require_to_have(body.permissions)
+    change.caller.require_right_to_grant(body.permissions)
     require_right_to_change_settings(change.caller, body.settings)
-    settings = await stored_settings(change, body.settings)
+    settings = await settings_to_store(change, body.settings)
     async with change.db.transaction() as connection:
         group_id = await groups.insert_group(
             connection,
@@ -206,18 +206,18 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
     A variable with the value `(secret)` keeps its present value.
     """
     group = await changeable_group(change, group_id)
-    changes = body.sent()
+    changes = body.sent_fields()
     changed_settings = changes.pop("settings", {})
     require_right_to_change_settings(change.caller, changed_settings)
-    settings = await stored_settings(change, changed_settings, group.settings)
+    settings = await settings_to_store(change, changed_settings, group.settings)
     async with rights_transaction(change.db, change.logs) as connection:
         before = await groups.lock_group(connection, group_id)
-        require_not_above(change.caller, before)
+        require_right_over_group(change.caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:
             raise Refused(f"{before.name} is a system group; its name cannot be changed.")
-        change.caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
+        change.caller.require_right_to_grant(set(changes.get("permissions", [])) - set(before.permissions))
         priority = changes.get("priority", before.priority)
-        await require_change(connection, change.caller, before, priority=priority, settings=settings)
+        await require_right_to_change(connection, change.caller, before, priority=priority, settings=settings)
         await groups.update_group(connection, replace(before, **changes))
         await groups.change_settings(connection, before.group_id, settings)
         if "permissions" in changes:

@@ -13,7 +13,7 @@ from greenroom.api.access.failed_attempts import FailedAttempts, known_device, r
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
 from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, client_address, public_route, requires
@@ -33,12 +33,12 @@ from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 
 router = api_router("account")
 
-WRONG = "The username or the password is wrong."
+WRONG_CREDENTIALS = "The username or the password is wrong."
 
 
 @dataclass(frozen=True, slots=True)
 class _LoginAttempt:
-    """The name and the password in a request. `device` is a known device of the user of the account, or None."""
+    """The name and the password in a request. `device` is the known device of this user, or None."""
 
     username: str
     password: str
@@ -92,12 +92,12 @@ class LoginRequest:
         if attempt.device is None:
             self.failed_attempts.admit(self.request, "password", attempt.claimed_name)
 
-    async def check_password(self, attempt: _LoginAttempt, stored: str | None) -> PasswordVerdict:
+    async def check_password(self, attempt: _LoginAttempt, password_hash: str | None) -> PasswordVerdict:
         """Return the verdict on the password of an attempt, and count a wrong one. The duration does not depend on the
         existence of the user.
         """
         verdict = await self.passwords.verify(
-            stored,
+            password_hash,
             attempt.password,
             source=self.address,
             admit=lambda: self._admit(attempt),  # other attempts failed while this one waited
@@ -110,16 +110,16 @@ class LoginRequest:
 
     async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
         """Return the user if the password is right, otherwise None. An outdated hash is replaced."""
-        stored = user.password_hash if user else None
-        verdict = await self.check_password(attempt, stored)
-        if not verdict.is_correct or user is None or stored is None:
+        old_hash = user.password_hash if user else None
+        verdict = await self.check_password(attempt, old_hash)
+        if not verdict.is_correct or user is None or old_hash is None:
             return None
         if verdict.outdated:
-            password_hash = await self.passwords.hash(attempt.password, source=self.address)
+            new_hash = await self.passwords.hash(attempt.password, source=self.address)
             async with self.db.transaction() as connection:
                 current = await users.lock_user(connection, user.user_id)
-                if current.password_hash == stored:  # otherwise the password was changed meanwhile
-                    user = replace(current, password_hash=password_hash)
+                if current.password_hash == old_hash:  # otherwise the password was changed meanwhile
+                    user = replace(current, password_hash=new_hash)
                     await users.update_user(connection, user)
         return user
 
@@ -132,7 +132,7 @@ class LoginRequest:
         """
         if user.disabled or user.locked:
             raise Forbidden("This account is disabled; ask an administrator.")
-        await self._start(user, self.snapshot.installation.session_lifetime_s)
+        await self._create_login(user, self.snapshot.installation.session_lifetime_s)
         remember_device(self.response, self.secrets, user)
         self.logs.write(
             LogCode.LOGIN,
@@ -142,8 +142,8 @@ class LoginRequest:
         )
         return await _me(self.db, user.user_id, self.snapshot)
 
-    async def _start(self, user: users.User, lifetime_s: int) -> None:
-        """Start a log-in with a new token; the previous log-in of the browser ends."""
+    async def _create_login(self, user: users.User, lifetime_s: int) -> None:
+        """Store a log-in with a new token, and end the previous log-in of the browser."""
         token = new_secret()
         async with self.db.transaction() as connection:
             login_id = await credentials.insert_login(
@@ -157,24 +157,24 @@ class LoginRequest:
             )
             if login_id is None:
                 raise Unauthenticated("The account was changed while you logged in; log in again.")
-            if previous_token := self.request.cookies.get(COOKIE):
+            if previous_token := self.request.cookies.get(LOGIN_COOKIE):
                 await credentials.delete_login(connection, secret_digest(previous_token))
         set_login_cookie(self.response, token, lifetime_s)
 
 
 def set_login_cookie(response: Response, token: str, lifetime_s: int) -> None:
     """Give the browser the token of its new log-in."""
-    response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
+    response.set_cookie(LOGIN_COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
 
 
-async def _login(request: Request, response: Response) -> LoginRequest:
+async def _login_request(request: Request, response: Response) -> LoginRequest:
     state = request.app.state
     return LoginRequest(
         request, response, state.db, state.logs, state.secrets, state.passwords, state.failed_attempts, state.snapshot
     )
 
 
-LoginDep = Annotated[LoginRequest, Depends(_login)]
+LoginDep = Annotated[LoginRequest, Depends(_login_request)]
 
 
 @router.post("/login", dependencies=[public_route("this is where credentials are given")])
@@ -184,12 +184,12 @@ async def login(body: LoginBody, login: LoginDep) -> Me:
     401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
     if "\0" in body.username:
-        raise Unauthenticated(WRONG)
+        raise Unauthenticated(WRONG_CREDENTIALS)
     user = await users.find_user(login.db, body.username)
     attempt = await login.begin_attempt(body.username, body.password.get_secret_value(), user)
     user = await login.authenticate(attempt, user)
     if user is None:
-        raise Unauthenticated(WRONG)
+        raise Unauthenticated(WRONG_CREDENTIALS)
     await credentials.clear_attempts(login.db, body.username, login.source(attempt))
     return await login.start_login(user)
 
@@ -222,7 +222,7 @@ async def logout(
         events = await users.revoke_access(connection, user_id)
     await db.notify(*events, ChangeEvent(Topic.USERS))
     logs.write(LogCode.LOGOUT, f"{caller.name} logged out", user_id=user_id, username=caller.username)
-    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    response.delete_cookie(LOGIN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
 @router.get("/me")

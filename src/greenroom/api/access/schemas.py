@@ -262,7 +262,7 @@ MaxLeases = Annotated[
     int | None,
     Field(ge=0, le=100_000, description="maximum number of leases at the same time; null = limit of the owner"),
 ]
-MaxLease = Annotated[
+MaxLeaseSeconds = Annotated[
     int | None, Field(ge=60, le=86400, description="maximum duration of each lease, seconds; null = no limit")
 ]
 
@@ -275,7 +275,7 @@ class KeyCreate(Body):
     permissions: Permissions = []
     read_only: Annotated[bool, Field(description="only permissions that end in _view")] = False
     max_leases: MaxLeases = None
-    max_lease_s: MaxLease = None
+    max_lease_s: MaxLeaseSeconds = None
     expires: Annotated[Time | None, Field(description="null = never")] = None
 
 
@@ -286,6 +286,6 @@ class KeyPatch(Body):
     permissions: Permissions = []
     read_only: Annotated[bool, Field(description="only permissions that end in _view")] = False
     max_leases: MaxLeases = None
-    max_lease_s: MaxLease = None
+    max_lease_s: MaxLeaseSeconds = None
     enabled: Annotated[bool, Field(description="off: requests with the key are refused")] = True
     expires: Annotated[Time | None, Field(description="null = never")] = None

@@ -22,7 +22,7 @@ from greenroom.api.access.schemas import (
     UserView,
 )
 from greenroom.api.bodies import View
-from greenroom.api.deps import ChangeDep, Db, PasswordHashes, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, PasswordsDep, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
@@ -60,15 +60,15 @@ async def list_users(
     count: Counting = False,
 ) -> list[UserView]:
     """List users, by name unless the request sets another order."""
-    wanted = USERS.matching(words_of(q, USERS.columns), group=group_id)
+    conditions = USERS.matching(words_of(q, USERS.columns), group=group_id)
     if count:
-        page.count(await USERS.count(db, wanted, "username"))
-    found = await page.read(db, USERS, wanted, order_of(sort, USERS.orders))
+        page.set_total(await USERS.count(db, conditions, "username"))
+    found = await page.read(db, USERS, conditions, order_of(sort, USERS.orders))
     return [UserView.model_validate(user) for user in found]
 
 
 @router.post("/users", status_code=201, dependencies=[requires("users_create")])
-async def create_user(body: UserCreate, change: ChangeDep, passwords: PasswordHashes) -> UserView:
+async def create_user(body: UserCreate, change: ChangeDep, passwords: PasswordsDep) -> UserView:
     """Create a user in All Users and in the groups of the request, which the caller must be allowed to change."""
     return UserView.model_validate(await accounts.create_user(change, passwords, body))
 
@@ -80,7 +80,7 @@ async def get_user(user_id: UUID, db: Db) -> UserView:
 
 
 @router.patch("/users/{user_id}", dependencies=[requires("users_modify")])
-async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwords: PasswordHashes) -> UserView:
+async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwords: PasswordsDep) -> UserView:
     """Change a user. A new password, disabling and locking end all log-ins of the user and cut their streams."""
     return UserView.model_validate(await accounts.change_user(change, passwords, str(user_id), body))
 
@@ -97,12 +97,12 @@ async def get_user_settings(
     resolved = resolve(await groups_of_user(db, user.user_id))
     plain = caller.may("groups_modify")
     return [
-        _effective(setting, unseal_variables(setting.value, secrets.unseal, plain=plain))
+        _effective_view(setting, unseal_variables(setting.value, secrets.unseal, plain=plain))
         for setting in resolved.values()
     ]
 
 
-def _effective(setting: EffectiveSetting, value: object) -> EffectiveSettingView:
+def _effective_view(setting: EffectiveSetting, value: object) -> EffectiveSettingView:
     return EffectiveSettingView.model_validate(asdict(SETTINGS[setting.name]) | asdict(setting) | {"value": value})
 
 
@@ -116,7 +116,7 @@ async def delete_user(
     events = {ChangeEvent(Topic.USERS)}
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
-        change.caller.require_not_above(user.permissions)
+        change.caller.require_right_over(user.permissions)
         events |= await users.revoke_access(connection, user.user_id, barred=True)
         session_ids = await users.lock_sessions_of(connection, user.user_id)
         if session_ids and not force:
@@ -149,7 +149,7 @@ async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
     """End all log-ins of a user and cut their streams; their sessions continue."""
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
-        change.caller.require_not_above(user.permissions)
+        change.caller.require_right_over(user.permissions)
         await credentials.delete_logins_of(connection, user.user_id)
         events = await users.revoke_access(connection, user.user_id)
     await change.db.notify(ChangeEvent(Topic.USERS), *events)
@@ -160,7 +160,7 @@ async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
 async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> None:
     """End one log-in of a user, and cut their streams; their sessions continue."""
     user = await users.get_user(change.db, str(user_id))
-    change.caller.require_not_above(user.permissions)
+    change.caller.require_right_over(user.permissions)
     ended = await accounts.end_login(change.db, user.user_id, str(login_id))
     change.audit(LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 

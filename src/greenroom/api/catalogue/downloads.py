@@ -33,8 +33,8 @@ class DownloadedContent:
 async def download(
     url: str, *, max_bytes: int, etag: str = "", networks: AllowedNetworks = INTERNET
 ) -> DownloadedContent:
-    """Return the content at `url`, on one of `networks`. Raises Invalid: it cannot be downloaded. The message
-    contains the reason, and nothing that the server sent."""
+    """Return the content at `url`; its address must be in `networks`. Raises Invalid: it cannot be downloaded. The
+    message contains the reason, and nothing that the server sent."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return await _download(httpx2.URL(url), max_bytes, etag, networks=networks)
@@ -60,13 +60,13 @@ async def _download(url: httpx2.URL, max_bytes: int, etag: str, *, networks: All
                     return DownloadedContent(None, etag)
                 if not answer.is_success:
                     raise Invalid(f"{url} answered {answer.status_code}.")
-                return DownloadedContent(await _body(answer, url, max_bytes), answer.headers.get("etag", "")[:200])
+                return DownloadedContent(await _read_body(answer, url, max_bytes), answer.headers.get("etag", "")[:200])
             finally:
                 await answer.aclose()
     raise Invalid(f"{url} redirects more than {MAX_REDIRECTS} times.")
 
 
-async def _body(answer: httpx2.Response, url: httpx2.URL, max_bytes: int) -> bytes:
+async def _read_body(answer: httpx2.Response, url: httpx2.URL, max_bytes: int) -> bytes:
     try:
         return await read_content(answer, max_bytes)
     except TooLongError as error:
@@ -81,11 +81,11 @@ async def _permitted_address(url: httpx2.URL, *, networks: AllowedNetworks) -> A
             "have a user name."
         )
     return await resolve_checked_address(
-        url, lambda address: catalogue_address_problem(address, networks, is_own=_is_of_this_host(address))
+        url, lambda address: catalogue_address_problem(address, networks, is_own=_is_address_of_this_host(address))
     )
 
 
-def _is_of_this_host(address: Address) -> bool:
+def _is_address_of_this_host(address: Address) -> bool:
     """Return True if an interface of this host has the address. A socket can only be bound to such addresses."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:

@@ -25,7 +25,7 @@ from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_o
 log = structlog.get_logger(__name__)
 
 DOWNLOAD_EVERY_S: Final = 3600.0
-POLL_S: Final = 60.0
+CHECK_INTERVAL_S: Final = 60.0
 
 
 async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogue:
@@ -49,22 +49,23 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
     return catalogue
 
 
-async def refresh_periodically(db: Database, snapshot: Snapshot) -> None:
+async def refresh_lists_periodically(db: Database, snapshot: Snapshot) -> None:
     """Download each list once an hour, forever. Several apis can do this: each downloads the lists that are due."""
     while True:
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(CHECK_INTERVAL_S)
         with warn_of_item_error(log, "the lists of workspaces were not read", "catalogs"):
-            await refresh_due(db, snapshot)
+            await refresh_due_lists(db, snapshot)
 
 
-async def refresh_due(db: Database, snapshot: Snapshot) -> None:
-    """Download the lists whose last download was an hour ago. Raises Unavailable: the database is unreachable."""
+async def refresh_due_lists(db: Database, snapshot: Snapshot) -> None:
+    """Download each list whose last download was an hour ago or more. Raises Unavailable: the database is
+    unreachable."""
     for catalogue in await catalogue_rows.find_due_catalogues(db, DOWNLOAD_EVERY_S):
         with log_item_error("catalog", catalogue.name):
-            await refresh(db, catalogue, networks=snapshot.installation.catalogue_networks)
+            await refresh_list(db, catalogue, networks=snapshot.installation.catalogue_networks)
 
 
-async def refresh(db: Database, catalogue: Catalogue, *, networks: AllowedNetworks) -> None:
+async def refresh_list(db: Database, catalogue: Catalogue, *, networks: AllowedNetworks) -> None:
     """Download a list now. If that fails, store the reason; the previous entries stay. Raises Unavailable: the database
     is unreachable."""
     try:
@@ -85,7 +86,7 @@ async def _download_list(address: str, etag: str, *, networks: AllowedNetworks) 
     """Return the list and its ETag; None = unchanged. Raises Invalid: it cannot be downloaded, or it is not a list."""
     from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    answer = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, networks=networks)
-    if answer.content is None:
+    downloaded = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, networks=networks)
+    if downloaded.content is None:
         return None
-    return read_list(answer.content, address), answer.etag
+    return read_list(downloaded.content, address), downloaded.etag

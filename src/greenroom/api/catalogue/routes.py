@@ -29,21 +29,21 @@ from greenroom.db.catalogue import Catalogue
 
 router = api_router("catalogue")
 
-Viewer = Annotated[Caller, requires_one_of(USER, "images_view")]
-"""A caller who may see pictures: on the launcher, or among the workspaces."""
+PictureCaller = Annotated[Caller, requires_one_of(USER, "images_view")]
+"""A caller who may launch workspaces or see all workspaces, and so their pictures."""
 
 PICTURE_HEADERS: Final = {
     "Cache-Control": "private, max-age=300",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
 }
-"""A drawing that is opened directly can run nothing and load nothing."""
-_PICTURES: Final[dict[int | str, dict[str, Any]]] = {
+"""With these headers, an SVG picture that is opened as a page runs no scripts and loads no other content."""
+_PICTURE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"image/svg+xml": {}, "image/webp": {}}, "description": "the picture"}
 }
-_UPLOAD: Final = {
+_PICTURE_BODY: Final = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in
+        "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in
                     ("image/png", "image/jpeg", "image/webp")},
     }
 }  # fmt: skip
@@ -64,7 +64,7 @@ class CatalogueView(View, row=Catalogue, without={"etag"}):
 @router.get("/catalogue", dependencies=[requires("images_view")])
 async def list_catalogue(db: Db) -> list[CatalogueEntryView]:
     """List all entries, those of Greenroom first, then by friendly name, with the workspaces created from them."""
-    return [service.entry_view(entry) for entry in await service.catalogue(db)]
+    return [service.entry_view(entry) for entry in await service.list_entries(db)]
 
 
 @router.post("/catalogue/{name:path}", status_code=202, dependencies=[requires("images_create")])
@@ -76,29 +76,32 @@ async def add_from_catalogue(name: str, body: CatalogueAdd, change: ChangeDep) -
     """
     if body.update:
         change.caller.require("images_modify")
-        return await changed_view(change, await service.update(change, name))
+        return await changed_view(change, await service.update_workspace(change, name))
     groups = body.groups if "groups" in body.model_fields_set else None
-    return await changed_view(change, await service.add(change, name, groups))
+    return await changed_view(change, await service.add_workspace(change, name, groups))
 
 
-@router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURES)
-async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, caller: Viewer) -> Response:
+@router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURE_RESPONSES)
+async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, caller: PictureCaller) -> Response:
     """Return the picture of an entry. Pictures of imported lists are for callers who may see workspaces."""
     if "/" in name:
         caller.require("images_view")
-    picture = await service.picture_of(db, name, networks=snapshot.installation.catalogue_networks)
+    picture = await service.entry_picture(db, name, networks=snapshot.installation.catalogue_networks)
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
-@router.get("/images/{image_id}/picture", response_class=Response, responses=_PICTURES, tags=["images"])
-async def get_picture(image_id: UUID, db: Db, caller: Viewer) -> Response:
+@router.get("/images/{image_id}/picture", response_class=Response, responses=_PICTURE_RESPONSES, tags=["images"])
+async def get_picture(image_id: UUID, db: Db, caller: PictureCaller) -> Response:
     """Return the uploaded picture of a workspace, for callers who may use or see the workspace."""
     picture = await service.workspace_picture(db, caller, str(image_id))
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
 @router.put(
-    "/images/{image_id}/picture", openapi_extra=_UPLOAD, tags=["images"], dependencies=[requires("images_modify")]
+    "/images/{image_id}/picture",
+    openapi_extra=_PICTURE_BODY,
+    tags=["images"],
+    dependencies=[requires("images_modify")],
 )
 async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) -> ImageView:
     """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.
@@ -140,7 +143,7 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
     """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
     imported = await catalogue.get_catalogue(db, str(catalogue_id))
-    await catalogue_lists.refresh(db, imported, networks=snapshot.installation.catalogue_networks)
+    await catalogue_lists.refresh_list(db, imported, networks=snapshot.installation.catalogue_networks)
     await db.notify(ChangeEvent(Topic.IMAGES))
     return CatalogueView.model_validate(await catalogue.get_catalogue(db, imported.catalogue_id))
 

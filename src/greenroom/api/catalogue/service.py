@@ -55,9 +55,9 @@ async def convert_picture(upload: bytes) -> CataloguePicture:
 
 log = structlog.get_logger(__name__)
 
-MAX_PICTURES: Final = 256
+MAX_CACHED_PICTURES: Final = 256
 """The number of converted pictures of imported lists in memory, about 20 kB each."""
-_pictures: dict[str, CataloguePicture] = {}
+_cached_pictures: dict[str, CataloguePicture] = {}
 """Address → picture, for the pictures that were read last."""
 
 
@@ -82,7 +82,7 @@ async def all_entries(db: Database) -> list[CatalogueEntry]:
     return recipe_entries() + [entry_of_list(source, listed) for source, listed in imported]
 
 
-async def catalogue(db: Database) -> list[CatalogueEntryStatus]:
+async def list_entries(db: Database) -> list[CatalogueEntryStatus]:
     """Return all entries with their state in this installation."""
     entries = await all_entries(db)
     workspaces_of_entries = await catalogue_rows.read_catalogue_workspaces(db, [entry.image for entry in entries])
@@ -108,16 +108,16 @@ async def find_entry(db: Database, name: str) -> CatalogueEntry:
     for entry in await all_entries(db):
         if entry.name == name:
             return entry
-    raise NotFound(_missing(name))
+    raise NotFound(_missing_entry_message(name))
 
 
-def _missing(name: str) -> str:
+def _missing_entry_message(name: str) -> str:
     if "/" not in name and recipes.find_recipes() is None:
         return recipes.NOT_INSTALLED
     return f"There is no {name} in the catalogue; see GET /api/v1/catalogue."
 
 
-async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) -> WorkspaceRow:
+async def add_workspace(change: CallerChange, name: str, groups: Sequence[UUID] | None) -> WorkspaceRow:
     """Return the workspace of an entry, created for `groups`; None = the default groups.
 
     A workspace that was created before is returned unchanged.
@@ -149,25 +149,23 @@ async def add(change: CallerChange, name: str, groups: Sequence[UUID] | None) ->
 
 
 async def _with_picture(change: CallerChange, image: WorkspaceRow, entry: CatalogueEntry) -> WorkspaceRow:
-    """Return the workspace with a copy of the picture of its list, if there is one and it can be read."""
+    """Return the workspace with a copy of the picture of its entry, if there is one and it can be read."""
     if not entry.picture_url:
         return image
     try:
-        picture = await _picture_at(entry.picture_url, networks=change.installation.catalogue_networks)
+        picture = await _download_picture(entry.picture_url, networks=change.installation.catalogue_networks)
     except (Invalid, TooLarge) as error:
         log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
         return image
     async with change.db.transaction() as connection:
-        await catalogue_rows.store_picture(
-            connection, image.image_id, picture, uploaded_address(image.image_id, picture)
-        )
+        await catalogue_rows.store_picture(connection, image.image_id, picture, upload_address(image.image_id, picture))
     return await images.get_image(change.db, image.image_id)
 
 
-async def update(change: CallerChange, name: str) -> WorkspaceRow:
+async def update_workspace(change: CallerChange, name: str) -> WorkspaceRow:
     """Give the workspace of an entry the present image of the entry.
 
-    Staged sessions are replaced one at a time. They end if the image provides services for programs that they lack.
+    Staged sessions are replaced one at a time. If the image has new services for programs, they end immediately.
 
     Raises:
         NotFound: the catalogue has no such entry.
@@ -182,7 +180,7 @@ async def update(change: CallerChange, name: str) -> WorkspaceRow:
     return await workspaces.update_image(change, image_id, body, origin=entry.name)
 
 
-def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
+def upload_address(image_id: str, picture: CataloguePicture) -> str:
     """Return the address of an uploaded picture.
 
     The address changes with the picture, so browsers do not display an old one.
@@ -190,7 +188,7 @@ def uploaded_address(image_id: str, picture: CataloguePicture) -> str:
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
-async def picture_of(db: Database, name: str, *, networks: AllowedNetworks) -> CataloguePicture:
+async def entry_picture(db: Database, name: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the picture of an entry. Raises NotFound: there is no such entry, or its picture is missing or cannot be
     read."""
     if "/" not in name:
@@ -201,12 +199,12 @@ async def picture_of(db: Database, name: str, *, networks: AllowedNetworks) -> C
     if not entry.picture_url:
         raise NotFound(f"{entry.friendly_name} has no picture.")
     try:
-        return await _picture_at(entry.picture_url, networks=networks)
+        return await _download_picture(entry.picture_url, networks=networks)
     except (Invalid, TooLarge) as error:
         raise NotFound(f"The picture of {entry.friendly_name} cannot be read: {error.message}") from error
 
 
-async def _picture_at(url: str, *, networks: AllowedNetworks) -> CataloguePicture:
+async def _download_picture(url: str, *, networks: AllowedNetworks) -> CataloguePicture:
     """Return the converted picture at an address of another host.
 
     Raises:
@@ -215,12 +213,12 @@ async def _picture_at(url: str, *, networks: AllowedNetworks) -> CataloguePictur
     """
     from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    if (picture := _pictures.get(url)) is None:
-        answer = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, networks=networks)
-        picture = await convert_picture(answer.content or b"")
-        if len(_pictures) >= MAX_PICTURES:
-            _pictures.pop(next(iter(_pictures)))
-        _pictures[url] = picture
+    if (picture := _cached_pictures.get(url)) is None:
+        downloaded = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, networks=networks)
+        picture = await convert_picture(downloaded.content or b"")
+        if len(_cached_pictures) >= MAX_CACHED_PICTURES:
+            _cached_pictures.pop(next(iter(_cached_pictures)))
+        _cached_pictures[url] = picture
     return picture
 
 
@@ -240,7 +238,7 @@ async def change_picture(change: CallerChange, image_id: str, picture: Catalogue
         if picture is None:
             await catalogue_rows.remove_picture(connection, image_id)
         else:
-            await catalogue_rows.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
+            await catalogue_rows.store_picture(connection, image_id, picture, upload_address(image_id, picture))
     after = await images.get_image(change.db, image_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES))
     old, new = ({"image_src": image.image_src} for image in (before, after))

@@ -1,4 +1,7 @@
-"""Decodes the answers of a session's page, which are not trusted, and stores the last known states of screens."""
+"""Decodes the answers of a session's page, which are not trusted, and stores the last known states of screens.
+
+The page is the web server in the session, which performs actions on the desktop.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +23,27 @@ UNREADABLE: Final = (
 )
 UNKNOWN_PROGRESS: Final = "The number of completed actions is unknown."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_MAX_NUMBER: Final = 1 << 53
+_MAX_EXACT_INTEGER: Final = 1 << 53
 
 
-def decode_answer(content: bytes, kind: type[T]) -> T:
-    """Decode an answer in JSON to a request that changes nothing, or that may be repeated. Raises Unavailable:
-    the answer is not valid.
+def decode_answer(content: bytes, answer_type: type[T]) -> T:
+    """Decode the JSON answer to a request that changes nothing, or that may be repeated. Raises Unavailable: the answer
+    is not valid.
     """
     try:
-        if issubclass(kind, BaseModel):
-            return kind.model_validate_json(content)
-        return msgspec.json.decode(content, type=kind)
+        if issubclass(answer_type, BaseModel):
+            return answer_type.model_validate_json(content)
+        return msgspec.json.decode(content, type=answer_type)
     except (ValueError, RecursionError) as error:
         raise Unavailable(UNREADABLE) from error
 
 
-def decode_answer_to_change(content: bytes, kind: type[T]) -> T:
-    """Decode an answer in JSON to a request that changes something. Raises Interrupted: the answer is not valid,
-    so the result of the change is unknown.
+def decode_answer_to_change(content: bytes, answer_type: type[T]) -> T:
+    """Decode the JSON answer to a request that changes something. Raises Interrupted: the answer is not valid, so the
+    result of the change is unknown.
     """
     try:
-        return decode_answer(content, kind)
+        return decode_answer(content, answer_type)
     except Unavailable as error:
         raise unreadable_change() from error
 
@@ -58,7 +61,7 @@ def require_png(content: bytes) -> bytes:
 
 
 def simple_fields(content: bytes) -> dict[str, Any]:
-    """Return the fields of an object that are text, or numbers that any client can read. Empty if it is not valid."""
+    """Return the fields of a JSON object that are text or exact numbers; an empty result if the JSON is not valid."""
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):
@@ -67,7 +70,7 @@ def simple_fields(content: bytes) -> dict[str, Any]:
 
 
 def _is_simple_value(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and abs(value) <= _MAX_NUMBER
+    is_number = isinstance(value, (int, float)) and abs(value) <= _MAX_EXACT_INTEGER
     return is_number or isinstance(value, str)
 
 

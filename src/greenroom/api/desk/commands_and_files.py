@@ -1,4 +1,4 @@
-"""Commands and files in the session of a lease, through its page, as the user of the session."""
+"""Commands and files in the session of a lease, through the page of the session, as the user of the session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class StreamedAnswer(StreamingResponse):
-    """A streamed answer that closes its source at its end, even if its client disconnects before or during it."""
+    """A streamed answer that closes `source` at its end, and if the client disconnects before or during the answer."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ async def enter_while_connected(request: Request, context: AbstractAsyncContextM
 
 
 FILES_PATH: Final = "files"
-FILES_SILENT_S: Final = 60.0
+FILE_DATA_TIMEOUT_S: Final = 60.0
 """The time limit for each wait for more data of a file."""
 PIECE_BYTES: Final = 1 << 18
-"""The size of the pieces in which files are streamed. A TLS record has at most a sixteenth of it; to forward each
-record as its own piece would take more processor time."""
+"""The size of the pieces in which files are streamed. It is 16 TLS records, because to forward each record separately
+would take more processor time."""
 MAX_LISTING_BYTES: Final = 4 << 20
 UNCHANGED_STATUSES: Final = frozenset({304, 416})
 """Statuses that are returned to the client unchanged, in addition to 200 and 206."""
@@ -76,7 +76,7 @@ _TAR: Final = "application/x-tar"
 
 @dataclass(frozen=True, slots=True)
 class PathRequest:
-    """A request for a path."""
+    """The path of a file or folder, and the requested kind of answer."""
 
     path: str
     as_listing: bool = False
@@ -114,7 +114,7 @@ async def read(
         FILES_PATH,
         params=params,
         headers={**forwarded, "Accept-Encoding": "identity"},
-        timeout_s=FILES_SILENT_S,
+        timeout_s=FILE_DATA_TIMEOUT_S,
         accepted=UNCHANGED_STATUSES,
     ) as answer:
         yield answer
@@ -125,7 +125,8 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
 
     The media type from the container is not returned, so that no browser runs the file in the origin of the api.
     """
-    if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
+    is_listing = "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200
+    if is_listing:
         async with source:
             listing = decode_answer(await read_content(answer, MAX_LISTING_BYTES), ListingView)
             return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
@@ -137,9 +138,9 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
             headers.pop("content-length", None)
             return Response(status_code=answer.status_code, headers=headers)
     headers["content-disposition"] = "attachment"
-    kind = _TAR if answer.headers.get("content-type") == _TAR else "application/octet-stream"
+    media_type = _TAR if answer.headers.get("content-type") == _TAR else "application/octet-stream"
     pieces = answer.aiter_raw(PIECE_BYTES)
-    return StreamedAnswer(pieces, source, status_code=answer.status_code, media_type=kind, headers=headers)
+    return StreamedAnswer(pieces, source, status_code=answer.status_code, media_type=media_type, headers=headers)
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
@@ -157,7 +158,7 @@ async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, t
     headers = {} if length is None else {"Content-Length": length}
     params = {"path": path} | ({"tar": ""} if tar else {})
     answer = await desk.request(
-        "PUT", FILES_PATH, params=params, content=request.stream(), headers=headers, timeout_s=FILES_SILENT_S
+        "PUT", FILES_PATH, params=params, content=request.stream(), headers=headers, timeout_s=FILE_DATA_TIMEOUT_S
     )
     return decode_answer(answer.content, Written)
 
@@ -177,8 +178,8 @@ async def delete(desks: Desks, lease: LeaseRow, path: str, *, recursive: bool) -
 EXEC_PATH: Final = "exec"
 RETRY_PAUSE_S: Final = 0.2
 """The pause between two attempts to start a command, while too many other commands run."""
-EXEC_SILENT_S: Final = 30.0
-"""The page sends a keepalive three times in this time."""
+OUTPUT_TIMEOUT_S: Final = 30.0
+"""The time limit for each wait for output. The page sends a keepalive three times in this time."""
 MAX_OUTPUT_BYTES: Final = 4 << 20
 """The maximum size of both outputs together, in an answer that is sent after the command has ended."""
 MAX_LINE_BYTES: Final = 1 << 20
@@ -204,7 +205,7 @@ class RunningCommand:
     answer: httpx2.Response
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield its output while it arrives: lines of JSON (`OutputLine`).
+        """Yield the output of the command while it arrives: lines of JSON (`OutputLine`).
 
         Raises:
             WrongState: the lease ended meanwhile.
@@ -255,7 +256,7 @@ async def start_command(stack: AsyncExitStack, desk: LeaseDesk, content: bytes, 
     headers = {"Content-Type": "application/json"}
     while True:
         try:
-            started = desk.stream("POST", EXEC_PATH, content=content, headers=headers, timeout_s=EXEC_SILENT_S)
+            started = desk.stream("POST", EXEC_PATH, content=content, headers=headers, timeout_s=OUTPUT_TIMEOUT_S)
             return await stack.enter_async_context(started)
         except TooManyRequests:
             if (remaining_s := end_s - time.monotonic()) <= 0:
@@ -274,8 +275,8 @@ class CommandOutput:
     error: str | None = CONNECTION_CLOSED
 
     def add(self, line: OutputLine) -> None:
-        self._append(self.stdout, line.stdout.encode() + _binary(line.stdout_base64))
-        self._append(self.stderr, line.stderr.encode() + _binary(line.stderr_base64))
+        self._append(self.stdout, line.stdout.encode() + _decode_base64(line.stdout_base64))
+        self._append(self.stderr, line.stderr.encode() + _decode_base64(line.stderr_base64))
         if line.exit_code is not msgspec.UNSET:
             self.exit_code, self.error = line.exit_code, line.error_message
 
@@ -285,31 +286,31 @@ class CommandOutput:
         self.omitted_bytes += len(data[free_bytes:])
 
     @property
-    def done(self) -> ExecDone:
+    def result(self) -> ExecDone:
         return ExecDone(
             exit_code=self.exit_code,
-            stdout=_text(self.stdout),
-            stderr=_text(self.stderr),
-            stdout_base64=_unless_text(self.stdout, cut=bool(self.omitted_bytes)),
-            stderr_base64=_unless_text(self.stderr, cut=bool(self.omitted_bytes)),
+            stdout=_readable_text(self.stdout),
+            stderr=_readable_text(self.stderr),
+            stdout_base64=_base64_unless_text(self.stdout, cut=bool(self.omitted_bytes)),
+            stderr_base64=_base64_unless_text(self.stderr, cut=bool(self.omitted_bytes)),
             left_out_bytes=self.omitted_bytes,
             error=self.error,
         )
 
 
-def _binary(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text)
     except ValueError:  # not sent by the page of Greenroom
         return b""
 
 
-def _text(data: bytearray) -> str:
-    """Return the readable text; empty for binary data."""
+def _readable_text(data: bytearray) -> str:
+    """Return the data as text; empty for binary data."""
     return "" if b"\0" in data else data.decode(errors="replace")
 
 
-def _unless_text(data: bytearray, *, cut: bool) -> str | None:
+def _base64_unless_text(data: bytearray, *, cut: bool) -> str | None:
     """Return the data in base64; None for a text, even if a character at its end was cut in two."""
     try:
         data.decode()
@@ -333,7 +334,7 @@ async def run_to_end(desks: Desks, logs: LogWriter, authorized: AuthorizedLease,
             raise
         if output.error == CONNECTION_CLOSED:
             output.error = error.message
-    return output.done
+    return output.result
 
 
 def _output_line(line: bytes) -> OutputLine:
@@ -344,12 +345,12 @@ def _output_line(line: bytes) -> OutputLine:
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    waiting = b""
+    incomplete_line = b""
     async for piece in pieces:
-        *lines, waiting = (waiting + piece).split(b"\n")
+        *lines, incomplete_line = (incomplete_line + piece).split(b"\n")
         for line in lines:
             yield line
-        if len(waiting) > MAX_LINE_BYTES:
+        if len(incomplete_line) > MAX_LINE_BYTES:
             raise Interrupted(CONNECTION_CLOSED)
 
 

@@ -15,7 +15,7 @@ from greenroom.api.desk.answers import decode_answer
 from greenroom.api.desk.commands_and_files import StreamedAnswer, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
-from greenroom.api.lease.access import AuthorizedLease, holds_lease
+from greenroom.api.lease.access import AuthorizedLease, authorized_lease_for
 from greenroom.api.problems import api_router
 from greenroom.api.recording.request_recorder import RequestRecorderDep, StreamedOutputTail
 from greenroom.core.actions.plan import Size
@@ -33,18 +33,18 @@ async def act(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.INPUT)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
 
-    If an action can never be done, because it is unknown or outside the screen, none is done. If the client
-    disconnects, the remaining actions are cancelled, and pressed keys and buttons are released.
+    If an action is unknown or outside the screen, none is done. If the client disconnects, the remaining actions are
+    cancelled, and pressed keys and buttons are released.
     """
     display = Size(body.display.width, body.display.height) if body.display else None
     work = service.act(desks, authorized.lease, body.actions, screenshot=body.screenshot, display=display)
-    acted = await request_recorder.actions(authorized.lease, body, while_connected(request, work))
-    # not through the model, which would copy a picture several times
-    return Response(msgspec.json.encode(acted), media_type="application/json")
+    done = await request_recorder.record_actions(authorized.lease, body, while_connected(request, work))
+    # FastAPI would copy a screenshot several times to validate the answer.
+    return Response(msgspec.json.encode(done), media_type="application/json")
 
 
 @router.get(
@@ -55,7 +55,7 @@ async def act(
 async def get_desk_screenshot(
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.SCREENSHOT)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
     height: Side = None,
@@ -65,7 +65,7 @@ async def get_desk_screenshot(
     numbers = tuple(int(text) for text in region.split(",")) if region else None
     corners = (numbers[0], numbers[1], numbers[2], numbers[3]) if numbers else None
     work = service.screenshot(desks, authorized.lease, region=corners, width=width, height=height, cursor=cursor)
-    return Response(await request_recorder.screenshot(authorized.lease, work), media_type="image/png")
+    return Response(await request_recorder.record_screenshot(authorized.lease, work), media_type="image/png")
 
 
 commands_and_files_router = api_router("leases")
@@ -78,7 +78,9 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 @commands_and_files_router.post(
     "/leases/{lease_id}/exec",
     response_model=ExecDone,
-    responses={200: {"content": {"application/x-ndjson": {}}, "description": "its end, or its output as it comes"}},
+    responses={
+        200: {"content": {"application/x-ndjson": {}}, "description": "the result, or the output while it is written"}
+    },
 )
 async def run(
     body: ExecCreate,
@@ -86,7 +88,7 @@ async def run(
     desks: DesksDep,
     logs: Logs,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.EXEC)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -95,13 +97,13 @@ async def run(
     `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
-        return await request_recorder.command(
+        return await request_recorder.record_command(
             authorized.lease,
             body,
             while_connected(request, commands_and_files.run_to_end(desks, logs, authorized, body)),
         )
     tail = StreamedOutputTail()
-    running = request_recorder.stream(
+    running = request_recorder.record_streamed_command(
         authorized.lease, body, commands_and_files.running(desks, logs, authorized, body), tail
     )
     command, source = await enter_while_connected(request, running)
@@ -129,8 +131,8 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
-    listed: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.READ_FILES)],
+    as_listing: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
     tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of changes below a folder")] = None,
 ) -> Response:
@@ -140,9 +142,9 @@ async def get_file(
     `overflow`: events were lost, so list again.
     """
     path_request = commands_and_files.PathRequest(
-        path, as_listing=listed is not None, tar=tar is not None, watch=watch is not None
+        path, as_listing=as_listing is not None, tar=tar is not None, watch=watch is not None
     )
-    reading = request_recorder.read(
+    reading = request_recorder.record_read(
         authorized.lease, path, commands_and_files.read(desks, authorized.lease, path_request, request.headers)
     )
     answer, source = await enter_while_connected(request, reading)
@@ -154,12 +156,12 @@ async def list_home(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.READ_FILES)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.READ_FILES)],
 ) -> Response:
     """List the home folder."""
     answer, source = await enter_while_connected(
         request,
-        request_recorder.read(
+        request_recorder.record_read(
             authorized.lease,
             "",
             commands_and_files.read(desks, authorized.lease, commands_and_files.PathRequest(""), {}),
@@ -178,14 +180,14 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
     """Write a file, and create the folders above it.
 
     An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
     """
-    return await request_recorder.file(
+    return await request_recorder.record_file_change(
         authorized.lease,
         "write",
         path,
@@ -199,14 +201,14 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
     work = while_connected(
         request, commands_and_files.delete(desks, authorized.lease, path, recursive=recursive is not None)
     )
-    await request_recorder.file(authorized.lease, "delete", path, work)
+    await request_recorder.record_file_change(authorized.lease, "delete", path, work)
 
 
 @commands_and_files_router.get("/leases/{lease_id}/tree", response_model=Tree)
@@ -214,23 +216,23 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.TREE)],
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
-    most: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,
-    everything: Annotated[Flag, Query(alias="all", description="include elements that are not visible")] = None,
+    max_elements: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,
+    include_invisible: Annotated[Flag, Query(alias="all", description="include elements that are not visible")] = None,
 ) -> Response:
     """Return the windows, buttons and texts of the programs on the screen, each with a reference for actions.
 
     Programs that use GTK 3 provide them; for pages of browsers use DevTools.
     """
-    params: dict[str, Any] = {"ref": ref, "depth": depth, "max": most, "all": None if everything is None else ""}
-    sent = {name: value for name, value in params.items() if value is not None}
+    options = {"ref": ref, "depth": depth, "max": max_elements, "all": None if include_invisible is None else ""}
+    params = {name: value for name, value in options.items() if value is not None}
 
     async def read() -> Tree:
         desk = await desks.of(authorized.lease)
-        async with desk.stream("GET", "tree", params=sent) as answer:
+        async with desk.stream("GET", "tree", params=params) as answer:
             return decode_answer(await while_connected(request, read_content(answer, MAX_TREE_BYTES)), Tree)
 
-    tree = await request_recorder.elements(authorized.lease, read())
+    tree = await request_recorder.record_elements(authorized.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -110,7 +110,7 @@ class Tree(View):
 
 
 class Display(Body):
-    """The size in which a client sees the screen. Its coordinates and screenshots refer to it."""
+    """The size in which a client sees the screen. Coordinates and screenshots in the request and answer use it."""
 
     width: Annotated[int, Field(ge=16, le=8192)]
     height: Annotated[int, Field(ge=16, le=8192)]

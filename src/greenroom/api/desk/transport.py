@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import answers
 from greenroom.api.desk.answers import ScreenStateCache
-from greenroom.api.events import Hub, wait_while_in
+from greenroom.api.events import EventHub, wait_while_status_in
 from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
@@ -47,9 +47,9 @@ from greenroom.kit.secrets import Secrets
 T = TypeVar("T")
 
 FOLDER: Final = "desk"
-CONNECT_S: Final = 5.0
+CONNECT_LIMIT_S: Final = 5.0
 TIMEOUT_S: Final = 30.0
-RUNS_WITHIN_S: Final = 10.0
+START_TIMEOUT_S: Final = 10.0
 """The time for which a request waits for a session that does not run yet."""
 MAX_CONNECTIONS: Final = 500
 _ERRORS: Final[dict[int, type[GreenroomError]]] = {
@@ -77,7 +77,12 @@ MAX_ANSWER_BYTES: Final = 128 << 20
 MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE_METHODS: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
-_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+_UNSENT_ERRORS: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
 """Errors of requests that were not sent."""
 _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 
@@ -85,7 +90,7 @@ _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title"
 class Desks:
     """The desks of all leases; one instance per process."""
 
-    def __init__(self, db: Database, hub: Hub, secrets: Secrets, config: ApiConfig) -> None:
+    def __init__(self, db: Database, hub: EventHub, secrets: Secrets, config: ApiConfig) -> None:
         self._db = db
         self._hub = hub
         self._secrets = secrets
@@ -107,7 +112,7 @@ class Desks:
         read_session = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
         session = await read_session()
         if session.status in NOT_YET_RUNNING:
-            session = await wait_while_in(self._hub, NOT_YET_RUNNING, read_session, RUNS_WITHIN_S)
+            session = await wait_while_status_in(self._hub, NOT_YET_RUNNING, read_session, START_TIMEOUT_S)
         _require_open(session)
         token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
@@ -115,8 +120,8 @@ class Desks:
         return LeaseDesk(self._client(), session.session_id, address, token, host=host, read_session=read_session)
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
-        """Return the whole page of a session, for a caller with its connect token. Raises Unavailable: no gateway is
-        known for it."""
+        """Return access to the whole page of a session, for a caller with its connect token. Raises Unavailable: no
+        gateway is known for it."""
         session = await reachable_session(self._db, session_id)
         address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
@@ -129,8 +134,8 @@ class Desks:
         if self._http is None:
             limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _tls_context(self._config.ca_file)
-            plain = {"Accept-Encoding": "identity"}  # so that the counted bytes are the bytes that must be stored
-            self._http = httpx2.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
+            headers = {"Accept-Encoding": "identity"}  # so that limits of bytes apply to the content
+            self._http = httpx2.AsyncClient(verify=context, limits=limits, headers=headers, trust_env=False)
         return self._http
 
 
@@ -181,8 +186,8 @@ def host_header(session: ProgramSession, config: ApiConfig) -> str:
 
 
 class RequestOptions(TypedDict, total=False):
-    """The options of a request to a desk. `content` may be sent while it is created. `timeout_s` applies to each wait
-    for more data; None = without limit. Statuses of `accepted` are not errors.
+    """The options of a request to a desk. An iterable `content` is sent while it is created. `timeout_s` applies to
+    each wait for more data; None = without limit. Statuses in `accepted` are not errors.
     """
 
     content: bytes | AsyncIterable[bytes] | None
@@ -209,8 +214,8 @@ class LeaseDesk:
     read_session: Callable[[], Awaitable[ProgramSession]] | None = None
 
     @property
-    def _credential(self) -> dict[str, str]:
-        """The credential: the token of a lease as a program sends it, or a connect token as a viewer sends it."""
+    def _credential_headers(self) -> dict[str, str]:
+        """The header with the token: of a lease as a program sends it, or of a connect address as a viewer sends it."""
         if self.by_cookie:
             return {"Cookie": f"session_token={self.token}"}
         return {"Authorization": f"Bearer {self.token}"}
@@ -248,8 +253,8 @@ class LeaseDesk:
             self.address + path,
             content=options.get("content"),
             params=options.get("params"),
-            headers={**options.get("headers", {}), **self._credential, **self._host_headers},
-            timeout=httpx2.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_S, pool=CONNECT_S),
+            headers={**options.get("headers", {}), **self._credential_headers, **self._host_headers},
+            timeout=httpx2.Timeout(options.get("timeout_s", TIMEOUT_S), connect=CONNECT_LIMIT_S, pool=CONNECT_LIMIT_S),
         )
         try:
             answer = await self.http.send(request, stream=True)
@@ -264,7 +269,7 @@ class LeaseDesk:
             raise
         except httpx2.HTTPError as error:
             await self.require_lease()
-            raise self._error_of(method, error) from error
+            raise self._transport_error(method, error) from error
 
     async def require_lease(self) -> None:
         """Raise WrongState if the lease is over; called after an interrupted request, to report this reason."""
@@ -287,8 +292,8 @@ class LeaseDesk:
             "api, to an address that the api can reach."
         )
 
-    def _error_of(self, method: str, error: httpx2.HTTPError) -> GreenroomError:
-        if isinstance(error, _NOT_SENT):
+    def _transport_error(self, method: str, error: httpx2.HTTPError) -> GreenroomError:
+        if isinstance(error, _UNSENT_ERRORS):
             return self._unreachable(error)
         if method not in _SAFE_METHODS:
             return Interrupted(UNKNOWN_RESULT)
@@ -319,8 +324,8 @@ def _refusal(answer: httpx2.Response, content: bytes) -> GreenroomError:
         return Interrupted(UNKNOWN_RESULT)
     if status == 403 and answer.headers.get("x-greenroom-reason") is None:
         return Forbidden(sentence or None)
-    kind = _ERRORS.get(status, Unavailable)
-    error = kind(sentence or f"The session answered {status} {answer.reason_phrase}.")
+    error_class = _ERRORS.get(status, Unavailable)
+    error = error_class(sentence or f"The session answered {status} {answer.reason_phrase}.")
     error.details = {name: value for name, value in fields.items() if name not in _PROBLEM_FIELDS}
     return error
 

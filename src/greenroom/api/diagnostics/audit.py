@@ -25,8 +25,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
-REPEAT_S: Final = 60.0
-"""The time in which repeated refusals of the same caller are logged as one row, and then as a count."""
+REPEAT_WINDOW_S: Final = 60.0
+"""Further refusals of the same kind within this time are logged as one row with their number."""
 
 _NOUNS: Final = {
     "agent": "Agent",
@@ -67,11 +67,11 @@ class CallerChange:
     ) -> None:
         """Log the change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
 
-        `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all
-        values), `after` the new values. Only differences are logged. Secrets are logged without their values.
+        `code` is `<kind>-created`, `-changed` or `-deleted`. `before` has the old values (for a deletion, all values),
+        `after` the new values. Only differences are logged. Secrets are logged without their values.
         """
-        slug, _, verb = code.rpartition("-")
-        noun = _NOUNS.get(slug) or slug.replace("-", " ")
+        kind, _, verb = code.rpartition("-")
+        noun = _NOUNS.get(kind) or kind.replace("-", " ")
         old: LogDetails = jsonable_encoder(before or {})
         new: LogDetails = jsonable_encoder(after or {})
         changes = ""
@@ -93,8 +93,8 @@ class CallerChange:
         )
 
 
-class AuditBeforeAnswer:
-    """ASGI middleware that stores the log row of a change before the answer is sent, in case this process ends then."""
+class AuditMiddleware:
+    """ASGI middleware that stores the log row of a change before the answer is sent, so that no row is lost."""
 
     def __init__(self, app: ASGIApp, *, logs: LogWriter) -> None:
         self._app = app
@@ -125,12 +125,12 @@ class RefusalLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = RepeatLimiter[_RefusalKind](REPEAT_S)
+        self._repeats = RepeatLimiter[_RefusalKind](REPEAT_WINDOW_S)
 
     async def run(self) -> None:
         """Write the due counts, forever."""
         while True:
-            await asyncio.sleep(REPEAT_S / 4)
+            await asyncio.sleep(REPEAT_WINDOW_S / 4)
             self.write_due(time.monotonic())
 
     def write_due(self, now_s: float) -> None:
@@ -173,7 +173,8 @@ class RefusalLog:
         self._write(_RefusalKind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
     def log_refused_sign_on(self, request: Request, provider: str, reason: str, cause: str) -> None:
-        """Log that a log-in through a provider was refused. `reason` is its code, `cause` the true cause."""
+        """Log that a log-in through a provider was refused. `reason` is its code, `cause` a
+        sentence for administrators."""
         client_ip = client_address(request)
         message = f"A log-in through {provider} from {client_ip} was refused ({reason}): {cause}"
         self._write(_RefusalKind(LogCode.SIGN_ON_REFUSED, f"{provider} {reason}", source_of(client_ip)), message)

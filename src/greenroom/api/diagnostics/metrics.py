@@ -1,4 +1,4 @@
-"""Prometheus metrics of an api process, and figures of the whole deployment from the database."""
+"""Prometheus metrics of an api process, and of the whole deployment from the database."""
 
 from __future__ import annotations
 
@@ -25,34 +25,33 @@ from greenroom.db.diagnostics.metrics import Figure, read_figures
 from greenroom.kit.metrics import CONTENT_TYPE, RoleMetrics
 
 TIMEOUT_S: Final = 2.0
-_CONFIG: Final = ("zone", "workspace", "staging_config")
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_CONFIG_LABELS: Final = ("zone", "workspace", "staging_config")
+_DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 router = api_router(prefix="")
 
 
 class RequestMetrics(RoleMetrics):
-    """Counters of this process; `page()` adds the figures of the deployment."""
+    """The metrics of this process; `page` adds those of the deployment."""
 
     def __init__(self) -> None:
         super().__init__("api")
         self.requests = self.counter("requests", "HTTP requests by path template", ["method", "route", "status"])
         self.request_seconds = self.histogram(
-            "request_seconds", "Time until the answer, without event streams", ["route"], buckets=_SECONDS
+            "request_seconds", "Time until the answer, without event streams", ["route"], buckets=_DURATION_BUCKETS_S
         )
         self.launches = self.counter("launches", "Launches by source of the session", ["outcome"])
         self.launch_seconds = self.histogram(
-            "launch_seconds", "Time from the request to the committed session", ["outcome"], buckets=_SECONDS
+            "launch_seconds", "Time from the request to the committed session", ["outcome"], buckets=_DURATION_BUCKETS_S
         )
         self.launch_misses = self.counter("launch_misses", "Launches with this code in a step", ["code"])
         self.staging_outcomes = self.counter(
             "staging_outcomes",
             "Launches that considered a staging config, by result",
-            [*_CONFIG, "result"],
+            [*_CONFIG_LABELS, "result"],
         )
-        self.staging_misses = self.counter(
-            "staging_misses", "Launches that a staging config did not serve, by code of the reason", [*_CONFIG, "code"]
-        )
+        text = "Launches that a staging config did not serve, by code of the reason"
+        self.staging_misses = self.counter("staging_misses", text, [*_CONFIG_LABELS, "code"])
         self.throttled = self.counter(
             "throttled", "Log-ins and uses of keys that were refused after too many wrong attempts", ["by"]
         )
@@ -81,8 +80,7 @@ class RequestMetrics(RoleMetrics):
     def count_launch(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """Count a launch that ended as `staged`, `on_demand` or `failed`.
 
-        Each code of its trace counts once. The misses of a config by code include only launches that got no staged
-        session at all.
+        Each code of its trace counts once. `staging_misses` includes only launches that got no staged session.
         """
         self.launches.labels(outcome).inc()
         self.launch_seconds.labels(outcome).observe(seconds)
@@ -102,13 +100,13 @@ class RequestMetrics(RoleMetrics):
             figures.append(Figure("database_up", "1 while the database answers", {}, 1))
         except (Unavailable, TimeoutError):
             figures = [Figure("database_up", "1 while the database answers", {}, 0)]
-        return self.text() + _text_of(figures)
+        return self.text() + _format_figures(figures)
 
 
-def _text_of(figures: Sequence[Figure]) -> bytes:
-    """Return the figures in the format of Prometheus.
+def _format_figures(figures: Sequence[Figure]) -> bytes:
+    """Return figures in the format of Prometheus.
 
-    The client library of Prometheus would take several times as long for a thousand pools.
+    The client library of Prometheus takes several times as long for a thousand pools.
     """
     families: dict[str, list[str]] = {}
     for figure in figures:
@@ -123,8 +121,8 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-class MeasuredRequests:
-    """ASGI middleware that counts and times requests, by the template of their path."""
+class MetricsMiddleware:
+    """ASGI middleware that counts requests and measures their duration, by the template of their path."""
 
     def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
         self._app = app
@@ -147,7 +145,7 @@ class MeasuredRequests:
         try:
             await self._app(scope, receive, send_and_record)
         finally:
-            route = _template(scope)
+            route = _path_template(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             if not is_stream:
@@ -157,7 +155,7 @@ class MeasuredRequests:
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _template(scope: Scope) -> str:
+def _path_template(scope: Scope) -> str:
     """Return the path template of the route of a request, such as `/zones/{zone_id}`; `none` without a route."""
     path_format: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix of its router
     if path_format is None:

@@ -1,4 +1,4 @@
-"""Diagnostics: logs, requests that Managers answered, and leftovers in a runtime."""
+"""Diagnostics: logs, requests that Managers answered, and leftovers (objects in a runtime that nothing owns)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LogView(View, row=StoredLogRow):
 
 
 class ManagerRequestView(View, row=StoredRequestRow):
-    """A request of an Agent, with the answer of a Manager; those with 2xx are counted per Agent and minute."""
+    """A request of an Agent and the status of the answer. Requests with 2xx have one row per Agent and minute."""
 
     agent_id: UUID | None
     count: Annotated[int, Field(description="number of requests in this row")]
@@ -153,7 +153,7 @@ class RequestQuery(BaseModel):
 async def list_manager_requests(
     db: Db, page: Paging, query: Annotated[RequestQuery, Query()]
 ) -> list[ManagerRequestView]:
-    """List requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
+    """List requests of Agents to Managers, newest first. Those with 2xx have one row per Agent and minute."""
     found = await page.read(db, REQUESTS, request_conditions(**query.model_dump()))
     return [ManagerRequestView.model_validate(row) for row in found]
 

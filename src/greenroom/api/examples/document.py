@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.security import RouteAccess
 from greenroom.core.webhooks import VERSION, WebhookEvent
 
@@ -25,7 +25,7 @@ SCHEMES: Final[Json] = {
     "logIn": {
         "type": "apiKey",
         "in": "cookie",
-        "name": COOKIE,
+        "name": LOGIN_COOKIE,
         "description": "The cookie of `POST /api/v1/login`. A request that changes something also has the header"
         " `Origin` or `Sec-Fetch-Site: same-origin`.",
     },
@@ -36,7 +36,7 @@ _CONVERTER: Final = re.compile(r":\w+}")
 
 
 def add_credentials(document: Json, routes: Iterable[RouteAccess]) -> None:
-    """Add the schemes, and to each operation its credentials. An operation without credentials gets an empty list."""
+    """Add the kinds of credentials, and to each operation those that it accepts (an empty list if it needs none)."""
     document["components"]["securitySchemes"] = SCHEMES
     declared_by_route = {(route.method.lower(), _CONVERTER.sub("}", route.path)): route.declared for route in routes}
     for path, operations in document["paths"].items():
@@ -52,7 +52,7 @@ OPERATIONS: Final = FOLDER / "operations"
 WEBHOOKS: Final = FOLDER / "webhooks.json"
 METHODS: Final = frozenset({"get", "put", "post", "delete", "patch"})
 _PROBLEM: Final = "application/problem+json"
-_HEADERS: Final = {
+_WEBHOOK_HEADERS: Final = {
     "webhook-id": "id of the message, the same for each delivery",
     "webhook-timestamp": "seconds since 1970; refuse messages that are minutes old",
     "webhook-signature": "v1, and HMAC-SHA256 of id.timestamp.body by the webhook's secret (Standard Webhooks)",
@@ -60,15 +60,15 @@ _HEADERS: Final = {
 
 
 @cache
-def recorded() -> dict[str, Json]:
-    """Return the example of each operation, by its id."""
+def recorded_examples() -> dict[str, Json]:
+    """Return the example of each operation, by the id of the operation."""
     files = sorted(OPERATIONS.glob("*.json"))
     return {name: example for file in files for name, example in json.loads(file.read_bytes()).items()}
 
 
 @cache
-def messages() -> dict[str, Json]:
-    """Return a message of each event, by its type."""
+def recorded_messages() -> dict[str, Json]:
+    """Return a message of each webhook event, by the type of the event."""
     return json.loads(WEBHOOKS.read_bytes())
 
 
@@ -76,10 +76,10 @@ def add_examples(document: Json) -> None:
     """Add the example of each operation, and the messages of webhooks."""
     for operations in document["paths"].values():
         for method, operation in operations.items():
-            example = recorded().get(operation["operationId"]) if method in METHODS else None
+            example = recorded_examples().get(operation["operationId"]) if method in METHODS else None
             if example is not None:
                 _add_to_operation(operation, example)
-    document["webhooks"] = {str(event): {"post": _message(event, document)} for event in WebhookEvent}
+    document["webhooks"] = {str(event): {"post": _webhook_operation(event, document)} for event in WebhookEvent}
 
 
 def _add_to_operation(operation: Json, example: Json) -> None:
@@ -103,7 +103,7 @@ def _add_answer(operation: Json, example: Json, name: str) -> None:
     content["examples"] = {name: {"value": example["reply"]}}
 
 
-def _message(event: WebhookEvent, document: Json) -> Json:
+def _webhook_operation(event: WebhookEvent, document: Json) -> Json:
     schemas = document["components"]["schemas"]
     schema_of_data = TypeAdapter(event.data).json_schema(ref_template="#/components/schemas/{model}")
     name = event.data.__name__
@@ -120,15 +120,15 @@ def _message(event: WebhookEvent, document: Json) -> Json:
         },
     }
     content: Json = {"schema": schema}
-    if str(event) in messages():
-        content["examples"] = {"message": {"value": messages()[str(event)]}}
+    if str(event) in recorded_messages():
+        content["examples"] = {"message": {"value": recorded_messages()[str(event)]}}
     return {
         "operationId": str(event).replace(".", "_"),
         "summary": event.meaning[0].upper() + event.meaning[1:] + ".",
         "tags": ["webhooks"],
         "parameters": [
             {"name": header, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
-            for header, text in _HEADERS.items()
+            for header, text in _WEBHOOK_HEADERS.items()
         ],
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {

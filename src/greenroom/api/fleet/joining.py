@@ -37,7 +37,7 @@ from greenroom.kit.secrets import new_secret, secret_digest
 _LOGGED_FIELDS: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
-async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
+async def _get_token_row(db: Database, join_token_id: str) -> JoinTokenRow:
     rows = (await enrollment.list_join_tokens(db, join_token_id)).rows
     if not rows:
         raise NotFound("There is no such join token; it may have been removed after its end.")
@@ -57,13 +57,13 @@ def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None
     if role != "agent":
         arguments += ["--role", role]
     if config.ca_file is not None:
-        arguments += ["--ca-sha256", fingerprint(authority(config.ca_file))]
+        arguments += ["--ca-sha256", fingerprint(read_authority(config.ca_file))]
     if agent_id is not None:
         arguments += ["--agent-id", agent_id]
     return shlex.join(arguments)
 
 
-def authority(file: Path) -> str:
+def read_authority(file: Path) -> str:
     """Return the certificate (PEM) of the authority that verifies the certificates of the gateways. Raises NotFound: it
     cannot be read."""
     try:
@@ -75,7 +75,7 @@ def authority(file: Path) -> str:
 
 
 class JoinAttempt:
-    """A request to join. Refusals are logged for administrators, at a limited rate.
+    """A request of a host to join. Refusals are logged for administrators, at a limited rate.
 
     `count_failure` counts a wrong token, and raises TooManyRequests after too many of them (`access.failed_attempts`).
     """
@@ -167,7 +167,7 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
         enable_agent=body.enable_agent,
         created_by=change.caller.name,
     )
-    row = await _token(change.db, join_token_id)
+    row = await _get_token_row(change.db, join_token_id)
     purpose = f"for Agent {known_agent.hostname}" if known_agent else f"for role {body.role} in zone {row.zone_name}"
     change.audit(LogCode.JOIN_TOKEN_CREATED, purpose, after=_log_details(row), zone_name=row.zone_name)
     return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
@@ -176,13 +176,13 @@ async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinTok
 @token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
 async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
     """Return one join token, without the token itself."""
-    return JoinTokenView.model_validate(await _token(db, str(join_token_id)))
+    return JoinTokenView.model_validate(await _get_token_row(db, str(join_token_id)))
 
 
 @token_router.delete("/join-tokens/{join_token_id}", status_code=204, dependencies=[requires("agents_create")])
 async def revoke_join_token(join_token_id: UUID, change: ChangeDep) -> None:
     """Revoke a join token. Hosts that joined with it stay."""
-    row = await _token(change.db, str(join_token_id))
+    row = await _get_token_row(change.db, str(join_token_id))
     await enrollment.revoke_join_token(change.db, str(join_token_id))
     purpose = f"for role {row.role} in zone {row.zone_name}"
     change.audit(LogCode.JOIN_TOKEN_DELETED, purpose, before=_log_details(row), zone_name=row.zone_name)
@@ -214,7 +214,7 @@ async def get_authority(config: Config) -> Response:
     """
     if config.ca_file is None:
         raise NotFound("The certificate of the gateways is from a public certificate authority.")
-    return Response(authority(config.ca_file), media_type="application/x-pem-file")
+    return Response(read_authority(config.ca_file), media_type="application/x-pem-file")
 
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])

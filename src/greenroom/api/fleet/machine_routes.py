@@ -12,7 +12,7 @@ from pydantic import Field
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.fleet.joining import authority
+from greenroom.api.fleet.joining import read_authority
 from greenroom.api.fleet.machine_schemas import (
     MachinePoolCreate,
     MachinePoolPatch,
@@ -54,7 +54,7 @@ from greenroom.db.rows import values_of
 from greenroom.kit.certificates import fingerprint
 from greenroom.machine_providers.plugin import find_provider
 
-_VERBS: Final = {
+_ACTIONS: Final = {
     OrderState.JOINED: "take back",
     OrderState.DRAINING: "drain",
     OrderState.RELEASING: "release",
@@ -62,7 +62,7 @@ _VERBS: Final = {
 }
 
 
-def view(row: MachinePoolRow) -> MachinePoolView:
+def pool_view(row: MachinePoolRow) -> MachinePoolView:
     """Return the view of a pool, without its secrets."""
     return MachinePoolView.of(
         row, secret_names=sorted(row.secrets), schedule=[format_schedule_entry(entry) for entry in row.schedule]
@@ -70,7 +70,7 @@ def view(row: MachinePoolRow) -> MachinePoolView:
 
 
 def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
-    """Return the name of the approver after a change. Raises Forbidden: the caller may not approve pools."""
+    """Return `approved_by` of a pool after a change. Raises Forbidden: the caller may not approve pools."""
     if sent.get("approved"):
         caller.require(*APPROVERS)
         return caller.name
@@ -80,11 +80,11 @@ def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, a
     return before.approved_by if is_kept and "approved" not in sent else ""
 
 
-def _open_orders_refusal(pool: MachinePoolRow, *, changes_place: bool) -> str:
+def _open_orders_refusal(pool: MachinePoolRow, *, changes_destination: bool) -> str:
     machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
     reason = (
         "which only this provider can end"
-        if changes_place
+        if changes_destination
         else (
             f"and with other options the provider {pool.provider} may not list them any more, so that they "
             "would not be ended"
@@ -97,18 +97,16 @@ def _open_orders_refusal(pool: MachinePoolRow, *, changes_place: bool) -> str:
 
 
 def _planned_transition(transition: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
-    """Return a transition of a plan as a list with one planned action, or an empty list.
-
-    Transitions without a decision are omitted, for example of a machine that has just joined.
-    """
-    if transition.to not in _VERBS or (transition.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
+    """Return a list with the action of a transition. The list is empty for a transition that is not an action, such as
+    that of a machine that has just joined."""
+    if transition.to not in _ACTIONS or (transition.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
     machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
     reason = transition.reason[:1].upper() + transition.reason[1:] + "."
-    return [PlannedAction.model_validate({"action": _VERBS[transition.to], "machine": machine, "reason": reason})]
+    return [PlannedAction.model_validate({"action": _ACTIONS[transition.to], "machine": machine, "reason": reason})]
 
 
-def _fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
+def _pool_fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerChange) -> PoolFields:
     config = change.config
     values = values_of(PoolFields, before) if before else {}
     changed = {name: value for name, value in body.items() if name in {field.name for field in fields(PoolFields)}}
@@ -122,11 +120,11 @@ def _fields(body: dict[str, Any], before: MachinePoolRow | None, change: CallerC
     values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
     values["public_url"] = config.public_url
     values.setdefault("approved_by", "")
-    values["ca_sha256"] = fingerprint(authority(config.ca_file)) if config.ca_file is not None else ""
+    values["ca_sha256"] = fingerprint(read_authority(config.ca_file)) if config.ca_file is not None else ""
     return PoolFields(**values)
 
 
-def _checked(pool: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
+def _checked_pool(pool: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
     """Return the fields if they are valid. Raises Invalid: they are not valid.
 
     Unchanged options are not checked again, because `webhook_hosts` may have changed.
@@ -148,7 +146,7 @@ def _checked(pool: PoolFields, before: MachinePoolRow | None, installation: Inst
 
 def _audit_values(row: MachinePoolRow) -> LogDetails:
     """Return the values for the audit log, without secrets and encrypted secrets."""
-    values = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
+    values = pool_view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
     return {name: value for name, value in values.items() if name not in ("last_error", "next_try", "next_call")}
 
 
@@ -171,7 +169,7 @@ class MachineOrderView(View, row=MachineOrderRow):
 @router.get("/machine-pools", dependencies=[requires("machines_view")])
 async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
     """List the machine pools by zone and name. Deleted ones are included while they have machines."""
-    return [view(row) for row in await page.read(db, machine_pools.POOLS)]
+    return [pool_view(row) for row in await page.read(db, machine_pools.POOLS)]
 
 
 @router.post("/machine-pools", status_code=201, dependencies=[requires("machines_create")])
@@ -182,38 +180,35 @@ async def create_machine_pool(body: MachinePoolCreate, change: ChangeDep) -> Mac
     permissions approves the pool.
     """
     zone = await zones.get_zone(change.db, str(body.zone_id))
-    pool = _checked(_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
+    pool = _checked_pool(_pool_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
     pool = replace(pool, approved_by=change.caller.name if change.caller.may(*APPROVERS) else "")
     async with change.db.transaction() as connection:
         pool_id = await machine_pools.insert_pool(connection, zone.zone_id, pool)
     row = await machine_pools.find_pool(change.db, pool_id)
     await change.db.notify(ChangeEvent(Topic.MACHINES))
     change.audit(LogCode.MACHINE_POOL_CREATED, row.name, after=_audit_values(row), zone_name=row.zone_name)
-    return view(row)
+    return pool_view(row)
 
 
 @router.get("/machine-pools/{machine_pool_id}", dependencies=[requires("machines_view")])
 async def get_machine_pool(machine_pool_id: str, db: Db) -> MachinePoolView:
     """Return one machine pool, by its id or name."""
-    return view(await machine_pools.find_pool(db, machine_pool_id))
+    return pool_view(await machine_pools.find_pool(db, machine_pool_id))
 
 
 @router.get("/machine-pools/{machine_pool_id}/preview", dependencies=[requires("machines_view")])
 async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
-    """Return the orders, returns to use, drains and releases of the plan now, if the pool were enabled.
-
-    Nothing is done.
-    """
+    """Return the actions that the plan would take now if the pool were enabled. Nothing is done."""
     row = await machine_pools.find_pool(db, machine_pool_id)
     async with db.connection() as connection:
         pools = await machine_pools.pools_of_zone(connection, row.zone_id)
-        planned = [
+        plan_inputs = [
             replace(pool.plan_input, disabled=pool.deleted is not None)
             if pool.machine_pool_id == row.machine_pool_id
             else pool.plan_input
             for pool in pools
         ]
-        snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
+        snapshot = await read_snapshot(connection, row.zone_id, plan_inputs, listings={}, quiet=True)
     zone_plan = plan(snapshot)
     orders = {order.machine_order_id: order for order in snapshot.orders}
     actions: list[PlannedAction] = []
@@ -233,23 +228,23 @@ async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
 async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, change: ChangeDep) -> MachinePoolView:
     """Change, enable or disable a machine pool; 409 if its provider would change while it has machines.
 
-    Another program, address, driver or account needs the secrets again. A change of `provider`, `options`, `secrets`,
-    `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has `agents_create` and
-    `agents_modify`.
+    If the program, address, driver or account changes, the secrets must be set again. A change of `provider`,
+    `options`, `secrets`, `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has
+    `agents_create` and `agents_modify`.
     """
     pool = await machine_pools.find_pool(change.db, machine_pool_id)
     async with change.db.transaction() as connection:
         before = await machine_pools.lock_pool(connection, pool.machine_pool_id)
         if before.deleted is not None:
             raise Refused(f"Machine pool {before.name} was deleted; it is removed with its last machine.")
-        sent = body.sent()
-        after = _checked(_fields(sent, before, change), before, change.installation)
+        sent = body.sent_fields()
+        after = _checked_pool(_pool_fields(sent, before, change), before, change.installation)
         after = replace(after, approved_by=_approved_by(change.caller, sent, before, after))
         rules_and_options = (find_provider(after.provider).rules, before.options, after.options)
-        changes_place = before.provider != after.provider or not is_same_destination(*rules_and_options)
-        if before.open_orders and (changes_place or not lists_same_machines(*rules_and_options)):
-            raise Refused(_open_orders_refusal(before, changes_place=changes_place))
-        if changes_place and before.secrets and "secrets" not in sent:
+        changes_destination = before.provider != after.provider or not is_same_destination(*rules_and_options)
+        if before.open_orders and (changes_destination or not lists_same_machines(*rules_and_options)):
+            raise Refused(_open_orders_refusal(before, changes_destination=changes_destination))
+        if changes_destination and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent to another address. Set the secrets of the new provider, too.")
         await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(change.db, before.machine_pool_id)
@@ -258,7 +253,7 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
     if "secrets" in sent:
         new["secrets"] = "entered again"
     change.audit(LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
-    return view(row)
+    return pool_view(row)
 
 
 @router.delete("/machine-pools/{machine_pool_id}", status_code=204, dependencies=[requires("machines_delete")])

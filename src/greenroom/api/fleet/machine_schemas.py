@@ -14,7 +14,7 @@ from greenroom.core.fleet.machines.model import format_schedule_entry, parse_sch
 from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
 
 
-def _line(text: str) -> str:
+def _schedule_line(text: str) -> str:
     try:
         return format_schedule_entry(parse_schedule_entry(text))
     except Invalid as error:
@@ -26,13 +26,15 @@ PoolName = Annotated[
     StringConstraints(min_length=1, max_length=63),
     MatchesPattern(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
 ]
-PROVIDER: Final = "provider of the machines: command, webhook, libcloud, simulated, or a provider of another package"
+PROVIDER_TEXT: Final = (
+    "provider of the machines: command, webhook, libcloud, simulated, or a provider of another package"
+)
 Provider = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
     MatchesPattern(r"[a-z][a-z0-9_-]*", "the name of an installed provider"),
 ]
-Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_line)]
+ScheduleLine = Annotated[str, StringConstraints(max_length=200), AfterValidator(_schedule_line)]
 Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description="cores of one machine")]
 Memory = Annotated[int, Field(gt=0, le=1 << 50, description="memory of one machine, bytes")]
 StandbyCores = Annotated[
@@ -50,7 +52,7 @@ class MachinePoolFields(Body):
 
     name: PoolName = ""
     enabled: Annotated[bool, Field(description="off: its machines are released after their last session")] = False
-    provider: Annotated[Provider, Field(description=PROVIDER)] = "simulated"
+    provider: Annotated[Provider, Field(description=PROVIDER_TEXT)] = "simulated"
     options: Annotated[
         JsonObject, Field(description="options of the provider: program, url, or driver, size and image")
     ] = {}
@@ -82,7 +84,7 @@ class MachinePoolFields(Body):
         float, Field(ge=60, le=7200, allow_inf_nan=False, description="maximum time until a machine joins, seconds")
     ] = 900
     schedule: Annotated[
-        list[Line],
+        list[ScheduleLine],
         Field(max_length=50, description="lines such as Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"),
     ] = []
     join_url: Annotated[Address, Field(description="address of this deployment for machines; empty = public_url")] = ""
@@ -115,13 +117,13 @@ class MachinePoolCreate(MachinePoolFields):
 
     name: PoolName = Field(...)
     zone_id: UUID
-    provider: Annotated[Provider, Field(description=PROVIDER)] = Field(...)
+    provider: Annotated[Provider, Field(description=PROVIDER_TEXT)] = Field(...)
     cores: Cores = Field(...)
     memory: Memory = Field(...)
 
 
 class MachinePoolView(View):
-    """A machine pool with its machines, and the sentence of its plan."""
+    """A machine pool, with the number of its machines in each state."""
 
     machine_pool_id: UUID
     name: str
@@ -170,7 +172,7 @@ class PlannedAction(View):
 
 
 class MachinePreview(View):
-    """The orders, returns to use, drains and releases of the plan now, if the pool were enabled. Nothing is done."""
+    """The actions that the plan would take now if the pool were enabled. Nothing is done."""
 
     sentence: str
     actions: list[PlannedAction]

@@ -42,10 +42,10 @@ from greenroom.db.fleet.zones import ZoneSettings
 from greenroom.db.pool import configs
 from greenroom.db.rows import values_of
 
-_OVERRIDES: Final = ("cores_override", "memory_override")
-_ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
-"""The fields of a zone with hosts to which tokens and credentials are sent, or whose pages may open streams."""
-_AUDITED: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
+_OVERRIDE_FIELDS: Final = ("cores_override", "memory_override")
+_ADDRESS_FIELDS: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
+"""The fields of a zone with hosts that get tokens and credentials, or whose pages may open streams."""
+_AUDITED_FIELDS: Final = ("enabled", "draining", *_OVERRIDE_FIELDS, "edge_url", "edge_url_requested")
 
 agent_router = api_router("agents")
 
@@ -86,17 +86,17 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
 async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> AgentView:
     """Enable, disable or drain an Agent, or change its capacity or the address of its edge gateway.
 
-    A disabled or draining Agent gets no new sessions. `edge_url` is the waiting address, which is used from now on, or
-    the address in use, which declines the waiting one.
+    A disabled or draining Agent gets no new sessions. `edge_url` confirms the new address if it has the value of
+    `edge_url_requested`, and declines it if it has its present value.
     """
     before = await find_agent(change.db, agent_id)
-    changes = body.sent()
+    changes = body.sent_fields()
     if (edge_url := changes.pop("edge_url", None)) is not None:
         await confirm_edge(change.db, before.agent_id, edge_url)
-    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
+    changes |= {name: 0 for name in _OVERRIDE_FIELDS if name in changes and changes[name] is None}
     await agents.update_agent(change.db, before.agent_id, **changes)
     after = await find_agent(change.db, before.agent_id)
-    old, new = ({name: getattr(agent, name) for name in _AUDITED} for agent in (before, after))
+    old, new = ({name: getattr(agent, name) for name in _AUDITED_FIELDS} for agent in (before, after))
     change.audit(LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
     return AgentView.model_validate(after)
 
@@ -135,10 +135,10 @@ async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
 @manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
     """Return one Manager, by its id or instance id."""
-    return ManagerView.model_validate(await _manager(db, manager_id))
+    return ManagerView.model_validate(await _get_manager(db, manager_id))
 
 
-async def _manager(db: Database, name: str) -> managers.ListedManager:
+async def _get_manager(db: Database, name: str) -> managers.ListedManager:
     manager_id = await managers.find_manager(db, name.replace("\0", ""))
     rows = await managers.list_managers(db, manager_id) if manager_id else []
     return require_row(next(iter(rows), None), "Manager", name)
@@ -147,10 +147,10 @@ async def _manager(db: Database, name: str) -> managers.ListedManager:
 @manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify")])
 async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled one."""
-    before = await _manager(change.db, manager_id)
+    before = await _get_manager(change.db, manager_id)
     change_result = await managers.set_enabled(change.db, before.manager_id, body.enabled)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
-    after = await _manager(change.db, before.manager_id)
+    after = await _get_manager(change.db, before.manager_id)
     old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
     change.audit(LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
     warning = (
@@ -173,7 +173,7 @@ async def delete_manager(
 
     409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled one.
     """
-    manager = await _manager(change.db, manager_id)
+    manager = await _get_manager(change.db, manager_id)
     await managers.delete_manager(change.db, manager.manager_id, force=force)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
     zone = manager.zone_name
@@ -196,15 +196,15 @@ async def create_zone(body: ZoneCreate, change: ChangeDep) -> ZoneView:
 
     A host that is unknown to the installation needs `settings_modify`, too.
     """
-    is_foreign = await _has_foreign_host(change, body.model_dump(), {})
+    has_foreign_host = await _has_foreign_host(change, body.model_dump(), {})
     async with change.db.transaction() as connection:
         zone_id = await zones.insert_zone(connection, ZoneSettings(**body.model_dump()))
     zone = await zones.get_zone(change.db, zone_id)
     name = zone.zone_name
     after = values_of(ZoneSettings, zone)
     change.audit(LogCode.ZONE_CREATED, name, after=after, zone_name=name)
-    if is_foreign:
-        addresses = {field: after[field] for field in _ADDRESSES}
+    if has_foreign_host:
+        addresses = {field: after[field] for field in _ADDRESS_FIELDS}
         change.audit(LogCode.ZONE_ADDRESSES_CHANGED, name, after=addresses, zone_name=name)
     return ZoneView.model_validate(zone)
 
@@ -223,12 +223,12 @@ async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> Zone
     """
     async with change.db.transaction() as connection:
         before = await zones.lock_zone(connection, str(zone_id))
-        is_foreign = await _has_foreign_host(change, body.sent(), values_of(ZoneSettings, before))
-        await zones.update_zone(connection, replace(before, **body.sent()))
+        has_foreign_host = await _has_foreign_host(change, body.sent_fields(), values_of(ZoneSettings, before))
+        await zones.update_zone(connection, replace(before, **body.sent_fields()))
     after = await zones.get_zone(change.db, str(zone_id))
     await change.db.notify(ChangeEvent.zone(after.zone_key))
     old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
-    code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
+    code = LogCode.ZONE_ADDRESSES_CHANGED if has_foreign_host else LogCode.ZONE_CHANGED
     change.audit(code, after.zone_name, before=old, after=new, zone_name=after.zone_name)
     return ZoneChanged.of(
         after,
@@ -245,7 +245,7 @@ async def _has_foreign_host(change: CallerChange, body: Mapping[str, Any], befor
     config = change.config
     urls = [config.public_url, config.stream_url, *(route.edge_url for route in await read_routes(change.db))]
     known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
-    addresses = {name: body[name] for name in _ADDRESSES if name in body}
+    addresses = {name: body[name] for name in _ADDRESS_FIELDS if name in body}
     foreign = foreign_hosts(addresses, before, known)
     if foreign and not change.caller.may("settings_modify"):
         name, host = next(iter(foreign.items()))
@@ -285,10 +285,10 @@ async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
 @gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
 async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
     """Return one gateway."""
-    return GatewayView.model_validate(await _gateway(db, gateway_id))
+    return GatewayView.model_validate(await _get_gateway(db, gateway_id))
 
 
-async def _gateway(db: Database, gateway_id: UUID) -> GatewayRow:
+async def _get_gateway(db: Database, gateway_id: UUID) -> GatewayRow:
     rows = await enrollment.list_gateways(db, str(gateway_id))
     if not rows:
         raise NotFound("There is no such gateway; it may have been removed.")
@@ -298,7 +298,7 @@ async def _gateway(db: Database, gateway_id: UUID) -> GatewayRow:
 @gateway_router.delete("/gateways/{gateway_id}", status_code=204, dependencies=[requires("agents_delete")])
 async def delete_gateway(gateway_id: UUID, change: ChangeDep) -> None:
     """Remove a gateway, and revoke its credential. It serves the last known state until its next request is refused."""
-    gateway = await _gateway(change.db, gateway_id)
+    gateway = await _get_gateway(change.db, gateway_id)
     await enrollment.delete_gateway(change.db, gateway.gateway_id)
     zone = gateway.zone_name
     change.audit(LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)

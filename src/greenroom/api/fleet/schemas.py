@@ -194,11 +194,11 @@ class AgentPatch(Body):
     draining: Annotated[bool, Field(description="no new sessions; running sessions continue")] = False
     cores_override: Annotated[
         Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None,
-        Field(description="CPU cores that it offers; null = those of the host"),
+        Field(description="CPU cores for sessions; null = those of the host"),
     ] = None
     memory_override: Annotated[
         Annotated[int, Field(ge=0, le=1 << 50)] | None,
-        Field(description="memory that it offers, bytes; null = that of the host"),
+        Field(description="memory for sessions, bytes; null = that of the host"),
     ] = None
     edge_url: Annotated[
         str,

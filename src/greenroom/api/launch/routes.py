@@ -15,7 +15,7 @@ from pydantic import Field
 from greenroom.api.bodies import View
 from greenroom.api.deps import Db, SecretsDep, SupplyReads
 from greenroom.api.lease import control
-from greenroom.api.lease.control import ControlsDep
+from greenroom.api.lease.control import ControlPartsDep
 from greenroom.api.lease.schemas import ControlByToken, ControlView
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.problems import api_router
@@ -61,7 +61,7 @@ from greenroom.kit.concurrency import CoalescedRead
 from greenroom.kit.secrets import Secrets
 
 
-async def own_workspaces(
+async def launcher_images(
     db: Database, supply_reads: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
@@ -75,7 +75,7 @@ async def own_workspaces(
     ]
 
 
-async def targets_of(
+async def round_trip_targets_of(
     db: Database, supply_reads: CoalescedRead[WorkspaceSupply], http_request: Request
 ) -> tuple[RoundTripTarget, ...]:
     """Return the addresses at which the browser of a user measures its round trip to each zone."""
@@ -103,9 +103,9 @@ def _forecast_for(
     if not supply.zones:
         return launch_forecast(image, (), supply)
     request = LaunchRequest(user_id="", image_id=image.image_id, request_host="", gateway_zone=gateway_zone)
-    begins_in = current_zone_id(supply.zones, request, may_choose=False)
+    first_zone_id = current_zone_id(supply.zones, request, may_choose=False)
     return launch_forecast(
-        image, plan_launch(supply.zones, begins_in, image, supply.pools.get(image.image_id, ()), facts), supply
+        image, plan_launch(supply.zones, first_zone_id, image, supply.pools.get(image.image_id, ()), facts), supply
     )
 
 
@@ -175,7 +175,9 @@ async def list_own_images(
 
     Each has a forecast of a launch now: at once, after some seconds, or not possible.
     """
-    return await own_workspaces(db, supply_reads, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
+    return await launcher_images(
+        db, supply_reads, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None
+    )
 
 
 @router.get("/me/launch-options")
@@ -185,7 +187,7 @@ async def get_launch_options(
     """Return the choices of this user for a launch, and the addresses for the measurement of the nearest zone."""
     settings = resolve(await groups_of_user(db, caller.own_user_id()))
     mode = settings["nearest_zone"].value
-    targets = () if mode == "off" else await targets_of(db, supply_reads, request)
+    targets = () if mode == "off" else await round_trip_targets_of(db, supply_reads, request)
     return LaunchOptions.model_validate(
         {
             "nearest": {"mode": mode, "nearer_by_ms": NEARER_BY_MS, "targets": targets},
@@ -202,39 +204,40 @@ async def get_launch_options(
 @router.post("/connect", dependencies=[_BY_TOKEN])
 async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
     """Return the progress of a session, and its stream, to anyone with its connect address. It grants nothing else."""
-    session = await _session_of(db, secrets, request, body)
+    session = await _session_of_connect_address(db, secrets, request, body)
     return connection_of(session, streams, secrets, may_open=True, queue=await service.queue_of(db, session))
 
 
 @router.post("/connect/keepalives", dependencies=[_BY_TOKEN])
 async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secrets: SecretsDep) -> KeepaliveView:
     """Extend an open session to `keepalive_expiration` from now, by its connect address."""
-    session = await _session_of(db, secrets, request, body)
+    session = await _session_of_connect_address(db, secrets, request, body)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
 
 @router.post("/connect/control", dependencies=[_BY_TOKEN])
 async def change_control_by_token(
-    body: ControlByToken, request: Request, parts: ControlsDep, secrets: SecretsDep
+    body: ControlByToken, request: Request, parts: ControlPartsDep, secrets: SecretsDep
 ) -> ControlView:
     """Take control of a leased session from its program, keep it, or hand it back, by its connect address."""
-    session = await _session_of(parts.db, secrets, request, body)
+    session = await _session_of_connect_address(parts.db, secrets, request, body)
     lease = require_row(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
     person = Person(viewer=USER_VIEWER, name=session.username or "The user", owns=True)
     return await (control.take if body.holder == "person" else control.hand_back)(parts, lease, person, body.term)
 
 
-async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> Session:
+async def _session_of_connect_address(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> Session:
     """Return the session, or its replacement, if the token opens it and its user is enabled.
 
     Raises:
-        NotFound: the access is refused. All reasons have the same sentence, which does not show if the session exists.
+        NotFound: the access is refused. The sentence is always the same, so that it does not show if the session
+            exists.
         TooManyRequests: there were too many wrong tokens from this address.
     """
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
     stream = await find_stream_session(db, session_id)
-    is_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
-    if stream is None or not is_open or not is_connect_token_of(secrets, token, stream):
+    user_may_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
+    if stream is None or not user_may_open or not is_connect_token_of(secrets, token, stream):
         request.app.state.failed_attempts.count_wrong_key(request, f"by the connect address of session {session_id}")
         request.app.state.refusals.log_wrong_address(request, session_id)
         raise NotFound("This address is not valid: the session has ended, or the access was withdrawn.")
@@ -258,7 +261,7 @@ async def list_launches(
     filter_words = words_of(q, LAUNCHES.columns)
     launch_filter = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=filter_words)
     if count:
-        page.count(await ledger.count_launches(db, launch_filter))
+        page.set_total(await ledger.count_launches(db, launch_filter))
     order = order_of(sort, LAUNCHES.orders)
     after = page.after_row(order)
     rows = await ledger.list_launches(db, launch_filter, order=order, after=after, limit=page.limit)

@@ -5,8 +5,8 @@ Every launch has a trace in the ledger. The log has a row for each launch that s
 and a WARNING for every violated setting.
 
 A shortage has one row in the log, not one for each launch. The first refused launch of a workspace is logged
-immediately with all details, and a window of `WINDOW_S` begins. Further refusals for the same reasons in the window are
-counted, and logged as one row at its end. If there were any, another window begins.
+immediately with all details, and a window of `REFUSAL_WINDOW_S` begins. Further refusals for the same reasons in the
+window are counted, and logged as one row at its end. If there were any, another window begins.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from greenroom.kit.repeats import RepeatFilter
 from greenroom.kit.secrets import Secrets
 from greenroom.sessions.launch import LaunchWriter, MissedAttempt, PlacedSession, Search
 
-WINDOW_S: Final = 60.0
+REFUSAL_WINDOW_S: Final = 60.0
 
 ShortageKey = tuple[str, ...]
 """The workspace and the codes of the reasons, which are equal for all refusals by one shortage."""
@@ -51,7 +51,7 @@ def call_later(delay_s: float, function: Callable[[], None]) -> object:
 
 @dataclass(slots=True)
 class _Window:
-    """The refusals after the first one in one window. `workspace` is its name for the log."""
+    """The refusals by a shortage after the first one, in one window. `workspace` is the friendly name, for the log."""
 
     workspace: str
     count: int = 0
@@ -61,7 +61,7 @@ class _Window:
 class Shortages:
     """Logs refused launches: the first one of a shortage immediately, and the number of others after `window_s`."""
 
-    def __init__(self, logs: LogWriter, window_s: float = WINDOW_S, later: CallLater = call_later) -> None:
+    def __init__(self, logs: LogWriter, window_s: float = REFUSAL_WINDOW_S, later: CallLater = call_later) -> None:
         self._logs = logs
         self._window_s = window_s
         self._call_later = later
@@ -101,13 +101,13 @@ class Shortages:
 
 class LaunchLog:
     """Writes the log rows of launches. If launches of a user fail repeatedly for the same reason, the row is written
-    once in `WINDOW_S`. Launches without free resources are in `shortages`.
+    once in `REFUSAL_WINDOW_S`. `shortages` logs the launches for which there are no resources.
     """
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self.shortages = Shortages(logs)
-        self._repeats = RepeatFilter(WINDOW_S)
+        self._repeats = RepeatFilter(REFUSAL_WINDOW_S)
 
     def log_success(self, launch: Launch, placed: PlacedSession, missed: Sequence[MissedAttempt]) -> None:
         """Log that a session was assigned or created.
@@ -181,10 +181,10 @@ class LaunchQueue:
         self._metrics = metrics
         self._pace = LaunchPace()
         self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda num_waiting, _: self._pace.admit(num_waiting))
-        self._refused = WaitingRows[FailedLaunch](
+        self._refused_rows = WaitingRows[FailedLaunch](
             db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
         )
-        self._writing: asyncio.Task[None] | None = None
+        self._write_task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def turn(self, request: LaunchRequest) -> AsyncGenerator[None]:
@@ -209,13 +209,13 @@ class LaunchQueue:
             refused = FailedLaunch(
                 launch_id=launch_id, user_id=user_id, image_id=request.image_id, steps=steps, duration_ms=0.0
             )
-            self._refused.add(refused)
-            if self._writing is None or self._writing.done():
-                self._writing = asyncio.create_task(self._write())
+            self._refused_rows.add(refused)
+            if self._write_task is None or self._write_task.done():
+                self._write_task = asyncio.create_task(self._write_refused())
             raise
 
-    async def _write(self) -> None:
-        while await self._refused.write():
+    async def _write_refused(self) -> None:
+        while await self._refused_rows.write():
             pass
 
 
@@ -249,7 +249,7 @@ class Launcher:
         self._queue = LaunchQueue(db, self._log.shortages, self._metrics)
 
     async def launch(self, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
-        """Give the user a session, staged or on demand, in the documented order over zones.
+        """Launch a session for the user, staged or on demand, in the documented order of zones.
 
         `shows_machines`: a refusal contains the missing resources of machines; only for callers who may see Agents.
 
@@ -275,15 +275,15 @@ class Launcher:
             )
             try:
                 launch = plan_request(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
-                return await self._carry_out(launch, begin_s)
+                return await self._attempt(launch, begin_s)
             except RepeatedRequest as first:
-                return await self._result_of(first.session_id, request.user_id)
+                return await self._result_of_first_request(first.session_id, request.user_id)
             except NoResources as error:
                 if shows_machines:
                     raise
                 raise error.without_machines() from error
 
-    async def _carry_out(self, launch: Launch, begin_s: float) -> LaunchResult:
+    async def _attempt(self, launch: Launch, begin_s: float) -> LaunchResult:
         writer = LaunchWriter(db=self._db, launch=launch, begin_s=begin_s)
         search = Search(db=self._db, secrets=self._secrets, requested=launch.wanted, writer=writer)
         try:
@@ -312,7 +312,7 @@ class Launcher:
             proxy=replace(placed.attempt.zone.proxy, edge_url=placed.edge_url),
         )
 
-    async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
+    async def _result_of_first_request(self, session_id: str, user_id: str) -> LaunchResult:
         session = await get_session(self._db, session_id, follow=False)
         if session.user_id != user_id:
             raise NotFound("The session of this Idempotency-Key does not exist any more; use another key.")

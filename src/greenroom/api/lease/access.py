@@ -8,8 +8,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from greenroom.api.security import Caller, Declared, Requires
-from greenroom.api.session.authorized import authorized, kind_of, session_caller_of
+from greenroom.api.security import AccessDeclaration, Caller, Requires
+from greenroom.api.session.authorized import authorize, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
 from greenroom.core.session.authorization import TABLE, Act, Kind, SessionCaller, is_other_user
@@ -19,8 +19,8 @@ from greenroom.db.lease.leases import LeaseRow, get_lease
 from greenroom.db.session.commands import mark_screenshot
 from greenroom.kit.secrets import Secrets, is_same
 
-_REFUSAL = "This token is not valid for this lease, or the lease is over."
-FOR_OTHERS: Final = "leases_create_for_others"
+_REFUSAL_MESSAGE = "This token is not valid for this lease, or the lease is over."
+LEASE_FOR_OTHERS: Final = "leases_create_for_others"
 """Permission to lease sessions for other users."""
 
 
@@ -33,17 +33,18 @@ class AuthorizedLease:
     caller: Caller | None
 
 
-class HoldsLease(Declared):
-    """A dependency that returns the lease of the path, for callers who may do `act` on its session.
+class AuthorizesLease(AccessDeclaration):
+    """A dependency that returns the lease of the path if the caller may do `act` on its session.
 
-    It logs the access if the table requires that. A program sends the lease token (`Authorization: Bearer`).
+    It logs the access if the authorization table requires that. A program sends the lease token (`Authorization:
+    Bearer`).
     """
 
     credentials = ("apiKey", "logIn", "leaseToken")
 
     def __init__(self, act: Act) -> None:
         self.acts = (act,)
-        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, *TABLE[act].others))
+        self._requires = Requires(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS, *TABLE[act].others))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
@@ -61,13 +62,13 @@ class HoldsLease(Declared):
         (act,) = self.acts
         token = bearer_token(request)
         if token is not None:
-            lease = await _by_token(request, str(lease_id), token)
-            await authorized(db, act, SessionCaller(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
+            lease = await _lease_of_valid_token(request, str(lease_id), token)
+            await authorize(db, act, SessionCaller(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
             return AuthorizedLease(lease, None)
         caller = await self._requires(request)
         lease = await get_lease(db, str(lease_id))
         session_caller = session_caller_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
-        verdict = await authorized(db, act, session_caller, lease, held_by=lease.held_by)
+        verdict = await authorize(db, act, session_caller, lease, held_by=lease.held_by)
         if verdict.logged and is_other_user(session_caller):
             request.app.state.act_log.record(caller, act, lease)
         if verdict.informs_user:
@@ -75,18 +76,18 @@ class HoldsLease(Declared):
         return AuthorizedLease(lease, caller)
 
 
-class ControlsLease(Requires):
-    """A dependency that returns the caller of a request to control the lease; `control.person_of` authorizes it."""
+class AuthenticatesControl(Requires):
+    """A dependency that returns the caller of a request for control. `control.person_of` authorizes the caller."""
 
     acts = (Act.CONTROL,)
 
     def __init__(self) -> None:
-        super().__init__(one_of=(USER, "users_auth_session", FOR_OTHERS))
+        super().__init__(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS))
 
 
-def controls_lease() -> Any:
+def caller_for_control() -> Any:
     """Return the dependency of the route that changes control; its value is the `Caller`."""
-    return Depends(ControlsLease())
+    return Depends(AuthenticatesControl())
 
 
 def bearer_token(request: Request) -> str | None:
@@ -102,10 +103,10 @@ async def lease_of_token(request: Request, token: str) -> LeaseRow:
         Unauthenticated: the token is not valid.
         TooManyRequests: there were too many wrong tokens from this address.
     """
-    return await _by_token(request, token.partition(".")[0], token)
+    return await _lease_of_valid_token(request, token.partition(".")[0], token)
 
 
-async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
+async def _lease_of_valid_token(request: Request, lease_id: str, token: str) -> LeaseRow:
     secrets: Secrets = request.app.state.secrets
     try:
         lease = await get_lease(request.app.state.db, str(UUID(lease_id)))
@@ -114,7 +115,7 @@ async def _by_token(request: Request, lease_id: str, token: str) -> LeaseRow:
     expected = secrets.lease_token(lease.lease_id, lease.auth_epoch) if lease is not None else ""
     if lease is None or not is_same(token, expected) or lease.status in OVER:
         request.app.state.failed_attempts.count_wrong_key(request, "by the token of a lease")
-        raise Unauthenticated(_REFUSAL)
+        raise Unauthenticated(_REFUSAL_MESSAGE)
     return lease
 
 
@@ -123,6 +124,6 @@ def is_holder(caller: Caller, lease: LeaseRow) -> bool:
     return kind_of(caller, lease.user_id, lease.key_id) is not Kind.OTHER
 
 
-def holds_lease(act: Act) -> Any:
+def authorized_lease_for(act: Act) -> Any:
     """Return the dependency of a route that does `act` on the session of one lease. Its value: `AuthorizedLease`."""
-    return Depends(HoldsLease(act))
+    return Depends(AuthorizesLease(act))

@@ -20,9 +20,9 @@ import msgspec
 import structlog
 from fastapi import Depends
 
-from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, DesksDep, HubDep, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desks, LeaseDesk
-from greenroom.api.events import RESYNC, Hub, Resync, wait_while
+from greenroom.api.events import RESYNC, EventHub, Resync, wait_while
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import kind_of, session_caller_of
@@ -42,33 +42,33 @@ from greenroom.kit.secrets import Secrets
 
 log = structlog.get_logger(__name__)
 
-SIGNATURE: Final = "X-Greenroom-Signature"
-ORDER_TIMEOUT_S: Final = 5.0
-"""Timeout of an instruction. It is shorter than any control of a person, so that instructions arrive in their order."""
+SIGNATURE_HEADER: Final = "X-Greenroom-Signature"
+INSTRUCTION_TIMEOUT_S: Final = 5.0
+"""Timeout of an instruction, shorter than the shortest control of a person, so that instructions arrive in order."""
 JOIN_FIRST: Final = (
     "Join the session first, with a share that gives control or with Assist. A viewer without control cannot take over."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Controls:
+class ControlParts:
     """The parts of the api that a change of control needs. `away_s` is the duration of control without a renewal."""
 
     db: Database
     logs: LogWriter
     secrets: Secrets
-    hub: Hub
+    hub: EventHub
     desks: Desks
     away_s: float
 
 
 async def _controls(
-    *, db: Db, logs: Logs, secrets: SecretsDep, hub: EventHub, desks: DesksDep, snapshot: SettingsSnapshot
-) -> Controls:
-    return Controls(db, logs, secrets, hub, desks, snapshot.installation.control_away_s)
+    *, db: Db, logs: Logs, secrets: SecretsDep, hub: HubDep, desks: DesksDep, snapshot: SettingsSnapshot
+) -> ControlParts:
+    return ControlParts(db, logs, secrets, hub, desks, snapshot.installation.control_away_s)
 
 
-ControlsDep = Annotated[Controls, Depends(_controls)]
+ControlPartsDep = Annotated[ControlParts, Depends(_controls)]
 
 
 async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
@@ -84,7 +84,7 @@ async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
     return Person(viewer=viewer_id, name=caller.name, owns=kind is not Kind.GUEST_CONTROL)
 
 
-async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
+async def take(parts: ControlParts, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
     """Give control to a person. With their current `term`, extend the control that they have.
 
     Raises:
@@ -93,22 +93,22 @@ async def take(parts: Controls, lease: LeaseRow, person: Person, term: int | Non
     """
     desk = await parts.desks.of(lease)
 
-    def decide(control: Control, now: datetime) -> Control:
+    def give_to_person(control: Control, now: datetime) -> Control:
         return take_control(control, now, person, parts.away_s, term)
 
     sentence = f"{person.name} took over"
-    changed = await controls.change_control(parts.db, lease.lease_id, decide, sentence)
+    changed = await controls.change_control(parts.db, lease.lease_id, give_to_person, sentence)
     try:
         await _instruct_page(parts, desk, lease, changed.after)
     except GreenroomError as error:
         if changed.after.term != changed.before.term:
             await _undo(parts.db, lease, changed.after, f"{person.name} did not get control: {error.message}")
         raise
-    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_TAKEN_OVER)
-    return await view(parts, lease)
+    await _log_and_notify(parts, lease, changed, sentence, LogCode.CONTROL_TAKEN_OVER)
+    return await control_view(parts, lease)
 
 
-async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
+async def hand_back(parts: ControlParts, lease: LeaseRow, person: Person, term: int | None) -> ControlView:
     """Give control to the program. A repeated call succeeds.
 
     Raises:
@@ -119,18 +119,18 @@ async def hand_back(parts: Controls, lease: LeaseRow, person: Person, term: int 
     changed = await controls.change_control(
         parts.db, lease.lease_id, lambda control, now: return_control(control, now, person, term), sentence
     )
-    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
+    await _log_and_notify(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
     await _instruct_page(parts, await parts.desks.of(lease), lease, changed.after)
-    return await view(parts, lease)
+    return await control_view(parts, lease)
 
 
-async def _instruct_page(parts: Controls, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
+async def _instruct_page(parts: ControlParts, desk: LeaseDesk, lease: LeaseRow, control: Control) -> None:
     credential = parts.secrets.decrypt(await controls.read_page_credential(parts.db, lease.session_id))
     order = {"term": control.term, "viewer": control.viewer, "name": control.name, "lasts_s": parts.away_s}
     content = msgspec.json.encode(order)
-    headers = {SIGNATURE: hmac.digest(credential.encode(), content, "sha256").hex()}
+    headers = {SIGNATURE_HEADER: hmac.digest(credential.encode(), content, "sha256").hex()}
     try:
-        await desk.request("PUT", "control", content=content, headers=headers, timeout_s=ORDER_TIMEOUT_S)
+        await desk.request("PUT", "control", content=content, headers=headers, timeout_s=INSTRUCTION_TIMEOUT_S)
     except NotFound as error:
         raise WrongState(
             "The session cannot be taken over, because its image is older than the api; update its workspace."
@@ -138,13 +138,15 @@ async def _instruct_page(parts: Controls, desk: LeaseDesk, lease: LeaseRow, cont
 
 
 async def _undo(db: Database, lease: LeaseRow, control: Control, sentence: str) -> None:
-    def decide(last: Control, _now: datetime) -> Control:
+    def give_to_program(last: Control, _now: datetime) -> Control:
         return Control(term=last.term + 1) if last.term == control.term else last
 
-    await controls.change_control(db, lease.lease_id, decide, sentence)
+    await controls.change_control(db, lease.lease_id, give_to_program, sentence)
 
 
-async def _announce(parts: Controls, lease: LeaseRow, changed: ControlUpdate, sentence: str, code: LogCode) -> None:
+async def _log_and_notify(
+    parts: ControlParts, lease: LeaseRow, changed: ControlUpdate, sentence: str, code: LogCode
+) -> None:
     if changed.before.term == changed.after.term:
         return
     from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
@@ -160,7 +162,7 @@ async def _announce(parts: Controls, lease: LeaseRow, changed: ControlUpdate, se
     await parts.db.notify(ChangeEvent.session(lease.session_id), ChangeEvent.lease(lease.lease_id))
 
 
-async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
+async def control_view(parts: ControlParts, lease: LeaseRow, *, wait_s: float = 0) -> ControlView:
     """Return the control of a lease; wait at most `wait_s` until the program has control."""
 
     async def read() -> Control:
@@ -180,7 +182,7 @@ async def view(parts: Controls, lease: LeaseRow, *, wait_s: float = 0) -> Contro
     )
 
 
-POLL_S: Final = 5.0
+MAX_CHECK_INTERVAL_S: Final = 5.0
 """The longest time between two checks. Some events cause an earlier check (`may_end_control`)."""
 EVENT_DELAY_S: Final = 0.1
 """The delay of a check after an event, and so of the instruction to the page.
@@ -189,24 +191,24 @@ Events of all sessions in this time are handled together, because each check is 
 """
 
 
-async def end_control(parts: Controls) -> None:
+async def end_control(parts: ControlParts) -> None:
     """Run forever, and return control to the program when a person is away or may no longer control the session.
 
     Any number of processes may run this at the same time.
     """
     held_sessions: set[str] | None = None
-    due_s = time.monotonic() + POLL_S
+    due_s = time.monotonic() + MAX_CHECK_INTERVAL_S
     with parts.hub.subscription() as subscriber:
         while True:  # it runs until it is canceled, because its end would count as an error
             events = await subscriber.take(max(0.0, due_s - time.monotonic()))
             if time.monotonic() < due_s and not any(may_end_control(event, held_sessions) for event in events):
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
-            due_s = time.monotonic() + POLL_S
+            due_s = time.monotonic() + MAX_CHECK_INTERVAL_S
             with warn_of_item_error(log, "the ended controls of leased sessions were not read", "control"):
                 held = await controls.read_held_controls(parts.db)
                 held_sessions = {control.session_id for control in held}
-                await asyncio.gather(*(_try_end(parts, control) for control in held if control.has_ended))
+                await asyncio.gather(*(_end_or_warn(parts, control) for control in held if control.has_ended))
 
 
 def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:
@@ -218,7 +220,7 @@ def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] 
     return event.topic is Topic.SESSION and (held_sessions is None or event.id in held_sessions)
 
 
-async def _try_end(parts: Controls, ended: HeldControl) -> None:
+async def _end_or_warn(parts: ControlParts, ended: HeldControl) -> None:
     lease_id = ended.lease_id
     with warn_of_item_error(
         log, "control of a leased session was not returned to the program", "control", lease_id, lease_id=lease_id
@@ -226,18 +228,18 @@ async def _try_end(parts: Controls, ended: HeldControl) -> None:
         await _end(parts, ended)
 
 
-async def _end(parts: Controls, ended: HeldControl) -> None:
-    """Store the change and send it to the page, which by itself only detects an absent person."""
+async def _end(parts: ControlParts, ended: HeldControl) -> None:
+    """Store the end of control and instruct the page, which by itself detects only that a person is away."""
 
-    def decide(control: Control, now: datetime) -> Control:
+    def give_to_program(control: Control, now: datetime) -> Control:
         return expire_control(control, now) if ended.may_control else withdraw_control(control, ended.term)
 
     sentence = f"{ended.name} was away" if ended.may_control else f"{ended.name} may not control it any more"
-    changed = await controls.change_control(parts.db, ended.lease_id, decide, sentence)
+    changed = await controls.change_control(parts.db, ended.lease_id, give_to_program, sentence)
     if changed.after.term == changed.before.term:
         return
     lease = await get_lease(parts.db, ended.lease_id)
-    await _announce(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
+    await _log_and_notify(parts, lease, changed, sentence, LogCode.CONTROL_HANDED_BACK)
     try:
         await _instruct_page(parts, await parts.desks.of(lease), lease, changed.after)
     except GreenroomError as error:  # the page returns control itself when the person's time is over

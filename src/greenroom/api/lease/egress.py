@@ -43,7 +43,7 @@ async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, 
         if options.secrets:
             raise Invalid("A lease with secrets needs options.egress with the hosts of the secrets.")
         return SessionEgress()
-    current_policy = await _in_force(db, subject)
+    current_policy = await _policy_in_force(db, subject)
     allowed = [] if options.egress == "none" else options.egress.allow
     narrowing = Narrowing(
         wanted=domains(allowed), restricting_policy_id=current_policy.filter_policy_id if current_policy else None
@@ -55,7 +55,7 @@ async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, 
     return SessionEgress(policy.filter_policy_id)
 
 
-async def _in_force(db: Database, subject: LeaseSubject) -> FilterPolicy | None:
+async def _policy_in_force(db: Database, subject: LeaseSubject) -> FilterPolicy | None:
     image = await get_image(db, subject.image_id)
     group_policy = (await settings_of(db, subject.user_id))["web_filter_policy"].value or None
     in_force = policy_in_force(image.filter_policy_id, group_policy, force_disabled=image.filter_policy_force_disabled)

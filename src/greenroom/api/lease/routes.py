@@ -9,10 +9,10 @@ from fastapi import Header, Query, Request
 
 from greenroom.api.deps import Db, RecorderDep
 from greenroom.api.lease import control, service
-from greenroom.api.lease.access import FOR_OTHERS, AuthorizedLease, controls_lease, holds_lease
-from greenroom.api.lease.control import ControlsDep
+from greenroom.api.lease.access import LEASE_FOR_OTHERS, AuthorizedLease, authorized_lease_for, caller_for_control
+from greenroom.api.lease.control import ControlPartsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
-from greenroom.api.lease.service import LeasingDep
+from greenroom.api.lease.service import LeasePartsDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires_one_of
@@ -29,8 +29,8 @@ router = api_router("leases")
 async def create_lease(
     body: LeaseCreate,
     request: Request,
-    leasing: LeasingDep,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS)],
+    leasing: LeasePartsDep,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS)],
     idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> LeaseGranted:
     """Lease a session. A staged session is used if one can be claimed. The launch is recorded like every other launch.
@@ -46,7 +46,7 @@ async def create_lease(
 async def list_leases(
     db: Db,
     page: Paging,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, "sessions_view")],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS, "sessions_view")],
     tag: Annotated[str | None, Query(max_length=201, description="word, or name=word")] = None,
     ended: Annotated[bool, Query(description="include leases whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
@@ -58,14 +58,16 @@ async def list_leases(
 
 
 @router.get("/leases/{lease_id}")
-async def get_lease(authorized: Annotated[AuthorizedLease, holds_lease(Act.SEE)]) -> LeaseView:
+async def get_lease(authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SEE)]) -> LeaseView:
     """Return one lease. A lease that is over remains readable as long as the record of its session exists."""
     return LeaseView.model_validate(authorized.lease)
 
 
 @router.patch("/leases/{lease_id}")
 async def extend_lease(
-    body: LeaseExtension, leasing: LeasingDep, authorized: Annotated[AuthorizedLease, holds_lease(Act.EXTEND)]
+    body: LeaseExtension,
+    leasing: LeasePartsDep,
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.EXTEND)],
 ) -> LeaseView:
     """Set the deadline to a number of seconds from now. It may be earlier than before."""
     await service.extend(leasing, authorized.lease, body.seconds)
@@ -74,20 +76,20 @@ async def extend_lease(
 
 @router.get("/leases/{lease_id}/control")
 async def get_control(
-    parts: ControlsDep,
-    authorized: Annotated[AuthorizedLease, holds_lease(Act.SEE)],
+    parts: ControlPartsDep,
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="maximum wait until no person has control")] = 0,
 ) -> ControlView:
     """Return the control of a session: the holder, which is the program or a person, and the changes."""
-    return await control.view(parts, authorized.lease, wait_s=wait_s)
+    return await control.control_view(parts, authorized.lease, wait_s=wait_s)
 
 
 @router.post("/leases/{lease_id}/control")
 async def change_control(
     lease_id: UUID,
     body: ControlOrder,
-    parts: ControlsDep,
-    caller: Annotated[Caller, controls_lease()],
+    parts: ControlPartsDep,
+    caller: Annotated[Caller, caller_for_control()],
 ) -> ControlView:
     """Take control from the program, keep it, or hand it back. The caller must be allowed to type in the session.
 
@@ -100,7 +102,9 @@ async def change_control(
 
 @router.delete("/leases/{lease_id}", status_code=204)
 async def release_lease(
-    leasing: LeasingDep, recorder: RecorderDep, authorized: Annotated[AuthorizedLease, holds_lease(Act.RELEASE)]
+    leasing: LeasePartsDep,
+    recorder: RecorderDep,
+    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.RELEASE)],
 ) -> None:
     """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
     await recorder.wait_until_written(authorized.lease.lease_id)

@@ -49,7 +49,7 @@ class LeaseOptions(Body):
     egress: Annotated[
         Literal["none"] | Egress | None,
         Field(
-            description="hosts that the session may reach, within the web filter of its user; null = those of the user"
+            description="hosts that the session may reach; the web filter must allow them; null = all that it allows"
         ),
     ] = None
 
@@ -153,7 +153,7 @@ class ControlView(View):
 
 
 class LeaseUrlsView(View):
-    """The addresses of the session; null = not offered."""
+    """The addresses of the session; null = not available."""
 
     page: Annotated[str, Field(description="page of the session, for a person")]
     websocket: Annotated[str | None, Field(description="stream (RFB); null = the session has no Agent yet")]

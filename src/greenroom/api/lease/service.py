@@ -16,11 +16,11 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.events import RESYNC, Hub, Subscriber, wait_while_in
+from greenroom.api.deps import Db, HubDep, LauncherDep, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.events import RESYNC, EventHub, Subscriber, wait_while_status_in
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
-from greenroom.api.lease.access import FOR_OTHERS, is_holder
+from greenroom.api.lease.access import LEASE_FOR_OTHERS, is_holder
 from greenroom.api.lease.egress import LeaseSubject, SessionEgress
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrlsView, LeaseView
 from greenroom.api.security import Caller
@@ -54,50 +54,50 @@ from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit import plugins
 from greenroom.kit.secrets import Secrets
 
-MAX_NAMED: Final = 30
+MAX_LISTED_WORKSPACES: Final = 30
 """The maximum number of workspaces in the message of a refusal."""
-BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
-"""The acts that the token of a lease permits at the gateway. The first two have the names of session services."""
+ACTS_OF_LEASE_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
+"""The acts that the token of a lease permits at the gateway. The first two are also names of session services."""
 MCP: Final = "mcp"
 """The interface that serves the Model Context Protocol, if its package is installed."""
 MCP_PATH: Final = f"/{MCP}"
-PAUSE_S: Final = 0.2
+MIN_CHECK_INTERVAL_S: Final = 0.2
 """The minimum pause between two checks of a request that waits for other leases to end."""
-POLL_S: Final = 2.0
+MAX_CHECK_INTERVAL_S: Final = 2.0
 """The maximum time between two checks, because events of other processes may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leasing:
-    """The parts that the creation and the end of a lease need."""
+class LeaseParts:
+    """The parts of the api that the creation and the end of a lease need."""
 
     db: Database
     launcher: Launcher
     logs: LogWriter
     secrets: Secrets
     streams: StreamUrls
-    hub: Hub
+    hub: EventHub
     installation: Installation
 
 
-async def _leasing(
+async def _lease_parts(
     *,
     db: Db,
     launcher: LauncherDep,
     logs: Logs,
     secrets: SecretsDep,
     streams: Streams,
-    hub: EventHub,
+    hub: HubDep,
     snapshot: SettingsSnapshot,
-) -> Leasing:
-    return Leasing(db, launcher, logs, secrets, streams, hub, snapshot.installation)
+) -> LeaseParts:
+    return LeaseParts(db, launcher, logs, secrets, streams, hub, snapshot.installation)
 
 
-LeasingDep = Annotated[Leasing, Depends(_leasing)]
+LeasePartsDep = Annotated[LeaseParts, Depends(_lease_parts)]
 
 
 async def create(
-    leasing: Leasing, caller: Caller, body: LeaseCreate, *, gateway_zone: str | None, idempotency_key: str | None
+    leasing: LeaseParts, caller: Caller, body: LeaseCreate, *, gateway_zone: str | None, idempotency_key: str | None
 ) -> LeaseGranted:
     """Lease a session; the same idempotency key returns the same lease. For `gateway_zone` see `LaunchRequest`.
 
@@ -108,12 +108,12 @@ async def create(
         LeaseLimit: the user or the API key has the maximum number of leases, also after `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
-    user_id = service.launching_user(caller, await _user_id(leasing.db, caller, body.user_id), FOR_OTHERS)
+    user_id = service.launching_user(caller, await _find_user_id(leasing.db, caller, body.user_id), LEASE_FOR_OTHERS)
     if not (user_id == caller.owner_id or caller.may("users_auth_session")):
-        caller.require_not_above((await get_user(leasing.db, user_id)).permissions)
+        caller.require_right_over((await get_user(leasing.db, user_id)).permissions)
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
-        raise await _no_workspace(leasing.db, body.workspace, user_id)
+        raise await _no_workspace_error(leasing.db, body.workspace, user_id)
     now = datetime.now(UTC)
     limits = LeaseLimits(
         created=now,
@@ -140,20 +140,20 @@ async def create(
         with_secrets=bool(session_egress.secrets),
     )
     begun_s = time.monotonic()
-    lease, session = await _launch_in_time(leasing, caller, request, body, session_egress)
+    lease, session = await _launch_within_limits(leasing, caller, request, body, session_egress)
     remaining_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
     if remaining_s > 0 and lease.status in NOT_YET_RUNNING:
         lease_id = lease.lease_id
-        lease = await wait_while_in(
+        lease = await wait_while_status_in(
             leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), remaining_s
         )
         session = await views.get_session(leasing.db, lease.session_id)
-    return _granted(leasing, lease, session)
+    return _granted_lease(leasing, lease, session)
 
 
-async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID | None:
+async def _find_user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID | None:
     """Return the id of the user with this id or name; None = no user was named.
 
     Raises:
@@ -167,34 +167,34 @@ async def _user_id(db: Database, caller: Caller, id_or_name: str | None) -> UUID
     except ValueError:
         if id_or_name.lower() == (caller.username or "").lower() and caller.user_id is not None:
             return UUID(caller.user_id)
-    caller.require_one_of("users_auth_session", FOR_OTHERS)
+    caller.require_one_of("users_auth_session", LEASE_FOR_OTHERS)
     user = await find_user(db, id_or_name)
     if user is None:
         raise NotFound(f"There is no user {id_or_name}; `user_id` is an id or a username.")
     return UUID(user.user_id)
 
 
-async def _no_workspace(db: Database, name: str, user_id: str) -> NotFound:
+async def _no_workspace_error(db: Database, name: str, user_id: str) -> NotFound:
     names = await names_of_images(db, user_id)
     available_text = (
-        f"there are {', '.join(names[:MAX_NAMED])}{', …' if names[MAX_NAMED:] else ''}"
+        f"there are {', '.join(names[:MAX_LISTED_WORKSPACES])}{', …' if names[MAX_LISTED_WORKSPACES:] else ''}"
         if names
         else "the user has no workspace"
     )
     return NotFound(f"There is no workspace {name}; {available_text}. `workspace` is a friendly name or an image_id.")
 
 
-async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
-    """End the new lease if its API key became invalid during the launch, after the leases of the key were ended. Raises
-    Unauthenticated: the key is no longer valid."""
+async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session) -> None:
+    """End the new lease if its API key became invalid during the launch, because then only the older leases of the key
+    were ended. Raises Unauthenticated: the key is no longer valid."""
     key = await find_key(leasing.db, key_id)
     if key is None or not key.valid:
         await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")
         raise Unauthenticated("The API key is not valid any more.")
 
 
-async def _launch_in_time(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
+async def _launch_within_limits(
+    leasing: LeaseParts, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
 ) -> tuple[LeaseRow, Session]:
     """Launch as `_launch` does. While a limit of leases is reached, wait up to `wait_s` and try again. Raises
     LeaseLimit: the limit is still reached after `wait_s`."""
@@ -206,7 +206,7 @@ async def _launch_in_time(
             raise
     with leasing.hub.subscription() as subscriber:
         while True:
-            refused = await _refusal(leasing.db, caller, request)
+            refused = await _limit_error(leasing.db, caller, request)
             if refused is None:
                 try:
                     return await _launch(leasing, caller, request, body, session_egress)
@@ -214,11 +214,11 @@ async def _launch_in_time(
                     refused = error
             if subscriber.closed or time.monotonic() >= end_s:
                 raise refused
-            await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
-            await wait_for_free_lease(subscriber, min(end_s, time.monotonic() + POLL_S))
+            await asyncio.sleep(min(MIN_CHECK_INTERVAL_S, max(0.0, end_s - time.monotonic())))
+            await wait_for_free_lease(subscriber, min(end_s, time.monotonic() + MAX_CHECK_INTERVAL_S))
 
 
-async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
+async def _limit_error(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
     """Return the error if a limit of leases refuses the request now, by one query; None = the launch may be tried."""
     counts = await leases.read_counts(
         db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
@@ -242,7 +242,7 @@ async def wait_for_free_lease(subscriber: Subscriber, end_s: float) -> None:
 
 
 async def _launch(
-    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
+    leasing: LeaseParts, caller: Caller, request: LaunchRequest, body: LeaseCreate, session_egress: SessionEgress
 ) -> tuple[LeaseRow, Session]:
     """Launch the session with its lease. For a repeated request, return the lease and session of the first request."""
     reservation_id = None
@@ -279,7 +279,7 @@ async def _launch(
     return await _lease_of_first_request(leasing, caller, launched.session_id)
 
 
-async def _lease_of_first_request(leasing: Leasing, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
+async def _lease_of_first_request(leasing: LeaseParts, caller: Caller, session_id: str) -> tuple[LeaseRow, Session]:
     """Return the lease of the first request with the same idempotency key, if the caller holds it. Raises
     IdempotencyMismatch: the caller does not hold it."""
     session = await views.get_session(leasing.db, session_id)
@@ -289,7 +289,7 @@ async def _lease_of_first_request(leasing: Leasing, caller: Caller, session_id: 
     return lease, session
 
 
-async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
+async def granted_leases(leasing: LeaseParts, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
     """Return the leases that the caller holds, with their tokens and addresses, by id. Takes two queries."""
     rows = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
     lease_of_session = {lease.session_id: lease for lease in rows if is_holder(caller, lease)}
@@ -297,11 +297,11 @@ async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]
         return {}
     session_filter = SessionFilter(session_ids=list(map(UUID, lease_of_session)), ended=True)
     sessions = await views.list_sessions(leasing.db, session_filter.conditions())
-    granted = (_granted(leasing, lease_of_session[session.session_id], session) for session in sessions.rows)
+    granted = (_granted_lease(leasing, lease_of_session[session.session_id], session) for session in sessions.rows)
     return {lease.lease_id: lease for lease in granted}
 
 
-def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGranted:
+def _granted_lease(leasing: LeaseParts, lease: LeaseRow, session: Session) -> LeaseGranted:
     """Return a lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     lease_token = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
@@ -310,13 +310,13 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
         SessionCaller(kind=Kind.PROGRAM),
         SessionFacts(permitted=lease.permissions, must_record=lease.must_record),
     )
-    allowed_acts = {act for act in BY_TOKEN if token_address and not decide(act, program, facts).refused}
+    allowed_acts = {act for act in ACTS_OF_LEASE_TOKEN if token_address and not decide(act, program, facts).refused}
     service_urls = {
         service.name: token_address + service.folder for service in session.services if service.name in allowed_acts
     }
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
-    # The connect token makes its bearer the user of the session, and so avoids the recording that their groups require.
+    # With the connect token, a program would act as the user, without the recording that their groups require.
     page = live if lease.must_record and lease.key_id is not None else page
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
@@ -334,7 +334,7 @@ def _granted(leasing: Leasing, lease: LeaseRow, session: Session) -> LeaseGrante
     )
 
 
-async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
+async def extend(leasing: LeaseParts, lease: LeaseRow, seconds: int) -> None:
     """Set the deadline to `seconds` from now.
 
     Raises:
@@ -360,7 +360,7 @@ async def extend(leasing: Leasing, lease: LeaseRow, seconds: int) -> None:
     raise WrongState(f"The lease is over: its session is {current.status}.")
 
 
-async def release(leasing: Leasing, lease: LeaseRow) -> None:
+async def release(leasing: LeaseParts, lease: LeaseRow) -> None:
     """End a lease and destroy its session. A repeated call succeeds."""
     session = await views.get_session(leasing.db, lease.session_id)
     await service.destroy(leasing.db, leasing.logs, session, "its lease was released")

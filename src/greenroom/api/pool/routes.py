@@ -84,7 +84,7 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
         staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
     saved = await _notify_and_read(change.db, staging_config_id)
     change.audit(LogCode.STAGING_CONFIG_CREATED, _title(saved), after=values_of(ConfigFields, saved))
-    return await _with_warning(change.db, saved)
+    return await _saved_view(change.db, saved)
 
 
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
@@ -97,17 +97,17 @@ async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigVi
 @router.patch("/staging-configs/{staging_config_id}", dependencies=[requires("staging_modify")])
 async def update_staging_config(staging_config_id: UUID, body: StagingPatch, change: ChangeDep) -> StagingSaved:
     """Change a config. A lower number ends the surplus sessions; other permissions replace all sessions."""
-    config_id, sent = str(staging_config_id), body.sent()
+    config_id, sent = str(staging_config_id), body.sent_fields()
     async with change.db.transaction() as connection:
         before = await db_configs.lock_config(connection, config_id)
-        for name, fixed in (("zone_id", before.zone_id), ("image_id", before.image_id)):
-            if str(sent.pop(name, None) or fixed) != fixed:
+        for name, present_value in (("zone_id", before.zone_id), ("image_id", before.image_id)):
+            if str(sent.pop(name, None) or present_value) != present_value:
                 raise Invalid(f"{name} cannot be changed; create another config and delete this one.")
         old = values_of(ConfigFields, before)
         await db_configs.update_config(connection, config_id, ConfigFields(**old | sent))
     after = await _notify_and_read(change.db, config_id)
     change.audit(LogCode.STAGING_CONFIG_CHANGED, _title(after), before=old, after=values_of(ConfigFields, after))
-    return await _with_warning(change.db, after)
+    return await _saved_view(change.db, after)
 
 
 @router.delete("/staging-configs/{staging_config_id}", status_code=204, dependencies=[requires("staging_delete")])
@@ -148,21 +148,23 @@ async def explain_staging_config(
     Nothing is launched.
     """
     config = await db_configs.get_config(db, str(staging_config_id))
-    user_id = await _user_id(db, user)
+    user_id = await _find_user_id(db, user)
     snapshot = await ledger.read_launch_snapshot(db, user_id, config.image_id, None)
-    image, launching = config.image, launch_facts(snapshot, config.image)
+    image, facts = config.image, launch_facts(snapshot, config.image)
     first_zone = _find_zone(snapshot.zones, zone or config.zone_id)
-    plan = plan_launch(snapshot.zones, first_zone.zone_id, image, snapshot.pools, launching)
+    plan = plan_launch(snapshot.zones, first_zone.zone_id, image, snapshot.pools, facts)
     simulated = simulate_launch(plan, config.staging_config_id, config.zone_id)
-    misses = [*_user_misses(snapshot, image, max_for_user(launching.settings, leased=False)), *simulated.misses]
-    miss_of = {
-        a.order: await _pool_miss(db, user_id, a, image) for a in (*simulated.earlier, simulated.attempt) if a.pool
+    misses = [*_user_misses(snapshot, image, max_for_user(facts.settings, leased=False)), *simulated.misses]
+    pool_misses = {
+        attempt.order: await _pool_miss(db, user_id, attempt, image)
+        for attempt in (*simulated.earlier, simulated.attempt)
+        if attempt.pool
     }
-    earlier_attempt = first_attempt_with_session(simulated.earlier, lambda attempt: miss_of[attempt.order] is None)
+    earlier_attempt = first_attempt_with_session(simulated.earlier, lambda attempt: pool_misses[attempt.order] is None)
     if earlier_attempt is not None:
         reason = f"A staged session of zone {earlier_attempt.zone.zone_name} comes first in the order of zones."
         misses.append(Miss("served_elsewhere", reason))
-    own_miss = miss_of.get(simulated.attempt.order)
+    own_miss = pool_misses.get(simulated.attempt.order)
     misses += [] if own_miss is None or own_miss.code in {miss.code for miss in misses} else [own_miss]
     return ExplainView(
         staging_config_id=UUID(config.staging_config_id),
@@ -172,7 +174,7 @@ async def explain_staging_config(
         step="staged_here" if simulated.attempt.zone is first_zone else "staged_elsewhere",
         would_get=not misses,
         reasons=[ExplainReason.model_validate(miss) for miss in misses],
-        notes=[note for note in (launching.missing_profile(), config.warning) if note],
+        notes=[note for note in (facts.missing_profile(), config.warning) if note],
     )
 
 
@@ -199,17 +201,17 @@ async def get_staging_history(
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class MatchingUsers:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    `other_violations` are the other settings that exclude all these users from its sessions; () if a user can get one.
+    `other_violations`: other settings because of which none of them gets its sessions; empty if one of them does.
     """
 
     number: int
     other_violations: tuple[Violation, ...]
 
 
-async def _matches(db: Database, config: StagingConfig) -> Matches:
+async def _matching_users(db: Database, config: StagingConfig) -> MatchingUsers:
     """Return the users who would get sessions of a config, by the present settings of all groups."""
     number, others, served = 0, dict[str, Violation](), False
     for users in await group_similar_users(db, config.image):
@@ -219,12 +221,12 @@ async def _matches(db: Database, config: StagingConfig) -> Matches:
         excluding = violations(users.facts, config.permissions)
         served |= not excluding
         others |= {violation.reason: violation for violation in excluding}
-    return Matches(number, () if served else tuple(others.values()))
+    return MatchingUsers(number, () if served else tuple(others.values()))
 
 
-async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
+async def _saved_view(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users and a warning about obstacles to its use."""
-    matches = await _matches(db, config)
+    matches = await _matching_users(db, config)
     obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])
     warnings = [*([obstacle.reason] if obstacle else []), *_match_warnings(matches, config.image), view.warning]
@@ -232,7 +234,7 @@ async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     return StagingSaved.model_validate(dict(view) | {"matching_users": matches.number, "warning": warning})
 
 
-def _match_warnings(matches: Matches, image: ImageFacts) -> list[str]:
+def _match_warnings(matches: MatchingUsers, image: ImageFacts) -> list[str]:
     if matches.number == 0:
         sentence = (
             f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "
@@ -312,7 +314,7 @@ def _find_zone(zones: Sequence[LaunchZone], id_or_name: str) -> LaunchZone:
     raise NotFound(f"There is no zone {id_or_name}; it may have been renamed or deleted.")
 
 
-async def _user_id(db: Database, user: str) -> str:
+async def _find_user_id(db: Database, user: str) -> str:
     try:
         return (await db_users.get_user(db, str(UUID(user)))).user_id
     except ValueError:

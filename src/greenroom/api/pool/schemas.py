@@ -52,7 +52,8 @@ class StagingConfigView(
 
 
 class StagingSaved(StagingConfigView):
-    """A config after a change. `matching_users` could get its sessions; the warning includes the obstacles to that."""
+    """A config after a change. `matching_users` is the number of users who could get its sessions; `warning` also
+    contains the obstacles to that."""
 
     matching_users: int
 
@@ -130,11 +131,11 @@ class HourView(View, row=HourHitCounts):
 
 
 class MissReason(View, row=PoolMissReason):
-    """The reason why a config was passed over; `setting` only if a setting of the user or workspace is the reason."""
+    """The reason why a config did not serve a launch; `setting` is null unless a setting is the reason."""
 
 
 class ReasonView(MissReason):
-    """One cause of misses, the number of launches with it, and the latest sentence."""
+    """One reason of misses, the number of launches with it, and the latest sentence."""
 
     launches: int
     last: datetime

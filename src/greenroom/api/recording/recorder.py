@@ -60,7 +60,7 @@ CLOSE_TIMEOUT_S: Final = 3.0
 """The maximum time for which the stop of the process waits for pending records."""
 RELEASE_WAIT_S: Final = 2.0
 """The maximum time for which the release of a lease waits for the recording of the latest requests."""
-SIZES_VALID_S: Final = 5.0
+SIZES_MAX_AGE_S: Final = 5.0
 """The age after which the size of all recordings is read again."""
 FULL_LOG_INTERVAL_S: Final = 3600.0
 """The minimum time between two log rows about omitted pictures."""
@@ -105,7 +105,7 @@ class _LeaseQueue:
 
 
 @dataclass(slots=True)
-class Counts:
+class RecordingCounts:
     """The numbers of rows and pictures that this process has stored or omitted."""
 
     rows: int = 0
@@ -120,14 +120,14 @@ class Recorder:
     def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot, logs: LogWriter) -> None:
         self._db = db
         self._logs = logs
-        self._full_logged_s = float("-inf")
+        self._full_logged_at_s = float("-inf")
         self._desks = desks
         self._snapshot = snapshot
         self._queues: dict[str, _LeaseQueue] = {}
         self._waiting_bytes = 0
         self._sizes = StoredSize()
         self._sizes_read_at_s = float("-inf")
-        self.counts = Counts()
+        self.counts = RecordingCounts()
 
     @contextmanager
     def record_request(self, lease: LeaseRow, request: Request) -> Generator[PendingRecord]:
@@ -224,13 +224,13 @@ class Recorder:
         try:
             while queue.waiting or queue.missing:
                 records, queue.waiting = queue.waiting[:BATCH_SIZE], queue.waiting[BATCH_SIZE:]
-                rows = await self._rows(queue, records)
+                rows = await self._create_rows(queue, records)
                 if queue.missing and not queue.waiting:
                     since, number = queue.missing_since or datetime.now(UTC), queue.missing
                     queue.missing, queue.missing_since = 0, None
                     self.counts.rows_left_out += number
                     rows.append(row_of_missing_rows(since, number, ROWS_LOST))
-                await self._write(queue, rows)
+                await self._write_rows(queue, rows)
                 self._waiting_bytes -= sum(pending.size_bytes for pending in records)
         except Exception:
             log.exception("a part of a recording was lost", lease_id=queue.lease.lease_id)
@@ -242,7 +242,7 @@ class Recorder:
             if not (queue.in_progress or queue.missing):
                 self._queues.pop(queue.lease.lease_id, None)
 
-    async def _rows(self, queue: _LeaseQueue, records: list[PendingRecord]) -> list[RecordingRow]:
+    async def _create_rows(self, queue: _LeaseQueue, records: list[PendingRecord]) -> list[RecordingRow]:
         """Return the rows of requests. If the last request takes a picture, it is taken now."""
         rows: list[RecordingRow] = []
         for pending in records:
@@ -259,14 +259,14 @@ class Recorder:
 
     async def _with_picture(self, queue: _LeaseQueue, row: RecordingRow) -> RecordingRow:
         try:
-            picture = await self._picture(queue.lease)
+            picture = await self._take_picture(queue.lease)
         except GreenroomError as error:
             return replace(row, left_out=f"{NO_PNG}: {error.message}")
         if queue.waiting:
             return replace(row, left_out=PROGRAM_CONTINUED)  # the picture may show later actions of the program
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
-    async def _picture(self, lease: LeaseRow) -> Picture | None:
+    async def _take_picture(self, lease: LeaseRow) -> Picture | None:
         """Return the present screen; None if the session returned no PNG.
 
         A large screen is scaled down. Otherwise the picture has the size of screenshots for programs. Raises
@@ -279,7 +279,7 @@ class Recorder:
         params = {"width": recording_rows.MAX_WIDTH} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_TIMEOUT_S)).content)
 
-    async def _write(self, queue: _LeaseQueue, rows: list[RecordingRow]) -> None:
+    async def _write_rows(self, queue: _LeaseQueue, rows: list[RecordingRow]) -> None:
         """Write rows. Try again while the database is unreachable for a short time. Raises Unavailable: the database is
         unreachable for longer than `GIVE_UP_S`."""
         end_s = time.monotonic() + GIVE_UP_S
@@ -300,13 +300,13 @@ class Recorder:
         person_has_control = False
         if any(row.picture is not None for row in rows):
             person_has_control = (await read_control(self._db, lease_id)).holder == "person"
-            if time.monotonic() - self._sizes_read_at_s > SIZES_VALID_S:
+            if time.monotonic() - self._sizes_read_at_s > SIZES_MAX_AGE_S:
                 self._sizes = await recordings.read_stored_size(self._db)
                 self._sizes_read_at_s = time.monotonic()
         settings = self._snapshot.installation
 
-        def fit(used: RecordingSize) -> RowsToStore:
-            room = RecordingSpace(
+        def choose_rows(used: RecordingSize) -> RowsToStore:
+            space = RecordingSpace(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
                 all_bytes=self._sizes.all_bytes,
@@ -319,15 +319,15 @@ class Recorder:
                 all_mb=settings.recordings_max_mb,
                 person_has_control=person_has_control,
             )
-            return recording_rows.rows_to_store(rows, room)
+            return recording_rows.rows_to_store(rows, space)
 
-        rows_to_store = await recordings.append_rows(self._db, lease_id, fit)
+        rows_to_store = await recordings.append_rows(self._db, lease_id, choose_rows)
         if (
             rows_to_store is not None
             and rows_to_store.full is not None
-            and time.monotonic() - self._full_logged_s > FULL_LOG_INTERVAL_S
+            and time.monotonic() - self._full_logged_at_s > FULL_LOG_INTERVAL_S
         ):
-            self._full_logged_s = time.monotonic()
+            self._full_logged_at_s = time.monotonic()
             sentence = f"Pictures of recordings are omitted: {rows_to_store.full}"
             self._logs.write(LogCode.RECORDINGS_FULL, sentence, details={"lease_id": lease_id})
         return rows_to_store

@@ -46,7 +46,7 @@ class RequestRecorder:
     desks: Desks
     request: Request
 
-    async def actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
+    async def record_actions(self, lease: LeaseRow, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
         """Record actions. The picture of the last action is the picture in the answer, or is taken afterwards."""
         with self.recorder.record_request(lease, self.request) as pending:
             answers: list[ActionsDone] = []
@@ -70,12 +70,12 @@ class RequestRecorder:
         with_pictures = lease.record == "pictures"
         outcomes = [_outcome(result, with_picture=with_pictures) for answer in answers for result in answer.results]
         rows = rows_of_actions(recorded, body.actions, outcomes, screen)
-        last = _picture(answers[0].screenshot) if answers and with_pictures else None
-        if rows and last is not None and rows[-1].picture is None:
-            rows[-1] = replace(rows[-1], picture=last)
+        last_picture = _picture(answers[0].screenshot) if answers and with_pictures else None
+        if rows and last_picture is not None and rows[-1].picture is None:
+            rows[-1] = replace(rows[-1], picture=last_picture)
         return rows
 
-    async def screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
+    async def record_screenshot(self, lease: LeaseRow, work: Awaitable[bytes]) -> bytes:
         """Record a screenshot; the screenshot is the picture of the row."""
         with self.recorder.record_request(lease, self.request) as pending:
             pictures: list[bytes] = []
@@ -88,18 +88,18 @@ class RequestRecorder:
                 pending.size_bytes = len(data)
             return data
 
-    async def command(self, lease: LeaseRow, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
+    async def record_command(self, lease: LeaseRow, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
         """Record a command, at its end."""
         with self.recorder.record_request(lease, self.request) as pending:
-            ended: list[ExecDone] = []
+            results: list[ExecDone] = []
             pending.make_rows = lambda recorded: [
-                _row_of_command(recorded, body, ended[0].exit_code if ended else None)
+                _row_of_command(recorded, body, results[0].exit_code if results else None)
             ]
             pending.takes_picture = True
-            ended.append(await work)
-            return ended[0]
+            results.append(await work)
+            return results[0]
 
-    def stream(
+    def record_streamed_command(
         self, lease: LeaseRow, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: StreamedOutputTail
     ) -> AbstractAsyncContextManager[T]:
         """Record a command whose output is streamed; `tail` provides its exit code."""
@@ -109,7 +109,7 @@ class RequestRecorder:
 
         return self.recorder.record_block(lease, self.request, make_rows, running, takes_picture=True)
 
-    def read(
+    def record_read(
         self, lease: LeaseRow, path: str, opened: AbstractAsyncContextManager[T]
     ) -> AbstractAsyncContextManager[T]:
         """Record the download of a file or the listing of a folder."""
@@ -117,13 +117,13 @@ class RequestRecorder:
             lease, self.request, lambda recorded: [row_of_file(recorded, "read", path)], opened
         )
 
-    async def file(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
+    async def record_file_change(self, lease: LeaseRow, verb: str, path: str, work: Awaitable[T]) -> T:
         """Record the upload or the deletion of a file. `verb` is a key of `FILE_VERBS`."""
         with self.recorder.record_request(lease, self.request) as pending:
             pending.make_rows = lambda recorded: [row_of_file(recorded, verb, path)]
             return await work
 
-    async def elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
+    async def record_elements(self, lease: LeaseRow, work: Awaitable[T]) -> T:
         """Record a read of the accessibility tree."""
         with self.recorder.record_request(lease, self.request) as pending:
             pending.make_rows = lambda recorded: [row_of_elements(recorded)]

@@ -20,10 +20,10 @@ from pydantic import Field
 
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, Logs
-from greenroom.api.lease.access import FOR_OTHERS
+from greenroom.api.lease.access import LEASE_FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, Declared, Requires, requires_one_of
+from greenroom.api.security import AccessDeclaration, Caller, Requires, requires_one_of
 from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, WrongState
@@ -44,12 +44,12 @@ from greenroom.db.recordings import (
 )
 from greenroom.kit.repeats import RepeatFilter
 
-VIEW: Final = "recordings_view"
-REPEAT_S: Final = 600.0
-"""The time in which the access of a caller to the recording of another user is logged once, not for each picture."""
+VIEW_PERMISSION: Final = "recordings_view"
+LOG_INTERVAL_S: Final = 600.0
+"""The access of a caller to the recording of another user is logged once in this time, not for each picture."""
 
 
-class RecordingAccess(Declared):
+class RecordingAccess(AccessDeclaration):
     """A dependency that returns the recording of the path, for callers who may see it.
 
     Access to the recordings of other users is logged.
@@ -58,7 +58,7 @@ class RecordingAccess(Declared):
     acts = (Act.SEE_RECORDING,)
 
     def __init__(self) -> None:
-        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, VIEW))
+        self._requires = Requires(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS, VIEW_PERMISSION))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
@@ -85,16 +85,16 @@ class RecordingViewLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = RepeatFilter(REPEAT_S)
+        self._repeats = RepeatFilter(LOG_INTERVAL_S)
 
     def log_access(self, caller: Caller, recording: LeaseRecording) -> None:
-        """Write a row, unless the last row for this caller and recording is less than `REPEAT_S` old."""
+        """Write a row, unless the last row for this caller and recording is less than `LOG_INTERVAL_S` old."""
         if self._repeats.is_new(caller.name, recording.lease_id):
-            _write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
+            _log_access_to_other_user(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 
-def _write(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
-    """Write a row about another user's recording. It is stored before the answer."""
+def _log_access_to_other_user(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
+    """Write a log row about another user's recording. It is stored before the answer."""
     logs.write(
         code,
         f"{subject} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
@@ -155,18 +155,18 @@ class _ZipBuffer(RawIOBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting = bytearray()
+        self._unsent = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        self._waiting += data
+        self._unsent += data
         return len(data)
 
     def take(self) -> bytes:
-        data = bytes(self._waiting)
-        self._waiting.clear()
+        data = bytes(self._unsent)
+        self._unsent.clear()
         return data
 
 
@@ -174,10 +174,10 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
     """Yield the ZIP file in pieces. A picture that is deleted during the export is omitted."""
     buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(_zip_entry("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
+        archive.writestr(_zip_entry("recording.json"), recording_view(recording).model_dump_json(indent=2) + "\n")
         numbers: list[int] = []
         with archive.open(_zip_entry("rows.jsonl"), "w", force_zip64=True) as lines:
-            async for row in _rows(db, recording.lease_id):
+            async for row in _read_all_rows(db, recording.lease_id):
                 lines.write(row_view(row).model_dump_json().encode() + b"\n")
                 numbers += [row.number] if row.picture else []
                 yield buffer.take()
@@ -191,7 +191,7 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
     yield buffer.take()
 
 
-async def _rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow]:
+async def _read_all_rows(db: Database, lease_id: str) -> AsyncIterator[StoredRecordingRow]:
     after = 0
     while rows := await read_rows(db, lease_id, after=after, limit=ROWS_PER_READ):
         for row in rows:
@@ -206,7 +206,7 @@ def _zip_entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def view_of(recording: LeaseRecording) -> RecordingView:
+def recording_view(recording: LeaseRecording) -> RecordingView:
     """Return the view of a recording."""
     return RecordingView.model_validate(recording)
 
@@ -228,23 +228,23 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 async def list_recordings(
     db: Db,
     page: Paging,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS, VIEW_PERMISSION)],
     session_id: Annotated[UUID | None, Query(description="only the recording of the lease of this session")] = None,
 ) -> list[RecordingView]:
     """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
-    may_view_all = caller.may(VIEW)
-    wanted = RECORDINGS.matching(
+    may_view_all = caller.may(VIEW_PERMISSION)
+    conditions = RECORDINGS.matching(
         user_id=None if may_view_all else caller.user_id,
         key_id=None if may_view_all else caller.key_id,
         session_id=session_id,
     )
-    return [view_of(recording) for recording in await page.read(db, RECORDINGS, wanted)]
+    return [recording_view(recording) for recording in await page.read(db, RECORDINGS, conditions)]
 
 
 @router.get("/leases/{lease_id}/recording")
 async def get_recording(recording: Recording) -> RecordingView:
     """Return the recording of a lease, also of one that is over."""
-    return view_of(recording)
+    return recording_view(recording)
 
 
 @router.get("/leases/{lease_id}/recording/rows")
@@ -252,14 +252,14 @@ async def list_recorded_rows(db: Db, page: Paging, recording: Recording) -> list
     """List the recorded actions, in their order."""
     after = page.after_row(BY_NUMBER)
     rows = await recordings.read_rows(
-        db, recording.lease_id, after=_number(after) if after else 0, limit=page.limit + 1
+        db, recording.lease_id, after=_row_number(after) if after else 0, limit=page.limit + 1
     )
     rows_of_page = rows[: page.limit]
     end = Position(str(rows_of_page[-1].number), "") if len(rows) > len(rows_of_page) else None
     return [row_view(row) for row in page.rows(ListPage(rows_of_page, end), BY_NUMBER)]
 
 
-def _number(after: Position) -> int:
+def _row_number(after: Position) -> int:
     return int(after.value) if after.value.isascii() and after.value.isdecimal() and len(after.value) < 10 else 0
 
 
@@ -285,11 +285,11 @@ async def export_recording(
     db: Db,
     logs: Logs,
     recording: Recording,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS, VIEW_PERMISSION)],
 ) -> StreamingResponse:
     """Return the whole recording: `recording.json`, `rows.jsonl` with one row per line, and `pictures/000012.png`."""
     if kind_of(caller, recording.user_id, recording.key_id) is Kind.OTHER:
-        _write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
+        _log_access_to_other_user(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
     name = f'attachment; filename="recording-{recording.lease_id}.zip"'
     headers = {"Content-Disposition": name}
     return StreamingResponse(export_zip(db, recording), media_type="application/zip", headers=headers)

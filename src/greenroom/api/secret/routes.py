@@ -33,13 +33,13 @@ from greenroom.db.workspace import filter_policies
 
 MAX_SECRETS: Final = 200
 """The maximum number of secrets of one owner."""
-_SENT_BY: Final = ("hosts", "header", "template")
-"""The fields that determine where and how a value is sent."""
+_DESTINATION_FIELDS: Final = ("hosts", "header", "template")
+"""The fields that determine to which hosts, and in which header, a value is sent."""
 _POLICY_NAMESPACE: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
 
 
-def _owner_of(caller: Caller) -> str | None:
-    """Return the id of the user whose secrets the caller manages: for an API key its owner; None = it has no owner."""
+def _owner_id(caller: Caller) -> str | None:
+    """Return the id of the user whose secrets the caller may use; None for an API key without an owner."""
     return caller.user_id or caller.owner_id
 
 
@@ -51,7 +51,7 @@ async def list_secrets(
     db: Db, page: Paging, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> list[SecretView]:
     """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
-    owner_id = None if caller.may("secrets_view") else _owner_of(caller)
+    owner_id = None if caller.may("secrets_view") else _owner_id(caller)
     found = await page.read(db, secrets.SECRETS, secrets.SECRETS.matching(owner_id=owner_id))
     return [SecretView.model_validate(secret) for secret in found]
 
@@ -63,10 +63,10 @@ async def create_secret(body: SecretCreate, change: ChangeDep) -> SecretView:
     The value is encrypted and never returned. To let others use it, the caller needs `secrets_create`.
     """
     caller, value = change.caller, body.value.get_secret_value()
-    fields = await _checked(change.db, body.model_dump(exclude={"value"}))
-    _require_to_share(caller, "secrets_create", fields, ([], [], []))
+    fields = await _checked_fields(change.db, body.model_dump(exclude={"value"}))
+    _require_right_to_share(caller, "secrets_create", fields, ([], [], []))
     named_secrets.header_value(fields.template, value)
-    owner_id = _owner_of(caller)
+    owner_id = _owner_id(caller)
     if owner_id is None and caller.key_id is not None:
         # The first key of the installation has no user who could own the secret.
         fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
@@ -95,29 +95,29 @@ async def update_secret(secret_id: UUID, body: SecretPatch, change: ChangeDep) -
     owner's secrets.
     """
     await _visible_secret(change.db, change.caller, secret_id, "secrets_modify")
-    _require_to_change(change.caller, "secrets_modify")
-    sent = body.sent()
-    new: SecretStr | None = sent.pop("value", None)
+    _require_key_permission(change.caller, "secrets_modify")
+    sent = body.sent_fields()
+    new_value: SecretStr | None = sent.pop("value", None)
     async with change.db.transaction() as connection:
         before, encrypted = await secrets.lock_secret(connection, str(secret_id))
-        fields = await _checked(change.db, values_of(SecretFields, before) | sent)
-        if new is None and (
-            changed_fields := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]
+        fields = await _checked_fields(change.db, values_of(SecretFields, before) | sent)
+        if new_value is None and (
+            changed_fields := [name for name in _DESTINATION_FIELDS if getattr(fields, name) != getattr(before, name)]
         ):
             raise Invalid(
                 f"The stored value of {before.name} is not sent to another host. Set `value` again to change "
                 f"{' and '.join(changed_fields)}."
             )
-        _require_to_share(change.caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
-        value = change.secrets.decrypt(encrypted) if new is None else new.get_secret_value()
+        _require_right_to_share(change.caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
+        value = change.secrets.decrypt(encrypted) if new_value is None else new_value.get_secret_value()
         named_secrets.header_value(fields.template, value)
-        changed = change.secrets.encrypt(value) if new else None
+        changed = change.secrets.encrypt(value) if new_value else None
         await secrets.update_secret(connection, before.secret_id, fields, changed)
     after = await secrets.get_secret(change.db, before.secret_id)
-    old, new_values = values_of(SecretFields, before), values_of(SecretFields, after)
-    if new is not None:
-        old, new_values = old | {"contents": "as before"}, new_values | {"contents": "changed"}
-    change.audit(LogCode.SECRET_CHANGED, after.name, before=old, after=new_values)
+    old, new = values_of(SecretFields, before), values_of(SecretFields, after)
+    if new_value is not None:
+        old, new = old | {"contents": "as before"}, new | {"contents": "changed"}
+    change.audit(LogCode.SECRET_CHANGED, after.name, before=old, after=new)
     return SecretView.model_validate(after)
 
 
@@ -128,7 +128,7 @@ async def delete_secret(secret_id: UUID, change: ChangeDep) -> None:
     An API key needs `secrets_delete`, also for its owner's secrets.
     """
     secret = await _visible_secret(change.db, change.caller, secret_id, "secrets_delete")
-    _require_to_change(change.caller, "secrets_delete")
+    _require_key_permission(change.caller, "secrets_delete")
     async with change.db.transaction() as connection:
         await secrets.delete_secret(connection, secret.secret_id)
     change.audit(LogCode.SECRET_DELETED, secret.name, before=values_of(SecretFields, secret))
@@ -138,23 +138,23 @@ async def _visible_secret(db: Database, caller: Caller, secret_id: UUID, code: s
     """Return a secret of the caller, or any secret if the caller has the permission `code`. Raises NotFound: the secret
     does not exist, or the caller may not see it."""
     secret = await secrets.get_secret(db, str(secret_id))
-    if not caller.may(code) and (secret.owner_id is None or secret.owner_id != _owner_of(caller)):
+    if not caller.may(code) and (secret.owner_id is None or secret.owner_id != _owner_id(caller)):
         raise NotFound(f"There is no secret {secret_id}; it may have been deleted.")
     return secret
 
 
-def _require_to_change(caller: Caller, code: str) -> None:
-    """Refuse an API key without the permission `code`: it may use the secrets of its owner, but not change them."""
+def _require_key_permission(caller: Caller, code: str) -> None:
+    """Require the permission `code` from an API key, which may use the secrets of its owner, but not change them."""
     if caller.kind == "key":
         caller.require(code)
 
 
-def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:
+def _require_right_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:
     if (fields.users, fields.groups, fields.keys) != before and not caller.may(code):
         raise Forbidden(f"Access of others to a secret needs the permission {code}.", required=[code])
 
 
-async def _checked(db: Database, values: Json) -> SecretFields:
+async def _checked_fields(db: Database, values: Json) -> SecretFields:
     """Return the validated fields. Raises Invalid: one of the fields is not valid."""
     checked: Json = {
         "hosts": list(named_secrets.hosts(values["hosts"])),
@@ -171,11 +171,11 @@ async def _checked(db: Database, values: Json) -> SecretFields:
 
 
 async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
-    """Return the secrets that the lease of a caller requests. Raises Invalid: the caller may use no secret with one of
-    the names, or several secrets of other owners; or two secrets would be in the same header."""
+    """Return the secrets with these names that the caller may use. Raises Invalid: for one of the names, the caller may
+    use no secret or several secrets of other owners; or two secrets would be in the same header."""
     unique_names = sorted(set(names))
     rows = await secrets.named_secrets(db, unique_names)
-    user_id = _owner_of(caller)
+    user_id = _owner_id(caller)
     groups = await secrets.group_ids_of_user(db, user_id) if user_id else []
     usable = [
         secret for secret in rows if secret.allowed_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)
@@ -224,8 +224,8 @@ async def store_policy_copy(
         *narrowing.wanted,
         ";",
     ]
-    number = uuid.uuid5(_POLICY_NAMESPACE, "\n".join([*parts, *(secret.secret_id for secret in granted)]))
-    copy = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
+    policy_id = uuid.uuid5(_POLICY_NAMESPACE, "\n".join([*parts, *(secret.secret_id for secret in granted)]))
+    copy = replace(policy, filter_policy_id=str(policy_id), name=f"Lease with {len(granted)} secrets ({policy_id.hex})")
     await filter_policies.store_lease_policy(db, copy, narrowing)
     if await secrets.add_to_filter(db, copy.filter_policy_id, [secret.secret_id for secret in granted]) != len(granted):
         raise Invalid("One of the secrets was just deleted. Try again.")

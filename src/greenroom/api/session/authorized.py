@@ -1,4 +1,4 @@
-"""Authorizes requests by the authorization table, from the relation of the caller to the session and its facts."""
+"""Authorizes acts of callers on sessions and leases by the authorization table (`core.session.authorization`)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.repeats import RepeatFilter
 
-LOGGED_AGAIN_S: Final = 600.0
-"""The time in which an act of a caller in the session of another user is logged once, not for each request."""
+LOG_INTERVAL_S: Final = 600.0
+"""An act of a caller in the session of another user is logged once in this time, not for each request."""
 _VERBS: Final = {
     Act.TREE: "reads the elements on the screen of",
     Act.INPUT: "acts on the desktop of",
@@ -36,7 +36,7 @@ _VERBS: Final = {
 }
 
 
-class Subject(Protocol):
+class SessionOrLease(Protocol):
     """A session, or a lease with the facts of its session that the table needs."""
 
     @property
@@ -84,8 +84,8 @@ async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveS
     return resolve(await groups_of_user(db, user_id) if user_id else [])
 
 
-async def authorized(
-    db: Database, act: Act, session_caller: SessionCaller, subject: Subject, *, held_by: str = ""
+async def authorize(
+    db: Database, act: Act, session_caller: SessionCaller, subject: SessionOrLease, *, held_by: str = ""
 ) -> Verdict:
     """Return the verdict of the table on an act that is allowed.
 
@@ -106,7 +106,7 @@ async def authorized(
     return verdict
 
 
-def _refusal(verdict: Verdict, subject: Subject) -> GreenroomError:
+def _refusal(verdict: Verdict, subject: SessionOrLease) -> GreenroomError:
     if verdict.refused == "hidden":
         lease_id = getattr(subject, "holder", None) and getattr(subject, "lease_id", None)
         name = f"lease {lease_id}" if lease_id else f"session {subject.session_id}"
@@ -121,10 +121,10 @@ class ActLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = RepeatFilter(LOGGED_AGAIN_S)
+        self._repeats = RepeatFilter(LOG_INTERVAL_S)
 
-    def record(self, caller: Caller, act: Act, subject: Subject) -> None:
-        """Write a row, unless the last row is less than `LOGGED_AGAIN_S` old."""
+    def record(self, caller: Caller, act: Act, subject: SessionOrLease) -> None:
+        """Write a row, unless the last row is less than `LOG_INTERVAL_S` old."""
         if not self._repeats.is_new(caller.name, subject.session_id, act):
             return
         code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED

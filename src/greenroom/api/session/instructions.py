@@ -54,8 +54,8 @@ _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 class CommandView(View, row=CommandState, without={"picture"}):
     """The result of a command; `state` unknown = the Agent was restarted while it ran.
 
-    Not `output_complete`: the output was still open some seconds after the command had ended, because a child process
-    has it, or because Docker delivered it too late; or the command still runs.
+    `output_complete` is false while the command runs, and if its output was still open some seconds after its end: a
+    child process has it, or Docker delivered it too late.
     """
 
     command_id: UUID
@@ -105,7 +105,7 @@ async def request_lifecycle_command(
         raise WrongState(reason)
     if status in TRANSITIONS[command].settled:
         return status
-    clocks = await clocks_now(db, session) if command == "resume" else None
+    clocks = await current_clocks(db, session) if command == "resume" else None
     async with db.transaction() as connection:
         if clocks is not None:
             changed = await lifecycle.resume(connection, session_id, clocks)
@@ -134,7 +134,7 @@ async def _status_after_change(db: Database, session_id: str, command: Lifecycle
     raise WrongState(refusal(command, status, has_user=True) or "The session changed just now; try again.")
 
 
-async def clocks_now(db: Database, session: Session) -> Clocks:
+async def current_clocks(db: Database, session: Session) -> Clocks:
     """Return the clocks of a user's session, by the present settings. The clocks of a lease do not change."""
     if session.clocks.leased:
         return session.clocks
@@ -148,7 +148,7 @@ async def keep_alive(db: Database, session: Session) -> datetime:
     Raises WrongState: it has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
         raise WrongState("A staged session has no user, so it has no keepalive; launch it for a user first.")
-    expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
+    expires = await lifecycle.keep_alive(db, session.session_id, await current_clocks(db, session))
     if expires is None:
         raise WrongState(f"The session is {session.status}, so it has no keepalive.")
     return expires
@@ -165,7 +165,7 @@ def expiry_of(session: Session) -> Expiry | None:
 async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
     """End the row of a session now, in any status and without its Agent. A repeated call succeeds.
 
-    Its reservation is released immediately. An Agent that still has the container gets the verdict to destroy it.
+    Its reservation is released immediately. An Agent that still has the container is instructed to destroy it.
     """
     session_id, agent_id = session.session_id, session.agent_id
     if session.superseded_by is None:  # otherwise it has failed already, and its replacement continues
@@ -191,9 +191,9 @@ async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: 
     )
 
 
-SLACK_S: Final = 10.0
+TRANSPORT_TIME_S: Final = 10.0
 """Added to the deadline of a command for the transport to the Agent and back."""
-POLL_S: Final = 0.1
+RESULT_POLL_S: Final = 0.1
 
 
 def act_of_command(command: CommandCreate) -> Act:
@@ -231,7 +231,7 @@ async def order_command(
         deadline_s=command.deadline_s,
     )
     if agent_id is None:
-        raise _refusal(await views.get_session(db, session_id))
+        raise _command_error(await views.get_session(db, session_id))
     account = f" {remark}" if remark else f" as {command.user}" if command.user else ""
     logs.write(
         LogCode.SESSION_COMMAND,
@@ -246,7 +246,7 @@ async def order_command(
     return command_id
 
 
-def _refusal(session: Session) -> WrongState | TooManyRequests:
+def _command_error(session: Session) -> WrongState | TooManyRequests:
     if session.user_id is None:
         return WrongState("Commands do not run in a staged session, because it must stay unused until a user gets it.")
     if session.status != "running":
@@ -255,25 +255,25 @@ def _refusal(session: Session) -> WrongState | TooManyRequests:
 
 
 async def wait_for_result(db: Database, command_id: str, deadline_s: float) -> CommandView:
-    """Wait for the end of a command, at most `deadline_s` plus `SLACK_S`. Raises Unavailable: no result came in time;
-    the command may still run."""
-    end_s = time.monotonic() + deadline_s + SLACK_S
+    """Wait for the end of a command, at most `deadline_s` plus `TRANSPORT_TIME_S`. Raises Unavailable: no result came
+    in time; the command may still run."""
+    end_s = time.monotonic() + deadline_s + TRANSPORT_TIME_S
     while time.monotonic() < end_s:
         result = await commands.read_command(db, command_id)
         if result is not None and result.state in ("done", "unknown"):
             return CommandView.of(result, command_id=command_id, output=result.output or "")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(RESULT_POLL_S)
     raise Unavailable(f"The command returned no result within {deadline_s:.0f} s; it may still be running.")
 
 
-DEADLINE_S: Final = 10.0
-PICTURE_POLL_S: Final = 0.05
+SCREENSHOT_DEADLINE_S: Final = 10.0
+SCREENSHOT_POLL_S: Final = 0.05
 MAX_SIZES: Final = 4
 """The maximum number of sizes in which screenshots of one session are requested at the same time."""
 
 
-class _Size(NamedTuple):
-    """A requested size of a screenshot."""
+class _ScreenshotKey(NamedTuple):
+    """The session and the size of a screenshot, in pixels."""
 
     session_id: str
     width: int
@@ -286,7 +286,7 @@ class Screenshots:
     def __init__(self, db: Database, act_log: ActLog) -> None:
         self._db = db
         self._act_log = act_log
-        self._pending: dict[_Size, asyncio.Task[bytes]] = {}
+        self._pending: dict[_ScreenshotKey, asyncio.Task[bytes]] = {}
 
     async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
         """Return the screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
@@ -301,49 +301,49 @@ class Screenshots:
         """
         if verdict.logged:
             self._act_log.record(caller, Act.SCREENSHOT, session)
-        size = _Size(session.session_id, width, height)
-        if (pending := self._pending.get(size)) is None:
-            if sum(other.session_id == size.session_id for other in self._pending) >= MAX_SIZES:
+        key = _ScreenshotKey(session.session_id, width, height)
+        if (pending := self._pending.get(key)) is None:
+            if sum(other.session_id == key.session_id for other in self._pending) >= MAX_SIZES:
                 raise TooManyRequests("Too many screenshots of this session are requested. Try again in a moment.")
-            pending = self._pending[size] = asyncio.create_task(self._wait(size), name="screenshot")
-            pending.add_done_callback(lambda task: self._remove(size, task))
+            pending = self._pending[key] = asyncio.create_task(self._capture(key), name="screenshot")
+            pending.add_done_callback(lambda task: self._remove(key, task))
         picture = await asyncio.shield(pending)
         if verdict.informs_user:
-            await commands.mark_screenshot(self._db, size.session_id)
+            await commands.mark_screenshot(self._db, key.session_id)
         return picture
 
-    def _remove(self, size: _Size, task: asyncio.Task[bytes]) -> None:
-        del self._pending[size]
+    def _remove(self, key: _ScreenshotKey, task: asyncio.Task[bytes]) -> None:
+        del self._pending[key]
         if not task.cancelled():
             task.exception()  # all callers may have left meanwhile
 
-    async def _wait(self, size: _Size) -> bytes:
-        end_s = time.monotonic() + DEADLINE_S
+    async def _capture(self, key: _ScreenshotKey) -> bytes:
+        end_s = time.monotonic() + SCREENSHOT_DEADLINE_S
         while (remaining_s := end_s - time.monotonic()) > 0:
             ordered = await commands.order_screenshot(
                 self._db,
                 command_id=str(uuid.uuid4()),
-                session_id=size.session_id,
-                width=size.width,
-                height=size.height,
+                session_id=key.session_id,
+                width=key.width,
+                height=key.height,
                 deadline_s=remaining_s,
             )
             if ordered is None:
-                await self._require_running(size.session_id)
+                await self._require_running(key.session_id)
             else:
                 if ordered.agent_id is not None:
                     await self._db.notify(ChangeEvent.agent(ordered.agent_id))
-                if (picture := await self._picture(ordered, end_s)) is not None:
+                if (picture := await self._wait_for_picture(ordered, end_s)) is not None:
                     return picture
-            await asyncio.sleep(PICTURE_POLL_S)
-        raise Unavailable(f"The session's Agent sent no screenshot within {DEADLINE_S:.0f} s.")
+            await asyncio.sleep(SCREENSHOT_POLL_S)
+        raise Unavailable(f"The session's Agent sent no screenshot within {SCREENSHOT_DEADLINE_S:.0f} s.")
 
     async def _require_running(self, session_id: str) -> None:
         status = (await views.get_session(self._db, session_id)).status
         if status != SessionStatus.RUNNING:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
-    async def _picture(self, ordered: OrderedScreenshot, end_s: float) -> bytes | None:
+    async def _wait_for_picture(self, ordered: OrderedScreenshot, end_s: float) -> bytes | None:
         """Wait for an ordered screenshot; None if it has another size, or became outdated meanwhile."""
         while ordered.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, ordered.command_id)
@@ -353,5 +353,5 @@ class Screenshots:
                 if not result.picture:
                     raise NoScreenshot(result.output or "The Agent sent no screenshot. Try again.")
                 return result.picture
-            await asyncio.sleep(PICTURE_POLL_S)
+            await asyncio.sleep(SCREENSHOT_POLL_S)
         return None

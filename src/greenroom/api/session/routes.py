@@ -117,9 +117,9 @@ async def list_sessions(
         caller.require(USER)
         filters = replace(filters, user_id=caller.own_user_id())
     if count:
-        page.count(await SESSIONS.count(db, filters.conditions(), "created"))
+        page.set_total(await SESSIONS.count(db, filters.conditions(), "created"))
     order = order_of(sort, filters.orders)
-    return await _listed(db, page, streams, await permitted_actions_of(db, caller), filters, order)
+    return await _session_views(db, page, streams, await permitted_actions_of(db, caller), filters, order)
 
 
 @router.get("/me/sessions")
@@ -127,21 +127,21 @@ async def list_own_sessions(
     db: Db, page: Paging, streams: Streams, caller: Annotated[Caller, requires(USER)]
 ) -> list[SessionView]:
     """List the sessions of the caller, newest first."""
-    return await _listed(
+    return await _session_views(
         db, page, streams, await permitted_actions_of(db, caller), SessionFilter(user_id=caller.own_user_id())
     )
 
 
-async def _listed(
+async def _session_views(
     db: Database,
     page: Page,
     streams: StreamUrls,
-    rights: PermittedActions,
+    permitted_actions: PermittedActions,
     filters: SessionFilter,
     order: SortOrder = NEWEST_FIRST,
 ) -> list[SessionView]:
     found = await page.read(db, SESSIONS, filters.conditions(), order)
-    return [_view(session, streams, rights) for session in found]
+    return [_session_view(session, streams, permitted_actions) for session in found]
 
 
 @router.post("/sessions", status_code=202)
@@ -182,7 +182,7 @@ async def get_session(
 ) -> SessionView:
     """Return one session, or its replacement."""
     session = await service.session_for(db, caller, str(session_id), Act.SEE, follow=follow)
-    return _view(session, streams, await permitted_actions_of(db, caller))
+    return _session_view(session, streams, await permitted_actions_of(db, caller))
 
 
 @router.delete("/sessions/{session_id}", status_code=202)
@@ -245,8 +245,8 @@ async def keep_session_alive(db: Db, act: Annotated[SessionAct, session_act_for(
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
 
-def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> SessionView:
-    shows_causes = service.may_know_causes(rights.caller)
+def _session_view(session: Session, streams: StreamUrls, permitted_actions: PermittedActions) -> SessionView:
+    shows_causes = service.may_know_causes(permitted_actions.caller)
     start_progress, expiry = service.progress_of(session, shows_causes=shows_causes), expiry_of(session)
     if session.error and not shows_causes:
         session = replace(session, error=start_progress.message, log_tail=None, exit_code=None)
@@ -258,7 +258,7 @@ def _view(session: Session, streams: StreamUrls, rights: PermittedActions) -> Se
         operational_message=start_progress.message,
         expires_action=expiry.action if expiry else None,
         expires_reason=expiry.reason if expiry else None,
-        actions=rights.actions(session),
+        actions=permitted_actions.actions(session),
         status_reason=session.status_reason if shows_causes else None,
     )
 
@@ -299,8 +299,8 @@ async def run_command(
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
 
-    Of a long output, only the end is returned, after a line that reports this. A command that exceeds its deadline
-    continues to run, and its `exit_code` is null.
+    Of a long output, only the end is returned, below a line that reports the omission. A command that exceeds its
+    deadline continues to run, and its `exit_code` is null.
     """
     session = await service.session_for(db, caller, str(session_id), act_of_command(body))
     command_id = await order_command(db, logs, caller, session, with_encrypted_variables(body, secrets))
@@ -344,14 +344,14 @@ async def go(
     command = command_of(image.exec_config, "go")
     if command is None:
         raise Refused(f"Workspace {image.friendly_name} has no `go` command, so it cannot open an address.")
-    ordered = CommandCreate(
+    go_command = CommandCreate(
         command=list(command.argv),
         user=command.user,
         environment={**command.environment, "KASM_URL": body.kasm_url},
         workdir=command.workdir,
         deadline_s=GO_TIMEOUT_S,
     )
-    command_id = await order_command(db, logs, act.caller, act.session, ordered)
+    command_id = await order_command(db, logs, act.caller, act.session, go_command)
     result = await wait_for_result(db, command_id, GO_TIMEOUT_S)
     if result.exit_code in (0, None):
         await sessions.set_kasm_url(db, act.session.session_id, body.kasm_url)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from greenroom.api.security import Caller, Declared
-from greenroom.api.session.authorized import ActsOnSession, authorized, kind_of, session_caller_of
+from greenroom.api.security import AccessDeclaration, Caller
+from greenroom.api.session.authorized import ActsOnSession, authorize, kind_of, session_caller_of
 from greenroom.api.session.schemas import ConnectionView, SessionCreate
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid
@@ -50,7 +50,7 @@ async def session_and_verdict(
     """
     session = await views.get_session(db, session_id, follow=follow)
     session_caller = session_caller_of(caller, session.user_id, kind_of(caller, session.user_id))
-    return session, await authorized(db, act, session_caller, session)
+    return session, await authorize(db, act, session_caller, session)
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
@@ -67,7 +67,7 @@ class SessionAct:
     verdict: Verdict
 
 
-class ActsOnOneSession(Declared):
+class AuthorizesSession(AccessDeclaration):
     """A dependency that returns the session of the path, for callers who may do `act` on it."""
 
     def __init__(self, act: Act) -> None:
@@ -87,7 +87,7 @@ class ActsOnOneSession(Declared):
 
 def session_act_for(act: Act) -> Any:
     """Return the dependency of a route that does `act` on the session of the path; its value is a `SessionAct`."""
-    return Depends(ActsOnOneSession(act))
+    return Depends(AuthorizesSession(act))
 
 
 def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
@@ -259,7 +259,7 @@ def is_connect_token_of(secrets: Secrets, token: str, session: StreamSession) ->
     )
 
 
-async def token_login(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
+async def login_of_token(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
     """Return the log-in of a valid session token, which a program created for a user; None if there is none."""
     login_id = secrets.login_id_in(token)
     login = await find_token_login(db, login_id, idle_s) if login_id is not None else None
@@ -267,7 +267,8 @@ async def token_login(db: Database, secrets: Secrets, token: str, idle_s: float)
 
 
 def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Literal["program", "api"] | None:
-    """Return the owner of a token of the lease of this session: a program or the api; None = it is not such a token."""
+    """Return who has this token of the lease of the session: a program or the api. None = the lease has no such
+    token."""
     if session.lease_id is None or session.lease_epoch is None:
         return None
     if is_same(token, secrets.lease_token(session.lease_id, session.lease_epoch)):
@@ -297,14 +298,14 @@ def connection_of(
     """
     progress = progress_of(session, shows_causes=shows_causes, queue=queue)
     url = stream_url_of(session, streams)
-    is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
+    can_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
     return ConnectionView.of(
         session,
         operational_status=progress.operational_status,
         operational_progress=progress.percent,
         operational_message=progress.message,
         steps=progress.steps,
-        frame_url=frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
+        frame_url=frame_url(session, url, token_of(session, secrets)) if can_open and url else None,
         own_page="painted" in session.steps,  # the console reads only frames with pages of Greenroom
-        websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
+        websocket_path=f"{urlsplit(url).path}websockify" if can_open and url else None,
     )

@@ -12,7 +12,7 @@ from pydantic import Field
 from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.bodies import MatchesPattern, View
 from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SettingsSnapshot
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.installation import Snapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, login_caller, public_route, requires
@@ -31,8 +31,8 @@ from greenroom.api.session.share_service import (
     SharedWithMe,
     ShareLinkBody,
     ShareView,
-    Sharing,
     SharingDep,
+    SharingParts,
     SharingView,
 )
 from greenroom.core.access.permissions import USER
@@ -72,7 +72,7 @@ ShareAct = Annotated[SessionAct, session_act_for(Act.SHARE)]
 UnshareAct = Annotated[SessionAct, session_act_for(Act.UNSHARE)]
 
 
-def _sees_silent(caller: Caller) -> bool:
+def _may_see_silent(caller: Caller) -> bool:
     return caller.may("sessions_assist_silent")
 
 
@@ -108,14 +108,14 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Setting
     A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
     exist.
     """
-    user = await _recipient(sharing.db, body, act.session, everybody=_finds_everybody(act.caller, snapshot))
+    user = await _recipient(sharing.db, body, act.session, everybody=_may_find_all_users(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     share_request = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
     share = await share_service.create(sharing, act.caller, act.session, share_request, user)
     return share_service.share_view(share, sharing.secrets)
 
 
-def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
+def _may_find_all_users(caller: Caller, snapshot: Snapshot) -> bool:
     return caller.may("users_view") or snapshot.installation.share_outside_groups
 
 
@@ -147,14 +147,16 @@ async def _recipient(db: Database, body: ShareCreate, session: Session, *, every
 @router.get("/sessions/{session_id}/shares")
 async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
-    rows = await shares.list_shares(db, act.session.session_id, silent=_sees_silent(act.caller))
-    return [_view_for(act.caller, act.session, share, secrets) for share in rows]
+    rows = await shares.list_shares(db, act.session.session_id, silent=_may_see_silent(act.caller))
+    return [_view_for_caller(act.caller, act.session, share, secrets) for share in rows]
 
 
 @router.get("/sessions/{session_id}/shares/{share_id}")
 async def get_share(share_id: ShareId, db: Db, secrets: SecretsDep, act: SeeAct) -> ShareView:
     """Return one share of a session."""
-    return _view_for(act.caller, act.session, await _share_of(db, act.caller, act.session, share_id), secrets)
+    return _view_for_caller(
+        act.caller, act.session, await _get_visible_share(db, act.caller, act.session, share_id), secrets
+    )
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
@@ -166,7 +168,7 @@ async def end_shares(sharing: SharingDep, act: UnshareAct) -> None:
 @router.delete("/sessions/{session_id}/shares/{share_id}", status_code=204)
 async def end_share(share_id: ShareId, sharing: SharingDep, act: UnshareAct) -> None:
     """End one share. The streams of all viewers who joined by it end at once."""
-    await _share_of(sharing.db, act.caller, act.session, share_id)
+    await _get_visible_share(sharing.db, act.caller, act.session, share_id)
     await share_service.end(sharing, act.caller, act.session, share_id)
 
 
@@ -188,7 +190,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    rows = await viewers.list_present_viewers(db, act.session.session_id, silent=_sees_silent(act.caller))
+    rows = await viewers.list_present_viewers(db, act.session.session_id, silent=_may_see_silent(act.caller))
     return [
         ViewerView.of(
             viewer, since=viewer.present, announcement=announcement(viewer.name, viewer.audience, viewer.access)
@@ -225,7 +227,7 @@ async def list_candidates(
         db,
         act.session.user_id or "",
         q,
-        everybody=_finds_everybody(act.caller, snapshot),
+        everybody=_may_find_all_users(act.caller, snapshot),
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
@@ -277,29 +279,29 @@ async def list_shared_with_me(
     return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in rows]
 
 
-_CHECKS_LINK_SECRET = public_route("the secret of the share's link is checked here")
+_WITH_LINK_SECRET = public_route("the secret of the share's link is checked here")
 
 
-@router.post("/shares/{share_id}/invitation", dependencies=[_CHECKS_LINK_SECRET])
+@router.post("/shares/{share_id}/invitation", dependencies=[_WITH_LINK_SECRET])
 async def read_invitation(
     share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep
 ) -> InvitationView:
     """Return the session that a link leads to, to anyone with the link."""
-    share = await _by_link(request, sharing, share_id, body)
-    user = await _logged_in(request)
-    needs = needs_log_in(share.audience) and user is None
+    share = await _share_of_link(request, sharing, share_id, body)
+    user = await _logged_in_caller(request)
+    must_log_in = needs_log_in(share.audience) and user is None
     return InvitationView.of(
         share,
-        needs_log_in=needs,
-        reason=None if needs else reason_against_joining(share.facts, user.user_id if user else None),
+        needs_log_in=must_log_in,
+        reason=None if must_log_in else reason_against_joining(share.facts, user.user_id if user else None),
     )
 
 
-@router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_CHECKS_LINK_SECRET])
+@router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_WITH_LINK_SECRET])
 async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: SharingDep) -> JoinedView:
     """Join by a link: as the user who is logged in, or as a guest if the link is for guests."""
-    share = await _by_link(request, sharing, share_id, body)
-    user = await _logged_in(request)
+    share = await _share_of_link(request, sharing, share_id, body)
+    user = await _logged_in_caller(request)
     if user is None and needs_log_in(share.audience):
         raise Unauthenticated("This session is shared with users. Log in first.")
     name = user.name if user else body.name
@@ -326,11 +328,11 @@ async def come_back(
     raise NotFound(reason)
 
 
-async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
+async def _share_of_link(request: Request, sharing: SharingParts, share_id: str, body: ShareLinkBody) -> Share:
     """Return the share of a link.
 
     Raises:
-        NotFound: the link is not valid. All reasons have the same sentence, which does not show if the share exists.
+        NotFound: the link is not valid. The sentence is always the same, so that it does not show if the share exists.
         TooManyRequests: there were too many wrong links from this address.
     """
     failed_attempts: FailedAttempts = request.app.state.failed_attempts
@@ -344,23 +346,23 @@ async def _by_link(request: Request, sharing: Sharing, share_id: str, body: Shar
     return share
 
 
-async def _logged_in(request: Request) -> Caller | None:
+async def _logged_in_caller(request: Request) -> Caller | None:
     """Return the user of the log-in cookie of the request; None = a guest."""
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(LOGIN_COOKIE)
     try:
         return await login_caller(request, secret_digest(token)) if token else None
     except Unauthenticated:
         return None
 
 
-async def _share_of(db: Database, caller: Caller, session: Session, share_id: str) -> Share:
+async def _get_visible_share(db: Database, caller: Caller, session: Session, share_id: str) -> Share:
     share = await share_service.get_open_share(db, session.session_id, share_id)
-    if share.silent and not _sees_silent(caller):
+    if share.silent and not _may_see_silent(caller):
         raise NotFound(f"There is no share {share_id} of this session; it may have ended.")
     return share
 
 
-def _view_for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
+def _view_for_caller(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
     """Return the share. Only callers who may share the session get its link."""
     view = share_service.share_view(share, secrets)
     verdict = decide(

@@ -197,7 +197,7 @@ class JoiningPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class SharingParts:
     """The parts of the api that sharing needs, for one request."""
 
     db: Database
@@ -206,11 +206,11 @@ class Sharing:
     streams: StreamUrls
 
 
-async def _sharing(db: Db, logs: Logs, secrets: SecretsDep, streams: Streams) -> Sharing:
-    return Sharing(db, logs, secrets, streams)
+async def _sharing_parts(db: Db, logs: Logs, secrets: SecretsDep, streams: Streams) -> SharingParts:
+    return SharingParts(db, logs, secrets, streams)
 
 
-SharingDep = Annotated[Sharing, Depends(_sharing)]
+SharingDep = Annotated[SharingParts, Depends(_sharing_parts)]
 
 
 def link_of(share: Share, secrets: Secrets) -> str:
@@ -225,7 +225,7 @@ def share_view(share: Share, secrets: Secrets) -> ShareView:
 
 
 async def create(
-    sharing: Sharing, caller: Caller, session: Session, share_request: ShareRequest, user: User | None = None
+    sharing: SharingParts, caller: Caller, session: Session, share_request: ShareRequest, user: User | None = None
 ) -> Share:
     """Share a session with `user`, or with people who have the link.
 
@@ -255,10 +255,10 @@ async def create(
         made_by=caller.name,
         expires=share_end_time(share_request, settings, datetime.now(UTC)),
     )
-    return await _store(sharing, caller, session, new)
+    return await _create_share(sharing, caller, session, new)
 
 
-async def _store(sharing: Sharing, caller: Caller, session: Session, new: NewShare) -> Share:
+async def _create_share(sharing: SharingParts, caller: Caller, session: Session, new: NewShare) -> Share:
     async with sharing.db.transaction() as connection:
         share_id = await shares.insert_share(connection, new)
     share = await get_open_share(sharing.db, session.session_id, share_id)
@@ -289,7 +289,7 @@ async def get_open_share(db: Database, session_id: str, share_id: str) -> Share:
     return share
 
 
-async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str | None = None) -> None:
+async def end(sharing: SharingParts, caller: Caller, session: Session, share_id: str | None = None) -> None:
     """End one share or all shares of a session. The streams of the viewers that joined by them end immediately."""
     async with sharing.db.transaction() as connection:
         events = await shares.resend_permitted_viewers(connection, session.session_id)
@@ -305,9 +305,9 @@ async def end(sharing: Sharing, caller: Caller, session: Session, share_id: str 
         )
 
 
-async def join(sharing: Sharing, share: Share, person: JoiningPerson) -> JoinedView:
-    """Admit a person by a share. A user who joins again keeps the viewer id. Raises Forbidden: they may not join; the
-    error contains the reason."""
+async def join(sharing: SharingParts, share: Share, person: JoiningPerson) -> JoinedView:
+    """Admit a person by a share. A user who joins again keeps the viewer id. Raises Forbidden: the person may not join;
+    the error contains the reason."""
     if reason := reason_against_joining(share.facts, person.user_id):
         raise Forbidden(reason)
     async with sharing.db.transaction() as connection:
@@ -328,7 +328,7 @@ async def join(sharing: Sharing, share: Share, person: JoiningPerson) -> JoinedV
     return await joined_view(sharing, share, viewer_id, person.name)
 
 
-async def joined_view(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
+async def joined_view(sharing: SharingParts, share: Share, viewer_id: str, name: str) -> JoinedView:
     """Return the access of a viewer who joined."""
     session = await views.get_session(sharing.db, share.session_id)
     url = stream_url_of(session, sharing.streams)

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-MAX_SIMULTANEOUS: Final = 8
+MAX_PARALLEL: Final = 8
 """The maximum number of messages that one process delivers to one webhook at the same time."""
-POLL_S: Final = 30.0
-"""The interval of checks without a notification."""
+CHECK_INTERVAL_S: Final = 30.0
+"""The interval of checks for due messages without a notification."""
 MIN_WAIT_S: Final = 0.05
-LIMIT_CHECK_S: Final = 60.0
+LIMIT_CHECK_INTERVAL_S: Final = 60.0
 """The interval of checks for webhooks with too many waiting messages."""
-MAX_WAITING: Final = 5000
+MAX_WAITING_MESSAGES: Final = 5000
 """The maximum number of messages that wait for one webhook."""
 
 
@@ -52,7 +52,7 @@ class Courier:
         self._snapshot = snapshot
         self._woken = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._limit_checked_s = time.monotonic()
+        self._limit_checked_at_s = time.monotonic()
         self.outcomes: Counter[str] = Counter({str(state): 0 for state in DeliveryState})
         """The number of attempts by the resulting state of the message; `waiting` = it is sent again."""
 
@@ -67,34 +67,34 @@ class Courier:
                 self._woken.clear()
                 try:
                     with convert_item_error("webhooks"):
-                        wait_s = await self.serve_due()
+                        wait_s = await self.start_due_deliveries()
                 except GreenroomError as error:
                     log.warning("webhooks wait", reason=error.message)
-                    wait_s = POLL_S
+                    wait_s = CHECK_INTERVAL_S
                 await wait_for(self._woken, wait_s)
         finally:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def serve_due(self) -> float:
-        """Begin to serve the webhooks with due messages; return the time in seconds until the next check. Raises
+    async def start_due_deliveries(self) -> float:
+        """Start a task for each webhook with due messages; return the time in seconds until the next check. Raises
         Unavailable: the database is unreachable."""
-        if time.monotonic() - self._limit_checked_s > LIMIT_CHECK_S:
-            self._limit_checked_s = time.monotonic()
+        if time.monotonic() - self._limit_checked_at_s > LIMIT_CHECK_INTERVAL_S:
+            self._limit_checked_at_s = time.monotonic()
             await self._give_up_excess_messages()
-        wait_s = POLL_S
+        wait_s = CHECK_INTERVAL_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._tasks:
                 continue  # its task checks again at its end
             if webhook.in_s > 0:
                 wait_s = min(wait_s, webhook.in_s)
                 continue
-            self._tasks[webhook.webhook_id] = asyncio.create_task(self._serve(webhook.webhook_id))
+            self._tasks[webhook.webhook_id] = asyncio.create_task(self._deliver_waiting(webhook.webhook_id))
         return max(wait_s, MIN_WAIT_S)
 
     async def wait_until_idle(self) -> None:
-        """Wait until no webhook is being served."""
+        """Wait until all deliveries that were started have ended."""
         await asyncio.gather(*self._tasks.values())
 
     async def send_test(self, webhook: Webhook) -> str:
@@ -107,18 +107,18 @@ class Courier:
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
         delivery = await webhooks.insert_active(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
         delivery = require_row(delivery, "webhook", webhook.webhook_id)
-        from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
+        from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_deliver_waiting`
 
         async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
             await self._deliver(sender, delivery)
         return delivery.delivery_id
 
-    async def _serve(self, webhook_id: str) -> None:
+    async def _deliver_waiting(self, webhook_id: str) -> None:
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- 20 MB, and few installations have webhooks
 
         try:
             async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
-                while deliveries := await webhooks.take_due(self._db, webhook_id, MAX_SIMULTANEOUS):
+                while deliveries := await webhooks.take_due(self._db, webhook_id, MAX_PARALLEL):
                     async with asyncio.TaskGroup() as group:
                         for delivery in deliveries:
                             group.create_task(self._try_deliver(sender, delivery))
@@ -167,10 +167,11 @@ class Courier:
             return DeliveryAttempt(error=error.message)
 
     async def _give_up_excess_messages(self) -> None:
-        reason = f"More than {MAX_WAITING} newer messages waited for this webhook."
-        for name, number in await webhooks.give_up_excess_deliveries(self._db, MAX_WAITING, reason):
+        limit = MAX_WAITING_MESSAGES
+        reason = f"More than {limit} newer messages waited for this webhook."
+        for name, number in await webhooks.give_up_excess_deliveries(self._db, limit, reason):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
-                f"Webhook {name} did not get {number} events: more than {MAX_WAITING} newer messages wait for it.",
+                f"Webhook {name} did not get {number} events: more than {limit} newer messages wait for it.",
                 details={"webhook": name, "count": number},
             )

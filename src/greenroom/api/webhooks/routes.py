@@ -34,7 +34,7 @@ from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 
 MAX_WEBHOOKS: Final = 100
-"""The maximum number of webhooks. Each event is written once for each webhook with this event."""
+"""The maximum number of webhooks, because each event is written once for each webhook."""
 
 
 def _require_enabled(webhook: Webhook) -> None:
@@ -43,7 +43,7 @@ def _require_enabled(webhook: Webhook) -> None:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 
 
-def _view(delivery: Delivery) -> DeliveryView:
+def _delivery_view(delivery: Delivery) -> DeliveryView:
     return DeliveryView.of(delivery, due=delivery.due if delivery.state is DeliveryState.WAITING else None)
 
 
@@ -109,7 +109,7 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
     """Change a webhook; omitted fields keep their values. Waiting messages are sent to its new address."""
     async with change.db.transaction() as connection:
         before = await webhooks.lock_webhook(connection, str(webhook_id))
-        fields = _validated_fields(values_of(WebhookFields, before) | body.sent(), change.installation)
+        fields = _validated_fields(values_of(WebhookFields, before) | body.sent_fields(), change.installation)
         await webhooks.update_webhook(connection, before.webhook_id, fields)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
     change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
@@ -142,7 +142,7 @@ async def test_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> Deliver
     """Send a message of type `webhook.test` now, also to a disabled webhook, and return the result."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
-    return _view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
+    return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
 @router.get("/webhooks/{webhook_id}/deliveries", dependencies=[requires("webhooks_view")])
@@ -154,8 +154,8 @@ async def list_webhook_deliveries(
 ) -> list[DeliveryView]:
     """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    wanted = webhooks.DELIVERIES.matching(webhook_id=webhook.webhook_id, state=state)
-    return [_view(delivery) for delivery in await page.read(db, webhooks.DELIVERIES, wanted)]
+    conditions = webhooks.DELIVERIES.matching(webhook_id=webhook.webhook_id, state=state)
+    return [_delivery_view(delivery) for delivery in await page.read(db, webhooks.DELIVERIES, conditions)]
 
 
 @router.post(
@@ -164,18 +164,18 @@ async def list_webhook_deliveries(
     dependencies=[requires("webhooks_modify")],
 )
 async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: CourierDep) -> DeliveryView:
-    """Deliver a message again, with all attempts and the same id. While it waits, this changes nothing."""
+    """Deliver a message again, with the same id and new attempts. A message that waits is not changed."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
     _require_enabled(webhook)
     await webhooks.replay(db, str(delivery_id))
     courier.wake()
-    return _view(await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id)))
+    return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id)))
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> Replayed:
-    """Deliver again all messages that were given up, each with all attempts and the same id."""
+    """Deliver again all messages that were given up, each with the same id and new attempts."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     _require_enabled(webhook)
     number = await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))

@@ -1,4 +1,4 @@
-"""Images (the "Workspaces" of the console), web filter policies for the sites of sessions, and home folders."""
+"""Images (the "Workspaces" of the console), web filter policies, and home folders."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def list_images(
     The values of variables are only for callers who may change workspaces; others get `(secret)`.
     """
     rows = await page.read(db, images.IMAGES)
-    return [await _view_of(db, secrets, caller, image, compare_agents=False) for image in rows]
+    return [await _image_view(db, secrets, caller, image, compare_agents=False) for image in rows]
 
 
 @router.post("/images", status_code=201, dependencies=[requires("images_create")])
@@ -67,7 +67,7 @@ async def get_image(
     image_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> ImageView:
     """Return one workspace."""
-    return await _view_of(db, secrets, caller, await images.get_image(db, str(image_id)))
+    return await _image_view(db, secrets, caller, await images.get_image(db, str(image_id)))
 
 
 @router.patch("/images/{image_id}", dependencies=[requires("images_modify")])
@@ -114,15 +114,15 @@ async def delete_image(image_id: UUID, change: ChangeDep) -> None:
 
 async def changed_view(change: CallerChange, image: WorkspaceRow) -> ImageView:
     """Return a changed workspace with the values that the caller may see."""
-    return await _view_of(change.db, change.secrets, change.caller, image)
+    return await _image_view(change.db, change.secrets, change.caller, image)
 
 
-async def _view_of(
+async def _image_view(
     db: Database, secrets: Secrets, caller: Caller, image: WorkspaceRow, *, compare_agents: bool = True
 ) -> ImageView:
     """Return a workspace with the values that this caller may see (`compare_agents`: see `service.with_warnings`)."""
     image = await service.with_warnings(db, image, compare_agents=compare_agents)
-    return ImageView.model_validate(service.visible_to(image, secrets, caller))
+    return ImageView.model_validate(service.redacted_image(image, secrets, caller))
 
 
 filter_policy_router = api_router("filter-policies")
@@ -168,7 +168,7 @@ async def update_filter_policy(filter_policy_id: UUID, body: FilterPolicyPatch, 
     """Change a policy. Within seconds, the change also applies to running sessions."""
     async with change.db.transaction() as connection:
         before = await filter_policies.lock_filter_policy(connection, str(filter_policy_id))
-        fields = replace(before, **body.sent())
+        fields = replace(before, **body.sent_fields())
         require_disjoint(fields.allow, fields.deny)
         await filter_policies.update_filter_policy(connection, str(filter_policy_id), fields)
     after = await filter_policies.get_filter_policy(change.db, str(filter_policy_id))
@@ -190,8 +190,8 @@ async def delete_filter_policy(filter_policy_id: UUID, change: ChangeDep) -> Non
 
 home_router = api_router("homes")
 
-VIEW = "homes_view"
-DELETE = "homes_delete"
+VIEW_HOMES = "homes_view"
+DELETE_HOMES = "homes_delete"
 
 
 class HomeView(View):
@@ -215,7 +215,7 @@ class HomeView(View):
     loss: Annotated[str, Field(description="data that is lost if it is deleted, as a sentence")]
 
 
-def _view(home: Home, caller: Caller) -> HomeView:
+def _home_view(home: Home, caller: Caller) -> HomeView:
     state = state_of(home.sessions, home.removal_id)
     may_see_agents = caller.may("agents_view")
     return HomeView.model_validate(
@@ -235,16 +235,16 @@ def _view(home: Home, caller: Caller) -> HomeView:
     )
 
 
-def _restricted(caller: Caller, user_id: UUID | None) -> UUID | str | None:
+def _listed_user_id(caller: Caller, user_id: UUID | None) -> UUID | str | None:
     """Return the user whose folders are listed; None = all. Without `homes_view` it is the caller.
 
     Raises Forbidden: the request names another user.
     """
-    if caller.may(VIEW):
+    if caller.may(VIEW_HOMES):
         return user_id
     own_user_id = caller.own_user_id()
     if user_id is not None and str(user_id) != own_user_id:
-        caller.require(VIEW)
+        caller.require(VIEW_HOMES)
     return own_user_id
 
 
@@ -252,7 +252,7 @@ def _restricted(caller: Caller, user_id: UUID | None) -> UUID | str | None:
 async def list_homes(
     db: Db,
     page: Paging,
-    caller: Annotated[Caller, requires_own_or(VIEW)],
+    caller: Annotated[Caller, requires_own_or(VIEW_HOMES)],
     user_id: UUID | None = None,
     image_id: UUID | None = None,
     agent_id: Annotated[UUID | None, Query(description="only homes on this Agent")] = None,
@@ -261,42 +261,42 @@ async def list_homes(
     count: Counting = False,
 ) -> list[HomeView]:
     """List the home folders: those of all users with `homes_view`, otherwise those of the caller."""
-    wanted = HOMES.matching(
-        words_of(q, HOMES.columns), user_id=_restricted(caller, user_id), image_id=image_id, agent_id=agent_id
+    conditions = HOMES.matching(
+        words_of(q, HOMES.columns), user_id=_listed_user_id(caller, user_id), image_id=image_id, agent_id=agent_id
     )
     order = order_of(sort, HOMES.orders)
     if count:
-        page.count(await HOMES.count(db, wanted, "last_used"))
-    return [_view(home, caller) for home in await page.read(db, HOMES, wanted, order)]
+        page.set_total(await HOMES.count(db, conditions, "last_used"))
+    return [_home_view(home, caller) for home in await page.read(db, HOMES, conditions, order)]
 
 
 @home_router.get("/homes/{home_id}")
-async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or(VIEW)]) -> HomeView:
+async def get_home(home_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or(VIEW_HOMES)]) -> HomeView:
     """Return one home folder."""
-    return _view(await _home(db, caller, home_id, VIEW), caller)
+    return _home_view(await _get_home(db, caller, home_id, VIEW_HOMES), caller)
 
 
-@home_router.delete("/homes/{home_id}", status_code=202, dependencies=[requires_own_or(DELETE)])
+@home_router.delete("/homes/{home_id}", status_code=202, dependencies=[requires_own_or(DELETE_HOMES)])
 async def delete_home(home_id: UUID, change: ChangeDep) -> HomeView:
-    """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session has it.
+    """Delete a home folder with all its files (`loss`). Users may delete their own. 409 while a session uses it.
 
     The Agent deletes the files as soon as it can, also after a restart. Until then, the folder stays in the list.
     """
-    home = await _home(change.db, change.caller, home_id, DELETE)
+    home = await _get_home(change.db, change.caller, home_id, DELETE_HOMES)
     await homes.request_removal(change.db, home.home_id)
     name = f"of {home.username or home.user_id} for {home.image_friendly_name or home.image_id} on {home.hostname}"
     if home.removal_id is None:
         before = {"size_bytes": home.size_bytes, "last_used": home.last_used}
         change.audit(LogCode.HOME_FOLDER_DELETED, name, before=before)
-    return _view(await homes.get_home(change.db, home.home_id), change.caller)
+    return _home_view(await homes.get_home(change.db, home.home_id), change.caller)
 
 
-async def _home(db: Database, caller: Caller, home_id: UUID, permission: str) -> Home:
+async def _get_home(db: Database, caller: Caller, home_id: UUID, permission: str) -> Home:
     """Return a home folder. Raises NotFound: it does not exist, or the caller may not see it."""
     home = await homes.get_home(db, str(home_id))
     is_own = caller.user_id is not None and home.user_id == caller.user_id
     if not (is_own or caller.may(permission)):
-        if caller.may(VIEW):
+        if caller.may(VIEW_HOMES):
             caller.require(permission)
         raise NotFound(f"There is no home folder {home_id}; it may have been deleted.")
     return home

@@ -115,7 +115,7 @@ class ImageView(View):
     created: datetime
 
 
-def _checked_by(check: Callable[[Json], Any]) -> AfterValidator:
+def _validated_by(check: Callable[[Json], Any]) -> AfterValidator:
     """Validate a field with a check of `core`; the error contains the sentence of the check."""
 
     def refuse(value: Json) -> Json:
@@ -128,7 +128,7 @@ def _checked_by(check: Callable[[Json], Any]) -> AfterValidator:
     return AfterValidator(refuse)
 
 
-def _refused_by(problem: Callable[[Any], str | None]) -> AfterValidator:
+def _validated_by_problem(problem: Callable[[Any], str | None]) -> AfterValidator:
     """Validate a field with a check of `core` that returns the reason for a refusal."""
 
     def refuse(value: T) -> T:
@@ -145,19 +145,19 @@ def _profile_path(path: str | None) -> str | None:
     return path or None
 
 
-Reference = Annotated[Name, _refused_by(reference_problem), Field(description="container image")]
+Reference = Annotated[Name, _validated_by_problem(reference_problem), Field(description="container image")]
 FriendlyName = Annotated[Name, Field(description="name for users")]
 RunConfig = Annotated[
-    JsonObject, _checked_by(run_config.check_of_workspace), Field(description="options of the container")
+    JsonObject, _validated_by(run_config.check_of_workspace), Field(description="options of the container")
 ]
 ExecConfig = Annotated[
     JsonObject,
-    _checked_by(exec_config.validated),
+    _validated_by(exec_config.validated),
     Field(description="commands in the container: first_launch, go, assign"),
 ]
 VolumeMappings = Annotated[
     JsonObject,
-    _refused_by(mappings_problem),
+    _validated_by_problem(mappings_problem),
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
@@ -165,24 +165,22 @@ ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 
 PagePath = Annotated[
     Text,
-    _refused_by(page.page_path_problem),
+    _validated_by_problem(page.page_path_problem),
     Field(description="path of the page in the container; /{path}/ if the page needs the same path as in the browser"),
 ]
 StartPage = Annotated[
     Text,
-    _refused_by(partial(page.relative_address_problem, "start_page")),
-    Field(
-        description="address of the page below the folder, such as vnc.html?resize=remote; empty = the folder itself"
-    ),
+    _validated_by_problem(partial(page.relative_address_problem, "start_page")),
+    Field(description="address of the page below page_path, such as vnc.html?resize=remote; empty = page_path itself"),
 ]
 ReadyPath = Annotated[
     Text,
-    _refused_by(partial(page.relative_address_problem, "ready_path")),
-    Field(description="address below the folder that must respond before a session is usable; empty = the page"),
+    _validated_by_problem(partial(page.relative_address_problem, "ready_path")),
+    Field(description="address below page_path that must respond before a session is usable; empty = the page"),
 ]
 PortMap = Annotated[
     JsonObject,
-    _checked_by(page.validated_ports),
+    _validated_by(page.validated_ports),
     Field(description='services of the image on other ports, such as {"audio": 4901}'),
 ]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="reserved CPU cores")]

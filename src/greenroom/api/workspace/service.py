@@ -29,15 +29,16 @@ from greenroom.db.workspace.images import WorkspaceRow
 from greenroom.kit.secrets import Secrets
 
 GB: Final = 1_000_000_000
-_IDS: Final = ("zone_id", "server_id", "filter_policy_id")
-_WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
+_ID_FIELDS: Final = ("zone_id", "server_id", "filter_policy_id")
+_VARIABLE_FIELDS: Final = ("run_config", "exec_config", "volume_mappings")
 
 
-def visible_to(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
+def redacted_image(image: WorkspaceRow, secrets: Secrets, caller: Caller) -> WorkspaceRow:
     """Return the workspace with its variables masked, unless the caller may change workspaces."""
     plain = caller.may("images_modify")
     return replace(
-        image, **{name: unseal_variables(getattr(image, name), secrets.unseal, plain=plain) for name in _WITH_VARIABLES}
+        image,
+        **{name: unseal_variables(getattr(image, name), secrets.unseal, plain=plain) for name in _VARIABLE_FIELDS},
     )
 
 
@@ -46,7 +47,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
 
     `compare_agents`: also compare it with the capacity of all Agents.
     """
-    warnings = [await _too_large(db, image) if compare_agents else None]
+    warnings = [await _capacity_warning(db, image) if compare_agents else None]
     if path := image.persistent_profile_path:
         user_sets = await group_similar_users(db, image.facts)
         warnings.append(unused_profile(image.friendly_name, path, (similar.facts for similar in user_sets)))
@@ -54,13 +55,12 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     return replace(image, warnings=tuple(warning for warning in warnings if warning))
 
 
-async def _too_large(db: Database, image: WorkspaceRow) -> str | None:
-    """Return the reason why no Agent can hold a session of the workspace; None if an Agent can,
-    or if there is no Agent."""
-    offers = await images.offers_for_image(db, image.image_id)
-    if not offers or any(offer.cores >= image.cores and offer.memory >= image.memory for offer in offers):
+async def _capacity_warning(db: Database, image: WorkspaceRow) -> str | None:
+    """Return the warning that no Agent is large enough for the workspace; None if one is, or if there is no Agent."""
+    agents = await images.offers_for_image(db, image.image_id)
+    if not agents or any(agent.cores >= image.cores and agent.memory >= image.memory for agent in agents):
         return None
-    cores, memory = max(offer.cores for offer in offers), max(offer.memory for offer in offers)
+    cores, memory = max(agent.cores for agent in agents), max(agent.memory for agent in agents)
     return (
         f"No Agent can hold a session of this workspace: it needs {image.cores:g} cores and {image.memory / GB:.1f} GB"
         f" of memory, and Agents offer at most {cores:g} cores and {memory / GB:.1f} GB."
@@ -76,15 +76,15 @@ async def create_image(
 ) -> WorkspaceRow:
     """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`).
 
-    Missing fields get the values that images of this publisher need (`core.workspace.definition`). `origin` is its
-    entry in the catalogue. `client_fields` are fields that a client of the published interface stores with it.
+    Missing fields get the values that images of this publisher need (`core.workspace.definition`). `origin` is the name
+    of the catalogue entry from which it is created. Clients of the published interface set `client_fields`.
 
     Raises:
         Invalid: its fields contradict each other, or refer to an object that does not exist.
         Duplicate: the friendly name exists, or there is a workspace of this entry.
     """
     db, defaults = change.db, with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
-    fields = _definition(body.model_dump(exclude={"groups"}) | defaults, change.secrets)
+    fields = _definition_to_store(body.model_dump(exclude={"groups"}) | defaults, change.secrets)
     groups = [ALL_USERS] if change.installation.add_images_to_default_group else []
     if "groups" in body.model_fields_set:
         groups = [str(group) for group in body.groups]
@@ -112,21 +112,22 @@ async def update_image(
 ) -> WorkspaceRow:
     """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
 
-    `origin` is the entry of the catalogue that provides its image. For `client_fields` see `create_image`.
+    `origin` is the name of the catalogue entry that provides its image. Clients of the published interface set
+    `client_fields`.
 
     Raises:
         NotFound: there is no such workspace.
         Invalid: its fields contradict each other, or refer to an object that does not exist.
         Duplicate: the friendly name exists.
     """
-    db, changes = change.db, body.sent()
+    db, changes = change.db, body.sent_fields()
     groups = changes.pop("groups", None)
     current = await images.get_image(db, image_id)
     await _require_agent(db, changes.get("server_id", current.server_id))
     async with db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
-        fields = _definition(changes, change.secrets, stored)
+        fields = _definition_to_store(changes, change.secrets, stored)
         check(fields)
         is_token_kept = stored.docker_token_encrypted is not None and "docker_token" not in changes
         if is_token_kept and (problem := token_problem(stored.name, fields.name)):
@@ -153,13 +154,11 @@ async def _require_agent(db: Database, agent_id: object) -> None:
         raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another Agent.")
 
 
-def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:
-    """Return a new workspace, or `stored` with the sent fields.
-
-    The registry token and variables are encrypted, and ids are texts.
-    """
+def _definition_to_store(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:
+    """Return a new workspace, or `stored` with the sent fields. The registry token and variables are encrypted, and ids
+    are texts."""
     fields: Json = seal_variables(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
-    for name in _IDS:
+    for name in _ID_FIELDS:
         if fields.get(name) is not None:
             fields[name] = str(fields[name])
     if "docker_token" in fields:

@@ -10,7 +10,7 @@ import msgspec
 
 
 class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses of the session; None = not offered."""
+    """The addresses of the session; None = not available."""
 
     page: str
     """Page of the session, for a person."""

@@ -47,7 +47,7 @@ async def create_user_identity(user_id: UUID, body: IdentityCreate, change: Chan
         raise Invalid(f"No sign-on provider has the issuer {body.issuer}.")
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
-        change.caller.require_not_above(user.permissions)
+        change.caller.require_right_over(user.permissions)
         identity = await statements.insert_identity(connection, user.user_id, body.issuer, body.subject)
     change.audit(LogCode.IDENTITY_CREATED, f"{body.subject} of {user.username}", after={"issuer": body.issuer})
     return IdentityView.model_validate(identity)
@@ -63,7 +63,7 @@ async def _unlink(context: SignOnContext, change: ChangeDep, user_id: str, ident
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         if user_id != change.caller.user_id:
-            change.caller.require_not_above(user.permissions)
+            change.caller.require_right_over(user.permissions)
         identity = await statements.delete_identity(connection, user_id, str(identity_id))
     logins = await statements.logins_of_identity(change.db, user_id, identity.issuer, identity.subject)
     await end_logins(context, logins, "Its identity was unlinked.")

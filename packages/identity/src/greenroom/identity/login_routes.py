@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from greenroom.api.access import login_routes
 from greenroom.api.access.login_routes import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
-from greenroom.api.hardening import COOKIE
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, authenticate, client_address, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
@@ -174,7 +174,7 @@ async def _complete_sign_on(
     response = RedirectResponse(attempt.next, 303)
     if attempt.link_to is None:
         user_agent = request.headers.get("user-agent", "").replace("\0", "")
-        browser = UserBrowser(client_address(request), user_agent, request.cookies.get(COOKIE))
+        browser = UserBrowser(client_address(request), user_agent, request.cookies.get(LOGIN_COOKIE))
         token = await log_in(context, confirmed, browser)
         set_login_cookie(response, token, context.snapshot.installation.session_lifetime_s)
         return response

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Request
 
-from greenroom.api.access.groups import require_not_above
+from greenroom.api.access.groups import require_right_over_group
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
@@ -103,7 +103,7 @@ async def update_sign_on_provider(
 
     A change of a provider with rules also needs `groups_modify`.
     """
-    sent = body.sent()
+    sent = body.sent_fields()
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
         await _require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
@@ -222,7 +222,7 @@ async def _require_permission_to_grant(
         caller.require("groups_modify")
     for group_id in sorted({rule.group_id for rule in fields.rules}):
         try:
-            require_not_above(caller, await groups.get_group(db, group_id))
+            require_right_over_group(caller, await groups.get_group(db, group_id))
         except NotFound as error:
             if groups_must_exist:
                 raise Invalid(f"A rule names the group {group_id}, which does not exist.") from error

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from greenroom.api.csrf import foreign_origin_reason
 from greenroom.api.lease.access import bearer_token, lease_of_token
 from greenroom.api.lease.service import MCP_PATH
-from greenroom.api.security import Declared, basic_credentials, key_caller
+from greenroom.api.security import AccessDeclaration, basic_credentials, key_caller
 from greenroom.core.errors import Forbidden
 
 
@@ -27,7 +27,7 @@ class McpCaller:
     lease_id: str | None
 
 
-class RequiresKeyOrToken(Declared):
+class RequiresKeyOrToken(AccessDeclaration):
     """Requires an API key or the token of a lease, which browsers do not add automatically."""
 
     codes = ()  # no permission: the route of each tool checks its permissions

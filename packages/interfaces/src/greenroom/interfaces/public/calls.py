@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.security import Declared, basic_credentials, key_caller
+from greenroom.api.security import AccessDeclaration, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.db.access.users import User, UserAttributes
 from greenroom.db.fleet.zones import Zone
@@ -151,7 +151,7 @@ class CallBody:
         return value
 
 
-class RequiresKey(Declared):
+class RequiresKey(AccessDeclaration):
     """Reads the body, authenticates the API key in it or in the header, and requires permissions of the key."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:

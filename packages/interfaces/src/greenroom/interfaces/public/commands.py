@@ -15,7 +15,7 @@ from greenroom.api.session import share_service
 from greenroom.api.session.instructions import act_of_command, order_command, with_encrypted_variables
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import Streams, connect_url, token_of
-from greenroom.api.session.share_service import Sharing, SharingDep
+from greenroom.api.session.share_service import SharingDep, SharingParts
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.authorization import Act
 from greenroom.core.session.sharing import ShareRequest
@@ -269,13 +269,13 @@ async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Ca
     return await _permissions_answer(sharing, session)
 
 
-async def _user_shares(sharing: Sharing, session: Session) -> list[Share]:
+async def _user_shares(sharing: SharingParts, session: Session) -> list[Share]:
     """Return the shares with single users."""
     session_shares = await shares.list_shares(sharing.db, session.session_id, silent=False)
     return [share for share in session_shares if share.audience == "user"]
 
 
-async def _permissions_answer(sharing: Sharing, session: Session) -> Answer:
+async def _permissions_answer(sharing: SharingParts, session: Session) -> Answer:
     user_shares = await _user_shares(sharing, session)
     return {
         "session_permissions": [

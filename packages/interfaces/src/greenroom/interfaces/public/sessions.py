@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Annotated, Final, cast
 
-from greenroom.api.access.accounts import default_image_of, forget_anonymous
+from greenroom.api.access.accounts import default_image_of, delete_anonymous_user
 from greenroom.api.bodies import validated
-from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
-from greenroom.api.events import wait_while_in
+from greenroom.api.deps import Db, HubDep, LauncherDep, Logs, SecretsDep
+from greenroom.api.events import wait_while_status_in
 from greenroom.api.session import instructions, service, share_service
-from greenroom.api.session.authorized import authorized, session_caller_of
+from greenroom.api.session.authorized import authorize, session_caller_of
 from greenroom.api.session.instructions import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, launch_request, token_of
-from greenroom.api.session.share_service import JoinedView, JoiningPerson, Sharing, SharingDep
+from greenroom.api.session.share_service import JoinedView, JoiningPerson, SharingDep, SharingParts
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.session.authorization import Act, Kind, Verdict
@@ -43,7 +43,9 @@ from greenroom.interfaces.public.calls import (
 from greenroom.interfaces.public.statements import anonymous_user
 
 
-async def share_launched_session(sharing: Sharing, call: CallBody, session_id: str) -> tuple[str | None, str | None]:
+async def share_launched_session(
+    sharing: SharingParts, call: CallBody, session_id: str
+) -> tuple[str | None, str | None]:
     """Return the id of the share of a launched session, or None and the reason why its user may not share it.
 
     A repeated request returns the share of the first one.
@@ -58,7 +60,7 @@ async def share_launched_session(sharing: Sharing, call: CallBody, session_id: s
     return share.share_id, None
 
 
-async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
+async def share_for_users(sharing: SharingParts, share_id: str, user: User) -> Share:
     """Return the share that this user wants to join.
 
     Raises:
@@ -73,7 +75,7 @@ async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
     return share
 
 
-async def join_as_user(sharing: Sharing, share: Share, user: User) -> JoinedView:
+async def join_as_user(sharing: SharingParts, share: Share, user: User) -> JoinedView:
     """Admit a user by a share. A user with a share by name gets the access of that share.
 
     Raises:
@@ -218,7 +220,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
         result = await launcher.launch(request, shows_machines=call.caller.may("agents_view"))
     except GreenroomError:
         if is_new_user:
-            await forget_anonymous(db, user_id)
+            await delete_anonymous_user(db, user_id)
         raise
     share_id, warning = None, None
     if call.flag("enable_sharing"):
@@ -237,7 +239,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 
 @router.post("/get_kasm_status")
 async def get_kasm_status(
-    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
+    db: Db, hub: HubDep, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
     """Return the state of a session. A failed session is a refusal with its reason.
 
@@ -246,7 +248,7 @@ async def get_kasm_status(
     """
     session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
-        session = await wait_while_in(
+        session = await wait_while_status_in(
             hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call, Act.OPEN), HAND_OVER_WAIT_S
         )
     token = token_of(session, secrets)
@@ -353,7 +355,7 @@ async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tupl
     if owner is None or session.status is SessionStatus.DELETED or user_id not in (None, owner):
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
     kind = Kind.FOR_USERS if call.caller.may("users_auth_session", USER) else Kind.OTHER
-    return session, await authorized(db, act, session_caller_of(call.caller, owner, kind), session)
+    return session, await authorize(db, act, session_caller_of(call.caller, owner, kind), session)
 
 
 lifecycle_router = public_router(LifecycleRoute)

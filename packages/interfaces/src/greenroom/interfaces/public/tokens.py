@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from greenroom.api.access.user_routes import end_user_login
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.session.service import token_login
+from greenroom.api.session.service import login_of_token
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -34,7 +34,7 @@ async def create_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answ
     token = change.secrets.session_token(login_id)
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, call.nested("target_user").id("user_id"))
-        change.caller.require_not_above(user.permissions)
+        change.caller.require_right_over(user.permissions)
         if user.disabled or user.locked or user.anonymous:
             raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
         await statements.insert_token_login(
@@ -99,10 +99,10 @@ async def _find_login(change: CallerChange, token: str) -> TokenLogin:
         NotFound: the token does not exist, or it has ended.
         Forbidden: its user has more permissions than the caller.
     """
-    login = await token_login(change.db, change.secrets, token, change.installation.session_idle_s)
+    login = await login_of_token(change.db, change.secrets, token, change.installation.session_idle_s)
     if login is None:
         raise NotFound("There is no such session token; it may have ended.")
-    change.caller.require_not_above((await users.get_user(change.db, login.user_id)).permissions)
+    change.caller.require_right_over((await users.get_user(change.db, login.user_id)).permissions)
     return login
 
 
@@ -110,7 +110,7 @@ async def _tokens_of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
     """Return the valid tokens of the user of the call with their log-ins, oldest first."""
     change = call.change
     user = await users.get_user(change.db, call.nested("target_user").id("user_id"))
-    change.caller.require_not_above(user.permissions)
+    change.caller.require_right_over(user.permissions)
     logins = await statements.list_token_logins(change.db, user.user_id, change.installation.session_idle_s)
     logins_and_tokens = [(login, change.secrets.session_token(login.login_id)) for login in logins]
     return [(login, token) for login, token in logins_and_tokens if secret_digest(token) == login.token_hash]

@@ -10,9 +10,9 @@ from greenroom.api.access import accounts, group_routes, user_routes
 from greenroom.api.access import groups as group_rules
 from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatch, UserCreate, UserPatch
 from greenroom.api.bodies import validated
-from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
+from greenroom.api.deps import Config, Db, Logs, PasswordsDep, SecretsDep
 from greenroom.api.session.service import Streams
-from greenroom.api.workspace.service import visible_to
+from greenroom.api.workspace.service import redacted_image
 from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
@@ -49,7 +49,7 @@ USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "g
 
 
 @user_router.post("/create_user")
-async def create_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
+async def create_user(passwords: PasswordsDep, call: Annotated[CallBody, requires_key("users_create")]) -> Answer:
     """Create a user in All Users."""
     target = call.nested("target_user")
     target.require_fixed_values(_FIXED_USER_FIELDS, NO_WORKSPACES_REASON)
@@ -73,7 +73,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 
 
 @user_router.post("/update_user")
-async def update_user(passwords: PasswordHashes, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
+async def update_user(passwords: PasswordsDep, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
     """Change a user. Null fields keep their values, and so does the password if it is empty."""
     target = call.nested("target_user")
     target.require_fixed_values(_FIXED_USER_FIELDS, NO_WORKSPACES_REASON)
@@ -104,7 +104,7 @@ async def get_login(
 ) -> Answer:
     """Return an address that logs the user in at the console. It is valid once, for five minutes."""
     user = await _target_user(db, call)
-    call.caller.require_not_above(user.permissions)
+    call.caller.require_right_over(user.permissions)
     if user.disabled or user.locked or user.anonymous:
         raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
     token = new_secret()
@@ -221,7 +221,7 @@ async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody
     """List the workspaces that members of a group may use."""
     group = await groups.get_group(db, str(_group_id(call)))
     group_images = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
-    shapes = [image_shape(visible_to(image, secrets, call.caller)) for image in group_images]
+    shapes = [image_shape(redacted_image(image, secrets, call.caller)) for image in group_images]
     return {"images": [image | _group_image_fields(group, image) for image in shapes]}
 
 
@@ -242,7 +242,7 @@ async def remove_images_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answe
 @group_router.post("/get_settings_group")
 async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBody, VIEW_GROUPS]) -> Answer:
     """List the settings that have a value in a group."""
-    group = group_rules.visible_to(await groups.get_group(db, str(_group_id(call))), secrets, call.caller)
+    group = group_rules.redacted_group(await groups.get_group(db, str(_group_id(call))), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
 
 
@@ -257,7 +257,7 @@ async def set_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer
         )
     body = validated(GroupPatch, {"settings": {setting.name: _parse_value(setting, target.body.get("value"))}})
     group = await group_rules.update(call.change, str(group_id), body)
-    return {"setting": _setting_shape(setting, group_rules.visible_to(group, call.change.secrets, call.caller))}
+    return {"setting": _setting_shape(setting, group_rules.redacted_group(group, call.change.secrets, call.caller))}
 
 
 @group_router.post("/remove_settings_group")

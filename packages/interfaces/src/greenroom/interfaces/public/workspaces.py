@@ -40,7 +40,7 @@ IMAGE_FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.m
 async def get_images(db: Db, secrets: SecretsDep, call: Annotated[CallBody, requires_key("images_view")]) -> Answer:
     """List all workspaces."""
     workspaces = (await images.list_images(db)).rows
-    return {"images": [image_shape(service.visible_to(image, secrets, call.caller)) for image in workspaces]}
+    return {"images": [image_shape(service.redacted_image(image, secrets, call.caller)) for image in workspaces]}
 
 
 @router.post("/get_image")
@@ -73,7 +73,7 @@ async def delete_image(call: Annotated[CallBody, requires_key("images_delete")])
 
 
 def _image_answer(image: WorkspaceRow, call: CallBody) -> Answer:
-    return {"image": image_shape(service.visible_to(image, call.change.secrets, call.caller))}
+    return {"image": image_shape(service.redacted_image(image, call.change.secrets, call.caller))}
 
 
 def _image_id(call: CallBody) -> str:

@@ -19,9 +19,9 @@ from greenroom.api.bodies import Json
 from greenroom.api.csrf import foreign_origin_reason
 from greenroom.api.lease import service
 from greenroom.api.lease.schemas import LeaseGranted, LeaseView
-from greenroom.api.lease.service import Leasing, LeasingDep
+from greenroom.api.lease.service import LeaseParts, LeasePartsDep
 from greenroom.api.problems import error_response
-from greenroom.api.security import Caller, Declared, key_caller
+from greenroom.api.security import AccessDeclaration, Caller, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
 from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.interfaces.mcp.tool import ToolRequest, call_api
@@ -85,7 +85,7 @@ class SdkCall:
     request: Request
     caller: Caller
     authorization: str
-    leasing: Leasing
+    leasing: LeaseParts
 
     async def send(self, tool_request: ToolRequest) -> httpx2.Response:
         """Send a request to a route of `/api/v1`, and return its successful answer. `AdapterRoute` answers with a
@@ -160,11 +160,11 @@ class SdkCall:
         return result
 
     async def _browsers_of(self, leases: list[LeaseView]) -> list[Browser]:
-        granted = await service.granted_to(self.leasing, self.caller, [lease.lease_id for lease in leases])
+        granted = await service.granted_leases(self.leasing, self.caller, [lease.lease_id for lease in leases])
         return [Browser.of(granted.get(lease.lease_id, lease)) for lease in leases]
 
 
-class AdapterKey(Declared):
+class AdapterKey(AccessDeclaration):
     """Checks the API key of a call: `KEY:SECRET` in a header. The routes of `/api/v1` check permissions."""
 
     codes = ()
@@ -172,7 +172,7 @@ class AdapterKey(Declared):
     def __init__(self, header: str) -> None:
         self._header = header
 
-    async def __call__(self, request: Request, leasing: LeasingDep) -> None:
+    async def __call__(self, request: Request, leasing: LeasePartsDep) -> None:
         """Authenticate the caller.
 
         Raises:

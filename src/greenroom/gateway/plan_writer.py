@@ -1,8 +1,8 @@
 """Updates the `plan.json` of a gateway if no supervisor writes it.
 
-Every POLL_S it checks files with ids, addresses of host names, and for profile `web` the api's report of the fleet. The
-last report is stored on disk, so that the gateway starts while the api is unavailable. `greenroom.gateway.main` follows
-the changed file.
+Every `CHECK_INTERVAL_S` it checks files with ids, addresses of host names, and for profile `web` the fleet that the api
+reports. The last report is stored on disk, so that the gateway starts while the api is unavailable. The process
+`greenroom.gateway.main` serves the changed file.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import structlog
 from greenroom.core.errors import SetupError
 from greenroom.core.rate_limits import Pace
 from greenroom.gateway.agents import AgentLinks
-from greenroom.gateway.api_client import api_client, bearer
+from greenroom.gateway.api_client import api_client, authorization_header
 from greenroom.gateway.plan import parse_plan
 from greenroom.gateway.plan_builder import (
     AUTHORITY_FILE,
     EDGE_FILES,
     SECRETS_FILE,
     SiteFacts,
+    build_plan,
     check_settings,
     host_names,
     id_files,
-    plan_of,
     secret_lines,
 )
 from greenroom.kit.config import GatewayConfig
@@ -41,25 +41,25 @@ from greenroom.wire.fleet import Fleet
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 1.0
-RESOLVE_EVERY_S: Final = 5.0
+CHECK_INTERVAL_S: Final = 1.0
+RESOLVE_INTERVAL_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
-CHANGES_AT_ONCE: Final = 10
-CHANGE_EVERY_S: Final = 5.0
-"""The interval of changes after the first `CHANGES_AT_ONCE`. Each change starts an nginx, and an Agent can change the
+MAX_BURST_CHANGES: Final = 10
+CHANGE_INTERVAL_S: Final = 5.0
+"""The interval of changes after the first `MAX_BURST_CHANGES`. Each change starts an nginx, and an Agent can change the
 address of its edge gateway at any time.
 """
-WARN_AGAIN_S: Final = 60.0
+WARNING_INTERVAL_S: Final = 60.0
 """The minimum interval between two logs of the same warning."""
 
 
-class PlanKeeper:
+class PlanWriter:
     """Writes the `plan.json` of one gateway into its `folder` (absolute). `links` has the Agents on other hosts whose
     sessions it reaches. Raises SetupError: a setting is missing."""
 
     def __init__(self, config: GatewayConfig, folder: Path, links: AgentLinks | None = None) -> None:
         check_settings(config)
-        self._links = links
+        self._agent_links = links
         self._config = config
         self._folder = folder
         self.path: Path = folder / "plan.json"
@@ -70,8 +70,8 @@ class PlanKeeper:
         self._text = b""
         self._addresses: dict[str, str | None] = {}
         self._resolved_at_s = 0.0
-        self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
-        self._repeats = RepeatFilter(WARN_AGAIN_S)
+        self._pace = Pace(MAX_BURST_CHANGES, CHANGE_INTERVAL_S)
+        self._repeats = RepeatFilter(WARNING_INTERVAL_S)
 
     async def write_first_plan(self) -> None:
         """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
@@ -79,16 +79,16 @@ class PlanKeeper:
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing_file()):
             self._warn("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
         try:
             await self._write()
         except OSError as error:
             raise SetupError(f"The gateway's plan {self.path} cannot be written: {error}.") from error
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         async with api_client() as client:
             while True:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(CHECK_INTERVAL_S)
                 try:
                     if self._config.gateway_profile == "web":
                         await self._read_fleet(client)
@@ -107,7 +107,7 @@ class PlanKeeper:
         try:
             reply = await client.get(
                 f"http://{self._config.api_upstream}/api/internal/gateway",
-                headers=bearer(str(self._config.gateway_credential_file)) | {"Host": self._host()},
+                headers=authorization_header(str(self._config.gateway_credential_file)) | {"Host": self._public_host()},
             )
             reply.raise_for_status()
             fleet = msgspec.json.decode(reply.content, type=Fleet)
@@ -116,9 +116,9 @@ class PlanKeeper:
             return
         if fleet != self._fleet:
             self._fleet = fleet
-            _replace(self._fleet_file, msgspec.json.encode(fleet))
+            _write_if_changed(self._fleet_file, msgspec.json.encode(fleet))
 
-    def _host(self) -> str:
+    def _public_host(self) -> str:
         return self._config.public_url.removeprefix("https://")
 
     def _stored_fleet(self) -> Fleet:
@@ -134,7 +134,7 @@ class PlanKeeper:
         """Write the plan if it differs from the file.
 
         Raises:
-            SetupError: it is no plan; the sentence names every problem.
+            SetupError: the plan is not valid; the error contains every problem.
             OSError: a file cannot be written.
         """
         await self._resolve_names()
@@ -143,37 +143,37 @@ class PlanKeeper:
             texts=_read_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},
             has_edge=self._config.edge_dir is not None and self._missing_file() is None,
-            serving=tuple(self._links.serving()) if self._links else (),
-            gateway_id=self._links.admissions.gateway_id if self._links else "",
+            serving=tuple(self._agent_links.serving()) if self._agent_links else (),
+            gateway_id=self._agent_links.admissions.gateway_id if self._agent_links else "",
         )
         if facts != self._facts:
-            text = msgspec.json.format(msgspec.json.encode(plan_of(self._config, facts, self._folder)))
+            text = msgspec.json.format(msgspec.json.encode(build_plan(self._config, facts, self._folder)))
             parse_plan(text)
             self._facts, self._text = facts, text
-        if self._links is not None and facts.serving:
-            _replace(self._folder / SECRETS_FILE, secret_lines(facts, self._links.secret).encode())
+        if self._agent_links is not None and facts.serving:
+            _write_if_changed(self._folder / SECRETS_FILE, secret_lines(facts, self._agent_links.secret).encode())
         if self._fleet.authority:
-            _replace(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
+            _write_if_changed(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
         if _has_content(self.path, self._text):
             return
         if self._pace.allows(time.monotonic()):
-            _replace(self.path, self._text)
+            _write_if_changed(self.path, self._text)
         else:
             self._warn("pace", "the gateway's plan changes very often; the latest change is served in some seconds")
 
     async def _resolve_names(self) -> None:
-        """Resolve the host names: new names immediately, and all names every `RESOLVE_EVERY_S`. A name that cannot be
+        """Resolve new host names immediately, and all host names every `RESOLVE_INTERVAL_S`. A name that cannot be
         resolved any more keeps its address.
         """
         hosts = host_names(self._config, self._fleet)
-        is_due = time.monotonic() - self._resolved_at_s >= RESOLVE_EVERY_S
+        is_due = time.monotonic() - self._resolved_at_s >= RESOLVE_INTERVAL_S
         due = [host for host in hosts if is_due or host not in self._addresses]
         if is_due:
             self._resolved_at_s = time.monotonic()
-        found = dict(zip(due, await asyncio.gather(*map(self._address, due)), strict=True))
+        found = dict(zip(due, await asyncio.gather(*map(self._resolve, due)), strict=True))
         self._addresses = {host: found[host] if host in found else self._addresses[host] for host in hosts}
 
-    async def _address(self, host: str) -> str | None:
+    async def _resolve(self, host: str) -> str | None:
         if _is_address(host):
             return host
         previous = self._addresses.get(host)
@@ -185,11 +185,12 @@ class PlanKeeper:
                 f"name {host}", f"{host} cannot be resolved ({error or 'timeout'}); its address stays {previous}"
             )
             return previous
-        addresses = [f"[{a[4][0]}]" if a[0] == socket.AF_INET6 else str(a[4][0]) for a in answers]
+        ips = [(family, address[0]) for family, _, _, _, address in answers]
+        addresses = [f"[{ip}]" if family == socket.AF_INET6 else str(ip) for family, ip in ips]
         return previous if previous in addresses else addresses[0]
 
     def _warn(self, key: str, sentence: str) -> None:
-        """Log a warning, at most once per `WARN_AGAIN_S` for each `key`."""
+        """Log a warning, at most once per `WARNING_INTERVAL_S` for each `key`."""
         if self._repeats.is_new(key):
             log.warning(sentence)
 
@@ -206,7 +207,7 @@ def _read_texts(files: list[Path]) -> dict[Path, str]:
     return texts
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes) -> None:
     if _has_content(path, content):
         return
     part = path.with_name(f".{path.name}.part")
