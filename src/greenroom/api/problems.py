@@ -63,12 +63,12 @@ PROBLEM_RESPONSES: Final[dict[int | str, OpenApi]] = {
 def api_router(*tags: str, prefix: str = "/api/v1") -> APIRouter:
     """Return a router for documented routes below `prefix`.
 
-    Each of its routes is complete. `include_router` would create a second copy of each route, with 25 KiB of memory.
+    Its routes contain the prefix, so the application needs no `include_router`, which would copy each route (25 KiB).
     """
     return APIRouter(
         prefix=prefix,
         tags=[*tags],
-        responses=PROBLEMS,
+        responses=PROBLEM_RESPONSES,
         generate_unique_id_function=lambda route: route.name,
     )
 
