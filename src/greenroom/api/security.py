@@ -127,7 +127,7 @@ class Requires(AccessDeclaration):
         return caller
 
 
-class PublicRoute(AccessDeclaration):
+class PublicAccess(AccessDeclaration):
     """Marks a route that needs no credential, or checks another credential, for this `reason`."""
 
     credentials = ()
@@ -160,7 +160,7 @@ def requires_own_or(code: str) -> Any:
 
 def public_route(reason: str) -> Any:
     """Return the dependency of a route that needs no credential, or checks another credential, for this `reason`."""
-    return Depends(PublicRoute(reason))
+    return Depends(PublicAccess(reason))
 
 
 def client_address(request: Request) -> str:

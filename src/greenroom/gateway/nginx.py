@@ -305,7 +305,7 @@ def _log_lines(stream: IO[bytes]) -> None:
 
 
 def nginx_processes(folder: Path) -> list[ProcessInfo]:
-    """Return all running nginx processes whose working folder is `folder`, whatever their parent is."""
+    """Return all running nginx processes whose working folder is `folder`, even if their parent has ended."""
     return [
         process for process in processes() if process.name == "nginx" and read_working_folder(process.pid) == folder
     ]

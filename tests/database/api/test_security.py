@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 
 from greenroom.api.openapi import document
-from greenroom.api.security import PublicRoute, access_of, check_access_declared
+from greenroom.api.security import PublicAccess, access_of, check_access_declared
 from greenroom.core.access.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
 from greenroom.db.database import Database
 from greenroom.interfaces.public.calls import RequiresKey
@@ -30,13 +30,13 @@ def routes(app: FastAPI) -> list[tuple[str, str, tuple[str, ...]]]:
         )
         for route in access_of(app)
         if route.declared is not None
-        and not isinstance(route.declared, PublicRoute)
+        and not isinstance(route.declared, PublicAccess)
         and route.path.startswith("/api/v1/")
     ]
 
 
 async def test_only_these_routes_need_no_credential(app: FastAPI):
-    public = {f"{r.method} {r.path}" for r in access_of(app) if isinstance(r.declared, PublicRoute)}
+    public = {f"{r.method} {r.path}" for r in access_of(app) if isinstance(r.declared, PublicAccess)}
     assert {p for p in public if "/internal/" not in p} == {
         "GET /api/__healthcheck",
         "GET /metrics",
@@ -115,7 +115,7 @@ async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, conne
     """A key with every other code is refused: this code gives access to the route."""
     secret_hash, checked = secret_digest("secret"), 0
     for route in access_of(app):
-        if route.declared is None or isinstance(route.declared, PublicRoute):
+        if route.declared is None or isinstance(route.declared, PublicAccess):
             continue
         for needed in [(code,) for code in route.declared.codes or ()] + [route.declared.one_of]:
             if not needed:

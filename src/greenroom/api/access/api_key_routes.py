@@ -125,7 +125,7 @@ async def _get_key(db: Database, key_id: str) -> ApiKey:
 
 
 async def _require_right_to_create_key_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
-    """Refuse a key for a user whom the caller may not change, or with permissions that the user lacks.
+    """Refuse a key if the caller may not change its user, or if the user lacks one of its permissions.
 
     A key acts as its user, so its creation needs the same rights as a change of their password.
     """

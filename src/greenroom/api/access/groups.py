@@ -98,8 +98,8 @@ async def require_right_to_remove_member(change: CallerChange, group_id: str, us
 
 
 def require_right_to_add_member(caller: Caller, user: User) -> None:
-    """Without `groups_modify`, refuse to add a user who has more permissions than the caller, or whom the caller may
-    not see. Raises Forbidden: the error contains the permission."""
+    """Without `groups_modify`, refuse to add a user who has more permissions than the caller, or is not visible to the
+    caller. Raises Forbidden: the error contains the permission."""
     if not caller.may("users_view") or missing_admin_codes(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
