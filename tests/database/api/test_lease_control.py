@@ -111,7 +111,7 @@ async def test_without_events_control_is_read_once_per_interval(leased: Leased, 
         read_at_s.append(time.monotonic())
         return []
 
-    monkeypatch.setattr(service, "POLL_S", 0.2)
+    monkeypatch.setattr(service, "MAX_CHECK_INTERVAL_S", 0.2)
     monkeypatch.setattr(service.controls, "read_held_controls", read_held_controls)
     async with ending(leased):
         await eventually(lambda: len(read_at_s) == 3)
@@ -201,7 +201,7 @@ async def test_who_is_away_loses_control_and_it_is_written_down(leased: Leased, 
     assert (now["holder"], now["term"]) == ("program", 1)
     refusal = await leased.ada.refused(409, f"POST {leased.path}", {"holder": "person", "term": 1})
     assert "Take over again" in refusal, "coming back takes nothing back by itself"
-    monkeypatch.setattr(service, "POLL_S", 0.01)
+    monkeypatch.setattr(service, "MAX_CHECK_INTERVAL_S", 0.01)
     async with ending(leased):
 
         async def written() -> bool:

@@ -105,8 +105,8 @@ async def test_a_waiting_lease_is_not_launched_while_the_limit_is_reached(
 
     await stage.everybody(max_leases_per_user=0)
     monkeypatch.setattr(Launcher, "launch", counted)
-    monkeypatch.setattr(service, "PAUSE_S", 0.01)
-    monkeypatch.setattr(service, "POLL_S", 0.05)
+    monkeypatch.setattr(service, "MIN_CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(service, "MAX_CHECK_INTERVAL_S", 0.05)
     assert (await ada.refused(409, f"POST {LEASES}", body | {"wait_s": 1})).startswith("lease-limit: ")
     assert len(launched) == 1
 

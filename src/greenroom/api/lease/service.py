@@ -312,7 +312,7 @@ def _granted_lease(leasing: LeaseParts, lease: LeaseRow, session: Session) -> Le
     )
     allowed_acts = {act for act in ACTS_OF_LEASE_TOKEN if token_address and not decide(act, program, facts).refused}
     service_urls = {
-        service.name: token_address + service.folder for service in session.services if service.name in allowed_acts
+        offered.name: token_address + offered.folder for offered in session.services if offered.name in allowed_acts
     }
     live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
     page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
