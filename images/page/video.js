@@ -11,9 +11,9 @@ const HEAD_BYTES = 12;
 const CODEC = 'avc1.42c028';
 const [ACK, QUALITY] = [0, 1];
 const SENTENCES = {
-  missing: 'This workspace has no video picture.',
-  browser: 'This browser cannot show the video picture.',
-  ended: 'The video picture has ended. The light picture is shown.',
+  missing: 'This workspace has no smooth picture.',
+  browser: 'This browser cannot show the smooth picture.',
+  ended: 'The smooth picture has ended. The sharp picture is shown.',
 };
 
 const screen = document.getElementById('screen');

@@ -108,7 +108,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     assert violations(window) == []
 
     # Neither keys nor pointer of the guest arrive; those of the user do
-    user.page.get_by_role("button", name="Close sharing").click()
+    user.page.get_by_role("button", name="Close the share panel").click()
     user.page.mouse.click(300, 500)
     wait_for(lambda: "x:300 y:500" in inside(session_id, "xdotool", "getmouselocation"), "the user's pointer")
     wait_for(lambda: "kasm-user@" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "the terminal")

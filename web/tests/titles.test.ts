@@ -12,6 +12,7 @@ test.each([
   ['max_kasms_per_user', 'Max sessions per user'],
   ['inject_ssh_keys', 'Inject SSH keys'],
   ['session_lifetime_s', 'Log-in lifetime'],
+  ['control_away_s', 'Control return time'],
   ['max_upload_mb', 'Max upload'],
 ])('the title of %s is %s', (name, title) => expect(settingTitle(name)).toBe(title));
 

@@ -43,8 +43,8 @@ class Installation:
     )
     min_password_length: int = _number(12, "characters", 8, "Minimum length of a new password")
     require_password_change: bool = _switch(
-        "The password that the first start generated must be changed at the first log-in, before the console can"
-        " be used"
+        "The password that Greenroom generated at its first start must be changed at the first log-in, before the"
+        " console can be used"
     )
     max_login_attempts: int = _number(
         5,
@@ -136,13 +136,14 @@ class Installation:
         50,
         "%",
         0,
-        "Part of `recordings_max_mb` that is reserved for recordings whose pictures a group requires (`record_leases`)",
+        "Part of `recordings_max_mb` that is reserved for members of groups whose `record_leases` is `pictures`",
     )
     recordings_user_max_mb: int = _number(
         500,
         "MB",
         0,
-        "Maximum total size of the pictures of a user's recordings, without those that a group requires",
+        "Maximum total size of the pictures of a user's recordings; does not apply to members of groups whose"
+        " `record_leases` is `pictures`",
     )
     share_outside_groups: bool = _switch(
         "Users can share sessions with all users; off: only with members of their own groups other than All Users"

@@ -132,7 +132,10 @@ def header(text: str) -> str:
     if lower in _CONNECTION_HEADERS or lower.startswith("proxy-"):
         raise Invalid(f"{text} controls the connection and is set by the web filter; it cannot contain a secret.")
     if lower in _SQUID_HEADER_GROUPS:
-        raise Invalid(f"{text} is the name of several headers in the web filter; it cannot contain a secret.")
+        raise Invalid(
+            f"{text} cannot be the header of a secret, because the web filter uses this word for a group of headers;"
+            " write the name of one header, like Authorization or x-api-key."
+        )
     if lower in _UNSUITABLE_HEADERS:
         raise Invalid(f"{text} is not a header for a secret; write one like Authorization or x-api-key.")
     return text

@@ -196,7 +196,7 @@ class WebhookEvent(StrEnum):
     SESSION_ENDED = "session.ended", "a session of a user has ended", SessionData
     POOL_SHORT = (
         "pool.short",
-        "a pool has fewer sessions than desired, and not because sessions are starting; also when the cause changes",
+        "a pool has fewer sessions than desired, and the missing ones are not starting; also when the cause changes",
         PoolData,
     )
     POOL_FULL = "pool.full", "a pool has as many sessions as desired again, after `pool.short`", PoolData

@@ -219,7 +219,7 @@ async def test_an_administrator_helps_and_the_user_sees_it(shared: Shared, logge
     assert await shared.guests() == {joined["viewer_id"]: "control"}
     await shared.report(**{joined["viewer_id"]: "192.0.2.9"})
     (there,) = await shared.ada.read(f"{shared.path}/viewers")
-    assert there["announcement"] == f"{ADMIN} (administrator) controls"
+    assert there["announcement"] == f"{ADMIN} (administrator) can use keyboard and pointer"
     (share,) = await shared.ada.read(f"{shared.path}/shares")
     assert (share["audience"], share["made_by"]) == ("assistant", ADMIN)
     assert await shared.logged("session-assisted") == [

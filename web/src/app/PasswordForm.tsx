@@ -47,7 +47,7 @@ export function FirstPassword() {
           Choose a new password
         </Title>
         <Text c="dimmed" size="sm" ta="center">
-          You logged in with the password that the first start generated. Change it to continue.
+          You logged in with the password that Greenroom generated at its first start. Change it to continue.
         </Text>
         <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
           <FormFrame form={form} save={save} touched={['me']} onCancel={() => void leave()} submit="Change password">

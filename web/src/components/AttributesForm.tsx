@@ -60,7 +60,7 @@ export function AttributesForm(props: Props) {
         />
         <Select
           label="Default workspace"
-          description="The workspace of launches by programs that name no workspace"
+          description="Used when a program launches a session and names no workspace"
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}

@@ -49,7 +49,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   missing: 'unsure',
   quarantined: 'unsure',
   open: 'good',
-  'copy refused': 'unsure',
+  'second host refused': 'unsure',
   revoked: 'bad',
   lost: 'bad',
   failed: 'bad',
@@ -66,7 +66,7 @@ const HINTS: Record<string, string> = {
   unreachable: 'The host of this session does not answer at present. The session continues if the host returns soon.',
   lost: 'The host of this session has not answered for a long time. The session may come back with the host.',
   quarantined: 'The hand-over of this session to a user failed. It is kept for inspection, and no user gets it.',
-  'copy refused':
+  'second host refused':
     'Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.',
 };
 

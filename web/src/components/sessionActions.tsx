@@ -25,7 +25,7 @@ export const ACTIONS: Record<SessionAction, Look> = {
     label: 'Stop',
     icon: IconPlayerStop,
     warning:
-      'The programs of the session end and unsaved work is lost. Its disk is kept, and the session has it again after it is resumed.',
+      'The programs of the session end and unsaved work is lost. The files on its disk are kept and are available again when the session is resumed.',
   },
   delete: {
     label: 'Delete',

@@ -2,8 +2,12 @@
 
 /** Words with another spelling in titles. */
 const SPELLED: Record<string, string> = { kasms: 'sessions', ssh: 'SSH', cpu: 'CPU', url: 'URL' };
-/** Titles of settings whose names have a word with another meaning on the pages. */
-const TITLED: Record<string, string> = { session_lifetime_s: 'Log-in lifetime', session_idle_s: 'Log-in idle time' };
+/** Titles of settings whose names have a word with another meaning on the pages, or do not name the subject. */
+const TITLED: Record<string, string> = {
+  session_lifetime_s: 'Log-in lifetime',
+  session_idle_s: 'Log-in idle time',
+  control_away_s: 'Control return time',
+};
 const UNIT = /_(s|mb|days|rows)$/;
 const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
 

@@ -247,7 +247,10 @@ def _with_ssh_keys(stored: UserAttributes, body: AttributesPatch, secrets: Secre
     if private is not None and private.get_secret_value():
         pair = parse_private_key(private.get_secret_value(), comment)
         if public is not None and not is_same_key(public, pair.public):
-            raise Invalid("ssh_public_key does not belong to ssh_private_key; omit it, because it is derived.")
+            raise Invalid(
+                "The public key does not belong to the private key. Omit ssh_public_key: Greenroom derives it from the"
+                " private key."
+            )
         return replace(
             stored, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
         )

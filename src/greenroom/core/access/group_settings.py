@@ -198,7 +198,7 @@ _DEFINITIONS: Final = (
     _switch(
         "allow_kasm_screenshot",
         "Other users with the required permissions can take screenshots of members' sessions, read their"
-        " screen elements and act in them; members do not need this setting for their own sessions",
+        " screen elements and perform actions in the sessions; members do not need this setting for their own sessions",
         default=True,
         guarded=True,
     ),
@@ -238,7 +238,8 @@ _DEFINITIONS: Final = (
         choices=("off", "suggest", "on"),
         description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone "
         "nearest to the user's browser. `suggest`: the launcher suggests the nearest zone to users with "
-        "`allow_zone_selection`. The nearest zone needs Proxy Connections off. Both need Search Alternate Zones on",
+        "`allow_zone_selection`. A launch can begin in a nearer zone only if Proxy Connections is off there, and"
+        " Search Alternate Zones is on there and in the zone of the gateway",
     ),
     _permission(
         "allow_persistent_profile",

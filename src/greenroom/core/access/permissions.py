@@ -43,10 +43,10 @@ PERMISSIONS: Final[dict[str, str]] = {
     "catalogues_create": "Add third-party catalogues by their address",
     "catalogues_delete": "Delete third-party catalogues",
     "zones_view": "See zones",
-    "zones_create": "Create zones; for a host name that is not yet an address of this deployment,"
-    " `settings_modify` is needed, too",
-    "zones_modify": "Change zones; for a host name that is not yet an address of this deployment,"
-    " `settings_modify` is needed, too",
+    "zones_create": "Create zones; an address with a host name that is new to this deployment also needs"
+    " `settings_modify`",
+    "zones_modify": "Change zones; an address with a host name that is new to this deployment also needs"
+    " `settings_modify`",
     "zones_delete": "Delete zones",
     "managers_view": "See Managers",
     "managers_modify": "Enable and disable Managers",

@@ -226,11 +226,11 @@ TOO_LARGE: Final = f"the picture is larger than {MAX_PICTURE_BYTES >> 20} MB"
 FULL: Final = "the pictures of this recording have {limit} MB, the maximum of `recording_max_mb`"
 ALL_FULL: Final = "the pictures of all recordings have {limit} MB, the maximum of `recordings_max_mb`"
 OPTIONAL_FULL: Final = (
-    "the pictures that no group setting requires have {limit} MB; the rest of `recordings_max_mb` is reserved for"
-    " pictures that the group setting `record_leases` requires"
+    "the limit of {limit} MB for pictures that no group requires is reached; the rest of `recordings_max_mb` is"
+    " reserved for members of groups whose `record_leases` is `pictures`"
 )
 USER_FULL: Final = (
-    "the pictures of this user that no group setting requires have {limit} MB, the maximum of `recordings_user_max_mb`"
+    "the limit of {limit} MB for pictures of this user that no group requires is reached (`recordings_user_max_mb`)"
 )
 
 

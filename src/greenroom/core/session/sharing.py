@@ -189,7 +189,7 @@ def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool |
 
 def announcement(name: str, audience: Audience, access: Access) -> str:
     """Return the announcement of a viewer for the other viewers."""
-    return f"{viewer_name(name, audience)} {'controls' if access == 'control' else 'is watching'}"
+    return f"{viewer_name(name, audience)} {'can use keyboard and pointer' if access == 'control' else 'is watching'}"
 
 
 def viewer_name(name: str, audience: Audience) -> str:

@@ -164,8 +164,8 @@ def test_of_our_own_page_it_is_known_that_it_keeps_watchers_from_typing():
 
 def test_the_others_read_who_does_what():
     assert announcement("Ines", "assistant", "view") == "Ines (administrator) is watching"
-    assert announcement("Gus", "guests", "control") == "Gus (guest) controls"
-    assert announcement("bob", "user", "control") == "bob controls"
+    assert announcement("Gus", "guests", "control") == "Gus (guest) can use keyboard and pointer"
+    assert announcement("bob", "user", "control") == "bob can use keyboard and pointer"
 
 
 @pytest.mark.parametrize(

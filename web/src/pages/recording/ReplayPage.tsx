@@ -190,7 +190,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
               </Text>
               {nextFailed !== undefined && (
                 <Button size="compact-sm" color="red" variant="light" onClick={() => choose(nextFailed)}>
-                  {counted(failed.length, 'error')}: next
+                  {failed.length === 1 ? 'Show the error' : `Next of ${failed.length} errors`}
                 </Button>
               )}
             </Group>

@@ -66,7 +66,7 @@ export function Secrets() {
   ];
   return (
     <ResourcePage
-      note="Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. A lease can use a secret if its option egress lists the hosts of the secret; a web filter policy is not needed. Programs in the session never see the secret."
+      note="Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. A lease can use a secret only if its option “egress” lists the hosts of the secret. Programs in the session never see the secret."
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}

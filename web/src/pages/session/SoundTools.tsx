@@ -43,7 +43,7 @@ export function SoundTools({ sound, panel, onPanel }: { sound: Sound; panel: boo
 function labelOfSound({ on, waits, muted }: Audio): string {
   if (!on) return 'Sound is off. Switch it on';
   if (waits) return 'Sound begins with your next click in the session';
-  return muted ? 'Sound is muted. Switch it off' : 'Sound is on. Switch it off';
+  return muted ? 'Sound is on, but muted. Switch the sound off' : 'Sound is on. Switch it off';
 }
 
 function labelOfMicrophone({ on, connected, problem }: Microphone): string {

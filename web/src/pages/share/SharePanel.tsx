@@ -23,7 +23,7 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   const controlled = shares.some((share) => share.access === 'control');
   return (
     <Portal>
-      <Panel title="Share" close="Close sharing" onClose={onClose} width={380} focusesClose>
+      <Panel title="Share" close="Close the share panel" onClose={onClose} width={380} focusesClose>
         {rules && !rules.allowed && <Text size="sm">{withTitles(rules.reason ?? '')}</Text>}
         {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
         {shares.length > 0 && (

@@ -85,7 +85,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
         <details>
           <summary>
             <Text span size="xs" c="dimmed">
-              {counted(left_out.length, 'remark')} on omitted entries
+              Omitted entries
             </Text>
           </summary>
           {left_out.map((sentence, index) => (

@@ -88,7 +88,7 @@ function Details({ agent }: { agent: Agent }) {
               ['Zone', agent.zone_name],
               [
                 'Edge gateway (serves the streams of this host)',
-                agent.edge_url || 'none: the web gateway is on this host',
+                agent.edge_url || 'none: a web gateway on this host serves the streams',
               ],
               [
                 'Edge gateway, not confirmed',

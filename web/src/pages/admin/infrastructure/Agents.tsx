@@ -126,7 +126,7 @@ export function statesOf(agent: Agent): string[] {
     agent.status,
     ...(agent.draining ? ['draining'] : []),
     ...(agent.credential_revoked ? ['revoked'] : []),
-    ...(agent.refused ? ['copy refused'] : []),
+    ...(agent.refused ? ['second host refused'] : []),
   ];
 }
 

@@ -37,8 +37,8 @@ export function Gateways() {
       buttons={<AddButton role="gateway" />}
       remove={({ gateway_id, hostname }) => (
         <RemoveAction noun="gateway" name={hostname} onConfirm={() => deleteGateway(gateway_id)} touched={['gateways']}>
-          The API refuses the credential of this gateway from its next request. The gateway opens no streams of new
-          Agents and uses no new Managers until it joins again.
+          The API refuses all further requests of this gateway. The gateway continues to serve the Agents and Managers
+          that it knows. It serves no new ones until it joins again.
         </RemoveAction>
       )}
     >

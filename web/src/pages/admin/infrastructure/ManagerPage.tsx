@@ -72,7 +72,7 @@ function Details({ manager }: { manager: Manager }) {
           ['Term (changes of the Primary)', manager.term],
           ['Hostname', manager.hostname],
           ['Version', manager.version],
-          ['Gateway URL', manager.gateway_url || 'none: no Agent can reach it'],
+          ['Gateway URL', manager.gateway_url || 'none: no Agent can reach this Manager'],
           ['First reported', absolute(manager.first_reported)],
           [
             'Last reported',

@@ -48,8 +48,9 @@ function consequenceOf(manager: Manager, all: Manager[]): ReactNode {
         </List.Item>
       ) : (
         <List.Item>
-          No other enabled Manager of zone {zone_name} is running ({others.map((each) => each.instance_id).join(', ')}:
-          unknown). No session of the zone starts or ends until one of them runs.
+          No other enabled Manager of zone {zone_name} is running (status unknown:{' '}
+          {others.map((each) => each.instance_id).join(', ')}). No session of the zone starts or ends until one of them
+          runs.
         </List.Item>
       )}
       <List.Item>Running sessions continue.</List.Item>

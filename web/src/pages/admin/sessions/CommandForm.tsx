@@ -43,7 +43,7 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
           />
           <TextInput
             label="Working directory"
-            description="Empty = the directory of the container"
+            description="Empty = the default working directory of the container"
             {...form.getInputProps('workdir')}
           />
         </SimpleGrid>

@@ -32,7 +32,7 @@ export function StagingConfigPage() {
   const tabs = (data: StagingConfig): Tab[] => [
     { key: 'pool', title: 'Pool', content: <Pool config={data} /> },
     { key: 'history', title: 'Hits and Misses', content: <History configId={data.staging_config_id} /> },
-    { key: 'explain', title: 'Explain', content: <Explain config={data} /> },
+    { key: 'explain', title: 'Check a User', content: <Explain config={data} /> },
     ...(allowed('system_view')
       ? [
           {

@@ -10,6 +10,7 @@ const WORDS: Record<string, string> = {
   image_unavailable: 'No Agent had the image',
   zone_not_searched: 'The zone was not searched',
   restricted: 'The zone was not allowed',
+  adds_no_secrets: 'The Agents cannot add secrets to requests',
   busy: 'Too many launches at once',
   served_elsewhere: 'Another pool is used first',
   start_failed: 'The session could not be started there',

@@ -9,7 +9,7 @@ export const EVENTS: Record<WebhookEvent, string> = {
   'session.running': 'A session of a user became usable, for the first time or again',
   'session.failed': 'A session of a user or of a pool failed',
   'session.ended': 'A session of a user has ended',
-  'pool.short': 'A pool has fewer sessions than desired, and not because sessions are starting',
+  'pool.short': 'A pool has fewer sessions than desired, and the missing ones are not starting',
   'pool.full': 'A pool with a shortfall is full again',
   'launch.done': 'A launch provided a session',
   'launch.failed': 'A launch provided no session, or its session failed and could not be replaced',

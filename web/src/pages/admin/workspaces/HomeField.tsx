@@ -47,7 +47,7 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
           mt="xs"
           label="Persistent Profile Path"
           required
-          description="The folder of the hosts for home folders: a path with {username} or {user_id} and the same files on all hosts, e.g. on a network file system. The group setting Allow persistent profile must be on."
+          description="A path with {username} or {user_id}. The folder must have the same files on all hosts, e.g. on a network file system. The group setting Allow persistent profile must be on."
           placeholder="/srv/profiles/{user_id}"
           {...form.getInputProps('persistent_profile_path')}
         />

@@ -21,8 +21,8 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
   };
   return (
     <Select
-      label="Picture of the Stream"
-      description="How a session shows its screen at first, only for workspaces with a container image of Greenroom. Users can switch, and their browser stores the choice"
+      label="Picture Mode"
+      description="How a session shows its screen when it opens. Only container images of Greenroom support this setting. Users can switch the mode, and their browser stores the choice"
       data={PICTURES}
       value={environment[VARIABLE] === 'video' ? 'video' : LIGHT}
       onChange={choose}

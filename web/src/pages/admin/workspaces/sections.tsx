@@ -198,7 +198,7 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="Folder of the page"
-          description="The path of the page in the container, e.g. / or /vnc/. For a program that must know its address, such as Jupyter (base_url), enter /{path}/, which stands for the path of the session"
+          description="The path of the page in the container, e.g. / or /vnc/. For a program with a configurable base URL, such as Jupyter, enter /{path}/ literally; Greenroom replaces {path} with the path of the session"
           required
           {...form.getInputProps('page_path')}
         />
@@ -322,7 +322,7 @@ export function SessionFields({ form }: Props) {
         <Switch
           mt="lg"
           label="Allow launch variables"
-          description="A launch can set environment variables of the container. Turn this off if users must not start other programs than the one of this workspace, because variables can start programs"
+          description="A launch can set environment variables of the container. Variables can start other programs, so turn this off to limit users to the program of this workspace"
           {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
         />
         <PictureField form={form} />
