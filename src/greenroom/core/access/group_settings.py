@@ -236,10 +236,10 @@ _DEFINITIONS: Final = (
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone "
-        "nearest to the user's browser. `suggest`: the launcher suggests the nearest zone to users with "
-        "`allow_zone_selection`. A launch can begin in a nearer zone only if Proxy Connections is off there, and"
-        " Search Alternate Zones is on there and in the zone of the gateway",
+        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone nearest"
+        " to the user's browser. `suggest`: the launcher suggests the nearest zone to users with `allow_zone_selection`."
+        " A launch begins in a nearer zone only if its Proxy Connections is off, and Search Alternate Zones is on in"
+        " both zones",
     ),
     _permission(
         "allow_persistent_profile",
