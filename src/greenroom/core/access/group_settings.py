@@ -151,8 +151,7 @@ _DEFINITIONS: Final = (
         default=300,
         minimum=5,
         unit="s",
-        description="Interval at which an open window reports that its viewer is connected, at most half of"
-        " `keepalive_expiration`",
+        description="Interval at which an open window reports its viewer; at most half of `keepalive_expiration`",
     ),
     _maximum(
         "session_time_limit",
@@ -236,10 +235,10 @@ _DEFINITIONS: Final = (
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone nearest"
-        " to the user's browser. `suggest`: the launcher suggests the nearest zone to users with `allow_zone_selection`."
-        " A launch begins in a nearer zone only if its Proxy Connections is off, and Search Alternate Zones is on in"
-        " both zones",
+        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone"
+        " nearest to the user's browser. `suggest`: the launcher suggests the nearest zone to users with"
+        " `allow_zone_selection`. The nearest zone needs Proxy Connections off. It and the zone of the gateway need"
+        " Search Alternate Zones on",
     ),
     _permission(
         "allow_persistent_profile",
