@@ -196,8 +196,8 @@ _DEFINITIONS: Final = (
     ),
     _switch(
         "allow_kasm_screenshot",
-        "Other users with the required permissions can take screenshots of members' sessions, read their"
-        " screen elements and perform actions in the sessions; members do not need this setting for their own sessions",
+        "Other users with the required permissions can take screenshots of members' sessions, read the"
+        " elements on their screens and perform actions. Members do not need this setting for their own sessions",
         default=True,
         guarded=True,
     ),
