@@ -11,10 +11,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from greenroom.identity.tokens import LOGOUT_EVENT, ExpectedClaims, Keys, TokenRefused, id_claims, logout_claims
+from greenroom.identity.tokens import LOGOUT_EVENT, ExpectedToken, Keys, TokenRefused, id_claims, logout_claims
 
 NOW = 1_800_000_000
-EXPECTED = ExpectedClaims("https://login.example", "greenroom")
+EXPECTED = ExpectedToken("https://login.example", "greenroom")
 KEY = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
 OTHER = RSAKey.generate_key(2048, {"kid": "two", "use": "sig"})
 KEYS = Keys.of({"keys": [KEY.as_dict(private=False)]})

@@ -27,7 +27,7 @@ def upgrade(layout: Layout, version_of_up: str, python: str) -> Upgrade:
         progress=LineProgress(io.StringIO()),
         plan=unused,
         current_up=ControlAnswer(version=version_of_up),
-        current_programs=ProgramFiles(python=python, postgres="", console=""),
+        programs=ProgramFiles(python=python, postgres="", console=""),
         record=None,
     )
 

@@ -202,14 +202,10 @@ class PostgresTools:
         """Run a program for the duration of the block. The password is passed in the environment, because other users
         can read command lines.
         """
-        parameters: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
-        password = parameters.pop("password", None)
+        parts: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
+        password = parts.pop("password", None)
         environment = {**os.environ, "LC_ALL": "C", **({"PGPASSWORD": str(password)} if password else {})}
-        command = [
-            str(self.folder / program),
-            *arguments,
-            *([f"--dbname={make_conninfo('', **parameters)}"] if dsn else []),
-        ]
+        command = [str(self.folder / program), *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else [])]
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(command, env=environment, stderr=errors, cwd="/", **streams) as process:
                 try:

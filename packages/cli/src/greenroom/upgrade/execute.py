@@ -88,7 +88,7 @@ class Upgrade:
     progress: Progress
     plan: UpgradePlan
     current_up: ControlAnswer
-    current_programs: ProgramFiles
+    programs: ProgramFiles
     """The programs of the version before the upgrade."""
     record: UpgradeRecord | None
     changed_roles: list[str] = field(default_factory=list[str])
@@ -101,7 +101,7 @@ class Upgrade:
     @property
     def _repeat_command(self) -> str:
         """The command that gives all roles the version of the supervisor."""
-        python, data = shlex.quote(self.current_programs.python), shlex.quote(str(self.layout.data))
+        python, data = shlex.quote(self.programs.python), shlex.quote(str(self.layout.data))
         return f"{python} -m greenroom upgrade --data {data}"
 
     async def run(self, folder: Path, backup: BackupOptions | None) -> UpgradeResult:
@@ -139,10 +139,7 @@ class Upgrade:
                     f"{error.message} Nothing was changed; Greenroom {self.current_up.version} runs."
                 ) from error
         self.record = UpgradeRecord(
-            previous=self.current_up.version,
-            new=version(),
-            python=self.current_programs.python,
-            backup=str(created.file),
+            previous=self.current_up.version, new=version(), python=self.programs.python, backup=str(created.file)
         )
         self.record.write(self.layout)
 
@@ -193,7 +190,7 @@ class Upgrade:
             ) from cause
         log.warning("the upgrade failed; the roles return to the previous version", reason=cause.message)
         try:
-            await send_request(self.layout, UsePrograms(self.current_programs))
+            await send_request(self.layout, UsePrograms(self.programs))
             roles = await read_roles(self.http, self.db, self.site)
             for name in plan_return(roles, previous, self.changed_roles):
                 with self.progress.step(f"Returning {name} to {previous}"):
@@ -241,16 +238,7 @@ class Upgrade:
         if (pid := running_pid(self.layout)) is not None:
             os.kill(pid, signal.SIGKILL)  # SIGTERM would end the sessions
             wait_for_end(self.layout, pid, END_WITHIN_S)  # the next start reports a process that has not ended
-        command = [
-            self.current_programs.python,
-            "-P",
-            "-m",
-            "greenroom",
-            "up",
-            "--detach",
-            "--data",
-            str(self.layout.data),
-        ]
+        command = [self.programs.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
         try:
             write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
@@ -303,7 +291,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
                 progress=progress,
                 plan=plan,
                 current_up=up,
-                current_programs=up.files,
+                programs=up.files,
                 record=record,
             )
         finally:

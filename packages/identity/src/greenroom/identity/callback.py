@@ -60,7 +60,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
         id_token = tokens.id_token
         if id_token is None:
             raise SignOnRefused(Refusal.WRONG_TOKEN, "The provider sent no ID token; is `openid` one of the scopes?")
-        expected = client.expected_claims
+        expected = client.expected_token
         claims = await context.provider_cache.read_token(
             provider.issuer,
             lambda keys: id_claims(id_token, keys, expected, nonce=attempt.nonce, access_token=tokens.access_token),

@@ -229,7 +229,7 @@ async def log_out_by_provider(
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     try:
         provider = await context.enabled_provider(provider_name)
-        token, expected = form.get("logout_token", [""])[0], (await context.oidc_client(provider)).expected_claims
+        token, expected = form.get("logout_token", [""])[0], (await context.oidc_client(provider)).expected_token
         claims = await context.provider_cache.read_token(
             provider.issuer, lambda keys: logout_claims(token, keys, expected)
         )

@@ -27,7 +27,7 @@ from authlib.oidc.discovery import get_well_known_url
 
 from greenroom.core.text import one_line
 from greenroom.identity.statements import SignOnProvider
-from greenroom.identity.tokens import Claims, ExpectedClaims, Keys, TokenRefused
+from greenroom.identity.tokens import Claims, ExpectedToken, Keys, TokenRefused
 from greenroom.kit.concurrency import CachedReads
 
 TIMEOUT_S: Final = 8.0
@@ -310,8 +310,8 @@ class OidcClient:
     endpoints: Endpoints
 
     @property
-    def expected_claims(self) -> ExpectedClaims:
-        return ExpectedClaims(self.provider.issuer, self.provider.client_id)
+    def expected_token(self) -> ExpectedToken:
+        return ExpectedToken(self.provider.issuer, self.provider.client_id)
 
     def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
         """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""

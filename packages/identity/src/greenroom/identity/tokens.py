@@ -79,7 +79,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedClaims:
+class ExpectedToken:
     """The issuer and the audience (`client_id`) that the tokens of a provider must have."""
 
     issuer: str
@@ -87,13 +87,7 @@ class ExpectedClaims:
 
 
 def id_claims(
-    token: str,
-    keys: Keys,
-    expected: ExpectedClaims,
-    *,
-    nonce: str,
-    access_token: str | None,
-    now_s: float | None = None,
+    token: str, keys: Keys, expected: ExpectedToken, *, nonce: str, access_token: str | None, now_s: float | None = None
 ) -> Claims:
     """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
     header, claims = _verify_signature(token, keys, ID_TYPES)
@@ -111,7 +105,7 @@ def _check_id(claims: Claims, name: str) -> None:
         raise TokenRefused(f"its {ID_CLAIMS[name]} ({name}) is not 1 to {MAX_ID_CHARACTERS} printable characters")
 
 
-def logout_claims(token: str, keys: Keys, expected: ExpectedClaims, *, now_s: float | None = None) -> Claims:
+def logout_claims(token: str, keys: Keys, expected: ExpectedToken, *, now_s: float | None = None) -> Claims:
     """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
     header, claims = _verify_signature(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
@@ -137,12 +131,12 @@ def issue_time_s(token: str) -> float:
     return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iat"])
 
 
-def _id_token(claims: Claims, header: Any, expected: ExpectedClaims, params: Claims) -> Any:
+def _id_token(claims: Claims, header: Any, expected: ExpectedToken, params: Claims) -> Any:
     options: Any = {"iss": {"essential": True, "value": expected.issuer}}
     return CodeIDToken(claims, header, options=options, params=params)
 
 
-def _validate(token: Any, claims: Claims, expected: ExpectedClaims, now_s: float | None) -> None:
+def _validate(token: Any, claims: Claims, expected: ExpectedToken, now_s: float | None) -> None:
     now = int(time.time() if now_s is None else now_s)
     try:
         token.validate(now=now, leeway=LEEWAY_S)
@@ -155,7 +149,7 @@ def _validate(token: Any, claims: Claims, expected: ExpectedClaims, now_s: float
         raise TokenRefused(f"it was created {int(now - claims['iat'])} s ago; check the clocks of provider and host")
 
 
-def _cause(error: Exception, claims: Claims, expected: ExpectedClaims) -> str:
+def _cause(error: Exception, claims: Claims, expected: ExpectedToken) -> str:
     claim = getattr(error, "claim", None)
     detail = {"iss": f": {claims.get('iss')!r} instead of {expected.issuer!r}"}.get(str(claim), "")
     return f"{error}{detail}"

@@ -21,8 +21,8 @@ from greenroom.core.actions.dialects import ACTION_NAMES
 from greenroom.core.errors import Invalid
 from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, as_base64, as_json, schema_of
 
-MAX_READ_BYTES: Final = 1 << 20
-DEFAULT_READ_BYTES: Final = 1 << 16
+MAX_BYTES: Final = 1 << 20
+DEFAULT_BYTES: Final = 1 << 16
 DEFAULT_ELEMENTS: Final = 300
 _RANGE_NOT_SATISFIABLE: Final = 416
 _PART_SCHEMA: Final = {
@@ -55,9 +55,9 @@ def _exec_request(lease_id: str, arguments: Json) -> ToolRequest:
 
 
 def _read_request(lease_id: str, arguments: Json) -> ToolRequest:
-    offset, size = arguments.get("offset", 0), arguments.get("size_bytes", DEFAULT_READ_BYTES)
-    if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MAX_READ_BYTES):
-        raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MAX_READ_BYTES}.")
+    offset, size = arguments.get("offset", 0), arguments.get("size_bytes", DEFAULT_BYTES)
+    if not (isinstance(offset, int) and offset >= 0 and isinstance(size, int) and 0 < size <= MAX_BYTES):
+        raise Invalid(f"`offset` must be 0 or more bytes, and `size_bytes` 1 to {MAX_BYTES}.")
     part = {"Range": f"bytes={offset}-{offset + size - 1}"}
     return ToolRequest(method="GET", path=_file_path(lease_id, arguments["path"]), headers=part)
 
@@ -132,12 +132,7 @@ SESSION_TOOLS: Final = (
             "properties": {
                 "path": _PATH_SCHEMA,
                 "offset": {"type": "integer", "minimum": 0, "default": 0, "description": "bytes; see `next_offset`"},
-                "size_bytes": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": MAX_READ_BYTES,
-                    "default": DEFAULT_READ_BYTES,
-                },
+                "size_bytes": {"type": "integer", "minimum": 1, "maximum": MAX_BYTES, "default": DEFAULT_BYTES},
             },
             "required": ["path"],
         },
@@ -233,9 +228,7 @@ def _actions_result(answer: httpx2.Response) -> ToolResult:
     answer_json = answer.json()
     parts = [*answer_json["results"], answer_json]
     pictures = tuple(png for part in parts if (png := part.pop("screenshot", None)))
-    results = [
-        {name: value for name, value in result.items() if value is not None} for result in answer_json["results"]
-    ]
+    results = [{name: value for name, value in one.items() if value is not None} for one in answer_json["results"]]
     return ToolResult(json.dumps({"results": results}, ensure_ascii=False), {"results": results}, pictures)
 
 
@@ -289,9 +282,7 @@ TOOLS: Final = (
             "lease_id for the other tools, and the addresses for DevTools, WebDriver and people. Call "
             "`release` at the end."
         ),
-        make_request=lambda _, arguments: ToolRequest(
-            method="POST", path="/leases", json={"wait_s": WAIT_S, **arguments}
-        ),
+        make_request=lambda _, values: ToolRequest(method="POST", path="/leases", json={"wait_s": WAIT_S, **values}),
         make_result=as_json,
         arguments_schema=schema_of(LeaseCreate, wait_s=WAIT_S),
         result_schema=schema_of(LeaseGranted),
@@ -301,9 +292,7 @@ TOOLS: Final = (
         name="list_leases",
         title="List leases",
         description=f"The newest {MAX_LISTED} leases that the caller may see, with the status of their sessions.",
-        make_request=lambda _, arguments: ToolRequest(
-            method="GET", path="/leases", query={"limit": MAX_LISTED, **arguments}
-        ),
+        make_request=lambda _, values: ToolRequest(method="GET", path="/leases", query={"limit": MAX_LISTED, **values}),
         make_result=_leases_result,
         result_schema=schema_of(_Leases),
         arguments_schema={
@@ -319,9 +308,7 @@ TOOLS: Final = (
         name="extend",
         title="Change the deadline of a lease",
         description="Set the deadline to this number of seconds from now; an earlier deadline is possible, too.",
-        make_request=lambda lease_id, arguments: ToolRequest(
-            method="PATCH", path=f"/leases/{lease_id}", json=arguments
-        ),
+        make_request=lambda lease_id, values: ToolRequest(method="PATCH", path=f"/leases/{lease_id}", json=values),
         make_result=as_json,
         arguments_schema=schema_of(LeaseExtension),
         result_schema=schema_of(LeaseView),
@@ -361,8 +348,8 @@ TOOLS: Final = (
             "ends with a screenshot. Send several actions in one call if no screenshot is needed between "
             "them: a click, a text, a key."
         ),
-        make_request=lambda lease_id, arguments: ToolRequest(
-            method="POST", path=f"/leases/{lease_id}/actions", json=arguments
+        make_request=lambda lease_id, values: ToolRequest(
+            method="POST", path=f"/leases/{lease_id}/actions", json=values
         ),
         make_result=_actions_result,
         arguments_schema=_actions_schema(),

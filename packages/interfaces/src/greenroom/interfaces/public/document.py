@@ -82,16 +82,14 @@ def _operation(name: str, description: str) -> Answer:
     content: Answer = {"application/json": {"schema": {"type": "object"}, "examples": replies}}
     if name == SCREENSHOT_CALL:
         content["image/jpeg"] = {}
+    request = {"application/json": {"schema": _KEY_SCHEMA, "examples": requests}}
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
     return {
         "operationId": name,
         "summary": description.partition(".")[0].strip().replace("\n", " ") + ".",
         "description": description,
         "security": [{"apiKey": []}, {}],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _KEY_SCHEMA, "examples": requests}},
-        },
+        "requestBody": {"required": True, "content": request},
         "responses": {
             "200": {"description": "Done, or refused with error_message.", "content": content},
             **{str(status): {"description": text, "content": refusal} for status, text in _STATUS_DESCRIPTIONS.items()},
