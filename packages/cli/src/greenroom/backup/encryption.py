@@ -43,10 +43,10 @@ class EncryptionKey:
         """Return the encrypted text. Raises SetupError: a recipient is no public key."""
         if self.passphrase is not None:
             return age.passphrase.encrypt(text.encode(), self.passphrase)
-        return age.encrypt(text.encode(), [_recipient(recipient) for recipient in self.recipients])
+        return age.encrypt(text.encode(), [_parse_recipient(recipient) for recipient in self.recipients])
 
 
-def _recipient(text: str) -> Any:
+def _parse_recipient(text: str) -> Any:
     kind = age.ssh.Recipient if text.startswith("ssh-") else age.x25519.Recipient
     try:
         return kind.from_str(text)
@@ -102,27 +102,27 @@ def parse_identities(text: str) -> list[Any]:
     raise SetupError("The file of --identity contains no private key of age (AGE-SECRET-KEY-1…) or ssh.")
 
 
-def write_encrypted(target: IO[bytes], key: EncryptionKey, produce: Callable[[IO[bytes]], None]) -> str:
-    """Write an encrypted backup of the data that `produce` writes, and return the key of this backup.
+def write_encrypted(target: IO[bytes], key: EncryptionKey, write_data: Callable[[IO[bytes]], None]) -> str:
+    """Write an encrypted backup of the data that `write_data` writes, and return the key of this backup.
 
     Raises:
         SetupError: a recipient cannot be used.
         OSError: the file cannot be written.
     """
-    identity = age.x25519.Identity.generate()
-    encrypted_key = key.encrypt(f"{identity}\n")
+    backup_key = age.x25519.Identity.generate()
+    encrypted_key = key.encrypt(f"{backup_key}\n")
     data_offset = target.write(_tar_header(KEY_NAME, len(encrypted_key)) + encrypted_key + _padding(len(encrypted_key)))
     target.write(bytes(tarfile.BLOCKSIZE))  # space for the header of `data.age`, which contains its size
-    with write_in_thread(produce) as source:
+    with write_in_thread(write_data) as source:
         try:
-            age.encrypt_io(source, target, [identity.to_public()])
+            age.encrypt_io(source, target, [backup_key.to_public()])
         except age.EncryptError as error:
             raise OSError(str(error).rpartition("] ")[2]) from error
     size = target.seek(0, os.SEEK_END) - data_offset - tarfile.BLOCKSIZE
     target.write(_padding(size) + bytes(2 * tarfile.BLOCKSIZE))
     target.seek(data_offset)
     target.write(_tar_header(DATA_NAME, size))
-    return str(identity)
+    return str(backup_key)
 
 
 def _tar_header(name: str, size: int) -> bytes:
@@ -164,7 +164,7 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
         SetupError: the file is damaged; raised while the block reads the damaged place, or at the end of the block.
     """
 
-    def produce(target: IO[bytes]) -> None:
+    def write_data(target: IO[bytes]) -> None:
         try:
             with tarfile.open(file, "r:") as archive:
                 source = archive.extractfile(DATA_NAME)
@@ -174,22 +174,22 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
         except (tarfile.TarError, KeyError, age.DecryptError, OSError) as error:
             raise SetupError(f"{file} cannot be decrypted ({error}): {DAMAGED_HINT}") from error
 
-    with write_in_thread(produce) as stream:
+    with write_in_thread(write_data) as stream:
         yield stream
         while stream.read(io.DEFAULT_BUFFER_SIZE):  # the end of the data is authenticated too
             pass
 
 
 @contextmanager
-def write_in_thread(produce: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
-    """Yield a stream of the data that `produce` writes in a thread. An error of `produce` is raised at the end of the
-    block, in place of an error of the block about the incomplete stream.
+def write_in_thread(write_data: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
+    """Yield a stream of the data that `write_data` writes in a thread. An error of `write_data` is raised at the end of
+    the block, in place of an error of the block about the incomplete stream.
     """
     read_end, write_end = os.pipe()
 
     def run() -> None:
         with suppress(BrokenPipeError), os.fdopen(write_end, "wb") as target:
-            produce(target)
+            write_data(target)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(run)

@@ -140,8 +140,8 @@ async def restore_backup(
                 external_url = stored_settings(staging).database_url
                 with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
                     migrations = await _restore_database(staging, progress)
-                    times = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
-                    write_json(staging.restored, times, 0o600)
+                    record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
+                    write_json(staging.restored, record, 0o600)
                     replaced = _move_into_place(staging, layout, now)
             if external_url is not None:
                 drop_replaced_tables(external_url)
@@ -245,10 +245,10 @@ def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | N
     moves: list[tuple[Path, Path]] = []
     if replaced is not None:
         replaced.mkdir(mode=0o700)
-        existing_first = sorted(existing, key=lambda name: name != layout.instance.name)
-        moves += [(layout.data / name, replaced / name) for name in existing_first]
-    restored_last = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
-    moves += [(staging.data / name, layout.data / name) for name in restored_last]
+        existing_in_order = sorted(existing, key=lambda name: name != layout.instance.name)
+        moves += [(layout.data / name, replaced / name) for name in existing_in_order]
+    restored_in_order = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
+    moves += [(staging.data / name, layout.data / name) for name in restored_in_order]
     completed: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:

@@ -57,7 +57,7 @@ async def start_sign_on(
 
     503 if the provider does not answer.
     """
-    return await _start(context, request, response, provider_name, path=body.next)
+    return await _begin_attempt(context, request, response, provider_name, path=body.next)
 
 
 @router.post("/me/identities", status_code=201)
@@ -77,10 +77,10 @@ async def start_link(
     token_hash = caller.token_hash or b""
     if not await statements.is_recent_login(context.db, token_hash, MAX_LOGIN_AGE_S):
         raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
-    return await _start(context, request, response, body.provider, path="/account", link_to=token_hash.hex())
+    return await _begin_attempt(context, request, response, body.provider, path="/account", link_to=token_hash.hex())
 
 
-async def _start(
+async def _begin_attempt(
     context: SignOnContext,
     request: Request,
     response: Response,
@@ -127,18 +127,18 @@ async def finish_sign_on(
     failed_attempts.admit(request, "sign-on", f"through {one_line(provider_name)}")
     attempt = attempts.find_attempt(request, context.secrets, provider_name, state)
     try:
-        response = await _complete_sign_on(attempt, request, context, _Answer(state, code, error, iss))
+        response = await _complete_sign_on(attempt, request, context, _ProviderAnswer(state, code, error, iss))
     except SignOnRefused as refused:
         failed_attempts.count_failure(request, "sign-on")
-        name, code = one_line(provider_name), str(refused.refusal)
-        context.refusals.log_refused_sign_on(request, name, code, one_line(refused.cause))
-        page = attempt.next if attempt and attempt.link_to else "/"
-        response = RedirectResponse(f"{page}?{urlencode({'sign-on': code})}", 303)
+        name, reason = one_line(provider_name), str(refused.refusal)
+        context.refusals.log_refused_sign_on(request, name, reason, one_line(refused.cause))
+        path = attempt.next if attempt and attempt.link_to else "/"
+        response = RedirectResponse(f"{path}?{urlencode({'sign-on': reason})}", 303)
     attempts.delete_attempt(response, state)
     return response
 
 
-class _Answer:
+class _ProviderAnswer:
     """The parameters with which a provider sends a user back."""
 
     def __init__(self, state: str, code: str, error: str, iss: str) -> None:
@@ -157,7 +157,7 @@ class _Answer:
 
 
 async def _complete_sign_on(
-    attempt: Attempt | None, request: Request, context: SignOnContext, answer: _Answer
+    attempt: Attempt | None, request: Request, context: SignOnContext, answer: _ProviderAnswer
 ) -> Response:
     if attempt is None:
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, "The browser has not begun a log-in with this state.")

@@ -13,21 +13,21 @@ from greenroom.interfaces.sdk.common import Browser, Call, SdkModel
 
 router = common.adapter_router("browserbase", "x-bb-api-key")
 
-WITHOUT_COUNTERPART: Final = ("extensionId", "proxies", "proxySettings")
-SETTINGS_WITHOUT_COUNTERPART: Final = (
+UNSUPPORTED_FIELDS: Final = ("extensionId", "proxies", "proxySettings")
+UNSUPPORTED_SETTINGS: Final = (
     "advancedStealth", "blockAds", "captchaImageSelector", "captchaInputSelector", "context", "extensionId",
     "ignoreCertificateErrors", "os", "solveCaptchas", "verified",
 )  # fmt: skip
 
 
 class BrowserSettings(SdkModel):
-    """The settings of the browser that have a counterpart."""
+    """The supported settings of the browser."""
 
     allowedDomains: tuple[str, ...] = ()  # noqa: N815 -- as the SDK writes it
 
 
 class BrowserbaseRequest(SdkModel):
-    """The fields of a new session that have a counterpart."""
+    """The supported fields of a new session."""
 
     timeout: float | None = None
     userMetadata: dict[str, str] | None = None  # noqa: N815
@@ -72,8 +72,8 @@ def _status(status: str) -> str:
 @router.post("/v1/sessions")
 async def create(call: Call, body: BrowserbaseRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in seconds from now."""
-    common.refuse_fields(body, *WITHOUT_COUNTERPART)
-    common.refuse_fields(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *UNSUPPORTED_FIELDS)
+    common.refuse_fields(body.browserSettings, *UNSUPPORTED_SETTINGS)
     domains = body.browserSettings.allowedDomains
     options: Json = {"egress": {"allow": list(domains)}} if domains else {}
     return session_json(await call.create(body.timeout, tags=body.userMetadata, options=options))

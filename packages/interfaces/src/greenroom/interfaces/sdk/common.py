@@ -37,7 +37,7 @@ _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class NotSupportedError(GreenroomError, code="not-supported", http_status=501):
-    """Greenroom has no counterpart of this call."""
+    """Greenroom does not support this call, or a part of it."""
 
 
 class _RefusedError(Exception):
@@ -237,12 +237,12 @@ def refuse_other_calls(router: APIRouter) -> None:
     """Answer every other call of the SDK with `NotSupportedError`."""
 
     async def refuse_call(request: Request, path: str) -> None:
-        raise without_counterpart(f"{request.method} /{path}")
+        raise not_supported(f"{request.method} /{path}")
 
     router.add_api_route("/{path:path}", refuse_call, methods=_METHODS)
 
 
-def without_counterpart(subject: str, remedy: str = "") -> NotSupportedError:
+def not_supported(subject: str, remedy: str = "") -> NotSupportedError:
     """Return the error for a call, or for a part of it, that Greenroom does not support."""
     return NotSupportedError(f"Greenroom has no counterpart of {subject}{remedy}.")
 
@@ -257,7 +257,7 @@ def refuse_fields(model: BaseModel, *names: str) -> None:
     """Check that these fields are not set. Raises NotSupportedError: one of them is set."""
     fields = model.model_extra or {}
     if unsupported := [name for name in names if fields.get(name)]:
-        raise without_counterpart(", ".join(unsupported), "; omit it")
+        raise not_supported(", ".join(unsupported), "; omit it")
 
 
 def lease_path(lease_id: str | UUID) -> str:
@@ -327,7 +327,7 @@ class Gesture(BaseModel):
         single = f"{self.button}_click" if self.num_clicks == 1 and self.button in ("right", "middle") else ""
         name = _CLICKS.get((self.button, self.num_clicks)) or single
         if kind != "click" or not name:
-            raise without_counterpart(f"{self.num_clicks} times {kind} of the button {self.button}")
+            raise not_supported(f"{self.num_clicks} times {kind} of the button {self.button}")
         return [{"action": name, **position, **self.pressed_keys}]
 
     def move(self) -> list[Json]:

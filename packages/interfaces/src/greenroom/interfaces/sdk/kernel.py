@@ -17,14 +17,14 @@ from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
 router = common.adapter_router("kernel", "authorization")
 
-WITHOUT_COUNTERPART: Final = (
+UNSUPPORTED_FIELDS: Final = (
     "stealth", "profile", "proxy", "proxy_id", "location", "extensions", "vaults", "chrome_policy", "gpu", "name",
     "network", "kiosk_mode",
 )  # fmt: skip
 
 
 class KernelRequest(SdkModel):
-    """The fields of a new browser that have a counterpart."""
+    """The supported fields of a new browser."""
 
     timeout_seconds: float | None = None
     start_url: str = ""
@@ -47,7 +47,7 @@ class ScreenshotBody(BaseModel):
 
 
 class KernelCommand(SdkModel):
-    """The fields of a command that have a counterpart."""
+    """The supported fields of a command."""
 
     command: str
     args: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def browser_json(browser: Browser) -> Json:
 @router.post("/browsers")
 async def create(call: Call, body: KernelRequest) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
-    common.refuse_fields(body, *WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *UNSUPPORTED_FIELDS)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
     return browser_json(await call.create(body.timeout_seconds, tags=body.tags, options=options))
 
@@ -146,7 +146,7 @@ _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
 
 def _actions_of(step: BatchStep) -> list[Json]:
     if (make_actions := _ACTIONS.get(step.type)) is None:
-        raise common.without_counterpart(f"the action {step.type!r}")
+        raise common.not_supported(f"the action {step.type!r}")
     return make_actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
 
 

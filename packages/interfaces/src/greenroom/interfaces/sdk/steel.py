@@ -14,7 +14,7 @@ from greenroom.interfaces.sdk.common import Browser, Call, Gesture, SdkModel
 
 router = common.adapter_router("steel", "steel-api-key")
 
-WITHOUT_COUNTERPART: Final = (
+UNSUPPORTED_FIELDS: Final = (
     "sessionId", "proxyUrl", "useProxy", "solveCaptcha", "stealthConfig", "credentials", "extensionIds", "profileId",
     "persistProfile", "sessionContext", "userAgent", "caCertificates", "optimizeBandwidth", "deviceConfig",
 )  # fmt: skip
@@ -23,7 +23,7 @@ SCREEN: Final = {"width": 1280, "height": 800}
 
 
 class SteelRequest(SdkModel):
-    """The fields of a new session that have a counterpart."""
+    """The supported fields of a new session."""
 
     timeout: float | None = None
 
@@ -61,7 +61,7 @@ def session_json(browser: Browser) -> Json:
 @router.post("/v1/sessions")
 async def create(call: Call, body: SteelRequest) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
-    common.refuse_fields(body, *WITHOUT_COUNTERPART)
+    common.refuse_fields(body, *UNSUPPORTED_FIELDS)
     return session_json(await call.create(None if body.timeout is None else body.timeout / 1000))
 
 
@@ -134,7 +134,7 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
 async def computer(call: Call, session_id: str, body: SteelAction) -> Json:
     """Perform one action; with `screenshot` the answer includes the screen afterwards."""
     if (make_actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
-        raise common.without_counterpart(f"the action {body.action!r} with these fields")
+        raise common.not_supported(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
     result = await call.act(session_id, *make_actions(body), screenshot=with_picture)
     results: list[Json] = result["results"]
