@@ -12,7 +12,7 @@ from tests.support import rows
 from greenroom.agent.app import AgentMetrics
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.metrics import RequestMetrics
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.session.states import ObservedState
@@ -46,7 +46,7 @@ def scraped(page: bytes) -> dict[str, Any]:
 
 async def api_page(db: Database) -> bytes:
     metrics = RequestMetrics()
-    logs, snapshot = LogWriter(db, "api"), Snapshot(db)
+    logs, snapshot = LogWriter(db, "api"), SettingsSnapshot(db)
     metrics.add_log_metrics(logs)
     metrics.add_recording_metrics(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
     metrics.add_webhook_metrics(Courier(db, Secrets(bytes(32)), logs, snapshot))

@@ -28,7 +28,7 @@ from greenroom.api.examples.document import LICENSE, SERVERS, add_credentials, a
 from greenroom.api.fleet import internal_routes, joining, machine_routes
 from greenroom.api.fleet import routes as fleet_routes
 from greenroom.api.hardening import HEALTH_PATH, HardeningMiddleware, parse_served_hosts
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
@@ -168,7 +168,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.refusals = RefusalLog(logs)
     app.state.join_attempts = RefusalLogLimiter()
     app.state.hub = EventHub()
-    app.state.snapshot = Snapshot(db)
+    app.state.snapshot = SettingsSnapshot(db)
     app.state.passwords = Passwords()
     app.state.metrics = metrics = RequestMetrics()
     metrics.add_log_metrics(logs)

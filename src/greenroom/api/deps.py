@@ -14,7 +14,7 @@ from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.events import EventHub
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.session.instructions import Screenshots
@@ -53,7 +53,7 @@ DesksDep = Annotated[Desks, _part("desks")]
 RecorderDep = Annotated[Recorder, _part("recorder")]
 HubDep = Annotated[EventHub, _part("hub")]
 CourierDep = Annotated[Courier, _part("courier")]
-SettingsSnapshot = Annotated[Snapshot, _part("snapshot")]
+SnapshotDep = Annotated[SettingsSnapshot, _part("snapshot")]
 SupplyReads = Annotated[CoalescedRead[WorkspaceSupply], _part("supply_reads")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
 """A change on behalf of the caller. The route declares the needed permissions in its `dependencies`, which are checked

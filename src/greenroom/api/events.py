@@ -204,8 +204,6 @@ class HasStatus(Protocol):
 
 
 S = TypeVar("S", bound=HasStatus)
-
-
 T = TypeVar("T")
 
 

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 RELOAD_S: Final = 30.0
 
 
-class Snapshot:
+class SettingsSnapshot:
     """The present settings, in `installation`; the defaults until the first read. They are read again after changes and
     every `RELOAD_S`."""
 
@@ -56,7 +56,7 @@ class Snapshot:
 PRUNE_INTERVAL_S: Final = 300.0
 
 
-async def clean_up_periodically(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
+async def clean_up_periodically(db: Database, snapshot: SettingsSnapshot, logs: LogWriter) -> None:
     """Clean up every `PRUNE_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)

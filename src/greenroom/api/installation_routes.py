@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
-from greenroom.api.deps import ChangeDep, Db, HubDep, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, HubDep, SnapshotDep
 from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi, api_router
 from greenroom.api.security import Caller, authenticate, public_route, requires
@@ -28,13 +28,13 @@ router = api_router("settings")
 
 
 @router.get("/settings", dependencies=[requires("settings_view")])
-async def list_settings(snapshot: SettingsSnapshot) -> list[InstallationSettingView]:
+async def list_settings(snapshot: SnapshotDep) -> list[InstallationSettingView]:
     """List all settings with their values."""
     return _views(snapshot.installation)
 
 
 @router.patch("/settings", dependencies=[requires("settings_modify")])
-async def update_settings(body: Json, change: ChangeDep, snapshot: SettingsSnapshot) -> list[InstallationSettingView]:
+async def update_settings(body: Json, change: ChangeDep, snapshot: SnapshotDep) -> list[InstallationSettingView]:
     """Change settings: the body contains names and new values; null restores the default."""
     changes = {
         name: None if value is None and name in INSTALLATION_SETTINGS else validated_installation(name, value)

@@ -7,7 +7,7 @@ from functools import partial
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import refresh_lists_periodically
 from greenroom.api.events import EventHub
-from greenroom.api.installation import Snapshot, clean_up_periodically, watch_unattended_pools
+from greenroom.api.installation import SettingsSnapshot, clean_up_periodically, watch_unattended_pools
 from greenroom.api.lease.control import ControlParts, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
@@ -83,7 +83,9 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
         await db.close()
 
 
-def events_listener(config: kit_config.ApiConfig, hub: EventHub, snapshot: Snapshot, courier: Courier) -> Listener:
+def events_listener(
+    config: kit_config.ApiConfig, hub: EventHub, snapshot: SettingsSnapshot, courier: Courier
+) -> Listener:
     """Return the listener of this process.
 
     Every event goes to the hub. Changed settings are read again, and messages of webhooks are delivered.

@@ -66,10 +66,7 @@ def api_router(*tags: str, prefix: str = "/api/v1") -> APIRouter:
     Its routes contain the prefix, so the application needs no `include_router`, which would copy each route (25 KiB).
     """
     return APIRouter(
-        prefix=prefix,
-        tags=[*tags],
-        responses=PROBLEM_RESPONSES,
-        generate_unique_id_function=lambda route: route.name,
+        prefix=prefix, tags=[*tags], responses=PROBLEM_RESPONSES, generate_unique_id_function=lambda route: route.name
     )
 
 

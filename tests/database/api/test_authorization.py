@@ -196,7 +196,7 @@ async def scene(stage: Stage, connect: MakeClient, with_user: MakeClient, with_k
 
 def test_every_route_to_a_session_declares_its_acts_and_every_act_has_an_entry_point(app: FastAPI):
     silent = [f"{method} {path}" for method, path, declared in routes_to_sessions(app) if not declared_acts(declared)]
-    assert silent == [], "declare them with caller_for(…) or authorized_lease_for(…)"
+    assert silent == [], "declare them with caller_for(…) or lease_for(…)"
     assert {entry.act for entry in entries(app)} | AT_THE_GATEWAY | WITHIN == set(Act)
 
 

@@ -25,7 +25,7 @@ from fastapi import Request, Response
 
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.diagnostics.metrics import RequestMetrics
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.security import client_address
 from greenroom.core.errors import TooManyRequests
 from greenroom.core.rate_limits import AddressFailures, source_of
@@ -41,7 +41,7 @@ repeat an expired key often."""
 class FailedAttempts:
     """The failed attempts of each address; one instance per process."""
 
-    def __init__(self, snapshot: Snapshot, refusals: RefusalLog, metrics: RequestMetrics) -> None:
+    def __init__(self, snapshot: SettingsSnapshot, refusals: RefusalLog, metrics: RequestMetrics) -> None:
         self._snapshot = snapshot
         self._refusals = refusals
         self._metrics = metrics

@@ -12,9 +12,9 @@ from greenroom.api.access.accounts import end_login
 from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
 from greenroom.api.access.user_routes import LoginView
-from greenroom.api.deps import Db, Logs, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, SnapshotDep
 from greenroom.api.hardening import LOGIN_COOKIE
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.access.accounts import password_problem
@@ -60,7 +60,7 @@ class LoginRequest:
     secrets: Secrets
     passwords: Passwords
     failed_attempts: FailedAttempts
-    snapshot: Snapshot
+    snapshot: SettingsSnapshot
 
     @property
     def address(self) -> str:
@@ -226,15 +226,13 @@ async def logout(
 
 
 @router.get("/me")
-async def get_me(
-    db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires(with_one_time_password=True)]
-) -> Me:
+async def get_me(db: Db, snapshot: SnapshotDep, caller: Annotated[Caller, requires(with_one_time_password=True)]) -> Me:
     """Return the user who is logged in, their permissions, and the settings in force for them."""
     return await _me(db, caller.own_user_id(), snapshot)
 
 
 @router.get("/me/logins")
-async def list_own_logins(db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires()]) -> list[LoginView]:
+async def list_own_logins(db: Db, snapshot: SnapshotDep, caller: Annotated[Caller, requires()]) -> list[LoginView]:
     """List the log-ins of the caller at the console, the last used first."""
     rows = await credentials.list_logins(
         db, caller.own_user_id(), snapshot.installation.session_idle_s, current=caller.token_hash
@@ -287,7 +285,7 @@ async def change_own_password(
     )
 
 
-async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
+async def _me(db: Database, user_id: str, snapshot: SettingsSnapshot) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.groups_of_user(db, user_id))
     # Settings about the creation of containers are for administrators: they contain folders of hosts, and may contain

@@ -22,7 +22,7 @@ from greenroom.api.access.schemas import (
     UserView,
 )
 from greenroom.api.bodies import View
-from greenroom.api.deps import ChangeDep, Db, PasswordsDep, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, PasswordsDep, SecretsDep, SnapshotDep
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
@@ -137,7 +137,7 @@ async def delete_user(
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
-async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) -> list[LoginView]:
+async def list_user_logins(user_id: UUID, db: Db, snapshot: SnapshotDep) -> list[LoginView]:
     """List the log-ins of a user at the console, the last used first."""
     user = await users.get_user(db, str(user_id))
     rows = await credentials.list_logins(db, user.user_id, snapshot.installation.session_idle_s)

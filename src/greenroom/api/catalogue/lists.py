@@ -11,7 +11,7 @@ import structlog
 
 from greenroom.api.catalogue.schemas import CatalogueCreate
 from greenroom.api.diagnostics.audit import CallerChange
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import ChangeEvent, Topic
@@ -49,7 +49,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
     return catalogue
 
 
-async def refresh_lists_periodically(db: Database, snapshot: Snapshot) -> None:
+async def refresh_lists_periodically(db: Database, snapshot: SettingsSnapshot) -> None:
     """Download each list once an hour, forever. Several apis can do this: each downloads the lists that are due."""
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
@@ -57,7 +57,7 @@ async def refresh_lists_periodically(db: Database, snapshot: Snapshot) -> None:
             await refresh_due_lists(db, snapshot)
 
 
-async def refresh_due_lists(db: Database, snapshot: Snapshot) -> None:
+async def refresh_due_lists(db: Database, snapshot: SettingsSnapshot) -> None:
     """Download each list whose last download was an hour ago or more. Raises Unavailable: the database is
     unreachable."""
     for catalogue in await catalogue_rows.find_due_catalogues(db, DOWNLOAD_EVERY_S):

@@ -15,7 +15,7 @@ from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import service
 from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView
 from greenroom.api.catalogue.service import convert_picture
-from greenroom.api.deps import ChangeDep, Db, SettingsSnapshot
+from greenroom.api.deps import ChangeDep, Db, SnapshotDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires, requires_one_of
@@ -82,7 +82,7 @@ async def add_from_catalogue(name: str, body: CatalogueAdd, change: ChangeDep) -
 
 
 @router.get("/catalogue/{name:path}/picture", response_class=Response, responses=_PICTURE_RESPONSES)
-async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, caller: PictureCaller) -> Response:
+async def get_catalogue_picture(name: str, db: Db, snapshot: SnapshotDep, caller: PictureCaller) -> Response:
     """Return the picture of an entry. Pictures of imported lists are for callers who may see workspaces."""
     if "/" in name:
         caller.require("images_view")
@@ -98,10 +98,7 @@ async def get_picture(image_id: UUID, db: Db, caller: PictureCaller) -> Response
 
 
 @router.put(
-    "/images/{image_id}/picture",
-    openapi_extra=_PICTURE_BODY,
-    tags=["images"],
-    dependencies=[requires("images_modify")],
+    "/images/{image_id}/picture", openapi_extra=_PICTURE_BODY, tags=["images"], dependencies=[requires("images_modify")]
 )
 async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) -> ImageView:
     """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.
@@ -140,7 +137,7 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 
 
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
-async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
+async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SnapshotDep) -> CatalogueView:
     """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
     imported = await catalogue.get_catalogue(db, str(catalogue_id))
     await catalogue_lists.refresh_list(db, imported, networks=snapshot.installation.catalogue_networks)

@@ -75,8 +75,6 @@ def _is_simple_value(value: object) -> bool:
 
 
 MAX_STATES: Final = 10_000
-
-
 _SideLength = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _UInt16 = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 

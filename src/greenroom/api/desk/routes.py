@@ -15,7 +15,7 @@ from greenroom.api.desk.answers import decode_answer
 from greenroom.api.desk.commands_and_files import StreamedAnswer, enter_while_connected
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, ListingView, Tree, Written
 from greenroom.api.desk.transport import read_content, while_connected
-from greenroom.api.lease.access import AuthorizedLease, authorized_lease_for
+from greenroom.api.lease.access import AuthorizedLease, lease_for
 from greenroom.api.problems import api_router
 from greenroom.api.recording.request_recorder import RequestRecorderDep, StreamedOutputTail
 from greenroom.core.actions.plan import Size
@@ -33,7 +33,7 @@ async def act(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.INPUT)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.INPUT)],
 ) -> Response:
     """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
 
@@ -55,7 +55,7 @@ async def act(
 async def get_desk_screenshot(
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SCREENSHOT)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.SCREENSHOT)],
     region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is not included")] = None,
     width: Side = None,
     height: Side = None,
@@ -88,7 +88,7 @@ async def run(
     desks: DesksDep,
     logs: Logs,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.EXEC)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -131,7 +131,7 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.READ_FILES)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.READ_FILES)],
     as_listing: Annotated[Flag, Query(alias="list", description="listing of a folder (default for folders)")] = None,
     tar: Annotated[Flag, Query(description="return the folder as a tar archive")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of changes below a folder")] = None,
@@ -156,7 +156,7 @@ async def list_home(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.READ_FILES)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.READ_FILES)],
 ) -> Response:
     """List the home folder."""
     answer, source = await enter_while_connected(
@@ -180,7 +180,7 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack the body, a tar archive, into this folder")] = None,
 ) -> Written:
     """Write a file, and create the folders above it.
@@ -201,7 +201,7 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.WRITE_FILES)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also delete a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
@@ -216,7 +216,7 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     request_recorder: RequestRecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.TREE)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only elements below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="number of levels")] = 60,
     max_elements: Annotated[int, Query(alias="max", ge=1, le=1000, description="maximum number of elements")] = 1000,

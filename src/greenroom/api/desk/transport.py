@@ -77,12 +77,7 @@ MAX_ANSWER_BYTES: Final = 128 << 20
 MAX_REFUSAL_BYTES: Final = 1 << 16
 _SAFE_METHODS: Final = ("GET", "HEAD")
 """Methods of requests that change nothing."""
-_UNSENT_ERRORS: Final = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.UnsupportedProtocol,
-)
+_UNSENT_ERRORS: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 """Errors of requests that were not sent."""
 _PROBLEM_FIELDS: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 

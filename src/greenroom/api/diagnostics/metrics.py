@@ -46,9 +46,7 @@ class RequestMetrics(RoleMetrics):
         )
         self.launch_misses = self.counter("launch_misses", "Launches with this code in a step", ["code"])
         self.staging_outcomes = self.counter(
-            "staging_outcomes",
-            "Launches that considered a staging config, by result",
-            [*_CONFIG_LABELS, "result"],
+            "staging_outcomes", "Launches that considered a staging config, by result", [*_CONFIG_LABELS, "result"]
         )
         text = "Launches that a staging config did not serve, by code of the reason"
         self.staging_misses = self.counter("staging_misses", text, [*_CONFIG_LABELS, "code"])

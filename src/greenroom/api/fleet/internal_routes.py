@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, SecretsDep, SnapshotDep
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
@@ -45,7 +45,7 @@ MessageType = TypeVar("MessageType", bound=Message)
 
 @router.post("/stream", dependencies=[public_route("the Agent's credential is checked here")])
 async def authorize_viewer(
-    request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics, snapshot: SettingsSnapshot
+    request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics, snapshot: SnapshotDep
 ) -> Response:
     """Decide whether a viewer may open the stream of a session, for the Agent of the session."""
     agent_id = await _authenticated_agent(request, db)

@@ -85,11 +85,6 @@ class AuthenticatesControl(Requires):
         super().__init__(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS))
 
 
-def caller_for_control() -> Any:
-    """Return the dependency of the route that changes control; its value is the `Caller`."""
-    return Depends(AuthenticatesControl())
-
-
 def bearer_token(request: Request) -> str | None:
     """Return the token in `Authorization: Bearer`; None if the request has no such header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -124,6 +119,6 @@ def is_holder(caller: Caller, lease: LeaseRow) -> bool:
     return kind_of(caller, lease.user_id, lease.key_id) is not Kind.OTHER
 
 
-def authorized_lease_for(act: Act) -> Any:
+def lease_for(act: Act) -> Any:
     """Return the dependency of a route that does `act` on the session of one lease. Its value: `AuthorizedLease`."""
     return Depends(AuthorizesLease(act))

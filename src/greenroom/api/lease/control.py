@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from fastapi import Depends
 
-from greenroom.api.deps import Db, DesksDep, HubDep, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, DesksDep, HubDep, Logs, SecretsDep, SnapshotDep
 from greenroom.api.desk.transport import Desks, LeaseDesk
 from greenroom.api.events import RESYNC, EventHub, Resync, wait_while
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
@@ -63,7 +63,7 @@ class ControlParts:
 
 
 async def _controls(
-    *, db: Db, logs: Logs, secrets: SecretsDep, hub: HubDep, desks: DesksDep, snapshot: SettingsSnapshot
+    *, db: Db, logs: Logs, secrets: SecretsDep, hub: HubDep, desks: DesksDep, snapshot: SnapshotDep
 ) -> ControlParts:
     return ControlParts(db, logs, secrets, hub, desks, snapshot.installation.control_away_s)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 
 from greenroom.api.deps import Db, RecorderDep
 from greenroom.api.lease import control, service
-from greenroom.api.lease.access import LEASE_FOR_OTHERS, AuthorizedLease, authorized_lease_for, caller_for_control
+from greenroom.api.lease.access import LEASE_FOR_OTHERS, AuthenticatesControl, AuthorizedLease, lease_for
 from greenroom.api.lease.control import ControlPartsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasePartsDep
@@ -58,16 +58,14 @@ async def list_leases(
 
 
 @router.get("/leases/{lease_id}")
-async def get_lease(authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SEE)]) -> LeaseView:
+async def get_lease(authorized: Annotated[AuthorizedLease, lease_for(Act.SEE)]) -> LeaseView:
     """Return one lease. A lease that is over remains readable as long as the record of its session exists."""
     return LeaseView.model_validate(authorized.lease)
 
 
 @router.patch("/leases/{lease_id}")
 async def extend_lease(
-    body: LeaseExtension,
-    leasing: LeasePartsDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.EXTEND)],
+    body: LeaseExtension, leasing: LeasePartsDep, authorized: Annotated[AuthorizedLease, lease_for(Act.EXTEND)]
 ) -> LeaseView:
     """Set the deadline to a number of seconds from now. It may be earlier than before."""
     await service.extend(leasing, authorized.lease, body.seconds)
@@ -77,7 +75,7 @@ async def extend_lease(
 @router.get("/leases/{lease_id}/control")
 async def get_control(
     parts: ControlPartsDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.SEE)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="maximum wait until no person has control")] = 0,
 ) -> ControlView:
     """Return the control of a session: the holder, which is the program or a person, and the changes."""
@@ -89,7 +87,7 @@ async def change_control(
     lease_id: UUID,
     body: ControlOrder,
     parts: ControlPartsDep,
-    caller: Annotated[Caller, caller_for_control()],
+    caller: Annotated[Caller, Depends(AuthenticatesControl())],
 ) -> ControlView:
     """Take control from the program, keep it, or hand it back. The caller must be allowed to type in the session.
 
@@ -104,7 +102,7 @@ async def change_control(
 async def release_lease(
     leasing: LeasePartsDep,
     recorder: RecorderDep,
-    authorized: Annotated[AuthorizedLease, authorized_lease_for(Act.RELEASE)],
+    authorized: Annotated[AuthorizedLease, lease_for(Act.RELEASE)],
 ) -> None:
     """End the lease: its session is destroyed and never reused. A repeated request succeeds."""
     await recorder.wait_until_written(authorized.lease.lease_id)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from greenroom.api.deps import Db, HubDep, LauncherDep, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, HubDep, LauncherDep, Logs, SecretsDep, SnapshotDep
 from greenroom.api.events import RESYNC, EventHub, Subscriber, wait_while_status_in
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
@@ -88,7 +88,7 @@ async def _lease_parts(
     secrets: SecretsDep,
     streams: Streams,
     hub: HubDep,
-    snapshot: SettingsSnapshot,
+    snapshot: SnapshotDep,
 ) -> LeaseParts:
     return LeaseParts(db, launcher, logs, secrets, streams, hub, snapshot.installation)
 

@@ -57,7 +57,6 @@ from greenroom.db.workspace import images
 HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over failed."
 """The reason of a failed hand-over for callers who may not see sessions."""
 
-
 router = api_router("staging")
 
 

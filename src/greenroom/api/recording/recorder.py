@@ -20,7 +20,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk.transport import Desks
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import rows as recording_rows
@@ -117,7 +117,7 @@ class RecordingCounts:
 class Recorder:
     """Writes recordings; one instance per process."""
 
-    def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot, logs: LogWriter) -> None:
+    def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: SettingsSnapshot, logs: LogWriter) -> None:
         self._db = db
         self._logs = logs
         self._full_logged_at_s = float("-inf")

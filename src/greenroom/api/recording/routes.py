@@ -174,7 +174,8 @@ async def export_zip(db: Database, recording: LeaseRecording) -> AsyncIterator[b
     """Yield the ZIP file in pieces. A picture that is deleted during the export is omitted."""
     buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(_zip_entry("recording.json"), recording_view(recording).model_dump_json(indent=2) + "\n")
+        view = RecordingView.model_validate(recording)
+        archive.writestr(_zip_entry("recording.json"), view.model_dump_json(indent=2) + "\n")
         numbers: list[int] = []
         with archive.open(_zip_entry("rows.jsonl"), "w", force_zip64=True) as lines:
             async for row in _read_all_rows(db, recording.lease_id):
@@ -206,11 +207,6 @@ def _zip_entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def recording_view(recording: LeaseRecording) -> RecordingView:
-    """Return the view of a recording."""
-    return RecordingView.model_validate(recording)
-
-
 def row_view(row: StoredRecordingRow) -> RecordedRowView:
     """Return the view of a row."""
     width, height = row.picture or (0, 0)
@@ -238,13 +234,13 @@ async def list_recordings(
         key_id=None if may_view_all else caller.key_id,
         session_id=session_id,
     )
-    return [recording_view(recording) for recording in await page.read(db, RECORDINGS, conditions)]
+    return [RecordingView.model_validate(recording) for recording in await page.read(db, RECORDINGS, conditions)]
 
 
 @router.get("/leases/{lease_id}/recording")
 async def get_recording(recording: Recording) -> RecordingView:
     """Return the recording of a lease, also of one that is over."""
-    return recording_view(recording)
+    return RecordingView.model_validate(recording)
 
 
 @router.get("/leases/{lease_id}/recording/rows")

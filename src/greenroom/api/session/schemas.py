@@ -40,8 +40,6 @@ LastScreenshot = Annotated[
     datetime | None,
     Field(description="time of the last screenshot by another user, to the minute; null = never"),
 ]
-
-
 LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = the session has no lease")]
 RecordedData = Annotated[RecordingMode, Field(description="recorded data of the lease")]
 

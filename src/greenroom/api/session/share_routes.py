@@ -11,9 +11,9 @@ from pydantic import Field
 
 from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.bodies import MatchesPattern, View
-from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SnapshotDep
 from greenroom.api.hardening import LOGIN_COOKIE
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
@@ -102,7 +102,7 @@ async def get_sharing(db: Db, act: SeeAct) -> SharingView:
 
 
 @router.post("/sessions/{session_id}/shares", status_code=201)
-async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SettingsSnapshot, act: ShareAct) -> ShareView:
+async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SnapshotDep, act: ShareAct) -> ShareView:
     """Share a session: to watch or to control, with a user, with users who have the link, or with guests.
 
     A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
@@ -115,7 +115,7 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Setting
     return share_service.share_view(share, sharing.secrets)
 
 
-def _may_find_all_users(caller: Caller, snapshot: Snapshot) -> bool:
+def _may_find_all_users(caller: Caller, snapshot: SettingsSnapshot) -> bool:
     return caller.may("users_view") or snapshot.installation.share_outside_groups
 
 
@@ -214,7 +214,7 @@ async def put_viewer_out(viewer_id: UUID, sharing: SharingDep, act: UnshareAct) 
 @router.get("/sessions/{session_id}/share-candidates")
 async def list_candidates(
     db: Db,
-    snapshot: SettingsSnapshot,
+    snapshot: SnapshotDep,
     act: ShareAct,
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
@@ -238,7 +238,7 @@ async def list_candidates(
 async def assist(
     body: AssistOrder,
     sharing: SharingDep,
-    snapshot: SettingsSnapshot,
+    snapshot: SnapshotDep,
     act: Annotated[SessionAct, session_act_for(Act.ASSIST)],
 ) -> JoinedView:
     """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, require_row
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
@@ -45,7 +45,7 @@ MAX_WAITING_MESSAGES: Final = 5000
 class Courier:
     """Delivers the messages that are due, until cancelled."""
 
-    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, snapshot: Snapshot) -> None:
+    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, snapshot: SettingsSnapshot) -> None:
         self._db = db
         self._secrets = secrets
         self._logs = logs

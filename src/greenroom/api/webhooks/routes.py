@@ -26,7 +26,7 @@ from greenroom.api.webhooks.schemas import (
 )
 from greenroom.core.errors import Invalid, Refused, WrongState
 from greenroom.core.installation import Installation
-from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts, webhook_url_problem
 from greenroom.core.webhooks import SECRET_BYTES, SELECTABLE_EVENTS, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
@@ -57,10 +57,6 @@ def _validated_fields(values: Json, installation: Installation) -> WebhookFields
 
 def _new_secret() -> str:
     return secret_text(secrets.token_bytes(SECRET_BYTES))
-
-
-def _audit_values(webhook: Webhook) -> LogDetails:
-    return values_of(WebhookFields, webhook)
 
 
 router = api_router("webhooks")
@@ -94,7 +90,7 @@ async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     if webhook_id is None:
         raise Refused(f"There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
     created = await webhooks.get_webhook(change.db, webhook_id)
-    change.audit(LogCode.WEBHOOK_CREATED, created.name, after=_audit_values(created))
+    change.audit(LogCode.WEBHOOK_CREATED, created.name, after=values_of(WebhookFields, created))
     return WebhookMade.of(created, secret=secret)
 
 
@@ -112,7 +108,8 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
         fields = _validated_fields(values_of(WebhookFields, before) | body.sent_fields(), change.installation)
         await webhooks.update_webhook(connection, before.webhook_id, fields)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
-    change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
+    old, new = values_of(WebhookFields, before), values_of(WebhookFields, after)
+    change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=old, after=new)
     return WebhookView.model_validate(after)
 
 
@@ -122,7 +119,7 @@ async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
         await webhooks.delete_webhook(connection, webhook.webhook_id)
-    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=_audit_values(webhook))
+    change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=values_of(WebhookFields, webhook))
 
 
 @router.post("/webhooks/{webhook_id}/secret", dependencies=[requires("webhooks_modify")])

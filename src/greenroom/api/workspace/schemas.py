@@ -161,8 +161,6 @@ VolumeMappings = Annotated[
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
-
-
 PagePath = Annotated[
     Text,
     _validated_by_problem(page.page_path_problem),

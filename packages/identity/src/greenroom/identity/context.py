@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from greenroom.api.diagnostics.audit import RefusalLog
-from greenroom.api.installation import Snapshot
+from greenroom.api.installation import SettingsSnapshot
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import statements
@@ -25,7 +25,7 @@ class SignOnContext:
     db: Database
     logs: LogWriter
     secrets: Secrets
-    snapshot: Snapshot
+    snapshot: SettingsSnapshot
     """The current settings of the installation."""
     refusals: RefusalLog
     provider_cache: ProviderCache
