@@ -192,7 +192,9 @@ def test_that_the_other_manager_does_not_run_is_said_before_and_after(admin: Per
         expect(row_of(admin, other)).to_contain_text("unknown", timeout=30_000)
         press(row_of(admin, primary).get_by_role("switch"))
         question = page.get_by_role("dialog")
-        expect(question).to_contain_text(f"No other enabled Manager of zone us is running ({other['instance_id']}")
+        expect(question).to_contain_text(
+            f"No other enabled Manager of zone us is running (status unknown: {other['instance_id']}"
+        )
         question.get_by_role("button", name="Disable").click()
         expect(
             page.get_by_role("alert").filter(has_text="No other enabled Manager of zone us is running")

@@ -200,7 +200,7 @@ async def test_required_pictures_are_stored_when_the_space_of_optional_pictures_
         await optional.acts(CLICK)
         row = (await optional.rows())[-1]
         assert row["picture"] is None
-        assert "reserved for pictures that the group setting" in row["picture_left_out"]
+        assert "reserved for members of groups whose" in row["picture_left_out"]
     (said,) = await stage.log("recordings-full")
     assert said["level"] == "WARNING"
     await stage.everybody(record_leases="pictures")

@@ -77,7 +77,7 @@ def test_what_is_no_header_is_refused(name: str):
 
 @pytest.mark.parametrize("name", ["All", "other"])
 def test_names_that_mean_several_headers_to_squid_are_refused(name: str):
-    with pytest.raises(Invalid, match="is the name of several headers"):
+    with pytest.raises(Invalid, match="this word for a group of headers"):
         named_secrets.header(name)
 
 
