@@ -13,13 +13,13 @@ import pytest
 from tests.acceptance.instance import Instance, wait_for
 
 from greenroom.core.pool.shortfalls import BACKOFF
-from greenroom.core.session.starts import MAX_PLACES_PER_CORE
+from greenroom.core.session.starts import MAX_START_SLOTS_PER_CORE
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image"), pytest.mark.timeout(300)]
 
 AGENT = "agent-default"
 OPENBOX = "greenroom/desktop:openbox"
-MOST = MAX_PLACES_PER_CORE * (os.cpu_count() or 1)
+MOST = MAX_START_SLOTS_PER_CORE * (os.cpu_count() or 1)
 """The maximum number of simultaneous starts."""
 RECOVERED_S = 150.0
 """The time within which a pool is full again: the pauses double, so the last one is as long as all before it."""

@@ -12,7 +12,7 @@ from tests.support.real_agents import agent_inside, behave, session_id, simulate
 from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
 
-from greenroom.core.session.starts import MAX_PLACES_PER_CORE
+from greenroom.core.session.starts import MAX_START_SLOTS_PER_CORE
 from greenroom.runtimes.contract import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.up.account import Account
@@ -124,7 +124,7 @@ async def test_few_containers_are_changed_at_a_time(
             await world.want(session)
         for session in sessions:
             await world.until(lambda s=session: world.is_usable(s))
-    assert 2 <= most <= MAX_PLACES_PER_CORE * cores
+    assert 2 <= most <= MAX_START_SLOTS_PER_CORE * cores
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from tests.support.real_agents import agent_inside, behave, session_id
 from tests.support.scripted_manager import ScriptedManager, World, spec
 
-from greenroom.core.session.starts import MAX_PLACES_PER_CORE
+from greenroom.core.session.starts import MAX_START_SLOTS_PER_CORE
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import Container
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -19,7 +19,7 @@ from greenroom.wire.messages import Authorised, DesiredImage
 
 SLOW = "greenroom/desktop:slow"
 CORES = 2
-MANY = 3 * MAX_PLACES_PER_CORE * CORES
+MANY = 3 * MAX_START_SLOTS_PER_CORE * CORES
 """The sessions of a pool: more than can be started at once, even if cores are idle."""
 
 
@@ -67,7 +67,7 @@ async def test_a_launch_does_not_wait_for_refills_that_hang(
         mine = await launch(world)
         await world.until(lambda: world.is_usable(mine))
         assert not any(world.is_usable(session) for session in staged)
-        assert len(docker.begun) <= 1 + MAX_PLACES_PER_CORE * CORES
+        assert len(docker.begun) <= 1 + MAX_START_SLOTS_PER_CORE * CORES
 
 
 async def test_images_that_are_fetched_and_first_launches_hold_no_place(

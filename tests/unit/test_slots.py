@@ -8,7 +8,7 @@ from contextlib import suppress
 from greenroom.agent.concurrency import Slots
 from greenroom.core.session.starts import SlotCount, Urgency
 
-PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
+USER, FREES_ROOM, REFILL = Urgency.USER, Urgency.FREES_ROOM, Urgency.REFILL
 
 
 class Crowd:
@@ -46,13 +46,13 @@ class Crowd:
 
 
 async def test_a_user_overtakes_waiting_and_running_refills():
-    crowd = Crowd(Slots(SlotCount(ordinary=2, for_people=1)))
+    crowd = Crowd(Slots(SlotCount(ordinary=2, for_users=1)))
     for name in ("refill-1", "refill-2", "refill-3"):
         await crowd.come(name, REFILL)
-    await crowd.come("ann", PERSON)
+    await crowd.come("ann", USER)
     assert crowd.begun == ["refill-1", "refill-2", "ann"]
-    await crowd.come("bob", PERSON)
-    await crowd.come("removal", ROOM)
+    await crowd.come("bob", USER)
+    await crowd.come("removal", FREES_ROOM)
     await crowd.end("refill-1")
     assert crowd.begun[3:] == ["bob"]
     await crowd.end("refill-2")

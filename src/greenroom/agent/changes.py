@@ -14,7 +14,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.reconcile import Action, ActionKind, unexpected_exit
+from greenroom.core.session.reconcile import Action, ActionKind, unexpected_exit_text
 from greenroom.core.session.states import Want
 from greenroom.kit.concurrency import convert_item_error
 from greenroom.kit.stops import stop
@@ -167,7 +167,7 @@ class ContainerChanges:
         exit_code = container.exit_code if container else None
         out_of_memory = session_id in self.inventory.out_of_memory
         ended = container.ended if container else ""
-        await self._fail(session_id, ended or unexpected_exit(exit_code, out_of_memory=out_of_memory), exit_code)
+        await self._fail(session_id, ended or unexpected_exit_text(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         log_tail = await self._last_lines(session_id)

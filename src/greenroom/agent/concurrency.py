@@ -16,7 +16,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.session.starts import SlotCount, Turn, Urgency, next_turns
+from greenroom.core.session.starts import SlotCount, Urgency, WaitingChange, changes_to_begin
 from greenroom.kit.concurrency import convert_item_error
 
 log = structlog.get_logger(__name__)
@@ -87,7 +87,7 @@ class Slots:
     def __init__(self, slots: SlotCount) -> None:
         self._slots = slots
         self._numbers = count()
-        self._waiting: dict[Turn, asyncio.Future[None]] = {}
+        self._waiting: dict[WaitingChange, asyncio.Future[None]] = {}
         self._in_use = 0
 
     @property
@@ -97,20 +97,20 @@ class Slots:
     @asynccontextmanager
     async def acquire(self, urgency: Urgency) -> AsyncGenerator[bool]:
         """Wait for a slot and hold it for the block. Yields True."""
-        turn = Turn(urgency, next(self._numbers))
-        granted = self._waiting[turn] = asyncio.get_running_loop().create_future()
+        change = WaitingChange(urgency, next(self._numbers))
+        granted = self._waiting[change] = asyncio.get_running_loop().create_future()
         self._grant_free_slots()
         try:
             await granted
             yield True
         finally:
-            if self._waiting.pop(turn, None) is None:  # the slot was granted
+            if self._waiting.pop(change, None) is None:  # the slot was granted
                 self._in_use -= 1
                 self._grant_free_slots()
 
     def _grant_free_slots(self) -> None:
-        for next_turn in next_turns(self._waiting, self._in_use, self._slots):
+        for next_change in changes_to_begin(self._waiting, self._in_use, self._slots):
             self._in_use += 1
-            granted = self._waiting.pop(next_turn)
+            granted = self._waiting.pop(next_change)
             if not granted.done():  # a cancelled waiter returns the slot in its `finally`
                 granted.set_result(None)

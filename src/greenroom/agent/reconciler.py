@@ -41,7 +41,7 @@ from greenroom.runtimes.contract import ContainerMissing, RuntimeUnavailable
 log = structlog.get_logger(__name__)
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
-SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
+SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_users=os.cpu_count() or 1)
 """The number of containers that are changed in parallel, without starts. Twice the cores is fastest with Docker."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
 """The time limit of a change, so that it does not hold its slot forever, for example if a network folder never answers.

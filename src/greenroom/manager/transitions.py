@@ -13,7 +13,7 @@ from typing import Final
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import CODE_OF_STATUS, LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
-from greenroom.core.session.observations import StatusTransition, decide
+from greenroom.core.session.observations import StatusTransition, transition_after
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.launch.replacement import destroy_quarantined
@@ -40,7 +40,7 @@ class Decision:
 
 def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Decision]:
     """Return the transitions that these observations require; most require none."""
-    decided = ((row, observation, decide(row, observation)) for row, observation in pairs)
+    decided = ((row, observation, transition_after(row, observation)) for row, observation in pairs)
     return [
         Decision(row, observation, transition) for row, observation, transition in decided if transition is not None
     ]

@@ -121,7 +121,7 @@ class Scene:
     async def set(self, *, switches: bool, settings: bool, held: bool) -> SessionFacts:
         """Switch all conditions of the table on or off."""
         rows = TABLE.values()
-        permitted = {name: switches for row in rows for name in (*row.needs, *row.needs_one_of)}
+        permitted = {name: switches for row in rows for name in (*row.session_needs, *row.session_needs_one_of)}
         groups = {name: settings for row in rows for name in (row.user_setting, row.watch_setting) if name}
         await self.stage.db.write(
             "UPDATE sessions SET permissions = %s WHERE session_id = %s", (Jsonb(permitted), self.lease["session_id"])

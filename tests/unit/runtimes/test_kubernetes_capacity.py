@@ -13,7 +13,7 @@ from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from tests.support.kubernetes.in_memory import Namespace
 
 from greenroom.agent.capacity import CapacityMeter
-from greenroom.core.session.starts import default_width
+from greenroom.core.session.starts import default_start_slots
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes import runtime as module
 from greenroom.runtimes.kubernetes.capacity import Amount, allocatable_of_nodes
@@ -70,7 +70,7 @@ async def test_what_no_quota_limits_is_asked_for_and_nothing_is_offered(agent: A
         await runtime.capacity()
     meter = CapacityMeter(runtime, "host", lambda code, message: None)
     await meter.try_read()
-    assert default_width(meter.capacity.cores) == 1
+    assert default_start_slots(meter.capacity.cores) == 1
 
 
 async def test_what_no_quota_limits_is_that_of_the_nodes(agent: Any):

@@ -19,4 +19,4 @@ async def test_what_a_deleted_agent_kept_for_an_image_is_left_over():
     assert len(things) == 4
     left = plan(things, KnownRows(agents=frozenset({"here"})))
     name = image_name(GONE, "desk:1")
-    assert {one.thing.title for one in left} == {f"Secret {name}", f"Pod {name}"}
+    assert {one.item.title for one in left} == {f"Secret {name}", f"Pod {name}"}

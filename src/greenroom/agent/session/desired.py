@@ -75,7 +75,7 @@ class DesiredSessions:
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self.entries: Mapping[str, Desired] = {}
-        self.condemned: frozenset[str] = frozenset()
+        self.ids_to_destroy: frozenset[str] = frozenset()
         """The sessions that are not in the list and whose containers must be removed."""
         self.is_known = False
         """True if a complete list arrived since the start."""
@@ -117,7 +117,7 @@ class DesiredSessions:
                 answer.changes.changed, kept={k: entry for k, entry in self._valid_entries.items() if k not in removed}
             )
         if answer.verdicts:
-            self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
+            self.ids_to_destroy = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
         return True
 
     def _replace_entries(self, entries: list[Desired], *, kept: Mapping[str, Desired]) -> None:
@@ -134,7 +134,7 @@ class DesiredSessions:
         stays valid. Until the next list arrives, viewers are admitted by the old one. Then all viewers that the new
         list does not permit are disconnected, for example those whose share exists only in the old database.
         """
-        self._known_generations, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
+        self._known_generations, self.ids_to_destroy, self.is_known, self._digest = {}, frozenset(), False, None
 
     def join_installation(self, db_epoch: str) -> None:
         """Join a new installation, whose terms start again at zero."""

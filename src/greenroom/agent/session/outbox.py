@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.core.log_codes import Level, LogCode
-from greenroom.core.session.reconcile import CommandOrder
+from greenroom.core.session.reconcile import RequestedCommand
 from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCommand
 
 log = structlog.get_logger(__name__)
@@ -206,11 +206,13 @@ class PendingCommands:
         """Return a command whose result is not reported yet, or None."""
         return self._commands.get(command_id)
 
-    def all(self) -> tuple[CommandOrder, ...]:
+    def all(self) -> tuple[RequestedCommand, ...]:
         """Return all commands for the plan. Overdue commands are removed."""
         now_s = time.monotonic()
         self._keep_only(k for k in self._commands if self._awaited_until_s[k] > now_s)
-        return tuple(CommandOrder(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
+        return tuple(
+            RequestedCommand(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values()
+        )
 
     def begun_ids(self) -> frozenset[str]:
         """Return the ids of the commands that have begun and must not begin again."""

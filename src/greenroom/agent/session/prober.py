@@ -96,7 +96,7 @@ start at the same time, probes take longer and become rarer, so that they do not
 """
 FAST_FOR_S: Final = 20.0
 """The time after which a session that is not usable is probed only every `SLOW_S`."""
-PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
+PARALLEL: Final = SlotCount(ordinary=8, for_users=4)
 """The limit of parallel probes, so that they do not slow down starts."""
 FAILURES_THAT_COUNT: Final = 2
 """The number of consecutive failed probes after which a session is not usable any more."""
@@ -209,7 +209,7 @@ class SessionProber:
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         has_user = self.sessions.desired.has_user(session_id)
-        async with self._slots.acquire(Urgency.PERSON if has_user else Urgency.REFILL):
+        async with self._slots.acquire(Urgency.USER if has_user else Urgency.REFILL):
             return await self.time_limits.probe(
                 self.runtime, address, spec, PROBE_TIMEOUT_S, keep_connection=not has_user
             )

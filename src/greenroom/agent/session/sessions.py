@@ -75,7 +75,7 @@ class Sessions:
         if not self.desired.accept(answer):
             return False
         self.commands.accept(answer.commands, self.desired.entries)
-        self.due.add(*(command.session_id for command in answer.commands), *self.desired.condemned)
+        self.due.add(*(command.session_id for command in answer.commands), *self.desired.ids_to_destroy)
         return True
 
     def _list_changed(self, change: ListChange) -> None:
@@ -124,10 +124,10 @@ class Sessions:
             list_is_valid=self.is_known,
             desired=desired,
             observed=_select(self.observed.containers, only),
-            known={session_id: facts(record) for session_id, record in _select(state.sessions, only).items()},
-            orders=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
+            journals={session_id: facts(record) for session_id, record in _select(state.sessions, only).items()},
+            commands=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
             begun=self.commands.begun_ids() | handed_over,
-            condemned=self.desired.condemned,
+            ids_to_destroy=self.desired.ids_to_destroy,
             low_cpu_sessions=low_cpu_sessions,
         )
 

@@ -26,11 +26,11 @@ from greenroom.core.session.starts import (
     Start,
     Urgency,
     begins_after_s,
-    default_width,
+    default_start_slots,
     load_of,
     load_of_other_machines,
+    next_start_slots,
     next_starts,
-    next_width,
 )
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ class Starts:
         self._last_handover_s = -math.inf
         """The time at which a staged session of this host was last handed over to its user."""
         self._timer: asyncio.TimerHandle | None = None
-        self.slot_count = default_width(self.cores())
+        self.slot_count = default_start_slots(self.cores())
         self.sessions.observed.changed.subscribe(self._release_if_done)
         self.sessions.desired.changed.subscribe(self._list_changed)
         self.sessions.handed_over.subscribe(lambda _: self._record_handover())
@@ -127,7 +127,7 @@ class Starts:
                 late_starts += 1
                 self._release_slot(session_id)
         load = load_of_other_machines(late_starts) if self.on_other_machines() else load_of(host)
-        self.slot_count = next_width(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
+        self.slot_count = next_start_slots(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
         self._admit_next()
 
     def _record_handover(self) -> None:
@@ -171,7 +171,7 @@ class Starts:
 
     def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
         if self.sessions.desired.has_user(session_id):
-            return Start(Urgency.PERSON, 0, start.number)
+            return Start(Urgency.USER, 0, start.number)
         return Start(Urgency.REFILL, running_by_workspace[self._workspace(session_id)], start.number)
 
     def _workspace(self, session_id: str) -> str:

@@ -280,7 +280,7 @@ class StreamAuthorizer:
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
         """Record a viewer's connection. Raises Forbidden: a guest's connection is unknown, so it could not be ended."""
         if not viewer.viewer_id:
-            if not (target.strip or viewer.is_program):
+            if not (target.removed_prefix or viewer.is_program):
                 self.visit_log.opened(viewer, client)
         elif client.connection is None:
             raise Forbidden("The gateway of this host has another version and does not report your connection.")

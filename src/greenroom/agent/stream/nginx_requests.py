@@ -16,7 +16,7 @@ from greenroom.agent.stream.viewers import StreamOrigin, Viewer, client_of, toke
 from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
 from greenroom.core.session.authorization import SessionFacts
 from greenroom.core.session.streams import (
-    TOKEN_OF_LEASE,
+    LEASE_TOKEN_ACCESSES,
     VIEWER_COOKIE,
     VIEWER_TTL_S,
     AnyAccess,
@@ -48,7 +48,7 @@ class PresentedToken:
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:
     """Return the access that the api grants a viewer. The session's user always has control."""
-    is_named = verdict.viewer_id or verdict.access in TOKEN_OF_LEASE
+    is_named = verdict.viewer_id or verdict.access in LEASE_TOKEN_ACCESSES
     return verdict.access if is_named else "control"
 
 
@@ -89,7 +89,7 @@ def check_access(
 ) -> None:
     """Check a request by the authorization table. Raises Forbidden: the table does not allow it."""
     method = headers.get("x-original-method", "GET")
-    act = act_of_request(viewer.access, method, address.rest, is_page=not target.strip)
+    act = act_of_request(viewer.access, method, address.rest, is_page=not target.removed_prefix)
     if reason := refusal_of_request(viewer.access, act, _facts(session)):
         raise Forbidden(reason)
 
@@ -174,7 +174,7 @@ def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Respo
         headers={
             "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
             "X-Greenroom-Base": target.base,
-            "X-Greenroom-Strip": target.strip,
+            "X-Greenroom-Strip": target.removed_prefix,
             "X-Greenroom-Authorization": basic(session.spec),
             "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
             "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),

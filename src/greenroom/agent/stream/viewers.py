@@ -26,7 +26,7 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.core.errors import Unavailable
 from greenroom.core.lease import PROGRAM, USER
 from greenroom.core.rate_limits import source_of
-from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, PermittedViewers, still_holds
+from greenroom.core.session.streams import LEASE_TOKEN_ACCESSES, AnyAccess, Grant, PermittedViewers, still_holds
 from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.repeats import RepeatFilter
@@ -85,7 +85,7 @@ class Viewer(msgspec.Struct, kw_only=True):
     @property
     def is_program(self) -> bool:
         """True if the viewer is the program or the api, with a token of the session's lease."""
-        return self.access in TOKEN_OF_LEASE
+        return self.access in LEASE_TOKEN_ACCESSES
 
     @property
     def name_on_page(self) -> str:

@@ -37,7 +37,7 @@ from greenroom.core.errors import (
     WrongState,
 )
 from greenroom.core.session.states import NOT_YET_RUNNING, OVER
-from greenroom.core.session.streams import OPEN
+from greenroom.core.session.streams import VIEWABLE_STATUSES
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import LeaseRow, ProgramSession, leased_session, reachable_session
 from greenroom.kit import outgoing
@@ -149,7 +149,7 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
 def _require_open(session: ProgramSession) -> None:
     """Require a session that accepts actions. Raises WrongState: it does not accept them."""
     _require_not_over(session)
-    if session.status not in OPEN:
+    if session.status not in VIEWABLE_STATUSES:
         raise WrongState(f"The session of this lease is {session.status}; actions need a running session.")
     if not any(service.name == FOLDER for service in session.services):
         raise WrongState(NO_DESK.format(name=session.image_friendly_name))

@@ -180,6 +180,6 @@ async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
     leftovers = plan(objects, await read_known_rows(db, objects))
     return LeftoversView(
         leftovers=[
-            LeftoverView.of(leftover.thing, removed=leftover.removed, reason=leftover.reason) for leftover in leftovers
+            LeftoverView.of(leftover.item, removed=leftover.removed, reason=leftover.reason) for leftover in leftovers
         ]
     )

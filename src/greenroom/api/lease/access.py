@@ -44,7 +44,7 @@ class AuthorizesLease(AccessDeclaration):
 
     def __init__(self, act: Act) -> None:
         self.acts = (act,)
-        self._requires = Requires(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS, *TABLE[act].others))
+        self._requires = Requires(one_of=(USER, "users_auth_session", LEASE_FOR_OTHERS, *TABLE[act].others_need))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 

@@ -57,7 +57,7 @@ class ActsOnSession(Requires):
     def __init__(self, *acts: Act) -> None:
         rows = [TABLE[act] for act in acts]
         user_codes = [USER] if any(Kind.USER in row.kinds for row in rows) else []
-        super().__init__(one_of=(*dict.fromkeys([*user_codes, *(code for row in rows for code in row.others)]),))
+        super().__init__(one_of=(*dict.fromkeys([*user_codes, *(code for row in rows for code in row.others_need)]),))
         self.acts = acts
 
 

@@ -29,8 +29,8 @@ from greenroom.core.session.states import (
     TRANSITIONS,
     LifecycleCommand,
     SessionStatus,
+    command_refusal,
     possible_commands,
-    refusal,
     sources_of,
 )
 from greenroom.db.database import Database
@@ -101,7 +101,7 @@ async def request_lifecycle_command(
     contains the statuses that do.
     """
     session_id, status = session.session_id, session.status
-    if reason := refusal(command, status, has_user=session.user_id is not None, can_pause=session.can_pause):
+    if reason := command_refusal(command, status, has_user=session.user_id is not None, can_pause=session.can_pause):
         raise WrongState(reason)
     if status in TRANSITIONS[command].settled:
         return status
@@ -131,7 +131,7 @@ async def _status_after_change(db: Database, session_id: str, command: Lifecycle
     status = (await views.get_session(db, session_id)).status
     if status in TRANSITIONS[command].settled:
         return status
-    raise WrongState(refusal(command, status, has_user=True) or "The session changed just now; try again.")
+    raise WrongState(command_refusal(command, status, has_user=True) or "The session changed just now; try again.")
 
 
 async def current_clocks(db: Database, session: Session) -> Clocks:

@@ -100,17 +100,17 @@ class ActConditions:
     """The conditions of an act."""
 
     kinds: frozenset[Kind]
-    """The kinds of callers who may perform the act without further permissions."""
-    others: tuple[str, ...] = ()
+    """The kinds of callers who may perform the act without additional permissions."""
+    others_need: tuple[str, ...] = ()
     """All permissions that callers of other kinds need; empty = they may not perform the act."""
-    needs: tuple[str, ...] = ()
+    session_needs: tuple[str, ...] = ()
     """The permissions with which the session must have been created, all of them."""
-    needs_one_of: tuple[str, ...] = ()
+    session_needs_one_of: tuple[str, ...] = ()
     """The permissions of which the session must have been created with at least one."""
-    needs_replaced_by: str = ""
-    """The permission with which a caller does not need `needs`."""
+    exempting_permission: str = ""
+    """The permission of a caller to whom `session_needs` and `session_needs_one_of` do not apply."""
     user_setting: str = ""
-    """A group setting that must be on for the user of the session; callers with `others` do not need it."""
+    """A group setting that must be on for the user of the session; callers with `others_need` do not need it."""
     watch_setting: str = ""
     """A group setting that must be on for the user of the session if another user performs the act."""
     allowed_while_held: bool = True
@@ -125,8 +125,8 @@ class ActConditions:
     """True if the user is informed that another user performed the act (`last_screenshot_at`)."""
 
 
-_HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
-_FOR_USERS: Final = frozenset({Kind.USER, Kind.FOR_USERS})
+_USER_AND_PROGRAMS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
+_USER_AND_PUBLIC_API: Final = frozenset({Kind.USER, Kind.FOR_USERS})
 _GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
 _SCREENSHOT: Final = "sessions_screenshot"
 _MODIFY: Final = "sessions_modify"
@@ -134,73 +134,86 @@ _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
 """The permissions for commands and DevTools, which can transfer data in both directions."""
 
 TABLE: Final[Mapping[Act, ActConditions]] = {
-    Act.SEE: ActConditions(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
-    Act.OPEN: ActConditions(kinds=_FOR_USERS),
+    Act.SEE: ActConditions(kinds=_USER_AND_PROGRAMS | _USER_AND_PUBLIC_API, others_need=("sessions_view",)),
+    Act.OPEN: ActConditions(kinds=_USER_AND_PUBLIC_API),
     Act.WATCH: ActConditions(kinds=frozenset({Kind.USER, *_GUESTS})),
     Act.TYPE: ActConditions(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
     Act.SCREENSHOT: ActConditions(
-        kinds=_HOLDERS | _FOR_USERS,
-        others=(_SCREENSHOT,),
+        kinds=_USER_AND_PROGRAMS | _USER_AND_PUBLIC_API,
+        others_need=(_SCREENSHOT,),
         watch_setting="allow_kasm_screenshot",
         allowed_while_held=False,
         logged="of others",
         informs_user=True,
     ),
     Act.INPUT: ActConditions(
-        kinds=_HOLDERS,
-        others=(_MODIFY, _SCREENSHOT),
+        kinds=_USER_AND_PROGRAMS,
+        others_need=(_MODIFY, _SCREENSHOT),
         watch_setting="allow_kasm_screenshot",
         logged="of others",
         informs_user=True,
     ),
     Act.TREE: ActConditions(
-        kinds=_HOLDERS,
-        others=(_SCREENSHOT,),
-        needs_one_of=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
+        kinds=_USER_AND_PROGRAMS,
+        others_need=(_SCREENSHOT,),
+        session_needs_one_of=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
         watch_setting="allow_kasm_screenshot",
         allowed_while_held=False,
         logged="of others",
         informs_user=True,
     ),
     Act.EXEC: ActConditions(
-        kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, allowed_while_held=False, logged="always"
+        kinds=_USER_AND_PROGRAMS,
+        others_need=(_MODIFY,),
+        session_needs=_TRANSFER,
+        allowed_while_held=False,
+        logged="always",
     ),
     Act.READ_FILES: ActConditions(
-        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), logged="of others"
+        kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,), session_needs=("allow_kasm_downloads",), logged="of others"
     ),
     Act.WRITE_FILES: ActConditions(
-        kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), logged="of others"
+        kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,), session_needs=("allow_kasm_uploads",), logged="of others"
     ),
     Act.COMMAND: ActConditions(
-        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, needs_replaced_by=_MODIFY, logged="always"
+        kinds=frozenset({Kind.USER}),
+        others_need=(_MODIFY,),
+        session_needs=_TRANSFER,
+        exempting_permission=_MODIFY,
+        logged="always",
     ),
-    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others=(_MODIFY,), logged="always"),
-    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others=(_MODIFY,), logged="always"),
+    Act.COMMAND_AS: ActConditions(kinds=frozenset(), others_need=(_MODIFY,), logged="always"),
+    Act.COMMAND_OF_WORKSPACE: ActConditions(kinds=frozenset({Kind.USER}), others_need=(_MODIFY,), logged="always"),
     Act.OUTPUT_OF_WORKSPACE: ActConditions(
-        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), needs_replaced_by=_MODIFY
+        kinds=frozenset({Kind.USER}),
+        others_need=(_MODIFY,),
+        session_needs=("allow_kasm_downloads",),
+        exempting_permission=_MODIFY,
     ),
     Act.DESK: ActConditions(kinds=frozenset({Kind.API})),
-    Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, is_unrecorded=True),
-    Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, is_unrecorded=True),
+    Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
+    Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), is_unrecorded=True),
     Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
-    Act.SHARE: ActConditions(kinds=_FOR_USERS, others=("users_auth_session",)),
-    Act.UNSHARE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others=(_MODIFY,)),
-    Act.ASSIST: ActConditions(kinds=frozenset(), others=("sessions_assist",)),
-    Act.KEEP_ALIVE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.STOP: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_stop"),
-    Act.PAUSE: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_pause"),
-    Act.RESUME: ActConditions(kinds=_FOR_USERS, others=(_MODIFY,)),
-    Act.DELETE: ActConditions(kinds=_FOR_USERS, others=("sessions_delete",), user_setting="allow_kasm_delete"),
+    Act.SHARE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=("users_auth_session",)),
+    Act.UNSHARE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
+    Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others_need=(_MODIFY,)),
+    Act.ASSIST: ActConditions(kinds=frozenset(), others_need=("sessions_assist",)),
+    Act.KEEP_ALIVE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
+    Act.STOP: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,), user_setting="allow_kasm_stop"),
+    Act.PAUSE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,), user_setting="allow_kasm_pause"),
+    Act.RESUME: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
+    Act.DELETE: ActConditions(
+        kinds=_USER_AND_PUBLIC_API, others_need=("sessions_delete",), user_setting="allow_kasm_delete"
+    ),
     Act.DESTROY_FOR_USERS: ActConditions(kinds=frozenset({Kind.FOR_USERS})),
     Act.FORCE_DELETE: ActConditions(
-        kinds=frozenset({Kind.USER}), others=("sessions_delete",), user_setting="allow_kasm_force_delete"
+        kinds=frozenset({Kind.USER}), others_need=("sessions_delete",), user_setting="allow_kasm_force_delete"
     ),
-    Act.EXTEND: ActConditions(kinds=_HOLDERS, others=(_MODIFY,)),
-    Act.RELEASE: ActConditions(kinds=_HOLDERS, others=("sessions_delete",)),
-    Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER}), others=("recordings_view",)),
-    Act.DELETE_RECORDING: ActConditions(kinds=frozenset(), others=("recordings_delete",)),
+    Act.EXTEND: ActConditions(kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,)),
+    Act.RELEASE: ActConditions(kinds=_USER_AND_PROGRAMS, others_need=("sessions_delete",)),
+    Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER}), others_need=("recordings_view",)),
+    Act.DELETE_RECORDING: ActConditions(kinds=frozenset(), others_need=("recordings_delete",)),
 }
 
 
@@ -230,7 +243,7 @@ class SessionFacts:
     must_record: bool = False
 
 
-Refused = Literal["", "hidden", "forbidden", "held"]
+RefusalKind = Literal["", "hidden", "forbidden", "held"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +253,7 @@ class Verdict:
     of `ActConditions`, for this caller.
     """
 
-    refused: Refused = ""
+    refused: RefusalKind = ""
     reason: str = ""
     missing: tuple[str, ...] = ()
     logged: bool = False
@@ -256,27 +269,27 @@ NOT_ALLOWED: Final = "This is not allowed here."
 
 def needs_settings(act: Act, caller: SessionCaller) -> bool:
     """True if `decide` reads `SessionFacts.settings` for this act of this caller."""
-    row = TABLE[act]
-    return bool(row.user_setting or (row.watch_setting and is_other_user(caller)))
+    conditions = TABLE[act]
+    return bool(conditions.user_setting or (conditions.watch_setting and is_other_user(caller)))
 
 
 def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     """Return the verdict on this act of this caller on this session."""
-    row = TABLE[act]
-    has_others = bool(row.others) and allows(caller.permissions, row.others)
-    if not (caller.kind in row.kinds or has_others):
-        return _missing_permission(row, caller)
-    if reason := _missing_session_permission(row, caller, facts):
+    conditions = TABLE[act]
+    has_permissions = bool(conditions.others_need) and allows(caller.permissions, conditions.others_need)
+    if not (caller.kind in conditions.kinds or has_permissions):
+        return _missing_permission(conditions, caller)
+    if reason := _missing_session_permission(conditions, caller, facts):
         return Verdict(refused="forbidden", reason=reason)
-    if reason := _setting_refusal(act, caller, facts, has_others=has_others):
+    if reason := _setting_refusal(act, caller, facts, has_permissions=has_permissions):
         return Verdict(refused="forbidden", reason=reason)
-    if facts.must_record and row.is_unrecorded:
+    if facts.must_record and conditions.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
-    if facts.held_by and not row.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
+    if facts.held_by and not conditions.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
-    logged = row.logged == "always" or (row.logged == "of others" and is_by_other)
-    return Verdict(logged=logged, informs_user=row.informs_user and is_by_other)
+    logged = conditions.logged == "always" or (conditions.logged == "of others" and is_by_other)
+    return Verdict(logged=logged, informs_user=conditions.informs_user and is_by_other)
 
 
 def is_other_user(caller: SessionCaller) -> bool:
@@ -284,33 +297,35 @@ def is_other_user(caller: SessionCaller) -> bool:
     return caller.kind in {Kind.OTHER, Kind.FOR_USERS} and not caller.owns
 
 
-def _missing_permission(row: ActConditions, caller: SessionCaller) -> Verdict:
-    missing = tuple(code for code in row.others if not allows(caller.permissions, (code,)))
-    if not row.others:
+def _missing_permission(conditions: ActConditions, caller: SessionCaller) -> Verdict:
+    missing = tuple(code for code in conditions.others_need if not allows(caller.permissions, (code,)))
+    if not conditions.others_need:
         return Verdict(refused="forbidden", reason=NOT_ALLOWED)
-    is_known = caller.kind is not Kind.OTHER or len(missing) < len(row.others)
+    is_known = caller.kind is not Kind.OTHER or len(missing) < len(conditions.others_need)
     reason = f"This needs the permission {', '.join(missing)}."
     return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=missing)
 
 
-def _missing_session_permission(row: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
-    if row.needs_replaced_by and allows(caller.permissions, (row.needs_replaced_by,)):
+def _missing_session_permission(conditions: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
+    if conditions.exempting_permission and allows(caller.permissions, (conditions.exempting_permission,)):
         return ""
-    if missing := [name for name in row.needs if not facts.permitted.get(name)]:
+    if missing := [name for name in conditions.session_needs if not facts.permitted.get(name)]:
         return f"This is not allowed in a session without {' and '.join(missing)}."
-    if row.needs_one_of and not any(facts.permitted.get(name) for name in row.needs_one_of):
-        return f"This is not allowed in a session without {' or '.join(row.needs_one_of)}."
+    if conditions.session_needs_one_of and not any(
+        facts.permitted.get(name) for name in conditions.session_needs_one_of
+    ):
+        return f"This is not allowed in a session without {' or '.join(conditions.session_needs_one_of)}."
     return ""
 
 
-def _setting_refusal(act: Act, caller: SessionCaller, facts: SessionFacts, *, has_others: bool) -> str:
-    row = TABLE[act]
-    if row.user_setting and not has_others:
-        setting = facts.settings[row.user_setting]
+def _setting_refusal(act: Act, caller: SessionCaller, facts: SessionFacts, *, has_permissions: bool) -> str:
+    conditions = TABLE[act]
+    if conditions.user_setting and not has_permissions:
+        setting = facts.settings[conditions.user_setting]
         if not setting.value:
             return f"You may not {act.replace('_', ' ')} your sessions: {setting.trace}."
-    if row.watch_setting and facts.user and is_other_user(caller):
-        setting = facts.settings[row.watch_setting]
+    if conditions.watch_setting and facts.user and is_other_user(caller):
+        setting = facts.settings[conditions.watch_setting]
         if not setting.value:
             return f"Only {facts.user} may take pictures of their sessions: {setting.trace}."
     return ""

@@ -43,7 +43,7 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 }
 """The maximum seconds in a transitional status; for `assigning`, until the Agent acknowledged the hand-over."""
 
-AFTER_RETURN_S: Final = 120.0
+RETURN_DEADLINE_S: Final = 120.0
 """The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
 
 HANDOVER_SLACK_S: Final = 1.0
@@ -110,7 +110,7 @@ class OverdueAction:
 class ManagerTiming:
     """The lateness of the Manager, and the maximum time until an Agent acknowledges a hand-over."""
 
-    received_s: float = DEADLINE_S[_S.ASSIGNING]
+    acknowledge_within_s: float = DEADLINE_S[_S.ASSIGNING]
     lateness: Lateness = ON_TIME
 
 
@@ -121,18 +121,22 @@ def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MAN
     """Return the time at which the session is overdue in its status; None if it has no deadline."""
     if session.painted:
         return None
-    limit_s = timing.received_s if session.status is _S.ASSIGNING else DEADLINE_S.get(session.status, AFTER_RETURN_S)
+    limit_s = (
+        timing.acknowledge_within_s
+        if session.status is _S.ASSIGNING
+        else DEADLINE_S.get(session.status, RETURN_DEADLINE_S)
+    )
     limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_DEADLINE_S)
     normal_deadline = session.deadline or session.status_changed + limit
     if session.queued:
         return max(normal_deadline, session.status_changed + maximum)
-    since_step = normal_deadline if session.stepped is None else max(normal_deadline, session.stepped + limit)
-    lateness, _ = _lateness(session, timing)
-    allowed = since_step + timedelta(seconds=extended_limit_s(limit_s, lateness) - limit_s)
-    return max(normal_deadline, min(allowed, (session.admitted or session.status_changed) + maximum))
+    step_deadline = normal_deadline if session.stepped is None else max(normal_deadline, session.stepped + limit)
+    lateness, _ = _larger_lateness(session, timing)
+    extended_deadline = step_deadline + timedelta(seconds=extended_limit_s(limit_s, lateness) - limit_s)
+    return max(normal_deadline, min(extended_deadline, (session.admitted or session.status_changed) + maximum))
 
 
-def _lateness(session: SessionInTransition, timing: ManagerTiming) -> tuple[Lateness, str]:
+def _larger_lateness(session: SessionInTransition, timing: ManagerTiming) -> tuple[Lateness, str]:
     """Return the larger lateness, that of the Agent or of this Manager, and the name of that process."""
     reported = session.lateness if session.silent_s <= LATENESS_VALID_S else ON_TIME
     if lateness_factor(timing.lateness) > lateness_factor(reported):
@@ -158,9 +162,9 @@ def plan(
 
 
 def _overdue_action(session: SessionInTransition, now: datetime, timing: ManagerTiming) -> OverdueAction:
-    lateness = _lateness(session, timing)
-    action = _action_for_status(session, now, lateness_reason(*lateness))
-    return replace(action, slow=lateness_factor(lateness[0]) > 1)
+    lateness, process = _larger_lateness(session, timing)
+    action = _action_for_status(session, now, lateness_reason(lateness, process))
+    return replace(action, slow=lateness_factor(lateness) > 1)
 
 
 def _action_for_status(session: SessionInTransition, now: datetime, slow_reason: str) -> OverdueAction:
@@ -205,8 +209,8 @@ is deleted.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The clocks of a session from the settings of its owner, stored in its row (`sessions.expiry`). `keepalive_s` is
-    above 0; `time_limit_s` 0 = none. The fields `…_from` are the sources of the values, for sentences.
+    """The clocks of a session from the settings of its user, stored in its row (`sessions.expiry`). `keepalive_s` is
+    above 0; `time_limit_s` 0 = no limit. The fields `…_from` are the sources of the values, for sentences.
     """
 
     keepalive_s: float
@@ -218,7 +222,7 @@ class Clocks:
     leased: bool = False
 
     @property
-    def first_s(self) -> float:
+    def first_end_s(self) -> float:
         """The seconds from the assignment until the first clock ends."""
         return min(self.keepalive_s, self.time_limit_s) if self.time_limit_s > 0 else self.keepalive_s
 
@@ -243,11 +247,11 @@ def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | N
     )
 
 
-def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
-    """Return the clocks of a session that is leased for `seconds` by a user with the clocks `allowed`. Raises Invalid:
-    the time limit of their sessions is shorter; the message names its source."""
-    if 0 < allowed.time_limit_s < seconds:
-        raise Invalid(f"A lease cannot last {seconds:g} s here: {allowed.time_limit_from}.")
+def lease_clocks(seconds: float, user_clocks: Clocks) -> Clocks:
+    """Return the clocks of a session that is leased for `seconds`. `user_clocks` are those of the user's sessions
+    without a lease. Raises Invalid: their time limit is shorter; the message names its source."""
+    if 0 < user_clocks.time_limit_s < seconds:
+        raise Invalid(f"A lease cannot last {seconds:g} s here: {user_clocks.time_limit_from}.")
     return Clocks(keepalive_s=seconds, time_limit_s=seconds, leased=True)
 
 
@@ -282,7 +286,7 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
     if session.status not in COUNTS_FOR_USER:
         return None
     if limit is not None and (session.status not in KEPT_ALIVE or expires is None or limit - expires < SAME_TIME):
-        return _at_limit(session, limit)
+        return _time_limit_expiry(session, limit)
     if expires is None or session.status not in KEPT_ALIVE:
         return None
     source = session.clocks.keepalive_from or "`keepalive_expiration`"
@@ -299,11 +303,11 @@ def plan_expiry(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bo
     """Return the actions that are due now; none during the quiet period, in which keepalives may have been lost."""
     if quiet:
         return []
-    return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
+    return [expiry for session in sessions if (expiry := _ended_clock_action(session, now)) is not None]
 
 
-def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
-    """Return the action of a clock that has ended; None if no clock has ended. Only running sessions can be stopped or
+def _ended_clock_action(session: SessionLifetime, now: datetime) -> Expiry | None:
+    """Return the action of a clock that has ended; None if none has. Only running sessions can be stopped or
     paused, so for other sessions only the time limit applies.
     """
     expiry, limit = next_expiry(session), session.time_limit_ends
@@ -311,10 +315,10 @@ def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
         return None
     if expiry.action == "delete" or expiry.status is SessionStatus.RUNNING:
         return expiry
-    return _at_limit(session, limit) if limit is not None and limit <= now else None
+    return _time_limit_expiry(session, limit) if limit is not None and limit <= now else None
 
 
-def _at_limit(session: SessionLifetime, limit: datetime) -> Expiry:
+def _time_limit_expiry(session: SessionLifetime, limit: datetime) -> Expiry:
     if session.clocks.leased:
         return _expiry(session, "delete", limit, "lease", "It ends with its lease.")
     source = session.clocks.time_limit_from or "`session_time_limit`"

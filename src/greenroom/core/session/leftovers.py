@@ -58,7 +58,7 @@ class KnownRows:
 class Leftover:
     """An object without an owner. `reason` is the reason for its removal, or the reason why it is not `removed`."""
 
-    thing: RuntimeObject
+    item: RuntimeObject
     removed: bool
     reason: str
 
@@ -70,16 +70,16 @@ def plan(objects: Iterable[RuntimeObject], known: KnownRows) -> list[Leftover]:
 
 def in_removal_order(leftovers: Iterable[Leftover]) -> list[Leftover]:
     """Return the leftovers in the order in which they can be removed; objects that are not removed come last."""
-    return sorted(leftovers, key=lambda each: (not each.removed, not each.thing.session_id, each.thing.name))
+    return sorted(leftovers, key=lambda each: (not each.removed, not each.item.session_id, each.item.name))
 
 
 def _leftover_of(item: RuntimeObject, known: KnownRows) -> Leftover | None:
     if item.home is not None:
-        reason = _without_user(item.home, known)
+        reason = _reason_without_user(item.home, known)
     elif not item.agent_id:
-        return Leftover(thing=item, removed=False, reason="its label with the id of an Agent is missing")
+        return Leftover(item=item, removed=False, reason="its label with the id of an Agent is missing")
     elif item.session_id:
-        reason = _without_session(item, known)
+        reason = _reason_without_session(item, known)
     elif item.agent_id in known.agents:
         reason = ""
     else:
@@ -87,11 +87,11 @@ def _leftover_of(item: RuntimeObject, known: KnownRows) -> Leftover | None:
     if not reason:
         return None
     if item.age_s < GRACE_S:
-        return Leftover(thing=item, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
-    return Leftover(thing=item, removed=True, reason=reason)
+        return Leftover(item=item, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
+    return Leftover(item=item, removed=True, reason=reason)
 
 
-def _without_session(item: RuntimeObject, known: KnownRows) -> str:
+def _reason_without_session(item: RuntimeObject, known: KnownRows) -> str:
     agent_id = known.sessions.get(item.session_id)
     existing = frozenset({item.session_id}) if agent_id == item.agent_id else frozenset[str]()
     verdict = verdicts((item.session_id,), existing, {item.session_id: item.age_s}, 0.0)
@@ -102,7 +102,7 @@ def _without_session(item: RuntimeObject, known: KnownRows) -> str:
     return f"session {item.session_id} has ended or never existed"
 
 
-def _without_user(home: HomeId, known: KnownRows) -> str:
+def _reason_without_user(home: HomeId, known: KnownRows) -> str:
     if home in known.homes or home.user_id in known.users:
         return ""
     return f"its user {home.user_id} was deleted, and no Agent keeps it"

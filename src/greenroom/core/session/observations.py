@@ -20,7 +20,7 @@ from typing import Final, Literal
 from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
 
 HandoverState = Literal["received", "assigned", "failed"]
-Verdict = Literal["destroy", "keep"]
+ContainerVerdict = Literal["destroy", "keep"]
 
 _S = SessionStatus
 
@@ -86,7 +86,7 @@ def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: 
     return (incarnation, seq) > (applied_incarnation, applied_seq)
 
 
-def decide(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
+def transition_after(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     """Return the transition of the row after this observation, or None."""
     if observed.generation != row.generation:
         return None
@@ -186,13 +186,13 @@ def _transition(
 
 def verdicts(
     unknown: Iterable[str], existing: frozenset[str], reported_for_s: Mapping[str, float], grace_s: float
-) -> dict[str, Verdict]:
+) -> dict[str, ContainerVerdict]:
     """Return the verdicts on `unknown` containers, by session id: `destroy` after the grace period.
 
     `existing` are the ids with a row of this Agent that is not deleted, read after the Agent sent the unknown ids.
     `reported_for_s` is the time since the Agent first sent each id.
     """
-    results: dict[str, Verdict] = {}
+    results: dict[str, ContainerVerdict] = {}
     for session_id in unknown:
         if session_id in existing:
             results[session_id] = "keep"

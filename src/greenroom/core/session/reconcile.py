@@ -6,8 +6,8 @@ in the desired state, the plan is empty. The rules, each of which is a property 
 - Nothing is planned before a fresh desired list of a valid term arrived after the start.
 - A container that is in no list is reported, and removed only after a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
-- For each session, the higher generation applies. The generation of a session that left the list is stored as a mark,
-  so that a late answer cannot restore the session. An answer of a lower term is ignored.
+- For each session, the higher generation applies. The highest generation of a session that left the list is stored, so
+  that a late answer cannot restore the session. An answer of a lower term is ignored.
 - A container that ended by itself, could not be started or is gone is reported `failed` and never started again.
 - A hand-over or command that has begun never begins again.
 - A container gets its full share of the CPU when its start no longer gives way to other starts.
@@ -67,8 +67,8 @@ class DesiredContainer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
     """A container of this Agent, as the runtime reports it. `address` is host:port of the page of the session;
-    `services` has the addresses of its other services, by name. `ended` is the sentence of the runtime about its end;
-    empty = its first process ended.
+    `services` has the addresses of its other services, by name. `ended` is the reason of the runtime for its end, as a
+    sentence; empty = its first process ended.
     """
 
     session_id: str
@@ -96,7 +96,7 @@ class JournalFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommandOrder:
+class RequestedCommand:
     """A command to run once in the container of a session."""
 
     command_id: str
@@ -110,11 +110,11 @@ class RoundSnapshot:
     list_is_valid: bool
     desired: Mapping[str, DesiredContainer] = field(default_factory=dict[str, DesiredContainer])
     observed: Mapping[str, ObservedContainer] = field(default_factory=dict[str, ObservedContainer])
-    known: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
-    orders: tuple[CommandOrder, ...] = ()
+    journals: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
+    commands: tuple[RequestedCommand, ...] = ()
     begun: frozenset[str] = frozenset()
     """Ids of the assignments and commands in the journal."""
-    condemned: frozenset[str] = frozenset()
+    ids_to_destroy: frozenset[str] = frozenset()
     """Session ids with the verdict `destroy`."""
     low_cpu_sessions: frozenset[str] = frozenset()
     """Staged sessions whose starts give way to those of users."""
@@ -140,22 +140,22 @@ def plan(snapshot: RoundSnapshot) -> list[Action]:
     actions: list[Action] = []
     for session_id, desired in sorted(snapshot.desired.items()):
         observed = snapshot.observed.get(session_id)
-        journal = snapshot.known.get(session_id, NO_JOURNAL)
+        journal = snapshot.journals.get(session_id, NO_JOURNAL)
         actions += _lifecycle(desired, observed, journal) or _full_share(
             desired, observed, journal, snapshot.low_cpu_sessions
         )
         actions += _assignment(desired, observed, journal, snapshot.begun)
         actions += _mismatch(desired, observed)
     for session_id in sorted(snapshot.observed.keys() - snapshot.desired.keys()):
-        actions.append(_not_desired(session_id, snapshot.condemned))
-    for order in snapshot.orders:
-        actions += _command(order, snapshot)
+        actions.append(_not_desired(session_id, snapshot.ids_to_destroy))
+    for command in snapshot.commands:
+        actions += _command(command, snapshot)
     return actions
 
 
 def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> list[Action]:
     if desired.want is Want.ABSENT:
-        return [_do(ActionKind.REMOVE, desired, "the desired state of the session is absent")] if observed else []
+        return [_action(ActionKind.REMOVE, desired, "the desired state of the session is absent")] if observed else []
     if journal.failure:
         return []
     if observed is None:
@@ -165,9 +165,8 @@ def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, jo
     kind = _STEPS.get((desired.want, observed.state))
     if kind is None:
         return []
-    return [
-        _do(kind, desired, f"the desired state of the session is {desired.want}, and its container is {observed.state}")
-    ]
+    reason = f"the desired state of the session is {desired.want}, and its container is {observed.state}"
+    return [_action(kind, desired, reason)]
 
 
 _STEPS: Final = {
@@ -197,20 +196,21 @@ def _full_share(
     ):
         return []
     reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
-    return [_do(ActionKind.FULL_SHARE, desired, reason)]
+    return [_action(ActionKind.FULL_SHARE, desired, reason)]
 
 
 def _after_unexpected_exit(desired: DesiredContainer, observed: ObservedContainer) -> Action:
     if desired.want is Want.STOPPED:
-        return _do(ActionKind.STOP, desired, "the container ended before it was stopped; this counts as the stop")
+        return _action(ActionKind.STOP, desired, "the container ended before it was stopped; this counts as the stop")
     reason = observed.ended or f"the container ended by itself with exit code {observed.exit_code}"
-    return _do(ActionKind.EXAMINE, desired, reason)
+    return _action(ActionKind.EXAMINE, desired, reason)
 
 
 def _without_container(desired: DesiredContainer, journal: JournalFacts) -> list[Action]:
     if desired.want is not Want.RUNNING or _has_run(desired, journal) or desired.spec_hash is None:
         return []
-    return [_do(ActionKind.CREATE, desired, "the desired state of the session is running, and it has no container yet")]
+    reason = "the desired state of the session is running, and it has no container yet"
+    return [_action(ActionKind.CREATE, desired, reason)]
 
 
 def _has_run(desired: DesiredContainer, journal: JournalFacts) -> bool:
@@ -224,7 +224,7 @@ def _assignment(
     if desired.assignment_id in begun or not can_be_handed_over(desired, observed, journal):
         return []
     reason = "the session was assigned to a user, and its hand-over has not begun"
-    return [_do(ActionKind.RUN_ASSIGNMENT, desired, reason, desired.assignment_id)]
+    return [_action(ActionKind.RUN_ASSIGNMENT, desired, reason, desired.assignment_id)]
 
 
 def can_be_handed_over(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> bool:
@@ -240,38 +240,38 @@ def _mismatch(desired: DesiredContainer, observed: ObservedContainer | None) -> 
         f"the container has the specification {observed.spec_hash or '(none)'}, and the desired one is "
         f"{desired.spec_hash}; it stays unchanged, because its replacement would lose its data"
     )
-    return [_do(ActionKind.REPORT_MISMATCH, desired, reason)]
+    return [_action(ActionKind.REPORT_MISMATCH, desired, reason)]
 
 
-def _not_desired(session_id: str, condemned: frozenset[str]) -> Action:
-    if session_id in condemned:
+def _not_desired(session_id: str, ids_to_destroy: frozenset[str]) -> Action:
+    if session_id in ids_to_destroy:
         reason = "the container belongs to no session, and the Manager returned the verdict destroy"
         return Action(kind=ActionKind.REMOVE, session_id=session_id, reason=reason)
     reason = "a container of this installation is in no desired list; it stays until the Manager returns a verdict"
     return Action(kind=ActionKind.REPORT_UNKNOWN, session_id=session_id, reason=reason)
 
 
-def _command(order: CommandOrder, snapshot: RoundSnapshot) -> list[Action]:
-    if order.command_id in snapshot.begun:
+def _command(command: RequestedCommand, snapshot: RoundSnapshot) -> list[Action]:
+    if command.command_id in snapshot.begun:
         return []
-    desired = snapshot.desired.get(order.session_id)
+    desired = snapshot.desired.get(command.session_id)
     if desired is None:
         return []
     refusal = _command_refusal(desired, snapshot)
     if refusal:
         kind, reason = ActionKind.REFUSE_COMMAND, refusal
-    elif _is_running(snapshot.observed.get(order.session_id)):
+    elif _is_running(snapshot.observed.get(command.session_id)):
         kind, reason = ActionKind.RUN_COMMAND, "the command was requested and is not in the journal"
     else:
         return []
-    return [Action(kind=kind, session_id=order.session_id, reason=reason, target_id=order.command_id)]
+    return [Action(kind=kind, session_id=command.session_id, reason=reason, target_id=command.command_id)]
 
 
 def _command_refusal(desired: DesiredContainer, snapshot: RoundSnapshot) -> str:
     """Return the reason why the command can never run here; empty if it can run now or later."""
     if desired.want is not Want.RUNNING:
         return f"the desired state of the session is {desired.want}; commands run only in running sessions"
-    journal = snapshot.known.get(desired.session_id, NO_JOURNAL)
+    journal = snapshot.journals.get(desired.session_id, NO_JOURNAL)
     state, error = observe(desired, snapshot.observed.get(desired.session_id), journal)
     return error if state is ObservedState.FAILED else ""
 
@@ -280,7 +280,7 @@ def _is_running(observed: ObservedContainer | None) -> bool:
     return observed is not None and observed.state is ContainerState.RUNNING
 
 
-def _do(kind: ActionKind, desired: DesiredContainer, reason: str, target_id: str | None = None) -> Action:
+def _action(kind: ActionKind, desired: DesiredContainer, reason: str, target_id: str | None = None) -> Action:
     return Action(kind=kind, session_id=desired.session_id, reason=reason, target_id=target_id)
 
 
@@ -292,16 +292,16 @@ def observe(
     """
     if desired.want is Want.ABSENT:
         absent_state = ObservedState.CREATING if being_created else ObservedState.ABSENT
-        return (_OBSERVED[observed.state] if observed else absent_state), ""
+        return (_OBSERVED_STATES[observed.state] if observed else absent_state), ""
     if journal.failure:
         return ObservedState.FAILED, journal.failure
     if observed is None:
         return _observe_without_container(desired, journal)
     if needs_examination(desired, observed, journal):
-        return ObservedState.FAILED, observed.ended or unexpected_exit(observed.exit_code)
+        return ObservedState.FAILED, observed.ended or unexpected_exit_text(observed.exit_code)
     if observed.state is ContainerState.CREATED and desired.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
-    return _OBSERVED[observed.state], ""
+    return _OBSERVED_STATES[observed.state], ""
 
 
 def needs_examination(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> bool:
@@ -312,7 +312,7 @@ def needs_examination(desired: DesiredContainer, observed: ObservedContainer | N
     return not (journal.stopped or journal.failure)
 
 
-_OBSERVED: Final = {
+_OBSERVED_STATES: Final = {
     ContainerState.CREATED: ObservedState.CREATING,
     ContainerState.RUNNING: ObservedState.RUNNING,
     ContainerState.PAUSED: ObservedState.PAUSED,
@@ -320,7 +320,7 @@ _OBSERVED: Final = {
 }
 
 
-def unexpected_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
+def unexpected_exit_text(exit_code: int | None, *, out_of_memory: bool = False) -> str:
     """Return the sentence for a container that ended by itself."""
     if out_of_memory:
         return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
@@ -337,7 +337,7 @@ def _observe_without_container(desired: DesiredContainer, journal: JournalFacts)
     return ObservedState.CREATING, ""
 
 
-class Generational(Protocol):
+class DesiredEntry(Protocol):
     """An entry of a desired list. `generation` grows with every new instruction for the session."""
 
     @property
@@ -347,7 +347,7 @@ class Generational(Protocol):
     def generation(self) -> int: ...
 
 
-Entry = TypeVar("Entry", bound=Generational)
+Entry = TypeVar("Entry", bound=DesiredEntry)
 
 
 def is_applicable(term: int, highest_term: int, fresh: bool) -> bool:
@@ -374,18 +374,18 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
     )
 
 
-def updated(before: Mapping[str, int], read: Collection[str], listed: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the list `before` (session id → generation) after the sessions `read` were read again. `listed` has those
-    of them that are still in the list; the others leave it. If nothing changed, the same object is returned."""
-    if all(before.get(session_id) == listed.get(session_id) for session_id in {*read, *listed}):
+def updated_list(before: Mapping[str, int], read_ids: Collection[str], found: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the list `before` (session id → generation) after the sessions `read_ids` were read again. `found` has
+    those of them that are still in the list; the others leave it. If nothing changed, the same object is returned."""
+    if all(before.get(session_id) == found.get(session_id) for session_id in {*read_ids, *found}):
         return before
-    return {**{k: g for k, g in before.items() if k not in read}, **listed}
+    return {**{k: g for k, g in before.items() if k not in read_ids}, **found}
 
 
 def merge(
     current: Mapping[str, Entry],
     entries: Iterable[Entry],
-    marks: Mapping[str, int],
+    highest_generations: Mapping[str, int],
     *,
     kept: Mapping[str, Entry] = NO_ENTRIES,
 ) -> tuple[dict[str, Entry], dict[str, int]]:
@@ -396,13 +396,12 @@ def merge(
     is empty if `entries` is a whole list.
     """
     merged = dict(kept)
-    marks_after = dict(marks)
+    highest_after = dict(highest_generations)
     for entry in entries:
-        mark = marks.get(entry.session_id, 0)
-        if entry.generation >= mark:
+        if entry.generation >= highest_generations.get(entry.session_id, 0):
             earlier = current.get(entry.session_id)
             merged[entry.session_id] = earlier if earlier and earlier.generation == entry.generation else entry
-            marks_after[entry.session_id] = entry.generation
+            highest_after[entry.session_id] = entry.generation
         elif entry.session_id in current:
             merged[entry.session_id] = current[entry.session_id]
-    return merged, marks_after
+    return merged, highest_after

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from greenroom.core.access.group_settings import EffectiveSetting
 from greenroom.core.access.permissions import allows
 from greenroom.core.session.states import OVER, SessionStatus
-from greenroom.core.session.streams import OPEN, Access
+from greenroom.core.session.streams import VIEWABLE_STATUSES, Access
 
 Audience = Literal["user", "users", "guests", "assistant"]
 """A named user; users with the link; people without an account who have the link; an administrator who helps."""
@@ -56,9 +56,10 @@ def reason_against_new_share(
     may only watch; None = not known yet.
     """
     max_s = int(settings["max_share_seconds"].value)
+    sharing_refusal = reason_against_sharing(settings)
     reasons = (
         (status not in SHAREABLE, f"The session is {status}; it cannot be shared any more."),
-        (reason := reason_against_sharing(settings), reason),
+        (sharing_refusal is not None, sharing_refusal),
         (
             request.audience == "guests" and not settings["allow_guest_links"].value,
             f"Guest links are not allowed: {settings['allow_guest_links'].trace}.",
@@ -132,6 +133,7 @@ class ShareFacts:
 
 def reason_against_joining(share: ShareFacts, user_id: str | None) -> str | None:
     """Return the reason why this user (None = a guest) may not join, as a sentence; None if they may."""
+    viewing_refusal = _reason_against_viewing(share)
     reasons = (
         (share.is_over or share.owner_id is None or not share.owner_enabled, UNKNOWN_LINK),
         (share.user_id is not None and share.user_id != user_id, UNKNOWN_LINK),
@@ -140,7 +142,7 @@ def reason_against_joining(share: ShareFacts, user_id: str | None) -> str | None
             share.viewers >= MAX_VIEWERS,
             f"{MAX_VIEWERS} viewers have joined by this link, which is the maximum. Ask for another link.",
         ),
-        (reason := _refusal_now(share), reason),
+        (viewing_refusal is not None, viewing_refusal),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
 
@@ -150,21 +152,22 @@ def needs_log_in(audience: Audience) -> bool:
     return audience != "guests"
 
 
-def _refusal_now(share: ShareFacts) -> str | None:
-    if share.status not in OPEN:
+def _reason_against_viewing(share: ShareFacts) -> str | None:
+    if share.status not in VIEWABLE_STATUSES:
         return f"The session is {share.status}; try again when it runs."
     return NO_VIEW_ONLY if share.access == "view" and share.keeps_view_only is False else None
 
 
 def reason_against_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bool) -> str | None:
     """Return the reason why a viewer who has joined may not open the stream now, as a sentence; None if they may."""
+    viewing_refusal = _reason_against_viewing(share)
     reasons = (
         (
             share.is_over or viewer_ended or share.owner_id is None or not share.owner_enabled,
             "The session is not shared with you any more.",
         ),
         (not user_enabled, "The user is disabled or locked."),
-        (reason := _refusal_now(share), reason),
+        (viewing_refusal is not None, viewing_refusal),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
 

@@ -10,15 +10,17 @@ property test:
 - No slot stays free while a change that may take it waits.
 
 A second limit applies to starts, because most of the cost of a start is its first frame, not its container. A start has
-a *place* from the creation of its container until its first frame is painted. (The documentation calls it a start
-slot.) Starts of pools also get a smaller share of the CPU until then. The rules, each of them a property test:
+a *start slot* from the creation of its container until its first frame is painted. Starts of pools also get a smaller
+share of the CPU until then. The rules, each of them a property test:
 
 - Starts of users begin before starts of pools, in the order in which they waited. Of the starts of pools, a start of
-  the workspace with the fewest places begins first, so that a workspace that does not start does not delay the others.
-- At most `width` starts of users have a place. Starts of pools do not reduce this number.
-- While a user waits for a place, no start of a pool begins. While users wait only for first frames, starts of pools
-  have at most half of the remaining places, and at least one, because an empty pool would make the next user wait.
-- No place stays free while a start that may take it waits.
+  the workspace with the fewest start slots begins first, so that a workspace whose starts fail does not delay the
+  others.
+- Starts of users can take all start slots. Starts of pools do not reduce this number.
+- While a user waits for a start slot, no start of a pool begins. While users wait only for first frames, starts of
+  pools have at most half of the remaining start slots, and at least one, because an empty pool would make the next user
+  wait.
+- No start slot stays free while a start that may take it waits.
 
 Starts of pools also wait for a short time after a hand-over of a staged session: the first frame for its user, or the
 first answers to its program, need the CPU that the start of a container would use.
@@ -39,17 +41,17 @@ from greenroom.core.session.reconcile import ActionKind
 class Urgency(IntEnum):
     """The urgency of a change of a container. Changes with a lower value begin first."""
 
-    PERSON = 0
+    USER = 0
     """A user waits for it."""
-    ROOM = 1
-    """It frees room, or reads the cause of a failure."""
+    FREES_ROOM = 1
+    """It frees capacity of the host, or reads the cause of a failure."""
     REFILL = 2
     """It belongs to a pool, and no user waits for it yet."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Turn:
-    """A change that waits for a slot. `number` grows with each change. Turns sort in the order in which they begin."""
+class WaitingChange:
+    """A change that waits for a slot. `number` grows with each change. They sort in the order in which they begin."""
 
     urgency: Urgency
     number: int
@@ -57,44 +59,44 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """The number of containers that are changed in parallel: `ordinary` slots for all changes, and `for_people`
+    """The number of containers that are changed in parallel: `ordinary` slots for all changes, and `for_users`
     additional slots for users only.
     """
 
     ordinary: int
-    for_people: int = 0
+    for_users: int = 0
 
-    def open_to(self, urgency: Urgency) -> int:
+    def usable_by(self, urgency: Urgency) -> int:
         """Return the number of slots that changes of this urgency may take, including the slots in use."""
-        return self.ordinary + (self.for_people if urgency is Urgency.PERSON else 0)
+        return self.ordinary + (self.for_users if urgency is Urgency.USER else 0)
 
 
-_FREES_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, ActionKind.EXAMINE})
+_KINDS_THAT_FREE_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, ActionKind.EXAMINE})
 
 
 def urgency_of(kind: ActionKind, *, has_user: bool) -> Urgency:
     """Return the urgency of a change. `has_user` is False for a staged session."""
-    if kind in _FREES_ROOM:
-        return Urgency.ROOM
-    return Urgency.PERSON if has_user else Urgency.REFILL
+    if kind in _KINDS_THAT_FREE_ROOM:
+        return Urgency.FREES_ROOM
+    return Urgency.USER if has_user else Urgency.REFILL
 
 
-def next_turns(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
-    """Return the turns that begin now, in their order. `in_use` is the number of slots in use."""
-    begun: list[Turn] = []
-    for turn in sorted(waiting):
-        if in_use + len(begun) >= slots.open_to(turn.urgency):
-            break  # later turns may not take more slots than this one
-        begun.append(turn)
+def changes_to_begin(waiting: Iterable[WaitingChange], in_use: int, slots: SlotCount) -> list[WaitingChange]:
+    """Return the changes that begin now, in their order. `in_use` is the number of slots in use."""
+    begun: list[WaitingChange] = []
+    for change in sorted(waiting):
+        if in_use + len(begun) >= slots.usable_by(change.urgency):
+            break  # later changes may not take more slots than this one
+        begun.append(change)
     return begun
 
 
 IDLE_QUEUE: Final = 0.75
 """The number of tasks per core below which some cores are idle."""
-CROWD: Final = 3.0
+CROWDED_QUEUE: Final = 3.0
 """The number of waiting tasks per core above which another start would delay all starts."""
-MAX_PLACES_PER_CORE: Final = 4
-"""The maximum number of places per core, on a host whose starts use hardly any CPU."""
+MAX_START_SLOTS_PER_CORE: Final = 4
+"""The maximum number of start slots per core, on a host whose starts use hardly any CPU."""
 AFTER_HANDOVER_S: Final = 0.25
 """The time after a hand-over in which no start of a pool begins."""
 FOR_HANDOVERS_S: Final = 1.0
@@ -104,28 +106,30 @@ FOR_HANDOVERS_S: Final = 1.0
 @dataclass(frozen=True, slots=True, order=True)
 class Start:
     """A start that waits or has begun. Starts sort in the order in which they begin. For a start of a pool,
-    `workspace_places` is the number of places that its workspace has. `number` grows with each start.
+    `workspace_slots` is the number of start slots that its workspace has. `number` grows with each start.
     """
 
     urgency: Urgency
-    workspace_places: int
+    workspace_slots: int
     number: int
 
 
-def next_starts(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
-    """Return the starts that begin now, in their order. `begun` are the starts that have no first frame yet."""
+def next_starts(waiting: Collection[Start], begun: Collection[Start], start_slots: int) -> list[Start]:
+    """Return the starts that begin now, in their order. `begun` are the starts that have no first frame yet.
+    `start_slots` is the number of start slots.
+    """
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
-    starting = sorted(users)[: max(0, width - users_begun)]
+    starting = sorted(users)[: max(0, start_slots - users_begun)]
     if len(starting) < len(users):
         return starting
     unpainted = users_begun + len(starting)
-    refill_places = max(1, (width - unpainted) // 2) if unpainted else width
-    return starting + refills[: max(0, refill_places - (len(begun) - users_begun))]
+    refill_slots = max(1, (start_slots - unpainted) // 2) if unpainted else start_slots
+    return starting + refills[: max(0, refill_slots - (len(begun) - users_begun))]
 
 
 def _of_users(starts: Collection[Start]) -> list[Start]:
-    return [start for start in starts if start.urgency is Urgency.PERSON]
+    return [start for start in starts if start.urgency is Urgency.USER]
 
 
 def begins_after_s(waits_since_s: float, handover_s: float) -> float:
@@ -133,8 +137,8 @@ def begins_after_s(waits_since_s: float, handover_s: float) -> float:
     return max(waits_since_s, min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S))
 
 
-def default_width(cores: float) -> int:
-    """Return the usual number of places: one per core of the host, and one for a container that is being created."""
+def default_start_slots(cores: float) -> int:
+    """Return the usual number of start slots: one per core, and one for a container that is being created."""
     return math.ceil(cores) + 1
 
 
@@ -148,29 +152,30 @@ class Load(Enum):
 
 def load_of(host: Lateness) -> Load:
     """Return the load of the host of the Agent, if sessions run there, from measurements of its cores."""
-    if waiting_tasks(host) > CROWD:
+    if waiting_tasks(host) > CROWDED_QUEUE:
         return Load.CROWDED
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
 
 
-def load_of_other_machines(late: int) -> Load:
-    """Return the load if sessions run on other machines, whose cores are not measured. `late` is the number of starts
-    that have lost their place without a first frame since the last call.
+def load_of_other_machines(late_starts: int) -> Load:
+    """Return the load if sessions run on other machines, whose cores are not measured. `late_starts` is the number of
+    starts that have lost their start slot without a first frame since the last call.
     """
-    return Load.CROWDED if late else Load.IDLE
+    return Load.CROWDED if late_starts else Load.IDLE
 
 
-def next_width(width: int, cores: float, load: Load, *, is_short: bool) -> int:
-    """Return the number of places for the next second. `is_short` is True if starts wait and all places are taken.
+def next_start_slots(start_slots: int, cores: float, load: Load, *, is_short: bool) -> int:
+    """Return the number of start slots for the next second, from the present number. `is_short` is True if starts wait
+    and all start slots are taken.
 
-    The number follows the measured load: one less place if the cores are crowded, one more place if cores are idle
-    although starts wait. If no start waits for a place, the number moves one step toward the usual number.
+    The number follows the measured load: one slot less if the cores are crowded, one slot more if cores are idle
+    although starts wait. If no start waits for a slot, the number moves one step toward the usual number.
     """
-    default = default_width(cores)
+    default = default_start_slots(cores)
     if load is Load.CROWDED:
-        return max(math.ceil(default / 2), width - 1)
+        return max(math.ceil(default / 2), start_slots - 1)
     if is_short and load is Load.IDLE:
-        return min(math.ceil(MAX_PLACES_PER_CORE * max(1.0, cores)), width + 1)
+        return min(math.ceil(MAX_START_SLOTS_PER_CORE * max(1.0, cores)), start_slots + 1)
     if is_short:
-        return width
-    return width + (default > width) - (default < width)
+        return start_slots
+    return start_slots + (default > start_slots) - (default < start_slots)

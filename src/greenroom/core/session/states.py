@@ -146,7 +146,9 @@ PAUSE_COMMANDS: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"}
 """The commands that some runtimes do not support."""
 
 
-def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, can_pause: bool = True) -> str | None:
+def command_refusal(
+    command: LifecycleCommand, status: SessionStatus, *, has_user: bool, can_pause: bool = True
+) -> str | None:
     """Return the reason why the command is refused now, as a sentence; None if it is permitted, or has been applied
     already. `can_pause` is True if the Agent of the session can stop and pause sessions.
     """

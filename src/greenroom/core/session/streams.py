@@ -39,7 +39,7 @@ VIEWER_COOKIE: Final = "greenroom_viewer"
 VIEWER_TTL_S: Final = 600.0
 """The time for which an Agent may let a viewer return while no Manager can report a revocation."""
 
-OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
+VIEWABLE_STATUSES: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database although its
 Agent runs and requests permission for a viewer.
 """
@@ -191,7 +191,7 @@ def still_holds(grant: Grant, permitted: PermittedViewers | None) -> bool:
     if permitted is None or grant.user_id != permitted.user_id:
         return False
     epoch = permitted.epoch
-    if grant.access in TOKEN_OF_LEASE and permitted.program_epoch is not None:
+    if grant.access in LEASE_TOKEN_ACCESSES and permitted.program_epoch is not None:
         epoch = permitted.program_epoch
     if grant.epoch < epoch:
         return False
@@ -221,14 +221,14 @@ class StreamFacts:
 
 def refusal_by_api(facts: StreamFacts) -> str | None:
     """Return the reason why the viewer may not see the session, as a sentence; None if they may."""
-    is_open = facts.status in OPEN or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
+    is_open = facts.status in VIEWABLE_STATUSES or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
     is_another = facts.sent_username and facts.sent_username.lower() != (facts.username or "").lower()
     reasons = (
         (facts.user_id is None, "This session has no user: it was not handed over."),
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
         (is_another, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
-        (is_open, None),
+        (is_open, None),  # permitted
         (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),
         (True, f"The session is {facts.status}."),
     )
@@ -281,7 +281,7 @@ _KINDS: Final[Mapping[AnyAccess, Kind]] = {
     "program": Kind.PROGRAM,
     "api": Kind.API,
 }
-TOKEN_OF_LEASE: Final = frozenset[AnyAccess]({"program", "api"})
+LEASE_TOKEN_ACCESSES: Final = frozenset[AnyAccess]({"program", "api"})
 
 
 def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) -> Act:
@@ -290,7 +290,7 @@ def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) 
     """
     if is_page and (act := PROGRAM_FOLDERS.get(normalized_path(rest).partition("/")[0])):
         return act
-    if access in TOKEN_OF_LEASE:
+    if access in LEASE_TOKEN_ACCESSES:
         return Act.STREAM_AS_PROGRAM
     return Act.WATCH if method in ("GET", "HEAD") and is_page else Act.TYPE
 
@@ -325,13 +325,14 @@ def printable(sentence: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The target of a request in a container. `address` is host:port; `base` is the folder there, without a slash at
-    its end. `strip` is the beginning of the path, with the name of the service, which is not passed on. If the page of
-    a session works at only one path of the gateway and the request has another one, `redirect_path` is the right path.
+    its end. `removed_prefix` is the beginning of the path, with the name of the service, which is not passed on. If the
+    page of a session works at only one path of the gateway and the request has another one, `redirect_path` is the
+    right path.
     """
 
     address: str
     base: str = ""
-    strip: str = ""
+    removed_prefix: str = ""
     redirect_path: str = ""
 
 
@@ -354,4 +355,4 @@ def target_of(request: StreamAddress, spec: SessionSpec, page: str, services: Ma
         return Target(address=page, base=spec.page_path.removesuffix("/"), redirect_path=redirect_path)
     if name not in services:
         raise Forbidden(f"The session does not serve {name} now; it may be stopped.")
-    return Target(address=services[name], strip=f"/{name}")
+    return Target(address=services[name], removed_prefix=f"/{name}")

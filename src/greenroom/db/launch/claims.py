@@ -47,7 +47,7 @@ class PoolClaim:
     def values(self) -> dict[str, Any]:
         return {
             **user_values(self.user),
-            "first_s": self.user.clocks.first_s,
+            "first_s": self.user.clocks.first_end_s,
             "staging_config_id": self.staging_config_id,
             "config_hash": self.config_hash,
             "assignment_id": self.assignment_id,

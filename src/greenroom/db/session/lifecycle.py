@@ -15,7 +15,7 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import SETTINGS
-from greenroom.core.session.deadlines import AFTER_RETURN_S, Clocks, SessionLifetime
+from greenroom.core.session.deadlines import RETURN_DEADLINE_S, Clocks, SessionLifetime
 from greenroom.core.session.states import (
     COUNTS_FOR_USER,
     KEPT_ALIVE,
@@ -117,7 +117,7 @@ async def revoke_stop_or_pause(connection: Connection, session_id: str, status: 
 
 
 async def start_return_deadlines(connection: Connection, agent_ids: Sequence[str]) -> None:
-    """Start the deadline `AFTER_RETURN_S` of all sessions that waited for the return of these Agents.
+    """Start the deadline `RETURN_DEADLINE_S` of all sessions that waited for the return of these Agents.
 
     These are lost and unreachable sessions, and sessions that must be stopped, paused or resumed
     (`db.session.deadlines.read_with_deadline`).
@@ -127,7 +127,7 @@ async def start_return_deadlines(connection: Connection, agent_ids: Sequence[str
         " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
         "   OR status IN ('stopping', 'pausing') OR status = 'starting' AND started IS NOT NULL)"
         "  ORDER BY session_id FOR NO KEY UPDATE)",
-        (AFTER_RETURN_S, list(agent_ids), sorted(WAITING_FOR_AGENT)),
+        (RETURN_DEADLINE_S, list(agent_ids), sorted(WAITING_FOR_AGENT)),
     )
 
 

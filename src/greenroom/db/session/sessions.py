@@ -113,7 +113,7 @@ class NewSession:
             "permissions": Jsonb(self.permissions),
             "allow_origin": ",".join(spec.allow_origin),
             "upstream_auth": spec.upstream_auth,
-            "ttl_s": user.clocks.first_s if user else staged.ttl_s if staged else 0.0,
+            "ttl_s": user.clocks.first_end_s if user else staged.ttl_s if staged else 0.0,
             "staging_config_id": staged.staging_config_id if staged else None,
             "config_hash": staged.config_hash if staged else "",
             "replaces": staged.replaces if staged else None,

@@ -295,7 +295,7 @@ class CheckIns:
         answer = self._answers.unchanged_answer(state)
         if state.fresh:
             known_list = sent.lists.get(message.have_digest) if message.takes_changes and not message.full else None
-            verdicts: dict[str, observations.Verdict] = {}
+            verdicts: dict[str, observations.ContainerVerdict] = {}
             try:
                 missing = self._missing_changes(message, reading)
                 prepared = await self._answers.make(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from greenroom.core.session.reconcile import updated
+from greenroom.core.session.reconcile import updated_list
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import AgentState, CheckInReading, read_states
 from greenroom.kit.clock import boottime_s
@@ -91,7 +91,7 @@ def _merged(
     """Return the known list, updated with the generations in `generations` of the sessions in `read` (empty = all)."""
     if known is None:
         return _List(generations, digest(generations), number, now_s)
-    merged = updated(known.generations, read or (known.generations.keys() | generations.keys()), generations)
+    merged = updated_list(known.generations, read or (known.generations.keys() | generations.keys()), generations)
     is_same = merged is known.generations
     return _List(merged, known.digest if is_same else digest(merged), number, known.whole_at_s if read else now_s)
 

@@ -24,7 +24,7 @@ from greenroom.core.session.authorization import (
 
 BOTH = ("allow_kasm_uploads", "allow_kasm_downloads")
 LOOKS = (Act.SCREENSHOT, Act.INPUT, Act.TREE)
-SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_one_of)})
+SWITCHES = sorted({name for row in TABLE.values() for name in (*row.session_needs, *row.session_needs_one_of)})
 GROUP_SETTINGS = sorted({name for row in TABLE.values() for name in (row.user_setting, row.watch_setting) if name})
 
 
@@ -46,8 +46,13 @@ def refusal_of(act: Act, kind: Kind, *permissions: str, facts: SessionFacts = OP
 def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
     assert set(TABLE) == set(Act)
     for row in TABLE.values():
-        assert {*row.others, *([row.needs_replaced_by] if row.needs_replaced_by else [])} <= PERMISSIONS.keys()
-        assert {*filter(None, (*row.needs, *row.needs_one_of, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
+        assert {
+            *row.others_need,
+            *([row.exempting_permission] if row.exempting_permission else []),
+        } <= PERMISSIONS.keys()
+        assert {
+            *filter(None, (*row.session_needs, *row.session_needs_one_of, row.user_setting, row.watch_setting))
+        } <= SETTINGS.keys()
 
 
 @for_all(
@@ -62,7 +67,7 @@ def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
 )
 def test_who_is_neither_named_nor_has_all_permissions_may_not(subject: Any, act: Act, kind: Kind, codes: set[str]):
     row = TABLE[act]
-    may = kind in row.kinds or (row.others and (codes >= set(row.others) or "global_admin" in codes))
+    may = kind in row.kinds or (row.others_need and (codes >= set(row.others_need) or "global_admin" in codes))
     assert bool(subject(act, kind, *codes)) == (not may)
 
 
@@ -89,7 +94,7 @@ def test_a_read_only_key_neither_looks_nor_acts(subject: Any, act: Act):
 
 @pytest.mark.parametrize("act", LOOKS)
 def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: Act):
-    codes = TABLE[act].others
+    codes = TABLE[act].others_need
     assert "sessions_screenshot" in codes
     assert refusal_of(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
     banned = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
@@ -149,7 +154,7 @@ def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
     for act in bound:
         assert needs_settings(act, SessionCaller(kind=Kind.USER))
         assert decide(act, SessionCaller(kind=Kind.USER), closed).reason.startswith("You may not ")
-        assert refusal_of(act, Kind.OTHER, *TABLE[act].others, facts=closed) == ""
+        assert refusal_of(act, Kind.OTHER, *TABLE[act].others_need, facts=closed) == ""
         assert refusal_of(act, Kind.USER, facts=OPEN) == ""
 
 

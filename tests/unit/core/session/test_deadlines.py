@@ -12,9 +12,9 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.session.deadlines import (
-    AFTER_RETURN_S,
     DEADLINE_S,
     MAX_DEADLINE_S,
+    RETURN_DEADLINE_S,
     ManagerTiming,
     OverdueAction,
     SessionInTransition,
@@ -117,12 +117,12 @@ def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: Ses
 
 
 def test_a_late_manager_waits_longer_for_a_punctual_agent():
-    timing = ManagerTiming(received_s=2.0, lateness=Lateness(own_s=0.2))
+    timing = ManagerTiming(acknowledge_within_s=2.0, lateness=Lateness(own_s=0.2))
     assert overdue_at(waiting(S.ASSIGNING, 0), timing) == NOW + timedelta(seconds=8)
     (action,) = plan([waiting(S.ASSIGNING, 8)], NOW, quiet=False, timing=timing)
     assert action.slow
     assert "(this Manager ran 0.20 s late" in action.reason
-    assert overdue_at(waiting(S.ASSIGNING, 0), ManagerTiming(received_s=3.0)) == NOW + timedelta(seconds=3)
+    assert overdue_at(waiting(S.ASSIGNING, 0), ManagerTiming(acknowledge_within_s=3.0)) == NOW + timedelta(seconds=3)
 
 
 def test_what_has_painted_never_ends_at_a_deadline():
@@ -176,7 +176,7 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[SessionInTransition], b
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
         own = session.deadline or session.status_changed + timedelta(
-            seconds=DEADLINE_S.get(session.status, AFTER_RETURN_S)
+            seconds=DEADLINE_S.get(session.status, RETURN_DEADLINE_S)
         )
         longest = max(
             own,

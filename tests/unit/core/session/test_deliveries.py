@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.session.reconcile import difference, is_applicable, merge, updated
+from greenroom.core.session.reconcile import difference, is_applicable, merge, updated_list
 
 IDS = ["s1", "s2", "s3"]
 
@@ -115,7 +115,7 @@ def test_what_changed_makes_of_a_list_what_the_whole_one_makes(
 @for_all(
     deliveries(),
     st.sets(st.sampled_from(IDS)),
-    subject=updated,
+    subject=updated_list,
     mutants=[
         lambda known, _read, found: {**known, **found},  # keeps sessions that left
         lambda known, read, found: {**{k: g for k, g in known.items() if k not in read}, **found},  # always differs

@@ -46,7 +46,7 @@ def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **
 def test_the_smaller_of_two_time_limits_counts_and_0_is_none(group_s: int, image_s: int | None, limit_s: float):
     clocks = clocks_of(settings(session_time_limit=group_s), image_s, "Desktop")
     assert clocks.time_limit_s == limit_s
-    assert clocks.first_s == (limit_s or 3600)
+    assert clocks.first_end_s == (limit_s or 3600)
     assert Clocks(keepalive_s=30, time_limit_s=60).first_s == 30
 
 
@@ -65,7 +65,7 @@ def test_a_lease_has_one_clock_and_is_no_longer_than_the_time_limit():
     allowed = clocks_of(settings(session_time_limit=600), None, "Desktop")
     clocks = lease_clocks(600, allowed)
     assert (clocks.keepalive_s, clocks.time_limit_s, clocks.action, clocks.leased) == (600, 600, "delete", True)
-    assert lease_clocks(601, clocks_of(settings(), None, "Desktop")).first_s == 601
+    assert lease_clocks(601, clocks_of(settings(), None, "Desktop")).first_end_s == 601
     with pytest.raises(Invalid, match="601 s here: `session_time_limit` = 600 from group Students"):
         lease_clocks(601, allowed)
 

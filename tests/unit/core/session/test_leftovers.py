@@ -48,10 +48,10 @@ def test_what_has_an_owner_is_not_listed(thing: RuntimeObject, known: KnownRows)
     ],
 )
 def test_what_has_none_can_be_removed_and_says_why(thing: RuntimeObject, known: KnownRows, reason: str):
-    assert plan([thing], known) == [Leftover(thing=thing, removed=True, reason=reason)]
+    assert plan([thing], known) == [Leftover(item=thing, removed=True, reason=reason)]
     young = replace(thing, age_s=GRACE_S - 1)
     assert plan([young], known) == [
-        Leftover(thing=young, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
+        Leftover(item=young, removed=False, reason=f"{reason}; it is younger than {GRACE_S:g} s")
     ]
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_decided_stays():
 
 
 def test_sessions_go_before_the_networks_they_are_on_and_what_stays_comes_last():
-    assert [one.thing for one in plan([UNLABELLED, CLAIM, NETWORK, CONTAINER], KnownRows())] == [
+    assert [one.item for one in plan([UNLABELLED, CLAIM, NETWORK, CONTAINER], KnownRows())] == [
         CONTAINER,
         CLAIM,
         NETWORK,
@@ -97,7 +97,7 @@ CASES = st.tuples(THINGS, KNOWN)
 def _nothing_with_an_owner_is_removed(decide: Plan, case: tuple[list[RuntimeObject], KnownRows]) -> None:
     things, known = case
     for one in decide(things, known):
-        thing = one.thing
+        thing = one.item
         assert thing in things
         assert one.reason
         if not one.removed:
@@ -139,12 +139,12 @@ def _without_age(things: Sequence[RuntimeObject], known: KnownRows) -> list[Left
 
 
 def _sessions_of_any_agent(things: Sequence[RuntimeObject], known: KnownRows) -> list[Leftover]:
-    return [one for one in plan(things, known) if one.thing.session_id not in known.sessions]
+    return [one for one in plan(things, known) if one.item.session_id not in known.sessions]
 
 
 def _everything(things: Sequence[RuntimeObject], known: KnownRows) -> list[Leftover]:
     del known
-    return [Leftover(thing=thing, removed=True, reason="it is there") for thing in things]
+    return [Leftover(item=thing, removed=True, reason="it is there") for thing in things]
 
 
 @pytest.mark.mutant

@@ -10,8 +10,8 @@ from greenroom.core.session.states import (
     WANTED_IN,
     LifecycleCommand,
     SessionStatus,
+    command_refusal,
     possible_commands,
-    refusal,
 )
 
 S = SessionStatus
@@ -31,7 +31,7 @@ def test_every_command_follows_an_edge_and_wants_what_its_status_means(command: 
 def test_every_status_obeys_needs_nothing_or_refuses_with_a_sentence(command: LifecycleCommand):
     transition = TRANSITIONS[command]
     for status in S:
-        said = refusal(command, status, has_user=True)
+        said = command_refusal(command, status, has_user=True)
         assert (said is None) == (status in transition.sources | transition.settled)
         assert said is None or said.endswith(".")
         assert (command in possible_commands(status, has_user=True)) == (status in transition.sources)
@@ -39,23 +39,23 @@ def test_every_status_obeys_needs_nothing_or_refuses_with_a_sentence(command: Li
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_staged_session_obeys_none(command: LifecycleCommand):
-    assert "staged session" in (refusal(command, S.RUNNING, has_user=False) or "")
+    assert "staged session" in (command_refusal(command, S.RUNNING, has_user=False) or "")
     assert possible_commands(S.RUNNING, has_user=False) == ()
 
 
 def test_where_sessions_run_until_they_are_deleted_none_is_stopped_or_paused():
     assert "its Agent cannot stop or pause sessions" in (
-        refusal("pause", S.RUNNING, has_user=True, can_pause=False) or ""
+        command_refusal("pause", S.RUNNING, has_user=True, can_pause=False) or ""
     )
     assert possible_commands(S.RUNNING, has_user=True, can_pause=False) == ()
     assert possible_commands(S.STOPPED, has_user=True, can_pause=False) == ("resume",)
 
 
 def test_the_sentence_says_when_it_would_be_possible():
-    assert refusal("stop", S.STARTING, has_user=True) == (
+    assert command_refusal("stop", S.STARTING, has_user=True) == (
         "The session is starting; it can be stopped while it is paused or running."
     )
-    assert "does not answer" in (refusal("pause", S.LOST, has_user=True) or "")
+    assert "does not answer" in (command_refusal("pause", S.LOST, has_user=True) or "")
 
 
 def test_what_each_status_may_want_is_said_for_every_status():

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.session.observations import ObservedFacts, SessionRow, StatusTransition, decide, is_newer, verdicts
+from greenroom.core.session.observations import (
+    ObservedFacts,
+    SessionRow,
+    StatusTransition,
+    is_newer,
+    transition_after,
+    verdicts,
+)
 from greenroom.core.session.states import ALLOWED, ObservedState, SessionStatus, Want, sources_of
 
 S, Seeing = SessionStatus, ObservedState
@@ -79,7 +86,7 @@ PAUSED = "its container was paused, as requested"
 def test_what_follows_from_an_observation(
     before: SessionRow, observed: ObservedFacts, after: tuple[SessionStatus, str] | None
 ):
-    move = decide(before, observed)
+    move = transition_after(before, observed)
     assert (move and (move.to, move.reason)) == after
     assert move is None or (move.session_id == "s" and not (move.set_aside or move.slow or move.leaves_pool))
 
@@ -104,26 +111,28 @@ def test_what_follows_from_an_observation(
 def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
     report: dict[str, Any], after: tuple[SessionStatus, str] | None
 ):
-    move = decide(row(S.ASSIGNING, assignment_id="a"), observation(Seeing.RUNNING, usable=True, **report))
+    move = transition_after(row(S.ASSIGNING, assignment_id="a"), observation(Seeing.RUNNING, usable=True, **report))
     assert (move and (move.to, move.reason)) == after
     assert move is None or move.set_aside == (move.to is S.FAILED)
-    assert decide(row(S.ASSIGNING), observation(Seeing.RUNNING, usable=True, **report)) is None, "no user was assigned"
+    assert transition_after(row(S.ASSIGNING), observation(Seeing.RUNNING, usable=True, **report)) is None, (
+        "no user was assigned"
+    )
 
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_a_hand_over_that_only_took_too_long_says_so(*, slow: bool):
     observed = observation(Seeing.RUNNING, handover="failed", assignment_id="a", handover_slow=slow)
-    move = decide(row(S.ASSIGNING, assignment_id="a"), observed)
+    move = transition_after(row(S.ASSIGNING, assignment_id="a"), observed)
     assert move is not None
     assert move.slow is slow
 
 
 @pytest.mark.parametrize("state", [Seeing.FAILED, Seeing.ABSENT])
 def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: ObservedState):
-    move = decide(row(S.ASSIGNING, assignment_id="a"), observation(state))
+    move = transition_after(row(S.ASSIGNING, assignment_id="a"), observation(state))
     assert move is not None
     assert (move.to, move.set_aside, move.sources) == (S.FAILED, True, frozenset({S.ASSIGNING}))
-    used = decide(row(S.RUNNING, assignment_id="a"), observation(state))
+    used = transition_after(row(S.RUNNING, assignment_id="a"), observation(state))
     assert used is not None
     assert (used.to, used.set_aside) == (S.FAILED, False)
 
@@ -144,7 +153,7 @@ def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: Observ
 def test_a_staged_session_that_stopped_working_leaves_its_pool(
     before: SessionRow, observed: ObservedFacts, reason: str
 ):
-    move = decide(before, observed)
+    move = transition_after(before, observed)
     assert move is not None
     assert (move.to, move.leaves_pool, move.sources) == (S.FAILED, True, frozenset({S.RUNNING}))
     assert reason in move.reason
@@ -161,7 +170,7 @@ def test_a_staged_session_that_stopped_working_leaves_its_pool(
     ],
 )
 def test_a_probe_that_fails_ends_nothing_else(before: SessionRow, observed: ObservedFacts):
-    assert decide(before, observed) is None
+    assert transition_after(before, observed) is None
 
 
 # Properties -----------------------------------------------------------------------------------------------------------
@@ -234,11 +243,11 @@ PROPERTIES = [
 
 @pytest.mark.parametrize("check", PROPERTIES)
 def test_every_decision_keeps_the_rules(check: Callable[[Decide, Case], None]):
-    holds(check, decide, cases)
+    holds(check, transition_after, cases)
 
 
 def fails_what_is_broken(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
-    return decide(replace(case_row, claimable=True), observed)
+    return transition_after(replace(case_row, claimable=True), observed)
 
 
 running = st.tuples(
@@ -248,18 +257,18 @@ running = st.tuples(
 
 
 def test_a_container_that_runs_fails_no_user_who_has_it():
-    holds(a_container_that_runs_fails_no_user_who_has_it, decide, running)
+    holds(a_container_that_runs_fails_no_user_who_has_it, transition_after, running)
     catches(a_container_that_runs_fails_no_user_who_has_it, fails_what_is_broken, running)
 
 
 def always_fails(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if observed.state is Seeing.FAILED:
         return StatusTransition(session_id="s", to=S.FAILED, sources=frozenset(S), reason="broken")
-    return decide(case_row, observed)
+    return transition_after(case_row, observed)
 
 
 def ignores_the_generation(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
-    return decide(replace(case_row, generation=observed.generation), observed)
+    return transition_after(replace(case_row, generation=observed.generation), observed)
 
 
 def goes_back_to_starting(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
@@ -267,13 +276,13 @@ def goes_back_to_starting(case_row: SessionRow, observed: ObservedFacts) -> Stat
         return StatusTransition(
             session_id="s", to=S.STARTING, sources=frozenset({S.RUNNING, S.STARTING}), reason="created"
         )
-    return decide(case_row, observed)
+    return transition_after(case_row, observed)
 
 
 def frees_what_failed(case_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if case_row.status is S.DELETING and observed.state is Seeing.FAILED:
         return StatusTransition(session_id="s", to=S.DELETED, sources=frozenset({S.DELETING}), reason="failed")
-    return decide(case_row, observed)
+    return transition_after(case_row, observed)
 
 
 @pytest.mark.mutant
@@ -302,7 +311,7 @@ def replay(newer: Newer, start: SessionRow, messages: list[Message]) -> tuple[Se
         if newer(incarnation, seq, *at):
             at = (incarnation, seq)
             applied.append(at)
-            move = decide(start, observed)
+            move = transition_after(start, observed)
             start = replace(start, status=move.to) if move else start
     return start, applied
 

@@ -9,15 +9,15 @@ from tests.support.plans_of_agents import CREATED, EXITED, PAUSED, RUNNING, seen
 
 from greenroom.core.session.reconcile import (
     ActionKind,
-    CommandOrder,
     ContainerState,
     DesiredContainer,
     JournalFacts,
     ObservedContainer,
+    RequestedCommand,
     RoundSnapshot,
     observe,
     plan,
-    unexpected_exit,
+    unexpected_exit_text,
 )
 from greenroom.core.session.states import ObservedState, Want
 
@@ -32,7 +32,7 @@ def one(
         list_is_valid=True,
         desired={"s1": want} if want else {},
         observed={"s1": container} if container else {},
-        known={"s1": known} if known else {},
+        journals={"s1": known} if known else {},
         **more,
     )
 
@@ -106,7 +106,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
             ("a container of this installation is in no desired list; it stays until the Manager returns a verdict"),
         ),
         (
-            one(None, seen(RUNNING), condemned=frozenset({"s1"})),
+            one(None, seen(RUNNING), ids_to_destroy=frozenset({"s1"})),
             ActionKind.REMOVE,
             "the container belongs to no session, and the Manager returned the verdict destroy",
         ),
@@ -216,8 +216,8 @@ def test_a_command_runs_waits_or_is_refused(
     known: JournalFacts,
     expected: tuple[ActionKind, str] | None,
 ):
-    order = CommandOrder(command_id="c1", session_id="s1")
-    found = [a for a in plan(one(want, container, known, orders=(order,))) if a.target_id == "c1"]
+    order = RequestedCommand(command_id="c1", session_id="s1")
+    found = [a for a in plan(one(want, container, known, commands=(order,))) if a.target_id == "c1"]
     assert [(a.session_id, a.kind, a.reason) for a in found] == ([("s1", *expected)] if expected else [])
 
 
@@ -225,7 +225,7 @@ def test_a_command_runs_waits_or_is_refused(
 
 
 def test_a_container_that_ran_out_of_memory_says_so_and_what_to_do():
-    reason = unexpected_exit(137, out_of_memory=True)
+    reason = unexpected_exit_text(137, out_of_memory=True)
     assert reason == "The container ran out of memory and ended with exit code 137; raise the workspace's memory."
 
 

@@ -13,9 +13,9 @@ from tests.unit.properties import Property, catches, holds
 from greenroom.core.session.reconcile import (
     Action,
     ActionKind,
-    CommandOrder,
     ContainerState,
     JournalFacts,
+    RequestedCommand,
     RoundSnapshot,
     observe,
     plan,
@@ -55,7 +55,7 @@ def snapshots(draw: st.DrawFn) -> RoundSnapshot:
             i: seen(draw(st.sampled_from(ContainerState)), i, spec_hash=draw(st.sampled_from(["h", "h", "other"])))
             for i in draw(st.sets(ids))
         },
-        known={
+        journals={
             i: JournalFacts(
                 ran=draw(st.booleans()),
                 stopped=draw(st.booleans()),
@@ -63,9 +63,9 @@ def snapshots(draw: st.DrawFn) -> RoundSnapshot:
             )
             for i in draw(st.sets(ids))
         },
-        orders=tuple(CommandOrder(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
+        commands=tuple(RequestedCommand(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
         begun=frozenset(draw(st.sets(st.sampled_from([f"{kind}-{i}" for kind in "ac" for i in IDS])))),
-        condemned=frozenset(draw(st.sets(ids))),
+        ids_to_destroy=frozenset(draw(st.sets(ids))),
     )
 
 
@@ -77,20 +77,20 @@ def absence_commands_nothing(planner: Planner, snapshot: RoundSnapshot) -> None:
     """A container that no list names is only reported, unless a verdict is destroy."""
     for action in planner(snapshot):
         if action.session_id not in snapshot.desired:
-            assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
+            assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.ids_to_destroy
 
 
 def destroyed_only_on_order(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         if action.kind is ActionKind.REMOVE:
             want = snapshot.desired.get(action.session_id)
-            assert want.want is Want.ABSENT if want else action.session_id in snapshot.condemned
+            assert want.want is Want.ABSENT if want else action.session_id in snapshot.ids_to_destroy
 
 
 def failed_ones_are_never_started(planner: Planner, snapshot: RoundSnapshot) -> None:
     for action in planner(snapshot):
         known, container = (
-            snapshot.known.get(action.session_id, JournalFacts()),
+            snapshot.journals.get(action.session_id, JournalFacts()),
             snapshot.observed.get(action.session_id),
         )
         if action.kind in {ActionKind.START, ActionKind.CREATE}:
@@ -111,8 +111,8 @@ def each_session_is_planned_by_itself(planner: Planner, snapshot: RoundSnapshot)
         snapshot,
         desired={k: v for k, v in snapshot.desired.items() if k in some},
         observed={k: v for k, v in snapshot.observed.items() if k in some},
-        known={k: v for k, v in snapshot.known.items() if k in some},
-        orders=tuple(order for order in snapshot.orders if order.session_id in some),
+        journals={k: v for k, v in snapshot.journals.items() if k in some},
+        commands=tuple(order for order in snapshot.commands if order.session_id in some),
     )
     assert planner(of_some) == [action for action in planner(snapshot) if action.session_id in some]
 
@@ -141,7 +141,7 @@ def every_action_has_a_reason(planner: Planner, snapshot: RoundSnapshot) -> None
 def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
     """The snapshot after an action on a runtime that always succeeds."""
     session_id = action.session_id
-    known = snapshot.known.get(session_id, JournalFacts())
+    known = snapshot.journals.get(session_id, JournalFacts())
     to_state = {
         ActionKind.CREATE: CREATED,
         ActionKind.START: RUNNING,
@@ -152,7 +152,7 @@ def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
     if action.target_id:
         return replace(snapshot, begun=snapshot.begun | {action.target_id})
     if action.kind is ActionKind.EXAMINE:
-        return replace(snapshot, known={**snapshot.known, session_id: replace(known, failure="it ended")})
+        return replace(snapshot, journals={**snapshot.journals, session_id: replace(known, failure="it ended")})
     if action.kind is ActionKind.REMOVE:
         return replace(snapshot, observed={k: v for k, v in snapshot.observed.items() if k != session_id})
     if action.kind not in to_state:
@@ -160,7 +160,9 @@ def carry_out(snapshot: RoundSnapshot, action: Action) -> RoundSnapshot:
     container = replace(snapshot.observed.get(session_id, seen(CREATED, session_id)), state=to_state[action.kind])
     known = replace(known, ran=known.ran or container.state is RUNNING, stopped=action.kind is ActionKind.STOP)
     return replace(
-        snapshot, observed={**snapshot.observed, session_id: container}, known={**snapshot.known, session_id: known}
+        snapshot,
+        observed={**snapshot.observed, session_id: container},
+        journals={**snapshot.journals, session_id: known},
     )
 
 
@@ -175,8 +177,8 @@ def _without_failures(known: Mapping[str, JournalFacts]) -> dict[str, JournalFac
 MUTANTS: list[tuple[Property, Planner]] = [
     (nothing_before_a_valid_list, lambda s: plan(replace(s, list_is_valid=True))),
     (absence_commands_nothing, lambda s: _with(s, ActionKind.STOP, s.observed.keys() - s.desired.keys())),
-    (destroyed_only_on_order, lambda s: plan(replace(s, condemned=frozenset(IDS)))),
-    (failed_ones_are_never_started, lambda s: plan(replace(s, known=_without_failures(s.known)))),
+    (destroyed_only_on_order, lambda s: plan(replace(s, ids_to_destroy=frozenset(IDS)))),
+    (failed_ones_are_never_started, lambda s: plan(replace(s, journals=_without_failures(s.journals)))),
     (one_change_per_container, lambda s: plan(s) * 2),
     (begun_once, lambda s: plan(replace(s, begun=frozenset()))),
     (each_session_is_planned_by_itself, lambda s: plan(s)[:1]),

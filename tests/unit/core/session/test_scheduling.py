@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, holds
 
 from greenroom.core.session.reconcile import ActionKind
-from greenroom.core.session.starts import SlotCount, Turn, Urgency, next_turns, urgency_of
+from greenroom.core.session.starts import SlotCount, Urgency, WaitingChange, changes_to_begin, urgency_of
 
-PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
+USER, FREES_ROOM, REFILL = Urgency.USER, Urgency.FREES_ROOM, Urgency.REFILL
 
 
 @pytest.mark.parametrize(
     ("kind", "has_user", "urgency"),
     [
-        (ActionKind.CREATE, True, PERSON),
-        (ActionKind.START, True, PERSON),
-        (ActionKind.UNPAUSE, True, PERSON),
-        (ActionKind.STOP, True, ROOM),
-        (ActionKind.REMOVE, False, ROOM),
-        (ActionKind.EXAMINE, False, ROOM),
+        (ActionKind.CREATE, True, USER),
+        (ActionKind.START, True, USER),
+        (ActionKind.UNPAUSE, True, USER),
+        (ActionKind.STOP, True, FREES_ROOM),
+        (ActionKind.REMOVE, False, FREES_ROOM),
+        (ActionKind.EXAMINE, False, FREES_ROOM),
         (ActionKind.CREATE, False, REFILL),
         (ActionKind.START, False, REFILL),
     ],
@@ -33,10 +33,14 @@ def test_a_start_is_urgent_where_a_user_waits_for_it(kind: ActionKind, has_user:
 
 # Which turns begin, as properties ---------------------------------------------------------------------------------
 
-Case = tuple[list[Turn], int, SlotCount]
-Chooser = Callable[[Iterable[Turn], int, SlotCount], list[Turn]]
+Case = tuple[list[WaitingChange], int, SlotCount]
+Chooser = Callable[[Iterable[WaitingChange], int, SlotCount], list[WaitingChange]]
 CASES: st.SearchStrategy[Case] = st.tuples(
-    st.lists(st.builds(Turn, st.sampled_from(Urgency), st.integers(0, 30)), max_size=12, unique_by=lambda t: t.number),
+    st.lists(
+        st.builds(WaitingChange, st.sampled_from(Urgency), st.integers(0, 30)),
+        max_size=12,
+        unique_by=lambda t: t.number,
+    ),
     st.integers(0, 10),
     st.builds(SlotCount, st.integers(1, 6), st.integers(0, 3)),
 )
@@ -56,7 +60,7 @@ def _within_the_slots(chooser: Chooser, case: Case) -> None:
     waiting, in_use, slots = case
     begun = chooser(waiting, in_use, slots)
     for place, turn in enumerate(begun, start=in_use + 1):
-        assert place <= slots.ordinary + (slots.for_people if turn.urgency is PERSON else 0)
+        assert place <= slots.ordinary + (slots.for_users if turn.urgency is USER else 0)
 
 
 def _nothing_free_while_a_turn_waits(chooser: Chooser, case: Case) -> None:
@@ -65,24 +69,24 @@ def _nothing_free_while_a_turn_waits(chooser: Chooser, case: Case) -> None:
     used = in_use + len(begun)
     left = {turn.urgency for turn in waiting if turn not in begun}
     assert not left or used >= slots.ordinary
-    assert PERSON not in left or used >= slots.ordinary + slots.for_people
+    assert USER not in left or used >= slots.ordinary + slots.for_users
 
 
-def _first_come(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
+def _first_come(waiting: Iterable[WaitingChange], in_use: int, slots: SlotCount) -> list[WaitingChange]:
     return sorted(waiting, key=lambda turn: turn.number)[: max(0, slots.ordinary - in_use)]
 
 
-def _people_have_no_more(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
-    return next_turns(waiting, in_use, SlotCount(slots.ordinary))
+def _people_have_no_more(waiting: Iterable[WaitingChange], in_use: int, slots: SlotCount) -> list[WaitingChange]:
+    return changes_to_begin(waiting, in_use, SlotCount(slots.ordinary))
 
 
-def _everybody_has_more(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
-    return next_turns(waiting, in_use, SlotCount(slots.ordinary + slots.for_people))
+def _everybody_has_more(waiting: Iterable[WaitingChange], in_use: int, slots: SlotCount) -> list[WaitingChange]:
+    return changes_to_begin(waiting, in_use, SlotCount(slots.ordinary + slots.for_users))
 
 
 @pytest.mark.parametrize("check", [_fair, _within_the_slots, _nothing_free_while_a_turn_waits])
 def test_turns_are_fair_within_the_slots_and_leave_none_free(check: Property):
-    holds(check, next_turns, CASES)
+    holds(check, changes_to_begin, CASES)
 
 
 @pytest.mark.mutant

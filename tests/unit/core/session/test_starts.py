@@ -1,4 +1,4 @@
-"""The starts that begin on a host, and the number of occupied places."""
+"""The starts that begin on a host, and the number of start slots."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from greenroom.core.session.starts import (
     Start,
     Urgency,
     begins_after_s,
-    default_width,
+    default_start_slots,
     load_of,
     load_of_other_machines,
+    next_start_slots,
     next_starts,
-    next_width,
 )
 
-PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
+USER, REFILL = Urgency.USER, Urgency.REFILL
 Case = tuple[list[Start], list[Start], int]
 Chooser = Callable[[Collection[Start], Collection[Start], int], list[Start]]
 
 
 def users(*numbers: int) -> list[Start]:
-    return [Start(PERSON, 0, number) for number in numbers]
+    return [Start(USER, 0, number) for number in numbers]
 
 
 def refills(*numbers: int) -> list[Start]:
@@ -49,12 +49,12 @@ def refills(*numbers: int) -> list[Start]:
         (users(5, 6) + refills(4), users(1, 2), 3, users(5)),
     ],
     ids=[
-        "refills alone have all places",
+        "refills alone have all start slots",
         "users do not wait for refills that began",
         "one refill beside a user",
         "and half of what users leave",
         "but no more",
-        "a workspace that holds no place is next",
+        "a workspace without a start slot is next",
         "users wait for users, and refills for all of them",
     ],
 )
@@ -69,7 +69,7 @@ def test_who_begins(waiting: list[Start], begun: list[Start], width: int, starti
 def _cases(draw: st.DrawFn) -> Case:
     turns = draw(
         st.lists(
-            st.builds(Start, st.sampled_from([PERSON, REFILL]), st.integers(0, 3), st.integers(0, 30)),
+            st.builds(Start, st.sampled_from([USER, REFILL]), st.integers(0, 3), st.integers(0, 30)),
             max_size=14,
             unique_by=lambda turn: turn.number,
         )
@@ -89,24 +89,24 @@ def _in_order(chooser: Chooser, case: Case) -> None:
     waiting, begun, width = case
     starting = chooser(waiting, begun, width)
     left = [turn for turn in waiting if turn not in starting]
-    for urgency in (PERSON, REFILL):
-        first = [(turn.workspace_places, turn.number) for turn in starting if turn.urgency is urgency]
-        then = [(turn.workspace_places, turn.number) for turn in left if turn.urgency is urgency]
+    for urgency in (USER, REFILL):
+        first = [(turn.workspace_slots, turn.number) for turn in starting if turn.urgency is urgency]
+        then = [(turn.workspace_slots, turn.number) for turn in left if turn.urgency is urgency]
         assert not first or not then or max(first) < min(then), "one that waited longer, or has none, was passed over"
 
 
 def _users_take_no_notice_of_refills(chooser: Chooser, case: Case) -> None:
     waiting, begun, width = case
     starting = chooser(waiting, begun, width)
-    assert _of(PERSON, starting) == min(_of(PERSON, waiting), max(0, width - _of(PERSON, begun)))
+    assert _of(USER, starting) == min(_of(USER, waiting), max(0, width - _of(USER, begun)))
 
 
 def _refills_wait_while_a_user_does(chooser: Chooser, case: Case) -> None:
     waiting, begun, width = case
     starting = chooser(waiting, begun, width)
-    unpainted = _of(PERSON, begun) + _of(PERSON, starting)
+    unpainted = _of(USER, begun) + _of(USER, starting)
     most = max(1, (width - unpainted) // 2) if unpainted else width
-    if _of(PERSON, starting) < _of(PERSON, waiting):
+    if _of(USER, starting) < _of(USER, waiting):
         most = 0
     assert _of(REFILL, starting) == min(_of(REFILL, waiting), max(0, most - _of(REFILL, begun)))
 
@@ -116,7 +116,7 @@ def _first_come(waiting: Collection[Start], begun: Collection[Start], width: int
 
 
 def _latest_first(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
-    count = {urgency: _of(urgency, next_starts(waiting, begun, width)) for urgency in (PERSON, REFILL)}
+    count = {urgency: _of(urgency, next_starts(waiting, begun, width)) for urgency in (USER, REFILL)}
     latest = sorted(waiting, key=lambda turn: -turn.number)
     return [t for u in count for t in [turn for turn in latest if turn.urgency is u][: count[u]]]
 
@@ -196,7 +196,7 @@ CROWDED = Lateness(queue=6.0)
     ],
 )
 def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bool, then: int):
-    assert next_width(width, 2.0, load_of(host), is_short=short) == then
+    assert next_start_slots(width, 2.0, load_of(host), is_short=short) == then
 
 
 def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
@@ -209,14 +209,14 @@ def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
     queue=st.floats(0, 100),
     waiting=st.floats(0, 1),
     short=st.booleans(),
-    subject=next_width,
+    subject=next_start_slots,
     mutants=[lambda width, cores, load, *, is_short: width - 1, lambda width, cores, load, *, is_short: width + 1],
 )
 def test_there_is_always_a_place_and_their_number_changes_by_one(
     subject: Any, cores: float, queue: float, waiting: float, short: bool
 ):
-    host, width = Lateness(queue=queue, waiting=waiting), default_width(cores)
+    host, width = Lateness(queue=queue, waiting=waiting), default_start_slots(cores)
     for _ in range(50):
         before, width = width, subject(width, cores, load_of(host), is_short=short)
         assert abs(width - before) <= 1
-        assert max(1, default_width(cores) / 2) <= width <= max(default_width(cores), 4 * max(1, cores) + 1)
+        assert max(1, default_start_slots(cores) / 2) <= width <= max(default_start_slots(cores), 4 * max(1, cores) + 1)

@@ -35,7 +35,7 @@ def test_all_that_names_no_service_of_the_image_goes_to_the_page(rest: str):
 
 @pytest.mark.parametrize("rest", ["audio", "audio/", "audio/x?y=1", "audio?token=t"])
 def test_the_name_of_a_service_leads_to_it_and_is_not_passed_on(rest: str):
-    assert target(rest) == Target(address=AUDIO, strip="/audio")
+    assert target(rest) == Target(address=AUDIO, removed_prefix="/audio")
 
 
 def test_a_service_that_the_groups_forbid_is_refused():

@@ -54,5 +54,5 @@ def find_leftovers(client: Client, things: list[RuntimeObject]) -> list[Leftover
     if unknown := [row["ref"] for row in rows if row["ref"] not in by_ref]:
         raise SetupError(f"The deployment returned {unknown[0]}, which was not in the request; nothing was removed.")
     return in_removal_order(
-        Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows
+        Leftover(item=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows
     )

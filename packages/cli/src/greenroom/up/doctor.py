@@ -259,11 +259,11 @@ async def remove_leftovers(
         reason = leftover.reason
         if leftover.removed and removes:
             try:
-                await things.remove(leftover.thing)
+                await things.remove(leftover.item)
                 became = "removed"
             except GreenroomError as error:
                 became, reason = "not removed", error.message.rstrip(".")
-        outcomes.append(RepairOutcome(thing=leftover.thing.title, became=became, reason=reason))
+        outcomes.append(RepairOutcome(thing=leftover.item.title, became=became, reason=reason))
     return outcomes
 
 
