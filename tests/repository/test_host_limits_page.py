@@ -13,4 +13,4 @@ PAGE = Path(__file__).parents[2] / "docs/reference/host-limits.md"
 def test_the_page_lists_every_limit_with_its_figures():
     listed = re.findall(r"^\| (.+?) \| .+? \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", PAGE.read_text(), re.MULTILINE)
     found = [(name.strip("`"), *(int(number.replace(",", "")) for number in numbers)) for name, *numbers in listed]
-    assert found == [(limit.name, limit.at_rest, limit.per_session, limit.kept) for limit in LIMITS]
+    assert found == [(limit.name, limit.idle_use, limit.session_use, limit.host_use) for limit in LIMITS]

@@ -105,5 +105,5 @@ class Simulation:
             last_success=max((s.created for s in self.sessions.values() if s.started), default=None),
         )
         agent = replace(BIG, cores=float(self.room), cores_allocated=float(len(self.sessions) + len(self.leaving)))
-        shot = snapshot(*self.sessions.values(), config=config, agents=(agent,), leaving=len(self.leaving))
+        shot = snapshot(*self.sessions.values(), config=config, agents=(agent,), ending=len(self.leaving))
         return replace(shot, now=self.now)

@@ -159,7 +159,7 @@ class Guardian:
 
     def _is_quiet(self, heartbeat_row: Heartbeat) -> bool:
         return is_quiet(
-            since_take_s=self._leadership.since_take_s,
+            since_takeover_s=self._leadership.since_takeover_s,
             since_reconnect_s=_age_s(self._reachable_since_s) or 0.0,
             since_server_start_s=heartbeat_row.server_age_s,
             missing_s=self._config.agent_missing_s,

@@ -98,7 +98,7 @@ class LeadershipKeeper:
         self._taken_at_s = boottime_s()
 
     @property
-    def since_take_s(self) -> float:
+    def since_takeover_s(self) -> float:
         """Seconds since the last TAKE (since the start, before the first)."""
         return boottime_s() - self._taken_at_s
 

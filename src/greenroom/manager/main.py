@@ -13,7 +13,7 @@ import structlog
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, ChangeEvent, ManagerPart
 from greenroom.core.fleet.leadership import timings_problem
-from greenroom.core.fleet.liveness import extended_limit_s, silence_problem
+from greenroom.core.fleet.liveness import checkin_timings_problem, extended_limit_s
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.connections import refuse_pooler
@@ -76,7 +76,7 @@ class Manager:
     def __init__(self, config: ManagerConfig, read_crash_loop: Callable[[], str] = lambda: "") -> None:
         if problem := timings_problem(timings_of(config)):
             raise SetupError(problem)
-        if problem := silence_problem(config.agent_missing_s, config.checkin_hold_s):
+        if problem := checkin_timings_problem(config.agent_missing_s, config.checkin_hold_s):
             raise SetupError(problem)
         self.config = config
         self.read_crash_loop = read_crash_loop

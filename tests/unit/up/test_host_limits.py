@@ -51,7 +51,7 @@ def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(
     subject: Any, values: dict[str, int], sessions: int
 ):
     first = subject(values)
-    assert (first is not None and first.room < sessions) == bool(too_low(values, sessions))
+    assert (first is not None and first.max_sessions < sessions) == bool(too_low(values, sessions))
 
 
 def test_each_remedy_is_given_once_and_what_the_host_keeps_is_counted():

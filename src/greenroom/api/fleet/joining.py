@@ -24,7 +24,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
-from greenroom.core.fleet.enrollment import RefusalLogLimiter, refusal_of_agents_token
+from greenroom.core.fleet.enrollment import RefusalLogLimiter, refusal_of_agent_token
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -222,7 +222,7 @@ async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttem
     """Return the addresses at which an Agent with this join token registers. The request does not count as a use."""
     token = await enrollment.read_token(db, secret_digest(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
-    if problem := refusal_of_agents_token(token, agent_id):
+    if problem := refusal_of_agent_token(token, agent_id):
         raise attempt.log_refusal("agent", body.hostname, problem, token.zone_name if token else None)
     assert token is not None, "a missing token is refused"  # noqa: S101
     urls = await enrollment.manager_urls(db, token.zone_id)

@@ -35,7 +35,7 @@ from greenroom.core.fleet.machines.model import (
 )
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.provider import (
-    APPROVERS,
+    APPROVAL_PERMISSIONS,
     address_problem,
     edge_problem,
     is_same_destination,
@@ -72,10 +72,10 @@ def pool_view(row: MachinePoolRow) -> MachinePoolView:
 def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
     """Return `approved_by` of a pool after a change. Raises Forbidden: the caller may not approve pools."""
     if sent.get("approved"):
-        caller.require(*APPROVERS)
+        caller.require(*APPROVAL_PERMISSIONS)
         return caller.name
     is_kept = stays_approved(
-        asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVERS)
+        asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVAL_PERMISSIONS)
     )
     return before.approved_by if is_kept and "approved" not in sent else ""
 
@@ -181,7 +181,7 @@ async def create_machine_pool(body: MachinePoolCreate, change: ChangeDep) -> Mac
     """
     zone = await zones.get_zone(change.db, str(body.zone_id))
     pool = _checked_pool(_pool_fields(body.model_dump(exclude={"zone_id"}), None, change), None, change.installation)
-    pool = replace(pool, approved_by=change.caller.name if change.caller.may(*APPROVERS) else "")
+    pool = replace(pool, approved_by=change.caller.name if change.caller.may(*APPROVAL_PERMISSIONS) else "")
     async with change.db.transaction() as connection:
         pool_id = await machine_pools.insert_pool(connection, zone.zone_id, pool)
     row = await machine_pools.find_pool(change.db, pool_id)

@@ -243,7 +243,7 @@ def _vulnerability_warnings(host: DockerHost) -> Iterator[str]:
     for component, text in host.versions.items():
         version = _numbers(text)
         if vulnerabilities := [
-            h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.affects(version)
+            each for each in KNOWN_VULNERABILITIES if each.component == component and version and each.affects(version)
         ]:
             identifiers = ", ".join(name for vulnerability in vulnerabilities for name in vulnerability.identifiers)
             yield (

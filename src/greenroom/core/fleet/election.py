@@ -63,25 +63,25 @@ def after_read(
 
 
 def next_takeover(
-    observed: ObservedRecord, own_holder: str, address: str, now_s: float, ttl_s: float
+    observed: ObservedRecord, standby: str, address: str, now_s: float, ttl_s: float
 ) -> RecordTakeover | None:
-    """Return the takeover that the standby process `own_holder` may make now; None = wait."""
+    """Return the takeover that the process `standby` may make now; None = wait."""
     record = observed.record
     if record is None:
         return RecordTakeover(
-            record=ElectionRecord(holder=own_holder, address=address, term=1, ttl_s=ttl_s),
+            record=ElectionRecord(holder=standby, address=address, term=1, ttl_s=ttl_s),
             version=None,
             reason="it is the first",
         )
-    taken = replace(record, holder=own_holder, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
+    taken_record = replace(record, holder=standby, address=address, term=record.term + 1, ttl_s=ttl_s, beat=0)
     if not record.holder:
-        return RecordTakeover(record=taken, version=observed.version, reason="the process before released it")
-    if record.holder == own_holder:
-        return RecordTakeover(record=taken, version=observed.version, reason="this process held it before")
+        return RecordTakeover(record=taken_record, version=observed.version, reason="the process before released it")
+    if record.holder == standby:
+        return RecordTakeover(record=taken_record, version=observed.version, reason="this process held it before")
     # this process also waits for its own ttl, because the acting process may have other settings
     if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
         return RecordTakeover(
-            record=taken, version=observed.version, reason=f"{record.holder} did not renew it in time"
+            record=taken_record, version=observed.version, reason=f"{record.holder} did not renew it in time"
         )
     return None
 

@@ -102,11 +102,13 @@ class RegistrationRequest:
     credential_hash: bytes | None = None
 
 
-def refusal_of_token(token: StoredJoinToken | None, role: Role, *, again: bool = False) -> GreenroomError | None:
+def refusal_of_token(
+    token: StoredJoinToken | None, role: Role, *, admitted_before: bool = False
+) -> GreenroomError | None:
     """Return the reason why the token admits no host of this role in any zone; None if it does.
 
-    `token` is None if the token does not exist. `again` is True if the token admitted this host before; a used-up token
-    then admits it a second time.
+    `token` is None if the token does not exist. `admitted_before` is True if the token admitted this host before; a
+    used-up token then admits it a second time.
     """
     if token is None:
         return Unauthenticated(
@@ -119,20 +121,20 @@ def refusal_of_token(token: StoredJoinToken | None, role: Role, *, again: bool =
         return Unauthenticated(f"The join token expired at {token.expires:%Y-%m-%d %H:%M} UTC. {CREATE_ANOTHER}")
     if token.role != role:
         return Unauthenticated(f"The join token is for the role {token.role}, not for {role}. {CREATE_ANOTHER}")
-    if token.uses_left == 0 and not again:
+    if token.uses_left == 0 and not admitted_before:
         times = "once" if token.uses == 1 else f"{token.uses} times"
         return Unauthenticated(f"The join token is used up: it admitted a host {times}. {CREATE_ANOTHER}")
     return None
 
 
-def refusal_of_agents_token(
-    token: StoredJoinToken | None, agent_id: str | None, *, again: bool = False
+def refusal_of_agent_token(
+    token: StoredJoinToken | None, agent_id: str | None, *, admitted_before: bool = False
 ) -> GreenroomError | None:
     """Return the reason why the token admits no Agent with this id in any zone; None if it does.
 
-    `agent_id` is None if the Agent has no id yet. `token` and `again` are those of `refusal_of_token`.
+    `agent_id` is None if the Agent has no id yet. `token` and `admitted_before` are those of `refusal_of_token`.
     """
-    if problem := refusal_of_token(token, "agent", again=again):
+    if problem := refusal_of_token(token, "agent", admitted_before=admitted_before):
         return problem
     if token is not None and token.agent_id is not None and token.agent_id != agent_id:
         hint = f"this Agent is {agent_id}" if agent_id else "pass this id with --agent-id"
@@ -178,16 +180,16 @@ def is_repeated_join(request: RegistrationRequest, known: KnownAgent | None) -> 
 def _refusal_with_token(
     request: RegistrationRequest, known: KnownAgent | None, token: StoredJoinToken | None
 ) -> GreenroomError | None:
-    again = is_repeated_join(request, known)
-    if problem := refusal_of_agents_token(token, request.agent_id, again=again):
+    admitted_before = is_repeated_join(request, known)
+    if problem := refusal_of_agent_token(token, request.agent_id, admitted_before=admitted_before):
         return problem
-    assert token is not None, "refusal_of_agents_token refuses a missing token"  # noqa: S101
+    assert token is not None, "refusal_of_agent_token refuses a missing token"  # noqa: S101
     if token.zone_id != request.zone_id:
         return Unauthenticated(
             f"The join token is for zone {token.zone_name}, and this Manager coordinates zone {request.zone_name}."
             " Join through a gateway of that zone."
         )
-    if known is not None and not again and token.agent_id is None:
+    if known is not None and not admitted_before and token.agent_id is None:
         return IdentityConflict(
             f"Agent {request.agent_id} already exists, and a join token admits only new Agents. Delete the "
             "Agent, give this machine a separate Agent folder, or create a token with which this Agent joins "

@@ -22,17 +22,17 @@ SESSIONS: Final = 1000
 class HostLimit:
     """A limit that all sessions of a host share.
 
-    `resource` describes the limited resource. `per_session` is the use of it by a desktop whose user works in a
-    browser, `at_rest` the measured use by an idle XFCE desktop, and `kept` the use by the host itself. `error_pattern`
+    `resource` is what the limit restricts. `session_use` is the use of it by a desktop whose user works in a browser,
+    `idle_use` the measured use by an idle XFCE desktop, and `host_use` the use by the host itself. `error_pattern`
     matches the error of a program or of Docker if the limit is reached. A limit without a `manual_remedy` is a kernel
     setting of this name, which `greenroom setup limits` can raise.
     """
 
     name: str
     resource: str
-    per_session: int
-    at_rest: int
-    kept: int = 0
+    session_use: int
+    idle_use: int
+    host_use: int = 0
     manual_remedy: str = ""
     error_pattern: re.Pattern[str] | None = None
 
@@ -43,26 +43,26 @@ class HostLimit:
     @property
     def required(self) -> int:
         """The value that is enough for `SESSIONS` sessions."""
-        return self.kept + self.per_session * SESSIONS
+        return self.host_use + self.session_use * SESSIONS
 
-    def room(self, value: int) -> int:
+    def sessions_within(self, value: int) -> int:
         """Return the number of sessions for which this value is enough."""
-        return max(0, value - self.kept) // self.per_session
+        return max(0, value - self.host_use) // self.session_use
 
 
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-RAISE: Final = "Raise the kernel's limits with `greenroom setup limits`, as root."
-_PER_PROCESS: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and restart it"
+RAISE_KERNEL_LIMITS: Final = "Raise the kernel's limits with `greenroom setup limits`, as root."
+_RAISE_OPEN_FILES: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and restart it"
 
 LIMITS: Final = (
     HostLimit(
         name="fs.inotify.max_user_instances",
         resource="inotify instances of one account, over all containers",
-        per_session=5,
-        at_rest=5,
+        session_use=5,
+        idle_use=5,
         error_pattern=_pattern(
             r"inotify[^\n]*too many open files|too many open files[^\n]*inotify|user limit on inotify instances"
         ),
@@ -70,19 +70,19 @@ LIMITS: Final = (
     HostLimit(
         name="fs.inotify.max_user_watches",
         resource="files and folders that one account watches, over all containers",
-        per_session=200,
-        at_rest=33,
+        session_use=200,
+        idle_use=33,
         error_pattern=_pattern(
             r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"
         ),
     ),
-    HostLimit(name="kernel.pid_max", resource="processes and threads", per_session=200, at_rest=48, kept=1000),
+    HostLimit(name="kernel.pid_max", resource="processes and threads", session_use=200, idle_use=48, host_use=1000),
     HostLimit(
         name="kernel.threads-max",
         resource="processes and threads",
-        per_session=200,
-        at_rest=48,
-        kept=1000,
+        session_use=200,
+        idle_use=48,
+        host_use=1000,
         error_pattern=_pattern(
             r"(fork|clone|pthread_create|can't start new thread|newosproc)[^\n]*resource temporarily unavailable"
             r"|resource temporarily unavailable[^\n]*(fork|clone|thread)"
@@ -91,81 +91,81 @@ LIMITS: Final = (
     HostLimit(
         name="pids.max of Docker's control group",
         resource="processes and threads of all containers",
-        per_session=200,
-        at_rest=28,
+        session_use=200,
+        idle_use=28,
         manual_remedy="Raise TasksMax= of docker.service, or of the slice that containers are in",
     ),
     HostLimit(
         name="nproc of dockerd",
         resource="processes and threads of one account, over all containers",
-        per_session=200,
-        at_rest=28,
+        session_use=200,
+        idle_use=28,
         manual_remedy="Raise its LimitNPROC= (systemd) or its ulimit -u, and restart it",
     ),
-    HostLimit(name="fs.file-max", resource="open files", per_session=1000, at_rest=178, kept=10_000),
+    HostLimit(name="fs.file-max", resource="open files", session_use=1000, idle_use=178, host_use=10_000),
     HostLimit(
         name="nofile of dockerd",
         resource="open files of the Docker daemon",
-        per_session=10,
-        at_rest=8,
-        kept=200,
-        manual_remedy=_PER_PROCESS,
+        session_use=10,
+        idle_use=8,
+        host_use=200,
+        manual_remedy=_RAISE_OPEN_FILES,
     ),
     HostLimit(
         name="nofile of containerd",
         resource="open files of containerd",
-        per_session=5,
-        at_rest=4,
-        kept=200,
-        manual_remedy=_PER_PROCESS,
+        session_use=5,
+        idle_use=4,
+        host_use=200,
+        manual_remedy=_RAISE_OPEN_FILES,
     ),
     HostLimit(
         name="kernel.keys.root_maxkeys",
         resource="keys of root; each container has a keyring",
-        per_session=1,
-        at_rest=1,
-        kept=100,
+        session_use=1,
+        idle_use=1,
+        host_use=100,
         error_pattern=_pattern(r"(keyring|session key)[^\n]*disk quota exceeded"),
     ),
-    HostLimit(name="kernel.pty.max", resource="terminals", per_session=3, at_rest=0, kept=1024),
+    HostLimit(name="kernel.pty.max", resource="terminals", session_use=3, idle_use=0, host_use=1024),
     HostLimit(
         name="net.ipv4.neigh.default.gc_thresh3",
         resource="entries of the ARP tables: one on the host for the container, and one in the container for the host",
-        per_session=2,
-        at_rest=2,
-        kept=100,
+        session_use=2,
+        idle_use=2,
+        host_use=100,
         error_pattern=_pattern(r"neighbou?r table overflow"),
     ),
     HostLimit(
         name="net.netfilter.nf_conntrack_max",
         resource="connections that the firewall tracks",
-        per_session=250,
-        at_rest=25,
-        kept=5000,
+        session_use=250,
+        idle_use=25,
+        host_use=5000,
         error_pattern=_pattern(r"nf_conntrack: [^\n]*table full"),
     ),
     HostLimit(
         name="ports in net.ipv4.ip_local_port_range",
         resource="ports on 127.0.0.1, where the page of each session is published",
-        per_session=1,
-        at_rest=1,
-        kept=2000,
+        session_use=1,
+        idle_use=1,
+        host_use=2000,
         manual_remedy="Widen net.ipv4.ip_local_port_range",
         error_pattern=_pattern(r"all ports are allocated"),
     ),
     HostLimit(
         name="ports of a bridge",
         resource="containers on one bridge; Linux permits 1,023, and all sessions use the same bridge",
-        per_session=1,
-        at_rest=1,
+        session_use=1,
+        idle_use=1,
         manual_remedy="Use another host for more sessions",
         error_pattern=_pattern(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
     ),
     HostLimit(
         name="addresses of the sessions' network",
         resource="addresses of the network that all sessions are on",
-        per_session=1,
-        at_rest=1,
+        session_use=1,
+        idle_use=1,
         manual_remedy=(
             "Remove unused networks of Docker or add networks with default-address-pools in its daemon.json, "
             "then stop the instance and start it again"
@@ -186,24 +186,24 @@ class HostLimitValue:
     value: int
 
     @property
-    def room(self) -> int:
-        return self.limit.room(self.value)
+    def max_sessions(self) -> int:
+        return self.limit.sessions_within(self.value)
 
     @property
     def sentence(self) -> str:
         limit = self.limit
-        kept = f" in addition to {limit.kept} for the host" if limit.kept else ""
-        return f"{limit.name} is {self.value} ({limit.resource}), and a session needs {limit.per_session}{kept}"
+        host_text = f" in addition to {limit.host_use} for the host" if limit.host_use else ""
+        return f"{limit.name} is {self.value} ({limit.resource}), and a session needs {limit.session_use}{host_text}"
 
     @property
     def remedy(self) -> str:
-        return RAISE if self.limit.is_kernel_setting else f"{self.limit.manual_remedy}."
+        return RAISE_KERNEL_LIMITS if self.limit.is_kernel_setting else f"{self.limit.manual_remedy}."
 
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
     """Return the limits that are too low for this number of sessions, the lowest first."""
     known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
-    return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
+    return sorted((low for low in known if low.max_sessions < sessions), key=lambda low: low.max_sessions)
 
 
 def limit_in_error(text: str) -> HostLimit | None:
@@ -218,20 +218,18 @@ def failure_explanation(values: Mapping[str, int], sessions: int, text: str) -> 
 
     `sessions` is the number of sessions on this host; `text` is the failure with the last output of the container.
     """
-    named = limit_in_error(text)
-    if named is not None and named.name not in values:
-        return f"A limit of this host was reached: {named.name} ({named.resource})."
-    if named is not None:
-        reached = HostLimitValue(named, values[named.name])
-        return (
-            f"A limit of this host was reached: {reached.sentence}; the host has {sessions} sessions. {reached.remedy}"
-        )
-    return overload_explanation(values, sessions)
+    limit = limit_in_error(text)
+    if limit is None:
+        return overload_explanation(values, sessions)
+    if limit.name not in values:
+        return f"A limit of this host was reached: {limit.name} ({limit.resource})."
+    reached = HostLimitValue(limit, values[limit.name])
+    return f"A limit of this host was reached: {reached.sentence}; the host has {sessions} sessions. {reached.remedy}"
 
 
 def overload_explanation(values: Mapping[str, int], sessions: int) -> str:
     """Return sentences about a host with more sessions than its limits permit; empty for other hosts."""
-    low = too_low(values, sessions)
-    if not low:
+    if not (limits := too_low(values, sessions)):
         return ""
-    return f"{sessions} sessions are more than this host supports ({low[0].room}): {low[0].sentence}. {low[0].remedy}"
+    low = limits[0]
+    return f"{sessions} sessions are more than this host supports ({low.max_sessions}): {low.sentence}. {low.remedy}"

@@ -82,11 +82,13 @@ def next_read_in_s(remaining_s: float, jitter: float) -> float:
     return min(RECHECK_S, remaining_s + jitter * EXPIRY_JITTER_S)
 
 
-def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
+def is_quiet(
+    *, since_takeover_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float
+) -> bool:
     """True during the quiet period: less than `missing_s` has passed since the takeover, the reconnection or the start
     of the database server. An Agent counts as missing after `missing_s` without a report.
     """
-    return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
+    return min(since_takeover_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
 def raised_term(term: int, seen_term: int) -> int | None:

@@ -98,7 +98,7 @@ MAX_CHECKIN_DELAY_S: Final = 1.0
 """The maximum delay with which a check-in is stored."""
 
 
-def silence_problem(missing_s: float, hold_s: float) -> str | None:
+def checkin_timings_problem(missing_s: float, hold_s: float) -> str | None:
     """Return the reason why these timings cannot work, as a sentence; None if they can.
 
     A healthy Agent reports once per held check-in, and one check-in may be lost. `hold_s` is the time for which a
@@ -214,11 +214,11 @@ def _action_for(agent: AgentReport, timings: FleetTimings, quiet: bool) -> Agent
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
-        return _if_reporting(agent)
-    return None if quiet else _if_silent(agent, agent.silent_s, timings)
+        return _after_report(agent)
+    return None if quiet else _after_silence(agent, agent.silent_s, timings)
 
 
-def _if_reporting(agent: AgentReport) -> AgentTransition | None:
+def _after_report(agent: AgentReport) -> AgentTransition | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
@@ -226,7 +226,7 @@ def _if_reporting(agent: AgentReport) -> AgentTransition | None:
     return _transition(agent, "running", "it checks in again")
 
 
-def _if_silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentTransition | SessionsLost | None:
+def _after_silence(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentTransition | SessionsLost | None:
     since = f"it has not reported for {silent_s:.0f} s"
     if agent.status == "running":
         return _transition(agent, "missing", since)

@@ -80,7 +80,7 @@ are many.
 """
 
 
-def settled_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
+def plan_valid_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
     """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
     is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in LASTING_SHORTFALLS
     if pool_plan.actions or is_short or any(session.status in STARTING_STATUSES for session in snapshot.sessions):
@@ -99,14 +99,14 @@ class Agenda:
 
     def __init__(self) -> None:
         self._term: int | None = None
-        self._listed_s = float("-inf")
-        self._next_s: dict[str, float] = {}
+        self._list_read_s = float("-inf")
+        self._due_s: dict[str, float] = {}
         """Id of the config → the next time of its pool; a pool with a time in the past is due."""
-        self._examined_s: dict[str, float] = {}
+        self._last_turn_s: dict[str, float] = {}
         """Id of the config → the time at which its pool had its last turn."""
-        self._sums: dict[str, int] = {}
+        self._checksums: dict[str, int] = {}
         """Id of the config → the checksum of the rows of its pool."""
-        self._waiting: set[str] = set()
+        self._without_actions: set[str] = set()
         """The ids of pools that are not at rest and whose last plan had no actions."""
         self._version = 0
         self._changed: dict[str, int] = {}
@@ -118,17 +118,17 @@ class Agenda:
         """Record an announced change of this pool. The pool is then due."""
         self._version += 1
         self._changed[config_id] = self._version
-        self._next_s[config_id] = float("-inf")
-        self._waiting.discard(config_id)
+        self._due_s[config_id] = float("-inf")
+        self._without_actions.discard(config_id)
 
     def mark_all_changed(self) -> None:
         """Record a change that may concern all plans, or the loss of announcements. All pools are then due."""
         self._version += 1
         self._all_changed = self._version
-        self._next_s = dict.fromkeys(self._next_s, float("-inf"))
-        self._waiting.clear()
+        self._due_s = dict.fromkeys(self._due_s, float("-inf"))
+        self._without_actions.clear()
         self.agents.forget()
-        self._listed_s = float("-inf")
+        self._list_read_s = float("-inf")
 
     @property
     def version(self) -> int:
@@ -143,51 +143,51 @@ class Agenda:
 
     def needs_list(self, now_s: float) -> bool:
         """True if the list of pools must be read again."""
-        return now_s >= self._listed_s + POLL_S
+        return now_s >= self._list_read_s + POLL_S
 
-    def set_list(self, sums: Mapping[str, int], now_s: float) -> None:
+    def set_list(self, checksums: Mapping[str, int], now_s: float) -> None:
         """Store the list of all pools of the zone, the most urgent first, each with the checksum of its rows. A new
         pool is due, and so is a pool whose checksum has changed.
         """
-        self._listed_s = now_s
-        unchanged = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
+        self._list_read_s = now_s
+        unchanged = {config_id for config_id, number in checksums.items() if self._checksums.get(config_id) == number}
         due_s = float("-inf")
-        self._next_s = {name: self._next_s.get(name, due_s) if name in unchanged else due_s for name in sums}
-        self._waiting &= unchanged
-        self._sums = dict(sums)
-        for by_config in (self._examined_s, self._changed):
-            for config_id in by_config.keys() - self._next_s.keys():
+        self._due_s = {name: self._due_s.get(name, due_s) if name in unchanged else due_s for name in checksums}
+        self._without_actions &= unchanged
+        self._checksums = dict(checksums)
+        for by_config in (self._last_turn_s, self._changed):
+            for config_id in by_config.keys() - self._due_s.keys():
                 del by_config[config_id]
 
     def due(self, now_s: float) -> list[str]:
         """Return the ids of the configs to plan now, in this order."""
-        due = [config_id for config_id, next_s in self._next_s.items() if next_s <= now_s]
-        due.sort(key=lambda config_id: self._examined_s.get(config_id, float("-inf")))
-        waiting = [config_id for config_id in due if config_id in self._waiting]
-        others = [config_id for config_id in due if config_id not in self._waiting]
+        due = [config_id for config_id, next_s in self._due_s.items() if next_s <= now_s]
+        due.sort(key=lambda config_id: self._last_turn_s.get(config_id, float("-inf")))
+        waiting = [config_id for config_id in due if config_id in self._without_actions]
+        others = [config_id for config_id in due if config_id not in self._without_actions]
         return [*others[:MAX_POOLS], *waiting[:MAX_WAITING_POOLS]]
 
     def mark_examined(self, config_id: str, now_s: float) -> None:
         """Record that the pool had its turn, so that a pool whose plan fails does not delay the others."""
-        self._examined_s[config_id] = now_s
+        self._last_turn_s[config_id] = now_s
 
     def mark_planned(
-        self, config_id: str, *, version: int, now_s: float, settled_s: float | None, is_waiting: bool = False
+        self, config_id: str, *, version: int, now_s: float, valid_s: float | None, had_no_actions: bool = False
     ) -> None:
         """Record the plan of a pool.
 
-        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `settled_s` seconds;
-        None = it is not at rest. `is_waiting` is True if it is not at rest and its plan had no actions.
+        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `valid_s` seconds;
+        None = it is not at rest. `had_no_actions` is True if it is not at rest and its plan had no actions.
         """
         self.mark_examined(config_id, now_s)
         changed_since = version < max(self._changed.get(config_id, 0), self._all_changed)
-        self._next_s[config_id] = float("-inf") if settled_s is None or changed_since else now_s + settled_s
-        if is_waiting and not changed_since:
-            self._waiting.add(config_id)
+        self._due_s[config_id] = float("-inf") if valid_s is None or changed_since else now_s + valid_s
+        if had_no_actions and not changed_since:
+            self._without_actions.add(config_id)
         else:
-            self._waiting.discard(config_id)
+            self._without_actions.discard(config_id)
 
     def remove(self, config_id: str) -> None:
         """Remove a pool that the zone no longer has."""
-        self._next_s.pop(config_id, None)
-        self._waiting.discard(config_id)
+        self._due_s.pop(config_id, None)
+        self._without_actions.discard(config_id)

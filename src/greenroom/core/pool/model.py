@@ -110,9 +110,9 @@ class PoolSnapshot:
     strategy: Strategy
     sessions: tuple[PooledSession, ...]
     agents: tuple[PlacementAgent, ...]
-    leaving: int = 0
+    ending: int = 0
     """The number of sessions of the config without a user that are ending and still use resources."""
-    failed_on: frozenset[str] = frozenset()
+    failed_agent_ids: frozenset[str] = frozenset()
     """The ids of Agents on which a start of this workspace, config and zone failed recently. They are tried last."""
     waiting_users_text: str | None = None
     """The beginning of a sentence, such as "2 people wait for room in zone eu"; no session is created then. None = no

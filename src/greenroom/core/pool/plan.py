@@ -33,8 +33,8 @@ MAX_CREATES: Final = 32
 
 
 @dataclass(slots=True)
-class _Work:
-    """The parts of a plan that is being computed: the sessions that end, the sessions to create, and the Agents that
+class _Draft:
+    """A plan that is being computed: the sessions that end, the sessions to create, and the Agents that
     were rejected if there was no room (None = there was room, or no session was placed).
     """
 
@@ -49,44 +49,44 @@ class _Work:
 
 def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Return the actions that bring a pool closer to Desired."""
-    work = _Work()
-    failures = _end_failed(snapshot, work)
+    draft = _Draft()
+    failures = _end_failed(snapshot, draft)
     backoff = shortfalls.longer_backoff(
         failures, shortfalls.failures_after_breaks(snapshot.config.broken, snapshot.now)
     )
     desired, obstacle = _desired_number(snapshot)
-    _end_unfit(snapshot, desired, obstacle, work)
-    counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
+    _end_unsuitable(snapshot, desired, obstacle, draft)
+    counted = [s for s in snapshot.sessions if s.session_id not in draft.ended and snapshot.counts(s)]
     target = desired + _rotation_extra(counted, desired)
-    _shrink(counted, target, work)
-    remaining = [s for s in counted if s.session_id not in work.ended]
-    _end_on_leaving_agents(snapshot, remaining, desired, work)
+    _shrink(counted, target, draft)
+    remaining = [s for s in counted if s.session_id not in draft.ended]
+    _end_on_unavailable_agents(snapshot, remaining, desired, draft)
 
     missing = max(0, target - len(remaining))
-    _fill(snapshot, _permitted_creates(snapshot, remaining, missing, backoff), missing, work)
-    _end_drained(snapshot, work)
+    _fill(snapshot, _permitted_creates(snapshot, remaining, missing, backoff), missing, draft)
+    _end_drained(snapshot, draft)
     is_settled = (
-        target == desired and not work.ended and not work.creates and (missing == 0 or work.rejected is not None)
+        target == desired and not draft.ended and not draft.creates and (missing == 0 or draft.rejected is not None)
     )
     if is_settled and _permitted_creates(snapshot, remaining, 1, backoff):
-        _rotate(snapshot, remaining, work)
-    remaining = [s for s in remaining if s.session_id not in work.ended]
-    unplaced = target - len(remaining) - len(work.creates)
+        _rotate(snapshot, remaining, draft)
+    remaining = [s for s in remaining if s.session_id not in draft.ended]
+    unplaced = target - len(remaining) - len(draft.creates)
     return PoolPlan(
-        actions=(*work.ended.values(), *work.creates),
-        shortfall=obstacle or _shortfall(snapshot, remaining, unplaced, work, backoff),
+        actions=(*draft.ended.values(), *draft.creates),
+        shortfall=obstacle or _shortfall(snapshot, remaining, unplaced, draft, backoff),
         failures=failures.number,
         last_error=failures.last_error,
         next_try=failures.next_try,
     )
 
 
-def _end_failed(snapshot: PoolSnapshot, work: _Work) -> PoolFailures:
+def _end_failed(snapshot: PoolSnapshot, draft: _Draft) -> PoolFailures:
     failed = [s for s in snapshot.sessions if s.status is SessionStatus.FAILED]
     for session in failed:
         error = (session.error or "no reason was given").rstrip(".")
         start = "It left the pool" if session.was_usable else "The start failed"
-        work.end(session, f"{start}: {error}.")
+        draft.end(session, f"{start}: {error}.")
     return shortfalls.failures_after_starts(snapshot.config, [s for s in failed if not s.was_usable], snapshot.now)
 
 
@@ -102,97 +102,97 @@ def _desired_number(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
     return config.num_sessions, None
 
 
-def _end_unfit(snapshot: PoolSnapshot, desired: int, obstacle: Shortfall | None, work: _Work) -> None:
+def _end_unsuitable(snapshot: PoolSnapshot, desired: int, obstacle: Shortfall | None, draft: _Draft) -> None:
     for session in snapshot.sessions:
         if desired == 0:
-            work.end(
+            draft.end(
                 session,
                 obstacle.reason if obstacle else "The staging config is deleted, or its number of sessions is 0.",
             )
         elif snapshot.expired(session):
-            work.end(session, f"Its expiration of {snapshot.config.expiration:g} h has passed.")
+            draft.end(session, f"Its expiration of {snapshot.config.expiration:g} h has passed.")
         elif not snapshot.is_in_zone(session):
-            work.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
+            draft.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
         elif session.config_hash != snapshot.config.config_hash:
-            work.end(session, "The workspace, the staging config or the zone was changed after it was created.")
+            draft.end(session, "The workspace, the staging config or the zone was changed after it was created.")
         elif session.status in STARTING_STATUSES and (reason := snapshot.outdated(session)) is not None:
-            work.end(session, f"It is not usable yet, and {reason}.")
+            draft.end(session, f"It is not usable yet, and {reason}.")
 
 
 def _rotation_extra(counted: Sequence[PooledSession], desired: int) -> int:
     """Return 1 if a replacement is starting and the pool need not shrink otherwise; else 0."""
-    return int(rotation.in_rotation(counted) is not None and len(counted) <= desired + 1)
+    return int(rotation.starting_replacement(counted) is not None and len(counted) <= desired + 1)
 
 
-def _shrink(counted: Sequence[PooledSession], target: int, work: _Work) -> None:
+def _shrink(counted: Sequence[PooledSession], target: int, draft: _Draft) -> None:
     """End the sessions above the number `target`: first sessions with a ready replacement, then unusable sessions
     (newest first), then the oldest.
     """
     excess = max(0, len(counted) - target)
     replaced = rotation.replaced(counted)[:excess]
     for session in replaced:
-        work.end(session, "Its replacement is ready.")
-    coming = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)
+        draft.end(session, "Its replacement is ready.")
+    starting = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)
     usable = sorted((s for s in counted if s.claimable and s not in replaced), key=lambda s: (s.created, s.session_id))
-    for session in [*coming, *usable][: excess - len(replaced)]:
-        work.end(session, f"{len(counted)} are staged, and {target} are needed.")
+    for session in [*starting, *usable][: excess - len(replaced)]:
+        draft.end(session, f"{len(counted)} are staged, and {target} are needed.")
 
 
-def _end_on_leaving_agents(
-    snapshot: PoolSnapshot, remaining: Sequence[PooledSession], desired: int, work: _Work
+def _end_on_unavailable_agents(
+    snapshot: PoolSnapshot, remaining: Sequence[PooledSession], desired: int, draft: _Draft
 ) -> None:
     """End the sessions on disabled or draining Agents if the pool is full without them."""
     if sum(s.claimable for s in remaining) < desired:
         return
-    leaving = {a.agent_id: a for a in snapshot.agents if a.status == "running" and not serves(a)}
+    unavailable = {a.agent_id: a for a in snapshot.agents if a.status == "running" and not serves(a)}
     for session in snapshot.sessions:
-        agent = leaving.get(session.agent_id)
+        agent = unavailable.get(session.agent_id)
         if agent is not None:
-            work.end(session, f"{agent.hostname} takes no new sessions, and the pool is full without it.")
+            draft.end(session, f"{agent.hostname} takes no new sessions, and the pool is full without it.")
 
 
-def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
+def _end_drained(snapshot: PoolSnapshot, draft: _Draft) -> None:
     """End the sessions on draining Agents, which cannot be claimed, if they cannot be replaced on another Agent."""
-    waits = work.rejected is None or any(rejection.is_temporary for rejection in work.rejected)
-    if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
+    room_may_follow = draft.rejected is None or any(rejection.is_temporary for rejection in draft.rejected)
+    if not snapshot.config.paused and (room_may_follow or snapshot.ending > 0 or draft.ended):
         return
     draining = {a.agent_id: a for a in snapshot.agents if a.status == "running" and a.draining}
     for session in snapshot.sessions:
         agent = draining.get(session.agent_id)
         if agent is not None:
             reason = "the config is paused" if snapshot.config.paused else "no other Agent has room for it"
-            work.end(session, f"{agent.hostname} is draining, and {reason}.")
+            draft.end(session, f"{agent.hostname} is draining, and {reason}.")
 
 
 def _permitted_creates(
     snapshot: PoolSnapshot, remaining: Sequence[PooledSession], missing: int, failures: PoolFailures
 ) -> int:
-    if snapshot.config.paused or snapshot.waiting_users_text is not None or failures.waits(snapshot.now):
+    if snapshot.config.paused or snapshot.waiting_users_text is not None or failures.is_waiting(snapshot.now):
         return 0
     if failures.number:  # after a failure, one start at a time until a start succeeds
         return 0 if any(s.status in STARTING_STATUSES for s in remaining) else min(missing, 1)
     return min(missing, MAX_CREATES)
 
 
-def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, work: _Work) -> None:
+def _fill(snapshot: PoolSnapshot, permitted: int, missing: int, draft: _Draft) -> None:
     request = placement_request_of(snapshot.image)
     agents = {agent.agent_id: agent for agent in snapshot.agents}
     desired = snapshot.config.num_sessions
     for number in range(permitted):
         placement = place(tuple(agents.values()), request, snapshot.strategy)
         if not placement.candidates:
-            work.rejected = placement.rejected
+            draft.rejected = placement.rejected
             return
-        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_on)
+        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_agent_ids)
         agent = choice.agent
         agents[agent.agent_id] = agent.with_one_more(request)
         placement_text = f"placed on {agent.hostname}{choice.avoided_text}"
-        work.creates.append(
+        draft.creates.append(
             Create(agent.agent_id, f"{desired - missing + number} of {desired} staged; {placement_text}.")
         )
 
 
-def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], work: _Work) -> None:
+def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], draft: _Draft) -> None:
     """Start the replacement of one session if a replacement is due.
 
     If there is no room for the replacement, an expiring session stays until it expires. An outdated session then ends
@@ -201,25 +201,27 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], work: _W
     fit, old sessions stay until they expire.
     """
     # An earlier replacement may still be starting although its original was claimed; it then refills the pool.
-    is_coming = any(session.status in STARTING_STATUSES and session.replaces for session in snapshot.sessions)
-    due = None if is_coming else rotation.next_to_replace(snapshot, remaining)
+    is_replacement_starting = any(
+        session.status in STARTING_STATUSES and session.replaces for session in snapshot.sessions
+    )
+    due = None if is_replacement_starting else rotation.next_to_replace(snapshot, remaining)
     if due is None:
         return
     original, reason = due
     placement = place(snapshot.agents, placement_request_of(snapshot.image), snapshot.strategy)
     if placement.candidates:
-        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_on)
+        choice = shortfalls.choose_agent(placement.candidates, snapshot.failed_agent_ids)
         placement_text = f"placed on {choice.agent.hostname}{choice.avoided_text}"
         reason = f"it replaces {original.session_id}, because {reason}; {placement_text}."
-        work.creates.append(Create(choice.agent.agent_id, reason, replaces=original.session_id))
+        draft.creates.append(Create(choice.agent.agent_id, reason, replaces=original.session_id))
         return
-    if snapshot.leaving > 0 or not all(session.claimable for session in remaining):
+    if snapshot.ending > 0 or not all(session.claimable for session in remaining):
         return
-    outdated = (due for due in rotation.outdated(snapshot, remaining) if _fits_in_place_of(snapshot, due[0]))
+    outdated = (each for each in rotation.outdated(snapshot, remaining) if _fits_in_place_of(snapshot, each[0]))
     if (replaceable := next(outdated, None)) is not None:
         original, reason = replaceable
-        work.end(original, f"It ends because {reason}, and there is no room for its replacement at the same time.")
-        work.rejected = placement.rejected
+        draft.end(original, f"It ends because {reason}, and there is no room for its replacement at the same time.")
+        draft.rejected = placement.rejected
 
 
 def _fits_in_place_of(snapshot: PoolSnapshot, old: PooledSession) -> bool:
@@ -231,7 +233,7 @@ def _fits_in_place_of(snapshot: PoolSnapshot, old: PooledSession) -> bool:
 
 
 def _shortfall(
-    snapshot: PoolSnapshot, remaining: Sequence[PooledSession], unplaced: int, work: _Work, backoff: PoolFailures
+    snapshot: PoolSnapshot, remaining: Sequence[PooledSession], unplaced: int, draft: _Draft, backoff: PoolFailures
 ) -> Shortfall | None:
     usable = sum(session.claimable for session in remaining)
     missing = snapshot.config.num_sessions - usable
@@ -239,14 +241,14 @@ def _shortfall(
         return None
     if unplaced > 0 and snapshot.waiting_users_text is not None:
         return shortfalls.waiting_users_shortfall(snapshot, snapshot.waiting_users_text, unplaced)
-    if unplaced > 0 and work.rejected is not None:
+    if unplaced > 0 and draft.rejected is not None:
         return shortfalls.unplaced_shortfall(
-            snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended)
+            snapshot, unplaced, draft.rejected, ending=snapshot.ending + len(draft.ended)
         )
     if backoff.number:
         return shortfalls.failing_shortfall(snapshot, missing, backoff)
     if (failing_agents := shortfalls.failing_agents_shortfall(snapshot, remaining, missing)) is not None:
         return failing_agents
     return shortfalls.starting_shortfall(
-        snapshot.config.num_sessions, missing, len(remaining) - usable + len(work.creates)
+        snapshot.config.num_sessions, missing, len(remaining) - usable + len(draft.creates)
     )

@@ -17,20 +17,20 @@ from typing import Final
 from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
-SLACK: Final = 2.0
+START_SLACK: Final = 2.0
 """The factor by which the next starts may be slower than the measured starts, because hosts may be busier."""
 START_OVERHEAD_S: Final = 2.0
 """The time that is added to each start, for the end of the previous session and its report."""
 MARGIN_S: Final = 10.0
 """The time by which a replacement must be ready before its session expires, in case the host becomes busy."""
 
-UNKNOWN_START_S: Final = 30.0
+ASSUMED_START_S: Final = 30.0
 
-MAX_LEAD: Final = 0.5
+MAX_LEAD_FRACTION: Final = 0.5
 """The maximum fraction of its lifetime by which a session is replaced before it expires, even if starts are slow."""
 
 
-def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
+def starting_replacement(counted: Sequence[PooledSession]) -> PooledSession | None:
     """Return the session that is starting as a replacement while its original still exists; None if there is none."""
     session_ids = {session.session_id for session in counted}
     return next((s for s in counted if not s.claimable and s.replaces in session_ids), None)
@@ -61,9 +61,10 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the time of a
     start so far.
     """
-    margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + START_OVERHEAD_S)
+    margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=START_SLACK * start_s + START_OVERHEAD_S)
     return min(
-        session.expires - min(margin + (number + 1) * per_replacement, MAX_LEAD * (session.expires - session.created))
+        session.expires
+        - min(margin + (number + 1) * per_replacement, MAX_LEAD_FRACTION * (session.expires - session.created))
         for number, session in enumerate(sessions)
     )
 
@@ -71,7 +72,7 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
 def start_time_s(sessions: Sequence[PooledSession]) -> float:
     """Return the time from creation to usability of the pool's sessions in seconds, as the 95th percentile."""
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
-    return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
+    return times[int(0.95 * (len(times) - 1) + 0.5)] if times else ASSUMED_START_S
 
 
 def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
@@ -80,8 +81,8 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     The sessions are replaced one after another in the second half of their lifetime, as in `due_at`. `num_sessions` is
     Desired. `start_s` None = not known yet.
     """
-    expected_s = UNKNOWN_START_S if start_s is None else start_s
-    needed_s = (MARGIN_S + num_sessions * (SLACK * expected_s + START_OVERHEAD_S)) / MAX_LEAD
+    expected_s = ASSUMED_START_S if start_s is None else start_s
+    needed_s = (MARGIN_S + num_sessions * (START_SLACK * expected_s + START_OVERHEAD_S)) / MAX_LEAD_FRACTION
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
     start_text = (

@@ -44,7 +44,7 @@ class PoolFailures:
     next_try: datetime | None
     breaks: bool = False
 
-    def waits(self, now: datetime) -> bool:
+    def is_waiting(self, now: datetime) -> bool:
         return self.next_try is not None and now < self.next_try
 
 
@@ -58,13 +58,13 @@ class AgentChoice:
     avoided_text: str = ""
 
 
-def choose_agent(candidates: Sequence[PlacementAgent], failed_on: frozenset[str]) -> AgentChoice:
+def choose_agent(candidates: Sequence[PlacementAgent], failed_agent_ids: frozenset[str]) -> AgentChoice:
     """Return the first candidate without a recent failure, or the first candidate if all have failures.
 
     An image may fail on one Agent only. Without this rule, that Agent would be chosen again and again, because it has
     the least load.
     """
-    chosen = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
+    chosen = next((agent for agent in candidates if agent.agent_id not in failed_agent_ids), candidates[0])
     if chosen is candidates[0]:
         return AgentChoice(chosen)
     return AgentChoice(chosen, f" and not on {candidates[0].hostname}, where a start failed lately")
@@ -153,19 +153,19 @@ def paused_shortfall(num_sessions: int, missing: int) -> Shortfall:
 
 
 def unplaced_shortfall(
-    snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int
+    snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, ending: int
 ) -> Shortfall:
     """Return the shortfall of a pool whose sessions could not be placed.
 
-    The code names the condition that must change. If at least `missing` sessions of the pool are ending (`leaving`),
+    The code names the condition that must change. If at least `missing` sessions of the pool are ending (`ending`),
     the shortfall is temporary, because the next sessions get their room.
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"
     details = "; ".join(r.reason for r in rejected)
     codes = {r.code for r in rejected}
-    if "no_capacity" in codes and leaving >= missing:
-        noun = "1 earlier session is" if leaving == 1 else f"{leaving} earlier sessions are"
+    if "no_capacity" in codes and ending >= missing:
+        noun = "1 earlier session is" if ending == 1 else f"{ending} earlier sessions are"
         return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} ending to make room.")
     if "no_capacity" in codes:
         image = snapshot.image
@@ -194,8 +194,8 @@ def waiting_users_shortfall(snapshot: PoolSnapshot, waiting_users_text: str, mis
 
 def failing_shortfall(snapshot: PoolSnapshot, missing: int, failures: PoolFailures) -> Shortfall:
     """Return the shortfall after recent failures: their number, the last error, and the time of the next attempt."""
-    waits = failures.next_try is not None and snapshot.now < failures.next_try
-    when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
+    is_waiting = failures.is_waiting(snapshot.now)
+    when = f"next try at {failures.next_try:%H:%M:%S} UTC" if is_waiting else "trying again now"
     noun = "session" if failures.breaks else "start"
     failures_text = f"{noun} failed" if failures.number == 1 else f"{noun}s in a row failed"
     return Shortfall(
@@ -235,7 +235,7 @@ def no_manager_shortfall(num_sessions: int, missing: int) -> Shortfall:
     )
 
 
-_CURRENT_CODES: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
+_RECOMPUTED_CODES: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
 """Codes that are computed at each read. A stored shortfall with such a code is ignored."""
 
 
@@ -264,6 +264,6 @@ def effective_shortfall(
         return paused_shortfall(num_sessions, missing - starting)
     if not has_manager:
         return no_manager_shortfall(num_sessions, missing)
-    if stored is not None and stored.code not in _CURRENT_CODES:
+    if stored is not None and stored.code not in _RECOMPUTED_CODES:
         return stored
     return starting_shortfall(num_sessions, missing, starting)

@@ -177,7 +177,7 @@ async def register_gateway(
         token = await lock_token(connection, token_hash)
         # The gateway did not receive the answer to its first request.
         again = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
-        if problem := refusal_of_token(token, "gateway", again=again):
+        if problem := refusal_of_token(token, "gateway", admitted_before=again):
             raise problem
         if existing is not None and not again:
             raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")

@@ -18,7 +18,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.launch.eviction import waiting_for_room_text
 from greenroom.core.log_codes import Level, LogCode
-from greenroom.core.pool.agenda import MAX_PLANS, settled_until
+from greenroom.core.pool.agenda import MAX_PLANS, plan_valid_until
 from greenroom.core.pool.model import (
     ConfigFields,
     Create,
@@ -80,12 +80,12 @@ def snapshot_of(config: ConfigToPlan, rows: PoolRows) -> PoolSnapshot:
         strategy=rows.strategy,
         sessions=tuple(rows.sessions.get(config_id, ())),
         agents=rows.agents[config.image_id],
-        failed_on=frozenset(
+        failed_agent_ids=frozenset(
             failed.agent_id
             for failed in rows.failed_on.get(config_id, ())
             if failed.config_hash == config_hash and not is_outdated(failed.created)
         ),
-        leaving=rows.leaving.get(config_id, 0),
+        ending=rows.leaving.get(config_id, 0),
         waiting_users_text=waiting_for_room_text(rows.num_waiting_users, rows.zone.zone_name),
     )
 
@@ -158,14 +158,14 @@ async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: C
 
 
 def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolPlan, version: int) -> None:
-    until = settled_until(snapshot, pool_plan)
-    settled_s = None if until is None else (until - snapshot.now).total_seconds()
+    until = plan_valid_until(snapshot, pool_plan)
+    valid_s = None if until is None else (until - snapshot.now).total_seconds()
     ctx.agenda.mark_planned(
         snapshot.config.staging_config_id,
         version=version,
         now_s=boottime_s(),
-        settled_s=settled_s,
-        is_waiting=until is None and not pool_plan.actions,
+        valid_s=valid_s,
+        had_no_actions=until is None and not pool_plan.actions,
     )
 
 

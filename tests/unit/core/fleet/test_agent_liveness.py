@@ -17,11 +17,11 @@ from greenroom.core.fleet.liveness import (
     EffectiveStatus,
     FleetTimings,
     SessionsLost,
+    checkin_timings_problem,
     corrections,
     effective_status,
     offer_change,
     plan,
-    silence_problem,
     unattended_zone_warning,
 )
 
@@ -283,9 +283,9 @@ def test_the_sentence_has_the_values_before_and_after():
 
 
 def test_agents_are_not_missing_while_their_check_in_is_held():
-    assert silence_problem(15, 5) is None
-    assert silence_problem(11, 5) is None
-    problem = silence_problem(10.9, 5)
+    assert checkin_timings_problem(15, 5) is None
+    assert checkin_timings_problem(11, 5) is None
+    problem = checkin_timings_problem(10.9, 5)
     assert problem is not None
     assert "GREENROOM_AGENT_MISSING_S = 10.9 s" in problem
     assert "= 11 s" in problem

@@ -21,7 +21,7 @@ from greenroom.core.fleet.enrollment import (
     RegistrationRequest,
     StoredJoinToken,
     is_repeated_join,
-    refusal_of_agents_token,
+    refusal_of_agent_token,
     refusal_of_token,
     registration_refusal,
 )
@@ -86,7 +86,7 @@ def test_a_token_that_does_not_admit_says_why(token: StoredJoinToken | None, sai
 def test_a_token_admits_a_newcomer_of_its_role_and_zone():
     assert registration_refusal(NEW, None, TOKEN) is None
     assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
-    assert sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None)) == (
+    assert sentence(refusal_of_agent_token(replace(TOKEN, agent_id="a2"), None)) == (
         "The join token is for Agent a2 only; pass this id with --agent-id. " + CREATE_ANOTHER
     )
 

@@ -46,4 +46,4 @@ def test_the_lowest_limits_come_first_and_what_the_host_keeps_is_counted():
         "nofile of dockerd",
         "kernel.pid_max",
     ]
-    assert [low.room for low in too_low({"kernel.pid_max": 500}, 1)] == [0], "not fewer than none"
+    assert [low.max_sessions for low in too_low({"kernel.pid_max": 500}, 1)] == [0], "not fewer than none"

@@ -194,16 +194,16 @@ silences = st.tuples(seconds, seconds, seconds, st.floats(0.1, 60))
 
 def silence_counts_only_after_a_whole_interval(quiet: Callable[..., bool], case: tuple[float, ...]) -> None:
     take, reconnect, server, missing = case
-    value = quiet(since_take_s=take, since_reconnect_s=reconnect, since_server_start_s=server, missing_s=missing)
+    value = quiet(since_takeover_s=take, since_reconnect_s=reconnect, since_server_start_s=server, missing_s=missing)
     assert value == (take < missing or reconnect < missing or server < missing)
 
 
 def forgets_the_server(**case: float) -> bool:
-    return min(case["since_take_s"], case["since_reconnect_s"]) < case["missing_s"]
+    return min(case["since_takeover_s"], case["since_reconnect_s"]) < case["missing_s"]
 
 
 def needs_all(**case: float) -> bool:
-    return max(case["since_take_s"], case["since_reconnect_s"], case["since_server_start_s"]) < case["missing_s"]
+    return max(case["since_takeover_s"], case["since_reconnect_s"], case["since_server_start_s"]) < case["missing_s"]
 
 
 def test_silence_counts_only_after_a_whole_interval():

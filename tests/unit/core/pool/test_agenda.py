@@ -11,14 +11,16 @@ from tests.unit.core.pool.test_properties import snapshots
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 from tests.unit.properties import for_all
 
-from greenroom.core.pool.agenda import MAX_POOLS, MAX_WAITING_POOLS, POLL_S, Agenda, settled_until
+from greenroom.core.pool.agenda import MAX_POOLS, MAX_WAITING_POOLS, POLL_S, Agenda, plan_valid_until
 from greenroom.core.pool.model import PoolSnapshot
 from greenroom.core.pool.plan import plan
 
 DAY_S = 86_400.0
 
 
-@for_all(snapshots(), st.floats(0, 1), subject=settled_until, mutants=[lambda shot, made: shot.now + timedelta(days=1)])
+@for_all(
+    snapshots(), st.floats(0, 1), subject=plan_valid_until, mutants=[lambda shot, made: shot.now + timedelta(days=1)]
+)
 def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(subject: Any, shot: PoolSnapshot, part: float):
     made = plan(shot)
     until = subject(shot, made)
@@ -30,28 +32,28 @@ def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(subject: Any, 
 
 def test_a_full_pool_is_at_rest_until_a_replacement_is_due_and_a_short_one_is_not():
     full = snapshot(*(session(number, expires=NOW + timedelta(hours=1)) for number in range(3)))
-    until = settled_until(full, plan(full))
+    until = plan_valid_until(full, plan(full))
     assert until is not None
     assert NOW < until < NOW + timedelta(hours=1)
     assert plan(replace(full, now=until)).creates
     short = snapshot(session(0))
-    assert settled_until(short, plan(short)) is None
+    assert plan_valid_until(short, plan(short)) is None
     old = replace(
         full, config=replace(CONFIG, recycled=NOW), image=replace(IMAGE, cores=5.0), agents=(replace(BIG, cores=0.0),)
     )
     assert not plan(old).actions
-    assert settled_until(old, plan(old)) is None, "they wait for room"
+    assert plan_valid_until(old, plan(old)) is None, "they wait for room"
     coming = replace(full, sessions=(*full.sessions[:2], session(2, "starting")))
-    assert settled_until(coming, plan(coming)) is None
+    assert plan_valid_until(coming, plan(coming)) is None
 
 
-def agenda(*config_ids: str, settled_s: float | None = DAY_S) -> Agenda:
+def agenda(*config_ids: str, valid_s: float | None = DAY_S) -> Agenda:
     """The agenda of pools that were planned at 0."""
     made = Agenda()
     made.begin(7)
     made.set_list(dict.fromkeys(config_ids, 1), 0.0)
     for config_id in config_ids:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=settled_s)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, valid_s=valid_s)
     return made
 
 
@@ -63,7 +65,7 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     made.set_list(dict.fromkeys(some, 1), 0.0)
     assert set(made.due(0.0)) == some
     for config_id in some:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=DAY_S)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, valid_s=DAY_S)
     made.begin(7)
     assert set(made.due(1.0)) == set()
     assert not made.needs_list(1.0)
@@ -74,7 +76,7 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
 
 def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned():
     many = [f"c{number:04}" for number in range(3 * MAX_POOLS)]
-    made, seen = agenda(*many, settled_s=None), list[str]()
+    made, seen = agenda(*many, valid_s=None), list[str]()
     for now_s in (1.0, 2.0, 3.0):
         due = made.due(now_s)
         assert len(due) == MAX_POOLS
@@ -89,7 +91,7 @@ def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned(
     st.sets(st.sampled_from("abcdef")),
     st.booleans(),
     subject=agenda,
-    mutants=[lambda *ids: agenda(*ids, settled_s=0.5)],
+    mutants=[lambda *ids: agenda(*ids, valid_s=0.5)],
 )
 def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
     subject: Any, named: set[str], of_all: bool
@@ -103,9 +105,9 @@ def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
 
 
 def test_a_pool_is_due_at_its_own_time_and_one_that_is_not_at_rest_in_every_round():
-    assert agenda("a", settled_s=5.0).due(4.9) == []
-    assert agenda("a", settled_s=5.0).due(5.0) == ["a"]
-    assert agenda("a", settled_s=None).due(0.0) == ["a"]
+    assert agenda("a", valid_s=5.0).due(4.9) == []
+    assert agenda("a", valid_s=5.0).due(5.0) == ["a"]
+    assert agenda("a", valid_s=None).due(0.0) == ["a"]
 
 
 def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
@@ -113,12 +115,12 @@ def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
     version = made.version
     made.mark_changed("a")
     for config_id in "ab":
-        made.mark_planned(config_id, version=version, now_s=1.0, settled_s=DAY_S)
+        made.mark_planned(config_id, version=version, now_s=1.0, valid_s=DAY_S)
     assert set(made.due(1.0)) == {"a"}
-    made.mark_planned("a", version=made.version, now_s=1.0, settled_s=DAY_S)
+    made.mark_planned("a", version=made.version, now_s=1.0, valid_s=DAY_S)
     version = made.version
     made.mark_all_changed()
-    made.mark_planned("a", version=version, now_s=2.0, settled_s=DAY_S)
+    made.mark_planned("a", version=version, now_s=2.0, valid_s=DAY_S)
     assert set(made.due(2.0)) == {"a", "b"}
 
 
@@ -129,7 +131,7 @@ def test_pools_whose_rows_changed_without_an_event_and_new_pools_are_found():
     made.set_list({"a": 1, "b": 2, "new": 1}, POLL_S)
     assert set(made.due(POLL_S)) == {"b", "new"}
     for config_id in ("b", "new"):
-        made.mark_planned(config_id, version=made.version, now_s=POLL_S, settled_s=DAY_S)
+        made.mark_planned(config_id, version=made.version, now_s=POLL_S, valid_s=DAY_S)
     made.set_list({"a": 1, "b": 2, "new": 1}, 2 * POLL_S)
     assert set(made.due(2 * POLL_S)) == set()
 
@@ -145,13 +147,13 @@ def test_of_many_pools_that_wait_some_are_looked_at_in_turn_and_delay_no_others(
     ids = [f"c{number:04}" for number in range(2 * MAX_WAITING_POOLS)]
     made, seen = agenda(*ids, "full"), list[str]()
     for config_id in ids:
-        made.mark_planned(config_id, version=made.version, now_s=0.0, settled_s=None, is_waiting=True)
+        made.mark_planned(config_id, version=made.version, now_s=0.0, valid_s=None, had_no_actions=True)
     for now_s in (1.0, 2.0):
         due = made.due(now_s)
         assert len(due) == MAX_WAITING_POOLS
         seen += due
         for config_id in due:
-            made.mark_planned(config_id, version=made.version, now_s=now_s, settled_s=None, is_waiting=True)
+            made.mark_planned(config_id, version=made.version, now_s=now_s, valid_s=None, had_no_actions=True)
     assert sorted(seen) == ids
     made.mark_changed(last := max(made.due(2.0)))
     made.mark_changed("full")

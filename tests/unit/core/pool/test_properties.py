@@ -74,7 +74,7 @@ def snapshots(draw: st.DrawFn) -> PoolSnapshot:
         config=config,
         image=image,
         agents=draw(agents()),
-        leaving=draw(st.sampled_from([0, 0, 1])),
+        ending=draw(st.sampled_from([0, 0, 1])),
         waiting_users_text=draw(st.sampled_from([None, None, None, "1 launch waits"])),
     )
 
@@ -120,7 +120,7 @@ def after(shot: PoolSnapshot, made: PoolPlan, number: int = 0) -> PoolSnapshot:
         config=config,
         sessions=tuple(replace(s, expires=shot.now + timedelta(days=9)) for s in (*kept, *new)),
         agents=tuple(replace(a, cores_allocated=reserved[a.agent_id]) for a in shot.agents),
-        leaving=0,
+        ending=0,
     )
 
 
@@ -176,7 +176,7 @@ def a_short_pool_says_why(planner: Planner, shot: PoolSnapshot) -> None:
 
 
 def comes_to_rest(planner: Planner, shot: PoolSnapshot) -> None:
-    shot = replace(shot, waiting_users_text=None, leaving=0)
+    shot = replace(shot, waiting_users_text=None, ending=0)
     for number in range(30):
         made = planner(shot)
         if number > 0 and not made.actions:  # sessions of the first snapshot may be starting

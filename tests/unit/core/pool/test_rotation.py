@@ -61,7 +61,7 @@ def test_no_session_is_replaced_in_the_first_half_of_its_life():
 def test_the_start_time_is_that_of_the_slowest_but_a_few():
     pool = [s for n in range(20) for s in born_together(1, start_s=1.0 + n)]
     assert rotation.start_time_s(pool) == 19.0
-    assert rotation.start_time_s([]) == rotation.UNKNOWN_START_S
+    assert rotation.start_time_s([]) == rotation.ASSUMED_START_S
 
 
 def test_a_session_that_will_expire_gets_a_replacement_beside_it():
@@ -218,7 +218,9 @@ def test_a_pool_never_dips_while_there_is_room_for_one_more(subject: Any, pool: 
     pick = random.Random(seed)  # noqa: S311 -- times of a simulation
     simulation = Simulation(
         number,
-        lifetime_s=ease * 2 * (rotation.MARGIN_S + number * (rotation.SLACK * longest_s + rotation.START_OVERHEAD_S)),
+        lifetime_s=ease
+        * 2
+        * (rotation.MARGIN_S + number * (rotation.START_SLACK * longest_s + rotation.START_OVERHEAD_S)),
         room=number + 1,
         start_s=lambda: longest_s if pick.random() < 0.5 else pick.uniform(longest_s / 2, longest_s),
         planner=subject,

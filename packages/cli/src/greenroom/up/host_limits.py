@@ -17,7 +17,7 @@ def find_lowest_limit(values: Mapping[str, int]) -> HostLimitValue | None:
     `values` maps the name of each limit to its value on this host, without limits that cannot be read or are unlimited.
     """
     known = [HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
-    return min(known, key=lambda limit_value: limit_value.room, default=None)
+    return min(known, key=lambda limit_value: limit_value.max_sessions, default=None)
 
 
 def limits_to_raise(values: Mapping[str, int]) -> dict[str, int]:
@@ -47,8 +47,8 @@ def session_capacity(values: Mapping[str, int], fitting_sessions: int = 0) -> Se
     lowest = find_lowest_limit(values)
     if lowest is None:
         return SessionCapacity("The limits of this host are unknown, because /proc/sys cannot be read.")
-    permitted_text = f"The limits of this host permit {lowest.room} sessions"
-    if lowest.room >= fitting_sessions:
+    permitted_text = f"The limits of this host permit {lowest.max_sessions} sessions"
+    if lowest.max_sessions >= fitting_sessions:
         return SessionCapacity(f"{permitted_text}; the lowest limit: {lowest.sentence}.")
     low = too_low(values, fitting_sessions)
     remedies = " ".join(dict.fromkeys(limit.remedy for limit in low))

@@ -36,7 +36,7 @@ class WaitingUser:
     zone_ids: tuple[str, ...]
 
 
-def take_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
+def reserve_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
     """Reserve a session on the fullest host that has room; return False if no host has room."""
     candidates = place(hosts, request, "Most Load").candidates
     if not candidates:
@@ -59,13 +59,13 @@ def zones_of_users(
     zones: dict[WaitingUser, str] = {}
     for user in sorted(waiting_users, key=lambda user: (user.since, user.user_id, user.image_id)):
         tried = [zone_id for zone_id in user.zone_ids if zone_id in free_machines] or list(user.zone_ids)
-        zones_with_room = (zone_id for zone_id in tried if take_room(free_machines.get(zone_id, []), user.request))
-        zones[user] = next(zones_with_room, tried[0])
+        with_room = (zone_id for zone_id in tried if reserve_room(free_machines.get(zone_id, []), user.request))
+        zones[user] = next(with_room, tried[0])
     return zones
 
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_LINE: Final = re.compile(
+_SCHEDULE_LINE: Final = re.compile(
     r"(?P<days>[A-Za-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d) +(?P<timezone>[A-Za-z0-9_+/-]+)"
     r"(?P<capacity>( +(machines|cores|memory)=[0-9]{1,18})+)",
     re.ASCII,
@@ -90,7 +90,7 @@ class ScheduleEntry:
     standby_cores: float = 0.0
     standby_memory: int = 0
 
-    def is_on(self, at: datetime) -> bool:
+    def applies_at(self, at: datetime) -> bool:
         local = at.astimezone(ZoneInfo(self.timezone))
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if self.begin < self.end:
@@ -101,12 +101,12 @@ class ScheduleEntry:
 def entries_in_force(entries: Iterable[ScheduleEntry], now: datetime, lead_s: float) -> list[ScheduleEntry]:
     """Return the entries that apply now or in `lead_s` seconds, when a machine that is ordered now is ready."""
     soon = now + timedelta(seconds=lead_s)
-    return [entry for entry in entries if entry.is_on(now) or entry.is_on(soon)]
+    return [entry for entry in entries if entry.applies_at(now) or entry.applies_at(soon)]
 
 
 def parse_schedule_entry(line: str) -> ScheduleEntry:
     """Parse a line of a schedule, like `EXAMPLE_ENTRY`. Raises Invalid: the line is not valid."""
-    match = _LINE.fullmatch(line.strip())
+    match = _SCHEDULE_LINE.fullmatch(line.strip())
     if match is None:
         raise Invalid(f"{line!r} is not a valid line of a schedule; write one like: {EXAMPLE_ENTRY}.")
     capacity = dict(part.split("=") for part in match["capacity"].split())

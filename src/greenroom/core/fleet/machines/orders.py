@@ -32,9 +32,9 @@ from greenroom.core.rate_limits import Backoff
 BACKOFF: Final = Backoff(first_s=15.0, max_s=900.0)
 UNCONFIRMED_S: Final = 180.0
 """The time after which a requested machine that is neither confirmed nor listed is released."""
-LATE_S: Final = 900.0
+LATE_CREATION_S: Final = 900.0
 """The time after its request in which a machine may still appear."""
-GONE_S: Final = 180.0
+UNLISTED_S: Final = 180.0
 """The time after which a created machine that is not listed is released; new machines may be listed late."""
 
 SERVE_WITHIN_S: Final = 180.0
@@ -61,7 +61,7 @@ def order_actions(
     machine = next((m for m in listed if m.ref == order.ref), None) or (listed[0] if listed else None)
     actions = _end_duplicates(order, pool, [other for other in listed if other != machine], now)
     absent = listing is not None and machine is None
-    next_state = _next(order, pool, now, machine=machine, absent=absent, quiet=quiet)
+    next_state = _next_state(order, pool, now, machine=machine, absent=absent, quiet=quiet)
     if next_state is not None:
         to, reason, failed = next_state
         ref = machine.ref if machine else order.ref
@@ -94,25 +94,25 @@ def _is_in_backoff(pool: MachinePool, now: datetime) -> bool:
     return pool.failure_state.next_try is not None and now < pool.failure_state.next_try
 
 
-def _next(
+def _next_state(
     order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
 ) -> NextState | None:
     if order.state in (OrderState.JOINED, OrderState.DRAINING):
-        return _next_of_joined(order, absent=absent, quiet=quiet)
+        return _next_after_join(order, absent=absent, quiet=quiet)
     if order.agent is not None and order.agent.status != "pending":
         return OrderState.JOINED, f"its Agent joined as {order.agent.hostname}", False
     if order.agent_sessions > 0:
         return None
-    return _next_of_coming(order, pool, now, machine=machine, absent=absent and order.agent is None, quiet=quiet)
+    return _next_before_join(order, pool, now, machine=machine, absent=absent and order.agent is None, quiet=quiet)
 
 
-def _next_of_coming(
+def _next_before_join(
     order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
 ) -> NextState | None:
     if pool.disabled:
         reason = f"pool {pool.name} was disabled before a machine joined"
         return (OrderState.ENDED if order.requested is None else OrderState.RELEASING), reason, False
-    if (reason := _overdue(order, pool, now, quiet=quiet)) is not None:
+    if (reason := _overdue_reason(order, pool, now, quiet=quiet)) is not None:
         return (
             (OrderState.ENDED if order.requested is None else OrderState.RELEASING),
             reason,
@@ -123,12 +123,12 @@ def _next_of_coming(
             return OrderState.CREATED, f"the provider lists it as {machine.ref}", False
         if absent and order.requested is not None and _is_older(order.requested, UNCONFIRMED_S, now):
             return OrderState.RELEASING, "the provider did not confirm the request for it and does not list it", True
-    elif absent and _is_older(order.changed, GONE_S, now):
+    elif absent and _is_older(order.changed, UNLISTED_S, now):
         return OrderState.RELEASING, "the provider no longer lists it, and it had not joined", True
     return None
 
 
-def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
+def _overdue_reason(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
     """Return the reason why the order is overdue; None if it is not.
 
     A machine that has registered is overdue too if its Agent does not serve, because the rest of its start may fail.
@@ -144,7 +144,7 @@ def _overdue(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bo
     return f"its Agent {name} registered, but was not ready {late_s:.0f} s after the order"
 
 
-def _next_of_joined(order: MachineOrder, *, absent: bool, quiet: bool) -> NextState | None:
+def _next_after_join(order: MachineOrder, *, absent: bool, quiet: bool) -> NextState | None:
     agent = order.agent
     if agent is None:
         return None if order.other_agent else (OrderState.RELEASING, "its Agent was deleted", False)
@@ -174,15 +174,19 @@ def _release(
         return []
     if listing is None or listing.at <= order.changed:
         return []
-    if order.ref is None and order.requested is not None and not _is_older(order.requested, LATE_S, listing.at):
+    if (
+        order.ref is None
+        and order.requested is not None
+        and not _is_older(order.requested, LATE_CREATION_S, listing.at)
+    ):
         return []
     return [
         OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not list it any more", order.ref)
     ]
 
 
-def _is_older(at: datetime, than_s: float, now: datetime) -> bool:
-    return now - at >= timedelta(seconds=than_s)
+def _is_older(at: datetime, min_age_s: float, now: datetime) -> bool:
+    return now - at >= timedelta(seconds=min_age_s)
 
 
 def stray_machines(pool: MachinePool, orders: Sequence[MachineOrder], listing: ListedMachines | None) -> list[Action]:

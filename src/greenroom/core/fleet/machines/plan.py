@@ -32,7 +32,7 @@ from greenroom.core.fleet.machines.model import (
     UnmetDemand,
     ZoneSnapshot,
     entries_in_force,
-    take_room,
+    reserve_room,
 )
 from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place, serves
 from greenroom.core.text import EXACT, size
@@ -60,7 +60,7 @@ class _Zone:
     def reserve(self, demand: UnmetDemand) -> UnmetDemand | None:
         """Reserve capacity for as many sessions of the demand as fit; return the demand without them, or None."""
         for reserved in range(min(demand.number, MAX_RESERVED_SESSIONS)):
-            if not take_room(self.hosts, demand.request):
+            if not reserve_room(self.hosts, demand.request):
                 return replace(demand, number=demand.number - reserved)
         return None
 
@@ -75,7 +75,7 @@ class _Pool:
     pool: MachinePool
     limits: MachinePoolLimits
     """The limits of the pool with the schedule applied."""
-    size: PlacementAgent
+    empty_machine: PlacementAgent
     """An empty machine of the pool, with its assumed size."""
     orders: list[MachineOrder]
     actions: list[Action] = field(default_factory=list[Action])
@@ -132,10 +132,10 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     zone.reserve_all(snapshot.demands)
     for pool in pools:
         if pool.pool.disabled:
-            _close(pool)
+            _drain_disabled(pool)
         else:
-            _grow(snapshot, pool, zone)
-            _shrink(snapshot, pool, zone)
+            _order_machines(snapshot, pool, zone)
+            _drain_surplus(snapshot, pool, zone)
     actions = (*actions_of_orders, *(action for pool in pools for action in pool.actions))
     return MachinePlan(actions, tuple(_report(pool, zone, snapshot.other_zone_notes) for pool in pools))
 
@@ -149,10 +149,10 @@ def _pool_with_schedule(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[
         standby_cores=max([limits.standby_cores, *(entry.standby_cores for entry in entries)]),
         standby_memory=max([limits.standby_memory, *(entry.standby_memory for entry in entries)]),
     )
-    return _Pool(pool, limits, _size(snapshot, pool, orders), orders)
+    return _Pool(pool, limits, _empty_machine(snapshot, pool, orders), orders)
 
 
-def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
+def _empty_machine(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
     """Return the assumed size of a machine: the declared size, and at most the size that the joined machines offer.
 
     The kernel of a machine reserves some memory. Without this limit, a session that fits only the declared size would
@@ -184,7 +184,7 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
     for pool in pools:
         if not pool.pool.disabled:
             hosts += [
-                replace(pool.size, agent_id=order.machine_order_id)
+                replace(pool.empty_machine, agent_id=order.machine_order_id)
                 for order in pool.orders
                 if order.state in UNJOINED_STATES
             ]
@@ -196,22 +196,22 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
     )
 
 
-def _close(pool: _Pool) -> None:
+def _drain_disabled(pool: _Pool) -> None:
     for order in pool.orders:
         if order.state is OrderState.JOINED:
             why = f"pool {pool.pool.name} is disabled, and its machines are released after their last session"
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
-def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
+def _order_machines(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     still_unmet: list[UnmetDemand] = []
     for demand in zone.unmet:
-        if (too_small_reason := _misfit(pool, demand.request)) is not None:
+        if (too_small_reason := _too_small_reason(pool, demand.request)) is not None:
             pool.notes.append(f"{demand.why}, and the machines of this pool are too small: {too_small_reason}")
             still_unmet.append(demand)
             continue
         remaining: UnmetDemand | None = demand
-        while remaining is not None and _add(snapshot, pool, zone, f"{demand.why}, and there is no room"):
+        while remaining is not None and _add_machine(snapshot, pool, zone, f"{demand.why}, and there is no room"):
             remaining = zone.reserve(remaining)
         if remaining is not None:
             still_unmet.append(remaining)
@@ -219,14 +219,14 @@ def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     missing_machines = pool.limits.min_machines - pool.in_use
     noun = "machine" if pool.limits.min_machines == 1 else "machines"
     for _ in range(max(0, missing_machines)):
-        _add(snapshot, pool, zone, f"at least {pool.limits.min_machines} {noun} must exist at this time")
-    while (why := _standby_reason(pool, zone)) and _add(snapshot, pool, zone, why):
+        _add_machine(snapshot, pool, zone, f"at least {pool.limits.min_machines} {noun} must exist at this time")
+    while (why := _standby_reason(pool, zone)) and _add_machine(snapshot, pool, zone, why):
         pass
 
 
-def _misfit(pool: _Pool, request: PlacementRequest) -> str | None:
+def _too_small_reason(pool: _Pool, request: PlacementRequest) -> str | None:
     """Return the reason why an empty machine of the pool has no room for such a session; None if it has room."""
-    return next((rejection.reason for rejection in place((pool.size,), request, "Least Load").rejected), None)
+    return next((rejection.reason for rejection in place((pool.empty_machine,), request, "Least Load").rejected), None)
 
 
 def _standby_reason(pool: _Pool, zone: _Zone) -> str:
@@ -239,7 +239,7 @@ def _standby_reason(pool: _Pool, zone: _Zone) -> str:
     return ""
 
 
-def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
+def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
     """Add a machine: use a draining machine again, or order a new one. Return False if neither is possible."""
     for order in pool.orders:
         agent = order.agent
@@ -263,11 +263,11 @@ def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
         return False
     pool.placed += 1
     pool.actions.append(PlaceOrder(pool.pool.machine_pool_id, why[:1].upper() + why[1:] + "."))
-    zone.hosts.append(replace(pool.size, agent_id=f"new {pool.pool.machine_pool_id} {pool.placed}"))
+    zone.hosts.append(replace(pool.empty_machine, agent_id=f"new {pool.pool.machine_pool_id} {pool.placed}"))
     return True
 
 
-def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
+def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     """Drain machines that were surplus for `idle_s`. The order is: fewest sessions first, then machines that are
     already surplus, so that the choice does not change from plan to plan.
     """
@@ -276,7 +276,7 @@ def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
         for order in pool.orders
         if order.state is OrderState.JOINED and order.machine_order_id not in pool.reused_order_ids and order.agent
     ]
-    has_unmet = any(_misfit(pool, demand.request) is None for demand in zone.unmet)
+    has_unmet = any(_too_small_reason(pool, demand.request) is None for demand in zone.unmet)
     dispensable = 0 if has_unmet or pool.placed or pool.reused_order_ids else pool.in_use - pool.limits.min_machines
     joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
     for order in joined:
@@ -300,12 +300,12 @@ def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
     needed_memory = machine_host.memory_allocated + zone.standby_memory
     if cores + TOLERANCE < needed_cores or memory < needed_memory:
         return False
-    _spread(others.hosts, machine_host)
+    _reserve_elsewhere(others.hosts, machine_host)
     zone.hosts = others.hosts
     return True
 
 
-def _spread(hosts: list[PlacementAgent], removed: PlacementAgent) -> None:
+def _reserve_elsewhere(hosts: list[PlacementAgent], removed: PlacementAgent) -> None:
     """Reserve on `hosts` the capacity that is reserved on the host `removed`, which is not one of them."""
     cores, memory = removed.cores_allocated, removed.memory_allocated
     for i, host in enumerate(hosts):

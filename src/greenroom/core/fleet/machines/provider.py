@@ -105,8 +105,8 @@ class ProviderRules:
     """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
 
 
-MAX_TEXT: Final = 1000
-APPROVERS: Final = ("agents_create", "agents_modify")
+MAX_OPTION_LENGTH: Final = 1000
+APPROVAL_PERMISSIONS: Final = ("agents_create", "agents_modify")
 """The permissions that are required to approve a pool, because its machines join as enabled Agents."""
 
 
@@ -130,7 +130,7 @@ def options_problem(
     """
     for name in rules.required_texts:
         value = options.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_OPTION_LENGTH or not value.isprintable():
             return f"The provider {provider} needs the option {name}, a text."
     return rules.problem(options, trusted)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, agent, ago
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.machines.model import WaitingUser, take_room, zones_of_users
+from greenroom.core.fleet.machines.model import WaitingUser, reserve_room, zones_of_users
 from greenroom.core.launch.placement import PlacementAgent
 
 ZONES = ("eu", "us", "asia")
@@ -99,7 +99,7 @@ def test_each_counts_once_and_later_only_where_those_before_are_full(
         if tried:
             assert zone in tried
         before = tried[: tried.index(zone)] if zone in tried else []
-        has_room = zone in left and take_room(left[zone], one.request)
-        assert not any(take_room(list(left[z]), one.request) for z in before)
+        has_room = zone in left and reserve_room(left[zone], one.request)
+        assert not any(reserve_room(list(left[z]), one.request) for z in before)
         if not has_room:
-            assert not any(take_room(list(left[z]), one.request) for z in tried), "somewhere a machine would do"
+            assert not any(reserve_room(list(left[z]), one.request) for z in tried), "somewhere a machine would do"

@@ -89,7 +89,7 @@ NIGHT = ScheduleEntry(days=(6,), begin=22 * 60, end=6 * 60)
 
 
 @pytest.mark.parametrize(
-    ("entry", "at", "is_on"),
+    ("entry", "at", "applies_at"),
     [
         (OFFICE, datetime(2026, 3, 2, 7, 0, tzinfo=UTC), True),
         (OFFICE, datetime(2026, 3, 2, 6, 59, tzinfo=UTC), False),
@@ -101,8 +101,10 @@ NIGHT = ScheduleEntry(days=(6,), begin=22 * 60, end=6 * 60)
         (NIGHT, datetime(2026, 3, 1, 5, 0, tzinfo=UTC), False),
     ],
 )
-def test_a_schedule_entry_holds_in_its_time_zone_and_over_midnight(entry: ScheduleEntry, at: datetime, is_on: bool):
-    assert entry.is_on(at) is is_on
+def test_a_schedule_entry_holds_in_its_time_zone_and_over_midnight(
+    entry: ScheduleEntry, at: datetime, applies_at: bool
+):
+    assert entry.applies_at(at) is applies_at
 
 
 def test_a_hint_holds_as_early_as_a_machine_has_to_be_ordered():
