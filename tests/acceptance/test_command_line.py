@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.commands import answered, greenroom
 from tests.acceptance.instance import GREENROOM, Instance, run, wait_for
 
-from greenroom.kit.program import INTERRUPTED
+from greenroom.kit.program import EXIT_INTERRUPTED
 
 NOUNS = ("zones", "managers", "agents", "images", "staging", "sessions", "users", "groups", "keys", "logs", "settings")
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -168,4 +168,4 @@ def test_tail_shows_what_happens(instance: Instance):
             codes.append(json.loads(tail.stdout.readline())["code"])
         assert "zone-created" in codes
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(10) == INTERRUPTED
+        assert tail.wait(10) == EXIT_INTERRUPTED

@@ -33,7 +33,7 @@ from tests.acceptance.instance import (
     wait_for,
 )
 
-from greenroom.kit.program import INTERRUPTED
+from greenroom.kit.program import EXIT_INTERRUPTED
 from greenroom.up import tls
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS
@@ -325,7 +325,7 @@ def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
     starting = subprocess.Popen([*GREENROOM, "up", *where, "--detach"], env={**os.environ, **new_instance.environment})
     wait_for((new_instance.data / "run/state.json").exists, "PostgreSQL is started", 120)
     starting.send_signal(signal.SIGINT)
-    assert starting.wait(60) == INTERRUPTED
+    assert starting.wait(60) == EXIT_INTERRUPTED
     assert processes_of(new_instance.data) == []
     new_instance.up()
     wait_for(new_instance.healthy, "every part works")
@@ -341,7 +341,7 @@ def test_ctrl_c_in_any_step_ends_with_one_line(new_instance: Instance, step: str
         said = [next(line for line in up.stderr if step in line)]
         os.killpg(up.pid, signal.SIGINT)
         said += list(up.stderr)
-    assert up.returncode == INTERRUPTED
+    assert up.returncode == EXIT_INTERRUPTED
     assert said[-1] == "Stopped.\n"
     assert [line for line in said if "failed" in line or "Traceback" in line] == []
     assert processes_of(new_instance.data) == []

@@ -18,7 +18,7 @@ from tests.acceptance.open_desktop import open_desktop
 from tests.small_internet import SmallInternet, small_internet
 from tests.support.goes_around import GOES_AROUND
 
-from greenroom.core.web_filter import PORT
+from greenroom.core.web_filter import FILTER_PORT
 
 ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 POLICY = {"name": "Strict & <tight>", "default_action": "deny", "allow": ["open.test"], "deny": ["ads.open.test"]}
@@ -166,22 +166,22 @@ def test_programs_cannot_go_around_the_filter(filtering: Instance, internet: Sma
         ["tcp", internet.address, 25],
         ["udp", internet.address, 53],
         ["udp", host, 53],
-        ["tcp", internet.host, PORT],
+        ["tcp", internet.host, FILTER_PORT],
         ["tcp", internet.host, port],
         ["tcp", host, port],
         ["tcp", host, 22],
         ["tcp", "169.254.169.254", 80],
-        ["tcp", "172.17.0.1", PORT],
+        ["tcp", "172.17.0.1", FILTER_PORT],
         ["tcp", other, 6901],
         ["tcp6", "::1", 80],
-        ["tcp6", "fe80::1%eth0", PORT],
+        ["tcp6", "fe80::1%eth0", FILTER_PORT],
         ["tcp6", "2001:db8::1", 80],
         ["resolve", "open.test"],
         ["resolve", "example.com"],
         ["raw"],
     ]
     assert [line for line, result in attempts(desktop, *tries).items() if not result.startswith("failed")] == []
-    assert attempts(desktop, ["tcp", host, PORT]) == {str(["tcp", host, PORT]): "connected"}
+    assert attempts(desktop, ["tcp", host, FILTER_PORT]) == {str(["tcp", host, FILTER_PORT]): "connected"}
     end(filtering, neighbour)
 
 
@@ -237,7 +237,7 @@ def test_the_stream_of_a_filtered_desktop_works(filtering: Instance, desktop: st
 
 
 def test_programs_know_the_filter(desktop: str):
-    proxy = f"http://{attached(desktop)['Gateway']}:{PORT}"
+    proxy = f"http://{attached(desktop)['Gateway']}:{FILTER_PORT}"
     variables = dict(line.split("=", 1) for line in inside(desktop, "env").splitlines() if "=" in line)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         assert variables[name] == proxy
@@ -279,7 +279,7 @@ def test_the_filter_runs_without_any_right(filtering: Instance, desktop: str):
     assert status["NoNewPrivs"] == "1"
     listening = subprocess.run(["ss", "-Hltnp"], check=True, capture_output=True, text=True).stdout
     mine = [line.split()[3] for line in listening.splitlines() if f"pid={pid}," in line]
-    assert mine == [f"{attached(desktop)['Gateway']}:{PORT}"]
+    assert mine == [f"{attached(desktop)['Gateway']}:{FILTER_PORT}"]
 
 
 def test_staged_sessions_are_filtered_from_the_beginning(filtering: Instance, desktop: str, policy_id: str):
@@ -321,7 +321,7 @@ def test_a_groups_policy_wins_unless_the_workspace_is_never_filtered(filtering: 
         session = running(filtering, filtering.new_user())
         assert "hello" in fetch(session, "http://group.test/")
         assert fetch(session, "http://open.test/").endswith("403/000")
-        other = ["tcp", attached(desktop)["Gateway"], PORT]
+        other = ["tcp", attached(desktop)["Gateway"], FILTER_PORT]
         assert attempts(session, other)[str(other)].startswith("failed"), "each policy's filter is for its own sessions"
         end(filtering, session)
         filtering.call("PATCH", image, json={"filter_policy_force_disabled": True})

@@ -15,7 +15,7 @@ from aiodocker.networks import DockerNetworks
 from tests.support.runtime_hosts import Host, new_id, run, shell, spec, usable
 from tests.support.waiting import eventually
 
-from greenroom.core.web_filter import PORT as FILTER_PORT
+from greenroom.core.web_filter import FILTER_PORT
 from greenroom.runtimes.contract import FilterAccount, HostRuntime, StartError
 from greenroom.runtimes.docker import firewall, networks
 from greenroom.runtimes.docker.spec import ContainerOwner, container_name

@@ -31,7 +31,7 @@ from greenroom.agent.web_filter import squid as agent_squid
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.agent.web_filter.policy_squid import filter_owner
 from greenroom.agent.web_filter.squid import Owner, Squid
-from greenroom.core.web_filter import PORT, FilterPolicy, decision
+from greenroom.core.web_filter import FILTER_PORT, FilterPolicy, decision
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.spec import container_name
 
@@ -93,14 +93,14 @@ def name_server(address: str) -> Iterator[None]:
 
 def status_of(address: str, method: str, url: str) -> int:
     """The status of Squid's answer."""
-    with socket.create_connection((address, PORT), timeout=30) as connection:
+    with socket.create_connection((address, FILTER_PORT), timeout=30) as connection:
         connection.sendall(f"{method} {url} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n".encode())
         return int(connection.recv(4096).split()[1])
 
 
 def squid_says(address: str, host: str, port: int) -> str:
     """`deny` if Squid itself refuses a tunnel to `host`, regardless of its reachability."""
-    with socket.create_connection((address, PORT), timeout=30) as connection:
+    with socket.create_connection((address, FILTER_PORT), timeout=30) as connection:
         connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         status = connection.recv(4096).split()[1]
     return "deny" if status == b"403" else "allow"
@@ -192,7 +192,7 @@ async def test_the_pid_of_another_process_is_not_taken_over(squid: Squid, open_f
 
 
 async def test_a_squid_that_cannot_start_says_why(squid: Squid):
-    with socket.create_server(("127.0.0.119", PORT)) as taken:
+    with socket.create_server(("127.0.0.119", FILTER_PORT)) as taken:
         taken.listen()
         with pytest.raises(agent_squid.FilterError, match="does not start on this host"):
             await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
@@ -337,7 +337,7 @@ async def test_a_squid_whose_network_is_gone_is_ended_by_the_next_process(
 
         await eventually(ended)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.119", PORT))
+        socket.create_connection(("127.0.0.119", FILTER_PORT))
 
 
 async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path: Path):

@@ -23,7 +23,7 @@ from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.scripted_manager import spec as wire_spec
 from tests.support.waiting import eventually
 
-from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
+from greenroom.core.web_filter import CLOSED_PORT, FILTER_PORT, FilterPolicy
 from greenroom.runtimes.kubernetes.filter_manifest import BYPASS_MESSAGE
 from greenroom.runtimes.kubernetes.names import object_name
 from greenroom.wire.messages import LogLine
@@ -194,7 +194,7 @@ async def test_allowed_sites_open_and_a_refusal_is_written_down(site: Site, desk
 
 async def test_programs_know_the_filter_and_cannot_go_around_it(site: Site, internet: SmallInternet, desktop: str):
     variables = dict(line.split("=", 1) for line in (await site.inside(desktop, "env")).splitlines() if "=" in line)
-    address = variables["https_proxy"].removeprefix("http://").removesuffix(f":{PORT}")
+    address = variables["https_proxy"].removeprefix("http://").removesuffix(f":{FILTER_PORT}")
     free = await site.running(None)
     other = (await site.pod(object_name(free)))["status"]["podIP"]
     node = site.cluster.nodes[0].address
@@ -216,11 +216,13 @@ async def test_programs_know_the_filter_and_cannot_go_around_it(site: Site, inte
     assert [
         line for line, said in (await site.attempts(desktop, *tries)).items() if not said.startswith("failed")
     ] == []
-    assert await site.attempts(desktop, ["tcp", address, PORT]) == {str(["tcp", address, PORT]): "connected"}
+    assert await site.attempts(desktop, ["tcp", address, FILTER_PORT]) == {
+        str(["tcp", address, FILTER_PORT]): "connected"
+    }
     possible = [["tcp", internet.address, 25], ["tcp", node, 10250]]
     assert set((await site.attempts(free, *possible)).values()) == {"connected"}, "only the filter was in the way"
     assert "http_proxy" not in await site.inside(free, "env")
-    filters = ["tcp", (await site.squid())["status"]["podIP"], PORT]
+    filters = ["tcp", (await site.squid())["status"]["podIP"], FILTER_PORT]
     assert (await site.attempts(free, filters))[str(filters)].startswith("failed"), "a filter is for its own sessions"
     await site.end(free)
 

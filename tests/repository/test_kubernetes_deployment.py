@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from greenroom.core.web_filter import PRIVATE
+from greenroom.core.web_filter import PRIVATE_IPV4
 from greenroom.kit.config import GatewayCertificate
 from greenroom.runtimes.kubernetes.access import EVENT_PERMISSIONS, FILTER_PERMISSIONS, REQUIRED_PERMISSIONS
 from greenroom.up.deployment import CUSTOM_CERTIFICATE
@@ -41,7 +41,7 @@ def test_pods_of_a_role_prefer_nodes_that_have_none_of_it():
 
 def test_sessions_reach_no_private_network_as_on_docker_hosts():
     (rule,) = named("NetworkPolicy", "the-web")["spec"]["egress"]
-    assert rule == {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}]}
+    assert rule == {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_IPV4)}}]}
 
 
 def test_a_certificate_of_ones_own_is_shown_with_the_line_of_the_page():

@@ -74,7 +74,7 @@ def test_a_round_plans_the_sessions_to_which_something_happened(sessions: Sessio
     sessions.accept(answer(SessionCommand(command_id="k", session_id="b", generation=2, argv=["true"])))
     assert sessions.due.take() == {"b", "c"}
     snapshot = sessions.snapshot({"b", "c"})
-    assert (snapshot.desired.keys(), snapshot.observed.keys(), len(snapshot.orders)) == ({"b", "c"}, {"c"}, 1)
+    assert (snapshot.desired.keys(), snapshot.observed.keys(), len(snapshot.commands)) == ({"b", "c"}, {"c"}, 1)
 
 
 def test_an_answer_without_news_plans_nothing(sessions: Sessions):

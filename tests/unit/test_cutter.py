@@ -36,7 +36,7 @@ async def ports() -> AsyncIterator[list[int]]:
 
 @pytest.fixture(params=["ss -K", "copies of sockets"])
 async def cutter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StreamTerminator:
-    monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.05, 0.05))
+    monkeypatch.setattr(tcp, "CUT_PAUSES_S", (0.0, 0.05, 0.05))
     made = StreamTerminator()
     await made.probe()
     if request.param == "ss -K" and not made.ss_works:
@@ -81,7 +81,7 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
         raise BlockingIOError(11, "no process can be started")
 
     monkeypatch.setattr(tcp, "abort_connections", no_process)
-    monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.0))
+    monkeypatch.setattr(tcp, "CUT_PAUSES_S", (0.0, 0.0))
     cutter = StreamTerminator()
     cutter.ss_works = True
     with capture_logs() as logs:
@@ -131,7 +131,7 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
         said.append(f"{session_id}: {event}: {reason}")
 
     monkeypatch.setattr(tcp, "shut_down_connections", refused)
-    monkeypatch.setattr(tcp, "REPEAT_S", (0.0,))
+    monkeypatch.setattr(tcp, "CUT_PAUSES_S", (0.0,))
     monkeypatch.setattr(tcp.log, "error", logged)
     cutter = StreamTerminator()
     cutter.cut_soon("s", "127.0.0.1:1")

@@ -35,7 +35,7 @@ main()
 def test_ctrl_c_while_modules_are_imported_is_one_line(module: str):
     program = INTERRUPTED_AT_AN_IMPORT.format(module=module)
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (ending.INTERRUPTED, "Stopped.\n")
+    assert (ended.returncode, ended.stderr) == (ending.EXIT_INTERRUPTED, "Stopped.\n")
 
 
 @pytest.mark.program
@@ -49,7 +49,7 @@ sys.argv = ["greenroom", "doctor"]
 main()
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (ending.INTERRUPTED, "", "Stopped.\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (ending.EXIT_INTERRUPTED, "", "Stopped.\n")
 
 
 def test_an_error_of_the_machine_is_one_sentence(capsys: pytest.CaptureFixture[str]):

@@ -10,7 +10,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent.web_filter import policy_squid as subject
 from greenroom.agent.web_filter.policy_squid import RuntimePolicySquid, RuntimePolicySquids
-from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
+from greenroom.core.web_filter import CLOSED_PORT, FILTER_PORT, FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, RuntimeUnavailable
 
 POLICY = FilterPolicy(filter_policy_id="p", name="Strict", allow=("open.test",))
@@ -61,7 +61,9 @@ async def test_it_listens_everywhere_in_its_pod_and_writes_denials_to_its_output
 ):
     await serving.apply(POLICY, NETWORK)
     lines = runner.files["squid.conf"].splitlines()
-    assert [f"http_port {PORT}", f"http_port {CLOSED_PORT}"] == [line for line in lines if line.startswith("http_port")]
+    assert [f"http_port {FILTER_PORT}", f"http_port {CLOSED_PORT}"] == [
+        line for line in lines if line.startswith("http_port")
+    ]
     assert "access_log stdio:/dev/stdout logformat=denials refused" in lines
     assert "dns_nameservers 10.0.0.2" in lines
     assert "acl sessions src all" in lines

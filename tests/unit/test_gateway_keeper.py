@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.core.rate_limits import Pace
+from greenroom.core.rate_limits import RateLimit
 from greenroom.gateway import plan_writer
 from greenroom.gateway.plan import GatewayPlan
 from greenroom.gateway.plan_builder import SiteFacts, build_plan
@@ -93,7 +93,7 @@ async def test_frequent_changes_are_followed_in_time_up_to_the_newest(
         known["api.internal"] = [f"10.0.0.{number}"]
         followed.append(await api_of(subject))
     assert len(set(followed)) == plan_writer.MAX_BURST_CHANGES, "each starts an nginx"
-    subject._pace = Pace(1, 3600)
+    subject._pace = RateLimit(1, 3600)
     assert await api_of(subject) == f"{known['api.internal'][0]}:8080"
 
 

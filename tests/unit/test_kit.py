@@ -312,9 +312,9 @@ async def test_an_event_is_waited_for_but_not_for_ever():
 def test_a_repeated_event_is_new_again_after_the_interval_or_when_it_was_forgotten():
     now_s = 0.0
     repeats = RepeatFilter(60, max_events=2, now_s=lambda: now_s)
-    assert [repeats.is_new("ada", code) for code in ("empty", "refused", "empty")] == [True, True, False]
+    assert [repeats.must_log("ada", code) for code in ("empty", "refused", "empty")] == [True, True, False]
     now_s = 59.9
-    assert not repeats.is_new("ada", "refused")
+    assert not repeats.must_log("ada", "refused")
     now_s = 60.0
-    assert [repeats.is_new("ada", code) for code in ("empty", "empty", "refused")] == [True, False, True]
-    assert [repeats.is_new("ada", code) for code in ("a third", "refused", "empty")] == [True, False, True]
+    assert [repeats.must_log("ada", code) for code in ("empty", "empty", "refused")] == [True, False, True]
+    assert [repeats.must_log("ada", code) for code in ("a third", "refused", "empty")] == [True, False, True]

@@ -31,13 +31,13 @@ class Host:
                 f"some avg10=0.00 avg60=0.00 avg300=0.00 total={self.stalled_us}\nfull avg10=0.00\n"
             )
             self.meter.tick()
-        return self.meter.now()
+        return self.meter.current()
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     found = Host(tmp_path)
-    assert found.meter.now() == ON_TIME, "before it runs nothing is known"
+    assert found.meter.current() == ON_TIME, "before it runs nothing is known"
     found.meter.begin()
     return found
 
@@ -56,7 +56,7 @@ def test_a_queue_in_which_nothing_waits_for_long_is_none(host: Host):
 def test_a_process_that_stood_still_knows_it_at_once(host: Host):
     host.runs(1.0)
     host.now_s += 3.0
-    assert lateness_factor(host.meter.now()) == MAX_LATENESS_FACTOR
+    assert lateness_factor(host.meter.current()) == MAX_LATENESS_FACTOR
 
 
 def test_a_kernel_without_figures_leaves_the_own_delay(tmp_path: Path):
@@ -66,4 +66,4 @@ def test_a_kernel_without_figures_leaves_the_own_delay(tmp_path: Path):
     for _ in range(100):
         now_s[0] += TICK_S + 0.5
         meter.tick()
-    assert meter.now().own_s == pytest.approx(0.5, abs=0.01)
+    assert meter.current().own_s == pytest.approx(0.5, abs=0.01)

@@ -119,7 +119,7 @@ class HostServices:
         return self._meter.usage if self._meter else Usage()
 
     def lateness(self) -> Lateness:
-        return self._lateness.now()
+        return self._lateness.current()
 
     def runtime_error(self) -> str:
         """Return the reason why the runtime does not answer; empty if it answers."""
@@ -233,10 +233,10 @@ class HostServices:
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.count_containers)
         explain = limits.explain_failure if limits else without_explanation
         await self._inspect_host(inventory, images, meter)
-        time_limits = ProbeTimeLimits(self._lateness.now)
+        time_limits = ProbeTimeLimits(self._lateness.current)
         starts = Starts(
             sessions,
-            self._lateness.now,
+            self._lateness.current,
             lambda: meter.capacity.cores,
             on_other_machines=lambda: meter.on_other_machines,
         )

@@ -20,7 +20,7 @@ from greenroom.core.catalogue.fetch_methods import (
 )
 from greenroom.core.errors import GreenroomError
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.workspace.definition import Refresh, can_change
+from greenroom.core.workspace.definition import Refresh, may_be_refreshed
 from greenroom.kit import recipes
 from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
 from greenroom.runtimes import contract
@@ -365,7 +365,7 @@ class ImageKeeper:
         name, before = image.name, self._refreshes.get(image.name, Refresh())
         try:
             with convert_item_error("image", name):
-                if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
+                if may_be_refreshed(name, has_recipe=self._fetcher.has_recipe(image)):
                     await self._fetch_with_progress(image, "pulling")
         except GreenroomError as error:
             await self._require_runtime(error)

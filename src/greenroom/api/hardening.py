@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greenroom.api.csrf import cross_site_reason
 from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
-from greenroom.core.fleet.addresses import not_served
+from greenroom.core.fleet.addresses import not_served_text
 
 LOGIN_COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -67,7 +67,7 @@ class HardeningMiddleware:
     def _refusal(self, method: str, path: str, headers: Headers) -> GreenroomError | None:
         host = host_name(headers.get("host", ""))
         if path not in ANY_HOST_PATHS and host not in self._served_hosts:
-            return MisdirectedHost(not_served(self._public_url))
+            return MisdirectedHost(not_served_text(self._public_url))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file_upload(method, path)):
             return TooLarge()

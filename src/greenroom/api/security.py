@@ -30,7 +30,7 @@ from greenroom.core.access.permissions import (
     limited_to_owner,
     missing_admin_codes,
     missing_codes,
-    read_only,
+    read_only_codes,
 )
 from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
@@ -222,7 +222,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         )
     if key.needs_touch:
         await touch_key(db, key_id)
-    granted = read_only(key.permissions) if key.read_only else implied_codes(key.permissions)
+    granted = read_only_codes(key.permissions) if key.read_only else implied_codes(key.permissions)
     if key.created_by is not None:
         granted = limited_to_owner(granted, key.owner_permissions)
     return Caller(

@@ -9,8 +9,7 @@ from typing import Any, Final, cast
 from greenroom.core.access.group_settings import Kind, Setting, SettingValues
 from greenroom.core.access.setting_checks import validated_value
 from greenroom.core.errors import Invalid
-from greenroom.core.outgoing import SETTING as WEBHOOK_HOSTS
-from greenroom.core.outgoing import AllowedNetworks, trusted_hosts
+from greenroom.core.outgoing import WEBHOOK_HOSTS, AllowedNetworks, trusted_hosts
 
 
 def _number(default: int, unit: str, minimum: int, description: str) -> int:

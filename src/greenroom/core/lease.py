@@ -22,7 +22,7 @@ from greenroom.core.errors import Held, Invalid, LeaseLimit, SessionLimit
 from greenroom.core.events import Topic
 from greenroom.core.recording.descriptions import RecordingMode
 
-Holder = Literal["program", "person"]
+ControlHolder = Literal["program", "person"]
 
 USER: Final = "user"
 """The value of `Control.viewer` and `Person.viewer` for the user of the session. For others, it is their viewer id."""
@@ -42,7 +42,7 @@ class Control:
     until: datetime | None = None
 
     @property
-    def holder(self) -> Holder:
+    def holder(self) -> ControlHolder:
         return "person" if self.viewer else "program"
 
 

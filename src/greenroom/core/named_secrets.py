@@ -23,7 +23,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter import FilterPolicy, address_in, decision, domain, shortened
+from greenroom.core.web_filter import FilterPolicy, address_in, decision, normal_domain, quoted_excerpt
 from greenroom.core.workspace.session_spec import SessionFile
 
 if TYPE_CHECKING:
@@ -81,26 +81,26 @@ class SecretUsers:
         return key_id in self.keys or not set(groups).isdisjoint(self.groups)
 
 
-def host(text: str) -> str:
+def validated_host(text: str) -> str:
     """Return a host of a secret as it is stored. Raises Invalid: it is not a host; the message has the correct form."""
     name = text.strip()
     if "*" in name:
         parent = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
-        raise Invalid(f"{shortened(text)} has a wildcard; write .{parent} for each host directly below {parent}.")
+        raise Invalid(f"{quoted_excerpt(text)} has a wildcard; write .{parent} for each host directly below {parent}.")
     if address_in(name):
-        raise Invalid(f"{shortened(text)} is an IP address; a secret goes only to hosts with names.")
+        raise Invalid(f"{quoted_excerpt(text)} is an IP address; a secret goes only to hosts with names.")
     if "://" in name or "/" in name or ":" in name:
         raise Invalid(
-            f"{shortened(text)} is an address; write only the host, like api.example.com. The protocol is https, "
+            f"{quoted_excerpt(text)} is an address; write only the host, like api.example.com. The protocol is https, "
             "the port 443."
         )
     is_wildcard = name.startswith(".")
-    stored_name = domain(name.removeprefix("."))
+    stored_name = normal_domain(name.removeprefix("."))
     if "." not in stored_name:
-        raise Invalid(f"{shortened(text)} has no dot; write a full name, like api.example.com.")
+        raise Invalid(f"{quoted_excerpt(text)} has no dot; write a full name, like api.example.com.")
     if _public_suffixes().is_public(stored_name):
         raise Invalid(
-            f"{shortened(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
+            f"{quoted_excerpt(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
         )
     return f".{stored_name}" if is_wildcard else stored_name
 
@@ -113,21 +113,21 @@ def _public_suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def hosts(texts: Sequence[str]) -> tuple[str, ...]:
+def validated_hosts(texts: Sequence[str]) -> tuple[str, ...]:
     """Return hosts as they are stored: unique and sorted. Raises Invalid: one is not a host, or their number is 0 or
     too large.
     """
     if not 0 < len(texts) <= MAX_HOSTS:
         raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
-    return tuple(sorted({host(text) for text in texts}))
+    return tuple(sorted({validated_host(text) for text in texts}))
 
 
-def header(text: str) -> str:
+def validated_header(text: str) -> str:
     """Return the name of a header that may contain a secret. Raises Invalid: this header may not; the message has the
     reason.
     """
     if not _HEADER.fullmatch(text):
-        raise Invalid(f"{shortened(text)} is not the name of a header; write one like Authorization or x-api-key.")
+        raise Invalid(f"{quoted_excerpt(text)} is not the name of a header; write one like Authorization or x-api-key.")
     lower = text.lower()
     if lower in _CONNECTION_HEADERS or lower.startswith("proxy-"):
         raise Invalid(f"{text} controls the connection and is set by the web filter; it cannot contain a secret.")
@@ -141,7 +141,7 @@ def header(text: str) -> str:
     return text
 
 
-def template(text: str) -> str:
+def validated_template(text: str) -> str:
     """Return a template of a header's value, with `{secret}` in the place of the secret. Raises Invalid: there is no
     place for the secret or more than one, or the text cannot be in a header."""
     if text.count(PLACEHOLDER) != 1:
@@ -219,18 +219,19 @@ def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Itera
 
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
-BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
+COMBINED_BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
 """The file with the authorities that the image trusts and the authority of the filter."""
-BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+IMAGE_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 """The files with the trusted authorities in images: Debian, Ubuntu, Alpine and Arch; Fedora and RHEL."""
 BROWSER_POLICIES: Final = (
     "/etc/chromium/policies/managed/greenroom-filter.json",
     "/etc/opt/chrome/policies/managed/greenroom-filter.json",
 )
 
-VARIABLES: Final = {
+TRUST_VARIABLES: Final = {
     **dict.fromkeys(
-        ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT"), BUNDLE
+        ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT"),
+        COMBINED_BUNDLE,
     ),
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
 }
@@ -248,7 +249,7 @@ def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ..
     contents = {
         **bundle_files,
         AUTHORITY: certificate,
-        BUNDLE: default_bundle,
+        COMBINED_BUNDLE: default_bundle,
         **dict.fromkeys(BROWSER_POLICIES, policy),
     }
     return tuple(

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost, parse_entry, web_address_problem
 
-SETTING: Final = "webhook_hosts"
+WEBHOOK_HOSTS: Final = "webhook_hosts"
 MAX_URL: Final = 2000
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -41,7 +41,7 @@ def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
     texts = [text.strip() for text in setting.split(",") if text.strip()]
     entries = {text: parse_entry(text) for text in texts}
     if invalid_texts := [text for text, entry in entries.items() if entry is None]:
-        raise Invalid(f"`{SETTING}`: {invalid_texts[0]!r} is neither a host nor host:port.")
+        raise Invalid(f"`{WEBHOOK_HOSTS}`: {invalid_texts[0]!r} is neither a host nor host:port.")
     return tuple(entry for entry in entries.values() if entry is not None)
 
 
@@ -62,7 +62,7 @@ def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
     if parts.username is not None or parts.fragment:
         return f"{url} cannot be the address of a webhook: it has a user name or a fragment (#)."
     if parts.scheme.lower() != "https" and not is_trusted(url, trusted):
-        return f"{url} must begin with https://; only hosts of the setting `{SETTING}` may use http."
+        return f"{url} must begin with https://; only hosts of the setting `{WEBHOOK_HOSTS}` may use http."
     return None
 
 
@@ -74,7 +74,7 @@ def webhook_address_problem(address: Address) -> str | None:
         return None
     effective = effective_address(address)
     text = f"{address}" if effective == address else f"{address} ({effective})"
-    return f"{text} is not a public address; the setting `{SETTING}` can allow the host"
+    return f"{text} is not a public address; the setting `{WEBHOOK_HOSTS}` can allow the host"
 
 
 def is_public(address: Address) -> bool:
@@ -120,14 +120,14 @@ addresses.
 """
 
 
-def catalogue_address_problem(address: Address, networks: AllowedNetworks, *, is_own: bool) -> str | None:
-    """Return the reason against a request to an address, as the end of a sentence; None if it is allowed. `is_own` is
-    True for an address of this host.
+def catalogue_address_problem(address: Address, networks: AllowedNetworks, *, is_this_host: bool) -> str | None:
+    """Return the reason against a request to an address, as the end of a sentence; None if it is allowed.
+    `is_this_host` is True for an address of this host.
     """
     effective = effective_address(address)
     if effective.is_multicast or effective.is_link_local:
         return f"{address} is not the address of a server"
-    if is_own or effective.is_loopback or effective.is_unspecified:
+    if is_this_host or effective.is_loopback or effective.is_unspecified:
         allowed = networks.this_host and not effective.is_unspecified
         return None if allowed else f"{address} is this host; the setting catalogues_on_this_host can allow it"
     if is_public(address):

@@ -44,7 +44,7 @@ class FailedAttempt:
     age_s: float
 
 
-def pause_s(failures: int) -> float:
+def turn_pause_s(failures: int) -> float:
     """Return the pause between two attempts at an account under attack, for sources that each have this number of
     failures. The pause doubles with each failure, so that all sources together can make at most 24 attempts a minute in
     the long term.
@@ -59,7 +59,7 @@ def account_wait_s(
 
     A source with `max_failures` failures within the window waits until the oldest of them leaves the window. From
     `MIN_FAILURES_FOR_TURNS` failures of all sources on, sources with the same number of failures share one rate
-    (`pause_s`): a source also waits after an attempt of another source that had at least as many failures. The
+    (`turn_pause_s`): a source also waits after an attempt of another source that had at least as many failures. The
     addresses of an attacker soon have many failures and slow down only each other. A user at an address without
     failures does not wait for them. `is_known` is True if the source is known to belong to the user, so that failures
     of other sources do not count.
@@ -73,7 +73,7 @@ def account_wait_s(
     if is_known or len(failures) < MIN_FAILURES_FOR_TURNS:
         return 0.0
     turn_ages_s = (ages[-1 - len(own_ages_s)] for ages in ages_s.values() if len(ages) > len(own_ages_s))
-    return max(0.0, pause_s(len(own_ages_s)) - min(turn_ages_s, default=math.inf))
+    return max(0.0, turn_pause_s(len(own_ages_s)) - min(turn_ages_s, default=math.inf))
 
 
 class AddressFailures:
@@ -91,7 +91,7 @@ class AddressFailures:
         level_s = self._empty_at_s.get((kind, source), now_s) - now_s
         return max(0.0, level_s - window_s + window_s / max_failures)
 
-    def failed(self, kind: str, source: str, now_s: float, *, max_failures: int, window_s: float) -> None:
+    def record_failure(self, kind: str, source: str, now_s: float, *, max_failures: int, window_s: float) -> None:
         """Count a failure of the address."""
         empty_at_s = max(self._empty_at_s.pop((kind, source), now_s), now_s)
         self._empty_at_s[kind, source] = min(empty_at_s + window_s / max_failures, now_s + window_s)
@@ -99,7 +99,7 @@ class AddressFailures:
             self._empty_at_s.popitem(last=False)
 
 
-class Pace:
+class RateLimit:
     """A rate limit: `burst` actions at the start or after a pause, then one action in `every_s` seconds. In any t
     seconds, it allows at most `burst` + t / `every_s` actions. All times must be of the same clock.
     """
@@ -153,7 +153,7 @@ class RepeatedEvent:
 Kind = TypeVar("Kind", bound=Hashable)
 
 
-class RepeatLimiter(Generic[Kind]):
+class RepeatCounter(Generic[Kind]):
     """Limits the log rows of repeated events. The first event of a kind is logged immediately; further events of the
     kind are counted, and the count is logged once in `every_s`. If more than `MAX_REMEMBERED` kinds occur at a time,
     one count includes all further kinds. Times are those of `time.monotonic()`.
@@ -163,7 +163,7 @@ class RepeatLimiter(Generic[Kind]):
         self._every_s = every_s
         self._events: OrderedDict[Kind | None, RepeatedEvent] = OrderedDict()
 
-    def is_first(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
+    def must_log(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
         """Return True if this event must be logged now; otherwise count it. `message` is the text of the log row;
         `name` is the object of the event, if events of a kind have different objects.
         """

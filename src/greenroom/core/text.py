@@ -81,10 +81,10 @@ def one_line(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _BREAKING else c for c in text)
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _BREAKING_CATEGORIES else c for c in text)
 
 
-_BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
+_BREAKING_CATEGORIES = frozenset(("Cc", "Cf", "Zl", "Zp"))
 
 
 MAX_ERROR: Final = 1000
@@ -169,7 +169,7 @@ def error_text(error: PydanticError) -> str:
     text = ERROR_TEXTS.get(error["type"])
     if text is None:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
-    return text.format_map({name: _quoted(value) for name, value in error.get("ctx", {}).items()})
+    return text.format_map({name: _short_number(value) for name, value in error.get("ctx", {}).items()})
 
 
 def path_of_value(error: PydanticError, sent: object) -> tuple[str, ...]:
@@ -202,19 +202,22 @@ def joined_problems(problems: Iterable[tuple[Sequence[str], str]]) -> str:
     return "; ".join(f"{path}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items())
 
 
-def _quoted(value: object) -> object:
+def _short_number(value: object) -> object:
     return f"{value:.15g}" if isinstance(value, float) else value
 
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
-EXACT: Final = 3
-"""Digits for sizes that a sentence compares, so that different sizes have different texts."""
 
 
 def size(count: float, digits: int = 1) -> str:
     """Return bytes with the largest unit that fits and at most `digits` decimal places: `512 MB`, `1.5 GB`."""
     step = min(len(UNITS) - 1, (len(str(abs(int(count)))) - 1) // 3)
     return f"{count / 1000**step:.{digits}f}".rstrip("0").rstrip(".") + f" {UNITS[step]}" if step else f"{count:.0f} B"
+
+
+def exact_size(count: float) -> str:
+    """Return bytes for a sentence that compares sizes: as `size`, with more digits, so that their texts differ."""
+    return size(count, digits=3)
 
 
 def duration(seconds: float) -> str:
@@ -247,7 +250,7 @@ _CAUSES: Final = (
 """Pattern of the message of the driver → the cause and the solution. The most specific pattern is first."""
 
 
-def cause(message: str) -> str:
+def database_error_text(message: str) -> str:
     """Return one sentence about an error of the database: the cause, followed by `message`, which is that of the
     driver, in parentheses.
     """

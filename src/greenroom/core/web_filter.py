@@ -23,7 +23,7 @@ import idna
 
 from greenroom.core.errors import Invalid
 
-PRIVATE: Final = (
+PRIVATE_IPV4: Final = (
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -48,7 +48,7 @@ PRIVATE_IPV6: Final = (
 )
 """The corresponding ranges of IPv6, and the ranges whose addresses contain an IPv4 address (NAT64, 6to4)."""
 
-_NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE, *PRIVATE_IPV6))
+_NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE_IPV4, *PRIVATE_IPV6))
 
 
 def is_private(address: str) -> bool:
@@ -76,7 +76,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterPolicy:
-    """A web filter policy. The domains have the form of `domain`, and none is in both lists."""
+    """A web filter policy. The domains have the form of `normal_domain`, and none is in both lists."""
 
     filter_policy_id: str
     name: str
@@ -143,21 +143,21 @@ def depth(name: str) -> int:
     return name.count(".") + 1
 
 
-def domain(text: str) -> str:
+def normal_domain(text: str) -> str:
     """Return a domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA
     2008). Raises Invalid: it is not a domain; the message has the correct form.
     """
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
-        raise Invalid(f"{shortened(text)} is an address; write only the domain, like example.com.")
+        raise Invalid(f"{quoted_excerpt(text)} is an address; write only the domain, like example.com.")
     if "*" in name or name.startswith("."):
-        raise Invalid(f"{shortened(text)} has a wildcard; write example.com, which includes everything below it.")
+        raise Invalid(f"{quoted_excerpt(text)} has a wildcard; write example.com, which includes everything below it.")
     name = name.lower() if name.isascii() else _ascii(name, text)
     labels = name.split(".")
     if len(name) > MAX_DOMAIN_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Invalid(f"{shortened(text)} is not a domain; write one like example.com.")
+        raise Invalid(f"{quoted_excerpt(text)} is not a domain; write one like example.com.")
     if _NUMBER.fullmatch(labels[-1]):
-        raise Invalid(f"{shortened(text)} is an IP address; the default action applies to IP addresses.")
+        raise Invalid(f"{quoted_excerpt(text)} is an IP address; the default action applies to IP addresses.")
     return name
 
 
@@ -165,19 +165,19 @@ def _ascii(name: str, text: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode()
     except idna.IDNAError as error:
-        raise Invalid(f"{shortened(text)} is not a domain: {error}.") from error
+        raise Invalid(f"{quoted_excerpt(text)} is not a domain: {error}.") from error
 
 
-def shortened(text: str) -> str:
+def quoted_excerpt(text: str) -> str:
     """Return a text of an administrator for an error, in quotes, with at most 80 characters."""
     return repr(text if len(text) <= 80 else text[:77] + "…")
 
 
-def domains(texts: Sequence[str]) -> tuple[str, ...]:
+def normal_domains(texts: Sequence[str]) -> tuple[str, ...]:
     """Return domains as they are stored: unique and sorted. Raises Invalid: one is not a domain, or too many."""
     if len(texts) > MAX_DOMAINS:
         raise Invalid(f"The list has {len(texts)} domains; the maximum is {MAX_DOMAINS}.")
-    return tuple(sorted({domain(text) for text in texts}))
+    return tuple(sorted({normal_domain(text) for text in texts}))
 
 
 def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
@@ -188,17 +188,17 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
         )
 
 
-def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
+def lease_policy(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
     """Return the policy of a session that may reach only these domains, and only the names below them that the policy
     in force allows. It is always a separate policy, because the policy in force may allow more later. The same domains
     and the same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of
     them is not a domain, or the policy in force denies it.
     """
-    requested = domains(allow)
+    requested = normal_domains(allow)
     if in_force is not None and (denied := [name for name in requested if decision(in_force, name).action == "deny"]):
         raise Invalid(f"The web filter {in_force.name} denies {', '.join(denied[:5])}; a lease cannot allow it.")
     policy_id = uuid.uuid5(_LEASE_POLICIES, f"{in_force.filter_policy_id if in_force else ''};{','.join(requested)}")
-    allowed, denied_domains = lists_of(in_force, requested)
+    allowed, denied_domains = lists_of_lease(in_force, requested)
     names_text = ", ".join(requested[:3]) + (", …" if len(requested) > 3 else "") if requested else "nothing"
     return FilterPolicy(
         filter_policy_id=str(policy_id),
@@ -209,7 +209,7 @@ def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
+class LeaseEgress:
     """The domains that a lease requests (`wanted`), and the id of the policy in force, which restricts them; None = no
     policy is in force.
     """
@@ -218,7 +218,7 @@ class Narrowing:
     restricting_policy_id: str | None
 
 
-def lists_of(in_force: FilterPolicy | None, requested: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def lists_of_lease(in_force: FilterPolicy | None, requested: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the allowed and the denied domains of a lease that requests `requested`, with the current policy
     in force.
     """
@@ -254,7 +254,7 @@ def name_servers(texts: Iterable[str]) -> list[str]:
     return list(addresses)
 
 
-PORT: Final = 13128
+FILTER_PORT: Final = 13128
 """The port of Squid, at the address of the policy's network. It is not the usual port, which another Squid of the host
 may use.
 """
@@ -262,14 +262,14 @@ CLOSED_PORT: Final = 13129
 """A second port of Squid for runtimes in which another program enforces the rules of the network of sessions. The rules
 do not let sessions reach this port, so a session that reaches it knows that the rules are not enforced yet.
 """
-LOCAL: Final = "localhost,127.0.0.1,::1"
+UNFILTERED_HOSTS: Final = "localhost,127.0.0.1,::1"
 """The hosts that programs in a session reach without the filter: the session itself."""
 
 
 def proxy_variables(address: str) -> dict[str, str]:
     """Return the variables with which programs use the filter at this address, through which they reach all hosts."""
-    proxy = f"http://{f'[{address}]' if ':' in address else address}:{PORT}"
-    variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": LOCAL}
+    proxy = f"http://{f'[{address}]' if ':' in address else address}:{FILTER_PORT}"
+    variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": UNFILTERED_HOSTS}
     return variables | {name.upper(): value for name, value in variables.items()}
 
 

@@ -39,7 +39,7 @@ class Outages:
     def _log(self, event: str, cause: object) -> str:
         """Log the event unless it was logged recently, and return the cause on one line."""
         reason = " ".join(str(cause).split()) or type(cause).__name__
-        if self._repeats.is_new(event, reason):
+        if self._repeats.must_log(event, reason):
             log.warning(event, reason=reason)
         return reason
 

@@ -91,7 +91,7 @@ def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
         if " - at `$" not in str(error):  # the error concerns the row itself, not a value in it
             raise
         ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
-        if _repeats.is_new(kind.__name__, str(ids), str(error)):
+        if _repeats.must_log(kind.__name__, str(ids), str(error)):
             log.error("a row cannot be read and is omitted", kind=kind.__name__, reason=str(error), **ids)
         if (unreadable := _unreadable.get()) is not None:
             unreadable.append(f"{' '.join(f'{name} {value}' for name, value in ids.items())}: {error}")

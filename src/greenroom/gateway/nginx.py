@@ -34,7 +34,7 @@ from typing import IO, Final
 import structlog
 
 from greenroom.core.errors import SetupError, TooLarge
-from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served, origin_host
+from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served_text, origin_host
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, allowed_in_policies, port_of
 from greenroom.kit.processes import ProcessInfo, is_running, processes, read_working_folder
@@ -98,7 +98,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         connections=min(connections or max_files, max_files),
         # $host is one of served_hosts here: all other hosts reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
-        misdirected=not_served(plan.origin),
+        misdirected=not_served_text(plan.origin),
         further_hosts=[host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))],
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.core.rate_limits import Pace
+from greenroom.core.rate_limits import RateLimit
 from greenroom.gateway.agents import AgentLinks
 from greenroom.gateway.api_client import api_client, authorization_header
 from greenroom.gateway.plan import parse_plan
@@ -70,7 +70,7 @@ class PlanWriter:
         self._text = b""
         self._addresses: dict[str, str | None] = {}
         self._resolved_at_s = 0.0
-        self._pace = Pace(MAX_BURST_CHANGES, CHANGE_INTERVAL_S)
+        self._pace = RateLimit(MAX_BURST_CHANGES, CHANGE_INTERVAL_S)
         self._repeats = RepeatFilter(WARNING_INTERVAL_S)
 
     async def write_first_plan(self) -> None:
@@ -191,7 +191,7 @@ class PlanWriter:
 
     def _warn(self, key: str, sentence: str) -> None:
         """Log a warning, at most once per `WARNING_INTERVAL_S` for each `key`."""
-        if self._repeats.is_new(key):
+        if self._repeats.must_log(key):
             log.warning(sentence)
 
 

@@ -45,7 +45,7 @@ class LatenessMeter:
         self._own_s = self._queue = 0.0
         self._waiting = 1.0
 
-    def now(self) -> Lateness:
+    def current(self) -> Lateness:
         """Return the current lateness, including the delay of a tick that is overdue."""
         if math.isinf(self._next_tick_s):
             return ON_TIME

@@ -388,11 +388,11 @@ class GatewayConfig(ProcessConfig):
 
     def stream_agent_addresses(self) -> list[str]:
         """Return the entries of `stream_agents`. Raises SetupError: one is not host:port."""
-        seeds = comma_parts(self.stream_agents)
-        for seed in seeds:
-            host, _, port = seed.rpartition(":")
+        addresses = comma_parts(self.stream_agents)
+        for address in addresses:
+            host, _, port = address.rpartition(":")
             if not host or not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
                 raise SetupError(
-                    f"GREENROOM_STREAM_AGENTS: {seed!r} is not host:port; write an IPv6 address in brackets."
+                    f"GREENROOM_STREAM_AGENTS: {address!r} is not host:port; write an IPv6 address in brackets."
                 )
-        return seeds
+        return addresses

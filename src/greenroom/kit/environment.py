@@ -98,7 +98,7 @@ def load_settings(kind: type[Settings], **values: object) -> Settings:
     settings of other roles and plug-ins. Raises SetupError: a setting is missing or has an invalid value, or the file
     has an unknown setting (the message names each); or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
-    with _read_errors(file):
+    with _as_setup_errors(file):
         _refuse_unknown_keys(file)
         try:
             return kind(**values)
@@ -111,7 +111,7 @@ def require_valid_settings(roles: Iterable[type[FromEnvironment]] = ROLE_SETTING
     """Refuse invalid values of settings. A missing setting is not an error, because commands do not need all settings.
     Raises SetupError: a value is invalid (the message names each setting), or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
-    with _read_errors(file):
+    with _as_setup_errors(file):
         plugin_settings = (
             plugins.settings_types() if _variables_without_role(os.environ) or not _has_only_role_keys(file) else []
         )
@@ -129,7 +129,7 @@ def _invalid_values(kind: type[FromEnvironment]) -> list[str]:
 
 
 @contextmanager
-def _read_errors(file: str | None) -> Generator[None]:
+def _as_setup_errors(file: str | None) -> Generator[None]:
     try:
         yield
     except SettingsError as error:

@@ -36,9 +36,9 @@ def read_limits(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     unlimited.
     """
     values = {limit.name: _number(setting_file(proc, limit.name)) for limit in LIMITS if limit.is_kernel_setting}
-    values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
+    values["ports in net.ipv4.ip_local_port_range"] = _port_count(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
-    values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)
+    values["addresses of the sessions' network"] = min(_address_counts(proc / "net/route"), default=None)
     pid_limits = [limit for file in _PIDS_FILES if (limit := _number(sys / file)) is not None]
     values["pids.max of Docker's control group"] = min(pid_limits, default=None)
     for name, (process, line) in _PROCESSES.items():
@@ -59,7 +59,7 @@ def _number(file: Path) -> int | None:
         return None
 
 
-def _ports(file: Path) -> int | None:
+def _port_count(file: Path) -> int | None:
     try:
         first, last = (int(text) for text in file.read_text().split())
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def _ports(file: Path) -> int | None:
     return last - first + 1
 
 
-def _addresses(routes: Path) -> Iterator[int]:
+def _address_counts(routes: Path) -> Iterator[int]:
     """Yield the number of addresses for sessions in each network of sessions on this host: without its network address,
     its broadcast address and the address of the bridge.
     """
@@ -86,11 +86,11 @@ def _process_limits(proc: Path, name: str, line: str) -> Iterator[int]:
             if name_file.read_text().strip() != name or not _is_on_host(name_file.parent):
                 continue
             limits = (name_file.parent / "limits").read_text()
-        except OSError:  # it has ended, or is not readable
+        except OSError:  # the process has ended, or is not readable
             continue
-        for text in limits.splitlines():  # no lines, if it ended and no process has waited for it
-            if text.startswith(line) and (soft := text[len(line) :].split()[0]) != "unlimited":
-                yield int(soft)
+        for text in limits.splitlines():  # no lines for a zombie
+            if text.startswith(line) and (soft_limit := text[len(line) :].split()[0]) != "unlimited":
+                yield int(soft_limit)
 
 
 def _is_on_host(process: Path) -> bool:

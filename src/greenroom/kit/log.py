@@ -22,7 +22,7 @@ def configure(level: str, process_name: str) -> None:
     """Set up structlog and `logging` for this process."""
     import structlog  # noqa: PLC0415 -- most commands of the command line use no structlog
 
-    number = getattr(logging, level.upper(), logging.INFO)
+    level_number = getattr(logging, level.upper(), logging.INFO)
     output = LogStream(sys.stderr)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -34,12 +34,12 @@ def configure(level: str, process_name: str) -> None:
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(level_number),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # it needs only `write` and `flush`
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
-    _route_libraries(output, max(number, LIBRARY_LOG_LEVEL), shared, renderer)
+    _route_libraries(output, max(level_number, LIBRARY_LOG_LEVEL), shared, renderer)
 
 
 class LogStream:

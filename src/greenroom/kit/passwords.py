@@ -69,15 +69,15 @@ class Passwords:
             return await asyncio.to_thread(hash_password, password)
 
     async def verify(
-        self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
+        self, stored: str | None, password: str, *, source: str = "", before_check: Callable[[], object] = lambda: None
     ) -> PasswordVerdict:
         """Check if the password matches. The check takes the same time if `stored` is None (no such user).
 
-        `admit` is called before the check, after the wait for other checks; its error ends the check. Raises
+        `before_check` is called after the wait for other checks; its error ends this check. Raises
         TooManyRequests: too many checks are waiting.
         """
         async with self._turns.turn(source):
-            admit()
+            before_check()
             verdict = await asyncio.to_thread(_check_password, stored or self._hash_without_user, password)
         return verdict if stored is not None else PasswordVerdict(is_correct=False)
 

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import asyncio
 
 
-FAILED: Final = 1
-INTERRUPTED: Final = 130
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
 """128 plus the number of SIGINT, as in shells."""
 
 
 def exit_with_error(error: Exception) -> NoReturn:
     """End the process with the message of the error."""
-    _exit(f"greenroom: {shortened(one_line(summary(error)))}", FAILED)
+    _exit(f"greenroom: {shortened(one_line(summary(error)))}", EXIT_FAILED)
 
 
 def exit_interrupted() -> NoReturn:
     """End the process after Ctrl-C."""
-    _exit("Stopped.", INTERRUPTED)
+    _exit("Stopped.", EXIT_INTERRUPTED)
 
 
 def _exit(message: str, code: int) -> NoReturn:

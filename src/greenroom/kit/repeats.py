@@ -19,7 +19,7 @@ class RepeatFilter:
         self._now_s = now_s
         self._logged_at_s: OrderedDict[Hashable, float] = OrderedDict()
 
-    def is_new(self, *event: Hashable) -> bool:
+    def must_log(self, *event: Hashable) -> bool:
         """Return True if the event must be logged now, and remember it."""
         now_s = self._now_s()
         while self._logged_at_s and now_s - next(iter(self._logged_at_s.values())) >= self._every_s:

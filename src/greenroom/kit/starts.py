@@ -44,15 +44,15 @@ class StartLog:
 
     def __init__(self, folder: Path | None) -> None:
         self._file = folder / "starts.json" if folder is not None else None
-        self._loop = ""
-        self._begun_s = time.monotonic()
+        self._crash_loop = ""
+        self._created_at_s = time.monotonic()
 
     @property
     def crash_loop(self) -> str:
         """The reason why this process counts as crash-looping, as a sentence; empty if it does not, or has run for
         `HEALTHY_S`.
         """
-        return "" if time.monotonic() - self._begun_s >= HEALTHY_S else self._loop
+        return "" if time.monotonic() - self._created_at_s >= HEALTHY_S else self._crash_loop
 
     def read_crash_loop(self) -> str:
         """Return the reason why the process of the folder counts as crash-looping, for another process; empty if it
@@ -66,7 +66,7 @@ class StartLog:
         """Record the start, and the error that ends the block. If the block ends without an error, delete the file."""
         starts = self._read()
         starts = _Starts([*starts.at_s, time.time()][-MAX_STARTS:], error_before=starts.error)
-        self._loop = starts.crash_loop
+        self._crash_loop = starts.crash_loop
         self._write(starts)
         try:
             yield

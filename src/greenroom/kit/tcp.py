@@ -76,7 +76,7 @@ def shut_down_connections(remote: Connection) -> int:
     for pid, descriptor in _processes_connected_to(remote) if before else ():
         try:
             with _copied_socket(pid, descriptor) as connection:
-                if _is_end(
+                if _is_remote_end(
                     remote, connection.getpeername()
                 ):  # the descriptor may refer to another file in the meantime
                     connection.shutdown(socket.SHUT_RDWR)
@@ -100,11 +100,11 @@ def connections_to(remote: Connection) -> frozenset[str]:
 def _processes_connected_to(remote: Connection) -> Iterator[tuple[int, int]]:
     """Yield (pid, descriptor) of each visible process with a connection to this remote end."""
     for connection in psutil.net_connections("tcp"):
-        if connection.raddr and connection.pid is not None and _is_end(remote, tuple(connection.raddr)):
+        if connection.raddr and connection.pid is not None and _is_remote_end(remote, tuple(connection.raddr)):
             yield connection.pid, connection.fd
 
 
-def _is_end(remote: Connection, end: tuple[Any, ...]) -> bool:
+def _is_remote_end(remote: Connection, end: tuple[Any, ...]) -> bool:
     """True if the other end of a socket is this remote end. IPv6 sockets have a separate notation for IPv4
     addresses.
     """
@@ -130,7 +130,7 @@ def _copied_socket(pid: int, descriptor: int) -> socket.socket:
 
 log = structlog.get_logger(__name__)
 
-REPEAT_S: Final = (0.0, 0.5, 1.5)
+CUT_PAUSES_S: Final = (0.0, 0.5, 1.5)
 """The pauses before each cut. A request that was admitted just before the first cut may open its connection after that
 cut.
 """
@@ -167,7 +167,7 @@ class StreamTerminator:
 
     async def _cut(self, session_id: str, ends: Sequence[Connection]) -> None:
         log.info("streams of a session are cut", session_id=session_id)
-        for pause_s in REPEAT_S:
+        for pause_s in CUT_PAUSES_S:
             await asyncio.sleep(pause_s)
             try:
                 for remote in ends:

@@ -122,7 +122,7 @@ class Guardian:
             events=RoundEvents(self._shared.db, self._logs),
             quiet=self._is_quiet(heartbeat_row),
             tasks=Tasks(self._failures, self._logs),
-            lateness=self._lateness.now(),
+            lateness=self._lateness.current(),
             agenda=self._agenda,
         )
         await self._primary_round(self._context)

@@ -114,7 +114,7 @@ class Manager:
     def status(self) -> ManagerStatus:
         return ManagerStatus(
             age_s=boottime_s() - self._started_at_s,
-            unhealthy_after_s=extended_limit_s(self.config.unhealthy_after_s, self.lateness.now()),
+            unhealthy_after_s=extended_limit_s(self.config.unhealthy_after_s, self.lateness.current()),
             stopping=self._stopping,
             guardian=self._registered.guardian.status() if self._registered else GuardianStatus(),
         )

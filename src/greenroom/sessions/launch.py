@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import ChangeEvent, session_events
-from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, events_of, room_reason
+from greenroom.core.launch.eviction import AgentWithRoom, StartingSession, events_of, placement_reason
 from greenroom.core.launch.plan import (
     LaunchAttempt,
     Miss,
@@ -243,7 +243,7 @@ class Search:
                     permissions=requested.permissions,
                     user=requested.user,
                 )
-                reason = requested.with_remark(room_reason(room, zone.zone_name, requested.origin_suffix))
+                reason = requested.with_remark(placement_reason(room, zone.zone_name, requested.origin_suffix))
                 step = success_step(attempt, room.agent.hostname, reason)
                 steps = (*self.trace, *missed_steps(attempt, zone_room.misses), step)
                 if await self.writer.insert(new, room, steps):

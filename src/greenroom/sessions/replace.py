@@ -19,7 +19,7 @@ from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.launch.eviction import AgentWithRoom
 from greenroom.core.launch.placement import PlacementRequest, placement_request_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
-from greenroom.core.launch.request import NO_LIMIT
+from greenroom.core.launch.request import UNLIMITED
 from greenroom.core.launch.wanted import (
     FailedSession,
     RequestedSession,
@@ -216,7 +216,7 @@ class ReplacementWriter:
                 await self._lock(connection, evicted)
             # The limit was checked at the launch. The failed session counts until it loses its user below, so the
             # number of sessions of the user does not increase.
-            if not await insert_with_evictions(connection, new, max_sessions=NO_LIMIT, evicted=evicted):
+            if not await insert_with_evictions(connection, new, max_sessions=UNLIMITED, evicted=evicted):
                 return False
             old = await self._detach_user(connection)
             trace = further_steps(old, self.failed, steps)

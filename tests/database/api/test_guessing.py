@@ -174,14 +174,14 @@ async def test_sixty_guessing_strangers_do_not_starve_a_right_log_in(
     verify = Passwords.verify
 
     async def noting(self: Passwords, stored: str | None, password: str, **more: Any) -> PasswordVerdict:
-        admit = more.pop("admit")
+        before_check = more.pop("before_check")
 
         def noted() -> None:
             checked.append(password)
             begun.set()
-            admit()
+            before_check()
 
-        return await verify(self, stored, password, admit=noted, **more)
+        return await verify(self, stored, password, before_check=noted, **more)
 
     monkeypatch.setattr(Passwords, "verify", noting)
     flood, person = await connect(address="203.0.113.9"), await connect(address="192.0.2.7")

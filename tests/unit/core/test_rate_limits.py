@@ -15,7 +15,7 @@ from greenroom.core.rate_limits import (
     MIN_FAILURES_FOR_TURNS,
     AddressFailures,
     FailedAttempt,
-    Pace,
+    RateLimit,
     account_wait_s,
 )
 
@@ -41,7 +41,7 @@ def never_more_often(subject: Any, pauses_s: list[float]) -> None:
             assert last - first + 1 <= AT_ONCE + (times[last] - times[first]) / EVERY_S + 1e-6
 
 
-class Hoards(Pace):
+class Hoards(RateLimit):
     """A wrong limit: after a quiet time it allows any number at once."""
 
     def allows(self, now_s: float) -> bool:
@@ -49,7 +49,7 @@ class Hoards(Pace):
         return super().allows(now_s)
 
 
-class Stingy(Pace):
+class Stingy(RateLimit):
     """A wrong limit: one at a time, also after a quiet time."""
 
     def __init__(self, at_once: int, every_s: float) -> None:
@@ -57,7 +57,7 @@ class Stingy(Pace):
 
 
 def test_it_is_never_allowed_more_often():
-    holds(never_more_often, Pace, pauses)
+    holds(never_more_often, RateLimit, pauses)
 
 
 @pytest.mark.mutant
@@ -67,7 +67,7 @@ def test_the_property_of_paces_catches_its_mutants(mutant: Any):
 
 
 def test_the_newest_is_allowed_in_the_end():
-    assert allowed(Pace, [0, 0, 0, 0, 4.9, 0.2]) == [0, 0, 0, pytest.approx(5.1)]
+    assert allowed(RateLimit, [0, 0, 0, 0, 4.9, 0.2]) == [0, 0, 0, pytest.approx(5.1)]
 
 
 # Wrong passwords -----------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_no_address_fails_more_often_than_its_window_allows(subject: Any, pauses
     for pause in pauses:
         now += pause
         if failures.wait_s("password", "a", now, **LIMITS) == 0:
-            failures.failed("password", "a", now, **LIMITS)
+            failures.record_failure("password", "a", now, **LIMITS)
             failed.append(now)
     assert all(later - first > 299 for first, later in zip(failed, failed[100:], strict=False))
 
@@ -99,7 +99,7 @@ def test_fifty_at_once_then_one_every_six_seconds_and_no_other_waits():
     failures = AddressFailures()
     for _ in range(50):
         assert failures.wait_s("password", "a", 0, **LIMITS) == 0
-        failures.failed("password", "a", 0, **LIMITS)
+        failures.record_failure("password", "a", 0, **LIMITS)
     assert failures.wait_s("password", "a", 0, **LIMITS) == pytest.approx(6)
     assert failures.wait_s("password", "a", 6.1, **LIMITS) == 0
     assert failures.wait_s("password", "b", 0, **LIMITS) == failures.wait_s("key", "a", 0, **LIMITS) == 0
@@ -159,7 +159,7 @@ def test_a_known_device_has_few_attempts_and_waits_for_no_other():
 def test_remembered_sources_are_bounded_and_the_latest_stay():
     failures = AddressFailures()
     for number in range(MAX_SOURCES + 1):
-        failures.failed("password", f"source {number}", 0, max_failures=1, window_s=WINDOW_S)
+        failures.record_failure("password", f"source {number}", 0, max_failures=1, window_s=WINDOW_S)
     assert failures.wait_s("password", "source 0", 0, max_failures=1, window_s=WINDOW_S) == 0, "it was forgotten"
     assert failures.wait_s("password", f"source {MAX_SOURCES}", 0, max_failures=1, window_s=WINDOW_S) > 0
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, RepeatLimiter, source_of
+from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, RepeatCounter, source_of
 
 
 def test_of_too_many_kinds_there_is_one_number():
-    repeats = RepeatLimiter[int](60)
-    assert sum(repeats.is_first(kind, 0, "it") for kind in range(3 * MAX_REMEMBERED)) == MAX_REMEMBERED
+    repeats = RepeatCounter[int](60)
+    assert sum(repeats.must_log(kind, 0, "it") for kind in range(3 * MAX_REMEMBERED)) == MAX_REMEMBERED
     ((kind, others),) = repeats.due(60)
     assert (kind, others.count) == (None, 2 * MAX_REMEMBERED)
 
 
 def test_what_goes_on_is_a_row_a_minute_and_what_ended_is_forgotten():
-    repeats = RepeatLimiter[str](60)
-    assert repeats.is_first("a", 0, "it")
+    repeats = RepeatCounter[str](60)
+    assert repeats.must_log("a", 0, "it")
     for now in range(1, 50):
-        assert not repeats.is_first("a", now, "it")
+        assert not repeats.must_log("a", now, "it")
     assert repeats.due(59) == []
     assert [(kind, seen.count) for kind, seen in repeats.due(60)] == [("a", 49)]
-    assert not repeats.is_first("a", 61, "it")
+    assert not repeats.must_log("a", 61, "it")
     assert [seen.count for _, seen in repeats.due(120)] == [1]
     assert repeats.due(180) == []
-    assert repeats.is_first("a", 181, "it")
+    assert repeats.must_log("a", 181, "it")
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_a_source_is_a_customer(address: str, source: str):
 
 
 def test_a_row_about_many_names_some_of_them_each_once():
-    repeats = RepeatLimiter[str](60)
-    assert repeats.is_first("a", 0, "the first", "ann")
+    repeats = RepeatCounter[str](60)
+    assert repeats.must_log("a", 0, "the first", "ann")
     for number in (1, 1, *range(2, MAX_NAMES + 5)):
-        assert not repeats.is_first("a", 1, "it", f"name {number}")
+        assert not repeats.must_log("a", 1, "it", f"name {number}")
     ((_, seen),) = repeats.due(60)
     assert (seen.count, seen.names) == (MAX_NAMES + 5, [f"name {number}" for number in range(1, MAX_NAMES + 1)])

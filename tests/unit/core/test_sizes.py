@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.text import EXACT, duration, size
+from greenroom.core.text import duration, exact_size, size
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_size_has_the_units_of_the_console(count: int, shown: str):
 
 
 def test_sizes_that_are_compared_differ_in_text():
-    assert (size(1_499_000_000, EXACT), size(1_500_000_000, EXACT)) == ("1.499 GB", "1.5 GB")
+    assert (exact_size(1_499_000_000), exact_size(1_500_000_000)) == ("1.499 GB", "1.5 GB")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.web_filter import PRIVATE
+from greenroom.core.web_filter import PRIVATE_IPV4
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.firewall import Rules, chains, jumps, limit_chain, resolvers, ruleset
 from greenroom.runtimes.docker.spec import ContainerOwner
@@ -39,7 +39,7 @@ def verdict(text: str, chain: str, address: str, port: int) -> str:
 @given(address=addresses, port=st.integers(1, 65535), resolver=addresses)
 def test_new_connections_leave_only_for_public_addresses_and_resolvers(address: str, port: int, resolver: str):
     text = ruleset(IDENTITY, [resolver])
-    private = any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in PRIVATE)
+    private = any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in PRIVATE_IPV4)
     read_only = address == resolver and port == 53
     forward, host = chains(IDENTITY)
     assert verdict(text, forward, address, port) == ("REJECT" if private and not read_only else "RETURN")

@@ -21,7 +21,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from greenroom.core.web_filter import CLOSED_PORT, PORT
+from greenroom.core.web_filter import CLOSED_PORT, FILTER_PORT
 from greenroom.runtimes.kubernetes.filter_manifest import (
     FilterImage,
     FilterObjects,
@@ -49,11 +49,13 @@ def policy(name: str = "theirs", labels: dict[str, str] | None = None, **spec: A
 def test_sessions_reach_the_filters_port_alone_which_admits_no_others():
     sessions, squid = (msgspec.to_builtins(one.spec) for one in PARTS.policies(OWNER, ()))
     (rule,) = sessions["egress"]
-    assert [port["port"] for port in rule["ports"]] == [PORT]
+    assert [port["port"] for port in rule["ports"]] == [FILTER_PORT]
     assert [peer["podSelector"]["matchLabels"] for peer in rule["to"]] == [PARTS.squid_labels]
     assert sessions["podSelector"]["matchLabels"].items() <= FILTERED.items()
     (rule,) = squid["ingress"]
-    assert [port["port"] for port in rule["ports"]] == [PORT, CLOSED_PORT], "only their own policy keeps them from it"
+    assert [port["port"] for port in rule["ports"]] == [FILTER_PORT, CLOSED_PORT], (
+        "only their own policy keeps them from it"
+    )
     assert [peer["podSelector"]["matchLabels"] for peer in rule["from"]] == [PARTS.session_labels]
 
 
@@ -97,7 +99,7 @@ def test_a_session_behind_a_filter_has_its_proxy_and_no_name_server():
     spec = route_through_filter(pod, "10.79.0.5", IMAGE).spec
     assert spec is not None
     variables = {one.name: one.value for one in spec.containers[0].env or []}
-    assert variables["http_proxy"] == variables["HTTPS_PROXY"] == f"http://10.79.0.5:{PORT}"
+    assert variables["http_proxy"] == variables["HTTPS_PROXY"] == f"http://10.79.0.5:{FILTER_PORT}"
     assert (spec.dnsPolicy, spec.dnsConfig and spec.dnsConfig.nameservers) == ("None", ["10.79.0.5"])
     assert [one.name for one in spec.imagePullSecrets or []] == ["registry"]
 
@@ -106,7 +108,7 @@ def test_the_proxy_at_an_ipv6_address_is_in_brackets():
     pod = Pod(spec=PodSpec(containers=[Container(name="session")]))
     spec = route_through_filter(pod, "fd00::5", IMAGE).spec
     assert spec is not None
-    assert {one.value for one in spec.containers[0].env or []} >= {f"http://[fd00::5]:{PORT}"}
+    assert {one.value for one in spec.containers[0].env or []} >= {f"http://[fd00::5]:{FILTER_PORT}"}
 
 
 def test_another_image_is_another_pod_and_another_policy_is_not():

@@ -39,7 +39,7 @@ class Namespace:
 
 def found(name: str, *, removed: bool = True) -> Leftover:
     return Leftover(
-        thing=RuntimeObject(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is"
+        item=RuntimeObject(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is"
     )
 
 
@@ -128,8 +128,8 @@ def test_a_deployment_elsewhere_judges_what_was_found_here_part_by_part():
     elsewhere = Elsewhere()
     found = find_leftovers(cast("Client", elsewhere), [filters, *things, living])
     assert elsewhere.asked == [MAX_AT_ONCE, 2]
-    assert {one.thing for one in found} == {filters, *things}
-    assert found[-1].thing == filters, "what is made for a session goes first"
+    assert {one.item for one in found} == {filters, *things}
+    assert found[-1].item == filters, "what is made for a session goes first"
 
 
 def test_a_deployment_cannot_have_something_removed_that_was_not_found_here():

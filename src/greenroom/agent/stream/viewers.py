@@ -248,7 +248,7 @@ class VisitLog:
                 key, Visit(viewer.shown_session_id, viewer.user_id, client.name, now_s), client.connection
             )
             self._news.set()
-        if self._repeats.is_new(key):
+        if self._repeats.must_log(key):
             self._opened(
                 f"The stream of session {viewer.shown_session_id} was opened from {client.name}",
                 viewer.shown_session_id,

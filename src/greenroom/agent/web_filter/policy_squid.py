@@ -17,7 +17,7 @@ from greenroom.agent.web_filter.secret_files import FilterError, Owner
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid, SquidLocation, configuration, pages
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.named_secrets import FilterSecret
-from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial
+from greenroom.core.web_filter import CLOSED_PORT, FILTER_PORT, Denial, FilterPolicy, name_servers, parse_denial
 from greenroom.kit.accounts import ensure_system_account
 from greenroom.kit.concurrency import convert_item_error
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable
@@ -213,7 +213,7 @@ class RuntimePolicySquid:
             raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder
         location = SquidLocation(
-            listen_addresses=(str(PORT), str(CLOSED_PORT)),
+            listen_addresses=(str(FILTER_PORT), str(CLOSED_PORT)),
             subnet=network.subnet,
             pages=folder,
             folder=folder,

@@ -23,7 +23,7 @@ import structlog
 
 from greenroom.agent.web_filter.secret_files import FilterError, Owner, SecretFiles, require_tls
 from greenroom.core.named_secrets import FilterSecret, quoted
-from greenroom.core.web_filter import PORT, PRIVATE, PRIVATE_IPV6, FilterPolicy, levels, open_ports
+from greenroom.core.web_filter import FILTER_PORT, PRIVATE_IPV4, PRIVATE_IPV6, FilterPolicy, levels, open_ports
 from greenroom.kit.processes import is_listening, read_start_ticks, send_signal
 from greenroom.kit.templates import load_templates
 
@@ -87,7 +87,7 @@ def configuration(policy: FilterPolicy, location: SquidLocation) -> str:
     return _TEMPLATES.get_template("squid.conf.j2").render(
         location=location,
         ports=open_ports(policy),
-        private=(*PRIVATE, *PRIVATE_IPV6),
+        private=(*PRIVATE_IPV4, *PRIVATE_IPV6),
         levels=levels(policy),
         allows_the_rest=policy.default_action == "allow",
     )
@@ -156,7 +156,7 @@ class Squid:
         """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
         FilterError: Squid is not installed or does not start, with its message."""
         location = SquidLocation(
-            listen_addresses=(f"{address}:{PORT}",),
+            listen_addresses=(f"{address}:{FILTER_PORT}",),
             subnet=subnet,
             pages="../pages",  # relative to its working folder: Squid has no quotes for paths
             folder=".",
@@ -259,7 +259,7 @@ class Squid:
         """
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and not self._ended.is_set():
-            if is_listening(pid, address, PORT):
+            if is_listening(pid, address, FILTER_PORT):
                 return True
             await asyncio.sleep(POLL_S)
         return False

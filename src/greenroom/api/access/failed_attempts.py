@@ -57,7 +57,7 @@ class FailedAttempts:
 
     def count_failure(self, request: Request, kind: CredentialKind) -> None:
         """Count a failed attempt of the request's address."""
-        self._failures.failed(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
+        self._failures.record_failure(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
     def count_wrong_key(self, request: Request, claimed_name: str) -> None:
         """Count a wrong key or token of the request's address. Raises TooManyRequests: there were too many."""

@@ -100,7 +100,7 @@ class LoginRequest:
             password_hash,
             attempt.password,
             source=self.address,
-            admit=lambda: self._admit(attempt),  # other attempts failed while this one waited
+            before_check=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
         if not verdict.is_correct:
             if attempt.device is None:

@@ -81,7 +81,8 @@ async def _permitted_address(url: httpx2.URL, *, networks: AllowedNetworks) -> A
             "have a user name."
         )
     return await resolve_checked_address(
-        url, lambda address: catalogue_address_problem(address, networks, is_own=_is_address_of_this_host(address))
+        url,
+        lambda address: catalogue_address_problem(address, networks, is_this_host=_is_address_of_this_host(address)),
     )
 
 

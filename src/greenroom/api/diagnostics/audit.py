@@ -19,7 +19,7 @@ from greenroom.core.access.group_settings import value_text
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import masked, masked_difference
-from greenroom.core.rate_limits import RepeatLimiter, source_of
+from greenroom.core.rate_limits import RepeatCounter, source_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
@@ -125,7 +125,7 @@ class RefusalLog:
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._repeats = RepeatLimiter[_RefusalKind](REPEAT_WINDOW_S)
+        self._repeats = RepeatCounter[_RefusalKind](REPEAT_WINDOW_S)
 
     async def run(self) -> None:
         """Write the due counts, forever."""
@@ -200,7 +200,7 @@ class RefusalLog:
         self._write(_RefusalKind(LogCode.STREAM_REFUSED, "share link", client_ip), message)
 
     def _write(self, kind: _RefusalKind, message: str, name: str = "") -> None:
-        if self._repeats.is_first(kind, time.monotonic(), message, name):
+        if self._repeats.must_log(kind, time.monotonic(), message, name):
             self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username)
 
 

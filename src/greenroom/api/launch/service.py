@@ -21,7 +21,7 @@ from typing import Final
 
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.core.errors import Busy, Invalid, NoResources, NotFound, ProfileInUse, Refused
-from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, launch_refusal, refused_step
+from greenroom.core.launch.forecast import MAX_LAUNCHES_AT_ONCE, LaunchPace, launch_refusal, queue_full_step
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, plan_request
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import ProxyFacts
@@ -137,7 +137,7 @@ class LaunchLog:
             self.shortages.add_refusal(
                 key, image.friendly_name, message, user_id=user_id, username=username, launch_id=launch.launch_id
             )
-        elif self._repeats.is_new(user_id, image.image_id, error.code):
+        elif self._repeats.must_log(user_id, image.image_id, error.code):
             details = {"launch_id": launch.launch_id, "code": error.code}
             self._logs.write(LogCode.LAUNCH_REFUSED, message, user_id=user_id, username=username, details=details)
 
@@ -148,7 +148,9 @@ class LaunchLog:
                 continue
             config_id, zone_name = attempt.pool.staging_config_id, attempt.zone.zone_name
             for miss in misses:
-                if not (session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting)):
+                if not (
+                    session_id or self._repeats.must_log(launch.request.user_id, config_id, miss.code, miss.setting)
+                ):
                     continue
                 self._logs.write(
                     LogCode.STAGING_VIOLATION if miss.setting else LogCode.STAGING_MISS,
@@ -199,7 +201,7 @@ class LaunchQueue:
                     self._pace.record(time.perf_counter() - begin_s)
         except Busy as error:
             # Nothing was read yet, so the name of the user is unknown.
-            user_id, launch_id, steps = request.user_id, str(uuid.uuid4()), (refused_step(error),)
+            user_id, launch_id, steps = request.user_id, str(uuid.uuid4()), (queue_full_step(error),)
             error.details["launch_id"] = launch_id
             self._metrics.count_launch("failed", steps, "", 0.0)
             message = f"A launch was refused: {error.message}"

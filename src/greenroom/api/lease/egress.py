@@ -10,7 +10,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
+from greenroom.core.web_filter import FilterPolicy, LeaseEgress, lease_policy, normal_domains, policy_in_force
 from greenroom.db import named_secrets
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -45,10 +45,11 @@ async def requested_egress(db: Database, caller: Caller, subject: LeaseSubject, 
         return SessionEgress()
     current_policy = await _policy_in_force(db, subject)
     allowed = [] if options.egress == "none" else options.egress.allow
-    narrowing = Narrowing(
-        wanted=domains(allowed), restricting_policy_id=current_policy.filter_policy_id if current_policy else None
+    narrowing = LeaseEgress(
+        wanted=normal_domains(allowed),
+        restricting_policy_id=current_policy.filter_policy_id if current_policy else None,
     )
-    policy = narrowed(current_policy, narrowing.wanted)
+    policy = lease_policy(current_policy, narrowing.wanted)
     if options.secrets:
         return await _with_secrets(db, caller, subject, options, policy, narrowing=narrowing)
     await filter_policies.store_lease_policy(db, policy, narrowing)
@@ -69,7 +70,7 @@ async def _with_secrets(
     options: LeaseOptions,
     policy: FilterPolicy,
     *,
-    narrowing: Narrowing,
+    narrowing: LeaseEgress,
 ) -> SessionEgress:
     granted = await secret_routes.requested_secrets(db, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
-from greenroom.core.lease import Holder
+from greenroom.core.lease import ControlHolder
 from greenroom.core.named_secrets import MAX_SECRETS
 from greenroom.core.recording.descriptions import RecordingMode
 
@@ -114,7 +114,7 @@ class LeaseView(View):
 class ControlOrder(Body):
     """The new holder of control."""
 
-    holder: Annotated[Holder, Field(description="person = the caller takes control, program = return control")]
+    holder: Annotated[ControlHolder, Field(description="person = the caller takes control, program = return control")]
     term: Annotated[
         int | None,
         Field(ge=0, description="change control only if this is still its term, so that no other person loses control"),
@@ -129,7 +129,7 @@ class ControlChangeView(View):
     """One change of control."""
 
     term: int
-    holder: Holder
+    holder: ControlHolder
     since: datetime
     said: Annotated[str, Field(description="the change, as a sentence")]
 
@@ -139,7 +139,7 @@ class ControlView(View):
 
     lease_id: UUID
     session_id: UUID
-    holder: Holder
+    holder: ControlHolder
     term: Annotated[
         int,
         Field(description="number that grows with each change of control; orders with a lower number have no effect"),

@@ -89,7 +89,7 @@ class RecordingViewLog:
 
     def log_access(self, caller: Caller, recording: LeaseRecording) -> None:
         """Write a row, unless the last row for this caller and recording is less than `LOG_INTERVAL_S` old."""
-        if self._repeats.is_new(caller.name, recording.lease_id):
+        if self._repeats.must_log(caller.name, recording.lease_id):
             _log_access_to_other_user(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 

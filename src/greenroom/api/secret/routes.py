@@ -24,7 +24,7 @@ from greenroom.core import named_secrets
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter import FilterPolicy, Narrowing
+from greenroom.core.web_filter import FilterPolicy, LeaseEgress
 from greenroom.db import named_secrets as secrets
 from greenroom.db.database import Database
 from greenroom.db.named_secrets import SecretFields, StoredSecret
@@ -157,9 +157,9 @@ def _require_right_to_share(caller: Caller, code: str, fields: SecretFields, bef
 async def _checked_fields(db: Database, values: Json) -> SecretFields:
     """Return the validated fields. Raises Invalid: one of the fields is not valid."""
     checked: Json = {
-        "hosts": list(named_secrets.hosts(values["hosts"])),
-        "header": named_secrets.header(values["header"]),
-        "template": named_secrets.template(values["template"]),
+        "hosts": list(named_secrets.validated_hosts(values["hosts"])),
+        "header": named_secrets.validated_header(values["header"]),
+        "template": named_secrets.validated_template(values["template"]),
         **{name: sorted({str(granted_id) for granted_id in values[name]}) for name in ("users", "groups", "keys")},
     }
     fields = SecretFields(**{**values, **checked})
@@ -204,7 +204,7 @@ async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) 
 async def store_policy_copy(
     db: Database,
     policy: FilterPolicy,
-    narrowing: Narrowing,
+    narrowing: LeaseEgress,
     granted: Sequence[StoredSecret],
     *,
     user_id: str,

@@ -125,7 +125,7 @@ class ActLog:
 
     def record(self, caller: Caller, act: Act, subject: SessionOrLease) -> None:
         """Write a row, unless the last row is less than `LOG_INTERVAL_S` old."""
-        if not self._repeats.is_new(caller.name, subject.session_id, act):
+        if not self._repeats.must_log(caller.name, subject.session_id, act):
             return
         code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED
         verb = _VERBS.get(act, "takes screenshots of")

@@ -18,7 +18,14 @@ from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, require_row
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
-from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
+from greenroom.core.webhooks import (
+    DeliveryAttempt,
+    DeliveryState,
+    WebhookEvent,
+    body_of,
+    delivery_verdict,
+    signed_headers,
+)
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -139,7 +146,7 @@ class Courier:
     async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         attempt = await self._attempt(sender, delivery)
         is_test = delivery.event == str(WebhookEvent.TEST)
-        result = verdict(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
+        result = delivery_verdict(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
         if result.state is DeliveryState.GIVEN_UP and not is_test:

@@ -32,7 +32,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import decision, require_disjoint
-from greenroom.core.workspace.homes import loss, remark, state_of
+from greenroom.core.workspace.homes import deletion_warning, home_remark, home_state
 from greenroom.db.database import Database
 from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, homes, images
@@ -216,7 +216,7 @@ class HomeView(View):
 
 
 def _home_view(home: Home, caller: Caller) -> HomeView:
-    state = state_of(home.sessions, home.removal_id)
+    state = home_state(home.sessions, home.removal_id)
     may_see_agents = caller.may("agents_view")
     return HomeView.model_validate(
         {
@@ -224,13 +224,15 @@ def _home_view(home: Home, caller: Caller) -> HomeView:
             "agent_id": home.agent_id if may_see_agents else None,
             "hostname": home.hostname if may_see_agents else None,
             "state": state,
-            "remark": remark(
+            "remark": home_remark(
                 state,
                 is_moved_away=home.moved_away,
                 is_reached=home.agent_status == "running",
                 problem=home.problem,
             ),
-            "loss": loss(home.username or "a deleted user", home.image_friendly_name or "a deleted workspace"),
+            "loss": deletion_warning(
+                home.username or "a deleted user", home.image_friendly_name or "a deleted workspace"
+            ),
         }
     )
 

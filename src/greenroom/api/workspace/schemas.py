@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
 from greenroom.core.catalogue.fetch_methods import FetchMethod, ImageProgress
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter import MAX_DOMAINS, domain
+from greenroom.core.web_filter import MAX_DOMAINS, normal_domain
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import PullPolicy, reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
@@ -266,7 +266,7 @@ Action = Literal["allow", "deny"]
 
 def _domain(text: str) -> str:
     try:
-        return domain(text)
+        return normal_domain(text)
     except Invalid as error:
         raise ValueError(error.message) from error
 

@@ -17,7 +17,7 @@ from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.core.pool.rotation import rollover
-from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
+from greenroom.core.workspace.definition import Definition, require_consistent, token_problem, with_defaults
 from greenroom.core.workspace.volumes import home_write_warning
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue import set_origin
@@ -88,7 +88,7 @@ async def create_image(
     groups = [ALL_USERS] if change.installation.add_images_to_default_group else []
     if "groups" in body.model_fields_set:
         groups = [str(group) for group in body.groups]
-    check(fields)
+    require_consistent(fields)
     await _require_agent(db, fields.server_id)
     async with db.transaction() as connection:
         image_id = await images.insert_image(connection, fields, groups)
@@ -128,7 +128,7 @@ async def update_image(
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
         fields = _definition_to_store(changes, change.secrets, stored)
-        check(fields)
+        require_consistent(fields)
         is_token_kept = stored.docker_token_encrypted is not None and "docker_token" not in changes
         if is_token_kept and (problem := token_problem(stored.name, fields.name)):
             raise Invalid(problem)

@@ -338,7 +338,7 @@ def inherited_values(group: GroupSettings, others: Sequence[GroupSettings], all_
     """Return the inherited value of `group` for each setting that is not a mapping (mappings are merged over all
     groups). `others` are all groups, with or without `group`. `all_users_id` is the id of All Users.
     """
-    resolved = resolve([each for each in others if each.group_id == all_users_id != group.group_id])
+    resolved = resolve([each for each in others if each.group_id == all_users_id and each.group_id != group.group_id])
     outranking = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
     return [
         InheritedValue(

@@ -109,7 +109,7 @@ def implied_codes(granted: Iterable[str]) -> frozenset[str]:
     return frozenset(PERMISSIONS) if GLOBAL_ADMIN in codes else codes & PERMISSIONS.keys()
 
 
-def read_only(granted: Iterable[str]) -> frozenset[str]:
+def read_only_codes(granted: Iterable[str]) -> frozenset[str]:
     """Return the codes that a read-only API key has: those that end in `_view`."""
     return frozenset(code for code in implied_codes(granted) if code.endswith("_view"))
 
@@ -155,7 +155,9 @@ def refusal_of_change(
     unchanged = {name: value for name, value in group.settings.items() if name not in changed}
     after = replace(group, settings=unchanged | {name: value for name, value in changed.items() if value is not None})
     for groups in members:
-        if reason := _looser_setting(groups, [after if each.group_id == group.group_id else each for each in groups]):
+        if reason := _refusal_if_looser(
+            groups, [after if each.group_id == group.group_id else each for each in groups]
+        ):
             return reason
     return None
 
@@ -164,10 +166,10 @@ def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | 
     """Return the reason why users with `groups_modify_ifmember` may not remove a user of these `groups` from the group,
     as a sentence; None if they may.
     """
-    return _looser_setting(groups, [each for each in groups if each.group_id != group_id])
+    return _refusal_if_looser(groups, [each for each in groups if each.group_id != group_id])
 
 
-def _looser_setting(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
+def _refusal_if_looser(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
     old, new = resolve(before), resolve(after)
     for name, setting in SETTINGS.items():
         if setting.looseness and setting.looseness(new[name].value) > setting.looseness(old[name].value):

@@ -17,13 +17,13 @@ MAX_SECONDS: Final = 30.0
 MAX_TOTAL_SECONDS: Final = 60.0
 MAX_TEXT_BYTES: Final = 1_000_000
 MAX_NOTCHES: Final = 100
-MAX_PIXELS: Final = 1_000_000
+MAX_COORDINATE: Final = 1_000_000
 """A larger coordinate is rejected as invalid."""
-MAX_REF: Final = 60
+MAX_REF_LENGTH: Final = 60
 """Maximum characters of a reference to an element."""
-MAX_ADDRESS: Final = 8000
+MAX_ADDRESS_LENGTH: Final = 8000
 """Maximum characters of a web address."""
-Coordinate = Annotated[int, Meta(ge=-MAX_PIXELS, le=MAX_PIXELS)]
+Coordinate = Annotated[int, Meta(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 
 
 def checked_text(text: str) -> str:
@@ -46,8 +46,8 @@ def web_address(url: str) -> str:
         raise Invalid(f"this is not a web address: {error}.") from error
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
         raise Invalid("a web address must begin with http:// or https://, have a host, and have no spaces.")
-    if len(url) > MAX_ADDRESS:
-        raise Invalid(f"the address has {len(url)} characters; the maximum is {MAX_ADDRESS}.")
+    if len(url) > MAX_ADDRESS_LENGTH:
+        raise Invalid(f"the address has {len(url)} characters; the maximum is {MAX_ADDRESS_LENGTH}.")
     return url
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import (
     MAX_NOTCHES,
-    MAX_REF,
+    MAX_REF_LENGTH,
     MAX_SECONDS,
     Action,
     Button,
@@ -67,7 +67,7 @@ class _Type(_ClientAction, frozen=True, tag="type"):
 
 
 class _Focus(_ClientAction, frozen=True, tag="focus"):
-    ref: Annotated[str, Meta(max_length=MAX_REF)]
+    ref: Annotated[str, Meta(max_length=MAX_REF_LENGTH)]
 
     def to_action(self) -> Action:
         return actions.FocusElement(checked_text(self.ref))

@@ -229,14 +229,13 @@ def entry_statuses(
     """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → its size in bytes on an
     Agent. If the workspace of an entry has no measured starts, those of another workspace with the same image are used.
     """
-    created = {each.catalogue_name: each for each in workspaces if each.catalogue_name is not None}
-    measured = {each.name: each.start_s for each in workspaces if each.start_s is not None}
+    by_entry = {each.catalogue_name: each for each in workspaces if each.catalogue_name is not None}
+    start_s_by_image = {each.name: each.start_s for each in workspaces if each.start_s is not None}
     statuses: list[CatalogueEntryStatus] = []
     for entry in sorted(entries, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
-        workspace = created.get(entry.name)
-        start_s = (
-            workspace.start_s if workspace is not None and workspace.start_s is not None else measured.get(entry.image)
-        )
+        workspace = by_entry.get(entry.name)
+        start_s = workspace.start_s if workspace is not None else None
+        start_s = start_s_by_image.get(entry.image) if start_s is None else start_s
         statuses.append(
             CatalogueEntryStatus(
                 entry=entry,

@@ -137,7 +137,7 @@ def _entry(row: msgspec.Raw, number: int, address: str) -> ListedWorkspace:
 
 
 def _workspace_of_row(row: _Row, friendly_name: str, address: str) -> ListedWorkspace:
-    version = max(row.compatibility or [], key=_order, default=_Version())
+    version = max(row.compatibility or [], key=_version_key, default=_Version())
     image = version.image or row.name or ""
     docker_registry = _text(row.docker_registry)
     if problem := reference_problem(image):
@@ -152,7 +152,7 @@ def _workspace_of_row(row: _Row, friendly_name: str, address: str) -> ListedWork
         description=_text(row.description),
         categories=tuple(dict.fromkeys(filter(None, categories)))[:MAX_CATEGORIES],
         docker_registry=docker_registry,
-        picture_url=_picture(_text(row.image_src), address),
+        picture_url=_picture_url(_text(row.image_src), address),
         size_bytes=_bytes(version.uncompressed_size_mb),
         cores=min(row.cores, MAX_CORES) if row.cores and row.cores > 0 else None,
         memory=_bytes(row.memory),
@@ -161,7 +161,7 @@ def _workspace_of_row(row: _Row, friendly_name: str, address: str) -> ListedWork
     )
 
 
-def _order(version: _Version) -> tuple[int, ...]:
+def _version_key(version: _Version) -> tuple[int, ...]:
     """Return a key that sorts the newest version last."""
     return tuple(int(part) for part in re.findall(r"\d{1,9}", version.version or ""))
 
@@ -188,7 +188,7 @@ def _bytes(size: float | None) -> int | None:
     return int(min(size * 1_000_000 if size < MIN_BYTES else size, MAX_BYTES))
 
 
-def _picture(source: str, address: str) -> str:
+def _picture_url(source: str, address: str) -> str:
     """Return the absolute address of a picture. A bare name is in the folder `icons` next to the list."""
     try:
         url = urljoin(address, source if "/" in source else f"icons/{source}") if source else ""

@@ -249,7 +249,7 @@ def is_this_host(host: str) -> bool:
         return host == "localhost"
 
 
-def not_served(address: str) -> str:
+def not_served_text(address: str) -> str:
     """Return the text of the answer 421 for a host name that is not served. `address` is an address that is served."""
     return (
         f"This host name is not served here. Open {address}, or add the name to GREENROOM_SERVED_HOSTS, or set"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-SESSIONS: Final = 1000
+MAX_SESSIONS: Final = 1000
 """The number of sessions for which `greenroom setup limits` raises limits. More are impossible: a bridge has at most
 1,023 ports.
 """
@@ -42,8 +42,8 @@ class HostLimit:
 
     @property
     def required(self) -> int:
-        """The value that is enough for `SESSIONS` sessions."""
-        return self.host_use + self.session_use * SESSIONS
+        """The value that is enough for `MAX_SESSIONS` sessions."""
+        return self.host_use + self.session_use * MAX_SESSIONS
 
     def sessions_within(self, value: int) -> int:
         """Return the number of sessions for which this value is enough."""

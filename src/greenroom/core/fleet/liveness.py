@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from greenroom.core.text import EXACT, size
+from greenroom.core.text import exact_size
 
 MAX_LATENESS_FACTOR: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
@@ -247,7 +247,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
     """Return the sentence about a change of an Agent's offer. `before` and `after` are cores and bytes of memory."""
     return (
         f"the capacity that Agent {hostname} offers changed with its report or an override: cores "
-        f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"
+        f"{before[0]:g} → {after[0]:g}, memory {exact_size(before[1])} → {exact_size(after[1])}"
     )
 
 
@@ -282,7 +282,7 @@ def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
             memory=a.memory_summed,
             reason=(
                 f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
-                f"{a.cores_summed:g}, memory {size(a.memory_counted, EXACT)} → {size(a.memory_summed, EXACT)}"
+                f"{a.cores_summed:g}, memory {exact_size(a.memory_counted)} → {exact_size(a.memory_summed)}"
             ),
         )
         for a in allocations

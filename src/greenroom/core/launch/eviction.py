@@ -97,7 +97,7 @@ def room_after_eviction(
         )
         is not None
     ]
-    return min(agents, key=lambda one: (len(one.evicted), one.agent.agent_id), default=None)
+    return min(agents, key=lambda each: (len(each.evicted), each.agent.agent_id), default=None)
 
 
 def _evictions(
@@ -135,17 +135,16 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
     return bool(place((agent,), request, "Least Load").candidates)
 
 
-def room_reason(room: AgentWithRoom, zone_name: str, suffix: str = "") -> str:
+def placement_reason(chosen: AgentWithRoom, zone_name: str, suffix: str = "") -> str:
     """Return the sentence about the placement of a session. `suffix` is the part about the session that it replaces, or
     empty.
     """
-    placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{suffix}"
-    if not room.evicted:
+    placed = f"A new session was placed on {chosen.agent.hostname} in zone {zone_name}{suffix}"
+    number = len(chosen.evicted)
+    if number == 0:
         return f"{placed}."
-    replaced = (
-        "a staged session that was" if len(room.evicted) == 1 else f"{len(room.evicted)} staged sessions that were"
-    )
-    return f"{placed}, in place of {replaced} not usable yet: launches of users have priority."
+    evicted = "a staged session that was" if number == 1 else f"{number} staged sessions that were"
+    return f"{placed}, in place of {evicted} not usable yet: launches of users have priority."
 
 
 def waiting_users_text(number: int) -> str:

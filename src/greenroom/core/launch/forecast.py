@@ -68,9 +68,9 @@ def first_attempt_with_session(
     return next((a for a in attempts if a.staged and not a.misses and has_session(a)), None)
 
 
-START_S: Final = 10.0
+DEFAULT_START_S: Final = 10.0
 """The expected time of a start if none was measured yet."""
-HAND_OVER_S: Final = 1.0
+DEFAULT_HAND_OVER_S: Final = 1.0
 """The expected time of a hand-over if none was measured yet."""
 
 USER_REMEDIES: Final[dict[str, str]] = {
@@ -139,7 +139,7 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
     """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
     measured = supply.measured.get(image.image_id, MeasuredStarts())
     if first_attempt_with_session(attempts, lambda attempt: _has_session(attempt, supply)) is not None:
-        return LaunchForecast(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
+        return LaunchForecast(True, DEFAULT_HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
     misses: list[Miss] = []
     for attempt in attempts:
         if attempt.staged:
@@ -149,7 +149,7 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
             continue
         placement = _placement(image, attempt.zone, supply)
         if agents_with_room(placement, placement_request_of(image), supply.starting.get(attempt.zone.zone_id, ())):
-            return LaunchForecast(False, START_S if measured.start_s is None else measured.start_s)
+            return LaunchForecast(False, DEFAULT_START_S if measured.start_s is None else measured.start_s)
         misses += placement_misses(attempt.zone, placement)
     return LaunchForecast(False, None, refusal_for_user(misses))
 
@@ -183,7 +183,7 @@ def _placement(image: ImageFacts, zone: LaunchZone, supply: Supply) -> Placement
     return place(agents, placement_request_of(image), zone.load_balancing_strategy)
 
 
-Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
+PoolResult = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class PoolOutcome:
 
     staging_config_id: str
     zone_name: str
-    result: Result
+    result: PoolResult
     codes: tuple[str, ...]
 
 
@@ -218,17 +218,20 @@ def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     has_matching_config = any("permissions" not in codes for _, codes in configs.values())
     return [
         PoolOutcome(
-            config_id, zone, _result(config_id, used, unsuitable=has_matching_config and "permissions" in codes), codes
+            config_id,
+            zone,
+            _result(config_id, used, has_other_permissions=has_matching_config and "permissions" in codes),
+            codes,
         )
         for config_id, (zone, codes) in configs.items()
     ]
 
 
-def _result(staging_config_id: str, used: TraceStep | None, *, unsuitable: bool) -> Result:
+def _result(staging_config_id: str, used: TraceStep | None, *, has_other_permissions: bool) -> PoolResult:
     served = used if used is not None and used.step.startswith("staged") else None
     if served and served.candidate == staging_config_id:
         return "hit"
-    if unsuitable:
+    if has_other_permissions:
         return "other_permissions"
     return "served_elsewhere" if served else "miss"
 
@@ -241,7 +244,7 @@ MAX_WAIT_S: Final = 10.0
 """The maximum expected time in the queue. It applies from `ALWAYS_ADMITTED` waiting launches on."""
 ALWAYS_ADMITTED: Final = 100
 """The number of launches that may always wait, even if the last launches were slow, because the next may be faster."""
-WEIGHT: Final = 0.05
+AVERAGE_WEIGHT: Final = 0.05
 """The weight of one launch in the moving average."""
 
 
@@ -253,7 +256,7 @@ class LaunchPace:
 
     def record(self, taken_s: float) -> None:
         """Add the time that a launch took."""
-        self._average_s += WEIGHT * (taken_s - self._average_s)
+        self._average_s += AVERAGE_WEIGHT * (taken_s - self._average_s)
 
     def wait_s(self, waiting: int) -> float:
         """Return the time in seconds that a new launch waits if `waiting` launches already wait."""
@@ -274,7 +277,7 @@ class LaunchPace:
         )
 
 
-def refused_step(error: Busy) -> TraceStep:
+def queue_full_step(error: Busy) -> TraceStep:
     """Return the only step in the trace of a launch that was refused because the queue is full."""
     return TraceStep(
         order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message

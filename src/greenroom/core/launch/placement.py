@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.fleet.restarts import with_subject
-from greenroom.core.text import EXACT, size
+from greenroom.core.text import exact_size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -126,7 +126,7 @@ class PlacementAgent(ImageReadiness):
             sessions=self.sessions + 1,
         )
 
-    def without(self, session: PlacementRequest) -> PlacementAgent:
+    def without_session(self, session: PlacementRequest) -> PlacementAgent:
         """Return the Agent without one of its sessions."""
         return replace(
             self,
@@ -211,7 +211,7 @@ class Placement:
     rejected: tuple[Rejection, ...]
 
 
-ORDER: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
+SORT_KEYS: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
     "Least Load": lambda agent: (agent.load, agent.agent_id),
     "Most Load": lambda agent: (-agent.load, agent.agent_id),
     "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
@@ -223,10 +223,10 @@ ORDER: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] = {
 def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
     """Divide the Agents of a zone into candidates, in order with silent Agents last, and rejected Agents."""
     permitted_hostname = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
-    verdicts = [(agent, _rejection(agent, request, permitted_hostname)) for agent in agents]
-    accepted = (agent for agent, rejection in verdicts if rejection is None)
-    candidates = sorted(accepted, key=lambda agent: (agent.silent, ORDER[strategy](agent)))
-    rejected = sorted((r for _, r in verdicts if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
+    checked = [(agent, _rejection(agent, request, permitted_hostname)) for agent in agents]
+    accepted = (agent for agent, rejection in checked if rejection is None)
+    candidates = sorted(accepted, key=lambda agent: (agent.silent, SORT_KEYS[strategy](agent)))
+    rejected = sorted((r for _, r in checked if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
     return Placement(tuple(candidates), tuple(rejected))
 
 
@@ -300,8 +300,8 @@ def _capacity_obstacle(agent: PlacementAgent, request: PlacementRequest) -> tupl
         return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
         return "no_capacity", (
-            f"{agent.hostname} has {size(agent.free_memory, EXACT)} of {size(agent.memory, EXACT)} memory free,"
-            f" {size(request.memory, EXACT)} are needed{_quarantined(agent)}"
+            f"{agent.hostname} has {exact_size(agent.free_memory)} of {exact_size(agent.memory)} memory free,"
+            f" {exact_size(request.memory)} are needed{_quarantined(agent)}"
         )
     return None
 
@@ -315,8 +315,8 @@ def _quarantined(agent: PlacementAgent) -> str:
 
 def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
     """Return the sentence about cores. For a quota they are cores of the host, as in the workspace."""
-    times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
-    free, offered = cores_text(agent.free_cores / times), cores_text(agent.cores / times)
+    divisor, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
+    free, offered = cores_text(agent.free_cores / divisor), cores_text(agent.cores / divisor)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {cores_text(request.cores)} are needed"
 
 

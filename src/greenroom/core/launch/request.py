@@ -64,7 +64,7 @@ class LaunchRequest:
         return json.dumps(fields, sort_keys=True)
 
 
-def is_repeated(body: str | None, other_body: str | None) -> bool:
+def is_same_request(body: str | None, other_body: str | None) -> bool:
     """True if two bodies are the same request. A missing field is equal to an empty field, because another version of
     Greenroom without this field may have written the body.
     """
@@ -149,7 +149,7 @@ class Launch:
     wanted: RequestedSession
 
 
-NO_LIMIT: Final = 1_000_000
+UNLIMITED: Final = 1_000_000
 """The maximum number of sessions if there is no limit."""
 
 
@@ -193,7 +193,9 @@ def plan_request(
     """
     if (repeated := snapshot.repeated) is not None:
         raise (
-            RepeatedRequest(repeated.session_id) if is_repeated(repeated.body, request.body()) else IdempotencyMismatch
+            RepeatedRequest(repeated.session_id)
+            if is_same_request(repeated.body, request.body())
+            else IdempotencyMismatch
         )
     image = _allowed_image(request, snapshot)
     facts = launch_facts(snapshot, image, request)
@@ -210,8 +212,8 @@ def plan_request(
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     leased = request.lease is not None
-    if (refused_error := limit_refusal(facts.settings, leased=leased, user_sessions=snapshot.num_sessions)) is not None:
-        raise refused_error
+    if (refusal := limit_refusal(facts.settings, leased=leased, user_sessions=snapshot.num_sessions)) is not None:
+        raise refusal
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
     first_zone_id, nearest_remark = _first_zone(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
@@ -311,15 +313,11 @@ def _first_zone(
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
     first_zone_id = current_zone_id(zones, request, may_choose=may_choose)
     default_zone_id = current_zone_id(zones, request, may_choose=False)
-    is_chosen = bool(request.zone_id and may_choose)
-    considers_nearest = (
-        not is_chosen if mode == "on" else may_choose
-    )  # only users who may choose a zone get a suggestion
-    nearest = (
-        nearest_zone(zones, default_zone_id, image, request.round_trips_ms)
-        if mode != "off" and considers_nearest
-        else None
-    )
+    has_chosen = bool(request.zone_id and may_choose)
+    # Only users who may choose a zone get a suggestion.
+    if mode == "off" or (has_chosen if mode == "on" else not may_choose):
+        return first_zone_id, ""
+    nearest = nearest_zone(zones, default_zone_id, image, request.round_trips_ms)
     if nearest is None:
         return first_zone_id, ""
     if mode == "on":

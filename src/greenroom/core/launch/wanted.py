@@ -94,16 +94,16 @@ def plan_replacement(
     """Return the attempts for the replacement in their order, as for a new launch; empty = the launch has failed."""
     if failed.is_final:
         return ()
-    attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
+    attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _permission_misses(pool, failed))
     if failed.at_handover and failed.sessions_tried < MAX_STAGED_TRIED:
         return attempts
     on_demand = [attempt for attempt in attempts if not attempt.staged]
     return tuple(
-        replace(_marked_if_exhausted(attempt, failed), order=order) for order, attempt in enumerate(on_demand, 1)
+        replace(_with_exhaustion_miss(attempt, failed), order=order) for order, attempt in enumerate(on_demand, 1)
     )
 
 
-def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
+def _permission_misses(pool: StagedPool, failed: FailedSession) -> list[Miss]:
     names = differing_permissions(failed.permissions, pool.permissions)
     if not names:
         return []
@@ -111,7 +111,7 @@ def _blocking_reasons(pool: StagedPool, failed: FailedSession) -> list[Miss]:
     return [Miss("permissions", reason, candidate=pool.staging_config_id, setting="permissions")]
 
 
-def _marked_if_exhausted(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
+def _with_exhaustion_miss(attempt: LaunchAttempt, failed: FailedSession) -> LaunchAttempt:
     if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MAX_STARTS_IN_A_ZONE:
         return attempt
     reason = f"It could not be started {MAX_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
@@ -121,25 +121,25 @@ def _marked_if_exhausted(attempt: LaunchAttempt, failed: FailedSession) -> Launc
 def mark_zones_without_host(
     attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. If `request_host` is unknown (empty), attempts on demand in a zone whose settings need it
+    """Return the attempts. If `request_host` is empty (not known), attempts on demand in zones whose settings need it
     get a miss, except in the zone `zone_id` of the failed session.
     """
     return tuple(
         attempt
         if attempt.misses or attempt.staged or request_host or attempt.zone.zone_id == zone_id
-        else _if_host_is_not_needed(attempt)
+        else _with_host_miss(attempt)
         for attempt in attempts
     )
 
 
-def _if_host_is_not_needed(attempt: LaunchAttempt) -> LaunchAttempt:
+def _with_host_miss(attempt: LaunchAttempt) -> LaunchAttempt:
     if not attempt.zone.facts.request_host_settings():
         return attempt
     reason = f"Zone {attempt.zone.zone_name} uses $request_host$, and the host of the launch is unknown."
     return replace(attempt, misses=(Miss("no_request_host", reason),))
 
 
-def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
+def without_agents(placement: Placement, agent_ids: frozenset[str]) -> Placement:
     """Return the placement without the Agents on which the session did not start."""
     return Placement(
         tuple(agent for agent in placement.candidates if agent.agent_id not in agent_ids),
@@ -265,7 +265,9 @@ class RequestedSession:
     ) -> ZoneRoom:
         """Return the room for the session in a zone. Staged sessions in `starting` are evicted if no Agent has room."""
         full_placement = place(agents, self.request, zone.load_balancing_strategy)
-        placement = with_agent_last(without(full_placement, self.excluded_agent_ids), self.least_preferred_agent_id)
+        placement = with_agent_last(
+            without_agents(full_placement, self.excluded_agent_ids), self.least_preferred_agent_id
+        )
         return ZoneRoom(
             agents=agents_with_room(placement, self.request, starting),
             misses=placement_misses(zone, placement, self.agent_noun),

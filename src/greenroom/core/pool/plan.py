@@ -228,7 +228,7 @@ def _fits_in_place_of(snapshot: PoolSnapshot, old: PooledSession) -> bool:
     """True if a new session has room on the Agent of this session after this session has ended."""
     request = placement_request_of(snapshot.image)
     old_request = replace(request, cores=old.cores, memory=old.memory)
-    agents = [agent.without(old_request) for agent in snapshot.agents if agent.agent_id == old.agent_id]
+    agents = [agent.without_session(old_request) for agent in snapshot.agents if agent.agent_id == old.agent_id]
     return bool(place(agents, request, snapshot.strategy).candidates)
 
 

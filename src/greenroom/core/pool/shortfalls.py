@@ -21,7 +21,7 @@ from greenroom.core.pool.model import (
     Shortfall,
 )
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.text import EXACT, size
+from greenroom.core.text import exact_size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
@@ -172,7 +172,7 @@ def unplaced_shortfall(
         cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{cores_text(image.cores)} cores"
         return Shortfall(
             "no-capacity",
-            f"{start} no Agent in zone {zone} has {cores} and {size(image.memory, EXACT)} free ({details}).",
+            f"{start} no Agent in zone {zone} has {cores} and {exact_size(image.memory)} free ({details}).",
         )
     if "no_disk" in codes:
         return Shortfall("no-capacity", f"{start} {details}.")

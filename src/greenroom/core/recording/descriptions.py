@@ -39,9 +39,9 @@ MAX_TEXT: Final = 2000
 """Maximum characters of a recorded text."""
 MAX_CHORDS: Final = 20
 """Maximum number of chords in a sentence."""
-HIDDEN: Final = "•"
+HIDDEN_CHARACTER: Final = "•"
 """The character that replaces hidden characters."""
-_NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
+_KEY_NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
 _SHORT_KEY_NAMES: Final = {
     "Control": "ctrl",
     "Alt": "alt",
@@ -74,11 +74,11 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
     match action:
         case Click(button, at, times, keys):
             name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
-            return ActionDescription(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
+            return ActionDescription(what="click", said=f"{name}{_at_text(at)}{_with_keys(keys)}.", at=_place(at))
         case Press(chords, seconds):
             return _describe_keys(chords, seconds, keep_text=keep_text)
         case Write(text, at):
-            sentence = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
+            sentence = f"Types {_text_or_length(text, keep_text=keep_text)}{_at_text(at)}."
             return ActionDescription(
                 what="type", said=sentence, at=_place(at), details=_text_details(text, keep_text=keep_text)
             )
@@ -92,8 +92,8 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
 
 def _describe_text(action: Clipboard | OpenAddress, *, keep_text: bool) -> ActionDescription:
     if isinstance(action, OpenAddress):
-        return ActionDescription(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
-    sentence = f"Copies {_text(action.text, keep_text=keep_text)} to the clipboard."
+        return ActionDescription(what="open", said=f"Opens {_address_or_host(action.url, keep_text=keep_text)}.")
+    sentence = f"Copies {_text_or_length(action.text, keep_text=keep_text)} to the clipboard."
     return ActionDescription(
         what="copy", said=sentence, changes=False, details=_text_details(action.text, keep_text=keep_text)
     )
@@ -119,20 +119,24 @@ def _describe_move(action: Move | Drag | LeftButton | Scroll | FocusElement) -> 
     match action:
         case Move(at, keys):
             return ActionDescription(
-                what="move", said=f"Moves the pointer{_at(at, 'to')}{_with_keys(keys)}.", at=_place(at)
+                what="move", said=f"Moves the pointer{_at_text(at, 'to')}{_with_keys(keys)}.", at=_place(at)
             )
         case Drag(path, keys):
             last = path[-1]
-            return ActionDescription(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
+            return ActionDescription(
+                what="drag", said=f"Drags{_at_text(last, 'to')}{_with_keys(keys)}.", at=_place(last)
+            )
         case LeftButton(down, at):
             said = "Presses the left button" if down else "Releases the left button"
-            return ActionDescription(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
+            return ActionDescription(what="hold", said=f"{said}{_at_text(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):
             directions = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
             said = (
                 " and ".join(f"{abs(notches)} {direction}" for notches, direction in directions if notches) or "nowhere"
             )
-            return ActionDescription(what="scroll", said=f"Scrolls {said}{_at(at)}{_with_keys(keys)}.", at=_place(at))
+            return ActionDescription(
+                what="scroll", said=f"Scrolls {said}{_at_text(at)}{_with_keys(keys)}.", at=_place(at)
+            )
         case _:
             return ActionDescription(what="focus", said=f"Moves the focus to element {action.ref}.")
 
@@ -147,15 +151,17 @@ def _describe_keys(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_te
 def _chord(chord: tuple[int, ...], *, keep_text: bool) -> str:
     """Return the names of keys. Characters that are typed are hidden; a shortcut such as ctrl+s is not."""
     is_typed = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
-    return "+".join(HIDDEN if is_typed and not keep_text and _is_character(key) else _key(key) for key in chord)
+    return "+".join(
+        HIDDEN_CHARACTER if is_typed and not keep_text and _is_character(key) else _key(key) for key in chord
+    )
 
 
 def _is_character(keysym: int) -> bool:
-    return keysym < 0xFE00 or (keysym >= 0x01000000 and keysym not in _NAMES) or keysym in _KEYPAD
+    return keysym < 0xFE00 or (keysym >= 0x01000000 and keysym not in _KEY_NAMES) or keysym in _KEYPAD
 
 
 def _key(keysym: int) -> str:
-    if (name := _NAMES.get(keysym)) is not None:
+    if (name := _KEY_NAMES.get(keysym)) is not None:
         return _SHORT_KEY_NAMES.get(name.removesuffix("_L").removesuffix("_R"), name)
     code = keysym - 0x01000000 if keysym >= 0x01000000 else keysym
     return chr(code) if 0x20 < code <= 0x10FFFF else f"{keysym:#x}"
@@ -165,7 +171,7 @@ def _with_keys(keys: tuple[int, ...]) -> str:
     return f" with {'+'.join(map(_key, keys))}" if keys else ""
 
 
-def _at(point: Point | None, word: str = "at") -> str:
+def _at_text(point: Point | None, word: str = "at") -> str:
     return "" if point is None else f" {word} {point.x}, {point.y}"
 
 
@@ -173,7 +179,7 @@ def _place(point: Point | None) -> tuple[int, int] | None:
     return None if point is None else (point.x, point.y)
 
 
-def _text(text: str, *, keep_text: bool) -> str:
+def _text_or_length(text: str, *, keep_text: bool) -> str:
     characters = f"{len(text)} character{'' if len(text) == 1 else 's'}"
     return f"“{text[:60]}{'…' if len(text) > 60 else ''}”" if keep_text else characters
 
@@ -183,7 +189,7 @@ def _text_details(text: str, *, keep_text: bool) -> dict[str, Any]:
     return details | ({"text": text[:MAX_TEXT]} if keep_text else {})
 
 
-def _address(url: str, *, keep_text: bool) -> str:
+def _address_or_host(url: str, *, keep_text: bool) -> str:
     """Return only the host of an address, because the rest may be a secret."""
     if keep_text:
         return url[:MAX_TEXT]
@@ -198,5 +204,5 @@ def recorded_error(sentence: str, *, keep_text: bool) -> str:
     if keep_text:
         return sentence[:MAX_TEXT]
     for quote in "'\"":
-        sentence = re.sub(f"{quote}.*{quote}", HIDDEN, sentence, flags=re.DOTALL)
+        sentence = re.sub(f"{quote}.*{quote}", HIDDEN_CHARACTER, sentence, flags=re.DOTALL)
     return sentence[:MAX_TEXT]

@@ -223,13 +223,13 @@ MAX_WIDTH: Final = 1280
 """Maximum width in pixels of a picture for the recording. Pictures of wider screens are scaled down."""
 PERSON_IN_CONTROL: Final = "a person had control of the desktop; pictures of their actions are not stored"
 TOO_LARGE: Final = f"the picture is larger than {MAX_PICTURE_BYTES >> 20} MB"
-FULL: Final = "the pictures of this recording have {limit} MB, the maximum of `recording_max_mb`"
-ALL_FULL: Final = "the pictures of all recordings have {limit} MB, the maximum of `recordings_max_mb`"
-OPTIONAL_FULL: Final = (
+RECORDING_FULL: Final = "the pictures of this recording have {limit} MB, the maximum of `recording_max_mb`"
+ALL_RECORDINGS_FULL: Final = "the pictures of all recordings have {limit} MB, the maximum of `recordings_max_mb`"
+OPTIONAL_RECORDINGS_FULL: Final = (
     "the limit of {limit} MB for pictures that no group requires is reached; the rest of `recordings_max_mb` is"
     " reserved for members of groups whose `record_leases` is `pictures`"
 )
-USER_FULL: Final = (
+USER_RECORDINGS_FULL: Final = (
     "the limit of {limit} MB for pictures of this user that no group requires is reached (`recordings_user_max_mb`)"
 )
 
@@ -263,7 +263,7 @@ class RowsToStore:
     picture_bytes: int
     required: bool = True
     full: str | None = None
-    """The limit for several recordings because of which a picture was omitted, as a sentence."""
+    """The reason for the omission of a picture, if it is a limit for several recordings, as a sentence."""
 
     @property
     def pictures(self) -> int:
@@ -281,9 +281,8 @@ def rows_to_store(rows: Sequence[RecordingRow], space: RecordingSpace) -> RowsTo
     for row in rows[: max(MAX_ROWS - space.rows, 0)]:
         reason = None if row.picture is None else _reason_to_omit(len(row.picture.data), used, space)
         if reason is not None:
-            full = (
-                reason if reason not in (PERSON_IN_CONTROL, TOO_LARGE, FULL.format(limit=space.recording_mb)) else full
-            )
+            concerns_one = reason in (PERSON_IN_CONTROL, TOO_LARGE, RECORDING_FULL.format(limit=space.recording_mb))
+            full = full if concerns_one else reason
             stored.append(replace(row, picture=None, left_out=reason))
             continue
         used += 0 if row.picture is None else len(row.picture.data)
@@ -299,16 +298,16 @@ def _reason_to_omit(size: int, used: int, space: RecordingSpace) -> str | None:
     if size > MAX_PICTURE_BYTES:
         return TOO_LARGE
     if space.picture_bytes + used + size > space.recording_mb << 20:
-        return FULL.format(limit=space.recording_mb)
+        return RECORDING_FULL.format(limit=space.recording_mb)
     if space.all_bytes + used + size > space.all_mb << 20:
-        return ALL_FULL.format(limit=space.all_mb)
+        return ALL_RECORDINGS_FULL.format(limit=space.all_mb)
     return None if space.required else _reason_to_omit_optional(used + size, space)
 
 
 def _reason_to_omit_optional(new_bytes: int, space: RecordingSpace) -> str | None:
     optional_mb = space.all_mb * max(0, 100 - space.reserved_percent) // 100
     if space.optional_bytes + new_bytes > optional_mb << 20:
-        return OPTIONAL_FULL.format(limit=optional_mb)
+        return OPTIONAL_RECORDINGS_FULL.format(limit=optional_mb)
     if space.user_bytes + new_bytes > space.user_mb << 20:
-        return USER_FULL.format(limit=space.user_mb)
+        return USER_RECORDINGS_FULL.format(limit=space.user_mb)
     return None

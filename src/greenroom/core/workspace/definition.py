@@ -89,7 +89,7 @@ PullPolicy = Literal["missing", "daily", "always"]
 minutes.
 """
 
-EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
+CHECK_EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
 BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)
 """The pause after a refresh that failed."""
 
@@ -115,7 +115,7 @@ class Refresh:
 
     def due(self, policy: PullPolicy, request: float) -> float | None:
         """Return the time of the next request to the registry; -inf = now, None = never."""
-        every_s = EVERY_S.get(policy)
+        every_s = CHECK_EVERY_S.get(policy)
         if request > self.request or (every_s is not None and self.done is None):
             due = float("-inf")
         elif every_s is not None and self.done is not None:
@@ -125,7 +125,7 @@ class Refresh:
         return max(due, self.failed + BACKOFF.delay_s(self.failures)) if self.failures else due
 
 
-def can_change(name: str, *, has_recipe: bool) -> bool:
+def may_be_refreshed(name: str, *, has_recipe: bool) -> bool:
     """True if the image that a registry has under this name can change."""
     return "@" not in name and not has_recipe
 
@@ -208,7 +208,7 @@ class Definition:
     allow_launch_variables: bool = True
 
 
-def check(workspace: Definition) -> None:
+def require_consistent(workspace: Definition) -> None:
     """Refuse a workspace with contradictory fields. Raises Invalid: the message has the problem and its solution."""
     if workspace.restrict_to_zone and workspace.zone_id is None:
         raise Invalid("restrict_to_zone needs zone_id, the zone of the restriction.")

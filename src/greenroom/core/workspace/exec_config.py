@@ -125,7 +125,8 @@ def is_root(user: str, passwd: str) -> bool:
     if not name or is_root_by_name(user):
         return True
     entries = [line.strip().split(":") for line in passwd.splitlines()]
-    return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in entries)
+    numbers = ["".join(entry[2:3]) for entry in entries if entry[0] == name]
+    return not all(re.fullmatch("0*[1-9][0-9]*", number) for number in numbers)
 
 
 def root_problem(user: str, subject: str) -> str:
@@ -149,7 +150,3 @@ def commands_problem(exec_config: ExecConfig) -> str | None:
         if command is not None and command.user is not None and is_root_by_name(command.user):
             return root_problem(command.user, f"The command {name}")
     return None
-
-
-def _is_positive(number: list[str]) -> bool:
-    return any(re.fullmatch("0*[1-9][0-9]*", text) for text in number)

@@ -60,9 +60,9 @@ def parse_removal_name(name: str) -> tuple[HomeId, str] | None:
     return (HomeId(match[1], match[2]), match[3]) if match else None
 
 
-EVERY_S: Final = 900.0
+MEASURE_EVERY_S: Final = 900.0
 """The seconds between two measurements of the home of a running session."""
-UNUSED_EVERY_S: Final = 86_400.0
+MEASURE_UNUSED_EVERY_S: Final = 86_400.0
 """The seconds between two measurements of an unused home, in case a program of the host writes to it."""
 
 
@@ -88,7 +88,7 @@ def next_to_measure(
         if last is None:
             due.append((float("-inf"), home))
             continue
-        every_s = EVERY_S if home in in_use else 0.0 if last.used_since else UNUSED_EVERY_S
+        every_s = MEASURE_EVERY_S if home in in_use else 0.0 if last.used_since else MEASURE_UNUSED_EVERY_S
         if (due_s := last.at_s + every_s) <= now_s:
             due.append((due_s, home))
     return min(due)[1] if due else None
@@ -109,12 +109,12 @@ def in_use_problem(sessions: Sequence[str]) -> str | None:
 HomeState = Literal["kept", "in_use", "deleting"]
 
 
-def state_of(sessions: Sequence[str], removal_id: str | None) -> HomeState:
+def home_state(sessions: Sequence[str], removal_id: str | None) -> HomeState:
     """Return the state of a home."""
     return "deleting" if removal_id else "in_use" if sessions else "kept"
 
 
-def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
+def home_remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
     """Return the remark about a home for users, as a sentence; empty if there is none. `is_reached` is True if its
     Agent responds.
     """
@@ -127,6 +127,6 @@ def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: 
     return problem or "It is being deleted."
 
 
-def loss(username: str, workspace: str) -> str:
+def deletion_warning(username: str, workspace: str) -> str:
     """Return the sentence about the data that is lost when a home is deleted."""
     return f"All files that {username} has in the home folder of {workspace} are deleted permanently."

@@ -66,7 +66,7 @@ RESERVED: Final = {
 }
 """Program → the names that launches may not set. `*` stands for any characters; case is ignored."""
 
-_RESERVED: Final = re.compile(
+_RESERVED_PATTERN: Final = re.compile(
     "|".join(name.replace("*", ".*") for names in RESERVED.values() for name in names.split()), re.IGNORECASE
 )
 
@@ -76,7 +76,7 @@ def launch_problem(environment: Variables) -> str | None:
     if problem := environment_problem(environment):
         return problem
     for name in environment:
-        if _RESERVED.fullmatch(name):
+        if _RESERVED_PATTERN.fullmatch(name):
             return (
                 f"{name} affects the code, files or servers of programs in the image; an administrator can set it "
                 "in the run_config of the workspace."

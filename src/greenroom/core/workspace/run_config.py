@@ -214,7 +214,7 @@ _TMPFS_OPTION: Final = re.compile(
 TMPFS_SIZE: Final = "512m"
 """The size of a tmpfs whose options have no size. It counts toward the memory of the session."""
 
-_SYSTEM: Final = frozenset(
+_SYSTEM_FOLDERS: Final = frozenset(
     {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
 )
 """Folders of the root that contain programs, their settings, or files of the kernel."""
@@ -227,7 +227,7 @@ def _tmpfs(value: object) -> dict[str, str]:
     checked_mounts: dict[str, str] = {}
     for path, options in cast("Variables", value).items():
         mount_point = _path(path)
-        if mount_point == "/" or mount_point.split("/")[1] in _SYSTEM:
+        if mount_point == "/" or mount_point.split("/")[1] in _SYSTEM_FOLDERS:
             raise Invalid(f"{path} belongs to the system of the container, which a tmpfs would hide.")
         option_list = [option for option in options.split(",") if option] if isinstance(options, str) else [""]
         if not all(_TMPFS_OPTION.fullmatch(option) for option in option_list):

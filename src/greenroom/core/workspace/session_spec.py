@@ -135,7 +135,7 @@ class SessionSpec:
 
     def parts(self) -> StoredSpec:
         """Return the fields as JSON, without `LATER` fields that have their default."""
-        return _plain(self)
+        return _as_json(self)
 
     def stored(self) -> StoredSpec:
         """Return the fields as in a session row: without secrets, which have encrypted columns."""
@@ -146,10 +146,10 @@ SECRET: Final = frozenset({"credential", "files"})
 """Fields that are stored only encrypted."""
 
 
-def _plain(value: object) -> Any:
+def _as_json(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         values = ((each, getattr(value, each.name)) for each in fields(value))
-        return {each.name: _plain(part) for each, part in values if not (each.metadata and part == each.default)}
+        return {each.name: _as_json(part) for each, part in values if not (each.metadata and part == each.default)}
     if isinstance(value, tuple):
-        return [_plain(part) for part in cast("tuple[object, ...]", value)]
+        return [_as_json(part) for part in cast("tuple[object, ...]", value)]
     return value

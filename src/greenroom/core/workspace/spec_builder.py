@@ -24,7 +24,7 @@ from greenroom.core.workspace.volumes import VolumeMappings, folder_name, merged
 
 REQUEST_HOST: Final = "$request_host$"
 
-TOGGLES: Final[dict[str, tuple[str, str]]] = {
+PERMISSION_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_audio": ("KASM_SVC_AUDIO", ""),
     "allow_kasm_microphone": ("KASM_SVC_AUDIO_INPUT", ""),
     "allow_kasm_uploads": ("KASM_SVC_UPLOADS", ""),
@@ -130,7 +130,7 @@ def staged_spec(
         image=image.name,
         image_id=image.image_id,
         credential=credential,
-        environment={**toggles(permissions), **({"KASM_ID": session_id} if session_id else {})},
+        environment={**permission_variables(permissions), **({"KASM_ID": session_id} if session_id else {})},
         cores=image.cores,
         memory_bytes=image.memory_limit or image.memory,
         disk_limit_bytes=image.disk_limit_bytes or 0,
@@ -216,14 +216,17 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def permissions_of(environment: Mapping[str, str]) -> dict[str, bool]:
-    """Return the permissions from the variables of a container (`toggles`)."""
-    return {name: environment.get(variable, "").endswith("1") for name, (variable, _) in TOGGLES.items()}
+def permissions_in_environment(environment: Mapping[str, str]) -> dict[str, bool]:
+    """Return the permissions from the variables of a container (`permission_variables`)."""
+    return {name: environment.get(variable, "").endswith("1") for name, (variable, _) in PERMISSION_VARIABLES.items()}
 
 
-def toggles(permissions: Mapping[str, bool]) -> dict[str, str]:
+def permission_variables(permissions: Mapping[str, bool]) -> dict[str, str]:
     """Return the variables that pass permissions to the container."""
-    return {variable: f"{prefix}{1 if permissions.get(name) else 0}" for name, (variable, prefix) in TOGGLES.items()}
+    return {
+        variable: f"{prefix}{1 if permissions.get(name) else 0}"
+        for name, (variable, prefix) in PERMISSION_VARIABLES.items()
+    }
 
 
 def host_list(text: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ TOKENS: Final = (*USER_TOKENS, "{image_id}")
 VolumeMappings = dict[str, Any]
 """JSON of an administrator: folder of the host → mount options that `mappings_problem` allows."""
 
-OWNER: Final = 1000
+SESSION_UID: Final = 1000
 """User and group of session images. New folders belong to them unless a mapping names others."""
 
 FORBIDDEN: Final = (
@@ -65,7 +65,7 @@ FORBIDDEN: Final = (
 VOLUMES_FOLDER: Final = "/var/lib/greenroom/volumes"
 """The folder of a default instance whose content may be mounted, although the folder around it is forbidden."""
 
-_USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
+_ACCOUNT_FILES: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
 """Paths in a container that define its users. With a folder of the host there, a session could define another root."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
@@ -158,7 +158,7 @@ def _target_problem(bind: object) -> str | None:
     if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
         return f"bind {path!r} must be an absolute path of the container without `..`."
     target = _normalize(path)
-    is_reserved = target.split("/")[1] in {"", "proc", "sys", "dev"} or target in _USERS
+    is_reserved = target.split("/")[1] in {"", "proc", "sys", "dev"} or target in _ACCOUNT_FILES
     return f"bind {path} belongs to the container itself." if is_reserved else None
 
 
@@ -168,7 +168,7 @@ def _options_problem(source: str, options: VolumeMappings) -> str | None:
     if options.get("mode", "rw") not in ("rw", "ro"):
         return f"The mode of {source} must be rw or ro."
     for name in ("uid", "gid"):
-        value = options.get(name, OWNER)
+        value = options.get(name, SESSION_UID)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
             return f"The {name} of {source} must be a number of at least 0."
     for name in ("required", "skip_check"):
@@ -211,8 +211,8 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
                 source=_normalize(source),
                 target=_normalize(str(options["bind"])),
                 read_only=options.get("mode") == "ro",
-                uid=int(options.get("uid", OWNER)),
-                gid=int(options.get("gid", OWNER)),
+                uid=int(options.get("uid", SESSION_UID)),
+                gid=int(options.get("gid", SESSION_UID)),
                 required=bool(options.get("required") or options.get("skip_check")),
             )
         )
@@ -234,12 +234,12 @@ def home_write_warning(path: str | None, user: object) -> str | None:
     """Return a warning if sessions cannot write the persistent profile at `path`; None if they can, or if `user`, from
     the run config, is a name, because only the image defines its uid.
     """
-    uid = str(user or OWNER).partition(":")[0]
-    if not path or not uid.isdecimal() or int(uid) == OWNER:
+    uid = str(user or SESSION_UID).partition(":")[0]
+    if not path or not uid.isdecimal() or int(uid) == SESSION_UID:
         return None
     return (
         "Sessions cannot write their home folder on a host with Docker: the run config has the user "
-        f"{uid}, and folders of profiles belong to user {OWNER}. Remove `user` from the run config, or "
+        f"{uid}, and folders of profiles belong to user {SESSION_UID}. Remove `user` from the run config, or "
         "the persistent profile from the workspace."
     )
 

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import IdempotencyMismatch, require_row
-from greenroom.core.launch.request import RepeatedRequest, is_repeated
+from greenroom.core.launch.request import RepeatedRequest, is_same_request
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -341,6 +341,6 @@ async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, 
     )
     if first is None:
         return error
-    if not is_repeated(first["idempotency_body"], user.idempotency_body):
+    if not is_same_request(first["idempotency_body"], user.idempotency_body):
         raise IdempotencyMismatch
     return RepeatedRequest(first["session_id"])

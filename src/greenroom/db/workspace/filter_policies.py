@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.core.errors import Invalid, Refused, require_row
 from greenroom.core.listing import SortOrder
-from greenroom.core.web_filter import Action, FilterPolicy, Narrowing, lists_of
+from greenroom.core.web_filter import Action, FilterPolicy, LeaseEgress, lists_of_lease
 from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
@@ -89,13 +89,13 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
     return str((await returned_row(cursor))["filter_policy_id"])
 
 
-async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
+async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: LeaseEgress) -> None:
     """Store a policy that leases share, or extend its retention. Its lists are derived from `narrowing`. The policy is
     deleted some time after its last session ended. Raises Duplicate: another policy has its name.
     """
     async with db.transaction() as connection:
         narrows = narrowing.restricting_policy_id
-        allow, deny = lists_of(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)
+        allow, deny = lists_of_lease(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)
         await connection.execute(
             "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases, narrows,"
             " wanted) VALUES (%(id)s, %(name)s, 'deny', %(allow)s, %(deny)s, true, %(narrows)s, %(wanted)s)"
@@ -143,7 +143,7 @@ async def update_filter_policy(connection: Connection, filter_policy_id: str, fi
         (filter_policy_id,),
     )
     for row in await cursor.fetchall():
-        allow, deny = lists_of(policy, row["wanted"])
+        allow, deny = lists_of_lease(policy, row["wanted"])
         await connection.execute(
             "UPDATE filter_policies SET allow = %s, deny = %s WHERE filter_policy_id = %s",
             (list(allow), list(deny), row["filter_policy_id"]),

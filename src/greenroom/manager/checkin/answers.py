@@ -20,7 +20,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.page import spec_with_tokens_replaced, token_values
 from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
-from greenroom.core.workspace.spec_builder import permissions_of
+from greenroom.core.workspace.spec_builder import permissions_in_environment
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
     CheckInState,
@@ -233,7 +233,7 @@ def _lease_fields(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
     lease_id, epoch = session.lease_id, session.lease_epoch
     if lease_id is None or epoch is None:
         return {}
-    names = TABLE[Act.DEVTOOLS].needs
+    names = TABLE[Act.DEVTOOLS].session_needs
     return {
         "program": secret_digest(secrets.lease_token(lease_id, epoch)).hex(),
         "program_epoch": epoch,
@@ -281,7 +281,7 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
             placeholders = token_values(
                 path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session.session_id),
                 session_id=session.session_id,
-                permissions=permissions_of(spec.get("environment", {})),
+                permissions=permissions_in_environment(spec.get("environment", {})),
                 password=spec["credential"],
             )
             return spec_with_tokens_replaced(spec, placeholders)

@@ -16,7 +16,7 @@ from greenroom.core.access.permissions import (
     limited_to_owner,
     missing_admin_codes,
     missing_codes,
-    read_only,
+    read_only_codes,
     unknown_codes,
 )
 
@@ -44,7 +44,7 @@ def test_no_user_hands_on_more_than_they_have(subject: Any, granted: frozenset[s
     assert implied_codes(kept) <= implied_codes(granted)
 
 
-@for_all(codes, subject=read_only, mutants=[implied_codes, lambda granted: read_only(PERMISSIONS)])
+@for_all(codes, subject=read_only_codes, mutants=[implied_codes, lambda granted: read_only_codes(PERMISSIONS)])
 def test_a_read_only_key_can_only_look(subject: Any, granted: frozenset[str]):
     kept = subject(granted)
     assert all(code.endswith("_view") for code in kept)
@@ -52,7 +52,7 @@ def test_a_read_only_key_can_only_look(subject: Any, granted: frozenset[str]):
 
 
 def test_a_read_only_key_of_the_administrator_sees_everything():
-    assert read_only({GLOBAL_ADMIN}) == {code for code in PERMISSIONS if code.endswith("_view")}
+    assert read_only_codes({GLOBAL_ADMIN}) == {code for code in PERMISSIONS if code.endswith("_view")}
 
 
 def test_unknown_codes_are_named():

@@ -35,14 +35,14 @@ PRIVATE = AllowedNetworks(private_networks=True)
     ],
 )
 def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, networks: AllowedNetworks, words: str | None):
-    problem = catalogue_address_problem(ipaddress.ip_address(text), networks, is_own=False)
+    problem = catalogue_address_problem(ipaddress.ip_address(text), networks, is_this_host=False)
     assert problem is None if words is None else words in str(problem)
 
 
 def test_an_address_of_an_interface_is_this_host():
     address = ipaddress.ip_address("93.184.216.34")
-    assert "is this host" in str(catalogue_address_problem(address, PRIVATE, is_own=True))
-    assert catalogue_address_problem(address, HERE, is_own=True) is None
+    assert "is this host" in str(catalogue_address_problem(address, PRIVATE, is_this_host=True))
+    assert catalogue_address_problem(address, HERE, is_this_host=True) is None
     assert "not the address of a server" in str(
-        catalogue_address_problem(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True)
+        catalogue_address_problem(ipaddress.ip_address("224.0.0.1"), HERE, is_this_host=True)
     )

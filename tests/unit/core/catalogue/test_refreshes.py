@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.definition import PullPolicy, Refresh, can_change
+from greenroom.core.workspace.definition import PullPolicy, Refresh, may_be_refreshed
 
 NOW = float("-inf")
 
@@ -36,4 +36,4 @@ def test_the_registry_is_asked_when_the_policy_or_a_request_says_so(
     [("a/b:latest", False, True), ("a/b@sha256:" + "0" * 64, False, False), ("greenroom/desktop:xfce", True, False)],
 )
 def test_only_a_tag_of_a_registry_can_move(name: str, has_recipe: bool, changes: bool):
-    assert can_change(name, has_recipe=has_recipe) is changes
+    assert may_be_refreshed(name, has_recipe=has_recipe) is changes

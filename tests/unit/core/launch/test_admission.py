@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Busy
-from greenroom.core.launch.forecast import ALWAYS_ADMITTED, MAX_LAUNCHES_AT_ONCE, MAX_WAIT_S, LaunchPace, refused_step
+from greenroom.core.launch.forecast import (
+    ALWAYS_ADMITTED,
+    MAX_LAUNCHES_AT_ONCE,
+    MAX_WAIT_S,
+    LaunchPace,
+    queue_full_step,
+)
 
 
 def pace(each_s: float) -> LaunchPace:
@@ -30,7 +36,7 @@ def test_as_many_wait_as_are_served_in_time(each_s: float):
     assert refused.value.message == (
         f"{most} launches wait in the queue, which takes about 11 s; this launch was not started. Try again in 11 s."
     )
-    step = refused_step(refused.value)
+    step = queue_full_step(refused.value)
     assert (step.step, step.used, step.code, step.reason) == ("turn", False, "busy", refused.value.message)
 
 

@@ -17,8 +17,8 @@ from greenroom.core.launch.eviction import (
     StartingSession,
     agents_large_enough,
     events_of,
+    placement_reason,
     room_after_eviction,
-    room_reason,
     waiting_for_room_text,
 )
 from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, Rejection, place
@@ -90,12 +90,14 @@ def test_an_agent_that_lacks_more_than_room_is_left_alone(change: dict[str, obje
 
 
 def test_the_sentences():
-    assert room_reason(AgentWithRoom(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
-    assert room_reason(AgentWithRoom(AGENT, (starting(1),)), "eu") == (
+    assert placement_reason(AgentWithRoom(AGENT), "eu") == "A new session was placed on agent-1 in zone eu."
+    assert placement_reason(AgentWithRoom(AGENT, (starting(1),)), "eu") == (
         "A new session was placed on agent-1 in zone eu, in place of a staged session that was not "
         "usable yet: launches of users have priority."
     )
-    assert "of 2 staged sessions that were not" in room_reason(AgentWithRoom(AGENT, (starting(1), starting(2))), "eu")
+    assert "of 2 staged sessions that were not" in placement_reason(
+        AgentWithRoom(AGENT, (starting(1), starting(2))), "eu"
+    )
     assert waiting_for_room_text(0, "eu") is None
     assert waiting_for_room_text(1, "eu") == "1 user waits for room in zone eu"
     assert waiting_for_room_text(2, "eu") == "2 users wait for room in zone eu"

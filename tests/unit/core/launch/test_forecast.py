@@ -12,9 +12,9 @@ from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.eviction import StartingSession
 from greenroom.core.launch.forecast import (
-    HAND_OVER_S,
+    DEFAULT_HAND_OVER_S,
+    DEFAULT_START_S,
     NOTHING_FITS,
-    START_S,
     USER_REMEDIES,
     LaunchForecast,
     MeasuredStarts,
@@ -52,8 +52,8 @@ def found(facts: LaunchFacts = ALLOWED, **supply: object) -> LaunchForecast:
 
 def test_a_staged_session_is_promised_only_to_those_who_would_get_it():
     supply = {"claimable": {("c", HASH): 1}, "agents": {"here": [agent()]}}
-    assert found(**supply) == LaunchForecast(True, HAND_OVER_S), "from the other zone"
-    assert found(EXCLUDED, **supply) == LaunchForecast(False, START_S)
+    assert found(**supply) == LaunchForecast(True, DEFAULT_HAND_OVER_S), "from the other zone"
+    assert found(EXCLUDED, **supply) == LaunchForecast(False, DEFAULT_START_S)
     assert found(claimable={("c", "before a change of the workspace"): 1}, agents={"here": [agent()]}).ready is False
 
 
@@ -108,7 +108,7 @@ def test_room_that_staged_sessions_would_make_counts_as_room():
         "here": [StartingSession(session_id="s", staging_config_id="c", agent_id="a", cores=4, memory=1, created=NOW)]
     }
     full = agent(cores_allocated=4.0)
-    assert found(agents={"here": [full]}, starting=evicted) == LaunchForecast(False, START_S), (
+    assert found(agents={"here": [full]}, starting=evicted) == LaunchForecast(False, DEFAULT_START_S), (
         "a staged one yields to it"
     )
     assert found(agents={"here": [full]}, starting={"there": evicted["here"]}).expected_s is None

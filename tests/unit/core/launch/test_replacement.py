@@ -27,7 +27,7 @@ from greenroom.core.launch.wanted import (
     renumbered_after,
     silent_agent_reason,
     with_agent_last,
-    without,
+    without_agents,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -181,7 +181,7 @@ def test_why_no_other_agent_names_each():
     (miss,) = placement_misses(zone_eu, place([], wanted, "Least Load"), "other Agent")
     assert miss.reason == "Zone eu has no other Agent."
     placement = place(room, wanted, "Least Load")
-    assert without(placement, frozenset("ab")).candidates == ()
+    assert without_agents(placement, frozenset("ab")).candidates == ()
     assert [agent.agent_id for agent in with_agent_last(placement, "a").candidates] == ["b", "a"]
 
 

@@ -28,7 +28,7 @@ from greenroom.core.launch.request import (
     LaunchSnapshot,
     RepeatedLaunch,
     RepeatedRequest,
-    is_repeated,
+    is_same_request,
     launch_facts,
     plan_request,
 )
@@ -110,16 +110,16 @@ def test_a_request_repeated_across_an_update_is_the_same_one():
     def without(name: str) -> str:
         return json.dumps({k: v for k, v in json.loads(REQUEST.body()).items() if k != name})
 
-    assert is_repeated(without("with_secrets"), REQUEST.body())
-    assert is_repeated(REQUEST.body(), without("with_secrets"))
+    assert is_same_request(without("with_secrets"), REQUEST.body())
+    assert is_same_request(REQUEST.body(), without("with_secrets"))
     later = json.dumps(json.loads(REQUEST.body()) | {"gpu": None})
-    assert is_repeated(later, REQUEST.body())
-    assert is_repeated(REQUEST.body(), later)
-    assert is_repeated(None, None)
-    assert not is_repeated(without("with_secrets"), replace(REQUEST, with_secrets=True).body())
-    assert not is_repeated(without("image_id"), REQUEST.body())
-    assert not is_repeated(None, REQUEST.body())
-    assert not is_repeated(REQUEST.body(), None)
+    assert is_same_request(later, REQUEST.body())
+    assert is_same_request(REQUEST.body(), later)
+    assert is_same_request(None, None)
+    assert not is_same_request(without("with_secrets"), replace(REQUEST, with_secrets=True).body())
+    assert not is_same_request(without("image_id"), REQUEST.body())
+    assert not is_same_request(None, REQUEST.body())
+    assert not is_same_request(REQUEST.body(), None)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.recording.rows import (
-    ALL_FULL,
-    FULL,
+    ALL_RECORDINGS_FULL,
     MAX_PICTURE_BYTES,
     MAX_ROWS,
-    OPTIONAL_FULL,
+    OPTIONAL_RECORDINGS_FULL,
     PERSON_IN_CONTROL,
+    RECORDING_FULL,
     TOO_LARGE,
-    USER_FULL,
+    USER_RECORDINGS_FULL,
     Picture,
     RecordingRow,
     RecordingSpace,
@@ -41,29 +41,29 @@ def reasons(room: RecordingSpace, *sizes: int | None) -> list[str | None]:
 
 
 def test_pictures_are_kept_up_to_the_limit_of_the_recording():
-    assert reasons(EMPTY, MB, MB, None, MB, 1, 0) == [None, None, None, None, FULL.format(limit=3), None]
-    assert reasons(replace(EMPTY, picture_bytes=2 * MB), MB, MB) == [None, FULL.format(limit=3)]
+    assert reasons(EMPTY, MB, MB, None, MB, 1, 0) == [None, None, None, None, RECORDING_FULL.format(limit=3), None]
+    assert reasons(replace(EMPTY, picture_bytes=2 * MB), MB, MB) == [None, RECORDING_FULL.format(limit=3)]
 
 
 def test_pictures_of_all_recordings_have_a_limit():
-    assert reasons(replace(EMPTY, all_bytes=9 * MB), MB, 1) == [None, ALL_FULL.format(limit=10)]
+    assert reasons(replace(EMPTY, all_bytes=9 * MB), MB, 1) == [None, ALL_RECORDINGS_FULL.format(limit=10)]
 
 
 OPTIONAL = replace(EMPTY, required=False, reserved_percent=50, user_mb=4, recording_mb=10)
 
 
 def test_optional_pictures_cannot_use_the_reserved_part_of_the_space():
-    assert reasons(replace(OPTIONAL, optional_bytes=4 * MB), MB, 1) == [None, OPTIONAL_FULL.format(limit=5)]
+    assert reasons(replace(OPTIONAL, optional_bytes=4 * MB), MB, 1) == [None, OPTIONAL_RECORDINGS_FULL.format(limit=5)]
     assert reasons(replace(OPTIONAL, optional_bytes=5 * MB, all_bytes=5 * MB, required=True), MB, MB) == [None, None]
 
 
 def test_optional_pictures_of_one_user_have_a_limit():
-    assert reasons(replace(OPTIONAL, user_bytes=3 * MB), MB, 1) == [None, USER_FULL.format(limit=4)]
+    assert reasons(replace(OPTIONAL, user_bytes=3 * MB), MB, 1) == [None, USER_RECORDINGS_FULL.format(limit=4)]
     assert reasons(replace(OPTIONAL, user_bytes=4 * MB, required=True), MB) == [None]
 
 
 def test_a_full_store_is_reported_and_a_full_recording_is_not():
-    assert rows_to_store([row(MB)], replace(EMPTY, all_bytes=10 * MB)).full == ALL_FULL.format(limit=10)
+    assert rows_to_store([row(MB)], replace(EMPTY, all_bytes=10 * MB)).full == ALL_RECORDINGS_FULL.format(limit=10)
     assert rows_to_store([row(MB)], replace(EMPTY, picture_bytes=3 * MB)).full is None
 
 

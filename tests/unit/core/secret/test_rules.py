@@ -26,7 +26,7 @@ def brokered(name: str, header: str, *hosts: str) -> FilterSecret:
 
 
 def test_hosts_are_stored_unique_in_lower_case_and_sorted():
-    assert named_secrets.hosts([" API.Example.com. ", ".example.org", "api.example.com"]) == (
+    assert named_secrets.validated_hosts([" API.Example.com. ", ".example.org", "api.example.com"]) == (
         ".example.org",
         "api.example.com",
     )
@@ -52,13 +52,13 @@ def test_hosts_are_stored_unique_in_lower_case_and_sorted():
 )
 def test_what_is_no_host_is_refused_with_a_sentence(text: str, words: str):
     with pytest.raises(Invalid, match=re.escape(words)):
-        named_secrets.host(text)
+        named_secrets.validated_host(text)
 
 
 @pytest.mark.parametrize("number", [0, named_secrets.MAX_HOSTS + 1])
 def test_a_secret_goes_to_some_hosts_and_not_to_many(number: int):
     with pytest.raises(Invalid, match=f"1 to {named_secrets.MAX_HOSTS} hosts, not {number}"):
-        named_secrets.hosts([f"h{n}.example.com" for n in range(number)])
+        named_secrets.validated_hosts([f"h{n}.example.com" for n in range(number)])
 
 
 @pytest.mark.parametrize(
@@ -66,39 +66,44 @@ def test_a_secret_goes_to_some_hosts_and_not_to_many(number: int):
 )
 def test_headers_of_the_connection_are_the_filters(name: str):
     with pytest.raises(Invalid, match=f"{name} controls the connection"):
-        named_secrets.header(name)
+        named_secrets.validated_header(name)
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "line\n", "_x", "ümlaut"])
 def test_what_is_no_header_is_refused(name: str):
     with pytest.raises(Invalid, match="is not the name of a header"):
-        named_secrets.header(name)
+        named_secrets.validated_header(name)
 
 
 @pytest.mark.parametrize("name", ["All", "other"])
 def test_names_that_mean_several_headers_to_squid_are_refused(name: str):
     with pytest.raises(Invalid, match="this word for a group of headers"):
-        named_secrets.header(name)
+        named_secrets.validated_header(name)
 
 
 def test_usual_headers_are_possible():
-    assert [named_secrets.header(name) for name in ("Authorization", "x-api-key")] == ["Authorization", "x-api-key"]
+    assert [named_secrets.validated_header(name) for name in ("Authorization", "x-api-key")] == [
+        "Authorization",
+        "x-api-key",
+    ]
 
 
 @pytest.mark.parametrize("name", ["Cookie", "accept-encoding", "Max-Forwards", "RANGE", "Referer"])
 def test_headers_that_are_sent_on_or_change_the_answer_are_refused(name: str):
     with pytest.raises(Invalid, match=f"{name} is not a header for a secret"):
-        named_secrets.header(name)
+        named_secrets.validated_header(name)
 
 
 @pytest.mark.parametrize("text", ["Bearer", "{secret}{secret}"])
 def test_a_template_has_the_place_once(text: str):
     with pytest.raises(Invalid, match=r"contain \{secret\} once"):
-        named_secrets.template(text)
+        named_secrets.validated_template(text)
 
 
 def test_the_header_has_the_secret_in_its_place():
-    assert named_secrets.header_value(named_secrets.template("Bearer {secret}!"), "s3cret") == "Bearer s3cret!"
+    assert (
+        named_secrets.header_value(named_secrets.validated_template("Bearer {secret}!"), "s3cret") == "Bearer s3cret!"
+    )
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\x00b", "gehört", "a\x7fb"])
@@ -107,7 +112,7 @@ def test_a_secret_that_no_header_can_have_is_refused_without_showing_it(value: s
         named_secrets.header_value("{secret}", value)
     assert value not in refused.value.message
     with pytest.raises(Invalid, match="The template has a control character"):
-        named_secrets.template("x\r\n{secret}")
+        named_secrets.validated_template("x\r\n{secret}")
 
 
 @pytest.mark.parametrize("value", ["", " a", "a\n"])

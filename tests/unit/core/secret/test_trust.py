@@ -11,7 +11,7 @@ from greenroom.core import named_secrets
 from greenroom.kit.certificates import new_authority
 
 CERTIFICATE = new_authority("test", datetime.now(UTC)).certificate
-DEBIAN = named_secrets.BUNDLES[0]
+DEBIAN = named_secrets.IMAGE_BUNDLES[0]
 
 
 def contents(bundles: dict[str, str]) -> dict[str, str]:
@@ -20,12 +20,12 @@ def contents(bundles: dict[str, str]) -> dict[str, str]:
 
 def test_programs_believe_what_the_image_believes_and_the_filter():
     found = contents({DEBIAN: "the image's\n"})
-    assert found[DEBIAN] == found[named_secrets.BUNDLE] == f"the image's\n{CERTIFICATE}"
+    assert found[DEBIAN] == found[named_secrets.COMBINED_BUNDLE] == f"the image's\n{CERTIFICATE}"
     assert found[named_secrets.AUTHORITY] == CERTIFICATE
 
 
 def test_an_image_that_believes_no_one_believes_the_filter():
-    assert contents({})[named_secrets.BUNDLE] == CERTIFICATE
+    assert contents({})[named_secrets.COMBINED_BUNDLE] == CERTIFICATE
 
 
 def test_browsers_have_a_policy_with_the_certificate():
@@ -41,4 +41,4 @@ def test_everybody_in_the_session_may_read_them_and_no_one_write():
 
 
 def test_variables_name_files_that_are_there():
-    assert set(named_secrets.VARIABLES.values()) <= contents({}).keys()
+    assert set(named_secrets.TRUST_VARIABLES.values()) <= contents({}).keys()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting
-from greenroom.core.access.permissions import PERMISSIONS, read_only
+from greenroom.core.access.permissions import PERMISSIONS, read_only_codes
 from greenroom.core.session.authorization import (
     REQUIRES_RECORDING,
     TABLE,
@@ -89,7 +89,7 @@ def test_a_closed_switch_opens_nothing(subject: Any, act: Act, kind: Kind, codes
     mutants=[lambda act, kind, *codes: refusal_of(act, kind, *PERMISSIONS)],
 )
 def test_a_read_only_key_neither_looks_nor_acts(subject: Any, act: Act):
-    assert subject(act, Kind.OTHER, *read_only(PERMISSIONS)) == "hidden"
+    assert subject(act, Kind.OTHER, *read_only_codes(PERMISSIONS)) == "hidden"
 
 
 @pytest.mark.parametrize("act", LOOKS)

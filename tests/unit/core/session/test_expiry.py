@@ -47,7 +47,7 @@ def test_the_smaller_of_two_time_limits_counts_and_0_is_none(group_s: int, image
     clocks = clocks_of(settings(session_time_limit=group_s), image_s, "Desktop")
     assert clocks.time_limit_s == limit_s
     assert clocks.first_end_s == (limit_s or 3600)
-    assert Clocks(keepalive_s=30, time_limit_s=60).first_s == 30
+    assert Clocks(keepalive_s=30, time_limit_s=60).first_end_s == 30
 
 
 def test_the_clocks_name_setting_value_and_where_it_comes_from():

@@ -130,7 +130,7 @@ def comes_to_rest_as_wanted(planner: Planner, snapshot: RoundSnapshot) -> None:
             valid = carry_out(valid, action)
     assert {a.kind for a in planner(valid)} <= {ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH}
     for session_id, want in valid.desired.items():
-        state, error = observe(want, valid.observed.get(session_id), valid.known.get(session_id, JournalFacts()))
+        state, error = observe(want, valid.observed.get(session_id), valid.journals.get(session_id, JournalFacts()))
         assert state.value == want.want.value or (state is ObservedState.FAILED and error)
 
 

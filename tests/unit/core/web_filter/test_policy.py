@@ -16,12 +16,12 @@ from greenroom.core.web_filter import (
     FilterPolicy,
     HostDecision,
     decision,
-    domain,
-    domains,
     is_private,
-    lists_of,
+    lease_policy,
+    lists_of_lease,
     name_servers,
-    narrowed,
+    normal_domain,
+    normal_domains,
     policy_in_force,
     require_disjoint,
 )
@@ -173,7 +173,7 @@ def test_what_python_calls_not_global_is_mostly_private_here(subject: Any, addre
     ],
 )
 def test_a_domain_as_it_is_stored(text: str, stored: str):
-    assert domain(text) == stored
+    assert normal_domain(text) == stored
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,10 @@ def test_a_domain_as_it_is_stored(text: str, stored: str):
 )
 def test_what_is_no_domain_is_refused_with_what_to_write(text: str, says: str):
     with pytest.raises(Invalid, match=says):
-        domain(text)
+        normal_domain(text)
 
 
-@for_all(st.text(max_size=60), subject=domain, mutants=[str.strip, lambda text: text.lower()])
+@for_all(st.text(max_size=60), subject=normal_domain, mutants=[str.strip, lambda text: text.lower()])
 def test_what_is_accepted_is_harmless_in_a_configuration(subject: Any, text: str):
     try:
         stored = subject(text)
@@ -219,7 +219,7 @@ def test_what_is_accepted_is_harmless_in_a_configuration(subject: Any, text: str
 
 
 def test_lists_are_sorted_and_have_each_domain_once():
-    assert domains(["b.example", "a.example", "B.example."]) == ("a.example", "b.example")
+    assert normal_domains(["b.example", "a.example", "B.example."]) == ("a.example", "b.example")
 
 
 def test_a_domain_is_not_in_both_lists():
@@ -249,8 +249,8 @@ def test_whose_policy_a_session_is_under(
 
 def test_a_list_has_an_end():
     with pytest.raises(Invalid, match=f"the maximum is {MAX_DOMAINS}"):
-        domains([f"d{number}.example" for number in range(MAX_DOMAINS + 1)])
-    assert len(domains([f"d{number}.example" for number in range(MAX_DOMAINS)])) == MAX_DOMAINS
+        normal_domains([f"d{number}.example" for number in range(MAX_DOMAINS + 1)])
+    assert len(normal_domains([f"d{number}.example" for number in range(MAX_DOMAINS)])) == MAX_DOMAINS
     require_disjoint(["a.example"], ["b.example"])
 
 
@@ -261,25 +261,25 @@ def test_name_servers_are_read_once_each():
 
 
 def test_what_a_lease_may_reach_is_the_same_policy_for_the_same_domains():
-    one, other = narrowed(None, ["b.example", "A.example"]), narrowed(None, ["a.example", "b.example"])
+    one, other = lease_policy(None, ["b.example", "A.example"]), lease_policy(None, ["a.example", "b.example"])
     assert one == other
     assert one.name.startswith("Leases that reach a.example, b.example (")
     assert (decision(one, "www.a.example").action, decision(one, "c.example").action) == ("allow", "deny")
-    nothing = narrowed(None, [])
+    nothing = lease_policy(None, [])
     assert nothing.name.startswith("Leases that reach nothing (")
     assert decision(nothing, "a.example").action == "deny"
 
 
 def test_a_lease_keeps_what_the_policy_in_force_denies_below_its_domains():
     open_one = FilterPolicy(filter_policy_id="p", name="p", default_action="allow", deny=("x.a.example",))
-    own = narrowed(open_one, ["a.example"])
+    own = lease_policy(open_one, ["a.example"])
     assert decision(own, "x.a.example").action == "deny"
 
 
 def reaches_no_more(lists: Callable[..., Any], case: tuple[FilterPolicy, list[str], str]) -> None:
     """This also holds if the policy allowed more when the lease requested these domains."""
     in_force, asked, host = case
-    allow, deny = lists(in_force, domains(asked))
+    allow, deny = lists(in_force, normal_domains(asked))
     own = FilterPolicy(filter_policy_id="own", name="own", allow=allow, deny=deny)
     if decision(own, host).action == "allow":
         assert decision(in_force, host).action == "allow"
@@ -291,20 +291,20 @@ def as_it_was_asked(in_force: FilterPolicy, wanted: tuple[str, ...]) -> tuple[tu
 
 def test_a_lease_reaches_no_more_than_a_policy_that_changed_allows():
     cases = st.tuples(policies(), st.lists(NAMES, max_size=4), NAMES)
-    holds(reaches_no_more, lists_of, cases)
+    holds(reaches_no_more, lists_of_lease, cases)
     catches(reaches_no_more, as_it_was_asked, cases)
 
 
 def test_a_lease_cannot_open_what_the_policy_in_force_denies():
     with pytest.raises(Invalid, match=r"The web filter Exam denies b\.example; a lease cannot allow it\."):
-        narrowed(FilterPolicy(filter_policy_id="p", name="Exam", allow=("a.example",)), ["a.example", "b.example"])
+        lease_policy(FilterPolicy(filter_policy_id="p", name="Exam", allow=("a.example",)), ["a.example", "b.example"])
 
 
 def as_asked(policy: FilterPolicy, asked: list[str]) -> FilterPolicy:
     return FilterPolicy(filter_policy_id="p", name="Lease", default_action="deny", allow=tuple(asked))
 
 
-@for_all(policies(), st.lists(NAMES, max_size=4), NAMES, subject=narrowed, mutants=[as_asked])
+@for_all(policies(), st.lists(NAMES, max_size=4), NAMES, subject=lease_policy, mutants=[as_asked])
 def test_a_lease_reaches_no_more_than_the_policy_in_force_allows(
     subject: Any, policy: FilterPolicy, asked: list[str], host: str
 ):

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from greenroom.agent.web_filter.squid import PAGES, SquidLocation, configuration, pages
-from greenroom.core.web_filter import PORT, Denial, FilterPolicy, Level, levels, parse_denial
+from greenroom.core.web_filter import FILTER_PORT, Denial, FilterPolicy, Level, levels, parse_denial
 
 PLACE = SquidLocation(
-    listen_addresses=(f"172.20.0.1:{PORT}",),
+    listen_addresses=(f"172.20.0.1:{FILTER_PORT}",),
     subnet="172.20.0.0/16",
     pages="/f/pages",
     folder="/f/log",
@@ -51,7 +51,7 @@ def test_all_that_is_allowed_was_checked_for_private_addresses():
 
 def test_it_listens_on_the_networks_address_for_its_sessions_only():
     text = configuration(policy(), PLACE)
-    assert re.findall(r"^http_port .*", text, re.MULTILINE) == [f"http_port 172.20.0.1:{PORT}"]
+    assert re.findall(r"^http_port .*", text, re.MULTILINE) == [f"http_port 172.20.0.1:{FILTER_PORT}"]
     assert access(policy())[0] == "http_access deny !sessions"
     assert "acl sessions src 172.20.0.0/16\n" in text
 

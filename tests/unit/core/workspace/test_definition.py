@@ -10,10 +10,10 @@ import pytest
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.definition import (
     Definition,
-    check,
     reference_problem,
     registry_of,
     registry_problem,
+    require_consistent,
     token_problem,
 )
 
@@ -82,19 +82,19 @@ def test_a_name_that_docker_refuses_has_its_reason(name: str, words: str):
     ],
 )
 def test_contradictions_are_named(change: dict[str, Any], words: str):
-    check(GOOD)
+    require_consistent(GOOD)
     with pytest.raises(Invalid) as refused:
-        check(replace(GOOD, **change))
+        require_consistent(replace(GOOD, **change))
     assert words in refused.value.message
 
 
 def test_a_restriction_with_its_place_is_none():
-    check(replace(GOOD, restrict_to_zone=True, zone_id="z", restrict_to_server=True, server_id="s"))
+    require_consistent(replace(GOOD, restrict_to_zone=True, zone_id="z", restrict_to_server=True, server_id="s"))
 
 
 def test_root_may_have_folders_that_it_cannot_write_to():
-    check(replace(GOOD, exec_config=ROOTS, volume_mappings=READ_ONLY))
-    check(replace(GOOD, exec_config=ROOTS))
+    require_consistent(replace(GOOD, exec_config=ROOTS, volume_mappings=READ_ONLY))
+    require_consistent(replace(GOOD, exec_config=ROOTS))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_shared_memory_is_a_part_of_the_memory_of_a_session(shm_size: str, memor
         run_config={"shm_size": shm_size},
     )
     if fits:
-        check(workspace)
+        require_consistent(workspace)
     else:
         with pytest.raises(Invalid, match="shm_size"):
-            check(workspace)
+            require_consistent(workspace)

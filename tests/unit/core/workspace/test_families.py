@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.workspace.definition import DEFAULTS_BY_MAKER, Definition, check, with_defaults
+from greenroom.core.workspace.definition import DEFAULTS_BY_MAKER, Definition, require_consistent, with_defaults
 from greenroom.core.workspace.page import page_path_problem, relative_address_problem, validated_ports
 from greenroom.core.workspace.run_config import validated
 
@@ -45,7 +45,7 @@ def test_given_values_replace_the_defaults():
 @pytest.mark.parametrize("fields", DEFAULTS_BY_MAKER.values(), ids=DEFAULTS_BY_MAKER)
 def test_the_defaults_of_each_maker_are_valid(fields: dict[str, Any]):
     made = Definition(name="a", friendly_name="A", **fields)
-    check(made)
+    require_consistent(made)
     assert page_path_problem(made.page_path) is None
     assert relative_address_problem("start_page", made.start_page) is None
     validated_ports(made.port_map)

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.workspace.homes import (
-    EVERY_S,
+    MEASURE_EVERY_S,
+    MEASURE_UNUSED_EVERY_S,
     STORED_HOMES_PATH,
-    UNUSED_EVERY_S,
     HomeId,
     HomeMeasurement,
+    deletion_warning,
     home_of,
+    home_remark,
+    home_state,
     home_with_name,
     in_use_problem,
-    loss,
     next_to_measure,
     parse_removal_name,
-    remark,
     removal_name,
-    state_of,
 )
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.core.workspace.volumes import HOME, mappings_problem, profile_mount, profile_problem
@@ -93,9 +93,9 @@ def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_th
     """A day in steps of a quarter of an hour; in each step all due homes are measured."""
     measured: dict[HomeId, HomeMeasurement] = {}
     times: dict[HomeId, int] = {}
-    steps = int(2 * UNUSED_EVERY_S / EVERY_S)
+    steps = int(2 * MEASURE_UNUSED_EVERY_S / MEASURE_EVERY_S)
     for step in range(steps):
-        now_s = step * EVERY_S
+        now_s = step * MEASURE_EVERY_S
         in_use = {home for n, home in enumerate(HERE) if used.get(n, [])[step : step + 1] == [True]}
         while (home := subject(HERE, in_use, measured, now_s)) is not None:
             last = measured.get(home)
@@ -106,7 +106,9 @@ def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_th
             h: HomeMeasurement(at_s=m.at_s, used_since=m.used_since or h in in_use) for h, m in measured.items()
         }
         assert set(measured) == set(HERE), "every home has a figure"
-        assert all(now_s - measured[home].at_s < EVERY_S for home in in_use), "the figure of one in use is fresh"
+        assert all(now_s - measured[home].at_s < MEASURE_EVERY_S for home in in_use), (
+            "the figure of one in use is fresh"
+        )
     for n, home in enumerate(HERE):
         uses = sum(used.get(n, []))
         assert times[home] <= uses * 2 + 3, "one that no session uses costs nothing"
@@ -122,7 +124,7 @@ def test_the_one_that_waits_longest_is_first():
     assert next_to_measure(HERE, HERE, measured, 10_000.0) == fourth
     assert next_to_measure(HERE[:3], HERE, measured, 10_000.0) == second
     assert next_to_measure(HERE[:3], (), measured, 10_000.0) == third
-    assert next_to_measure([second], [second], measured, EVERY_S - 1) is None
+    assert next_to_measure([second], [second], measured, MEASURE_EVERY_S - 1) is None
 
 
 def test_a_home_in_use_is_not_deleted_and_the_sentence_names_the_sessions():
@@ -135,12 +137,12 @@ def test_a_home_in_use_is_not_deleted_and_the_sentence_names_the_sessions():
     ("sessions", "removal_id", "state"), [([], None, "kept"), (["s"], None, "in_use"), ([], "r", "deleting")]
 )
 def test_the_state_of_a_home(sessions: list[str], removal_id: str | None, state: str):
-    assert state_of(sessions, removal_id) == state
+    assert home_state(sessions, removal_id) == state
 
 
 def test_what_is_said_of_a_deletion_never_leaves_people_waiting_without_a_reason():
     def said(*, away: bool = False, reached: bool = True, problem: str = "") -> str:
-        return remark("deleting", is_moved_away=away, is_reached=reached, problem=problem)
+        return home_remark("deleting", is_moved_away=away, is_reached=reached, problem=problem)
 
     assert said() == "It is being deleted."
     assert said(problem="It is in use.") == "It is in use."
@@ -149,5 +151,8 @@ def test_what_is_said_of_a_deletion_never_leaves_people_waiting_without_a_reason
     assert said(reached=False) == (
         "It is deleted when its Agent returns. If the Agent does not return, delete the Agent."
     )
-    assert remark("kept", is_moved_away=False, is_reached=False, problem="Too many files.") == "Too many files."
-    assert loss("ada", "Desktop") == "All files that ada has in the home folder of Desktop are deleted permanently."
+    assert home_remark("kept", is_moved_away=False, is_reached=False, problem="Too many files.") == "Too many files."
+    assert (
+        deletion_warning("ada", "Desktop")
+        == "All files that ada has in the home folder of Desktop are deleted permanently."
+    )

@@ -49,7 +49,7 @@ def test_a_staged_container_has_all_that_its_workspace_says():
         image="desktop",
         image_id="i",
         credential="c",
-        environment={**spec_builder.toggles(OFF), "KASM_ID": "s"},
+        environment={**spec_builder.permission_variables(OFF), "KASM_ID": "s"},
         cores=1.5,
         memory_bytes=1024,
         cpu_mode="Quotas",
@@ -84,8 +84,8 @@ def test_permissions_become_the_images_variables():
     assert made["KASM_SVC_WEBCAM"] == "0"
     assert made["KASM_SVC_SEND_CUT_TEXT"] == "-SendCutText 0"
     assert made["KASM_ID"] == "s"
-    assert len(spec_builder.TOGGLES) == len(STAGED_PERMISSIONS)
-    assert spec_builder.permissions_of(made) == {**OFF, "allow_kasm_audio": True}
+    assert len(spec_builder.PERMISSION_VARIABLES) == len(STAGED_PERMISSIONS)
+    assert spec_builder.permissions_in_environment(made) == {**OFF, "allow_kasm_audio": True}
 
 
 def test_an_image_of_others_says_where_its_page_is_and_what_is_beside_it():
@@ -145,7 +145,7 @@ def test_the_settings_of_a_user_reach_an_on_demand_container():
 
 def test_what_a_launch_does_not_ask_for_is_not_there():
     made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
-    assert made.environment == {**spec_builder.toggles(OFF), "KASM_ID": "s"}
+    assert made.environment == {**spec_builder.permission_variables(OFF), "KASM_ID": "s"}
     assert (made.mounts, made.run_config, made.filter_policy, made.files) == ((), {}, None, ())
 
 

@@ -184,6 +184,6 @@ def main() -> None:
     except (GreenroomError, OSError) as error:
         program.exit_with_error(error)
     except SystemExit as exit_request:
-        if exit_request.code == program.INTERRUPTED:
+        if exit_request.code == program.EXIT_INTERRUPTED:
             raise KeyboardInterrupt from exit_request
         raise

@@ -17,7 +17,7 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
-from greenroom.core.text import cause
+from greenroom.core.text import database_error_text
 from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
@@ -76,7 +76,12 @@ async def database_problem(dsn: str) -> str | None:
 
 def database_health(problem: str | None) -> Health:
     """Return the health of the database; `problem` is the result of `database_problem`."""
-    return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
+    return Health(
+        name="postgres",
+        role="postgres",
+        ok=problem is None,
+        detail=database_error_text(problem) if problem else "answers",
+    )
 
 
 async def check_all(http: httpx2.AsyncClient, db: Database, site: Site) -> list[Health]:

@@ -174,11 +174,7 @@ def _release(
         return []
     if listing is None or listing.at <= order.changed:
         return []
-    if (
-        order.ref is None
-        and order.requested is not None
-        and not _is_older(order.requested, LATE_CREATION_S, listing.at)
-    ):
+    if order.ref is None and order.requested and not _is_older(order.requested, LATE_CREATION_S, listing.at):
         return []
     return [
         OrderTransition(order.machine_order_id, OrderState.ENDED, "the provider does not list it any more", order.ref)

@@ -34,8 +34,15 @@ from greenroom.core.fleet.machines.model import (
     entries_in_force,
     reserve_room,
 )
-from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place, serves
-from greenroom.core.text import EXACT, size
+from greenroom.core.launch.placement import (
+    TOLERANCE,
+    PlacementAgent,
+    PlacementRequest,
+    cores_text,
+    place,
+    serves,
+)
+from greenroom.core.text import exact_size
 
 MAX_AT_ONCE: Final = 20
 """The maximum number of orders of one pool in one plan; the other orders follow in the next plan."""
@@ -72,7 +79,7 @@ class _Zone:
 class _Pool:
     """The state of a machine pool while the plan is computed."""
 
-    pool: MachinePool
+    definition: MachinePool
     limits: MachinePoolLimits
     """The limits of the pool with the schedule applied."""
     empty_machine: PlacementAgent
@@ -131,7 +138,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
     zone = _free_capacity(snapshot, pools)
     zone.reserve_all(snapshot.demands)
     for pool in pools:
-        if pool.pool.disabled:
+        if pool.definition.disabled:
             _drain_disabled(pool)
         else:
             _order_machines(snapshot, pool, zone)
@@ -178,17 +185,17 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
         order.agent.agent_id
         for pool in pools
         for order in pool.orders
-        if order.agent and (pool.pool.disabled or order.state in (OrderState.DRAINING, OrderState.RELEASING))
+        if order.agent and (pool.definition.disabled or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
     hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in leaving]
     for pool in pools:
-        if not pool.pool.disabled:
+        if not pool.definition.disabled:
             hosts += [
                 replace(pool.empty_machine, agent_id=order.machine_order_id)
                 for order in pool.orders
                 if order.state in UNJOINED_STATES
             ]
-    standby = [pool.limits for pool in pools if not pool.pool.disabled]
+    standby = [pool.limits for pool in pools if not pool.definition.disabled]
     return _Zone(
         hosts,
         max((limits.standby_cores for limits in standby), default=0.0),
@@ -199,7 +206,7 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
 def _drain_disabled(pool: _Pool) -> None:
     for order in pool.orders:
         if order.state is OrderState.JOINED:
-            why = f"pool {pool.pool.name} is disabled, and its machines are released after their last session"
+            why = f"pool {pool.definition.name} is disabled, and its machines are released after their last session"
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.DRAINING, why))
 
 
@@ -235,7 +242,7 @@ def _standby_reason(pool: _Pool, zone: _Zone) -> str:
     if cores + TOLERANCE < limits.standby_cores:
         return f"{cores_text(limits.standby_cores)} cores must be free, and {cores_text(cores)} are free"
     if memory < limits.standby_memory:
-        return f"{size(limits.standby_memory, EXACT)} memory must be free, and {size(memory, EXACT)} are free"
+        return f"{exact_size(limits.standby_memory)} memory must be free, and {exact_size(memory)} are free"
     return ""
 
 
@@ -249,10 +256,10 @@ def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> 
             pool.actions.append(OrderTransition(order.machine_order_id, OrderState.JOINED, f"it is used again: {why}"))
             zone.hosts.append(replace(agent, draining=False))
             return True
-    if pool.pool.failure_state.next_try is not None and snapshot.now < pool.pool.failure_state.next_try:
+    if pool.definition.failure_state.next_try is not None and snapshot.now < pool.definition.failure_state.next_try:
         pool.notes.append(
-            f"{why}; after {pool.pool.failure_state.failures} failures in a row, the next machine is ordered at "
-            f"{pool.pool.failure_state.next_try:%H:%M:%S} UTC"
+            f"{why}; after {pool.definition.failure_state.failures} failures in a row, the next machine is ordered at "
+            f"{pool.definition.failure_state.next_try:%H:%M:%S} UTC"
         )
         return False
     if pool.failed:
@@ -262,8 +269,8 @@ def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> 
         pool.notes.append(f"{why}; {pool.existing} of at most {pool.limits.max_machines} machines exist or are ordered")
         return False
     pool.placed += 1
-    pool.actions.append(PlaceOrder(pool.pool.machine_pool_id, why[:1].upper() + why[1:] + "."))
-    zone.hosts.append(replace(pool.empty_machine, agent_id=f"new {pool.pool.machine_pool_id} {pool.placed}"))
+    pool.actions.append(PlaceOrder(pool.definition.machine_pool_id, why[:1].upper() + why[1:] + "."))
+    zone.hosts.append(replace(pool.empty_machine, agent_id=f"new {pool.definition.machine_pool_id} {pool.placed}"))
     return True
 
 
@@ -339,8 +346,8 @@ def _report(pool: _Pool, zone: _Zone, other_zone_notes: Sequence[str]) -> PoolRe
         "being released": sum(o.state is OrderState.RELEASING for o in pool.orders),
     }
     numbers = ", ".join(f"{number} {state}" for state, number in numbers_by_state.items() if number) or "no machine"
-    if pool.pool.disabled:
-        return PoolReport(pool.pool.machine_pool_id, f"Disabled: {numbers}.")
+    if pool.definition.disabled:
+        return PoolReport(pool.definition.machine_pool_id, f"Disabled: {numbers}.")
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
     enough = "" if more or notes or zone.unmet else " The capacity is sufficient."
@@ -350,4 +357,4 @@ def _report(pool: _Pool, zone: _Zone, other_zone_notes: Sequence[str]) -> PoolRe
         for name in sorted({order.other_agent for order in pool.orders} - {""})
     )
     sentence = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{kept}{others}"
-    return PoolReport(pool.pool.machine_pool_id, sentence, bool(notes))
+    return PoolReport(pool.definition.machine_pool_id, sentence, bool(notes))

@@ -11,7 +11,7 @@ from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.model import format_schedule_entry, parse_schedule_entry
-from greenroom.core.web_filter import domains
+from greenroom.core.web_filter import normal_domains
 from greenroom.core.workspace.definition import with_defaults
 
 NAME_FIELDS: Final = {
@@ -104,8 +104,8 @@ def normalize_object(kind: ObjectKind, row: Row) -> Row:
 _NORMAL_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "permissions": lambda codes: sorted(set(codes)),
     "groups": lambda names: sorted(set(names)),
-    "allow": lambda texts: sorted(set(domains(texts))),
-    "deny": lambda texts: sorted(set(domains(texts))),
+    "allow": lambda texts: sorted(set(normal_domains(texts))),
+    "deny": lambda texts: sorted(set(normal_domains(texts))),
     "schedule": lambda lines: [format_schedule_entry(parse_schedule_entry(line)) for line in lines],
     "allow_origin_domain": lambda text: ",".join(part.strip() for part in text.split(",")),
     "persistent_profile_path": lambda path: path or None,

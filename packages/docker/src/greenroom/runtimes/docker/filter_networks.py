@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import aiodocker
 
-from greenroom.core.named_secrets import VARIABLES
-from greenroom.core.web_filter import PORT, proxy_variables
+from greenroom.core.named_secrets import TRUST_VARIABLES
+from greenroom.core.web_filter import FILTER_PORT, proxy_variables
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
 from greenroom.runtimes.contract.containers import AGENT, INSTALLATION
@@ -62,7 +62,7 @@ class FilterNetworks:
             self._trusting_policies.discard(policy_id)
         network = await self._find(docker, policy_id) or await self._create(docker, policy_id)
         try:
-            rules = network_rules(self._owner, network.bridge, network.filter_network.address, PORT)
+            rules = network_rules(self._owner, network.bridge, network.filter_network.address, FILTER_PORT)
             for rule_set in (*account_rules(self._owner, account), *rules):
                 await firewall.apply_rules(rule_set)
         except firewall.FirewallError as error:
@@ -169,7 +169,7 @@ async def _remove(docker: aiodocker.Docker, owner: ContainerOwner, network: _Net
     """Remove a network with its rules. Return False and keep both if the network still has containers."""
     if await remove_bridge(docker, network.name):
         return False
-    await _remove_rules(network_rules(owner, network.bridge, network.filter_network.address, PORT))
+    await _remove_rules(network_rules(owner, network.bridge, network.filter_network.address, FILTER_PORT))
     return True
 
 
@@ -198,7 +198,7 @@ def use_filter(
     The session needs no name server, because the filter resolves names. Therefore the name server is an address of the
     host at which no server answers.
     """
-    variables = proxy_variables(network.address) | (VARIABLES if trusts_authority else {})
+    variables = proxy_variables(network.address) | (TRUST_VARIABLES if trusts_authority else {})
     other_variables = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,

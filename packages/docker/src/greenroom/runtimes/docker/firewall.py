@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from greenroom.core.web_filter import PRIVATE, PRIVATE_IPV6, name_servers
+from greenroom.core.web_filter import PRIVATE_IPV4, PRIVATE_IPV6, name_servers
 from greenroom.runtimes.contract import FilterAccount
 from greenroom.runtimes.docker.spec import ContainerOwner
 
@@ -105,7 +105,7 @@ def ruleset(owner: ContainerOwner, resolvers: Iterable[str]) -> str:
             for protocol in ("udp", "tcp")
         ]
     for chain in (forward, private):
-        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_ICMP_REJECTION}" for network in PRIVATE]
+        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_ICMP_REJECTION}" for network in PRIVATE_IPV4]
         lines.append(f"-A {chain} -j RETURN")
     lines += [f"-A {host} -j REJECT --reject-with {_ICMP_REJECTION}", "COMMIT"]
     return "\n".join(lines) + "\n"
@@ -264,7 +264,7 @@ def account_rules(owner: ContainerOwner, account: FilterAccount | None = None) -
     chain = f"GREENROOM-{owner.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
     servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []
-    ipv4 = _account_chain_text(chain, [str(s) for s in servers if s.version == 4], PRIVATE)
+    ipv4 = _account_chain_text(chain, [str(s) for s in servers if s.version == 4], PRIVATE_IPV4)
     ipv6 = _account_chain_text(chain, [str(s) for s in servers if s.version == 6], PRIVATE_IPV6)
     return [
         Rules(chains=(chain,), text=ipv4, jumps=jumps),

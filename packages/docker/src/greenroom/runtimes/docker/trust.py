@@ -8,7 +8,7 @@ from typing import Final
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from greenroom.core.named_secrets import BUNDLES
+from greenroom.core.named_secrets import IMAGE_BUNDLES
 from greenroom.runtimes.contract import StartError
 
 MAX_BYTES: Final = 4 << 20
@@ -22,7 +22,7 @@ async def certificate_bundles(container: DockerContainer) -> dict[str, str]:
         StartError: a file cannot be read.
     """
     contents = dict[str, str]()
-    for path in BUNDLES:
+    for path in IMAGE_BUNDLES:
         try:
             with await container.get_archive(path) as archive:
                 entry = archive.next()

@@ -43,7 +43,7 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.core_v1 import Pod, Secret, Service
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from greenroom.core.web_filter import CLOSED_PORT, PORT, PRIVATE, PRIVATE_IPV6, proxy_variables
+from greenroom.core.web_filter import CLOSED_PORT, FILTER_PORT, PRIVATE_IPV4, PRIVATE_IPV6, proxy_variables
 from greenroom.core.workspace.session_spec import SessionFile
 from greenroom.runtimes.archive import pack_tar
 from greenroom.runtimes.contract import INSTALLATION
@@ -85,7 +85,7 @@ BYPASS_MESSAGE: Final = (
 )
 CHECK_SCRIPT: Final = f"""\
 connects() {{ timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; }}
-until connects "$1" {PORT}; do
+until connects "$1" {FILTER_PORT}; do
   [ $SECONDS -lt 20 ] || {{ echo "The web filter does not answer at $1."; exit 1; }}
   sleep 0.1
 done
@@ -152,7 +152,7 @@ class FilterObjects:
         """Return the Service through which sessions reach the filter. Its address stays the same when its Pod is
         replaced.
         """
-        ports = [ServicePort(name=f"port-{port}", port=port, protocol="TCP") for port in (PORT, CLOSED_PORT)]
+        ports = [ServicePort(name=f"port-{port}", port=port, protocol="TCP") for port in (FILTER_PORT, CLOSED_PORT)]
         address = annotations_of(owner_secret).get(SERVICE_ADDRESS)
         spec = ServiceSpec(selector=self.squid_labels, ports=ports, clusterIP=address)
         return Service(metadata=self._metadata(owner_secret), spec=spec)
@@ -164,18 +164,20 @@ class FilterObjects:
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
-            egress=[NetworkPolicyEgressRule(to=[_pod_peer(self.squid_labels)], ports=_tcp_ports(PORT))],
+            egress=[NetworkPolicyEgressRule(to=[_pod_peer(self.squid_labels)], ports=_tcp_ports(FILTER_PORT))],
         )
         name_server_peers = [
             _pod_peer(DNS_LABELS, all_namespaces=True),
             *(_address_peer(_cidr_of(server)) for server in name_servers),
         ]
-        public_peers = [_address_peer("0.0.0.0/0", PRIVATE), _address_peer("::/0", PRIVATE_IPV6)]
+        public_peers = [_address_peer("0.0.0.0/0", PRIVATE_IPV4), _address_peer("::/0", PRIVATE_IPV6)]
         squid = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.squid_labels),
             policyTypes=["Ingress", "Egress"],
             ingress=[
-                NetworkPolicyIngressRule(from_=[_pod_peer(self.session_labels)], ports=_tcp_ports(PORT, CLOSED_PORT))
+                NetworkPolicyIngressRule(
+                    from_=[_pod_peer(self.session_labels)], ports=_tcp_ports(FILTER_PORT, CLOSED_PORT)
+                )
             ],
             egress=[
                 NetworkPolicyEgressRule(to=public_peers, ports=[NetworkPolicyPort(protocol="TCP")]),
@@ -203,7 +205,7 @@ class FilterObjects:
             resources=ResourceRequirements(
                 requests={"cpu": "10m", "memory": SQUID_MEMORY[0]}, limits={"memory": SQUID_MEMORY[1]}
             ),
-            readinessProbe=Probe(tcpSocket=TCPSocketAction(port=PORT), periodSeconds=1, timeoutSeconds=1),
+            readinessProbe=Probe(tcpSocket=TCPSocketAction(port=FILTER_PORT), periodSeconds=1, timeoutSeconds=1),
             securityContext=restricted_container(read_only=True),
             volumeMounts=mounts,
         )

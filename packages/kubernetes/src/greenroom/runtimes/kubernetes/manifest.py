@@ -40,7 +40,7 @@ from greenroom.core.workspace import run_config
 from greenroom.core.workspace.launch_environment import user_variables_problem
 from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
 from greenroom.core.workspace.session_spec import SessionFile, SessionSpec
-from greenroom.core.workspace.volumes import OWNER
+from greenroom.core.workspace.volumes import SESSION_UID
 from greenroom.runtimes.contract import SPEC_HASH, StartError
 from greenroom.runtimes.kubernetes.names import (
     CONTAINER,
@@ -253,7 +253,7 @@ def restricted_container(added: Sequence[str] = (), *, read_only: bool = False) 
     )
 
 
-def restricted_pod(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
+def restricted_pod(user: int = SESSION_UID, group: int = SESSION_UID) -> PodSecurityContext:
     """Return the security context of a Pod in the restricted profile. The group owns the files of its claims."""
     return PodSecurityContext(
         runAsNonRoot=True,
@@ -267,10 +267,10 @@ def restricted_pod(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
 
 def _user(options: RunConfig) -> tuple[int, int]:
     """Return the numbers of the user and the group. A node cannot check by name that the user is not root."""
-    name, _, group = str(options.get("user") or OWNER).partition(":")
+    name, _, group = str(options.get("user") or SESSION_UID).partition(":")
     if not name.isdecimal() or not (group or name).isdecimal():
-        raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {OWNER}.")
-    return int(name), int(group or OWNER)
+        raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {SESSION_UID}.")
+    return int(name), int(group or SESSION_UID)
 
 
 def _hostname(options: RunConfig) -> str | None:
