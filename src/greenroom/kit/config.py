@@ -144,11 +144,11 @@ class ManagerConfig(DatabaseConfig):
     gateway_url: HttpsUrls = ""
     """The address at which Agents reach this Manager, such as https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(default=6.0, gt=0)
+    """The duration of the leadership of a zone. (The settings `lease_…` of a Manager do not concern leased sessions.)"""
     lease_renew_s: float = Field(default=2.0, gt=0)
+    """The interval at which a Primary renews its leadership."""
     lease_margin_s: float = Field(default=1.0, gt=0)
-    """The times of the leadership of a zone: its duration, the interval of its renewals, and the time before its
-    deadline at which a Primary stops writing.
-    """
+    """The time before the end of its leadership at which a Primary stops writing."""
     guardian_interval_s: float = Field(default=1.0, gt=0)
     """Interval of the guardian's rounds."""
     checkin_hold_s: float = Field(default=5.0, gt=0)

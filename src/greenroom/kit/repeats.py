@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable
 
 class RepeatFilter:
     """Remembers the events that were logged within the last `every_s` seconds, at most `max_events` of them; with more
-    events, the oldest is forgotten. `now_s` returns the time."""
+    events, the oldest is forgotten. Repetitions are not counted (`core.rate_limits.RepeatCounter` counts them). `now_s`
+    returns the time."""
 
     def __init__(
         self, every_s: float, *, max_events: int = 10_000, now_s: Callable[[], float] = time.monotonic
