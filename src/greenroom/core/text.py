@@ -250,7 +250,7 @@ _CAUSES: Final = (
 """Pattern of the message of the driver → the cause and the solution. The most specific pattern is first."""
 
 
-def database_error_text(message: str) -> str:
+def database_error(message: str) -> str:
     """Return one sentence about an error of the database: the cause, followed by `message`, which is that of the
     driver, in parentheses.
     """

@@ -83,7 +83,7 @@ class DeliveryVerdict:
     retry_s: float | None = None
 
 
-def delivery_verdict(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
+def after_attempt(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
     """Return the state after `attempts` attempts, of which `attempt` is the last. With `once`, there is no further
     attempt. `spread` is that of `Backoff.delay_s`.
     """

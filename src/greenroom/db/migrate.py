@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import database_error_text
+from greenroom.core.text import database_error
 from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, TimeLimitedConnection
 
 OWNER_ROLE: Final = "greenroom"
@@ -145,7 +145,7 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
     except NoPrimaryError as error:
         raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:
-        raise SetupError(database_error_text(str(error))) from error
+        raise SetupError(database_error(str(error))) from error
 
 
 async def _read_applied(connection: psycopg.AsyncConnection) -> dict[str, str]:

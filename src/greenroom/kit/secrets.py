@@ -48,8 +48,8 @@ class Secrets:
         self._device_key = _derive_key(key, b"greenroom known device v1")
         self._gateway_key = _derive_key(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom column v1")))
-        self._tickets = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
-        self._attempts = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
+        self._ticket_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
+        self._sign_on_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
         self._decrypt = lru_cache(MAX_CACHED)(self._fernet.decrypt)
         self._siv = AESSIV(_derive_key(key, b"greenroom sealed text v1", 64))
         self._decrypt_sealed = lru_cache(MAX_CACHED)(self._siv.decrypt)
@@ -133,7 +133,7 @@ class Secrets:
 
     def viewer_id_in(self, token: str) -> str | None:
         """Return the id in a viewer token; None if it is no viewer token of this installation."""
-        return _id_of(token, self.viewer_token)
+        return _id_in(token, self.viewer_token)
 
     def lease_token(self, lease_id: str, epoch: int) -> str:
         """Return the token of a lease: its id and a signature. Like the connect token of its session, a higher `epoch`
@@ -153,7 +153,7 @@ class Secrets:
 
     def login_id_in(self, token: str) -> str | None:
         """Return the id of the log-in in a session token; None if it is no session token of this installation."""
-        return _id_of(token, self.session_token)
+        return _id_in(token, self.session_token)
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
         """Return the proof that a user logged in on a device: valid until `expires_s`, for the current password."""
@@ -163,23 +163,23 @@ class Secrets:
         """Return the text as an encrypted ticket, which only this installation can read. The ticket contains the time
         of its creation.
         """
-        return self._tickets.encrypt(text).decode()
+        return self._ticket_cipher.encrypt(text).decode()
 
     def read_ticket(self, ticket: str, valid_s: int) -> bytes | None:
         """Return the text of a ticket; None if it is not from this installation, or is older than `valid_s`."""
         try:
-            return self._tickets.decrypt(ticket, ttl=valid_s)
+            return self._ticket_cipher.decrypt(ticket, ttl=valid_s)
         except InvalidToken:
             return None
 
     def attempt_ticket(self, text: bytes) -> str:
         """Return the state of a sign-on as an encrypted ticket, for a cookie."""
-        return self._attempts.encrypt(text).decode()
+        return self._sign_on_cipher.encrypt(text).decode()
 
     def read_attempt(self, ticket: str, valid_s: int) -> bytes | None:
         """Return the state in a ticket of a sign-on; None as for `read_ticket`."""
         try:
-            return self._attempts.decrypt(ticket, ttl=valid_s)
+            return self._sign_on_cipher.decrypt(ticket, ttl=valid_s)
         except InvalidToken:
             return None
 
@@ -195,7 +195,7 @@ def is_same(token: str, expected: str) -> bool:
     return hmac.compare_digest(token.encode(), expected.encode())
 
 
-def _id_of(token: str, token_of: Callable[[str], str]) -> str | None:
+def _id_in(token: str, token_of: Callable[[str], str]) -> str | None:
     name, dot, _ = token.partition(".")
     return name if is_same(token, token_of(name)) and dot else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.text import database_error_text
+from greenroom.core.text import database_error
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from greenroom.core.text import database_error_text
     ],
 )
 def test_the_cause_is_named_before_the_words_of_the_driver(said: str, begins: str):
-    found = database_error_text(said)
+    found = database_error(said)
     assert found.startswith(begins)
     assert found.endswith(").")
     assert "\n" not in found

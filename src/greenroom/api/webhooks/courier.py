@@ -22,8 +22,8 @@ from greenroom.core.webhooks import (
     DeliveryAttempt,
     DeliveryState,
     WebhookEvent,
+    after_attempt,
     body_of,
-    delivery_verdict,
     signed_headers,
 )
 from greenroom.db import webhooks
@@ -146,7 +146,7 @@ class Courier:
     async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         attempt = await self._attempt(sender, delivery)
         is_test = delivery.event == str(WebhookEvent.TEST)
-        result = delivery_verdict(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
+        result = after_attempt(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
         if result.state is DeliveryState.GIVEN_UP and not is_test:

@@ -20,7 +20,7 @@ from greenroom.core.recording.descriptions import RECORDING_MODES
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import STORED_HOMES_PATH
-from greenroom.core.workspace.session_spec import Exec, ProfileMode, SessionFile
+from greenroom.core.workspace.session_spec import Exec, ProfileMode
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
 
@@ -331,6 +331,8 @@ def _extras_of(
     request: LaunchRequest, snapshot: LaunchSnapshot, facts: LaunchFacts, decrypt: Callable[[bytes], str]
 ) -> LaunchExtras:
     mode: ProfileMode = "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
+    injects_keys, encrypted_key = bool(facts.value("inject_ssh_keys")), snapshot.ssh_private_key_encrypted
+    private_key = decrypt(encrypted_key) if injects_keys and encrypted_key else None
     return LaunchExtras(
         request_host=request.request_host,
         username=snapshot.username,
@@ -346,10 +348,5 @@ def _extras_of(
         filter_policy=facts.value("web_filter_policy") or None,
         lease_filter_policy=request.filter_policy,
         profile=mode if facts.profile_is_applied() else None,
-        files=_ssh_files(snapshot, decrypt) if facts.value("inject_ssh_keys") else (),
+        files=ssh_files(snapshot.ssh_public_key, private_key) if injects_keys else (),
     )
-
-
-def _ssh_files(snapshot: LaunchSnapshot, decrypt: Callable[[bytes], str]) -> tuple[SessionFile, ...]:
-    private_key = snapshot.ssh_private_key_encrypted
-    return ssh_files(snapshot.ssh_public_key, decrypt(private_key) if private_key else None)

@@ -180,20 +180,15 @@ def final_error(failed: FailedSession, trace: Sequence[TraceStep]) -> str:
     `trace` is the trace of the last search; empty if there was no search, because no attempt was left.
     """
     cause = failed.cause.rstrip(".")
+    earlier = "; ".join(earlier_cause.rstrip(".") for earlier_cause in failed.causes)
     reasons = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))
-    text = (
-        f"{_with_agent(failed.agent_name, cause)}. {_earlier_causes(failed.causes)}" if failed.causes else f"{cause}."
-    )
+    text = f"{_with_agent(failed.agent_name, cause)}. Before that: {earlier}." if failed.causes else f"{cause}."
     which_agent = "yet another" if failed.causes else "another"
     return f"{text} It was not tried on {which_agent} Agent: {reasons}." if reasons else text
 
 
 def _with_agent(agent_name: str, cause: str) -> str:
     return cause if agent_name and agent_name in cause else f"On {agent_name or 'its Agent'}: {cause}"
-
-
-def _earlier_causes(causes: Sequence[str]) -> str:
-    return "Before that: " + "; ".join(cause.rstrip(".") for cause in causes) + "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,22 +109,22 @@ class Agenda:
         self._without_actions: set[str] = set()
         """The ids of pools that are not at rest and whose last plan had no actions."""
         self._version = 0
-        self._changed: dict[str, int] = {}
+        self._changed_version: dict[str, int] = {}
         """Id of the config → the version of its last announced change."""
-        self._all_changed = 0
+        self._all_changed_version = 0
         self.agents = AgentCache()
 
     def mark_changed(self, config_id: str) -> None:
         """Record an announced change of this pool. The pool is then due."""
         self._version += 1
-        self._changed[config_id] = self._version
+        self._changed_version[config_id] = self._version
         self._due_s[config_id] = float("-inf")
         self._without_actions.discard(config_id)
 
     def mark_all_changed(self) -> None:
         """Record a change that may concern all plans, or the loss of announcements. All pools are then due."""
         self._version += 1
-        self._all_changed = self._version
+        self._all_changed_version = self._version
         self._due_s = dict.fromkeys(self._due_s, float("-inf"))
         self._without_actions.clear()
         self.agents.forget()
@@ -155,19 +155,19 @@ class Agenda:
         self._due_s = {name: self._due_s.get(name, due_s) if name in unchanged else due_s for name in checksums}
         self._without_actions &= unchanged
         self._checksums = dict(checksums)
-        for by_config in (self._last_turn_s, self._changed):
+        for by_config in (self._last_turn_s, self._changed_version):
             for config_id in by_config.keys() - self._due_s.keys():
                 del by_config[config_id]
 
     def due(self, now_s: float) -> list[str]:
         """Return the ids of the configs to plan now, in this order."""
-        due = [config_id for config_id, next_s in self._due_s.items() if next_s <= now_s]
+        due = [config_id for config_id, due_s in self._due_s.items() if due_s <= now_s]
         due.sort(key=lambda config_id: self._last_turn_s.get(config_id, float("-inf")))
         waiting = [config_id for config_id in due if config_id in self._without_actions]
         others = [config_id for config_id in due if config_id not in self._without_actions]
         return [*others[:MAX_POOLS], *waiting[:MAX_WAITING_POOLS]]
 
-    def mark_examined(self, config_id: str, now_s: float) -> None:
+    def record_turn(self, config_id: str, now_s: float) -> None:
         """Record that the pool had its turn, so that a pool whose plan fails does not delay the others."""
         self._last_turn_s[config_id] = now_s
 
@@ -179,8 +179,8 @@ class Agenda:
         `version` is the `version` of the agenda before the rows were read. The pool is at rest for `valid_s` seconds;
         None = it is not at rest. `had_no_actions` is True if it is not at rest and its plan had no actions.
         """
-        self.mark_examined(config_id, now_s)
-        changed_since = version < max(self._changed.get(config_id, 0), self._all_changed)
+        self.record_turn(config_id, now_s)
+        changed_since = version < max(self._changed_version.get(config_id, 0), self._all_changed_version)
         self._due_s[config_id] = float("-inf") if valid_s is None or changed_since else now_s + valid_s
         if had_no_actions and not changed_since:
             self._without_actions.add(config_id)

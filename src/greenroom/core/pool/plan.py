@@ -34,8 +34,8 @@ MAX_CREATES: Final = 32
 
 @dataclass(slots=True)
 class _Draft:
-    """A plan that is being computed: the sessions that end, the sessions to create, and the Agents that
-    were rejected if there was no room (None = there was room, or no session was placed).
+    """A plan that is being computed: the sessions that end, the sessions to create, and the Agents that were rejected
+    if there was no room (None = there was room, or no session was placed).
     """
 
     ended: dict[str, Action] = field(default_factory=dict[str, Action])
@@ -57,7 +57,9 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     desired, obstacle = _desired_number(snapshot)
     _end_unsuitable(snapshot, desired, obstacle, draft)
     counted = [s for s in snapshot.sessions if s.session_id not in draft.ended and snapshot.counts(s)]
-    target = desired + _rotation_extra(counted, desired)
+    # A replacement that is starting is in addition to Desired, unless the pool must shrink anyway.
+    has_extra_session = rotation.starting_replacement(counted) is not None and len(counted) <= desired + 1
+    target = desired + has_extra_session
     _shrink(counted, target, draft)
     remaining = [s for s in counted if s.session_id not in draft.ended]
     _end_on_unavailable_agents(snapshot, remaining, desired, draft)
@@ -117,11 +119,6 @@ def _end_unsuitable(snapshot: PoolSnapshot, desired: int, obstacle: Shortfall | 
             draft.end(session, "The workspace, the staging config or the zone was changed after it was created.")
         elif session.status in STARTING_STATUSES and (reason := snapshot.outdated(session)) is not None:
             draft.end(session, f"It is not usable yet, and {reason}.")
-
-
-def _rotation_extra(counted: Sequence[PooledSession], desired: int) -> int:
-    """Return 1 if a replacement is starting and the pool need not shrink otherwise; else 0."""
-    return int(rotation.starting_replacement(counted) is not None and len(counted) <= desired + 1)
 
 
 def _shrink(counted: Sequence[PooledSession], target: int, draft: _Draft) -> None:

@@ -74,11 +74,11 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
     match action:
         case Click(button, at, times, keys):
             name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
-            return ActionDescription(what="click", said=f"{name}{_at_text(at)}{_with_keys(keys)}.", at=_place(at))
+            return ActionDescription(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case Press(chords, seconds):
             return _describe_keys(chords, seconds, keep_text=keep_text)
         case Write(text, at):
-            sentence = f"Types {_text_or_length(text, keep_text=keep_text)}{_at_text(at)}."
+            sentence = f"Types {_text_or_length(text, keep_text=keep_text)}{_at(at)}."
             return ActionDescription(
                 what="type", said=sentence, at=_place(at), details=_text_details(text, keep_text=keep_text)
             )
@@ -119,24 +119,20 @@ def _describe_move(action: Move | Drag | LeftButton | Scroll | FocusElement) -> 
     match action:
         case Move(at, keys):
             return ActionDescription(
-                what="move", said=f"Moves the pointer{_at_text(at, 'to')}{_with_keys(keys)}.", at=_place(at)
+                what="move", said=f"Moves the pointer{_at(at, 'to')}{_with_keys(keys)}.", at=_place(at)
             )
         case Drag(path, keys):
             last = path[-1]
-            return ActionDescription(
-                what="drag", said=f"Drags{_at_text(last, 'to')}{_with_keys(keys)}.", at=_place(last)
-            )
+            return ActionDescription(what="drag", said=f"Drags{_at(last, 'to')}{_with_keys(keys)}.", at=_place(last))
         case LeftButton(down, at):
             said = "Presses the left button" if down else "Releases the left button"
-            return ActionDescription(what="hold", said=f"{said}{_at_text(at)}.", at=_place(at))
+            return ActionDescription(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
         case Scroll(across, down, at, keys):
             directions = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
             said = (
                 " and ".join(f"{abs(notches)} {direction}" for notches, direction in directions if notches) or "nowhere"
             )
-            return ActionDescription(
-                what="scroll", said=f"Scrolls {said}{_at_text(at)}{_with_keys(keys)}.", at=_place(at)
-            )
+            return ActionDescription(what="scroll", said=f"Scrolls {said}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case _:
             return ActionDescription(what="focus", said=f"Moves the focus to element {action.ref}.")
 
@@ -171,7 +167,7 @@ def _with_keys(keys: tuple[int, ...]) -> str:
     return f" with {'+'.join(map(_key, keys))}" if keys else ""
 
 
-def _at_text(point: Point | None, word: str = "at") -> str:
+def _at(point: Point | None, word: str = "at") -> str:
     return "" if point is None else f" {word} {point.x}, {point.y}"
 
 

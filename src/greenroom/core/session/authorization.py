@@ -125,8 +125,8 @@ class ActConditions:
     """True if the user is informed that another user performed the act (`last_screenshot_at`)."""
 
 
-_USER_AND_PROGRAMS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
-_USER_AND_PUBLIC_API: Final = frozenset({Kind.USER, Kind.FOR_USERS})
+_LEASE_HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
+_API_USERS: Final = frozenset({Kind.USER, Kind.FOR_USERS})
 _GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
 _SCREENSHOT: Final = "sessions_screenshot"
 _MODIFY: Final = "sessions_modify"
@@ -134,12 +134,12 @@ _TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
 """The permissions for commands and DevTools, which can transfer data in both directions."""
 
 TABLE: Final[Mapping[Act, ActConditions]] = {
-    Act.SEE: ActConditions(kinds=_USER_AND_PROGRAMS | _USER_AND_PUBLIC_API, others_need=("sessions_view",)),
-    Act.OPEN: ActConditions(kinds=_USER_AND_PUBLIC_API),
+    Act.SEE: ActConditions(kinds=_LEASE_HOLDERS | _API_USERS, others_need=("sessions_view",)),
+    Act.OPEN: ActConditions(kinds=_API_USERS),
     Act.WATCH: ActConditions(kinds=frozenset({Kind.USER, *_GUESTS})),
     Act.TYPE: ActConditions(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
     Act.SCREENSHOT: ActConditions(
-        kinds=_USER_AND_PROGRAMS | _USER_AND_PUBLIC_API,
+        kinds=_LEASE_HOLDERS | _API_USERS,
         others_need=(_SCREENSHOT,),
         watch_setting="allow_kasm_screenshot",
         allowed_while_held=False,
@@ -147,14 +147,14 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         informs_user=True,
     ),
     Act.INPUT: ActConditions(
-        kinds=_USER_AND_PROGRAMS,
+        kinds=_LEASE_HOLDERS,
         others_need=(_MODIFY, _SCREENSHOT),
         watch_setting="allow_kasm_screenshot",
         logged="of others",
         informs_user=True,
     ),
     Act.TREE: ActConditions(
-        kinds=_USER_AND_PROGRAMS,
+        kinds=_LEASE_HOLDERS,
         others_need=(_SCREENSHOT,),
         session_needs_one_of=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
         watch_setting="allow_kasm_screenshot",
@@ -163,17 +163,17 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         informs_user=True,
     ),
     Act.EXEC: ActConditions(
-        kinds=_USER_AND_PROGRAMS,
+        kinds=_LEASE_HOLDERS,
         others_need=(_MODIFY,),
         session_needs=_TRANSFER,
         allowed_while_held=False,
         logged="always",
     ),
     Act.READ_FILES: ActConditions(
-        kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,), session_needs=("allow_kasm_downloads",), logged="of others"
+        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=("allow_kasm_downloads",), logged="of others"
     ),
     Act.WRITE_FILES: ActConditions(
-        kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,), session_needs=("allow_kasm_uploads",), logged="of others"
+        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=("allow_kasm_uploads",), logged="of others"
     ),
     Act.COMMAND: ActConditions(
         kinds=frozenset({Kind.USER}),
@@ -195,23 +195,21 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), is_unrecorded=True),
     Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
-    Act.SHARE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=("users_auth_session",)),
-    Act.UNSHARE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
+    Act.SHARE: ActConditions(kinds=_API_USERS, others_need=("users_auth_session",)),
+    Act.UNSHARE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
     Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others_need=(_MODIFY,)),
     Act.ASSIST: ActConditions(kinds=frozenset(), others_need=("sessions_assist",)),
-    Act.KEEP_ALIVE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
-    Act.STOP: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,), user_setting="allow_kasm_stop"),
-    Act.PAUSE: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,), user_setting="allow_kasm_pause"),
-    Act.RESUME: ActConditions(kinds=_USER_AND_PUBLIC_API, others_need=(_MODIFY,)),
-    Act.DELETE: ActConditions(
-        kinds=_USER_AND_PUBLIC_API, others_need=("sessions_delete",), user_setting="allow_kasm_delete"
-    ),
+    Act.KEEP_ALIVE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
+    Act.STOP: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,), user_setting="allow_kasm_stop"),
+    Act.PAUSE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,), user_setting="allow_kasm_pause"),
+    Act.RESUME: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
+    Act.DELETE: ActConditions(kinds=_API_USERS, others_need=("sessions_delete",), user_setting="allow_kasm_delete"),
     Act.DESTROY_FOR_USERS: ActConditions(kinds=frozenset({Kind.FOR_USERS})),
     Act.FORCE_DELETE: ActConditions(
         kinds=frozenset({Kind.USER}), others_need=("sessions_delete",), user_setting="allow_kasm_force_delete"
     ),
-    Act.EXTEND: ActConditions(kinds=_USER_AND_PROGRAMS, others_need=(_MODIFY,)),
-    Act.RELEASE: ActConditions(kinds=_USER_AND_PROGRAMS, others_need=("sessions_delete",)),
+    Act.EXTEND: ActConditions(kinds=_LEASE_HOLDERS, others_need=(_MODIFY,)),
+    Act.RELEASE: ActConditions(kinds=_LEASE_HOLDERS, others_need=("sessions_delete",)),
     Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER}), others_need=("recordings_view",)),
     Act.DELETE_RECORDING: ActConditions(kinds=frozenset(), others_need=("recordings_delete",)),
 }
@@ -269,27 +267,27 @@ NOT_ALLOWED: Final = "This is not allowed here."
 
 def needs_settings(act: Act, caller: SessionCaller) -> bool:
     """True if `decide` reads `SessionFacts.settings` for this act of this caller."""
-    conditions = TABLE[act]
-    return bool(conditions.user_setting or (conditions.watch_setting and is_other_user(caller)))
+    rule = TABLE[act]
+    return bool(rule.user_setting or (rule.watch_setting and is_other_user(caller)))
 
 
 def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     """Return the verdict on this act of this caller on this session."""
-    conditions = TABLE[act]
-    has_permissions = bool(conditions.others_need) and allows(caller.permissions, conditions.others_need)
-    if not (caller.kind in conditions.kinds or has_permissions):
-        return _missing_permission(conditions, caller)
-    if reason := _missing_session_permission(conditions, caller, facts):
+    rule = TABLE[act]
+    has_permissions = bool(rule.others_need) and allows(caller.permissions, rule.others_need)
+    if not (caller.kind in rule.kinds or has_permissions):
+        return _missing_permission(rule, caller)
+    if reason := _missing_session_permission(rule, caller, facts):
         return Verdict(refused="forbidden", reason=reason)
     if reason := _setting_refusal(act, caller, facts, has_permissions=has_permissions):
         return Verdict(refused="forbidden", reason=reason)
-    if facts.must_record and conditions.is_unrecorded:
+    if facts.must_record and rule.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
-    if facts.held_by and not conditions.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
+    if facts.held_by and not rule.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
-    logged = conditions.logged == "always" or (conditions.logged == "of others" and is_by_other)
-    return Verdict(logged=logged, informs_user=conditions.informs_user and is_by_other)
+    logged = rule.logged == "always" or (rule.logged == "of others" and is_by_other)
+    return Verdict(logged=logged, informs_user=rule.informs_user and is_by_other)
 
 
 def is_other_user(caller: SessionCaller) -> bool:
@@ -297,35 +295,33 @@ def is_other_user(caller: SessionCaller) -> bool:
     return caller.kind in {Kind.OTHER, Kind.FOR_USERS} and not caller.owns
 
 
-def _missing_permission(conditions: ActConditions, caller: SessionCaller) -> Verdict:
-    missing = tuple(code for code in conditions.others_need if not allows(caller.permissions, (code,)))
-    if not conditions.others_need:
+def _missing_permission(rule: ActConditions, caller: SessionCaller) -> Verdict:
+    missing = tuple(code for code in rule.others_need if not allows(caller.permissions, (code,)))
+    if not rule.others_need:
         return Verdict(refused="forbidden", reason=NOT_ALLOWED)
-    is_known = caller.kind is not Kind.OTHER or len(missing) < len(conditions.others_need)
+    is_known = caller.kind is not Kind.OTHER or len(missing) < len(rule.others_need)
     reason = f"This needs the permission {', '.join(missing)}."
     return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=missing)
 
 
-def _missing_session_permission(conditions: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
-    if conditions.exempting_permission and allows(caller.permissions, (conditions.exempting_permission,)):
+def _missing_session_permission(rule: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
+    if rule.exempting_permission and allows(caller.permissions, (rule.exempting_permission,)):
         return ""
-    if missing := [name for name in conditions.session_needs if not facts.permitted.get(name)]:
+    if missing := [name for name in rule.session_needs if not facts.permitted.get(name)]:
         return f"This is not allowed in a session without {' and '.join(missing)}."
-    if conditions.session_needs_one_of and not any(
-        facts.permitted.get(name) for name in conditions.session_needs_one_of
-    ):
-        return f"This is not allowed in a session without {' or '.join(conditions.session_needs_one_of)}."
+    if rule.session_needs_one_of and not any(facts.permitted.get(name) for name in rule.session_needs_one_of):
+        return f"This is not allowed in a session without {' or '.join(rule.session_needs_one_of)}."
     return ""
 
 
 def _setting_refusal(act: Act, caller: SessionCaller, facts: SessionFacts, *, has_permissions: bool) -> str:
-    conditions = TABLE[act]
-    if conditions.user_setting and not has_permissions:
-        setting = facts.settings[conditions.user_setting]
+    rule = TABLE[act]
+    if rule.user_setting and not has_permissions:
+        setting = facts.settings[rule.user_setting]
         if not setting.value:
             return f"You may not {act.replace('_', ' ')} your sessions: {setting.trace}."
-    if conditions.watch_setting and facts.user and is_other_user(caller):
-        setting = facts.settings[conditions.watch_setting]
+    if rule.watch_setting and facts.user and is_other_user(caller):
+        setting = facts.settings[rule.watch_setting]
         if not setting.value:
             return f"Only {facts.user} may take pictures of their sessions: {setting.trace}."
     return ""

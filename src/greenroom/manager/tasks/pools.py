@@ -136,7 +136,7 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
         if planned >= MAX_PLANS:
             break
         staging_config_id = config.staging_config_id
-        ctx.agenda.mark_examined(staging_config_id, boottime_s())
+        ctx.agenda.record_turn(staging_config_id, boottime_s())
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
         async with ctx.tasks.isolated("pools", staging_config_id):

@@ -81,7 +81,7 @@ def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned(
         due = made.due(now_s)
         assert len(due) == MAX_POOLS
         for config_id in due:
-            made.mark_examined(config_id, now_s)
+            made.record_turn(config_id, now_s)
         seen += due
     assert sorted(seen) == many
     assert set(made.due(4.0)) == set(seen[:MAX_POOLS])

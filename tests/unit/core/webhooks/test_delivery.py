@@ -17,8 +17,8 @@ from greenroom.core.webhooks import (
     DeliveryState,
     DeliveryVerdict,
     WebhookEvent,
+    after_attempt,
     body_of,
-    delivery_verdict,
     secret_text,
     signed_headers,
 )
@@ -62,7 +62,7 @@ def test_the_body_has_type_version_id_time_and_data():
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 def test_only_success_is_a_delivery(status: int):
-    assert delivery_verdict(DeliveryAttempt(status=status), 1, once=False, spread=1.0) == DeliveryVerdict(
+    assert after_attempt(DeliveryAttempt(status=status), 1, once=False, spread=1.0) == DeliveryVerdict(
         DeliveryState.DELIVERED
     )
 
@@ -71,27 +71,27 @@ def test_only_success_is_a_delivery(status: int):
     "attempt", [NO_ANSWER, *(DeliveryAttempt(status=status) for status in (199, 301, 404, 429, 500))]
 )
 def test_all_else_is_tried_again_later_and_later(attempt: DeliveryAttempt):
-    pauses = [delivery_verdict(attempt, number, once=False, spread=1.0).retry_s for number in range(1, MAX_ATTEMPTS)]
+    pauses = [after_attempt(attempt, number, once=False, spread=1.0).retry_s for number in range(1, MAX_ATTEMPTS)]
     assert pauses[:3] == [5.0, 10.0, 20.0]
     assert pauses[-1] == BACKOFF.max_s
     assert 20 * 3600 < sum(pause or 0 for pause in pauses) < 30 * 3600
 
 
 def test_after_the_last_attempt_it_is_given_up():
-    assert delivery_verdict(NO_ANSWER, MAX_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
-    assert delivery_verdict(NO_ANSWER, MAX_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
+    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
-    assert delivery_verdict(DeliveryAttempt(status=410), 1, once=False, spread=1.0) == DeliveryVerdict(
+    assert after_attempt(DeliveryAttempt(status=410), 1, once=False, spread=1.0) == DeliveryVerdict(
         DeliveryState.GIVEN_UP
     )
-    assert delivery_verdict(NO_ANSWER, 1, once=True, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert after_attempt(NO_ANSWER, 1, once=True, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_an_answer_may_ask_for_a_longer_pause_within_a_bound():
     def pause(requested_pause_s: float) -> float | None:
-        return delivery_verdict(
+        return after_attempt(
             DeliveryAttempt(status=503, requested_pause_s=requested_pause_s), 2, once=False, spread=1.0
         ).retry_s
 

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from greenroom.core.errors import SetupError
-from greenroom.core.text import database_error_text
+from greenroom.core.text import database_error
 from greenroom.db.migrate import migrations, plan, with_first_schema
 from greenroom.kit.processes import become_subreaper
 from greenroom.up.instance import Instance
@@ -115,7 +115,7 @@ def _connect(dsn: str) -> Generator[psycopg.Connection[Any]]:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
             yield connection
     except psycopg.Error as error:
-        raise SetupError(database_error_text(str(error))) from error
+        raise SetupError(database_error(str(error))) from error
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import DatabaseUnavailable, SetupError
-from greenroom.core.text import database_error_text, one_line
+from greenroom.core.text import database_error, one_line
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
@@ -135,7 +135,7 @@ async def open_database(dsn: str) -> AsyncGenerator[Database]:
     try:
         yield db
     except DatabaseUnavailable as error:
-        raise SetupError(database_error_text(error.cause)) from error
+        raise SetupError(database_error(error.cause)) from error
     finally:
         await db.close()
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import with_subject
-from greenroom.core.text import database_error_text, shortened, summary
+from greenroom.core.text import database_error, shortened, summary
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.db.migrate import pending_migrations
 from greenroom.kit.passwords import hash_password
@@ -278,7 +278,7 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], Sessio
     """
     site = site_of(layout)
     if (problem := await database_problem(site.dsn)) is not None:
-        failure = database_error_text(problem)
+        failure = database_error(problem)
         return failure, skip_all_invariants("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
         findings, warning_texts = await check_invariants(db, site), await find_warnings(db)

@@ -17,7 +17,7 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
-from greenroom.core.text import database_error_text
+from greenroom.core.text import database_error
 from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
@@ -80,7 +80,7 @@ def database_health(problem: str | None) -> Health:
         name="postgres",
         role="postgres",
         ok=problem is None,
-        detail=database_error_text(problem) if problem else "answers",
+        detail=database_error(problem) if problem else "answers",
     )
 
 
