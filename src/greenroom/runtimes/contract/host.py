@@ -195,7 +195,8 @@ class FilterHost(Protocol):
     ) -> FilterNetwork:
         """Create the network of a policy, and ensure that sessions in it reach only the filter; repeated calls check
         again. `trusts_authority`: programs in the sessions must trust the certificate authority of the filter
-        (`core.named_secrets.TRUST_VARIABLES`). Raises StartError: this host cannot restrict the network, with the reason."""
+        (`core.named_secrets.TRUST_VARIABLES`). Raises StartError: this host cannot restrict the network, with the
+        reason."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
