@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.unit.cli.conftest import Done, Pretended
 
-from greenroom.cli import workspaces
+from greenroom.cli import catalogue
 
 Greenroom = Callable[..., Done]
 
@@ -36,7 +36,7 @@ def image(*agents: tuple[str, str, str, int, str]) -> httpx.Response:
 
 @pytest.fixture
 def offered(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    monkeypatch.setattr(workspaces, "POLL_S", 0.0)
+    monkeypatch.setattr(catalogue, "POLL_S", 0.0)
     entry: dict[str, Any] = {
         "name": "firefox",
         "friendly_name": "Firefox",

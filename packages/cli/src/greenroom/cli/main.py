@@ -77,17 +77,17 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Sessions": {
         "sessions": _noun("Sessions of users, and staged sessions.", "sessions"),
-        "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "workspaces"),
+        "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "staging"),
         "launches": _noun("Launches: the steps and the outcome of each launch."),
         "recording": _command("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
-        "homes": _noun("Home folders of users, with their size and last use.", "workspaces"),
+        "homes": _noun("Home folders of users, with their size and last use.", "homes"),
         "rehearse": _command(
             "Simulate a busy start of work: launch a session for each of many users and report shortages.", "rehearse"
         ),
     },
     "Workspaces": {
         "images": _noun("Workspaces: the images that users can launch."),
-        "catalogue": _noun("The catalogue: workspaces that can be added with one command.", "workspaces"),
+        "catalogue": _noun("The catalogue: workspaces that can be added with one command.", "catalogue"),
         "catalogues": _noun("Third-party catalogues, in addition to the catalogue of Greenroom."),
         "filter-policies": _noun("Web filter policies: the sites that sessions may open.", "access"),
         "secrets": _noun("Secrets that web filters add to requests of leased sessions; sessions cannot read them."),

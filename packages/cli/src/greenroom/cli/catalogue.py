@@ -1,4 +1,4 @@
-"""`catalogue list|add|update`, `staging explain|history` and `homes delete`: commands that are more than a request."""
+"""`catalogue list|add|update`."""
 
 from __future__ import annotations
 
@@ -100,74 +100,3 @@ def _progress_text(agents: list[Row]) -> str:
         if agent["state"] == "pulling"
     ]
     return ", ".join(pulls) or "Waiting for an Agent …"
-
-
-_REASON_COLUMNS: Final = columns("code setting group reason")
-_WINDOW_TITLES: Final = {1: "last hour", 24: "last 24 h", 168: "last 7 d"}
-_WINDOW_COLUMNS: Final = columns(
-    Column("Launches of the", lambda window: _WINDOW_TITLES.get(window["hours"], f"last {window['hours']} h")),
-    "hits misses served_elsewhere",
-    Column("Hit rate", lambda window: None if window["hit_rate"] is None else f"{window['hit_rate']:.0%}"),
-)
-_CAUSE_COLUMNS: Final = columns("code setting launches last reason")
-_MISS_COLUMNS: Final = columns(
-    "time username outcome launch_id",
-    Column("Reason", lambda miss: " ".join(reason["reason"] for reason in miss["reasons"])),
-)
-
-
-@verb("staging", options=field_options("GET /staging-configs/{staging_config_id}/explain"))
-def explain(call: Call) -> None:
-    """Show whether a user would get a session of a config now, and the reasons if not. Nothing is launched."""
-    query = call.body()
-    response = call.client.get(f"{call.path}/explain", query)
-    if call.output.print_if_json(response):
-        return
-    verdict = "would get" if response["would_get"] else "would not get"
-    condition = f" when the launch begins in zone {response['zone_name']}" if "zone" in query else ""
-    call.output.print_line(f"{response['username']} {verdict} a session of this config now{condition}.")
-    if response["reasons"]:
-        call.output.print_list(response["reasons"], _REASON_COLUMNS, "", fold=True)
-    for note in response["notes"]:
-        call.output.print_warning(note)
-
-
-@verb("staging")
-def history(
-    call: Call,
-    *,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of misses, newest first.")] = 20,
-) -> None:
-    """Show the hits and misses of a config, with the reason and the user of each miss."""
-    response = call.client.get(f"{call.path}/history", {"limit": limit})
-    if call.output.print_if_json(response):
-        return
-    call.output.print_list(response["windows"], _WINDOW_COLUMNS, "")
-    if response["reasons"]:
-        call.output.print_line()
-        call.output.print_list(response["reasons"], _CAUSE_COLUMNS, "", fold=True)
-        call.output.print_line()
-        call.output.print_list(response["recent_misses"], _MISS_COLUMNS, "", fold=True)
-
-
-WaitForFiles = Annotated[bool, typer.Option("--wait", help="Return when the files are deleted.")]
-
-
-@verb("homes")
-def delete(call: Call, *, wait: WaitForFiles = False, within: Within = 600) -> None:
-    """Delete a home folder with all its files; refused while a session uses the folder."""
-    home = call.client.get(call.path)
-    call.client.delete(call.path)
-    end_s = time.monotonic() + within
-    while wait and (remark := _remark_if_exists(call, home)) is not None:
-        if time.monotonic() > end_s:
-            raise ApiError(f"The home folder is not deleted yet after {within:g} s; the deletion continues. {remark}")
-        time.sleep(POLL_S)
-    lost_data = home["loss"]
-    call.output.print_result(lost_data, {"home_id": home["home_id"], "deleted": wait, "loss": lost_data})
-
-
-def _remark_if_exists(call: Call, home: Row) -> str | None:
-    """Return the remark about a home; None = the home does not exist any more."""
-    homes = call.client.rows("/homes", {"user_id": home["user_id"], "image_id": home["image_id"]}, None)
-    return next((row["remark"] for row in homes if row["home_id"] == home["home_id"]), None)
