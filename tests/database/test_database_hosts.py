@@ -18,9 +18,9 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import DatabaseUnavailable, SetupError
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.db.connections import ANSWER_MARGIN_S, NoPrimaryError, TimeLimitedConnection
+from greenroom.db.connections import ANSWER_SLACK_S, NoPrimaryError, TimeLimitedConnection
 from greenroom.db.database import Database
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 from greenroom.db.notifications import Listener
 from greenroom.up.postgres import PostgresCluster
 
@@ -115,9 +115,9 @@ async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Serv
     ):
         await TimeLimitedConnection.connect(both(pair))
     with pytest.raises(SetupError, match=r"^No server of the database URL accepts writes"):
-        await pending_migrations(both(pair))
+        await pending_files(both(pair))
     with pytest.raises(SetupError, match="is a standby or read-only"):
-        await pending_migrations(pair[0].cluster.dsn)
+        await pending_files(pair[0].cluster.dsn)
 
 
 async def test_what_waits_for_a_frozen_server_ends_and_the_other_is_used(pair: tuple[Server, Server]):
@@ -132,10 +132,10 @@ async def test_what_waits_for_a_frozen_server_ends_and_the_other_is_used(pair: t
             with pytest.raises(DatabaseUnavailable) as failure:
                 await db.write("SELECT 1")
             assert "did not answer within" in str(failure.value.cause)
-            assert time.monotonic() - began > STATEMENT_S + ANSWER_MARGIN_S - 0.1
+            assert time.monotonic() - began > STATEMENT_S + ANSWER_SLACK_S - 0.1
             began = time.monotonic()
             assert await where(db) == identity(two)
-            assert time.monotonic() - began < STATEMENT_S + ANSWER_MARGIN_S, "idle connections are replaced, not tried"
+            assert time.monotonic() - began < STATEMENT_S + ANSWER_SLACK_S, "idle connections are replaced, not tried"
     finally:
         await db.close()
 

@@ -59,7 +59,7 @@ class Looking:
 
 @pytest.fixture
 async def looking(fleet: Fleet, dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Looking]:
-    monkeypatch.setattr(readings, "WHOLE_EVERY_S", 3600.0)
+    monkeypatch.setattr(readings, "WHOLE_LIST_INTERVAL_S", 3600.0)
     noting = NotingDatabase(dsn, application_name="test", max_size=1, statement_timeout_ms=60_000)
     await noting.open()
     async with manager_here(fleet) as door:
@@ -124,7 +124,7 @@ async def test_all_sessions_are_read_if_it_is_not_known_which_have_changed(
     looking.notifier.add_changed_sessions(agent_id)
     assert await reads_all()
     assert not await reads_all()
-    monkeypatch.setattr(readings, "WHOLE_EVERY_S", 0.0)
+    monkeypatch.setattr(readings, "WHOLE_LIST_INTERVAL_S", 0.0)
     assert await reads_all()
 
 

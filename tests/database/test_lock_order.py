@@ -57,7 +57,7 @@ async def test_a_screenshot_of_a_session_that_ends(db: Database):
         ending = asyncio.create_task(end())
         await waiting(db, 1)
         ordering = asyncio.create_task(
-            commands.order_screenshot(
+            commands.request_screenshot(
                 db, command_id=str(uuid.uuid4()), session_id=session_id, width=100, height=100, deadline_s=10
             )
         )

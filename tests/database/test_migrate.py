@@ -12,15 +12,7 @@ from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
 from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
-from greenroom.db.migrate import (
-    LAST_REPLACED,
-    Migration,
-    before_new_code,
-    migrate,
-    migrations,
-    pending_migrations,
-    plan,
-)
+from greenroom.db.migrate import LAST_REPLACED, Migration, before_new_code, migrate, migrations, pending_files, plan
 from greenroom.up.invariants import INVARIANTS, find_violations
 
 
@@ -50,7 +42,7 @@ async def test_before_an_update_only_what_the_old_code_can_use_is_applied(
     ]
     monkeypatch.setattr(db_migrate, "migrations", lambda: files)
     assert await migrate(dsn, only_pre=True) == ["9001_pre_a.sql"]
-    assert await pending_migrations(dsn) == ["9002_post_b.sql"]
+    assert await pending_files(dsn) == ["9002_post_b.sql"]
     assert await db.fetch("SELECT a FROM zones") == []
     assert await migrate(dsn) == ["9002_post_b.sql"]
 
@@ -67,7 +59,7 @@ async def test_a_database_made_before_the_first_schema_has_that_schema(db: Datab
     await db.write("DELETE FROM schema_migrations WHERE name = %s", (migrations()[0].name,))
     for name in ("0001_pre_initial.sql", LAST_REPLACED):
         await db.write("INSERT INTO schema_migrations (name, checksum) VALUES (%s, 'x')", (name,))
-    assert await pending_migrations(dsn) == []
+    assert await pending_files(dsn) == []
     assert await migrate(dsn) == []
     rows = await db.fetch("SELECT name FROM schema_migrations ORDER BY name")
     assert [row["name"] for row in rows] == [m.name for m in migrations()]
@@ -105,7 +97,7 @@ async def test_pre_migrations_are_applied_together_or_not_at_all(dsn: str, monke
     monkeypatch.setattr(db_migrate, "migrations", lambda: [*files, broken])
     with pytest.raises(SetupError, match=r"The migration 9999_pre_broken\.sql failed: .*already exists"):
         await migrate(dsn, only_pre=True)
-    assert await pending_migrations(dsn) == [last.name, files[-1].name, broken.name]
+    assert await pending_files(dsn) == [last.name, files[-1].name, broken.name]
     monkeypatch.setattr(db_migrate, "migrations", lambda: files)
     assert await migrate(dsn, only_pre=True) == [last.name, files[-1].name]
 

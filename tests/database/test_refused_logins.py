@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import DatabaseUnavailable, SetupError, Unavailable
 from greenroom.db.connections import TimeLimitedConnection
 from greenroom.db.database import Database
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 from greenroom.db.servers import RefusedError
 from greenroom.up.postgres import PostgresCluster
 
@@ -112,4 +112,4 @@ async def test_a_command_that_begins_with_it_ends_with_one_sentence(url: str):
     with pytest.raises(
         SetupError, match=r"^The database refuses the log-in; check the database URL \(.*refuses the login"
     ):
-        await pending_migrations(url)
+        await pending_files(url)

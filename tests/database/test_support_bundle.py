@@ -86,7 +86,7 @@ def test_the_archive_has_facts_and_no_secret_of_the_rows(texts: dict[str, str]):
     counts = facts["counts"][0]
     assert (counts["secrets"], counts["workspaces"]) == (1, 1)
     assert [row["name"] for row in facts["migrations"]] == [migration.name for migration in migrations()]
-    assert facts["pending_migrations"] == []
+    assert facts["pending_files"] == []
     settings = {row["name"]: row["value"] for row in facts["group_settings"] if row["group"] == "Students"}
     assert settings == {"idle_disconnect": 30, "environment": "(secret)"}
     row = json.loads(texts["database/log.json"])[-1]

@@ -33,7 +33,7 @@ class Reader:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    monkeypatch.setattr(readings, "GATHERED_S", 0.0)
+    monkeypatch.setattr(readings, "COLLECT_S", 0.0)
     return Reader()
 
 

@@ -22,7 +22,7 @@ from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
 from greenroom.core.log_codes import LogCode
 from greenroom.db.installation import change_installation_settings
-from greenroom.db.session.shares import rights_transaction
+from greenroom.db.session.shares import permission_transaction
 
 router = api_router("settings")
 
@@ -41,7 +41,7 @@ async def update_settings(body: Json, change: ChangeDep, snapshot: SnapshotDep) 
         for name, value in body.items()
     }
     before = snapshot.installation
-    async with rights_transaction(change.db, change.logs) as connection:
+    async with permission_transaction(change.db, change.logs) as connection:
         await change_installation_settings(connection, changes)
     await snapshot.reload()
     old, new = ({name: getattr(values, name) for name in changes} for values in (before, snapshot.installation))

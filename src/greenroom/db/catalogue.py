@@ -114,9 +114,8 @@ _SELECT_CATALOGUE_WORKSPACES: Final[LiteralString] = (
 
 async def read_catalogue_workspaces(db: Database, images: Sequence[str]) -> list[CatalogueWorkspace]:
     """Return the workspaces that were created from the catalogue or have one of these images."""
-    return await db.fetch_as(
-        CatalogueWorkspace, _SELECT_CATALOGUE_WORKSPACES, {"names": list(images), "starts": NUM_MEASURED_STARTS}
-    )
+    values = {"names": list(images), "starts": NUM_MEASURED_STARTS}
+    return await db.fetch_as(CatalogueWorkspace, _SELECT_CATALOGUE_WORKSPACES, values)
 
 
 async def read_sizes(db: Database) -> dict[str, int]:

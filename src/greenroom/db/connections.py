@@ -41,7 +41,7 @@ KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 3000,
 }
 """Options with which a connection whose line was cut fails within seconds. They have no effect on a unix socket."""
-ANSWER_MARGIN_S: Final = 3.0
+ANSWER_SLACK_S: Final = 3.0
 """The time that this process waits for an answer after the statement timeout, at which the server cancels the
 statement."""
 NEXT_SERVER_S: Final = 0.25

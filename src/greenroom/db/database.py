@@ -35,7 +35,7 @@ from greenroom.core.errors import (
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.addresses import is_this_host
 from greenroom.db.connections import (
-    ANSWER_MARGIN_S,
+    ANSWER_SLACK_S,
     KEEPALIVE_OPTIONS,
     PooledConnection,
     refusals,
@@ -221,7 +221,7 @@ class Database:
     """A pool of autocommit connections with one application name.
 
     `dsn` is a libpq connection string; of several hosts, the server that accepts writes is used. `statement_timeout_ms`
-    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_MARGIN_S` later, the
+    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_SLACK_S` later, the
     connection is cut. `acquire_timeout_s` limits the wait for a connection. `plan_statements_once`: PostgreSQL plans
     each statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
     statements with a list of keys every time.
@@ -239,7 +239,7 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self.application_name = application_name
-        self._answer_timeout_s = statement_timeout_ms / 1000 + ANSWER_MARGIN_S
+        self._answer_timeout_s = statement_timeout_ms / 1000 + ANSWER_SLACK_S
         self._closing = asyncio.Event()
         self._drained_at_s = 0.0
         self._pool = AsyncConnectionPool[PooledConnection[DictRow]](

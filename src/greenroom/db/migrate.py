@@ -129,7 +129,7 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
         raise SetupError(f"The migration {migration.name} failed: {reason}.") from error
 
 
-async def pending_migrations(dsn: str) -> list[str]:
+async def pending_files(dsn: str) -> list[str]:
     """Return the names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for
     `migrate`.
     """

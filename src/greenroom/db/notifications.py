@@ -11,12 +11,7 @@ import psycopg
 import structlog
 
 from greenroom.core.events import ChangeEvent
-from greenroom.db.connections import (
-    ANSWER_MARGIN_S,
-    KEEPALIVE_OPTIONS,
-    TimeLimitedConnection,
-    reraise_lost_cancellation,
-)
+from greenroom.db.connections import ANSWER_SLACK_S, KEEPALIVE_OPTIONS, TimeLimitedConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL
 from greenroom.db.outages import outages
 
@@ -27,7 +22,7 @@ ListenConnection = TimeLimitedConnection[tuple[object, ...]]
 RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
 """The interval of requests that check the server, because a frozen server does not end its connections."""
-_LISTENER_ANSWER_TIMEOUT_S: Final = 5.0 + ANSWER_MARGIN_S
+_LISTENER_ANSWER_TIMEOUT_S: Final = 5.0 + ANSWER_SLACK_S
 """The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.lock_instance_id`)."""
 
 

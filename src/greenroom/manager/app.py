@@ -144,7 +144,7 @@ _AGENT_ROUTES: Final[Mapping[str, Callable[[AgentServices, Request], Awaitable[M
     "/v1/check-in": _authenticated_route(CheckIn, lambda services: services.check_ins.check_in),
     "/v1/edge-certificate": _authenticated_route(EdgeRequest, lambda services: services.enrollment.edge_certificate),
     "/v1/image-sources": _authenticated_route(MissingImages, lambda services: services.copies.sources),
-    "/v1/image-ticket": _authenticated_route(TicketCheck, lambda services: services.copies.ticket),
+    "/v1/image-ticket": _authenticated_route(TicketCheck, lambda services: services.copies.check_ticket),
 }
 
 

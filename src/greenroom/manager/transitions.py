@@ -64,7 +64,7 @@ async def apply(connection: Connection, decided: Sequence[Decision]) -> list[Dec
     applied += [
         d for d in ending if await destroy_quarantined(connection, d.transition.session_id, d.transition.reason)
     ]
-    others = {d.transition.session_id: d for d in decided if d.transition.to not in _ENDINGS}
+    others = {d.transition.session_id: d for d in decided if d.transition.to not in _ENDING_STATUSES}
     if not others:
         return applied
     changed = await change_statuses(connection, [_change(others[session_id]) for session_id in sorted(others)])
@@ -76,7 +76,7 @@ async def apply(connection: Connection, decided: Sequence[Decision]) -> list[Dec
     return applied + [others[session_id] for session_id in changed]
 
 
-_ENDINGS: Final = frozenset({SessionStatus.DELETED, SessionStatus.DELETING})
+_ENDING_STATUSES: Final = frozenset({SessionStatus.DELETED, SessionStatus.DELETING})
 """Statuses that remove a session from the Agent's desired list."""
 
 
@@ -106,7 +106,7 @@ def _change(decision: Decision) -> StatusChange:
     )
 
 
-_EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
+_STATUSES_WITHOUT_WORK: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
 """Statuses that require no work of the Primary."""
 
 
@@ -115,11 +115,11 @@ def events_of(applied: Sequence[Decision], zone_key: int) -> set[ChangeEvent]:
     events = set[ChangeEvent]()
     for decision in applied:
         events.add(ChangeEvent.session(decision.transition.session_id))
-        if decision.transition.to in _ENDINGS:
+        if decision.transition.to in _ENDING_STATUSES:
             events.add(ChangeEvent.agent(decision.session.agent_id, decision.transition.session_id))
         if (pool := _pool_event(decision)) is not None:
             events.add(pool)
-        if decision.transition.to not in _EXPECTED:
+        if decision.transition.to not in _STATUSES_WITHOUT_WORK:
             events.add(ChangeEvent.zone(zone_key))
     return events
 

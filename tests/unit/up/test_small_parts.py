@@ -198,7 +198,7 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
     for module in (commands, doctor):
         monkeypatch.setattr(module, "site_of", lambda _: SimpleNamespace(dsn=""))
     monkeypatch.setattr(commands, "database_problem", answers)
-    monkeypatch.setattr(doctor, "pending_migrations", pending)
+    monkeypatch.setattr(doctor, "pending_files", pending)
     with pytest.raises(SetupError, match=r"older version.*lacks 0042_pre_later\.sql.*greenroom down"):
         commands.doctor(tmp_path, as_json=False)
 

@@ -27,7 +27,7 @@ from greenroom.db.access.users import UserAttributes
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
-from greenroom.db.session.shares import rights_transaction
+from greenroom.db.session.shares import permission_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -79,7 +79,7 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
     password_hash = await _check_and_hash(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
-    async with rights_transaction(db, change.logs) as connection:
+    async with permission_transaction(db, change.logs) as connection:
         current = await users.lock_user(connection, user_id)
         caller.require_right_over(current.permissions)
         changed = replace(current, **changes)

@@ -6,13 +6,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from greenroom.api.access import groups as group_rules
-from greenroom.api.access.schemas import (
-    GroupCreate,
-    GroupPatch,
-    InheritedSettingView,
-    PermissionView,
-    SettingView,
-)
+from greenroom.api.access.schemas import GroupCreate, GroupPatch, InheritedSettingView, PermissionView, SettingView
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.paging import Paging
@@ -24,7 +18,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
-from greenroom.db.session.shares import rights_transaction
+from greenroom.db.session.shares import permission_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
@@ -109,7 +103,7 @@ async def delete_group(group_id: UUID, change: ChangeDep) -> None:
     """Delete a group; the two system groups cannot be deleted."""
     group = await groups.get_group(change.db, str(group_id))
     group_rules.require_right_over_group(change.caller, group)
-    async with rights_transaction(change.db, change.logs) as connection:
+    async with permission_transaction(change.db, change.logs) as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
     await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
@@ -123,7 +117,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_right_to_grant(group.permissions)
     group_rules.require_right_to_add_member(change.caller, user)
-    async with rights_transaction(change.db, change.logs) as connection:
+    async with permission_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
     await change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
@@ -137,7 +131,7 @@ async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) ->
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
     await group_rules.require_right_to_remove_member(change, group.group_id, user.user_id)
-    async with rights_transaction(change.db, change.logs) as connection:
+    async with permission_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)
         await users.require_an_administrator(connection)

@@ -20,7 +20,7 @@ from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Conditions
-from greenroom.db.session.shares import rights_transaction
+from greenroom.db.session.shares import permission_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
@@ -210,7 +210,7 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
     changed_settings = changes.pop("settings", {})
     require_right_to_change_settings(change.caller, changed_settings)
     settings = await settings_to_store(change, changed_settings, group.settings)
-    async with rights_transaction(change.db, change.logs) as connection:
+    async with permission_transaction(change.db, change.logs) as connection:
         before = await groups.lock_group(connection, group_id)
         require_right_over_group(change.caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:

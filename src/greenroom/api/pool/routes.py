@@ -116,9 +116,8 @@ async def delete_staging_config(staging_config_id: UUID, change: ChangeDep) -> N
     async with change.db.transaction() as connection:
         await db_configs.lock_config(connection, config.staging_config_id)
         await db_configs.mark_deleted(connection, config.staging_config_id)
-        agents = await sessions.end_pool_sessions(
-            connection, config.staging_config_id, "Its staging config was deleted."
-        )
+        reason = "Its staging config was deleted."
+        agents = await sessions.end_pool_sessions(connection, config.staging_config_id, reason)
     await change.db.notify(*_events(config), *(ChangeEvent.agent(agent_id) for agent_id in agents))
     change.audit(LogCode.STAGING_CONFIG_DELETED, _title(config), before=values_of(ConfigFields, config))
 

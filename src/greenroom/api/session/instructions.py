@@ -36,7 +36,7 @@ from greenroom.core.session.states import (
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import commands, lifecycle, views
-from greenroom.db.session.commands import CommandState, OrderedScreenshot
+from greenroom.db.session.commands import CommandState, RequestedScreenshot
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
@@ -220,7 +220,7 @@ async def order_command(
         TooManyRequests: too many commands in the session have no result yet.
     """
     session_id, command_id = session.session_id, str(uuid.uuid4())
-    agent_id = await commands.insert_command(
+    agent_id = await commands.request_command(
         db,
         command_id=command_id,
         session_id=session_id,
@@ -320,7 +320,7 @@ class Screenshots:
     async def _capture(self, key: _ScreenshotKey) -> bytes:
         end_s = time.monotonic() + SCREENSHOT_DEADLINE_S
         while (remaining_s := end_s - time.monotonic()) > 0:
-            ordered = await commands.order_screenshot(
+            ordered = await commands.request_screenshot(
                 self._db,
                 command_id=str(uuid.uuid4()),
                 session_id=key.session_id,
@@ -343,7 +343,7 @@ class Screenshots:
         if status != SessionStatus.RUNNING:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
-    async def _wait_for_picture(self, ordered: OrderedScreenshot, end_s: float) -> bytes | None:
+    async def _wait_for_picture(self, ordered: RequestedScreenshot, end_s: float) -> bytes | None:
         """Wait for an ordered screenshot; None if it has another size, or became outdated meanwhile."""
         while ordered.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, ordered.command_id)

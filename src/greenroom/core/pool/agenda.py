@@ -18,7 +18,7 @@ from typing import Final
 
 from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, placement_request_of
 from greenroom.core.pool import rotation
-from greenroom.core.pool.model import STARTING_STATUSES, Create, PoolPlan, PoolSnapshot, ShortfallCode
+from greenroom.core.pool.model import START_STATUSES, Create, PoolPlan, PoolSnapshot, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 AGENTS_VALID_S: Final = 1.0
@@ -83,7 +83,7 @@ are many.
 def plan_valid_until(snapshot: PoolSnapshot, pool_plan: PoolPlan) -> datetime | None:
     """Return the time until which the plan of a pool stays valid if nothing changes; None if it is not at rest."""
     is_short = pool_plan.shortfall is not None and pool_plan.shortfall.code not in LASTING_SHORTFALLS
-    if pool_plan.actions or is_short or any(session.status in STARTING_STATUSES for session in snapshot.sessions):
+    if pool_plan.actions or is_short or any(session.status in START_STATUSES for session in snapshot.sessions):
         return None
     if rotation.outdated(snapshot, snapshot.sessions):
         return None

@@ -17,7 +17,7 @@ from greenroom.core.launch.placement import PlacementAgent, Strategy, serves
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
-STARTING_STATUSES: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
+START_STATUSES: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
 """The statuses of a session that is not claimable yet and will be."""
 
 RECYCLED: Final = "the workspace was changed or the pool recycled after it was created"
@@ -149,7 +149,7 @@ class PoolSnapshot:
     def counts(self, session: PooledSession) -> bool:
         """True if the session counts: it is or will be claimable."""
         return (
-            (session.claimable or session.status in STARTING_STATUSES)
+            (session.claimable or session.status in START_STATUSES)
             and session.config_hash == self.config.config_hash
             and not self.expired(session)
             and self.serves(session)

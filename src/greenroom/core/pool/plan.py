@@ -15,7 +15,7 @@ from typing import Final
 from greenroom.core.launch.placement import Rejection, place, placement_request_of, serves
 from greenroom.core.pool import rotation, shortfalls
 from greenroom.core.pool.model import (
-    STARTING_STATUSES,
+    START_STATUSES,
     Action,
     Create,
     Destroy,
@@ -117,7 +117,7 @@ def _end_unsuitable(snapshot: PoolSnapshot, desired: int, obstacle: Shortfall | 
             draft.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
         elif session.config_hash != snapshot.config.config_hash:
             draft.end(session, "The workspace, the staging config or the zone was changed after it was created.")
-        elif session.status in STARTING_STATUSES and (reason := snapshot.outdated(session)) is not None:
+        elif session.status in START_STATUSES and (reason := snapshot.outdated(session)) is not None:
             draft.end(session, f"It is not usable yet, and {reason}.")
 
 
@@ -167,7 +167,7 @@ def _permitted_creates(
     if snapshot.config.paused or snapshot.waiting_users_text is not None or failures.is_waiting(snapshot.now):
         return 0
     if failures.number:  # after a failure, one start at a time until a start succeeds
-        return 0 if any(s.status in STARTING_STATUSES for s in remaining) else min(missing, 1)
+        return 0 if any(s.status in START_STATUSES for s in remaining) else min(missing, 1)
     return min(missing, MAX_CREATES)
 
 
@@ -199,7 +199,7 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], draft: _
     """
     # An earlier replacement may still be starting although its original was claimed; it then refills the pool.
     is_replacement_starting = any(
-        session.status in STARTING_STATUSES and session.replaces for session in snapshot.sessions
+        session.status in START_STATUSES and session.replaces for session in snapshot.sessions
     )
     due = None if is_replacement_starting else rotation.next_to_replace(snapshot, remaining)
     if due is None:

@@ -12,14 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
-from greenroom.core.pool.model import (
-    STARTING_STATUSES,
-    BrokenSession,
-    PoolConfig,
-    PooledSession,
-    PoolSnapshot,
-    Shortfall,
-)
+from greenroom.core.pool.model import START_STATUSES, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.text import exact_size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -211,7 +204,7 @@ def failing_agents_shortfall(
     """Return the shortfall of sessions on Agents that crash-loop or whose runtime does not answer; None = no such
     Agent.
     """
-    agent_ids = {session.agent_id for session in counted if session.status in STARTING_STATUSES}
+    agent_ids = {session.agent_id for session in counted if session.status in START_STATUSES}
     reasons = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in agent_ids and agent.failure)
     if not reasons:
         return None

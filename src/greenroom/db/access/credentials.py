@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final, LiteralString, cast
+from typing import Final, LiteralString
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
@@ -36,8 +36,9 @@ class Login:
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
     """Return the log-in with this cookie; None if it has ended or its user may no longer log in."""
-    row = await db.fetch_one(
-        "SELECT u.user_id, u.username, u.password_once, l.expires,"
+    return await db.fetch_one_as(
+        Login,
+        "SELECT u.user_id::text, u.username, u.password_once, l.expires,"
         " l.last_used < now() - interval '1 minute' AS needs_touch,"
         " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
         "       WHERE ug.user_id = u.user_id) AS permissions"
@@ -45,12 +46,6 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
         " WHERE l.token_hash = %s AND l.expires > now() AND l.last_used > now() - make_interval(secs => %s)"
         " AND NOT u.disabled AND NOT u.locked",
         (token_hash, idle_s),
-    )
-    if row is None:
-        return None
-    permissions = frozenset(cast("list[str]", row["permissions"]))
-    return Login(
-        str(row["user_id"]), row["username"], permissions, row["expires"], row["needs_touch"], row["password_once"]
     )
 
 
@@ -67,7 +62,7 @@ class ListedLogin:
     current: bool
 
 
-_LOGIN_COLUMNS: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
+_COLUMNS: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
@@ -75,7 +70,7 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
     log-in.
     """
     rows = await db.fetch(
-        "SELECT " + _LOGIN_COLUMNS + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
+        "SELECT " + _COLUMNS + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
         " ORDER BY last_used DESC, login_id",
         {"user_id": user_id, "idle_s": idle_s, "current": current},
@@ -86,9 +81,7 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
 async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> ListedLogin:
     """End one log-in of a user and return it. Raises NotFound: the user has no log-in with this id."""
     cursor = await connection.execute(
-        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING "
-        + _LOGIN_COLUMNS
-        + ", false AS current",
+        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _COLUMNS + ", false AS current",
         (user_id, login_id),
     )
     row = await cursor.fetchone()

@@ -58,9 +58,8 @@ async def register(
         IdentityConflict: another Agent has this identity, or the Agent is already registered.
     """
     async with db.transaction() as connection:
-        cursor = await connection.execute(
-            _SELECT_KNOWN_AGENT, {"agent_id": request.agent_id, "alive_within_s": ALIVE_WITHIN_S}
-        )
+        values = {"agent_id": request.agent_id, "alive_within_s": ALIVE_WITHIN_S}
+        cursor = await connection.execute(_SELECT_KNOWN_AGENT, values)
         known = row_as(KnownAgent, await cursor.fetchone())
         token = await lock_token(connection, request.token_hash) if request.token_hash is not None else None
         if problem := registration_refusal(request, known, token):
@@ -99,7 +98,7 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
         )
 
 
-_RETURN_REGISTRATION: Final = (
+_RETURNING: Final = (
     " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
     f"{DB_EPOCH} AS db_epoch"
 )
@@ -111,8 +110,7 @@ async def _admit_new(
     cursor = await connection.execute(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
         " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
-        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING"
-        + _RETURN_REGISTRATION,
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _RETURNING,
         asdict(request) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
@@ -130,7 +128,7 @@ async def _readmit(
         " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
         " incarnation = incarnation + 1, seq = 0,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
-        " WHERE agent_id = %(agent_id)s" + _RETURN_REGISTRATION,
+        " WHERE agent_id = %(agent_id)s" + _RETURNING,
         asdict(request)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
@@ -179,7 +177,7 @@ _UPDATE_AGENT: Final = (
     "UPDATE agents SET enabled = coalesce(%(enabled)s, enabled), draining = coalesce(%(draining)s, draining),"
     " cores_override = CASE WHEN %(set_cores)s THEN %(cores)s::double precision ELSE cores_override END,"
     " memory_override = CASE WHEN %(set_memory)s THEN %(memory)s::bigint ELSE memory_override END"
-    " WHERE agent_id = %(agent_id)s RETURNING zone_id"
+    " WHERE agent_id = %(agent_id)s RETURNING (SELECT zone_key FROM zones WHERE zones.zone_id = agents.zone_id)"
 )
 
 
@@ -208,7 +206,8 @@ async def update_agent(
         "memory": memory_override or None,
     }
     async with db.transaction() as connection:
-        if await (await connection.execute(_UPDATE_AGENT, values)).fetchone() is None:
+        cursor = await connection.execute(_UPDATE_AGENT, values)
+        if (row := await cursor.fetchone()) is None:
             raise NotFound("There is no such Agent; it may have been deleted.")
         await connection.execute(
             "UPDATE agent_capacity c SET"
@@ -219,12 +218,7 @@ async def update_agent(
             " WHERE a.agent_id = %s AND c.agent_id = a.agent_id",
             (agent_id,),
         )
-        cursor = await connection.execute(
-            "SELECT zone_key FROM agents JOIN zones USING (zone_id) WHERE agent_id = %s",
-            (agent_id,),
-        )
-        events = [ChangeEvent.zone(row["zone_key"]) for row in await cursor.fetchall()]
-    await db.notify(ChangeEvent(Topic.AGENTS), *events)
+    await db.notify(ChangeEvent(Topic.AGENTS), ChangeEvent.zone(row["zone_key"]))
 
 
 async def revoke_credential(db: Database, agent_id: str) -> None:

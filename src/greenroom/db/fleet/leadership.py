@@ -18,12 +18,7 @@ from psycopg.rows import dict_row
 from greenroom.core.errors import LeaseLost
 from greenroom.core.events import ChangeEvent
 from greenroom.core.fleet.leadership import Predecessor
-from greenroom.db.connections import (
-    ANSWER_MARGIN_S,
-    KEEPALIVE_OPTIONS,
-    TimeLimitedConnection,
-    reraise_lost_cancellation,
-)
+from greenroom.db.connections import ANSWER_SLACK_S, KEEPALIVE_OPTIONS, TimeLimitedConnection, reraise_lost_cancellation
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 
 log = structlog.get_logger(__name__)
@@ -170,7 +165,7 @@ async def leadership_connection(
         options=_OPTIONS,
         **KEEPALIVE_OPTIONS,
     )
-    connection.answer_timeout_s = ANSWER_MARGIN_S  # longer than the server's own limits
+    connection.answer_timeout_s = ANSWER_SLACK_S  # longer than the server's own limits
     try:
         yield LeadershipConnection(connection, zone_key, holder)
     finally:

@@ -110,9 +110,7 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
         Invalid: a value is not allowed.
     """
     await lock_zones(connection)
-    cursor = await connection.execute(
-        "INSERT INTO zones " + insert_values(_SETTABLE) + " RETURNING zone_id", asdict(new)
-    )
+    cursor = await connection.execute(f"INSERT INTO zones {insert_values(_SETTABLE)} RETURNING zone_id", asdict(new))
     zone_id = str((await returned_row(cursor))["zone_id"])
     await _remove_former_name(connection, new.zone_name)
     return zone_id

@@ -18,7 +18,7 @@ from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, StartingSes
 from greenroom.core.launch.placement import PlacementAgent
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
-from greenroom.core.pool.model import STARTING_STATUSES
+from greenroom.core.pool.model import START_STATUSES
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import NOTIFY, Connection, Database, event_texts
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
@@ -35,7 +35,7 @@ from greenroom.db.session.sessions import (
 )
 from greenroom.db.session.transitions import CHANGE_TO
 
-_STARTING_STATUSES: Final = sorted(map(str, STARTING_STATUSES))
+_START_STATUSES: Final = sorted(map(str, START_STATUSES))
 
 AGENTS_OF_ZONE: Final[LiteralString] = f"""
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
@@ -81,7 +81,7 @@ async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSessi
         " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
         " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
         " AND s.staging_config_id IS NOT NULL AND s.status = ANY(%s) AND s.status <> 'deleted'",
-        (zone_id, _STARTING_STATUSES),
+        (zone_id, _START_STATUSES),
     )
 
 
@@ -105,7 +105,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
-        {"ids": list(session_ids), "agent_id": agent_id, "starting_statuses": _STARTING_STATUSES, "reason": reason},
+        {"ids": list(session_ids), "agent_id": agent_id, "starting_statuses": _START_STATUSES, "reason": reason},
     )
     return cursor.rowcount == len(session_ids)
 

@@ -310,14 +310,9 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         row = await cursor.fetchone()
         if row is None or (max_leases := row["max_leases"]) is None:
             return None
+        values = {"key_id": key_id, "user_id": user_id, "idempotency_key": idempotency_key}
         cursor = await connection.execute(
-            "SELECT " + _KEY_LEASE_COUNTS,
-            {
-                "key_id": key_id,
-                "counted_statuses": COUNTED_STATUSES,
-                "user_id": user_id,
-                "idempotency_key": idempotency_key,
-            },
+            "SELECT " + _KEY_LEASE_COUNTS, values | {"counted_statuses": COUNTED_STATUSES}
         )
         counts = await returned_row(cursor)
         if counts["repeated"]:
@@ -325,9 +320,9 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         if counts["key_leases"] >= max_leases:
             raise key_limit_reached(max_leases)
         cursor = await connection.execute(
-            "INSERT INTO lease_reservations (key_id, user_id, idempotency_key) VALUES (%s, %s, %s)"
-            " RETURNING reservation_id::text",
-            (key_id, user_id, idempotency_key),
+            "INSERT INTO lease_reservations (key_id, user_id, idempotency_key)"
+            " VALUES (%(key_id)s, %(user_id)s, %(idempotency_key)s) RETURNING reservation_id::text",
+            values,
         )
         return (await returned_row(cursor))["reservation_id"]
 

@@ -145,9 +145,7 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
         Invalid: zone or image do not exist.
     """
     cursor = await connection.execute(
-        "INSERT INTO staging_configs "
-        + insert_values(("zone_id", "image_id", *FIELDS))
-        + " RETURNING staging_config_id",
+        f"INSERT INTO staging_configs {insert_values(('zone_id', 'image_id', *FIELDS))} RETURNING staging_config_id",
         values_of(ConfigFields, fields) | {"zone_id": zone_id, "image_id": image_id},
     )
     return str((await returned_row(cursor))["staging_config_id"])

@@ -21,7 +21,7 @@ SCREENSHOT_MARK_INTERVAL_S: Final = 60.0
 """The minimum time between two writes of `last_screenshot_at` of a session."""
 
 
-async def insert_command(
+async def request_command(
     db: Database,
     *,
     command_id: str,
@@ -32,8 +32,8 @@ async def insert_command(
     workdir: str | None,
     deadline_s: float,
 ) -> str | None:
-    """Order a command in a user's running session; returns the Agent's id. None if the session is not running or has no
-    user, or if `MAX_OPEN` commands in it have no result yet."""
+    """Request a command in a user's running session; returns the Agent's id. None if the session is not running or has
+    no user, or if `MAX_OPEN` commands in it have no result yet."""
     rows = await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
         " deadline_s) SELECT %(command_id)s, session_id, agent_id, generation, %(argv)s, %(run_as)s, %(env)s,"
@@ -76,7 +76,7 @@ async def read_command(db: Database, command_id: str) -> CommandState | None:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedScreenshot:
+class RequestedScreenshot:
     """A screenshot in progress or a recent one. `agent_id` is None unless it is new; `fits`: it has the requested
     size."""
 
@@ -85,10 +85,10 @@ class OrderedScreenshot:
     fits: bool
 
 
-async def order_screenshot(
+async def request_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
-) -> OrderedScreenshot | None:
-    """Order a screenshot within width x height, or find a recent one, and delete old ones. None: the session is not
+) -> RequestedScreenshot | None:
+    """Request a screenshot within width x height, or find a recent one, and delete old ones. None: the session is not
     running."""
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
@@ -108,7 +108,7 @@ async def order_screenshot(
             (command_id, deadline_s, size, session_id),
         )
         if (inserted := await cursor.fetchone()) is not None:
-            return OrderedScreenshot(command_id, inserted["agent_id"], True)
+            return RequestedScreenshot(command_id, inserted["agent_id"], True)
         cursor = await connection.execute(
             "SELECT k.command_id::text, k.screenshot = %s AS fits FROM session_commands k"
             " JOIN sessions USING (session_id) WHERE session_id = %s AND status = 'running'"
@@ -116,7 +116,7 @@ async def order_screenshot(
             (size, session_id),
         )
         existing = await cursor.fetchone()
-    return None if existing is None else OrderedScreenshot(existing["command_id"], None, existing["fits"])
+    return None if existing is None else RequestedScreenshot(existing["command_id"], None, existing["fits"])
 
 
 async def mark_screenshot(db: Database, session_id: str) -> None:

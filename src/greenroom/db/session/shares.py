@@ -283,7 +283,7 @@ _SELECT_OPEN_SHARES: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class DisallowedShare:
-    """A share that was ended because the rights no longer allow it, with the reason."""
+    """A share that was ended because groups, members or settings no longer allow it, with the reason."""
 
     share_id: str
     session_id: str
@@ -318,7 +318,7 @@ async def end_disallowed_shares(connection: Connection) -> tuple[list[Disallowed
 
 
 @asynccontextmanager
-async def rights_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
+async def permission_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
     """Yield a transaction for changes of groups, their members or the installation's settings, and then end the shares
     that are no longer allowed: in the same transaction, with a log row of each after the commit."""
     async with db.transaction() as connection:

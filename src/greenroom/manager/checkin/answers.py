@@ -25,8 +25,8 @@ from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
     CheckInState,
     DesiredSession,
-    OrderedCommand,
     RegistryImage,
+    RequestedCommand,
     WireJson,
     ZoneState,
 )
@@ -167,8 +167,8 @@ class Answers:
             list_digest = state.agent.digest if generations == state.agent.generations else digest(generations)
         if missing.images:
             images = await self._images.get(state.agent.images_digest, lambda: self._read_images(agent_id))
-        orders = await checkin.read_commands(db, agent_id) if state.agent.command_ids else []
-        commands = [command for order in orders if (command := _command(order, secrets)) is not None]
+        requested = await checkin.read_commands(db, agent_id) if state.agent.command_ids else []
+        commands = [readable for command in requested if (readable := _command(command, secrets)) is not None]
         answer = msgspec.structs.replace(
             self.unchanged_answer(state),
             desired=desired,
@@ -186,20 +186,22 @@ class Answers:
                 filter_policies_digest=state.zone.filter_policies_digest,
             )
         return PreparedAnswer(
-            answer=answer, instructions=_instructions(sessions, orders), generations=generations, digest=list_digest
+            answer=answer, instructions=_instructions(sessions, requested), generations=generations, digest=list_digest
         )
 
     async def _read_images(self, agent_id: str) -> list[DesiredImage]:
         return [_image(image, self._secrets) for image in await checkin.read_images(self._db, agent_id)]
 
 
-def _instructions(desired: list[DesiredSession], orders: list[OrderedCommand]) -> list[Instruction]:
+def _instructions(desired: list[DesiredSession], requested: list[RequestedCommand]) -> list[Instruction]:
     sessions = [
         Instruction(kind="session", key=session.session_id, generation=session.generation, age_s=session.age_s)
         for session in desired
         if session.status in NEW_INSTRUCTION_STATUSES
     ]
-    commands = [Instruction(kind="command", key=order.command_id, generation=0, age_s=order.age_s) for order in orders]
+    commands = [
+        Instruction(kind="command", key=command.command_id, generation=0, age_s=command.age_s) for command in requested
+    ]
     return sessions + commands
 
 
@@ -319,22 +321,22 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     )
 
 
-def _command(order: OrderedCommand, secrets: Secrets) -> SessionCommand | None:
+def _command(command: RequestedCommand, secrets: Secrets) -> SessionCommand | None:
     """Return the command; None if its variables cannot be decrypted. Only this command then times out."""
     try:
-        with convert_item_error("command", order.command_id):
-            env = _decrypted(order.env, secrets)
+        with convert_item_error("command", command.command_id):
+            env = _decrypted(command.env, secrets)
     except GreenroomError as error:
-        log.error("a command cannot be read", command_id=order.command_id, reason=error.message)
+        log.error("a command cannot be read", command_id=command.command_id, reason=error.message)
         return None
     return SessionCommand(
-        command_id=order.command_id,
-        session_id=order.session_id,
-        generation=order.generation,
-        argv=order.argv,
-        user=order.run_as,
+        command_id=command.command_id,
+        session_id=command.session_id,
+        generation=command.generation,
+        argv=command.argv,
+        user=command.run_as,
         env=env,
-        workdir=order.workdir,
-        deadline_s=order.deadline_s,
-        screenshot=msgspec.convert(order.screenshot, ScreenshotSize) if order.screenshot else None,
+        workdir=command.workdir,
+        deadline_s=command.deadline_s,
+        screenshot=msgspec.convert(command.screenshot, ScreenshotSize) if command.screenshot else None,
     )

@@ -283,7 +283,7 @@ class ImageCopies:
             ticket=self._secrets.ticket(msgspec.json.encode(ticket)),
         )
 
-    async def ticket(self, message: TicketCheck, credential: str) -> TicketResult:
+    async def check_ticket(self, message: TicketCheck, credential: str) -> TicketResult:
         """Check the ticket that another Agent presented to this Agent.
 
         Raises:

@@ -1,8 +1,8 @@
 """Reads the input of check-ins: one statement for all requests of the same moment (ADR 3), and desired lists.
 
 A reading of a list covers only the sessions that notifications have named. It covers all sessions if a notification
-named no session, if there was no notification, and every `WHOLE_EVERY_S`, because a notification may be lost. A named
-session is read until the result of a reading that began after the notification is stored.
+named no session, if there was no notification, and every `WHOLE_LIST_INTERVAL_S`, because a notification may be lost. A
+named session is read until the result of a reading that began after the notification is stored.
 
 Requests that arrive during a reading wait for the next reading, so that no answer is older than its request.
 """
@@ -22,14 +22,14 @@ from greenroom.kit.clock import boottime_s
 from greenroom.manager.status import CheckInNotifier, Unread
 from greenroom.wire.messages import digest
 
-WHOLE_EVERY_S: Final = 4.0
+WHOLE_LIST_INTERVAL_S: Final = 4.0
 """The maximum time between two readings of a whole list: the shortest hold of a check-in."""
 
 
 @dataclass(frozen=True, slots=True)
-class _List:
-    """A desired list: `generations` (session id → generation) with its digest. `number` is the number of the reading;
-    `whole_at_s` is the time at which all sessions were last read."""
+class _KnownList:
+    """A desired list: `generations` (session id → generation) with its digest. `number` is the number of the last
+    reading; `whole_at_s` is the time at which all sessions were last read."""
 
     generations: Mapping[str, int]
     digest: str
@@ -44,7 +44,7 @@ class DesiredListCache:
         self._db = db
         self._manager_id = manager_id
         self._notifier = notifier
-        self._lists: dict[str, _List] = {}
+        self._lists: dict[str, _KnownList] = {}
         self._db_epoch = ""
         self._numbers = count()
 
@@ -71,7 +71,7 @@ class DesiredListCache:
 
     def _unread(self, agent_id: str, now_s: float) -> Unread:
         unread, known = self._notifier.unread(agent_id), self._lists.get(agent_id)
-        is_recent = known is not None and now_s - known.whole_at_s < WHOLE_EVERY_S
+        is_recent = known is not None and now_s - known.whole_at_s < WHOLE_LIST_INTERVAL_S
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
     def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
@@ -86,19 +86,19 @@ class DesiredListCache:
 
 
 def _merged(
-    known: _List | None, generations: Mapping[str, int], read: Collection[str], number: int, now_s: float
-) -> _List:
+    known: _KnownList | None, generations: Mapping[str, int], read: Collection[str], number: int, now_s: float
+) -> _KnownList:
     """Return the known list, updated with the generations in `generations` of the sessions in `read` (empty = all)."""
     if known is None:
-        return _List(generations, digest(generations), number, now_s)
+        return _KnownList(generations, digest(generations), number, now_s)
     merged = updated_list(known.generations, read or (known.generations.keys() | generations.keys()), generations)
     is_same = merged is known.generations
-    return _List(merged, known.digest if is_same else digest(merged), number, known.whole_at_s if read else now_s)
+    return _KnownList(merged, known.digest if is_same else digest(merged), number, known.whole_at_s if read else now_s)
 
 
 PAUSE_S: Final = 0.005
 """Pause between two statements, so that one statement reads many Agents."""
-GATHERED_S: Final = 0.1
+COLLECT_S: Final = 0.1
 """The time for which requests that are not urgent are collected for one statement."""
 MAX_AGENTS: Final = 500
 """The maximum number of Agents in a statement, so that it ends within its time limit on a busy machine."""
@@ -111,11 +111,11 @@ Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
 
 
 class BatchedReader:
-    """The single reader of a Manager. Urgent requests (`urgent`) never wait for the others."""
+    """The only reader of a Manager. Urgent requests never wait for the others."""
 
     def __init__(self, read: Read) -> None:
-        self._urgent_queue = _Queue(read, gathered_s=0.0)
-        self._normal_queue = _Queue(read, gathered_s=GATHERED_S)
+        self._urgent_queue = _Queue(read, collect_s=0.0)
+        self._normal_queue = _Queue(read, collect_s=COLLECT_S)
 
     async def read(self, agent_id: str, *, urgent: bool = True) -> CheckInReading | None:
         """Return a reading that began after this call and contains the Agent, if it exists; None if the record of the
@@ -125,12 +125,12 @@ class BatchedReader:
 
 
 class _Queue:
-    """Requests to read Agents. One statement runs at a time, `gathered_s` after its first request, and reads all Agents
-    that were requested before."""
+    """Requests to read Agents. One statement runs at a time. It begins `collect_s` after its first request, and reads
+    all Agents that were requested until then."""
 
-    def __init__(self, read: Read, *, gathered_s: float) -> None:
+    def __init__(self, read: Read, *, collect_s: float) -> None:
         self._read = read
-        self._gathered_s = gathered_s
+        self._gathered_s = collect_s
         self._requests: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
         self._task: asyncio.Task[None] | None = None
 

@@ -15,7 +15,7 @@ from greenroom.core.text import database_error, one_line
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 from greenroom.kit import host_limits, recipes
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.registry import find_runtime
@@ -58,7 +58,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         check_certificate_pair(Path(settings.tls_cert), Path(settings.tls_key))
     await find_runtime(settings.runtime).check("")
     if settings.database_url is not None:
-        await pending_migrations(settings.database_url)
+        await pending_files(settings.database_url)
         await refuse_pooler(settings.database_url)
     if not layout.key_file.exists():
         await _check_new_key(layout, settings.database_url)

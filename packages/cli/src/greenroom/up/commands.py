@@ -22,7 +22,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.text import database_error, shortened, summary
 from greenroom.db.migrate import migrate as migrate_database
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.program import version
 from greenroom.up import host_programs, instance, log
@@ -308,7 +308,7 @@ def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> 
 
 
 async def _migrate(dsn: str, *, only_pre: bool) -> tuple[list[str], list[str]]:
-    return await migrate_database(dsn, only_pre=only_pre), await pending_migrations(dsn)
+    return await migrate_database(dsn, only_pre=only_pre), await pending_files(dsn)
 
 
 async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str], list[str]]:

@@ -26,7 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known_rows
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
@@ -216,7 +216,7 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
         SetupError: it is of an older version than this program, or behind a pooler.
     """
     dsn = site_of(layout).dsn
-    if pending := await pending_migrations(dsn):
+    if pending := await pending_files(dsn):
         raise SetupError(
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
             " restart it with greenroom down and greenroom up."

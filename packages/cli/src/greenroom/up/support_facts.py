@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString
 
 from greenroom.core.masking import MASK
 from greenroom.db.database import Database
-from greenroom.db.migrate import pending_migrations
+from greenroom.db.migrate import pending_files
 
 LOG_ROWS: Final = 2000
 
@@ -69,7 +69,7 @@ async def support_facts(db: Database) -> dict[str, Any]:
     """Return name → rows of each part. Values of group settings that are texts or objects are masked, because they can
     contain variables. Raises GreenroomError: the database does not answer."""
     facts: dict[str, Any] = {name: await db.fetch(query) for name, query in QUERIES.items()}
-    facts["pending_migrations"] = await pending_migrations(db.dsn)
+    facts["pending_files"] = await pending_files(db.dsn)
     facts["group_settings"] = [
         {**row, "value": row["value"] if isinstance(row["value"], (bool, int, float)) else MASK}
         for row in await db.fetch(_GROUP_SETTINGS)

@@ -27,7 +27,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.migrate import Migration, before_new_code, migrate, pending_migrations
+from greenroom.db.migrate import Migration, before_new_code, migrate, pending_files
 from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
@@ -278,7 +278,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
     async with health.client(layout.ca_file) as http:
         await db.open()
         try:
-            pending = await pending_migrations(site.dsn)
+            pending = await pending_files(site.dsn)
             pre = [migration.name for migration in before_new_code([Migration(name, "") for name in pending])]
             roles = await read_roles(http, db, site)
             check_managers(await list_managers(db), [manager.instance_id for manager in site.managers])

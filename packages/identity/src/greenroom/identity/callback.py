@@ -18,7 +18,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import LogFields
-from greenroom.db.session.shares import rights_transaction
+from greenroom.db.session.shares import permission_transaction
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.context import SignOnContext
@@ -115,7 +115,7 @@ async def _store_sign_on(
         SignOnRefused: the error contains the cause.
     """
     token, created = new_secret(), False
-    async with rights_transaction(context.db, context.logs) as connection:
+    async with permission_transaction(context.db, context.logs) as connection:
         await _lock_provider(connection, confirmed.provider)
         identity = await statements.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
         if identity is None:
