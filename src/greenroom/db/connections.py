@@ -150,11 +150,11 @@ class PooledConnection(TimeLimitedConnection[Row]):
 
     @classmethod
     async def connect(
-        cls, conninfo: str = "", *, tried_for_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
+        cls, conninfo: str = "", *, search_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
     ) -> Self:
-        """Try each server for `tried_for_s`. Raises psycopg.OperationalError: no server can be used, or the pool is
+        """Try each server for `search_s`. Raises psycopg.OperationalError: no server can be used, or the pool is
         `closing`."""
-        ends_at_s = asyncio.get_running_loop().time() + tried_for_s
+        ends_at_s = asyncio.get_running_loop().time() + search_s
         if closing is None:
             return await cls._connect_to_first(conninfo, ends_at_s, options)
         trying = asyncio.create_task(cls._connect_to_first(conninfo, ends_at_s, options), name="connect")

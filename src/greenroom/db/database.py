@@ -170,7 +170,7 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 T = TypeVar("T")
 
 READ_ATTEMPTS: Final = 3
-TRIED_FOR_S: Final = 2.0
+SERVER_SEARCH_S: Final = 2.0
 """The time for which one attempt of the pool searches for a server that accepts writes."""
 UNAVAILABLE_ERRORS: Final = (
     PoolTimeout,
@@ -247,7 +247,7 @@ class Database:
             connection_class=PooledConnection[DictRow],
             configure=self._configure,
             kwargs={
-                "tried_for_s": TRIED_FOR_S,
+                "search_s": SERVER_SEARCH_S,
                 "closing": self._closing,
                 "row_factory": dict_row,
                 "autocommit": True,

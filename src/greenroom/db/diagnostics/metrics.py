@@ -9,7 +9,7 @@ from typing import Final
 from psycopg.rows import DictRow
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
 from greenroom.db.pool.configs import list_pool_fills
 from greenroom.db.webhooks import WaitingDeliveries, count_waiting_deliveries
 
@@ -34,7 +34,7 @@ async def read_figures(db: Database) -> list[Figure]:
         "SELECT zone_name AS zone, status, count(*) AS value FROM agents JOIN zones USING (zone_id) GROUP BY 1, 2"
     )
     managers = await db.fetch(
-        "SELECT zone_name AS zone, CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
+        "SELECT zone_name AS zone, CASE WHEN " + MANAGER_RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
         " count(*) AS value FROM managers m JOIN zones USING (zone_id) GROUP BY 1, 2",
         {"running_within_s": RUNNING_WITHIN_S},
     )

@@ -21,7 +21,7 @@ from greenroom.db.notifications import ListenConnection
 RUNNING_WITHIN_S: Final = 15.0
 """A `running` Manager's last report and last finished round are at most this old (docs/reference/managers.md)."""
 
-RUNS: Final[LiteralString] = (
+MANAGER_RUNS: Final[LiteralString] = (
     "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
     " >= clock_timestamp() - make_interval(secs => %(running_within_s)s)"
 )
@@ -150,7 +150,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
         await lock_zones(connection)
         cursor = await connection.execute(
             "SELECT me.instance_id, me.enabled <> %(enabled)s AS changed, z.zone_key, z.zone_name,"
-            f" count(m.*) AS others, count(m.*) FILTER (WHERE {RUNS}) AS running_others"
+            f" count(m.*) AS others, count(m.*) FILTER (WHERE {MANAGER_RUNS}) AS running_others"
             " FROM managers me JOIN zones z USING (zone_id)"
             " LEFT JOIN managers m ON m.zone_id = me.zone_id AND m.enabled AND m.manager_id <> me.manager_id"
             " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
@@ -210,7 +210,7 @@ class ListedManager:
 _LIST: Final = (
     "SELECT m.manager_id::text, m.instance_id, m.hostname, m.version, m.enabled, m.first_reported, m.last_reported,"
     " m.zone_id::text, z.zone_name, m.gateway_url,"
-    " CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
+    " CASE WHEN " + MANAGER_RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
     " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term, m.crash_loop"
     " FROM managers m JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key)"
     " WHERE %(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid"

@@ -17,7 +17,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 from greenroom.db.fleet.checkin import AGENT_NEEDS_IMAGE
-from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
 from greenroom.db.listing import ListColumn, ListDefinition, ListPage, Position
 
 
@@ -111,7 +111,7 @@ _AGENTS: Final = ListDefinition(
         " a.last_reported,"
         " a.runtime_error, a.crash_loop,"
         " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
-        " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
+        " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + MANAGER_RUNS + ") AS has_manager,"
         " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
         " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
         "  'address', a.refused_address) END AS refused,"

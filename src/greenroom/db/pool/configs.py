@@ -14,7 +14,7 @@ from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import effective_shortfall, staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
-from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
 from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, IS_STARTING
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition, ListPage, Position
 from greenroom.db.rows import assignments, column_list, columns_of, insert_values, json_object, qualified, values_of
@@ -95,7 +95,7 @@ _CONFIGS: Final = ListDefinition(
            AND {IS_STARTING}) AS num_starting_sessions,
        (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
           FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
-       EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND {RUNS}) AS has_manager
+       EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND {MANAGER_RUNS}) AS has_manager
 """,
     source="""
   FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
@@ -113,7 +113,7 @@ async def list_configs(
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
     if without_manager:
-        conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + RUNS + ")")
+        conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + MANAGER_RUNS + ")")
     return await _CONFIGS.read(db, conditions, after=after, limit=limit)
 
 
@@ -264,7 +264,7 @@ SELECT c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.num_sessi
   FROM staging_configs c LEFT JOIN staged USING (staging_config_id) WHERE c.deleted IS NULL
 """
 _ZONES: Final[LiteralString] = (
-    f"SELECT to_jsonb(z) AS facts, EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND {RUNS}"
+    f"SELECT to_jsonb(z) AS facts, EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND {MANAGER_RUNS}"
     ") AS has_manager FROM zones z"
 )
 _IMAGES: Final[LiteralString] = (

@@ -221,7 +221,7 @@ SELECT r.launch_id, r.at AS time, r.user_id, u.username, r.session_id, r.outcome
 """
 
 
-def _rows(select: LiteralString) -> LiteralString:
+def _json_array(select: LiteralString) -> LiteralString:
     """Return the rows of a statement as one JSON array, in order."""
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
@@ -229,6 +229,6 @@ def _rows(select: LiteralString) -> LiteralString:
 # A week of the ledger may have thousands of launches, so it is unpacked once for all four parts.
 _HISTORY: Final[LiteralString] = (
     f"{_WANTED}spans AS (SELECT {_SINCE} AS since, 'infinity'::timestamptz AS until), {_CONSIDERED}{_MISSES}"
-    f" SELECT {_rows(_WINDOWS)} AS windows, {_rows(_BY_HOUR)} AS by_hour, {_rows(_BY_REASON)} AS reasons, "
-    f"{_rows(_RECENT)} AS recent_misses"
+    f" SELECT {_json_array(_WINDOWS)} AS windows, {_json_array(_BY_HOUR)} AS by_hour,"
+    f" {_json_array(_BY_REASON)} AS reasons, {_json_array(_RECENT)} AS recent_misses"
 )
