@@ -26,7 +26,7 @@ from greenroom.db.pool import configs
 from greenroom.db.session import commands, sessions
 from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
-from greenroom.manager.checkin.commit import apply
+from greenroom.manager.checkin.commit import apply_messages
 from greenroom.manager.tasks.deadlines import run_missed_transitions
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
 
@@ -161,7 +161,7 @@ async def test_a_report_of_a_hand_over_and_a_failure_locks_in_order(db: Database
     async def commit() -> None:
         config = ManagerConfig(database_url=db.dsn, secret_key_file=tmp_path, manager_dir=tmp_path)
         async with db.transaction() as connection:
-            await apply(connection, [message], config)
+            await apply_messages(connection, [message], config)
 
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))

@@ -13,7 +13,7 @@ from tests.support.system import primary_of
 
 from greenroom.db.database import Database
 from greenroom.db.session.observations import write_observations
-from greenroom.manager.checkin.commit import apply, observation_of
+from greenroom.manager.checkin.commit import apply_messages, observation_of
 from greenroom.manager.tasks.deadlines import run_missed_transitions
 from greenroom.manager.transitions import announce
 from greenroom.wire.messages import AssignmentReport, Observed
@@ -62,7 +62,7 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
     ctx = await primary_of(db, zone_id)
     message = checkin_message(agent_id, Observed(session_id=by_report, generation=1, **reported))
     async with db.transaction() as connection:
-        done = await apply(connection, [message], ctx.config)
+        done = await apply_messages(connection, [message], ctx.config)
     announce(done.decisions, ctx.events, ctx.fence.zone_key)
     message = checkin_message(agent_id, Observed(session_id=by_net, generation=1, **reported))
     async with db.transaction() as connection:

@@ -17,7 +17,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.session.deadlines import discard_failed
 from greenroom.manager.tasks.deadlines import run_expiry
-from greenroom.manager.tasks.pools import run_pool, run_pools
+from greenroom.manager.tasks.pools import examine_pools, plan_pool
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_a_pool_that_needs_nothing_is_not_written(stage: System):
 
 async def test_two_plans_at_once_never_exceed_desired(stage: System):
     """Locking and counting in one statement would result in six instead of three."""
-    await asyncio.gather(*(run_pool(stage.ctx, stage.config_id) for _ in range(6)))
+    await asyncio.gather(*(plan_pool(stage.ctx, stage.config_id) for _ in range(6)))
     assert await stage.statuses() == {"requested": 3}
 
 
@@ -247,7 +247,7 @@ async def test_claims_and_plans_at_once_keep_the_pool_at_desired(stage: System):
 async def test_a_primary_whose_term_is_over_writes_nothing(stage: System):
     old = replace(stage.ctx, fence=replace(stage.ctx.fence, term=6))
     with pytest.raises(LeaseLost):
-        await run_pools(old)
+        await examine_pools(old)
     assert await stage.statuses() == {}
 
 

@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage
 from greenroom.manager.tasks import pools
-from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
+from greenroom.manager.tasks.pools import plan_pools, run_due_pools
 
 POOLS = 12
 
@@ -155,11 +155,11 @@ async def test_refills_of_one_second_read_the_agents_once(stage: System, monkeyp
     monkeypatch.setattr(snapshots, "read_agents", noting)
     for _ in range(3):
         assert await stage.claim(stage.user_id)
-        await run_named_pools(stage.ctx, [stage.config_id])
+        await plan_pools(stage.ctx, [stage.config_id])
         await stage.become_usable()
     assert not readings, "the round before has read them"
     stage.ctx.agenda.mark_all_changed()
-    await run_named_pools(stage.ctx, [stage.config_id])
+    await plan_pools(stage.ctx, [stage.config_id])
     assert len(readings) == 1
 
 
@@ -167,7 +167,7 @@ async def test_an_agent_that_has_no_room_any_more_is_read_again(stage: System):
     await run_due_pools(stage.ctx)
     assert await stage.claim(stage.user_id)
     await stage.db.write("UPDATE agents SET draining = true")
-    await run_named_pools(stage.ctx, [stage.config_id])
-    await run_named_pools(stage.ctx, [stage.config_id])
+    await plan_pools(stage.ctx, [stage.config_id])
+    await plan_pools(stage.ctx, [stage.config_id])
     row = await stage.one("SELECT shortfall_code FROM staging_configs WHERE staging_config_id = %s", stage.config_id)
     assert row["shortfall_code"] == "no-agent"

@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session.observations import Observation, ReportedSession
 from greenroom.manager.tasks import pools, rounds
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
-from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.pools import examine_pools
 from greenroom.manager.tasks.rounds import Refill
 from greenroom.manager.transitions import Decision, announce
 
@@ -53,16 +53,16 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
 async def test_a_plan_is_repeated_only_where_it_may_find_more_to_do(db: Database, tmp_path: Path):
     stage = await System.populate(db, desired=3)
     named = f"staging:{stage.config_id}"
-    sent = await notifications(db, run_pools(stage.ctx))
+    sent = await notifications(db, examine_pools(stage.ctx))
     assert "staging:" in sent, "pages look again"
     assert named not in sent, "three sessions were created; now they start"
     await stage.settle()
     await db.write("UPDATE staging_configs SET num_sessions = 1")
-    assert named in await notifications(db, run_pools(stage.ctx)), "what had to go first may have been in the way"
+    assert named in await notifications(db, examine_pools(stage.ctx)), "what had to go first may have been in the way"
     await stage.settle()
     await db.write("UPDATE staging_configs SET num_sessions = 40")
     await db.write("UPDATE agent_capacity SET cores = 1000, memory = 1::bigint << 50")
-    assert named in await notifications(db, run_pools(stage.ctx)), "more than are created at once are missing"
+    assert named in await notifications(db, examine_pools(stage.ctx)), "more than are created at once are missing"
 
 
 async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
@@ -100,7 +100,7 @@ async def test_claims_of_a_burst_share_a_plan_and_the_first_is_followed_at_once(
     async def noting(_: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
         planned.append(list(staging_config_ids))
 
-    monkeypatch.setattr(rounds, "run_named_pools", noting)
+    monkeypatch.setattr(rounds, "plan_pools", noting)
 
     async def claimed(refill: Refill, number: int) -> None:
         refill.request(f"pool-{number}")

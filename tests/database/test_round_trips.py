@@ -17,7 +17,7 @@ from greenroom.core.pool import agenda
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.manager.checkin.commit import Committer
-from greenroom.manager.tasks.pools import run_pool
+from greenroom.manager.tasks.pools import plan_pool
 from greenroom.wire.messages import AssignmentReport, CheckIn, ReportedCapacity
 
 WARM = 6
@@ -74,7 +74,7 @@ async def test_a_refill_is_planned_written_and_announced_in_five(db: Database, m
         for number in range(1, WARM + 2):
             await db.write("UPDATE staging_configs SET num_sessions = %s", (number,))
             turns.clear()
-            made = await run_pool(ctx, stage.config_id)
+            made = await plan_pool(ctx, stage.config_id)
             assert made is not None
             assert len(made.creates) == 1
     assert len(turns) == 5, "lease, pool, what the plan depends on, new sessions, commit"

@@ -26,7 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
-from greenroom.manager.checkin.commit import apply
+from greenroom.manager.checkin.commit import apply_messages
 from greenroom.manager.tasks.rounds import PrimaryRounds
 from greenroom.up.invariants import INVARIANTS, find_violations
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed, ReportedCapacity
@@ -100,7 +100,7 @@ class World:
             # The newest session on each Agent meets the outcome.
             seen = [_seen(row, outcome if row is of_agent[-1] else "well") for row in of_agent]
             async with self.db.transaction() as connection:
-                await apply(connection, [_message(agent_id, seen)], self.ctx.config)
+                await apply_messages(connection, [_message(agent_id, seen)], self.ctx.config)
 
     async def silence(self, agent: int) -> None:
         """An Agent stops reporting until it is missing."""

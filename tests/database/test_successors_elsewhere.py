@@ -13,7 +13,7 @@ from greenroom.core.errors import SessionLimit
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import views
-from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.pools import examine_pools
 from greenroom.manager.tasks.replacement import run_replacements
 
 
@@ -108,7 +108,7 @@ async def test_a_failed_session_from_elsewhere_goes_on_in_its_launch_zone(stage:
     await empty(stage, "eu")
     first = (await stage.launch()).session_id
     assert zone_of(stage, await stage.row(first)) == "us"
-    await run_pools(stage.ctx)
+    await examine_pools(stage.ctx)
     await stage.db.write("UPDATE sessions SET status = 'running' WHERE status = 'requested'")
     successor = await hand_over_fails(stage, first)
     assert zone_of(stage, successor) == "eu"

@@ -25,7 +25,7 @@ from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
-from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.pools import examine_pools
 from greenroom.up.invariants import INVARIANTS, find_violations
 
 WITHOUT_MANAGERS = ("I2", "I10")
@@ -155,7 +155,7 @@ class System:
     async def plan(self) -> None:
         """Run a round of each Primary over its pools."""
         for primary in self.primaries.values():
-            await run_pools(primary)
+            await examine_pools(primary)
 
     async def become_usable(self) -> None:
         """Let the Agents start new sessions."""

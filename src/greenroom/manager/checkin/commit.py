@@ -48,19 +48,20 @@ from greenroom.wire.messages import CheckIn, Observed
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """The changes of a commit. `decisions` are the applied changes of statuses."""
+class CommitResult:
+    """The changes that a commit made. `decisions` are the changes of statuses that were applied."""
 
     decisions: list[Decision]
     other_changed_ids: set[str]
     """The ids of the other sessions that changed, for their pages."""
 
 
-async def apply(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> Applied:
-    """Apply messages, each newer than all applied messages of its Agent."""
+async def apply_messages(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> CommitResult:
+    """Store the observations in these messages, and change statuses accordingly. Each message must be newer than all
+    earlier messages of its Agent."""
     observed = {(m.agent_id, o.session_id): (m, o) for m in messages for o in m.sessions}
     if not observed:
-        return Applied([], set())
+        return CommitResult([], set())
     rows = await observations.read_reported(connection, [observation_of(m, o) for m, o in observed.values()])
     reported = {row.session_id: (row, *observed[row.agent_id, row.session_id]) for row in rows}
     observed_rows = {session_id: (row, observation_of(m, o)) for session_id, (row, m, o) in sorted(reported.items())}
@@ -76,7 +77,7 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     if steps:
         await observations.write_steps(connection, steps)
     commands = await _write_commands(connection, ((m, o) for _, m, o in reported.values()))
-    return Applied(applied, {*changed, *(step.session_id for step in steps), *commands})
+    return CommitResult(applied, {*changed, *(step.session_id for step in steps), *commands})
 
 
 def observation_of(message: CheckIn, observed: Observed) -> Observation:
@@ -210,7 +211,7 @@ class Committer:
         await stop("checkin.before_commit")
         try:
             with self._commit_seconds.time():
-                applied = await self._write(group)
+                result = await self._write(group)
         except Exception as error:  # noqa: BLE001 -- see `_commit_one_by_one`
             await self._commit_one_by_one(group, error)
             return
@@ -218,7 +219,7 @@ class Committer:
         for pending in group.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)
-        transitions.log(applied.decisions, RoundEvents(self._db, self._logs))
+        transitions.log(result.decisions, RoundEvents(self._db, self._logs))
 
     async def _commit_one_by_one(self, group: Mapping[str, _Pending], error: Exception) -> None:
         """Commit the messages of a failed group one by one, or report the failure to the waiting calls. No message may
@@ -240,33 +241,30 @@ class Committer:
             for waiter in pending.waiters:
                 _resolve(waiter, error)
 
-    async def _write(self, group: Mapping[str, _Pending]) -> Applied:
+    async def _write(self, group: Mapping[str, _Pending]) -> CommitResult:
         await self._write_capacity(group)
         messages = [pending.message for pending in group.values()]
+        agent_progress = [progress(message) for message in messages]
         if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
             # Agents that come from another Manager, for example, report nothing else. This is one statement, so it
             # needs no transaction.
             async with self._db.connection() as connection:
-                await reports.write_progress(
-                    connection, self._me.manager_id, [progress(message) for message in messages]
-                )
-            return Applied([], set())
+                await reports.write_progress(connection, self._me.manager_id, agent_progress)
+            return CommitResult([], set())
         events = set[ChangeEvent]()
         async with self._db.pipelined(events) as connection:
-            newer = await reports.write_progress(
-                connection, self._me.manager_id, [progress(message) for message in messages]
-            )
+            newer = await reports.write_progress(connection, self._me.manager_id, agent_progress)
             for message in messages:
                 # The list of an older message is ignored: the Agent would not correct it, because its newer list is
                 # acknowledged.
                 if message.images is not None and message.agent_id in newer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)
-            applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
-            events |= transitions.events_of(applied.decisions, self._me.zone_key)
-            events |= {ChangeEvent.session(session_id) for session_id in applied.other_changed_ids}
+            result = await apply_messages(connection, [m for m in messages if m.agent_id in newer], self._config)
+            events |= transitions.events_of(result.decisions, self._me.zone_key)
+            events |= {ChangeEvent.session(session_id) for session_id in result.other_changed_ids}
         await self._write_homes([message for message in messages if message.agent_id in newer])
-        return applied
+        return result
 
     async def _write_homes(self, messages: Sequence[CheckIn]) -> None:
         """Write homes in separate transactions, because of the lock order. After a failure, the next report repeats

@@ -109,10 +109,10 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
     if ctx.agenda.needs_list(boottime_s()):
         ctx.agenda.set_list(await snapshots.read_checksums(ctx.db, ctx.zone_id), boottime_s())
     if due := ctx.agenda.due(boottime_s()):
-        await run_pools(ctx, due)
+        await examine_pools(ctx, due)
 
 
-async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
+async def examine_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
     """Read these pools of the zone in their order (None = all), and change those that need it, at most `MAX_PLANS`.
 
     Raises:
@@ -145,7 +145,7 @@ async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> No
             _update_agenda(ctx, snapshot, pool_plan, version)
             if pool_plan.actions or _has_changed(config, pool_plan):
                 planned += 1
-                await run_pool(ctx, staging_config_id)
+                await plan_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row must not delay Agents
 
 
@@ -169,8 +169,8 @@ def _update_agenda(ctx: PrimaryContext, snapshot: PoolSnapshot, pool_plan: PoolP
     )
 
 
-async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
-    """Plan these pools now, because they have changed; pools of other zones are skipped.
+async def plan_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
+    """Plan these pools, because they have changed, and write the plans; pools of other zones are skipped.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -179,10 +179,10 @@ async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]
     for staging_config_id in staging_config_ids:
         if not ctx.tasks.failures.in_backoff("pools", staging_config_id):
             async with ctx.tasks.isolated("pools", staging_config_id):
-                await run_pool(ctx, staging_config_id)
+                await plan_pool(ctx, staging_config_id)
 
 
-async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
+async def plan_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
     """Plan one pool and write the plan. Return the plan, or None if the zone has no such config. Raises LeaseLost: the
     term is over; nothing was written."""
     version, events = ctx.agenda.version, set[ChangeEvent]()

@@ -42,7 +42,7 @@ from greenroom.manager.tasks.deadlines import (
     run_recovered_quarantines,
     run_shares,
 )
-from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
+from greenroom.manager.tasks.pools import plan_pools, run_due_pools
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_replacements
 
 log = structlog.get_logger(__name__)
@@ -225,7 +225,7 @@ class Refill:
             try:
                 async with asyncio.timeout(self._max_s):
                     with convert_item_error("pools"):
-                        await run_named_pools(ctx, sorted(requested))
+                        await plan_pools(ctx, sorted(requested))
             except TimeoutError:
                 log.warning(
                     "the plan is deferred to the next round",

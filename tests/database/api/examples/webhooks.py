@@ -11,7 +11,7 @@ from tests.support.system import primary_of
 
 from greenroom.core.webhooks import SELECTABLE_EVENTS
 from greenroom.db.session.sessions import end_sessions
-from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.pools import examine_pools
 
 SHOWN_URL: Final = "https://ci.example.org/greenroom"
 
@@ -40,12 +40,12 @@ async def pool_is_short_and_full_again(scene: Scene) -> None:
     """Make the pool short and full again, with an unsuccessful launch in between."""
     primary = await primary_of(scene.db, scene.ids["home_zone_id"])
     await scene.db.write("UPDATE agents SET enabled = false")
-    await run_pools(primary)
+    await examine_pools(primary)
     answer = await scene.clients["bob"].post("/api/v1/sessions", json={"image_id": scene.ids["desktop_id"]})
     assert answer.is_error, answer.text
     await scene.db.write("UPDATE agents SET enabled = true")
     for _ in range(3):
-        await run_pools(primary)
+        await examine_pools(primary)
         await runs(scene)
 
 
