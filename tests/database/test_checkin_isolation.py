@@ -24,14 +24,14 @@ async def test_a_message_no_manager_can_process_stops_no_other(
     """The Agent would send it to the next Manager, and the next."""
     agents = [await joined(db, door) for _ in range(3)]
     ids = [await session(db, agent) for agent in agents]
-    real = commit.apply
+    real = commit.apply_messages
 
     async def apply(connection: Any, messages: Any, config: Any) -> Any:
         if any(message.agent_id == agents[0].agent_id for message in messages):
             raise KeyError("a defect")
         return await real(connection, messages, config)
 
-    monkeypatch.setattr(commit, "apply", apply)
+    monkeypatch.setattr(commit, "apply_messages", apply)
     messages = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
     answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, messages, strict=True)))
     assert [answer.status_code for answer in answers] == [422, 200, 200]
