@@ -83,7 +83,7 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
     answer_timeout_s: float | None = None
     """Maximum time without data from the server during a wait for an answer; None = no limit."""
     opened_at_s: float = 0.0
-    """The time of the opening, by the loop's clock."""
+    """The time at which the connection was opened, by the clock of the event loop."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:

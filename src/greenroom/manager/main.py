@@ -63,7 +63,7 @@ of the leadership."""
 OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
-"""Connections for requests of Agents, separate from the others, which many Agents must not occupy (ADR 3)."""
+"""Connections for requests of Agents. They are separate, so that many Agents cannot occupy all connections (ADR 3)."""
 REGISTER_RETRY_PAUSE_S: Final = 1.0
 READ_AGAIN_WITHIN_S: Final = 1.0
 """The time over which the readings of all held check-ins are spread after missed notifications."""

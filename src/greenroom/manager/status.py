@@ -32,8 +32,8 @@ class GuardianStatus:
     round_age_s: float | None = None
     """Time since the last finished round; None before the first."""
     task_success_age_s: float = math.inf
-    """Time since the last success of a task of the Primary, or of an item of a task. A round that has not finished
-    counts, too."""
+    """Time since the last success of a task of the Primary, or of an item of a task, also in a round that has not
+    finished."""
     database_reachable_s: float | None = None
     """The time for which the heartbeats in the database have succeeded; None during a heartbeat, or after it failed."""
     failing_tasks: Sequence[str] = ()

@@ -50,8 +50,7 @@ from greenroom.wire.messages import Assignment
 
 
 class NoLongerWaitingError(Exception):
-    """Raised if the failed session was deleted or replaced by another Primary meanwhile, or its Agent checks in
-    again."""
+    """Raised if the failed session was deleted, or replaced by another Primary, or if its Agent checks in again."""
 
 
 def failed_session_of(old: SessionToReplace) -> FailedSession:

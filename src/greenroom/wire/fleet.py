@@ -37,9 +37,9 @@ class DirectZone(Message, frozen=True, kw_only=True):
 
 
 class Fleet(Message, frozen=True, kw_only=True):
-    """All Agents with an edge gateway, and the addresses at which browsers reach streams without the web gateway.
-    `authority` is the certificate (PEM) with which the certificates of the edge gateways are verified; empty if there
-    is none yet.
+    """All Agents with an edge gateway (`edges`), and the zones whose streams browsers reach without the web gateway
+    (`direct`). `authority` is the certificate (PEM) with which the certificates of the edge gateways are verified;
+    empty if there is none yet.
     """
 
     v: int = VERSION

@@ -30,7 +30,7 @@ VERSION: Final = 1
 MAX_SESSIONS: Final = 2_000
 MAX_HOMES: Final = 20_000
 MAX_DETAILS: Final = 4_000
-"""Maximum bytes of JSON."""
+"""The maximum size of the `details` of a log line, in bytes of JSON."""
 MAX_PICTURE_BYTES: Final = 256 << 10
 JPEG: Final = b"\xff\xd8\xff"
 
@@ -229,11 +229,11 @@ class LogLine(Message, frozen=True, kw_only=True):
 
 
 class CheckIn(Message, frozen=True, kw_only=True):
-    """The report of an Agent, with the digest of its instructions.
+    """The report of an Agent, with the digest of the desired list that it has.
 
-    `have_digest` is `digest()` of the desired list that it has; `full` requests the whole list; `seq` grows by one with
-    every message of an incarnation; `hold_s` is the maximum time that the Manager may wait for news before it answers.
-    `unknown` names containers of this installation that belong to no desired session.
+    `have_digest` is the `digest()` of this list; `full` requests the whole list; `seq` grows by one with every message
+    of an incarnation; `hold_s` is the maximum time that the Manager may wait for changes before it answers. `unknown`
+    are the session ids of containers of this installation that belong to no desired session.
     """
 
     v: int = VERSION

@@ -4,9 +4,9 @@ Gateways request them with POST `/listen` and `/check` at the stream address of 
 Agent sends them to the api with its credential, as in `wire.messages`: POST `/api/internal/stream` (StreamRequest →
 StreamVerdict) and `/api/internal/viewers` (ViewerReport).
 
-An admission is sent to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent reports
-that the session is gone. Any process of the Agent can therefore find a revocation later, by comparing the admissions of
-the gateway with the current permissions.
+The Agent sends an admission to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent
+reports that the session is gone. Any process of the Agent can therefore compare the admissions of the gateway with the
+present permissions, and revoke those that are no longer permitted.
 """
 
 from __future__ import annotations

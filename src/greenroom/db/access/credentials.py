@@ -287,7 +287,7 @@ async def find_key(db: Database, key_id: str) -> ApiKey | None:
 
 
 async def find_expiring_administrator_keys(db: Database, within_s: float) -> list[ApiKey]:
-    """Return valid keys with every permission that end within this time, ordered by their end."""
+    """Return valid keys with every permission that expire within this time, ordered by their expiration."""
     keys = await db.fetch_as(
         ApiKey,
         f"{KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"

@@ -264,7 +264,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
-    """Lock all the user's sessions by id, after `lock_user`; returns those that are not being deleted yet."""
+    """Lock all sessions of a user by id, after `lock_user`; returns the ids of the sessions that are not ending yet."""
     cursor = await connection.execute(
         "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),

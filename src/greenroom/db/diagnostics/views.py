@@ -1,7 +1,7 @@
 """The data of Diagnostics: log rows, requests to Managers, and the rows of objects in a runtime (containers, volumes).
 
-A request that was not 2xx is one row; 2xx are counted per Agent and minute. Gateways report the requests for Managers
-that they answered themselves.
+Each request with another status than 2xx has a row; requests with 2xx are counted per Agent and minute. Gateways report
+the requests for Managers that they answered themselves.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[Agen
 
 
 async def mark_running(connection: Connection, agents: Mapping[str, str]) -> frozenset[str]:
-    """Mark Agents (id → expected status) as running; returns the ids of those that still had the expected status."""
+    """Mark Agents (id → expected status) as running; returns the ids of the Agents that had the expected status."""
     await connection.execute(
         "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE", (list(agents),)
     )
@@ -58,7 +58,7 @@ async def mark_running(connection: Connection, agents: Mapping[str, str]) -> fro
 
 
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
-    """Mark an Agent missing, if it is still silent; returns the sessions changed, or None if it reported.
+    """Mark an Agent as missing if it is still silent; returns the changed sessions, or None if it reported.
 
     Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
     get a new generation, so that only a new observation can return a session to service.
@@ -92,7 +92,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
 
 
 async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
-    """Mark a missing Agent dead, if it is still silent; False = it reported, or is not missing any more."""
+    """Mark a missing Agent as dead if it is still silent; False = it reported, or is not missing any more."""
     cursor = await connection.execute(
         "UPDATE agents SET status = 'dead' WHERE agent_id = %s AND status = 'missing'"
         " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
@@ -102,7 +102,7 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
 
 
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
-    """Mark the users' sessions of a missing Agent lost; returns those changed."""
+    """Mark the users' sessions of a missing Agent as lost; returns the changed sessions."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _CAN_BECOME_LOST + " ORDER BY session_id"
         " FOR NO KEY UPDATE",
@@ -119,7 +119,7 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
 
 
 async def delete_sessions_of(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
-    """End all sessions of a dead Agent; returns those changed."""
+    """End all sessions of a dead Agent; returns the changed sessions."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %s AND status = ANY(%s) ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _DELETABLE),
@@ -211,21 +211,21 @@ _DIFFERING: Final[LiteralString] = (
 
 
 async def read_differing_allocations(db: Database, zone_id: str) -> list[Allocation]:
-    """Read the Agents whose stored reservation differs from the sum over their sessions, even by a rounding error. The
-    result is not exact while sessions start and end."""
+    """Return the Agents whose stored reservation differs from the sum over their sessions, even by a rounding error.
+    The result is not exact while sessions start and end."""
     return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))
 
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
-    """Lock the reservations of these Agents until commit, and read them exactly: every reservation and release locks
-    these rows first."""
+    """Lock the reservations of these Agents until commit, and return them. They are exact, because every reservation
+    and release locks these rows first."""
     await connection.execute(LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())
 
 
 async def correct_allocation(connection: Connection, agent_id: str, cores: float, memory: int) -> None:
-    """Set the reserved amounts of an Agent."""
+    """Set the reserved cores and memory of an Agent."""
     await connection.execute(
         "UPDATE agent_capacity SET cores_allocated = %s, memory_allocated = %s WHERE agent_id = %s",
         (cores, memory, agent_id),

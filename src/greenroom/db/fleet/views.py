@@ -168,9 +168,9 @@ class StreamRoute(ProxyFacts):
 
 
 async def read_routes(db: Database) -> list[StreamRoute]:
-    """Return the routes to all edge gateways by the id of their Agent, except Agents that wait to be enabled; then the
-    routes to the zones without an edge gateway. One statement, because every web gateway polls each second.
-    """
+    """Return the routes to all edge gateways, by the id of their Agent, then the routes to the zones without an edge
+    gateway. Agents that wait to be enabled are excluded. It is one statement, because every web gateway polls each
+    second."""
     return await db.fetch_as(
         StreamRoute,
         "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"

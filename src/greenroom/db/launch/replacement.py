@@ -273,7 +273,7 @@ async def destroy_quarantined(connection: Connection, session_id: str, reason: s
 
 
 async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[ChangedSession]:
-    """Keep the newest `MAX_QUARANTINED_PER_CONFIG` quarantined sessions of one config; returns those that end."""
+    """End the quarantined sessions of one config except the newest `MAX_QUARANTINED_PER_CONFIG`; returns their rows."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"

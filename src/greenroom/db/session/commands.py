@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""Condition on `session_commands k`: a caller may still wait for its result. A command that has not begun by then never
-begins."""
+"""Condition on `session_commands k`: a caller may still wait for its result. A command that has not begun before the
+end of this time never begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
 MAX_SCREENSHOT_AGE_S: Final = 1.0

@@ -58,10 +58,10 @@ class SessionWithDeadline(SessionInTransition):
 
 
 async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDeadline]:
-    """Return sessions in transitional statuses, and those with an Agent that has returned.
+    """Return the sessions in transitional statuses, and those whose Agent has returned.
 
-    If the Agent is absent, only first starts and hand-overs are included, because their users wait. Other sessions,
-    also resumed ones, continue when the Agent returns or is dead.
+    If the Agent is missing, only first starts and hand-overs are included, because their users wait. A decision about
+    other sessions, also resumed ones, waits until the Agent returns or is dead.
     """
     return await db.fetch_as(SessionWithDeadline, WITH_DEADLINE, {"zone_id": zone_id, **WITH_DEADLINE_PARAMETERS})
 

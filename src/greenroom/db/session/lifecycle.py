@@ -74,8 +74,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> ChangedSession | None:
-    """Stop or pause a user's session, and its keepalive clock; its time limit continues. Return its row, or None if its
-    status does not permit the command."""
+    """Stop or pause a user's session. Its keepalive clock stops; its time limit continues. Return its row, or None if
+    its status does not permit the command."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET "

@@ -1,8 +1,7 @@
 """The observations of sessions by Agents, and the status changes that follow from them, in SQL.
 
 Observations have a separate table, so that claims do not wait for their updates. Rows that did not change are not
-written. The whole observation is stored, so that the Primary can later decide about the stored row with the rules of
-the commit.
+written. The whole observation is stored, so that the Primary can later decide from the stored row as the commit does.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from greenroom.db.session.sessions import lock_sessions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedSession(SessionRow):
-    """The row of a session that an Agent reports, with the ids of all objects that a change concerns."""
+    """The row of a session that an Agent reports, with the ids of its Agent, user and config, for events and logs."""
 
     agent_id: str
     assignment_state: str | None
@@ -46,7 +45,8 @@ class Observation(ObservedFacts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
-    """A change of status with its guards: the row must still have one of `sources`, the generation and assignment."""
+    """A change of status. It is made only if the row still has a status in `sources`, this generation and this
+    assignment."""
 
     session_id: str
     agent_id: str
@@ -103,7 +103,7 @@ _SESSION_COLUMNS: Final[LiteralString] = (
 
 
 async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
-    """Return the rows of observed sessions, only those that belong to the observing Agent."""
+    """Return the rows of the observed sessions that belong to the observing Agent."""
     cursor = await connection.execute(
         "SELECT " + _SESSION_COLUMNS + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _ONLY_IDS,

@@ -213,7 +213,7 @@ UPDATE agent_capacity c SET
 
 
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
-    """Mark sessions without a container `deleted` and free their reservation; returns those that were ended.
+    """Mark sessions without a container as `deleted` and free their reservations; returns the ids of these sessions.
 
     Their waiting commands end too. Only `deleting` and `failed` sessions are ended. Lock order of
     docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the

@@ -1,7 +1,8 @@
 """Shares of sessions and their viewers (`core.session.sharing`), in SQL.
 
 Every change of the permitted viewers of a session raises its generation: its Agent then receives the new list of
-viewers. Lock order: the session before its shares. Callers notify after commit.
+viewers. Lock order: the session before its shares. Callers notify after commit. A *silent* share is not displayed to
+the user of the session. In statements, `h` is the share, `s` its session, and `v` a viewer.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share with its session. `viewers` is the number of viewers that joined, `present` of those with an open
-    stream."""
+    """A share with its session. `viewers` is the number of viewers that joined, and `present` the number of these that
+    have an open stream."""
 
     share_id: str
     session_id: str
@@ -85,9 +86,7 @@ async def find_share(db: Database, share_id: str) -> Share | None:
 
 
 async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Share]:
-    """Return the shares of a session that are not over, oldest first; silent shares, which its user does not see, only
-    with `silent`.
-    """
+    """Return the shares of a session that are not over, oldest first; silent shares only with `silent`."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.session_id = %s AND NOT " + SHARE_IS_OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
@@ -319,8 +318,8 @@ async def end_disallowed_shares(connection: Connection) -> tuple[list[Disallowed
 
 @asynccontextmanager
 async def permission_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
-    """Yield a transaction for changes of groups, their members or the installation's settings, and then end the shares
-    that are no longer allowed: in the same transaction, with a log row of each after the commit."""
+    """Yield a transaction for changes of groups, their members or the installation's settings. Before it commits, end
+    the shares that are no longer allowed; after the commit, write a log row about each of them."""
     async with db.transaction() as connection:
         yield connection
         ended, events = await end_disallowed_shares(connection)

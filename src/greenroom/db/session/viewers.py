@@ -1,4 +1,4 @@
-"""The viewers that joined sessions by shares, their presence, and look-ups of a viewer or stream, in SQL."""
+"""The viewers who joined sessions by shares, and the data with which a viewer or a stream is authorized, in SQL."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedViewer:
-    """The viewer to which the token in a request belongs."""
+    """A viewer who joined, with the data that decides whether the viewer's token is still valid."""
 
     share_id: str
     name: str

@@ -1,4 +1,4 @@
-"""Sessions for display: one session, and lists by filter and order, with their number."""
+"""Sessions in SQL for display: one session, or a list of sessions by filter and order."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The time-sensitive work of a zone, done by its Primary: each task is fenced and isolated from the others."""
+"""The time-sensitive tasks of a zone, which its Primary runs: each has a fencing token and is isolated from others."""
