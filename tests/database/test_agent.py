@@ -120,7 +120,7 @@ async def test_a_session_that_does_not_become_usable_reports_its_last_lines(
     async def says(*_: object) -> str:
         return "cannot open display\n"
 
-    monkeypatch.setattr(prober, "FAST_FOR_S", 0.2)
+    monkeypatch.setattr(prober, "FAST_PROBING_S", 0.2)
     behave(tmp_path, paint_s=3600)
     session = session_id()
     async with agent_inside(tmp_path, manager) as agent:

@@ -17,7 +17,7 @@ from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.agent import images
-from greenroom.agent.images import STALLED_S
+from greenroom.agent.images import STALL_TIMEOUT_S
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit import plugins
 from greenroom.recipes import build, shelf
@@ -111,7 +111,7 @@ async def test_a_fetch_that_lost_its_connection_is_none(
 async def test_a_registry_that_says_nothing_holds_up_no_other_image(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(STALLED_S, "pulling", 4.0)
+    monkeypatch.setitem(STALL_TIMEOUT_S, "pulling", 4.0)
     behave(tmp_path, missing_images=["a/stalled:1", "b/good:1"])
     pull = SimulatedRuntime.pull
 

@@ -76,7 +76,7 @@ def manager_page(db: Database) -> bytes:
 def agent_page() -> bytes:
     metrics = AgentMetrics()
     metrics.add_dropped_log_rows(lambda: 0)
-    return metrics.page([ObservedState.RUNNING])
+    return metrics.text_with_states([ObservedState.RUNNING])
 
 
 async def test_every_metric_is_documented_and_every_documented_one_is_there(db: Database, tmp_path: Path):

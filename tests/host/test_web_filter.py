@@ -349,7 +349,7 @@ async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path
     WebFilters(runtime, sessions, tmp_path / "filters").set_policies([policy])
     successor = WebFilters(runtime, sessions, tmp_path / "filters")
     successor.load()
-    await successor.ready(policy.filter_policy_id)
+    await successor.wait_until_ready(policy.filter_policy_id)
     assert [network.policy_id for network in await runtime.filter_networks()] == [policy.filter_policy_id]
 
 
@@ -358,7 +358,7 @@ async def test_policies_are_read_from_disk_after_a_restart_of_the_agent(tmp_path
 async def test_a_policy_no_manager_knows_fails_the_session(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.agent.web_filter.filters.POLICY_WITHIN_S", 0.5)
+    monkeypatch.setattr("greenroom.agent.web_filter.filters.POLICY_TIMEOUT_S", 0.5)
     unknown = new_id()
     world.filter_policies[0] = FilterPolicy(filter_policy_id=unknown, name="Strict")
     policies, world.filter_policies = world.filter_policies, []

@@ -47,6 +47,6 @@ class Namespace(Host):
 
     async def serve(self, runtime: HostRuntime, network: FilterNetwork) -> None:
         assert isinstance(runtime, FilterRunner)
-        serving = RuntimePolicySquids(runtime, (), lambda: None).of(network.policy_id)
+        serving = RuntimePolicySquids(runtime, (), lambda: None).squid_of(network.policy_id)
         await serving.apply(FilterPolicy(filter_policy_id=network.policy_id, name="strict"), network)
         serving.stop_watching()

@@ -13,7 +13,7 @@ STARTS = {"create_task", "ensure_future"}
 OTHERS = {
     "agent/homes.py: _measure_all": "the loop homes is kept, and waits for it",
     "agent/homes.py: _remove_all": "the loop homes is kept, and waits for it",
-    "agent/images.py: _work": "the loop images is kept, and waits for it",
+    "agent/images.py: _run_lane": "the loop images is kept, and waits for it",
     "agent/web_filter/policy_squid.py: _follow": "its errors end the filter, which is started again",
     "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",
     "runtimes/docker/networks.py: _refresh_rules": "its errors are kept, and no session starts until they are over",

@@ -17,7 +17,7 @@ import httpx2
 from tests.support.gateways import World, give, make_world
 from tests.support.played import ROUTE, Served, Who, serve
 
-from greenroom.agent.app import AgentHealth, WithSecret, for_gateways
+from greenroom.agent.app import AgentHealth, RequireSecret, gateway_app
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
@@ -40,7 +40,7 @@ class Process:
 
     async def serve(self) -> Served:
         routes = [*self.authorizer.routes, *self.authorizer.gateways.routes]
-        self.served = await serve(WithSecret(for_gateways(AgentHealth(), routes), SECRET))
+        self.served = await serve(RequireSecret(gateway_app(AgentHealth(), routes), SECRET))
         return self.served
 
     async def stop(self) -> None:

@@ -86,14 +86,16 @@ def nothing_begun_is_lost(records: list[AnyRecord], interrupted: list[AnyRecord]
 
 @given(st.lists(RECORDS, max_size=12))
 def test_a_restart_settles_what_was_begun(records: list[AnyRecord]):
-    nothing_begun_is_lost(records, folded(records).interrupted())
+    nothing_begun_is_lost(records, folded(records).results_of_interrupted_work())
 
 
 def test_that_property_catches_a_journal_that_settles_commands_only():
     @settings(max_examples=1000, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
     @given(st.lists(RECORDS, max_size=12))
     def run(records: list[AnyRecord]) -> None:
-        nothing_begun_is_lost(records, [r for r in folded(records).interrupted() if isinstance(r, CommandRecord)])
+        nothing_begun_is_lost(
+            records, [r for r in folded(records).results_of_interrupted_work() if isinstance(r, CommandRecord)]
+        )
 
     with pytest.raises(AssertionError):
         run()

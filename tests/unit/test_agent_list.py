@@ -96,5 +96,5 @@ def test_a_promoted_standby_cuts_no_viewer_that_its_list_permits(sessions: Sessi
     sessions.accept(answer(desired=[desired("a"), desired("b", 0)]))
     (change,) = found
     assert change.is_first
-    assert change.reauthorised == ["c"]
+    assert change.with_changed_viewers == ["c"]
     assert {k: entry.generation for k, entry in sessions.desired.entries.items()} == {"a": 1, "b": 0}

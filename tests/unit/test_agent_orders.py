@@ -71,11 +71,11 @@ def test_results_that_wait_never_outgrow_a_message(journal: Journal):
     orders = PendingCommands(journal)
     worst = "\x01" * MAX_OUTPUT_CHARACTERS  # six bytes each in JSON
     for number in range(100):
-        output = orders.shortened(worst)
+        output = orders.shorten_if_full(worst)
         journal.append(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
     assert not orders.has_room()
     assert journal.state.commands["99"].output.startswith(NO_ROOM)
-    assert orders.shortened("short") == "short"
+    assert orders.shorten_if_full("short") == "short"
     assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MAX_WAITING_BYTES
 
 

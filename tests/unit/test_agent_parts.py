@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.support.waiting import eventually
 
-from greenroom.agent.app import ROUND_MISSED_S, AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, capacity_without_reserve
+from greenroom.agent.app import MAX_ROUND_AGE_S, AgentHealth, AgentMetrics
+from greenroom.agent.capacity import NO_CAPACITY, UNAVAILABLE_AFTER_S, CapacityMeter, capacity_without_reserve
 from greenroom.agent.fleet import checkin
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.identity import AgentIdentity
@@ -118,7 +118,7 @@ async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
     runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str]]()
     noted = list[str]()
     meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now, on_read=noted.append)
-    assert meter.capacity == NOTHING
+    assert meter.capacity == NO_CAPACITY
 
     async def look(at_s: float) -> None:
         nonlocal now
@@ -131,13 +131,13 @@ async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
     with monkeypatch.context() as away:
         away.setattr(SimulatedRuntime, "capacity", _silent)
         await look(100)
-        await look(100 + SILENT_AFTER_S / 2)
+        await look(100 + UNAVAILABLE_AFTER_S / 2)
         assert (meter.capacity, meter.runtime_error, said) == (before, "", []), "it may be started again"
         assert noted[-1] == "Docker is away."
-        await look(100 + SILENT_AFTER_S)
-        await look(100 + 2 * SILENT_AFTER_S)
-        assert (meter.capacity, meter.runtime_error) == (NOTHING, "Docker is away.")
-    await look(200 + 2 * SILENT_AFTER_S)
+        await look(100 + UNAVAILABLE_AFTER_S)
+        await look(100 + 2 * UNAVAILABLE_AFTER_S)
+        assert (meter.capacity, meter.runtime_error) == (NO_CAPACITY, "Docker is away.")
+    await look(200 + 2 * UNAVAILABLE_AFTER_S)
     assert (meter.capacity, meter.runtime_error, noted[-1]) == (before, "", "")
     assert said == [
         ("agent-offers-nothing", "host-1 offers no capacity until its runtime answers again: Docker is away."),
@@ -152,7 +152,7 @@ async def _silent(runtime: SimulatedRuntime) -> object:
 def test_healthy_while_rounds_are_made_and_the_runtime_answers():
     health = AgentHealth(started=0.0)
     assert health.report(1.0)[0]
-    assert not health.report(ROUND_MISSED_S + 1)[0]
+    assert not health.report(MAX_ROUND_AGE_S + 1)[0]
     health.last_round = 100.0
     assert health.report(101.0) == (True, {"ok": True, "last_round_s": 1.0, "last_answer_s": None})
     health.manager_error = "No Manager can be reached"
@@ -266,13 +266,13 @@ async def test_the_steps_of_a_staged_start_travel_with_what_presses(tmp_path: Pa
     sessions = Sessions(Journal(tmp_path / "journal.jsonl"))
     loop, outbox = Reporting(sessions), sessions.outbox
     task = asyncio.create_task(loop.report())
-    monkeypatch.setattr(checkin, "STEPS_WAIT_S", 60.0)
+    monkeypatch.setattr(checkin, "STEP_REPORT_DELAY_S", 60.0)
     outbox.set_observation(STAGED, has_user=False)
     await asyncio.sleep(0.05)  # to see that nothing is sent
     outbox.set_observation(usable := replace(STAGED, state="running", usable=True), has_user=False)
     await eventually(lambda: loop.sent)
     assert loop.sent == [[usable]]
-    monkeypatch.setattr(checkin, "STEPS_WAIT_S", 0.01)
+    monkeypatch.setattr(checkin, "STEP_REPORT_DELAY_S", 0.01)
     outbox.set_observation(later := replace(STAGED, session_id="t"), has_user=False)
     await eventually(lambda: len(loop.sent) > 1)
     assert loop.sent[1:] == [[later]]

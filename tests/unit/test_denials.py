@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from greenroom.agent.web_filter.denials import MAX_BYTES, MAX_REMEMBERED, MAX_ROWS, QUIET_S, DenialLog, Denials
+from greenroom.agent.web_filter.denials import (
+    MAX_COUNTS,
+    MAX_READING_BYTES,
+    MAX_ROWS,
+    REPEAT_INTERVAL_S,
+    DenialLog,
+    Denials,
+)
 from greenroom.core.web_filter import Denial, FilterPolicy
 
 POLICY = FilterPolicy(filter_policy_id="p", name="Strict", deny=("ads.test",), allow=("open.test",))
@@ -42,8 +49,8 @@ def test_a_refused_request_to_an_allowed_host_is_explained_by_its_address():
 def test_repeated_refusals_are_counted_and_reported_after_a_pause():
     denials = Denials()
     assert len(denials.rows(POLICY, [denial()] * 3, session_of, 0.0)) == 1
-    assert denials.rows(POLICY, [denial()] * 4, session_of, QUIET_S - 1) == []
-    (row,) = denials.rows(POLICY, [denial()], session_of, QUIET_S + 1)
+    assert denials.rows(POLICY, [denial()] * 4, session_of, REPEAT_INTERVAL_S - 1) == []
+    (row,) = denials.rows(POLICY, [denial()], session_of, REPEAT_INTERVAL_S + 1)
     assert row.details["count"] == 5
     assert "5 times" in row.sentence
 
@@ -55,12 +62,12 @@ def test_each_session_has_its_own_row():
 
 def test_refusals_for_many_hosts_are_summarized_in_one_row():
     denials = Denials()
-    many = [denial(f"h{number}.test") for number in range(MAX_REMEMBERED * 2)]
+    many = [denial(f"h{number}.test") for number in range(MAX_COUNTS * 2)]
     rows = denials.rows(POLICY, many, session_of, 0.0)
     assert len(rows) == MAX_ROWS + 1
     assert f"{len(many) - MAX_ROWS} more requests" in rows[-1].sentence
-    assert len(denials._reported) <= MAX_REMEMBERED
-    assert len(denials._unreported_counts) <= MAX_REMEMBERED
+    assert len(denials._reported) <= MAX_COUNTS
+    assert len(denials._unreported_counts) <= MAX_COUNTS
 
 
 def test_only_lines_added_after_the_start_are_read(tmp_path: Path):
@@ -88,16 +95,16 @@ def test_lines_beyond_the_read_limit_are_skipped_and_counted(tmp_path: Path):
     file = tmp_path / "denials.log"
     log = DenialLog(file, lambda: None)
     log.read()
-    file.write_text(LINE * (3 * MAX_BYTES // len(LINE)))
-    assert len(log.read()) <= MAX_BYTES // len(LINE)
-    assert log.skipped_bytes > MAX_BYTES
+    file.write_text(LINE * (3 * MAX_READING_BYTES // len(LINE)))
+    assert len(log.read()) <= MAX_READING_BYTES // len(LINE)
+    assert log.skipped_bytes > MAX_READING_BYTES
 
 
 def test_a_long_log_is_deleted_and_reopened(tmp_path: Path):
     file, reopened = tmp_path / "denials.log", list[bool]()
     log = DenialLog(file, lambda: reopened.append(True))
     log.read()
-    file.write_text(LINE * (9 * MAX_BYTES // len(LINE)))
+    file.write_text(LINE * (9 * MAX_READING_BYTES // len(LINE)))
     log.read()
     assert reopened == [True]
     assert not file.exists()

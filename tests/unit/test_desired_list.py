@@ -20,4 +20,4 @@ def test_a_list_shows_what_changed_who_left_and_whose_viewers_did():
     change = ListChange(before=before, now=now)
     assert [one.session_id for one in change.changed] == ["staged", "ending", "handed", "new"]
     assert change.removed == ["gone"]
-    assert change.reauthorised == ["staged", "ending", "handed", "gone"]
+    assert change.with_changed_viewers == ["staged", "ending", "handed", "gone"]

@@ -18,7 +18,7 @@ from greenroom.agent.capacity import HostLimits
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.images import ImageKeeper
-from greenroom.agent.reconciler import CHANGE_WITHIN_S, Executor
+from greenroom.agent.reconciler import CHANGE_TIMEOUT_S, Executor
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import Inventory
@@ -83,7 +83,7 @@ async def host(
     folder: Path,
     runtime: Any,
     wanted: list[str],
-    change_within_s: float = CHANGE_WITHIN_S,
+    change_timeout_s: float = CHANGE_TIMEOUT_S,
     *,
     filter_policy: str | None = None,
     has_filters: bool = True,
@@ -117,7 +117,7 @@ async def host(
             workers=workers,
             metrics=AgentMetrics(),
             slots=SlotCount(ordinary=1),
-            change_within_s=change_within_s,
+            change_timeout_s=change_timeout_s,
         )
         yield Host(sessions, inventory, executor, ended)
         for task in asyncio.all_tasks():
@@ -183,7 +183,7 @@ async def test_without_a_web_filter_only_sessions_that_need_none_start(tmp_path:
 
 async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Path):
     simulated, both = await opened(tmp_path), [str(uuid.uuid4()), str(uuid.uuid4())]
-    async with host(tmp_path, HangingStart(simulated), both, change_within_s=0.1) as agent:
+    async with host(tmp_path, HangingStart(simulated), both, change_timeout_s=0.1) as agent:
         agent.work()
         async with asyncio.timeout(WITHIN_S):
             while not any(running(agent.sessions, session_id) for session_id in both):

@@ -53,7 +53,7 @@ def ended() -> list[bool]:
 
 @pytest.fixture
 def serving(runner: Runner, ended: list[bool]) -> RuntimePolicySquid:
-    return RuntimePolicySquids(runner, ("10.0.0.2",), lambda: ended.append(True)).of("p")
+    return RuntimePolicySquids(runner, ("10.0.0.2",), lambda: ended.append(True)).squid_of("p")
 
 
 async def test_it_listens_everywhere_in_its_pod_and_writes_denials_to_its_output(

@@ -150,7 +150,7 @@ async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
 async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
+    monkeypatch.setattr(handover, "PROBE_LIMIT_S", 0.05)
     async with host(tmp_path, []) as agent:
         agent.runtime.stands_still_s = 0.1
         await agent.handovers.run(SESSION)
@@ -161,8 +161,8 @@ async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
 async def test_a_page_that_never_answers_gets_two_attempts_and_no_hand_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
-    monkeypatch.setattr(handover, "LAST_ATTEMPT_S", 0.02)
+    monkeypatch.setattr(handover, "PROBE_LIMIT_S", 0.05)
+    monkeypatch.setattr(handover, "MIN_ATTEMPT_LIMIT_S", 0.02)
     async with host(tmp_path, []) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
@@ -175,7 +175,7 @@ LATE = Lateness(own_s=0.5, queue=30.0)
 
 
 async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, seconds in (("PROBE_FOR_S", 1.0), ("ATTEMPT_S", 0.5), ("LAST_ATTEMPT_S", 0.1)):
+    for name, seconds in (("PROBE_LIMIT_S", 1.0), ("MAX_ATTEMPT_LIMIT_S", 0.5), ("MIN_ATTEMPT_LIMIT_S", 0.1)):
         monkeypatch.setattr(handover, name, seconds)
     for lateness, state in ((ON_TIME, "failed"), (LATE, "assigned")):
         folder = tmp_path / state
@@ -190,8 +190,8 @@ async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, 
 async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
-    monkeypatch.setattr(handover, "LAST_ATTEMPT_S", 0.02)
+    monkeypatch.setattr(handover, "PROBE_LIMIT_S", 0.05)
+    monkeypatch.setattr(handover, "MIN_ATTEMPT_LIMIT_S", 0.02)
     async with host(tmp_path, [], LATE) as agent:
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
@@ -204,7 +204,7 @@ async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
 
 
 async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.0)
+    monkeypatch.setattr(handover, "PROBE_LIMIT_S", 0.0)
     async with host(tmp_path, [], LATE) as agent:
         agent.runtime.refuses = True
         await agent.handovers.run(SESSION)

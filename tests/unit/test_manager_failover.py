@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenroom.agent.fleet import manager_client
 from greenroom.agent.fleet.manager_client import (
-    LAST_RESORT_S,
+    LAST_RESORT_PAUSE_S,
     MAX_PAUSE_S,
     ManagerClient,
     ManagerFailover,
@@ -59,7 +59,7 @@ def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
         managers.failed(url, now=now, retry_after_s=30.0, spread=1.0)
         assert managers.best(now) is None
         pause_s = managers.wait_s(now)
-        assert 0 < pause_s <= LAST_RESORT_S
+        assert 0 < pause_s <= LAST_RESORT_PAUSE_S
         now += pause_s
     assert tried == [A, B, C, A]
 

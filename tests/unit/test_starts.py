@@ -127,7 +127,7 @@ async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, 
     await host.start("a", "b", "c")
     host.starts.adjust_slots()
     assert host.begun == ["a", "b"]
-    monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
+    monkeypatch.setattr(agent_starts, "SLOT_LIMIT_S", 0.0)
     with capture_logs() as logs:
         host.starts.adjust_slots()
     await others_go_on()
@@ -143,8 +143,8 @@ async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhe
     host.starts.adjust_slots()
     await others_go_on()
     assert host.begun == ["a", "b", "c"], "one more place"
-    monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
-    monkeypatch.setattr(agent_starts, "MAX_HELD_S", 0.0)
+    monkeypatch.setattr(agent_starts, "SLOT_LIMIT_S", 0.0)
+    monkeypatch.setattr(agent_starts, "MAX_SLOT_LIMIT_S", 0.0)
     host.starts.adjust_slots()
     assert host.starts.slot_count == 2, "the machines there did not keep up"
 

@@ -1,1 +1,1 @@
-"""The Agent of a host: it makes the host match its desired list."""
+"""The Agent of a host: it runs the sessions in its desired list."""

@@ -1,4 +1,4 @@
-"""The Agent's loopback address: health, metrics, and the authorization of streams; and its address
+"""The HTTP applications of the Agent: one for this host, with health, metrics and the authorization of streams, and one
 for gateways on other hosts.
 """
 
@@ -49,7 +49,7 @@ class AgentMetrics(RoleMetrics):
     def add_dropped_log_rows(self, dropped: Callable[[], int]) -> None:
         self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", dropped)
 
-    def page(self, states: Iterable[ObservedState]) -> bytes:
+    def text_with_states(self, states: Iterable[ObservedState]) -> bytes:
         counts = CounterOf(states)
         for state in ObservedState:
             self._sessions.labels(state.value).set(counts[state])
@@ -57,20 +57,20 @@ class AgentMetrics(RoleMetrics):
 
 
 HEALTH_PATH: Final = "/__healthcheck"
-ROUND_MISSED_S: Final = 30.0
-"""The Agent is not healthy if no round of the reconciler ended within this time. A round starts at least every 5 s."""
+MAX_ROUND_AGE_S: Final = 30.0
+"""The Agent is unhealthy if its last round of the reconciler is older. A round starts at least every 5 s."""
 
 
 @dataclass(slots=True)
 class AgentHealth:
-    """The times of the last successes of the Agent's loops, of `time.monotonic()`."""
+    """The last successes of the Agent's loops, as times of `time.monotonic()`, and their errors."""
 
     started: float = field(default_factory=time.monotonic)
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The time of the last answer that a Manager read from the database, which includes all revocations until then. At
-    first it is the value of an earlier process of this Agent.
+    """The time of the last answer with data from the database. It contained all revocations until then. At the start it
+    is the value of an earlier process of this Agent.
     """
     runtime_error: str = ""
     manager_error: str = ""
@@ -86,7 +86,7 @@ class AgentHealth:
         not help and the sessions keep running.
         """
         silent_s = now - (self.last_round if self.last_round is not None else self.started)
-        ok = silent_s <= ROUND_MISSED_S and not self.runtime_error
+        ok = silent_s <= MAX_ROUND_AGE_S and not self.runtime_error
         body: dict[str, Any] = {
             "ok": ok,
             "last_round_s": round(silent_s, 1),
@@ -101,8 +101,8 @@ class AgentHealth:
         return ok, body
 
 
-class WithSecret:
-    """Refuses requests without the stream secret, except requests for the health of the Agent."""
+class RequireSecret:
+    """Refuses requests without the stream secret, except requests to `HEALTH_PATH`."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app
@@ -117,7 +117,7 @@ class WithSecret:
             await JSONResponse({"error_message": sentence}, status_code=401)(scope, receive, send)
 
 
-def for_gateways(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
+def gateway_app(health: AgentHealth, routes: Sequence[BaseRoute]) -> Starlette:
     """Return the application for gateways on other hosts."""
     return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
 
@@ -130,7 +130,7 @@ def _healthcheck(health: AgentHealth) -> Callable[[Request], Awaitable[Response]
     return healthcheck
 
 
-def build(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
+def local_app(health: AgentHealth, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
     """Return the application for this host. `routes` are the routes of the stream authorizer."""
 
     async def metrics(_request: Request) -> Response:

@@ -1,11 +1,10 @@
 """The capacity, the usage, the kernel limits and the disk of the host. They are read at intervals for the check-ins.
 
-While the runtime does not answer, the host offers no capacity. Otherwise placement would prefer it, because a host on
-which no session starts has the lowest load.
+While the runtime does not answer, the host offers no capacity. Otherwise placement would prefer this host, because it
+has the lowest load.
 
-A log row names a kernel limit that is too low for the sessions of the host. The limits are read in advance, because
-most programs do not end with an error at a limit. Without inotify instances, for example, a desktop starts, but
-programs cannot watch files.
+A log row names each kernel limit that is too low for the sessions of the host. Most programs do not report such a
+limit. Without inotify instances, for example, a desktop starts, but programs cannot watch files.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ log = structlog.get_logger(__name__)
 
 RESERVE_FRACTION: Final = 0.1
 MAX_RESERVE_BYTES: Final = 1 << 30
-"""The maximum of the memory that is reserved for the host."""
+"""The maximum memory that is reserved for the host."""
 READ_EVERY_S: Final = 5.0
-ANSWERED_WITHIN_S: Final = 10.0
-SILENT_AFTER_S: Final = 30.0
-"""The time after which a runtime that does not answer makes the capacity zero. The runtime may be slow or restart. It
-is half of the time within which an Agent must accept a session.
+ANSWER_TIMEOUT_S: Final = 10.0
+UNAVAILABLE_AFTER_S: Final = 30.0
+"""The time without an answer of the runtime after which the capacity is zero. A shorter time may be a slow answer or a
+restart. It is half of the time within which an Agent must accept a session.
 """
-NOTHING: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
+NO_CAPACITY: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
 DISK_POLL_S: Final = 2.0
 MEASURE_EVERY_S: Final = 60.0
 """The maximum time between two measurements of all sessions."""
-DECREASE_BYTES: Final = 1 << 30
-DECREASE_INODES: Final = 0.01
-"""The share of all inodes. After a decrease of the free ones by it, or of the free space by `DECREASE_BYTES`, the
-sessions are measured immediately."""
+MEASURED_DECREASE_BYTES: Final = 1 << 30
+MEASURED_DECREASE_INODES: Final = 0.01
+"""If the free space has decreased by these bytes, or the free inodes by this fraction of all inodes, the sessions are
+measured immediately."""
 PAUSE_FACTOR: Final = 4.0
 """The pause after a measurement, as a multiple of its duration."""
 
@@ -63,8 +62,8 @@ class CapacityMeter:
     """Reads the capacity and the usage. The capacity is zero before the first reading, and while the runtime does not
     answer.
 
-    `log_line` adds a log row (code, message). `disk_kept_bytes` of the disk stay free. `on_read` is called after every
-    reading with the reason why the runtime does not answer; empty if it answers.
+    `log_line` adds a log row (code, message). `disk_kept_bytes` is the part of the disk that sessions must not use.
+    `on_read` is called after every reading with the reason why the runtime does not answer; empty if it answers.
     """
 
     runtime: HostCapacity
@@ -77,10 +76,10 @@ class CapacityMeter:
 
     def __post_init__(self) -> None:
         self._failing_since: float | None = None
-        self._is_silent = False
+        self._is_unavailable = False
         self.runtime_error = ""
         """The reason why the capacity is zero, as a sentence; empty if it is not."""
-        self.capacity = NOTHING
+        self.capacity = NO_CAPACITY
         self.on_other_machines = False
         """True if sessions run on other machines than this host."""
         self.usage = Usage()
@@ -111,33 +110,33 @@ class CapacityMeter:
             await asyncio.sleep(READ_EVERY_S)
 
     async def try_read(self) -> None:
-        """Read, and log when the runtime becomes silent or answers again."""
+        """Read, and add a log row if the runtime no longer answers, or answers again."""
         try:
-            async with asyncio.timeout(ANSWERED_WITHIN_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 with convert_item_error("capacity"):
                     await self.read()
         except GreenroomError as error:
-            self._record_silence(error.message)
+            self._record_no_answer(error.message)
         except TimeoutError:
-            self._record_silence(f"The runtime did not answer within {ANSWERED_WITHIN_S:g} s.")
+            self._record_no_answer(f"The runtime did not answer within {ANSWER_TIMEOUT_S:g} s.")
         else:
             self._record_answer()
 
-    def _record_silence(self, reason: str) -> None:
+    def _record_no_answer(self, reason: str) -> None:
         self.on_read(reason)
         log.warning("the capacity of this host cannot be read", reason=reason, next_try_s=READ_EVERY_S)
         now = self.now()
         self._failing_since = now if self._failing_since is None else self._failing_since
-        if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
-            self._is_silent, self.capacity, self.runtime_error = True, NOTHING, reason
+        if now - self._failing_since >= UNAVAILABLE_AFTER_S and not self._is_unavailable:
+            self._is_unavailable, self.capacity, self.runtime_error = True, NO_CAPACITY, reason
             sentence = f"{self.hostname} offers no capacity until its runtime answers again: {reason}"
             self.log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
     def _record_answer(self) -> None:
         self.on_read("")
         self._failing_since = None
-        if self._is_silent:
-            self._is_silent, self.runtime_error = False, ""
+        if self._is_unavailable:
+            self._is_unavailable, self.runtime_error = False, ""
             self.log_line(
                 LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self.hostname} answers again; the host accepts sessions."
             )
@@ -146,32 +145,32 @@ class CapacityMeter:
 LIMITS_POLL_S: Final = 60.0
 
 ExplainFailure = Callable[[str, str], str]
-"""Adds a sentence about the cause to a failure, which is the first argument. The second one is the last output."""
+"""(failure, last output) → the failure, with a sentence about its cause if the cause is known."""
 
 
-def without_explanation(failure: str, log_tail: str = "") -> str:
+def keep_failure(failure: str, log_tail: str = "") -> str:
     """Return the failure unchanged, for a host whose limits are unknown."""
     del log_tail
     return failure
 
 
 class HostLimits:
-    """Checks the kernel limits of the host. `containers` counts the containers that share the limits, `limits` reads
-    the limits, and `log_line` adds a log row (code, message).
+    """Checks the kernel limits of the host. `count_containers` counts the containers that share the limits,
+    `read_limits` reads the limits, and `log_line` adds a log row (code, message).
     """
 
     def __init__(
         self,
         hostname: str,
         log_line: Callable[[LogCode, str], None],
-        containers: Callable[[], int],
-        limits: Callable[[], Mapping[str, int]] = read_limits,
+        count_containers: Callable[[], int],
+        read_limits: Callable[[], Mapping[str, int]] = read_limits,
     ) -> None:
         self._hostname = hostname
         self._log_line = log_line
-        self._read = limits
-        self._containers = containers
-        self._values: Mapping[str, int] = {}
+        self._read_limits = read_limits
+        self._count_containers = count_containers
+        self._limits: Mapping[str, int] = {}
         self._reported: frozenset[str] = frozenset()
 
     async def run(self) -> None:
@@ -181,11 +180,11 @@ class HostLimits:
 
     async def check(self) -> None:
         """Check the limits. A limit that becomes too low is logged once."""
-        self._values = await asyncio.to_thread(self._read)
-        containers = self._containers()
-        too_low = host_limits.too_low(self._values, containers)
+        self._limits = await asyncio.to_thread(self._read_limits)
+        containers = self._count_containers()
+        too_low = host_limits.too_low(self._limits, containers)
         if any(entry.limit.name not in self._reported for entry in too_low):
-            sentence = f"Of {self._hostname}: {host_limits.overload_explanation(self._values, containers)}"
+            sentence = f"Of {self._hostname}: {host_limits.overload_explanation(self._limits, containers)}"
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
         self._reported = frozenset(entry.limit.name for entry in too_low)
 
@@ -193,16 +192,16 @@ class HostLimits:
         """Return the failure and, if a limit of the host may be its cause, a sentence about the limit. `log_tail` is
         the last output of the container.
         """
-        hint = host_limits.failure_explanation(self._values, self._containers(), f"{failure}\n{log_tail}")
+        hint = host_limits.failure_explanation(self._limits, self._count_containers(), f"{failure}\n{log_tail}")
         return f"{failure} {hint}" if hint else failure
 
 
 class DiskGuard:
     """Stops sessions that use more of the host's disk than allowed, before the disk is full.
 
-    The sessions are measured one by one, once a minute. They are measured immediately when the free space has decreased
-    by 1 GiB, or the free inodes by 1 %, since the last measurement. After a measurement the Agent pauses four times as
-    long as it took, which limits the load.
+    The sessions are measured one at a time, once a minute. They are measured immediately if the free space has
+    decreased by 1 GiB, or the free inodes by 1 %, since the last measurement. After a measurement, the Agent pauses
+    four times as long as the measurement took, to limit the load.
     """
 
     def __init__(
@@ -233,10 +232,10 @@ class DiskGuard:
     async def check(self) -> None:
         """Measure every running session once, and stop the sessions that use too much."""
         self._last_disk = disk = self._disk()
-        running = self._running()
+        running = self._running_sessions()
         self._failed_counts = {name: times for name, times in self._failed_counts.items() if name in running}
-        written = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
-        for stop in sessions_to_stop(written, self._hostname, disk):
+        disk_uses = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
+        for stop in sessions_to_stop(disk_uses, self._hostname, disk):
             await self._stop(stop)
 
     def _disk(self) -> FreeDisk:
@@ -245,7 +244,7 @@ class DiskGuard:
             free_bytes=usage.disk_free_bytes, kept_bytes=usage.disk_kept_bytes, free_inodes=usage.disk_free_inodes
         )
 
-    def _running(self) -> list[str]:
+    def _running_sessions(self) -> list[str]:
         return [
             session_id
             for session_id in self._sessions.running()
@@ -271,7 +270,7 @@ class DiskGuard:
         return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: SessionToStop) -> None:
-        """Stop a session; its container stays for inspection until the session is deleted."""
+        """Stop a session. Its container stays until the session is deleted, so that users can inspect it."""
         self._sessions.observed.update_record(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         session_id = stop.session_id
@@ -281,8 +280,8 @@ class DiskGuard:
     def _is_filling_fast(self) -> bool:
         last, now = self._last_disk, self._disk()
         return (
-            _decrease(last.free_bytes, now.free_bytes) >= DECREASE_BYTES
-            or _decrease(last.free_inodes, now.free_inodes) >= DECREASE_INODES
+            _decrease(last.free_bytes, now.free_bytes) >= MEASURED_DECREASE_BYTES
+            or _decrease(last.free_inodes, now.free_inodes) >= MEASURED_DECREASE_INODES
         )
 
     def _log_shortage(self) -> None:

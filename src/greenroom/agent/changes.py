@@ -1,4 +1,4 @@
-"""Changes of a session's container, and their preparation: its image, its web filter, its files."""
+"""The changes of a session's container, and the preparation of a start: the image, the web filter and the files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
-from greenroom.agent.capacity import ExplainFailure, without_explanation
+from greenroom.agent.capacity import ExplainFailure, keep_failure
 from greenroom.agent.images import ImageKeeper
 from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.sessions import Sessions
@@ -23,7 +23,7 @@ from greenroom.runtimes.contract import Container, Containers, StartError
 LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
 """The pauses before the attempts to read a container's last output."""
-STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
+START_KINDS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class ContainerChanges:
     images: ImageKeeper
     filters: WebFilters | None
     _: KW_ONLY
-    explain_failure: ExplainFailure = without_explanation
+    explain_failure: ExplainFailure = keep_failure
 
     def __post_init__(self) -> None:
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -59,9 +59,9 @@ class ContainerChanges:
         await self._changes[action.kind](action.session_id)
 
     async def wait_for_requirements(self, action: Action) -> None:
-        """Wait for the image and the web filter that a start requires. The action holds no slot during the wait."""
+        """Wait for the image and the web filter that a start requires. During the wait, the action holds no slot."""
         spec = self.sessions.desired.spec(action.session_id)
-        if spec is None or action.kind not in STARTS:
+        if spec is None or action.kind not in START_KINDS:
             return
         if action.kind is ActionKind.CREATE:
             await self.images.wait_until_arrived(spec.image)
@@ -71,7 +71,7 @@ class ContainerChanges:
 
     async def _require_filter(self, policy_id: str | None) -> None:
         if self.filters is not None:
-            await self.filters.ready(policy_id)
+            await self.filters.wait_until_ready(policy_id)
         elif policy_id is not None:
             raise StartError("The session requires a web filter, but the runtime of this host has none.")
 
@@ -80,7 +80,7 @@ class ContainerChanges:
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
         self.sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
-        if action.kind in STARTS:
+        if action.kind in START_KINDS:
             await self._fail(session_id, error.message)
         await self.inventory.try_inspect(session_id)
 
@@ -93,7 +93,7 @@ class ContainerChanges:
             spec = self.sessions.desired.spec(session_id)
             if spec is None or not self._is_desired_running(session_id):
                 return
-            await self._require_filter(spec.filter_policy)  # the filter may have changed while the action waited
+            await self._require_filter(spec.filter_policy)  # the filter may have changed during the wait for a slot
             await stop("agent.before_create")
             low_cpu_share = not self.sessions.desired.has_user(session_id)
             self.sessions.observed.update_record(session_id, low_cpu_share=low_cpu_share)
@@ -122,12 +122,12 @@ class ContainerChanges:
         spec = self.sessions.desired.spec(session_id)
         if spec is None or self.sessions.observed.journal_facts(session_id).ran:
             return
-        trust_files = await self.filters.trust_of(session_id, spec) if self.filters is not None else ()
+        trust_files = await self.filters.trust_files(session_id, spec) if self.filters is not None else ()
         if files := (*spec.files, *trust_files):
             await self.runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:
-        """Give the container the share of the CPU that its specification has, instead of the smaller one of a start."""
+        """Give the container the CPU share of its specification. During its start it had a smaller share."""
         if (spec := self.sessions.desired.spec(session_id)) is not None:
             await self.runtime.give_full_cpu_share(session_id, spec)
             self.sessions.observed.update_record(session_id, low_cpu_share=False)
@@ -175,7 +175,7 @@ class ContainerChanges:
         self.sessions.observed.update_record(session_id, failure=failure, exit_code=exit_code, log_tail=log_tail)
 
     async def _last_lines(self, session_id: str) -> str:
-        """Return the last output of the container. It is read several times, because Docker may report the end of a
+        """Return the last output of the container. An empty log is read again, because Docker may report the end of a
         container before its output is in the log.
         """
         log_tail = ""

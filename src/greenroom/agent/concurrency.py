@@ -1,7 +1,7 @@
 """Concurrent work: one task per key, a limited number of slots, and signals to subscribers.
 
-The key is a session, so two workers never change the same session. `core.session.starts` determines the order in which
-work gets slots; work for users comes first.
+The key is a session, so only one worker changes a session at a time. `core.session.starts` determines the order in
+which work gets slots; work for users is first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Signal(Generic[T]):
-    """An event that repeats; subscribers are called in the order in which they subscribed."""
+    """A repeatable event with a value. Subscribers are called in the order of their subscription."""
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[T], None]] = []
@@ -42,12 +42,13 @@ Work = Callable[[], Awaitable[None]]
 
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
-"""The pause after work that failed unexpectedly. No other work with its key starts during the pause."""
+"""The pause after work that failed unexpectedly."""
 
 
 class Workers:
-    """Runs work in the background. Work that fails unexpectedly is logged, and its key stays busy for a pause that
-    grows with each failure in a row. `on_done` is called with the key when it is free."""
+    """Runs work in the background. If work fails unexpectedly, the error is logged, and no other work with its key
+    starts for a pause, which grows with each consecutive failure. `on_done` is called with the key after the work and
+    the pause."""
 
     def __init__(self, group: asyncio.TaskGroup, on_done: Callable[[str], None]) -> None:
         self._group = group

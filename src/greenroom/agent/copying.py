@@ -1,7 +1,8 @@
-"""Copies images between Agents of the zone that a Manager names: to this host, and from it to one Agent at a time.
+"""Copies images between Agents of a zone: to this host, and from this host to one Agent at a time.
 
-The edge gateway forwards `GET /agent_image/<route>` with a ticket as bearer. A Manager confirms the ticket and its
-image; a ticket is used once. A client without a valid ticket costs at most one request to a Manager per second.
+A Manager names the Agents that have an image, with a ticket for each. An Agent requests the image with the ticket as
+bearer, and the edge gateway forwards the request. The sending Agent lets a Manager confirm the ticket; a ticket is
+valid once. A client without a valid ticket causes at most one request to a Manager per second.
 
 The received data is written to a file without a name on this Agent's disk, so that no file remains after an error or a
 crash. The runtime checks the file before it loads it as an image.
@@ -41,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 TICKET_PATH: Final = "/manager_api/v1/image-ticket"
 TICKET: Final = re.compile(r"Bearer ([A-Za-z0-9_=-]{40,2048})")
-USED_TICKET_S: Final = 600.0
+USED_TICKET_MEMORY_S: Final = 600.0
 """The time for which used tickets are stored. It is longer than the validity of a ticket."""
 MAX_COPY_S: Final = 3600.0
 """The maximum duration of a copy."""
@@ -74,7 +75,7 @@ class ImageSender:
             return _refusal(503, "This Agent is already sending an image to another Agent; try again later.")
         self._is_busy = True
         try:
-            response = await self._answer(ticket[1], runtime.image_archives())
+            response = await self._create_response(ticket[1], runtime.image_archives())
         except BaseException:
             self._is_busy = False
             raise
@@ -82,10 +83,10 @@ class ImageSender:
             self._is_busy = False
         return response
 
-    def _free(self) -> None:
+    def _set_free(self) -> None:
         self._is_busy = False
 
-    async def _answer(self, ticket: str, archives: ImageArchives) -> Response:
+    async def _create_response(self, ticket: str, archives: ImageArchives) -> Response:
         now = time.monotonic()
         self._used = {used: until for used, until in self._used.items() if until > now}
         try:
@@ -100,7 +101,7 @@ class ImageSender:
             return _refusal(403, error.message)
         except NoManager as error:
             return _refusal(503, error.message)
-        self._used[ticket] = now + USED_TICKET_S
+        self._used[ticket] = now + USED_TICKET_MEMORY_S
         chunks = archives.save(confirmed.digest)
         try:
             async with asyncio.timeout(MAX_COPY_S):
@@ -109,7 +110,7 @@ class ImageSender:
             return _refusal(404, error.message)
         except (GreenroomError, StopAsyncIteration, TimeoutError) as error:
             return _refusal(503, str(error) or "The image cannot be read.")
-        return _ImageResponse(self._all_chunks(first, chunks, confirmed), self._free)
+        return _ImageResponse(self._yield_chunks(first, chunks, confirmed), self._set_free)
 
     async def _confirm_ticket(self, ticket: str) -> TicketResult:
         ticket_check = TicketCheck(
@@ -117,7 +118,7 @@ class ImageSender:
         )
         return await self._manager_client.ask(TICKET_PATH, ticket_check, TicketResult, bearer=self._identity.bearer)
 
-    async def _all_chunks(
+    async def _yield_chunks(
         self, first: bytes, chunks: AsyncIterator[bytes], confirmed: TicketResult
     ) -> AsyncIterator[bytes]:
         sent_bytes = len(first)
@@ -152,7 +153,7 @@ def _refusal(status: int, sentence: str) -> Response:
 
 SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 SOURCES_VALID_S: Final = 20.0
-"""The time for which an answer about sources is used. A ticket is valid much longer."""
+"""The time for which an answer about sources is used. The tickets in it are valid much longer."""
 TIMEOUT: Final = httpx2.Timeout(300.0, connect=5.0)
 """The long read timeout allows for a daemon that writes the image to its disk before it sends the first byte."""
 POLL_S: Final = 0.5
@@ -201,7 +202,7 @@ class ImageReceiver:
         return next((source.size_bytes for source in self._sources.get(name, ())), 0)
 
     async def find_sources(self, names: Collection[str]) -> None:
-        """Request the Agents that have these images from a Manager. Without an answer there are no sources."""
+        """Ask a Manager which Agents have these images. Without an answer there are no sources."""
         requested = frozenset(names)
         now = time.monotonic()
         if (
@@ -222,8 +223,8 @@ class ImageReceiver:
         self._requested_names, self._valid_until_s = requested, now + SOURCES_VALID_S
 
     async def copy(self, name: str) -> AsyncIterator[int]:
-        """Copy the image from the first source that serves it; yields the progress in percent. Raises PullError: no
-        source served it, the received data is another image, or there is not enough room."""
+        """Copy the image from the first source that sends it. Yields the progress in percent. Raises PullError: no
+        source sent it, the received data is another image, or the disk has not enough room."""
         sources, self._valid_until_s = self._sources.get(name, ()), 0.0  # a ticket is used once
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")
@@ -235,21 +236,23 @@ class ImageReceiver:
             raise PullError(problem)
         yield 0
         transfer = _Transfer()
-        task = asyncio.create_task(self._get(image, sources, transfer), name=f"copy {name}")
-        last = 0
+        task = asyncio.create_task(self._copy_from_first_source(image, sources, transfer), name=f"copy {name}")
+        reported_bytes = 0
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=POLL_S)
-                if transfer.received_bytes != last:
-                    last = transfer.received_bytes
-                    yield min(99, 100 * last // max(1, image.size_bytes))
+                if transfer.received_bytes != reported_bytes:
+                    reported_bytes = transfer.received_bytes
+                    yield min(99, 100 * reported_bytes // max(1, image.size_bytes))
             await task
         finally:
             task.cancel()
             await asyncio.wait({task})
         yield 100
 
-    async def _get(self, image: Image, sources: tuple[ImageSource, ...], transfer: _Transfer) -> None:
+    async def _copy_from_first_source(
+        self, image: Image, sources: tuple[ImageSource, ...], transfer: _Transfer
+    ) -> None:
         for source in sources:
             try:
                 # The file disappears with this process, even if the process is killed.
@@ -271,11 +274,11 @@ class ImageReceiver:
     async def _receive(self, image: Image, source: ImageSource, file: IO[bytes], transfer: _Transfer) -> None:
         transfer.received_bytes = 0
         max_bytes = MAX_SIZE_FACTOR * image.size_bytes + (64 << 20)
-        verify = ssl.create_default_context(cadata=self._authority)
+        tls_context = ssl.create_default_context(cadata=self._authority)
         name = edge_name(source.route)
         headers = {"Authorization": f"Bearer {source.ticket}", "Host": name}
         async with (
-            httpx2.AsyncClient(verify=verify, timeout=TIMEOUT, trust_env=False) as client,
+            httpx2.AsyncClient(verify=tls_context, timeout=TIMEOUT, trust_env=False) as client,
             client.stream(
                 "GET",
                 f"{source.url.rstrip('/')}/agent_image/{source.route}",

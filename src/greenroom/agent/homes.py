@@ -1,8 +1,8 @@
 """The homes on this host. They are measured one at a time in the background, and removed by order of a Manager.
 
-A report contains the facts that are known, so it never waits for a measurement. After a measurement the Agent pauses
-four times as long as it took. A Manager repeats an order in every answer until the removal is reported. A home that an
-interrupted removal moved away is found after a restart and removed without an order.
+A report contains the last measurements, so it does not wait for a new one. After a measurement, the Agent pauses four
+times as long as the measurement took. A Manager repeats an order in every answer until the removal is reported. An
+interrupted removal continues after a restart, without an order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
-"""The interval at which an unchanged report is repeated. New sizes are reported after `SIZES_WAIT_S`."""
+"""The interval at which an unchanged report is repeated. A report with only new sizes is sent `SIZES_WAIT_S` after the
+last one."""
 SIZES_WAIT_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 """The pause after a failed removal."""
@@ -38,7 +39,7 @@ MAX_HOMES: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _HomeFacts:
-    """The known facts about a home. Times are seconds since the epoch."""
+    """The facts about a home. Times are seconds since the epoch; None = not known yet."""
 
     size_bytes: int | None = None
     measured: float | None = None
@@ -50,8 +51,8 @@ class _HomeFacts:
 class _Attempts:
     """The failed attempts of a removal."""
 
-    number: int = 0
-    next_s: float = 0.0
+    count: int = 0
+    next_try_s: float = 0.0
     problem: str = ""
 
 
@@ -86,7 +87,7 @@ class HomesKeeper:
         """Return all homes, or None if they were not listed yet, a removal has not begun or no report is due."""
         attempted = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
         if self._stored is None or self._pending_removals().keys() - attempted:
-            return None  # the Manager takes a home that a report does not contain as removed
+            return None  # for the Manager, a home that is not in a report is removed
         problems = {
             entry: self._attempts[name].problem
             for name, entry in self._removal_orders.items()
@@ -208,14 +209,14 @@ class HomesKeeper:
             await wait_for(self._work_added, self._pause_s())
             self._work_added.clear()
             for removal_id, home in self._pending_removals().items():
-                if self._attempts.get(removal_id, _Attempts()).next_s <= time.monotonic():
+                if self._attempts.get(removal_id, _Attempts()).next_try_s <= time.monotonic():
                     await self._remove(removal_id, home)
             pending = self._pending_removals()
             self._attempts = {name: attempts for name, attempts in self._attempts.items() if name in pending}
 
     def _pause_s(self) -> float:
         now = time.monotonic()
-        due = [self._attempts[name].next_s - now for name in self._pending_removals() if name in self._attempts]
+        due = [self._attempts[name].next_try_s - now for name in self._pending_removals() if name in self._attempts]
         return max(0.1, min([POLL_S, *due]))
 
     async def _remove(self, removal_id: str, home: HomeId) -> None:
@@ -224,14 +225,14 @@ class HomesKeeper:
                 await self.homes.remove(home, removal_id)
         except GreenroomError as error:
             attempts = self._attempts.setdefault(removal_id, _Attempts())
-            pause_s = BACKOFF.delay_s(attempts.number)
-            attempts.number, attempts.next_s, attempts.problem = (
-                attempts.number + 1,
+            pause_s = BACKOFF.delay_s(attempts.count)
+            attempts.count, attempts.next_try_s, attempts.problem = (
+                attempts.count + 1,
                 time.monotonic() + pause_s,
                 error.message,
             )
             log.warning("a home folder could not be removed", home=home.name, reason=error.message, next_try_s=pause_s)
-            if attempts.number == 1 and not isinstance(error, HomeInUseError):
+            if attempts.count == 1 and not isinstance(error, HomeInUseError):
                 self.log_line(LogCode.HOME_NOT_REMOVED, error.message)
         else:
             self._completed = dict.fromkeys([*self._completed, removal_id][-MAX_HOMES:])

@@ -1,7 +1,7 @@
 """The runtime of the Agent and the parts that use it.
 
-The runtime needs the id of the installation, which the first registration returns. It is stored in the identity file,
-so that a restarted Agent opens the runtime without waiting for a Manager.
+The runtime needs the id of the installation, which the first registration returns. The identity file contains it, so
+that a restarted Agent opens the runtime without waiting for a Manager.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.capacity import NOTHING, CapacityMeter, DiskGuard, HostLimits, without_explanation
+from greenroom.agent.capacity import NO_CAPACITY, CapacityMeter, DiskGuard, HostLimits, keep_failure
 from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import ImageReceiver
@@ -56,7 +56,7 @@ from greenroom.wire.messages import DesiredImage, ImageReport, ReportedCapacity,
 
 log = structlog.get_logger(__name__)
 
-READY_WITHIN_S = 5.0
+READY_TIMEOUT_S = 5.0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -95,8 +95,8 @@ class HostServices:
     # For the check-in ---------------------------------------------------------------------------------------------
 
     async def wait_until_inspected(self) -> None:
-        """Wait for the first inspection of the host, at most `READY_WITHIN_S`."""
-        if not await wait_for(self._inspected, READY_WITHIN_S):
+        """Wait for the first inspection of the host, at most `READY_TIMEOUT_S`."""
+        if not await wait_for(self._inspected, READY_TIMEOUT_S):
             log.warning("the runtime was not ready in time; the first check-in has no inventory")
 
     def set_installation(self, installation_id: str) -> None:
@@ -113,7 +113,7 @@ class HostServices:
             self._homes.report_all_again()
 
     def capacity(self) -> ReportedCapacity:
-        return self._meter.capacity if self._meter else NOTHING
+        return self._meter.capacity if self._meter else NO_CAPACITY
 
     def usage(self) -> Usage:
         return self._meter.usage if self._meter else Usage()
@@ -172,8 +172,8 @@ class HostServices:
             await runtime.close()
 
     async def _create_runtime(self) -> Runtime:
-        """Create the runtime. Repeat this after an error of the settings, because an administrator may correct them
-        while this process runs, for example add a kubeconfig.
+        """Create the runtime. Try again after an error of the settings, because an administrator may correct them while
+        this process runs, for example add a kubeconfig.
         """
         while True:
             try:
@@ -231,7 +231,7 @@ class HostServices:
         limits = None
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.count_containers)
-        explain = limits.explain_failure if limits else without_explanation
+        explain_failure = limits.explain_failure if limits else keep_failure
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.current)
         starts = Starts(
@@ -246,7 +246,9 @@ class HostServices:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explain_failure=explain),
+                changes=ContainerChanges(
+                    runtime, sessions, inventory, images, filters, explain_failure=explain_failure
+                ),
                 sessions=sessions,
                 inventory=inventory,
                 commands=Commands(runtime, sessions, journal),
@@ -262,7 +264,7 @@ class HostServices:
                 self.metrics,
                 time_limits,
                 interval_s=self.config.probe_interval_s,
-                explain_failure=explain,
+                explain_failure=explain_failure,
             )
             self.loops = {
                 "events": inventory.watch,
@@ -310,7 +312,7 @@ class HostServices:
         return filters
 
     async def _inspect_host(self, inventory: Inventory, images: ImageKeeper, meter: CapacityMeter) -> None:
-        """Read the host for the first check-in; the loops retry failures."""
+        """Read the state of the host for the first check-in. After a failure, the loops read it again."""
         with warn_of_item_error(log, "the host could not be inspected", "host"):
             await inventory.take()
             await images.read_images()

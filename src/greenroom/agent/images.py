@@ -27,8 +27,8 @@ from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, Image, LogInStore, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
-STALLED_S: Final[dict[FetchMethod, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
-"""Method → the time without progress after which the image counts as failed, so that it does not block other images."""
+STALL_TIMEOUT_S: Final[dict[FetchMethod, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
+"""Method → the time without progress after which an image counts as failed, so that other images can be fetched."""
 
 
 class Fetcher:
@@ -47,11 +47,11 @@ class Fetcher:
 
     def fetch_methods(self, image: DesiredImage) -> tuple[FetchChoice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
-        elsewhere = self._copies is not None and self._copies.has_source(image.name)
-        return fetch_methods(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
+        has_source = self._copies is not None and self._copies.has_source(image.name)
+        return fetch_methods(image.name, image.registry, elsewhere=has_source, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
-        """Return True if this version of the Agent has a recipe for the image, so that no registry has it."""
+        """Return True if the image has no registry, and this version of the Agent has a recipe for it."""
         return not names_registry(image.name, image.registry) and _has_recipe(image.name)
 
     def size_bytes(self, image: DesiredImage, method: FetchMethod) -> int:
@@ -59,8 +59,8 @@ class Fetcher:
         return self._copies.size_bytes(image.name) if method == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, method: FetchMethod) -> AsyncIterator[int]:
-        """Fetch the image with this method; yields the progress in percent. The image may still be missing at the end,
-        so the caller must check it.
+        """Fetch the image with this method. Yields the progress in percent. The caller must check that the image is
+        present at the end.
 
         Raises:
             PullError: the reason why a registry, or another Agent, did not serve it.
@@ -106,9 +106,10 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """The pause after a failed attempt to fetch an image."""
-PULLING: Final[frozenset[FetchMethod]] = frozenset({"pulling", "copying"})
-LANES: Final[tuple[frozenset[FetchMethod], ...]] = (PULLING, frozenset({"building"}))
-"""The ways of each lane. A lane fetches one image at a time. Builds have a separate lane, because they take minutes."""
+PULL_METHODS: Final[frozenset[FetchMethod]] = frozenset({"pulling", "copying"})
+LANE_METHODS: Final[tuple[frozenset[FetchMethod], ...]] = (PULL_METHODS, frozenset({"building"}))
+"""The fetch methods of each lane. A lane fetches one image at a time. Builds have a separate lane, because they take
+minutes."""
 
 
 class ImageKeeper:
@@ -124,7 +125,7 @@ class ImageKeeper:
     ) -> None:
         self._runtime = runtime
         self._on_change = on_change
-        self._wanted: dict[str, DesiredImage] = {}
+        self._desired: dict[str, DesiredImage] = {}
         self._has_list = False
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
@@ -132,14 +133,14 @@ class ImageKeeper:
         self._fetcher = Fetcher(runtime, copies)
         self._in_progress: set[str] = set()
         self._last_report: list[ImageReport] | None = None
-        self._wakes = {lane: asyncio.Event() for lane in LANES}
+        self._wakes = {lane: asyncio.Event() for lane in LANE_METHODS}
         self._changed = asyncio.Condition()
 
     def set_desired(self, images: list[DesiredImage]) -> None:
         self._has_list = True
         images_by_name = {image.name: image for image in images}
-        if images_by_name != (before := self._wanted):
-            self._wanted = images_by_name
+        if images_by_name != (before := self._desired):
+            self._desired = images_by_name
             for wake in self._wakes.values():
                 wake.set()
             self._failures = {n: f for n, f in self._failures.items() if images_by_name.get(n) == before.get(n)}
@@ -160,26 +161,26 @@ class ImageKeeper:
     async def wait_until_arrived(self, name: str) -> None:
         """Wait until the image is present or failed. Return immediately if it is not a desired image."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._is_coming(name))
+            await self._changed.wait_for(lambda: not self._is_being_fetched(name))
 
-    def _is_coming(self, name: str) -> bool:
+    def _is_being_fetched(self, name: str) -> bool:
         report = self._reports.get(name)
-        return name in self._wanted and (report is None or report.state in {"absent", "pulling"})
+        return name in self._desired and (report is None or report.state in {"absent", "pulling"})
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as lanes:
-            for lane in LANES:
-                lanes.create_task(self._work(lane))
+            for lane in LANE_METHODS:
+                lanes.create_task(self._run_lane(lane))
 
-    async def _work(self, lane: frozenset[FetchMethod]) -> None:
+    async def _run_lane(self, lane: frozenset[FetchMethod]) -> None:
         while True:
             try:
                 await self.read_images()
-                if lane is PULLING:
+                if lane is PULL_METHODS:
                     await self._store_log_ins()
-                await self._fetcher.find_sources(self._due())
+                await self._fetcher.find_sources(self._due_images())
                 await self._fetch_missing(lane)
-                if lane is PULLING:
+                if lane is PULL_METHODS:
                     await self._refresh_due()
             except GreenroomError as error:
                 log.warning("the images of this host cannot be listed", reason=error.message, next_try_s=POLL_S)
@@ -189,12 +190,12 @@ class ImageKeeper:
 
     def _pause_s(self, lane: frozenset[FetchMethod]) -> float:
         now = time.monotonic()
-        due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
-        if lane is PULLING:
-            due += [at - now for _, at in self._to_refresh()]
+        due = [self._failures[i.name][1] - now for i, _ in self._choices_of_lane(lane) if i.name in self._failures]
+        if lane is PULL_METHODS:
+            due += [at - now for _, at in self._images_to_refresh()]
         return max(0.1, min([POLL_S, *due]))
 
-    def _missing(self, lane: frozenset[FetchMethod]) -> list[tuple[DesiredImage, FetchChoice]]:
+    def _choices_of_lane(self, lane: frozenset[FetchMethod]) -> list[tuple[DesiredImage, FetchChoice]]:
         """Return the images to fetch in this lane, each with its method."""
         choices = [
             (
@@ -208,11 +209,11 @@ class ImageKeeper:
     def _missing_images(self) -> list[DesiredImage]:
         return [
             image
-            for name, image in self._wanted.items()
+            for name, image in self._desired.items()
             if name not in self._in_progress and not image.password_withheld and not self._is_present(name)
         ]
 
-    def _due(self) -> list[DesiredImage]:
+    def _due_images(self) -> list[DesiredImage]:
         """Return the images to fetch, except those that back off after a failure."""
         now = time.monotonic()
         return [image for image in self._missing_images() if self._failures.get(image.name, (0, 0.0))[1] <= now]
@@ -224,14 +225,14 @@ class ImageKeeper:
     async def read_images(self) -> None:
         """Read the images of the host. Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
-        aliases, unreadable = await self._find_aliases(self._wanted.keys() - present.keys())
+        aliases, unreadable = await self._find_aliases(self._desired.keys() - present.keys())
         present |= aliases
         unchanged = {
             n: r
             for n, r in self._reports.items()
-            if n in self._wanted and n not in present and (r.state == "failed" or n in self._in_progress)
+            if n in self._desired and n not in present and (r.state == "failed" or n in self._in_progress)
         }
-        absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
+        absent = {name: ImageReport(name=name, state="absent") for name in self._desired if name not in present}
         present_images = {
             i.name: ImageReport(
                 name=i.name,
@@ -249,14 +250,14 @@ class ImageKeeper:
             await self._notify()
         for name, error in unreadable.items():
             if name not in self._failures and name not in self._in_progress:
-                await self._failed(name, error)
+                await self._record_failure(name, error)
 
     async def _store_log_ins(self) -> None:
-        """Store the log-ins for registries, if the desired images are known. The lane of pulls calls this, so that no
-        pull runs at the same time.
+        """Store the log-ins for registries, if the desired images are known. Only the lane of pulls calls this method,
+        so that no pull runs at the same time.
         """
         if self._has_list and isinstance(self._runtime, LogInStore):
-            images_by_name = self._wanted
+            images_by_name = self._desired
             credentials = {
                 name: credentials_of(image) for name, image in images_by_name.items() if not image.password_withheld
             }
@@ -280,16 +281,16 @@ class ImageKeeper:
         return aliases, refused
 
     async def _require_runtime(self, error: GreenroomError) -> None:
-        """Check that the runtime answers, so that the error is about an image. Raises RuntimeUnavailable: it
-        does not.
+        """Check that the runtime answers, so that the error concerns only one image. Raises RuntimeUnavailable: the
+        runtime does not answer.
         """
         if isinstance(error, RuntimeUnavailable):
             await self._runtime.images()
 
     async def _fetch_missing(self, lane: frozenset[FetchMethod]) -> None:
-        for image, fetch_choice in self._missing(lane):
+        for image, fetch_choice in self._choices_of_lane(lane):
             _, due = self._failures.get(image.name, (0, 0.0))
-            if due <= time.monotonic() and image.name in self._wanted:
+            if due <= time.monotonic() and image.name in self._desired:
                 await self._fetch(image, fetch_choice)
 
     async def _fetch(self, image: DesiredImage, fetch_choice: FetchChoice) -> None:
@@ -305,16 +306,16 @@ class ImageKeeper:
         report = ImageReport(
             name=image.name, state="pulling", how=method, reason=fetch_choice.reason, size_bytes=size_bytes
         )
-        if image.name not in self._failures:  # a failed image keeps that state until data arrive
-            await self._set(report)
+        if image.name not in self._failures:  # a failed image stays `failed` until data arrive
+            await self._store_report(report)
         try:
             await self._fetch_with_progress(image, method, report)
         except RuntimeUnavailable as error:
-            await self._set(ImageReport(name=image.name, state="absent"))
+            await self._store_report(ImageReport(name=image.name, state="absent"))
             await self._require_runtime(error)
-            await self._failed(image.name, error)
+            await self._record_failure(image.name, error)
         except GreenroomError as error:
-            await self._failed(image.name, error)
+            await self._record_failure(image.name, error)
         else:
             self._in_progress.discard(image.name)
             await self.read_images()
@@ -324,14 +325,14 @@ class ImageKeeper:
         self, image: DesiredImage, method: FetchMethod, report: ImageReport | None = None
     ) -> None:
         """Fetch an image, with its progress in the report. Raises GreenroomError: the reason why it did not arrive."""
-        stalled_s = STALLED_S[method]
+        stalled_s = STALL_TIMEOUT_S[method]
         try:
             async with asyncio.timeout(stalled_s) as limit:
                 with convert_item_error("image", image.name):
                     async for progress in self._fetcher.fetch(image, method):
                         limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
                         if report is not None:
-                            await self._set(msgspec.structs.replace(report, progress=progress))
+                            await self._store_report(msgspec.structs.replace(report, progress=progress))
         except TimeoutError as error:
             sentence = f"The image {image.name} could not be fetched: no data was received for {stalled_s:.0f} s."
             raise PullError(sentence) from error
@@ -340,22 +341,22 @@ class ImageKeeper:
         """Check that the image is present, because a pull that lost its connection ends without an error."""
         if self._is_present(name):
             log.info("fetched an image", image=name, how=method)
-        elif name in self._wanted:
+        elif name in self._desired:
             sentence = f"The image {name} could not be fetched: the runtime finished, but does not have the image."
-            await self._failed(name, PullError(sentence))
+            await self._record_failure(name, PullError(sentence))
 
-    def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
+    def _images_to_refresh(self) -> list[tuple[DesiredImage, float]]:
         """Return the present images to refresh from their registry, each with its due time of the monotonic clock."""
         due_images: list[tuple[DesiredImage, float]] = []
-        for name, image in self._wanted.items():
+        for name, image in self._desired.items():
             due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)
             if due is not None and self._is_present(name) and not image.password_withheld:
                 due_images.append((image, due))
         return due_images
 
     async def _refresh_due(self) -> None:
-        for image, due in self._to_refresh():
-            if self._wakes[PULLING].is_set():
+        for image, due in self._images_to_refresh():
+            if self._wakes[PULL_METHODS].is_set():
                 return  # an image of the new list may be missing, and has priority
             if due <= time.monotonic():
                 await self._refresh(image)
@@ -376,7 +377,7 @@ class ImageKeeper:
             self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
         await self.read_images()
 
-    async def _failed(self, name: str, error: GreenroomError) -> None:
+    async def _record_failure(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1
         pause_s = BACKOFF.delay_s(failures)
         self._failures[name] = (failures, time.monotonic() + pause_s)
@@ -385,9 +386,9 @@ class ImageKeeper:
             log.warning(
                 "an image could not be fetched", image=name, code=error.code, reason=error.message, next_try_s=pause_s
             )
-        await self._set(ImageReport(name=name, state="failed", error=error.message))
+        await self._store_report(ImageReport(name=name, state="failed", error=error.message))
 
-    async def _set(self, report: ImageReport) -> None:
+    async def _store_report(self, report: ImageReport) -> None:
         if self._reports.get(report.name) != report:
             self._reports[report.name] = report
             await self._notify()

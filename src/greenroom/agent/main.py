@@ -1,4 +1,4 @@
-"""The process of the Agent: it creates the parts of the Agent and runs their loops."""
+"""The process of the Agent, which creates the parts of the Agent and runs their loops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
 from greenroom.agent.host import HostServices
 from greenroom.agent.replica import ReplicaGroup
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import PROBES_VALID
+from greenroom.agent.session.prober import PROBE_VALID_INTERVALS
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authorizer import StreamAuthorizer
@@ -33,8 +33,8 @@ from greenroom.runtimes.registry import find_runtime
 
 
 class Agent:
-    """The parts of one Agent. `group` contains the records that this process shares with the other replicas of the
-    Agent. None = there are no replicas, and this process itself listens for gateways.
+    """The parts of one Agent. `group` contains the records that this process shares with other replicas of the Agent;
+    None = there are no replicas, and the Agent listens for gateways itself.
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
@@ -50,7 +50,9 @@ class Agent:
         identity.share = group.identity.write if group else None
         self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
         self.journal.open()
-        self.sessions = sessions = Sessions(self.journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
+        self.sessions = sessions = Sessions(
+            self.journal, PROBE_VALID_INTERVALS * (settings.probe_interval_s + PROBE_TIMEOUT_S)
+        )
         self.session_cache = SessionCache(
             sessions, settings.agent_dir, share=group.store_gateway_data if group else None
         )
@@ -132,7 +134,7 @@ class Agent:
             ("check-in", self.check_in.poll),
             ("report", self.check_in.report),
             ("host", self.host.run),
-            ("journal", self.journal.keep_small),
+            ("journal", self.journal.compact_at_intervals),
             ("visits", self.streams.visit_log.run),
             ("guests", self.streams.guest_presence.run),
             *(self._gateway_listener() if self._is_alone else [("shared journal", self.journal.share_changes)]),
@@ -143,7 +145,7 @@ class Agent:
         address = self._settings.stream_address()
         if address is None:
             return []
-        protected_app = app.WithSecret(self.for_gateways, address.secret)
+        protected_app = app.RequireSecret(self.gateway_app, address.secret)
         return [("gateways", partial(serving.serve_until_cancelled, protected_app, address.host, address.port))]
 
     def log_loop_failure(self, sentence: str) -> None:
@@ -151,8 +153,8 @@ class Agent:
         self.sessions.outbox.log_line(LogCode.LOOP_FAILED, sentence)
 
     @property
-    def for_gateways(self) -> Starlette:
-        return app.for_gateways(self.health, [*self.streams.routes, *self.streams.gateways.routes])
+    def gateway_app(self) -> Starlette:
+        return app.gateway_app(self.health, [*self.streams.routes, *self.streams.gateways.routes])
 
     @property
     def is_complete(self) -> bool:
@@ -164,9 +166,9 @@ class Agent:
 
     @property
     def app(self) -> Starlette:
-        return app.build(
+        return app.local_app(
             self.health,
-            lambda: self.metrics.page(self.sessions.states()),
+            lambda: self.metrics.text_with_states(self.sessions.states()),
             [*self.streams.routes, *self.image_sender.routes],
         )
 

@@ -1,9 +1,10 @@
-"""The loop that makes the sessions on the host match the desired list: it takes a snapshot, plans and applies the plan.
+"""The loop that changes the sessions on the host to match the desired list: it takes a snapshot, plans and applies the
+plan.
 
 Workers apply the plan. Each session has one worker at a time, and a limited number of workers run in parallel, with
-sessions of users first. Starts have a separate limit (`agent.session.starts`). Every step can be repeated, so the next
-plan continues the work of a worker that was killed. If the runtime refuses a change, the session becomes `failed`, with
-the error and the last log lines of the container. If the runtime does not answer, the change is repeated after a pause.
+sessions of users first. Starts have a separate limit (`agent.session.starts`). Each step can be repeated, so the next
+plan continues interrupted work. If the runtime refuses a change, the session becomes `failed`, with the error and the
+last log lines of the container. If the runtime does not answer, the change is repeated after a pause.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from typing import Final
 import structlog
 
 from greenroom.agent.app import AgentHealth, AgentMetrics
-from greenroom.agent.changes import STARTS, ContainerChanges
+from greenroom.agent.changes import START_KINDS, ContainerChanges
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
-from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory
+from greenroom.agent.session.inventory import INVENTORY_INTERVAL_S, RETRY_S, Inventory
 from greenroom.agent.session.prober import SessionProber
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
@@ -43,13 +44,13 @@ log = structlog.get_logger(__name__)
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_users=os.cpu_count() or 1)
 """The number of containers that are changed in parallel, without starts. Twice the cores is fastest with Docker."""
-CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
-"""The time limit of a change, so that it does not hold its slot forever, for example if a network folder never answers.
-After this time the Primary also regards the session as failed.
+CHANGE_TIMEOUT_S: Final = max(DEADLINE_S.values())
+"""The time limit of a change. Without it, a network folder that never answers would block a slot. For the Primary, the
+session has failed after this time too.
 """
 WITHOUT_SLOT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
 """Actions that need no slot. They are fast and urgent: a failure is reported only after the examination."""
-REPORTS: Final = {
+REPORT_CODES: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
 }
@@ -68,7 +69,7 @@ class Executor:
     workers: Workers
     metrics: AgentMetrics
     slots: SlotCount = SLOTS
-    change_within_s: float = CHANGE_WITHIN_S
+    change_timeout_s: float = CHANGE_TIMEOUT_S
 
     def __post_init__(self) -> None:
         self._slots = Slots(self.slots)
@@ -81,15 +82,15 @@ class Executor:
         return self.starts.low_cpu_sessions
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
-        """Begin the actions whose session has no worker. The other actions are planned again when the worker is done.
-        The actions were planned for the sessions in `only`; None = all.
+        """Begin the actions of sessions without a worker. Other actions are planned again when the worker is done.
+        `only`: the sessions for which the actions were planned; None = all.
         """
-        self._report([action for action in actions if action.kind in REPORTS], only)
+        self._report([action for action in actions if action.kind in REPORT_CODES], only)
         for action in actions:
-            if action.kind not in REPORTS:
-                self._begin(action)
+            if action.kind not in REPORT_CODES:
+                self._begin_action(action)
 
-    def _begin(self, action: Action) -> None:
+    def _begin_action(self, action: Action) -> None:
         if action.kind in self.changes:
             self.workers.start(action.session_id, lambda: self._change(action))
         elif action.target_id is not None:
@@ -115,7 +116,7 @@ class Executor:
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
-                self.sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
+                self.sessions.outbox.log_line(REPORT_CODES[report.kind], sentence, report.session_id)
         others = [] if only is None else [report for report in self._reported if report.session_id not in only]
         self._reported = frozenset([*others, *reports])
 
@@ -142,9 +143,9 @@ class Executor:
         except GreenroomError as error:
             await self.changes.record_failure(action, error)
         self.metrics.actions.labels(action.kind.value, "failed").inc()
-        await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
+        await asyncio.sleep(BACKOFF.delay_s(self._count_failure(session_id)))
 
-    def _failed_again(self, session_id: str) -> int:
+    def _count_failure(self, session_id: str) -> int:
         """Count and return the consecutive failures of a session. Counts of removed sessions are dropped."""
         number = self._failures.get(session_id, 0) + 1
         remaining = {
@@ -159,7 +160,7 @@ class Executor:
         """Wait for a slot for the change, and yield False if the change is not needed any more."""
         if action.kind in WITHOUT_SLOT:
             return nullcontext(enter_result=True)
-        if action.kind in STARTS:
+        if action.kind in START_KINDS:
             return self.starts.slot(action.session_id)
         return self._slots.acquire(urgency_of(action.kind, has_user=self.sessions.desired.has_user(action.session_id)))
 
@@ -167,44 +168,44 @@ class Executor:
         kind, session_id = action.kind.value, action.session_id
         log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
-            async with asyncio.timeout(self.change_within_s):
+            async with asyncio.timeout(self.change_timeout_s):
                 with convert_item_error("session", session_id):
                     await self.changes.make(action)
         except TimeoutError as error:
-            problem = f"{action.kind.value} was not finished after {self.change_within_s:g} s"
+            problem = f"{action.kind.value} was not finished after {self.change_timeout_s:g} s"
             raise RuntimeUnavailable(f"{problem}; it is tried again.") from error
 
 
-WHOLE_ROUND_EVERY_S: Final = 5.0
-"""The interval of rounds that plan all sessions. Events only cause an earlier round, so a lost event has no effect."""
+FULL_ROUND_INTERVAL_S: Final = 5.0
+"""The interval of rounds that plan all sessions. Thus a session is also planned if its event was lost."""
 
 
 class Reconciler:
-    """Plans rounds. The workers must call `worker_done` when their work has ended."""
+    """Plans rounds. Workers call `worker_done` after their work."""
 
     def __init__(self, sessions: Sessions, inventory: Inventory, health: AgentHealth) -> None:
         self._sessions = sessions
         self._inventory = inventory
         self._health = health
-        self._with_missed_event: set[str] = set()
+        self._inspect_after_work: set[str] = set()
         """The sessions that had an event while their worker ran."""
 
     def worker_done(self, key: str) -> None:
         """Plan the session again, and inspect it if it had an event while the worker ran."""
-        if key in self._with_missed_event:
-            self._with_missed_event.discard(key)
+        if key in self._inspect_after_work:
+            self._inspect_after_work.discard(key)
             self._inventory.to_inspect.put_nowait(key)
         self._sessions.due.add(key)
 
     async def run(self, executor: Executor, prober: SessionProber) -> None:
-        last_whole = -math.inf
+        last_full_round_s = -math.inf
         while True:
-            left_s = last_whole + WHOLE_ROUND_EVERY_S - time.monotonic()
+            left_s = last_full_round_s + FULL_ROUND_INTERVAL_S - time.monotonic()
             if left_s <= 0:
                 self._sessions.due.add_all()
             await wait_for(self._sessions.due.event, left_s)
             if (only := self._sessions.due.take()) is None:
-                last_whole = time.monotonic()
+                last_full_round_s = time.monotonic()
                 self._sessions.forget_removed_sessions()
             executor.apply(plan(self._sessions.snapshot(only, executor.low_cpu_sessions)), only)
             prober.start_workers(self._sessions.running(only))
@@ -215,12 +216,12 @@ class Reconciler:
         while True:
             session_id = await self._inventory.to_inspect.get()
             if not workers.start(session_id, partial(self._inventory.try_inspect, session_id)):
-                self._with_missed_event.add(session_id)
+                self._inspect_after_work.add(session_id)
 
     async def take_inventory(self, workers: Workers) -> None:
         """Take the whole inventory after events were lost, and at intervals, forever."""
         while True:
-            pause_s = WHOLE_EVERY_S
+            pause_s = INVENTORY_INTERVAL_S
             try:
                 with convert_item_error("inventory"):
                     await self._inventory.take(workers.busy)

@@ -1,10 +1,9 @@
 """Agent replicas: several processes of one Agent. One is active; the others are on standby and answer gateways while no
 process is active.
 
-The replicas share the identity, the journal, the data for gateways, and the files of the edge gateway as records
-(`runtimes.contract.ReplicaStore`). A process that becomes active adopts the sessions like a restarted Agent. The shared
-journal contains the work that was begun. Managers refuse messages of the earlier process, because its incarnation is
-older.
+The replicas share records (`runtimes.contract.ReplicaStore`): the identity, the journal, the data for gateways, and the
+files of the edge gateway. A process that becomes active adopts the sessions like a restarted Agent, and reads from the
+journal which work was begun. Managers refuse messages of the previous process, because its incarnation is older.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from greenroom.agent.app import HEALTH_PATH, WithSecret
+from greenroom.agent.app import HEALTH_PATH, RequireSecret
 from greenroom.agent.standby import GATEWAY_DATA_RECORD, Election, SharedRecord, Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
@@ -35,7 +34,7 @@ from greenroom.runtimes.contract import ReplicaStore, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
-READ_WITHIN_S: Final = 10.0
+MAX_READ_AGE_S: Final = 10.0
 """A standby is not ready if it has not read the record of the election for this time."""
 
 
@@ -53,7 +52,7 @@ class ReplicaGroup:
     edge: SharedRecord
     address: str
     on_stored: Callable[[], None]
-    """Called after the data for the other processes was written."""
+    """Called after `store_gateway_data` has written the data."""
     on_list_known: Callable[[], None]
     """Called when the desired list is known. From then on this process answers gateways as the active one."""
 
@@ -63,7 +62,7 @@ class ReplicaGroup:
         self.on_stored()
 
 
-class ActingAgent(Protocol):
+class ReplicatedAgent(Protocol):
     """The interface of the Agent (greenroom.agent.main.Agent)."""
 
     @property
@@ -71,7 +70,7 @@ class ActingAgent(Protocol):
     @property
     def app(self) -> ASGIApp: ...
     @property
-    def for_gateways(self) -> Starlette: ...
+    def gateway_app(self) -> Starlette: ...
     @property
     def is_complete(self) -> bool: ...
     def log_loop_failure(self, sentence: str) -> None: ...
@@ -79,26 +78,26 @@ class ActingAgent(Protocol):
     async def close(self) -> None: ...
 
 
-Build = Callable[[AgentConfig, ReplicaGroup], ActingAgent]
+AgentFactory = Callable[[AgentConfig, ReplicaGroup], ReplicatedAgent]
 
 
 class Replica:
     """This process as one of the replicas of an Agent."""
 
-    def __init__(self, settings: AgentConfig, shared: ReplicaStore, build: Build) -> None:
+    def __init__(self, settings: AgentConfig, store: ReplicaStore, build: AgentFactory) -> None:
         self._settings = settings
-        self._shared = shared
+        self._store = store
         self._build = build
         self._address = own_address(settings)
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
-        self.election = Election(shared, holder, self._address)
-        self._standby = Standby(settings, shared, self.election, self._address)
-        self._acting: ActingAgent | None = None
+        self.election = Election(store, holder, self._address)
+        self._standby = Standby(settings, store, self.election, self._address)
+        self._active_agent: ReplicatedAgent | None = None
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Request the end of the process, so that another replica becomes active immediately."""
+        """Request the end of this process. Another replica then becomes active immediately."""
         self._stopping.set()
 
     @property
@@ -106,7 +105,7 @@ class Replica:
         listener = self._settings.stream_address()
         listening: list[tuple[str, Loop]] = []
         if listener is not None:
-            app = WithSecret(self._for_gateways, listener.secret)
+            app = RequireSecret(self._gateway_app, listener.secret)
             listening = [("gateways", lambda: serving.serve_until_cancelled(app, listener.host, listener.port))]
         return [("act", self._run), ("stand by", self._standby.run), *listening]
 
@@ -157,18 +156,18 @@ class Replica:
             return
         try:
             await agent.prepare()
-            self._acting = agent
+            self._active_agent = agent
             async with asyncio.TaskGroup() as group:
                 for name, loop in agent.loops:
                     group.create_task(keep_running(name, loop, agent.log_loop_failure), name=name)
         finally:
-            self._acting = None
+            self._active_agent = None
             await agent.close()
 
     async def _take_over_records(self) -> ReplicaGroup:
         """Take over the shared records, and copy the identity and the journal into the Agent's folder. Raises
         RuntimeUnavailable: the records cannot be read."""
-        records = {name: SharedRecord(self._shared, name, self.election.fence) for name in RECORDS}
+        records = {name: SharedRecord(self._store, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         content = {name: await record.take_over() for name, record in records.items()}
@@ -182,11 +181,11 @@ class Replica:
             agent_id = msgspec.json.decode(stored, type=_IdentityRecord).agent_id
             (folder / "agent_id").write_text(f"{agent_id}\n")
         return ReplicaGroup(
-            place_id=self._shared.place_id,
-            name=self._shared.name,
+            place_id=self._store.place_id,
+            name=self._store.name,
             fence=self.election.fence,
             address=self._address,
-            on_stored=self._count_copy,
+            on_stored=self._increase_copy_number,
             on_list_known=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
@@ -194,20 +193,20 @@ class Replica:
             edge=records["edge"],
         )
 
-    def _count_copy(self) -> None:
+    def _increase_copy_number(self) -> None:
         self.election.copy_number += 1
 
     # Requests to this process ---------------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._acting.app if self._acting is not None else self._standby_app()
+        app = self._active_agent.app if self._active_agent is not None else self._standby_app()
         await app(scope, receive, send)
 
-    async def _for_gateways(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _gateway_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == HEALTH_PATH:
             await self.app(scope, receive, send)
-        elif self._acting is not None and self._acting.is_complete:
-            await self._acting.for_gateways(scope, receive, send)
+        elif self._active_agent is not None and self._active_agent.is_complete:
+            await self._active_agent.gateway_app(scope, receive, send)
         else:
             await self._standby.app(scope, receive, send)
 
@@ -215,7 +214,7 @@ class Replica:
         async def health(_request: object) -> JSONResponse:
             last_access_s = self.election.last_access_s
             ago_s = None if last_access_s is None else time.clock_gettime(time.CLOCK_BOOTTIME) - last_access_s
-            ok = ago_s is not None and ago_s < READ_WITHIN_S and self._standby.is_ready
+            ok = ago_s is not None and ago_s < MAX_READ_AGE_S and self._standby.is_ready
             return JSONResponse(
                 {"ok": ok, "role": "standby", "last_look_s": ago_s and round(ago_s, 1)}, status_code=200 if ok else 500
             )
@@ -242,12 +241,12 @@ def own_address(settings: AgentConfig) -> str:
     return settings.gateways_listen
 
 
-async def run(settings: AgentConfig, shared: ReplicaStore, build: Build) -> None:
+async def run(settings: AgentConfig, store: ReplicaStore, build: AgentFactory) -> None:
     """Run this process until it is stopped. Raises SetupError: its settings, or a file, cannot be used."""
-    await shared.open()
-    replica = Replica(settings, shared, build)
-    log.info("a process of the Agent starts", group=shared.name, pid=os.getpid())
+    await store.open()
+    replica = Replica(settings, store, build)
+    log.info("a process of the Agent starts", group=store.name, pid=os.getpid())
     try:
         await serving.serve(replica.app, settings.agent_host, settings.agent_port, replica.loops, on_stop=replica.stop)
     finally:
-        await shared.close()
+        await store.close()

@@ -1,7 +1,7 @@
-"""The election of the acting process of an Agent, and a standby process that answers in its place.
+"""The election of the active process of an Agent, and the standby process that answers gateways in its place.
 
-A standby checks viewers that are new to it at the api, like the acting process. It never answers that a session does
-not exist, because its copy of the data may be outdated; the viewer must try again.
+Like the active process, a standby checks unknown viewers at the api. It never answers that a session does not exist,
+because its copy of the data may be outdated; the viewer must try again.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class Election:
     """Elects the active process. `own_name` is the name of this process; `address` is its address for gateways, or
     empty."""
 
-    shared: ReplicaStore
+    store: ReplicaStore
     own_name: str
     address: str
     timings: Timings = TIMINGS
     clock: Callable[[], float] = boottime_s
 
     def __post_init__(self) -> None:
-        self._held: ElectionRecord | None = None
+        self._held_record: ElectionRecord | None = None
         self._version: str | None = None
         self._window: ActingWindow | None = None
         self.observed: ObservedRecord | None = None
@@ -71,7 +71,7 @@ class Election:
 
     @property
     def may_act(self) -> bool:
-        return self._held is not None and may_act(self._window, self.clock())
+        return self._held_record is not None and may_act(self._window, self.clock())
 
     def fence(self) -> None:
         """Raise RuntimeUnavailable if this process is not the active one."""
@@ -91,7 +91,7 @@ class Election:
             await asyncio.sleep(POLL_S)
 
     async def _try_to_acquire(self) -> ElectionRecord | None:
-        record, version = await self.shared.read_election_record()
+        record, version = await self.store.read_election_record()
         self.last_access_s = self.clock()
         self.observed = after_read(self.observed, record, version, self.last_access_s)
         takeover = next_takeover(self.observed, self.own_name, self.address, self.clock(), self.timings.ttl_s)
@@ -104,11 +104,11 @@ class Election:
 
     async def renew_until_lost(self) -> str:
         """Renew the record until this fails for too long or another process becomes active. Return the reason."""
-        while self._held is not None:
+        while self._held_record is not None:
             sent_at_s = self.clock()
-            reason = await self._renew(self._held, sent_at_s)
+            reason = await self._renew(self._held_record, sent_at_s)
             if reason is not None and not self.may_act:
-                self._held = None
+                self._held_record = None
                 return reason
             pause_s = self.timings.renew_s if reason is None else RENEWAL_RETRY_S
             await asyncio.sleep(min(pause_s, self._remaining_s()))
@@ -126,20 +126,21 @@ class Election:
         return None
 
     async def _read_after_conflict(self, held_record: ElectionRecord) -> str:
-        """Read the record after a conflict: an earlier renewal may have arrived although its answer did not."""
+        """Read the record after a conflict, which may be caused by an own renewal whose answer was lost. Return the
+        reason why the record was not renewed."""
         try:
-            record, version = await self.shared.read_election_record()
+            record, version = await self.store.read_election_record()
         except RuntimeUnavailable as error:
             return error.message
         if record is not None and (record.holder, record.term) == (self.own_name, held_record.term):
-            self._held, self._version = record, version
+            self._held_record, self._version = record, version
             return "the answer to a renewal was lost"
         self._window = None
         return f"{record.holder if record and record.holder else 'another process'} took over"
 
     async def _write(self, record: ElectionRecord, version: str | None, sent_at_s: float) -> None:
-        self._version = await self.shared.write_election_record(record, version)
-        self._held, self.last_access_s = record, self.clock()
+        self._version = await self.store.write_election_record(record, version)
+        self._held_record, self.last_access_s = record, self.clock()
         self._window = window_after_renewal(record.term, sent_at_s, self.timings)
 
     def _remaining_s(self) -> float:
@@ -148,11 +149,11 @@ class Election:
 
     async def release(self) -> None:
         """Release the record of the election, so that another process becomes active immediately."""
-        held_record, self._held = self._held, None
+        held_record, self._held_record = self._held_record, None
         if held_record is None or not may_act(self._window, self.clock()):
             return
         try:
-            self._version = await self.shared.write_election_record(released(held_record), self._version)
+            self._version = await self.store.write_election_record(released(held_record), self._version)
         except (ContainerConflict, RuntimeUnavailable) as error:
             log.warning(
                 "the record of the election could not be released; another process must wait until it expires",
@@ -161,10 +162,10 @@ class Election:
 
 
 class SharedRecord:
-    """One record that the replicas share. The active process writes it; writes of an earlier active process fail."""
+    """A record that the replicas share. Only the active process can write it."""
 
-    def __init__(self, shared: ReplicaStore, name: str, fence: Callable[[], None]) -> None:
-        self._shared = shared
+    def __init__(self, store: ReplicaStore, name: str, fence: Callable[[], None]) -> None:
+        self._store = store
         self._name = name
         self._fence = fence
         self._version: str | None = None
@@ -173,7 +174,7 @@ class SharedRecord:
 
     async def read(self) -> bytes | None:
         """Return the content; None = there is none yet."""
-        stored = await self._shared.read(self._name)
+        stored = await self._store.read(self._name)
         return stored.content if stored else None
 
     async def take_over(self) -> bytes | None:
@@ -181,13 +182,13 @@ class SharedRecord:
         none yet.
         """
         while True:
-            stored = await self._shared.read(self._name)
+            stored = await self._store.read(self._name)
             if stored is None:
                 self._version = None
                 return None
             try:
-                self._version = await self._shared.write(self._name, stored.content + b" ", stored.version)
-                self._version = await self._shared.write(self._name, stored.content, self._version)
+                self._version = await self._store.write(self._name, stored.content + b" ", stored.version)
+                self._version = await self._store.write(self._name, stored.content, self._version)
             except ContainerConflict:
                 self._fence()
                 continue
@@ -198,18 +199,18 @@ class SharedRecord:
         self._fence()
         attempted, self._attempted = self._attempted, content
         try:
-            self._version = await self._shared.write(self._name, content, self._version)
+            self._version = await self._store.write(self._name, content, self._version)
         except ContainerConflict as error:
-            stored = await self._shared.read(self._name)
+            stored = await self._store.read(self._name)
             if stored is None or stored.content not in {attempted, content}:
                 raise RuntimeUnavailable("Another process of this Agent acts now.") from error
-            self._version = await self._shared.write(self._name, content, stored.version)
+            self._version = await self._store.write(self._name, content, stored.version)
         self._attempted = None
 
 
 GATEWAY_DATA_RECORD: Final = "shown"
 """The name of the shared record with the data that other processes need to answer gateways."""
-POLL_COPY_EVERY_S: Final = 0.5
+COPY_POLL_S: Final = 0.5
 READ_INTERVAL_S: Final = 20.0
 """The interval at which a standby reads the copy although its number did not change."""
 ACTING_PROCESS_SILENT: Final = "The acting process of the Agent does not answer at the moment; try again."
@@ -231,7 +232,7 @@ class _Identity(msgspec.Struct):
 
 
 class CopiedSessions:
-    """The sessions of the last copy. Implements `observed.SessionReader`."""
+    """The sessions in the last copy of the data for gateways. Implements `observed.SessionReader`."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
@@ -251,13 +252,13 @@ class CopiedSessions:
 class Standby:
     """The work of this process while another process is active: it reads the copy and answers gateways."""
 
-    def __init__(self, settings: AgentConfig, shared: ReplicaStore, election: Election, address: str) -> None:
+    def __init__(self, settings: AgentConfig, store: ReplicaStore, election: Election, address: str) -> None:
         self._settings = settings
-        self._shared = shared
+        self._store = store
         self._election = election
         self._address = address
         self._copy = CopiedSessions()
-        self._read_number = -1
+        self._last_copy_number = -1
         """The number of the copy that was read last."""
         self._version: str | None = None
         self._identity: _Identity | None = None
@@ -270,19 +271,19 @@ class Standby:
         while True:
             observed = self._election.observed
             number = observed.record.copy if observed is not None and observed.record is not None else 0
-            if not self._election.may_act and (number != self._read_number or waited_s >= READ_INTERVAL_S):
+            if not self._election.may_act and (number != self._last_copy_number or waited_s >= READ_INTERVAL_S):
                 waited_s = 0.0
                 try:
                     await self._read_shared()
-                    self._read_number = number
+                    self._last_copy_number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
-            await asyncio.sleep(POLL_COPY_EVERY_S)
-            waited_s += POLL_COPY_EVERY_S
+            await asyncio.sleep(COPY_POLL_S)
+            waited_s += COPY_POLL_S
 
     async def _read_shared(self) -> None:
-        identity, copy = await self._shared.read("identity"), await self._shared.read(GATEWAY_DATA_RECORD)
-        edge = await self._shared.read("edge")
+        identity, copy = await self._store.read("identity"), await self._store.read(GATEWAY_DATA_RECORD)
+        edge = await self._store.read("edge")
         if copy is not None:
             self._copy.replace(copy.content)
         if edge is not None:
@@ -321,7 +322,7 @@ class Standby:
         )
 
     def release_requests(self) -> None:
-        """End the held requests: this process acts from now on, so gateways must not wait for the standby's answer."""
+        """Answer the held requests of gateways, because this process is active from now on."""
         if self._authorizer is not None:
             self._authorizer.gateways.release_requests()
 

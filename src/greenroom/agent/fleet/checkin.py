@@ -1,8 +1,8 @@
-"""The Agent's exchange with the Managers (docs/explanation/protocols.md §2): register, then check in forever.
+"""The registration and the check-ins of the Agent with the Managers (docs/explanation/protocols.md §2).
 
 Two loops share one sequence of messages. `poll` keeps a request open, which the Manager answers after a change or after
-`hold_s`. `report` sends new observations over a second connection, which the Manager answers immediately. Every message
-contains all unacknowledged observations, so a lost message has no effect.
+`hold_s`. `report` sends new observations over a second connection, and the Manager answers immediately. Each message
+contains all unacknowledged observations, so that a later message replaces a lost one.
 """
 
 from __future__ import annotations
@@ -42,17 +42,16 @@ SHARING_RETRY_S: Final = 0.5
 """The pause after the identity could not be written for the other replicas of this Agent."""
 FIRST_HOLD_S: Final = 5.0
 REPORT_RETRY_S: Final = 0.5
-STEPS_WAIT_S: Final = 0.5
-"""The delay of reports about the start of a staged session. No user waits for them, and a report costs the
-Manager as much as a claim, one transaction.
+STEP_REPORT_DELAY_S: Final = 0.5
+"""The delay of reports about the steps of a staged session's start. No user waits for them, and each report costs the
+Manager one transaction, like a claim.
 """
 MAX_QUICK_ANSWERS: Final = 3
-QUIET_PAUSE_S: Final = 1.0
-"""The pause after more than `MAX_QUICK_ANSWERS` consecutive answers that changed nothing
-and took less than this time.
+UNCHANGED_PAUSE_S: Final = 1.0
+"""The pause after more than `MAX_QUICK_ANSWERS` consecutive answers that took less than this time and changed nothing.
 """
-REFUSALS_COUNT_FOR_S: Final = 60.0
-"""The time after which earlier refusals no longer lengthen the pause."""
+REFUSAL_MEMORY_S: Final = 60.0
+"""The time without a refusal after which the pause has its initial length again."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
@@ -84,28 +83,28 @@ class CheckInLoop:
     # The loops ----------------------------------------------------------------------------------------------------
 
     async def poll(self) -> None:
-        """Register and keep a check-in open, forever. Every failure is logged, and the request is repeated."""
+        """Register and keep a check-in open, forever. A failure is logged, and the request is repeated."""
         while True:
             try:
                 if not self._registered:
                     await self._register()
                 await self._poll_once()
             except NoManager as error:
-                await self._without_manager(error)
+                await self._wait_for_manager(error)
             except ManagerRefusedError as error:
-                await self._refused(error)
+                await self._handle_refusal(error)
             except Unavailable as error:
                 log.warning("the identity cannot be shared", reason=error.message)
                 await asyncio.sleep(SHARING_RETRY_S)
 
     async def report(self) -> None:
-        """Send new observations immediately, and the steps of a staged session's start within `STEPS_WAIT_S`, forever.
-        Observations that arrive in the meantime are sent together in the next message.
+        """Send new observations immediately, and the steps of a staged session's start after `STEP_REPORT_DELAY_S`,
+        forever. Observations during an open request are sent together in the next message.
         """
         outbox = self.sessions.outbox
         while True:
             await outbox.unsent.wait()
-            await wait_for(outbox.urgent, STEPS_WAIT_S)
+            await wait_for(outbox.urgent, STEP_REPORT_DELAY_S)
             outbox.unsent.clear()
             outbox.urgent.clear()
             if not (self._registered and outbox.has_unsent()):
@@ -125,10 +124,10 @@ class CheckInLoop:
         has_list = self.sessions.desired.is_known
         is_changed, answer = await self._check_in(hold_s=self._hold_s if has_list else 0.0)
         self._hold_s = answer.hold_s
-        is_quick = not is_changed and time.monotonic() - begun < QUIET_PAUSE_S
+        is_quick = not is_changed and time.monotonic() - begun < UNCHANGED_PAUSE_S
         self._quick_answers = self._quick_answers + 1 if is_quick else 0
         if self._quick_answers > MAX_QUICK_ANSWERS:
-            await asyncio.sleep(QUIET_PAUSE_S)
+            await asyncio.sleep(UNCHANGED_PAUSE_S)
         elif not is_changed:
             await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- spreads load, protects nothing
 
@@ -267,7 +266,7 @@ class CheckInLoop:
 
     # Failures -----------------------------------------------------------------------------------------------------
 
-    async def _without_manager(self, error: NoManager) -> None:
+    async def _wait_for_manager(self, error: NoManager) -> None:
         self.health.manager_error = error.message
         wait_s = self.manager_client.managers.wait_s(time.monotonic())
         log.warning(
@@ -284,14 +283,14 @@ class CheckInLoop:
             return False
         return content is not None and self.identity.load_shared(content)
 
-    async def _refused(self, error: ManagerRefusedError) -> None:
-        """Handle a refusal: wait, longer after each one, and then register again."""
+    async def _handle_refusal(self, error: ManagerRefusedError) -> None:
+        """Pause after a refusal, longer after each consecutive one. The Agent then registers again."""
         self._registered = False
         is_new_refusal = error.status == 401 and not self._credential_refused
         self._credential_refused = is_new_refusal and not await self._is_credential_changed()
         self.health.manager_error = error.message
         now = time.monotonic()
-        if now - self._last_refusal > REFUSALS_COUNT_FOR_S:
+        if now - self._last_refusal > REFUSAL_MEMORY_S:
             self._refusals = 0
         self._last_refusal = now
         pause_s = REFUSED_BACKOFF.delay_s(self._refusals)

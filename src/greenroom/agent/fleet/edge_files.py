@@ -1,9 +1,9 @@
 """The files of the edge gateway on this Agent's host: its key, its certificate and the Agent's id.
 
-The key is created once and never leaves the folder. The certificate authority of the fleet signs a certificate for it.
-The certificate is renewed after two thirds of its validity, or when the name of the Agent changes. The owner of the
-folder owns the files, so that a gateway with a separate account can read them. The Agent, which runs as root, follows
-no links in the folder, because that account could create them.
+The key is created once, and the certificate authority of the fleet signs a certificate for it. The certificate is
+renewed after two thirds of its validity, or when the name of the Agent changes. The owner of the folder owns the files,
+so that a gateway with a separate account can read them. The Agent, which runs as root, follows no links in the folder,
+because the account of the gateway could create them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 log = structlog.get_logger(__name__)
 
 PATH: Final = "/manager_api/v1/edge-certificate"
-RENEWED_AFTER: Final = 2 / 3
+RENEWAL_FRACTION: Final = 2 / 3
 POLL_S: Final = 60.0
 FIRST_POLL_S: Final = 0.5
 """The interval of attempts while there is no certificate or the Agent is not registered."""
@@ -56,7 +56,7 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
         is_valid = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]
     except ValueError:
         return True
-    return not is_valid or now >= since + (until - since) * RENEWED_AFTER
+    return not is_valid or now >= since + (until - since) * RENEWAL_FRACTION
 
 
 @dataclass(eq=False)

@@ -37,7 +37,7 @@ class AgentIdentity:
         self.share: Callable[[bytes], Awaitable[None]] | None = None
         """Stores the identity for other replicas of this Agent."""
         self.place_id = ""
-        """See `place_id_of`."""
+        """Identifies the place where this Agent runs: `place_id_of` the folder, or `ReplicaStore.place_id`."""
         self.machine_id = machine_id
         self.hostname = hostname
         self.agent_id = ""
@@ -75,7 +75,7 @@ class AgentIdentity:
         proposed = self._folder / "agent_id"
         if not proposed.exists():
             write_private(proposed, f"{uuid.uuid4()}\n".encode())
-        self.agent_id = _as_uuid(proposed)
+        self.agent_id = _read_uuid(proposed)
         stored = self._read_stored()
         if stored is not None and stored.agent_id == self.agent_id:
             self.credential = stored.credential or None
@@ -128,11 +128,11 @@ class AgentIdentity:
         )
 
     def use_id(self, agent_id: str) -> None:
-        """Use the id of this known Agent. The file keeps the previous id until a Manager admits the Agent."""
+        """Use the id of an existing Agent. The file `agent_id` has the previous id until a Manager admits the Agent."""
         self.agent_id = agent_id
 
     def store(self, registered: Registered) -> None:
-        """Store the answer of a registration; the credential is on disk when this returns."""
+        """Store the answer to a registration, and wait until it is on disk."""
         self.agent_id = registered.agent_id
         self.credential = registered.credential or self.credential
         self.installation_id = registered.installation_id
@@ -144,7 +144,8 @@ class AgentIdentity:
 
 
 def machine_id() -> str:
-    """Return the machine id, else the host name. It differs between this machine and a copy of its disk."""
+    """Return the id of this machine, or its host name if it has none. A copy of the disk on another machine may have
+    the same id."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
         if path.exists() and (text := path.read_text().strip()):
             return text
@@ -152,9 +153,9 @@ def machine_id() -> str:
 
 
 def place_id_of(folder: Path) -> str:
-    """Return a digest of the boot id of the machine and of the inode of the folder, so that running copies differ: a
-    copied machine has another boot id, a copied folder has another inode. A new container with the same folder has the
-    same place_id.
+    """Return a digest of the boot id of the machine and of the device and inode of the folder. It is different for
+    copies: a copied machine has another boot id, a copied folder has another inode. A new container with the same
+    folder has the same digest.
     """
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()
@@ -166,8 +167,8 @@ def write_private(
 ) -> None:
     """Replace a file with one that only its owner can read. After a crash the file has the old or the new content.
 
-    The folder may belong to another account, so an existing temporary file is removed and never written to. `owner` is
-    the status of a path with the required owner; None = this account. Without `survives_power_cut` the call does not
+    An existing temporary file is removed first, because another account may have created it in the folder. `owner` is
+    the status of a path with the required owner; None = this account. Without `survives_power_cut`, the call does not
     wait for the disk, and the file may be empty after a power cut.
     """
     part = path.with_name(path.name + ".new")
@@ -183,7 +184,7 @@ def write_private(
     part.replace(path)
 
 
-def _as_uuid(path: Path) -> str:
+def _read_uuid(path: Path) -> str:
     text = path.read_text().strip()
     try:
         return str(uuid.UUID(text))

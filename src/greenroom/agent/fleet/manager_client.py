@@ -1,12 +1,13 @@
 """HTTP requests to the Managers through their gateways. If a Manager fails, the next one gets the message.
 
-The Primary is tried first. After an error, status 503 or a timeout, a Manager backs off: for its `Retry-After`, or for
-a pause that doubles with every failure up to `MAX_PAUSE_S`. The pause is longer after a timeout, and can grow further
-for an address that never answered. Meanwhile the next Manager is tried immediately. While all Managers back off, the
-one with the oldest failure is tried every one or two seconds, because it may be enabled long before its `Retry-After`
-is over. A Manager that became Primary after its failure is tried immediately (ADR 1). A Manager whose answer is not
-fresh has no connection to the database. Other Managers are preferred for a pause, but it is used while no other one
-works (ADR 1).
+The Primary is tried first. After an error, a status 503 or a timeout, a Manager backs off: for its `Retry-After`, or
+for a pause that doubles with each failure up to `MAX_PAUSE_S`. The pause is longer after a timeout, and can grow
+further for an address that never answered. Meanwhile the next Manager is tried.
+
+While all Managers back off, the one with the oldest failure is tried every one or two seconds, because it may be
+enabled long before its `Retry-After` is over. A Manager that became Primary after its failure is tried immediately. A
+Manager whose answer is not fresh has no connection to the database; it is used only while no other Manager works (ADR
+1).
 
 `ManagerFailover`, which selects the Manager, is pure: its times are arguments, of `time.monotonic()`, in seconds.
 """
@@ -34,14 +35,14 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 TIMEOUT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""The back-off after a timeout. With the timeout it is longer than a leadership, so a Manager that hangs is not Primary
-any more at its end.
+"""The back-off after a timeout. The timeout and the back-off are longer than a leadership, so a hanging Manager is not
+Primary any more afterwards.
 """
 UNREACHED_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
 """The back-off of an address that a Manager listed and that never answered. It may be valid only in another network,
 for example the name of a Service in a cluster.
 """
-LAST_RESORT_S: Final = 2.0
+LAST_RESORT_PAUSE_S: Final = 2.0
 """The maximum pause between two attempts while all Managers back off."""
 
 
@@ -108,8 +109,8 @@ class ManagerFailover:
         return state is not None and now < state.until
 
     def may_hold_s(self, url: str, now: float) -> float:
-        """Return the time for which `url` may hold an answer: until a preferred Manager may be tried again, or 0 if
-        `url` itself backs off.
+        """Return the time for which the Manager at `url` may hold an answer: until a preferred Manager may be tried
+        again, or 0 if the Manager itself backs off.
         """
         state = self._states.get(url)
         if state is not None and not state.is_answering:
@@ -134,17 +135,17 @@ class ManagerFailover:
         timed_out: bool = False,
         asked_at: float = float("inf"),
     ) -> float:
-        """Record a failure of `url`. Return the pause in seconds.
+        """Record a failure of the Manager at `url`. Return the pause in seconds.
 
         `asked_at` is the time at which the request was sent. A request that was sent before the previous failure does
-        not count as another attempt. `spread` is a random number in 0..1, so that many Agents do not return at the same
-        time. `timed_out`: the Manager accepted the request and did not answer in time.
+        not count as another attempt. `spread` is a random number in 0..1, which distributes the attempts of many
+        Agents. `timed_out`: the Manager accepted the request and did not answer in time.
         """
         previous = self._states.get(url)
         if previous is not None and previous.is_answering:
             previous = None
         if previous is not None and now < previous.until and asked_at > previous.failed_at:
-            self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
+            self._last_resort_at = now + LAST_RESORT_PAUSE_S * (0.5 + spread / 2)
         if previous is not None and now < previous.until and retry_after_s is None:
             previous.failed_at, previous.term = now, self._term
             return previous.until - now
@@ -166,14 +167,14 @@ class ManagerFailover:
         return len(self.urls) > 1 and (previous is None or not previous.is_answering)
 
     def answered(self, url: str) -> None:
-        """Record an answer of `url`, which ends its back-off."""
+        """Record an answer of the Manager at `url`, which ends its back-off."""
         self._reached.add(url)
         self._states.pop(url, None)
 
 
 log = structlog.get_logger(__name__)
 
-CONNECT_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 2.0
 MIN_HOLD_S: Final = 0.1
 ANSWER_S: Final = 3.0
 """The time limit of an answer, in addition to the time for which the Manager holds it."""
@@ -184,7 +185,7 @@ KEEPALIVE_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000),
 )
-"""TCP keepalive. An open request to a host without a network connection fails after 3 s."""
+"""TCP keepalive: an open request fails after 3 s if the connection to the host is lost."""
 
 AnswerType = TypeVar("AnswerType", bound=Message)
 
@@ -208,7 +209,7 @@ Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
 
 
 class _AttemptFailedError(Exception):
-    """An attempt failed. `kind` is None if the failure of another request cancelled it."""
+    """An attempt failed. `kind` is None if it was cancelled because another request to the Manager failed."""
 
     def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -267,7 +268,7 @@ class ManagerClient:
         raise NoManager(f"No Manager can be reached: {failures or 'requests to all of them are in backoff'}")
 
     async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx2.Response:
-        timeout = httpx2.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
+        timeout = httpx2.Timeout(hold_s + ANSWER_S, connect=CONNECT_TIMEOUT_S)
         request = self._client.post(url + path, content=body, headers=headers, timeout=timeout)
         task = asyncio.ensure_future(request)
         in_flight = self._in_flight.setdefault(url, set())
@@ -292,7 +293,7 @@ class ManagerClient:
             log.warning("a Manager cannot read the database; the Agent prefers other Managers for some time", url=url)
 
     def _back_off(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
-        """Make the Manager back off, and cancel the other open requests to it, so that other Managers get them."""
+        """Make the Manager back off. Cancel other open requests to it, which are then sent to other Managers."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
         timed_out = failure.kind == "silent"
@@ -340,9 +341,7 @@ def _refusal(response: httpx2.Response) -> str:
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:
-    """Return the seconds in the header `Retry-After`; None = no such header. A disabled Manager sends a larger
-    number.
-    """
+    """Return the seconds in the header `Retry-After`; None = no such header."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
 

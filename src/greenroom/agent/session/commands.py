@@ -1,7 +1,8 @@
-"""The Manager's commands inside sessions, each run at most once (docs/explanation/protocols.md §2), and screenshots.
+"""The commands of a Manager in sessions, and screenshots. Each command runs at most once
+(docs/explanation/protocols.md §2).
 
-The record `started` is on disk before the command runs. If the Agent is killed before the result is on disk, the
-journal reports `unknown` after the restart, and the command does not run again.
+The record `started` is on disk before the command runs. If the Agent is killed before the result is on disk, the result
+is `unknown` after the restart, and the command does not run again.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
-SCREENSHOTS_AT_ONCE: Final = 2
+MAX_PARALLEL_SCREENSHOTS: Final = 2
 """The limit of parallel screenshots. Encoding a large screen needs 36 MiB and one core."""
 
-OUTPUT_WITHIN_S: Final = 3.0
-"""The time for output after the end of a command, which Docker may deliver late on a busy host."""
+OUTPUT_TIMEOUT_S: Final = 3.0
+"""The maximum wait for more output after the end of a command. On a busy host, Docker may deliver output late."""
 
 
 class Commands:
@@ -34,7 +35,7 @@ class Commands:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal
-        self._screenshot_slots = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
+        self._screenshot_slots = asyncio.Semaphore(MAX_PARALLEL_SCREENSHOTS)
 
     async def run(self, command_id: str) -> None:
         command = self._sessions.commands.get(command_id)
@@ -77,14 +78,14 @@ class Commands:
                         environment=command.env,
                         workdir=command.workdir,
                         deadline_s=command.deadline_s,
-                        output_within_s=OUTPUT_WITHIN_S,
+                        output_within_s=OUTPUT_TIMEOUT_S,
                     ),
                 )
         except (RuntimeUnavailable, Unexpected) as error:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
-        output = self._sessions.commands.shortened(result.output)
+        output = self._sessions.commands.shorten_if_full(result.output)
         record = _record(command, "done", output=output)
         return replace(record, exit_code=result.exit_code, output_complete=result.output_complete)
 

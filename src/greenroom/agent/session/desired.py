@@ -21,7 +21,7 @@ from greenroom.kit.concurrency import convert_item_error
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_KNOWN_GENERATIONS: Final = 10_000
-"""The maximum number of stored generations of removed sessions, so that a late answer cannot restore these sessions."""
+"""The maximum number of stored generations. Those of removed sessions prevent that a late answer restores a session."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,11 @@ class ListChange:
         return [session_id for session_id in self.before if session_id not in self.now]
 
     @property
-    def reauthorised(self) -> list[str]:
-        """The sessions whose permitted viewers changed."""
-        changed = [d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised(d)]
+    def with_changed_viewers(self) -> list[str]:
+        """The sessions whose permitted viewers changed, including removed sessions."""
+        changed = [
+            d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised_before(d)
+        ]
         return changed + self.removed
 
     @property
@@ -57,7 +59,7 @@ class ListChange:
         before = self.before.get(desired.session_id)
         return before is not None and before.assignment is not None
 
-    def _authorised(self, desired: Desired) -> object:
+    def _authorised_before(self, desired: Desired) -> object:
         before = self.before.get(desired.session_id)
         return before.authorised if before else None
 
@@ -130,9 +132,9 @@ class DesiredSessions:
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
     def invalidate(self) -> None:
-        """Invalidate the list: the database was restored from a backup, or a standby was promoted. The highest term
-        stays valid. Until the next list arrives, viewers are admitted by the old one. Then all viewers that the new
-        list does not permit are disconnected, for example those whose share exists only in the old database.
+        """Invalidate the list, because the database was restored from a backup or replaced by its standby. The highest
+        term stays valid. Viewers are admitted by the old list until the next one arrives. Viewers that the new list
+        does not permit are then disconnected, for example those whose share exists only in the old database.
         """
         self._known_generations, self.ids_to_destroy, self.is_known, self._digest = {}, frozenset(), False, None
 
@@ -162,7 +164,7 @@ class DesiredSessions:
             sentence = f"The specification of a session cannot be used: {error.message}"
             self._outbox.log_line(LogCode.AGENT_SPEC, sentence, session_id)
 
-    # Questions ----------------------------------------------------------------------------------------------------
+    # Read access --------------------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> Desired | None:
         return self.entries.get(session_id)

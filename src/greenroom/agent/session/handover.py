@@ -1,12 +1,14 @@
 """The hand-over of a staged session to a user, in two phases (docs/explanation/a-launch.md).
 
-In the state `received` the page was probed again and `assign` has not begun. In the state `assigned` the command ended
-with 0, or still runs at its deadline. Any other result is `failed`, and the Manager quarantines the session. `assign`
-runs at most once: `started` is on disk before it runs, and after a restart in between the hand-over is `failed`. The
-other records do not wait for the disk, because a power cut also ends the container.
+In the state `received`, the page was probed again and the command `assign` has not begun. In the state `assigned`, the
+command ended with 0, or still runs at its deadline. Any other result is `failed`, and the Manager quarantines the
+session.
 
-`assign` waits until a Manager has committed `received`. Otherwise an Agent that was suspended could process an old
-answer, and run the command of a user in a session that was quarantined since then.
+`assign` runs at most once: the record `started` is on disk before it runs. If the Agent restarts after this record, the
+hand-over is `failed`. Other records do not wait for the disk, because a power cut also ends the container.
+
+`assign` does not run before a Manager has committed `received`. Otherwise an Agent that was suspended could process an
+old answer, and run the command in a session that is quarantined now.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 import structlog
-from msgspec.structs import replace as changed
+from msgspec.structs import replace as replace_fields
 
 from greenroom.agent.session.journal import HandoverRecord, Journal
 from greenroom.agent.session.prober import ProbeTimeLimits
@@ -31,16 +33,16 @@ from greenroom.wire.messages import Assignment, Desired, Observed
 
 log = structlog.get_logger(__name__)
 
-PROBE_FOR_S: Final = 1.5
+PROBE_LIMIT_S: Final = 1.5
 """The time limit of the probe on an idle host. The Manager waits 2 s for `received`."""
-ATTEMPT_S: Final = 1.0
-LAST_ATTEMPT_S: Final = 0.4
+MAX_ATTEMPT_LIMIT_S: Final = 1.0
+MIN_ATTEMPT_LIMIT_S: Final = 0.4
 MIN_ATTEMPTS: Final = 2
-"""The minimum number of probes, because one timeout may be caused by a suspended Agent."""
+"""The minimum number of probes. The Agent may have been suspended during one of them."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
-COMMITTED_WITHIN_S: Final = 2.0
-"""The time limit for a Manager to commit `received`. After it the hand-over begins again if it is still desired."""
+COMMIT_TIMEOUT_S: Final = 2.0
+"""The time limit for a Manager to commit `received`. After it, the hand-over is tried again if it is still desired."""
 
 
 class Handovers:
@@ -54,31 +56,31 @@ class Handovers:
         self._commit_events: dict[str, asyncio.Event] = {}
 
     async def run(self, session_id: str) -> None:
-        """Hand the session over as its desired entry requires, unless the hand-over has begun."""
+        """Hand the session over, if its entry in the desired list requires it and the hand-over has not begun."""
         desired = self._sessions.desired.get(session_id)
-        if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
+        if desired is None or desired.assignment is None or self._has_begun(desired.assignment):
             return
         record = _record(desired, desired.assignment)
         if failure := await self._probe(session_id):
             self._sessions.observed.store_probe(session_id, usable=False, error=failure.error)
-            self._append_and_report(changed(record, state="failed", error=failure.error, slow=failure.timed_out))
+            self._append_and_report(replace_fields(record, state="failed", error=failure.error, slow=failure.timed_out))
         elif not desired.assignment.argv:
-            self._append_and_report(changed(record, state="assigned"))
+            self._append_and_report(replace_fields(record, state="assigned"))
         else:
             commit = self._commit_event(record)
             self._append_and_report(record)
             if not (await self._is_committed(commit) and self._is_still_assigned(record)):
                 return
             await stop("agent.handover_received")
-            await self._journal.append_durably(changed(record, state="started"))
+            await self._journal.append_durably(replace_fields(record, state="started"))
             self._append_and_report(await self._assign(record, desired.assignment))
 
-    def _is_begun(self, assignment: Assignment) -> bool:
+    def _has_begun(self, assignment: Assignment) -> bool:
         record = self._journal.state.handovers.get(assignment.assignment_id)
         return record is not None and record.state != "received"
 
     def _commit_event(self, record: HandoverRecord) -> asyncio.Event:
-        """Return the event that is set once a Manager has committed `received`; kept as long as the hand-over is in the
+        """Return the event that is set when a Manager commits `received`. It exists as long as the hand-over is in the
         journal."""
         self._commit_events = {
             k: event for k, event in self._commit_events.items() if k in self._journal.state.handovers
@@ -98,9 +100,9 @@ class Handovers:
         return assignment is not None and assignment.assignment_id == record.assignment_id
 
     async def _is_committed(self, commit: asyncio.Event) -> bool:
-        """Return True if a Manager has committed `received`, perhaps after an earlier attempt gave up."""
+        """Wait until a Manager has committed `received`. Return False after the time limit."""
         try:
-            await self._time_limits.wait_for(commit.wait(), COMMITTED_WITHIN_S)
+            await self._time_limits.wait_for(commit.wait(), COMMIT_TIMEOUT_S)
         except TimeoutError:
             return False
         return True
@@ -113,15 +115,15 @@ class Handovers:
             container, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if container is None or spec is None or container.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
-            left_s = PROBE_FOR_S - self._time_limits.idle_host_s(time.monotonic() - begun)
-            limit_s = max(LAST_ATTEMPT_S, min(ATTEMPT_S, left_s))
+            left_s = PROBE_LIMIT_S - self._time_limits.idle_host_s(time.monotonic() - begun)
+            limit_s = max(MIN_ATTEMPT_LIMIT_S, min(MAX_ATTEMPT_LIMIT_S, left_s))
             result = await self._time_limits.probe(self._runtime, container.address, spec, limit_s)
             attempts += 1
             if result.usable:
                 self._sessions.observed.store_probe(session_id, usable=True)
                 return None
             elapsed_s = time.monotonic() - begun
-            extended_limit_s = self._time_limits.extended_limit_s(PROBE_FOR_S) if result.timed_out else PROBE_FOR_S
+            extended_limit_s = self._time_limits.extended_limit_s(PROBE_LIMIT_S) if result.timed_out else PROBE_LIMIT_S
             if attempts >= MIN_ATTEMPTS and elapsed_s + PROBE_PAUSE_S > extended_limit_s:
                 return replace(result, error=f"{NO_ANSWER}: {self._describe(result, attempts, elapsed_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
@@ -146,11 +148,11 @@ class Handovers:
                 await self._journal.wait_until_shared()
                 result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:
-            return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")
+            return replace_fields(record, state="failed", error=f"`assign` could not be run: {error.message}")
         if result.exit_code in {0, None}:
-            return changed(record, state="assigned", exit_code=result.exit_code)
+            return replace_fields(record, state="assigned", exit_code=result.exit_code)
         error = f"`assign` ended with exit code {result.exit_code}: {result.output_end}"
-        return changed(record, state="failed", exit_code=result.exit_code, error=error)
+        return replace_fields(record, state="failed", exit_code=result.exit_code, error=error)
 
     def _append_and_report(self, record: HandoverRecord) -> None:
         self._journal.append(record)

@@ -1,7 +1,8 @@
-"""The inventory of containers on this host. All are listed at the start and at intervals; events inspect single ones.
+"""The inventory of containers on this host. All containers are listed at the start and at intervals. After an event,
+one container is inspected.
 
-Only containers with this installation's and this Agent's labels count (the runtime checks the first). They are adopted:
-they enter the table of sessions in their present state.
+Only containers with the labels of this installation, which the runtime checks, and of this Agent are stored in the
+table of sessions.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from greenroom.runtimes.contract import Containers
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
-WHOLE_EVERY_S: Final = 30.0
-"""The interval of complete inventories, after which a change is detected even if its event was lost."""
+INVENTORY_INTERVAL_S: Final = 30.0
+"""The interval of complete inventories, which detect a change even if its event was lost."""
 
 
 class Inventory:
@@ -62,9 +63,9 @@ class Inventory:
             await self.inspect(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
-        """Take the whole inventory; sessions in `busy`, or changed in the meantime, keep their state. The first
-        inventory skips only the changed ones: the others have no known state yet. Raises RuntimeUnavailable: the
-        runtime does not answer."""
+        """Take the whole inventory. Sessions in `busy`, and sessions that change in the meantime, keep their state. The
+        first inventory includes sessions in `busy`, because their state is not known yet. Raises RuntimeUnavailable:
+        the runtime does not answer."""
         self._changed_ids.clear()
         containers = await self._runtime.list()
         own_containers = [container for container in containers if container.agent_id == self._agent_id]

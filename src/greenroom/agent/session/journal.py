@@ -1,9 +1,9 @@
 """The journal of an Agent: an append-only file with the facts that a crash must not lose, one JSON record per line.
 
-Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their `started` record is on disk (fsync)
-before they run, and one that is `started` without a result after a restart is `unknown`. The journal also keeps the
-highest known term, and for each session the facts that it ran, was stopped on order, or failed. An incomplete last line
-after a crash is removed.
+Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their record `started` is on disk before
+they run. A command without a result after a restart is `unknown`, and a hand-over is `failed`. The journal also
+contains the highest known term, and for each session if it ran, was stopped by order, or failed. An incomplete last
+line after a crash is removed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
 
 
 class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
-    """The facts of a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch` is
-    the state of that command: it runs once in a container's life.
+    """The facts about a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch`
+    is the state of the command `first_launch`, which runs once in the life of a container.
     """
 
     session_id: str
@@ -58,7 +58,7 @@ class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
 
 
 class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
-    """A command; `reported` = the Manager has its result, and only the id is kept so that it never runs again."""
+    """A command. `reported`: the Manager has the result; the record only prevents a second run."""
 
     command_id: str
     session_id: str
@@ -69,8 +69,8 @@ class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
 
 
 class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
-    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result. `slow`: it failed by
-    a timeout; no defect is known."""
+    """A hand-over. `received`: the page was probed, and `assign` has not begun. `started`: `assign` has begun, without
+    a result. `slow`: the hand-over failed after a timeout, so the session may have no defect."""
 
     assignment_id: str
     session_id: str
@@ -121,8 +121,8 @@ class JournalState:
         term: list[AnyRecord] = [self.term] if self.term else []
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 
-    def interrupted(self) -> list[AnyRecord]:
-        """Return final records for work that was begun before a crash and has no result."""
+    def results_of_interrupted_work(self) -> list[AnyRecord]:
+        """Return records with the results of work that was begun before a crash."""
         commands: list[AnyRecord] = [
             CommandRecord(command_id=c.command_id, session_id=c.session_id, state="unknown")
             for c in self.commands.values()
@@ -175,16 +175,16 @@ class Journal:
         self._changes = 0
         self._shared_changes = 0
         self._share_lock = asyncio.Lock()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._descriptor = -1
-        self._written = 0
-        self._synced = 0
+        self._written_bytes = 0
+        self._synced_bytes = 0
         self._sync_lock = asyncio.Lock()
         self.state = JournalState()
 
     def open(self) -> None:
-        """Read the file, cut off a torn last line, and settle work that a crash interrupted. Raises SetupError: the
-        journal is damaged in the middle or cannot be opened."""
+        """Read the file, remove an incomplete last line, and append results for work that a crash interrupted. Raises
+        SetupError: the journal is damaged before its end, or cannot be opened."""
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             content = self._path.read_bytes()
@@ -197,11 +197,11 @@ class Journal:
                 bytes=len(content) - valid_bytes,
             )
             os.ftruncate(self._descriptor, valid_bytes)
-        self._written = valid_bytes
-        for record in self.state.interrupted():
+        self._written_bytes = valid_bytes
+        for record in self.state.results_of_interrupted_work():
             self.append(record)
         os.fsync(self._descriptor)
-        self._synced = self._written
+        self._synced_bytes = self._written_bytes
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -210,26 +210,26 @@ class Journal:
         """Append a record. It survives a crash of the process, but a power cut may lose it."""
         line = _encoder.encode(record) + b"\n"
         if os.write(self._descriptor, line) != len(line):
-            os.ftruncate(self._descriptor, self._written)
+            os.ftruncate(self._descriptor, self._written_bytes)
             raise OSError(errno.ENOSPC, "the journal cannot be written because the disk is full", str(self._path))
-        self._written += len(line)
+        self._written_bytes += len(line)
         self.state.apply(record)
         self._changes += 1
-        self._news.set()
+        self._changed.set()
 
     async def append_durably(self, record: AnyRecord) -> None:
         """Append a record and wait until it is on disk. Concurrent calls share one fsync."""
         self.append(record)
-        own_end = self._written
+        own_end = self._written_bytes
         async with self._sync_lock:
-            if self._synced < own_end:
-                target = self._written
+            if self._synced_bytes < own_end:
+                target = self._written_bytes
                 await asyncio.to_thread(os.fsync, self._descriptor)
-                self._synced = target
+                self._synced_bytes = target
 
     async def wait_until_shared(self) -> None:
         """Wait until the other processes of this Agent have the whole journal; return immediately if there are none.
-        Raises RuntimeUnavailable: they do not have it: work that must run only once must not begin.
+        Raises RuntimeUnavailable: they do not have it, so work that must run only once must not begin.
         """
         if self._share is None:
             return
@@ -243,31 +243,31 @@ class Journal:
     async def share_changes(self) -> None:
         """Update the copy after each change, forever."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             try:
                 await self.wait_until_shared()
             except Unavailable as error:
                 log.warning("other processes of this Agent do not have the latest records", reason=error.message)
-                self._news.set()
+                self._changed.set()
                 await asyncio.sleep(SHARE_RETRY_S)
 
     def _content(self) -> bytes:
         """Return the current records, encoded."""
         return b"".join(_encoder.encode(record) + b"\n" for record in self.state.records())
 
-    async def keep_small(self) -> None:
+    async def compact_at_intervals(self) -> None:
         """Compact the file at intervals, forever."""
         while True:
             await asyncio.sleep(COMPACT_EVERY_S)
             await self.compact()
 
     async def compact(self) -> None:
-        """Rewrite a large file that is mostly history with the minimal records; a crash leaves the old or the
-        new one."""
+        """Rewrite the file with the current records, if it is large and most of its records are replaced. After a crash
+        the old or the new file exists."""
         async with self._sync_lock:
             content = self._content()
-            if self._written < max(COMPACT_ABOVE_BYTES, 4 * len(content)):
+            if self._written_bytes < max(COMPACT_ABOVE_BYTES, 4 * len(content)):
                 return
             new = self._path.with_suffix(".new")
             descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
@@ -279,7 +279,7 @@ class Journal:
             new.replace(self._path)
             _sync_folder(self._path.parent)
             os.close(self._descriptor)
-            self._descriptor, self._written, self._synced = descriptor, len(content), len(content)
+            self._descriptor, self._written_bytes, self._synced_bytes = descriptor, len(content), len(content)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The state of sessions on this host: containers, probes, the steps of starts, and the journal's facts."""
+"""The state of sessions on this host: containers, probes, the steps of starts, and the facts in the journal."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ ALWAYS_S: Final = math.inf
 
 
 class LastProbes:
-    """The last probe of each session. It is valid for `valid_s`, so that sessions of an Agent that was suspended need a
-    new probe before they count as usable.
+    """The last probe of each session, which is valid for `valid_s`. After the Agent was suspended, a session needs a
+    new probe before it counts as usable.
     """
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
@@ -65,8 +65,8 @@ class SessionSnapshot:
     """The facts about one session for the stream authorizer.
 
     `address` is host:port of the page, None without a running container; `services` are the addresses of its other
-    services. `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream
-    opens (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
+    services. `handed_over` is false between a claim and the success of the hand-over; viewers are not admitted in the
+    meantime (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
     """
 
     session_id: str
@@ -170,8 +170,8 @@ class ObservedSessions:
         return self._waiting_reasons.get(session_id, "")
 
     def page_number(self, session_id: str) -> int:
-        """Return the number of the session's page; a new one after its container was stopped, paused or got another
-        address."""
+        """Return the number of the session's page. The page has another number after the container was stopped, was
+        paused or got another address."""
         if session_id not in self._pages:
             self._pages[session_id] = next(self._page_numbers)
         return self._pages[session_id]
@@ -237,7 +237,7 @@ class ObservedSessions:
         return self._journal.state.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
     def journal_facts(self, session_id: str) -> JournalFacts:
-        return facts(self.journal_record(session_id))
+        return journal_facts_of(self.journal_record(session_id))
 
     def update_record(self, session_id: str, **changes: object) -> None:
         """Change the fields of `journal.SessionRecord`."""
@@ -257,7 +257,7 @@ class ObservedSessions:
         self.changed.emit(session_id)
 
 
-def facts(record: SessionRecord) -> JournalFacts:
+def journal_facts_of(record: SessionRecord) -> JournalFacts:
     """Return the facts in the journal about a session, for the plan."""
     return JournalFacts(
         ran=record.ran, stopped=record.stopped, failure=record.failure, low_cpu_share=record.low_cpu_share

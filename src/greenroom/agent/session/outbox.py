@@ -1,10 +1,10 @@
 """Reports that the Manager has not received yet: the newest observation of each session, log rows, and results of
 commands.
 
-Every message carries all unacknowledged observations, so the next one that is committed covers a lost one
-(docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. A command
-runs at most once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in
-memory only, and after a restart of the Agent the Manager requests it again.
+Each message contains all unacknowledged observations, so that a later message replaces a lost one
+(docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. The result of
+a command is in the journal until the Manager has it, because a command runs at most once. A screenshot is only in
+memory: after a restart of the Agent, the Manager requests another one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
 
 @dataclass(slots=True)
 class _Entry:
-    """The newest observation of a session and the first message that carried it."""
+    """The newest observation of a session and the number of the first message with it."""
 
     observed: Observed
     may_wait: bool = False
@@ -43,8 +43,8 @@ class _Entry:
 
 
 class Outbox:
-    """Observations and log rows to send. `unsent` is set when there is data that no message carried yet, and `urgent`
-    when this data must be sent immediately.
+    """Observations and log rows to send. `unsent` is set if there is data that was not sent yet, and `urgent` if this
+    data must be sent immediately.
     """
 
     def __init__(self) -> None:
@@ -86,15 +86,15 @@ class Outbox:
         return [entry.observed for entry in entries]
 
     def has_unsent(self) -> bool:
-        """Return True if there is an observation that no message carried yet, or a report was requested."""
+        """Return True if there is an observation that was not sent yet, or a report was requested."""
         return self._is_requested or any(entry.first_seq is None for entry in self._waiting.values())
 
     def is_waiting(self) -> bool:
-        """Return True if a message carried an observation that no Manager has committed yet."""
+        """Return True if there is an observation that was sent and that no Manager has committed yet."""
         return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
-        """Request an immediate message, because a change other than of sessions must be reported."""
+        """Request an immediate message, to report a change that does not concern sessions."""
         self._is_requested = True
         self.unsent.set()
         self.urgent.set()
@@ -169,14 +169,14 @@ class Outbox:
 
 
 def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
-    """Return True if a session only progressed towards being usable. A staged session is of no use until then."""
+    """Return True if the change is only a step of a start, so that the session is not usable yet."""
     was_usable = before is not None and before.usable
     return now.state in {"creating", "running"} and not (was_usable or now.usable or now.broken or now.commands)
 
 
 RESULT_MARGIN_S: Final = 10.0
-"""The time for which the api still waits for a result after the deadline of the command. The Agent does not begin a
-command after this time.
+"""The time after the deadline of a command for which the api waits for its result. The Agent begins no command after
+this time.
 """
 MAX_WAITING_BYTES: Final = 2 << 20
 """The maximum encoded size of all results that wait for a Manager, because one message contains all reports."""
@@ -232,10 +232,10 @@ class PendingCommands:
         """Return True if the waiting results are smaller than `MAX_WAITING_BYTES`."""
         outputs = (c.output for c in self._journal.state.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._screenshots.values())
-        # encoded, because escaping can make a text six times as long
+        # the encoded sizes are compared, because an encoded text can be six times as long
         return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
 
-    def shortened(self, output: str) -> str:
+    def shorten_if_full(self, output: str) -> str:
         """Return the output, shortened and with a note if too many results wait."""
         return output if len(output) <= SHORT_OUTPUT or self.has_room() else NO_ROOM + output[-SHORT_OUTPUT:]
 

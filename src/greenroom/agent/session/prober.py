@@ -1,8 +1,8 @@
 """Probes of sessions. A session is usable if its page answers and shows a frame, and `first_launch` has ended.
 
-The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
-probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host
-(`core.fleet.liveness`), so that a busy host does not make sessions flap.
+The page of a starting session is probed as often as the host allows, afterwards every `probe_interval_s`. A usable
+session counts as unusable only after two failed probes. Time limits grow with the lateness of the Agent and its host
+(`core.fleet.liveness`), so that probes do not fail only because the host is busy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from greenroom.agent.app import AgentMetrics
-from greenroom.agent.capacity import ExplainFailure, without_explanation
+from greenroom.agent.capacity import ExplainFailure, keep_failure
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
@@ -48,7 +48,7 @@ class ProbeTimeLimits:
         return extended_limit_s(limit_s, self._lateness(), max_s)
 
     def idle_host_s(self, elapsed_s: float) -> float:
-        """Return the part of a limit for an idle host that corresponds to this wait."""
+        """Return the time on an idle host that corresponds to this time."""
         return elapsed_s / lateness_factor(self._lateness())
 
     def lateness_reason(self) -> str:
@@ -56,8 +56,8 @@ class ProbeTimeLimits:
         return lateness_reason(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        """Return the result of `work`; its limit is computed again when the time seems to be over. Raises TimeoutError:
-        it is over; the work was cancelled.
+        """Return the result of `work`. At the end of the limit, the limit is computed again with the current lateness.
+        Raises TimeoutError: the limit is over; the work was cancelled.
         """
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
@@ -88,24 +88,24 @@ class ProbeTimeLimits:
 
 log = structlog.get_logger(__name__)
 
-FAST_S: Final = 0.075
-SLOW_S: Final = 1.0
+MIN_PAUSE_S: Final = 0.075
+MAX_PAUSE_S: Final = 1.0
 PAUSE_FACTOR: Final = 3
 """The pause between two probes of a starting session, as a multiple of the duration of the last probe. If many sessions
 start at the same time, probes take longer and become rarer, so that they do not slow down the starts.
 """
-FAST_FOR_S: Final = 20.0
-"""The time after which a session that is not usable is probed only every `SLOW_S`."""
-PARALLEL: Final = SlotCount(ordinary=8, for_users=4)
+FAST_PROBING_S: Final = 20.0
+"""The time after which a session that is not usable is probed only every `MAX_PAUSE_S`."""
+PROBE_SLOTS: Final = SlotCount(ordinary=8, for_users=4)
 """The limit of parallel probes, so that they do not slow down starts."""
 FAILURES_THAT_COUNT: Final = 2
 """The number of consecutive failed probes after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
 """The time for which probes must have failed before the session counts as broken."""
-PROBES_VALID: Final = 3
-"""The number of intervals for which a probe is valid. After that the Agent was delayed and must probe again."""
+PROBE_VALID_INTERVALS: Final = 3
+"""The number of intervals for which a probe is valid. An older probe means that the Agent was delayed."""
 LOG_EVERY_S: Final = 30.0
-"""The interval at which the log of a container that does not become usable is read, after `FAST_FOR_S`."""
+"""The interval at which the log of a container that does not become usable is read, after `FAST_PROBING_S`."""
 LOG_TAIL_LINES: Final = 50
 STOP_GRACE_S: Final = 1.0
 
@@ -114,12 +114,12 @@ def pause_s(age_s: float, duration_s: float) -> float:
     """Return the seconds until the next probe of a session that is not usable. Its container has run for `age_s`, and
     the last probe took `duration_s`, including the wait for a slot.
     """
-    return min(SLOW_S, max(FAST_S, PAUSE_FACTOR * duration_s)) if age_s < FAST_FOR_S else SLOW_S
+    return min(MAX_PAUSE_S, max(MIN_PAUSE_S, PAUSE_FACTOR * duration_s)) if age_s < FAST_PROBING_S else MAX_PAUSE_S
 
 
 @dataclass(eq=False)
 class SessionProber:
-    """One worker per page of a running container, key `probe:<session_id>:<page>`."""
+    """Probes pages with one worker for each page of a running container. Its key is `probe:<session_id>:<page>`."""
 
     runtime: Containers
     sessions: Sessions
@@ -128,10 +128,10 @@ class SessionProber:
     time_limits: ProbeTimeLimits
     _: KW_ONLY
     interval_s: float
-    explain_failure: ExplainFailure = without_explanation
+    explain_failure: ExplainFailure = keep_failure
 
     def __post_init__(self) -> None:
-        self._slots = Slots(PARALLEL)
+        self._slots = Slots(PROBE_SLOTS)
 
     def start_workers(self, running: list[str]) -> None:
         """Start a worker for each of these sessions that has none. The workers of other sessions end by themselves."""
@@ -149,7 +149,7 @@ class SessionProber:
         self.workers.start(f"probe:{session_id}:{page}", lambda: self._probe_until_gone(session_id, address, page))
 
     async def _probe_until_gone(self, session_id: str, address: str, page: int) -> None:
-        begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
+        begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_PROBING_S
         failing_since = begun
         while (spec := self._spec(session_id, page)) is not None:
             started = time.monotonic()
@@ -180,7 +180,7 @@ class SessionProber:
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
         """Return the reason why the session is not usable. For a long start it includes the host's limits."""
-        if not error or age_s < FAST_FOR_S:
+        if not error or age_s < FAST_PROBING_S:
             return error
         return self.explain_failure(error, self.sessions.observed.journal_record(session_id).log_tail)
 
@@ -223,8 +223,8 @@ class SessionProber:
             self.sessions.observed.store_first_frame(session_id)
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
-        """Run the command of the first start, once in the life of the container. Return False if the session failed. No
-        user gets an unprepared session: any result but an end with 0 within its deadline is a failure.
+        """Run the command `first_launch`, once in the life of the container. Return False if the session failed: the
+        command did not end with 0 within its deadline.
         """
         done = self.sessions.observed.journal_record(session_id).first_launch
         if spec.first_launch is None or done == "ended":

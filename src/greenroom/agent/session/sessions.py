@@ -1,7 +1,8 @@
 """The Agent's sessions: their desired and observed state, and the reports to the Manager.
 
-Lists from the Manager go into `desired`, containers and probes into `observed`; the reconciler uses `snapshot()`, the
-check-in the `outbox`, the stream authorizer the protocol `SessionReader`. All run on one event loop; no method waits.
+`desired` contains the list from the Manager, `observed` the containers and probes, and `outbox` the reports for the
+check-in. The reconciler uses `snapshot`, the stream authorizer the protocol `SessionReader`. All run on one event loop;
+no method waits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeVar
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
-from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts
+from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, journal_facts_of
 from greenroom.agent.session.outbox import Outbox, PendingCommands
 from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, needs_examination, observe
 from greenroom.core.session.states import ObservedState
@@ -124,7 +125,9 @@ class Sessions:
             list_is_valid=self.is_known,
             desired=desired,
             observed=_select(self.observed.containers, only),
-            journals={session_id: facts(record) for session_id, record in _select(state.sessions, only).items()},
+            journals={
+                session_id: journal_facts_of(record) for session_id, record in _select(state.sessions, only).items()
+            },
             commands=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
             begun=self.commands.begun_ids() | handed_over,
             ids_to_destroy=self.desired.ids_to_destroy,
@@ -172,9 +175,9 @@ class Sessions:
     # Reports to the Manager ---------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Put the present observation of a session into the outbox. Some sessions are not reported yet: all sessions
-        before the first inventory, because their containers are unknown; a session that ended, until its last lines are
-        read; and a session before its hand-over, because this report would delay the result for the waiting user.
+        """Put the present observation of a session into the outbox, except if it must not be reported yet. Before the
+        first inventory, the containers are unknown. The last lines of an ended session are read first. Before a
+        hand-over, a report would delay the result of the hand-over, for which the user waits.
         """
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:

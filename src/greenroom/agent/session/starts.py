@@ -1,7 +1,7 @@
 """The slots of starts. A start holds a slot until its page shows the first frame (`core.session.starts`).
 
-A slot is also released if the container does not run, is not desired any more or has failed, or `HELD_S` after its
-start, so that an image that never shows a frame does not delay other starts.
+A slot is also released if the container does not run, is not desired any more or has failed. It is released after
+`SLOT_LIMIT_S` at the latest, so that an image without a frame does not delay other starts.
 """
 
 from __future__ import annotations
@@ -35,26 +35,25 @@ from greenroom.core.session.starts import (
 
 log = structlog.get_logger(__name__)
 
-HELD_S: Final = 10.0
-"""The maximum time from the start of the container until its first frame, on an idle host. Then the slot is released.
-"""
-MAX_HELD_S: Final = 20.0
-"""The maximum of this time on a busy host."""
+SLOT_LIMIT_S: Final = 10.0
+"""The time after the start of the container after which its slot is released without a first frame, on an idle host."""
+MAX_SLOT_LIMIT_S: Final = 20.0
+"""The maximum of `SLOT_LIMIT_S` on a busy host."""
 POLL_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class _Start:
     number: int
-    admission: asyncio.Future[bool]
+    decision: asyncio.Future[bool]
     waits_since_s: float
     container_started_at_s: float | None = None
     """The time at which the container was started; None = the start waits, or the container is being created."""
 
     def decide(self, *, is_wanted: bool) -> None:
         """End the wait: the start may begin, or it is not wanted any more."""
-        if not self.admission.done():  # a cancelled start releases its slot in its `finally`
-            self.admission.set_result(is_wanted)
+        if not self.decision.done():  # a cancelled start releases its slot in its `finally`
+            self.decision.set_result(is_wanted)
 
 
 @dataclass(eq=False)
@@ -91,9 +90,9 @@ class Starts:
         """Wait for a slot, which the block uses to start the session. Yields False if the session is not desired any
         more.
         """
-        admission = asyncio.get_running_loop().create_future()
-        start = self._waiting[session_id] = _Start(next(self._numbers), admission, time.monotonic())
-        self._admit_next()
+        decision = asyncio.get_running_loop().create_future()
+        start = self._waiting[session_id] = _Start(next(self._numbers), decision, time.monotonic())
+        self._begin_next()
         try:
             yield await self._wait_for_slot(session_id, start)
         finally:
@@ -102,10 +101,10 @@ class Starts:
             self._release_if_done(session_id)
 
     async def _wait_for_slot(self, session_id: str, start: _Start) -> bool:
-        if start.admission.done():
-            return start.admission.result()
+        if start.decision.done():
+            return start.decision.result()
         self.sessions.observed.record_step(session_id, "queued")
-        if is_wanted := await start.admission:
+        if is_wanted := await start.decision:
             self.sessions.observed.record_step(session_id, "admitted")
         return is_wanted
 
@@ -118,17 +117,17 @@ class Starts:
         """Release the slots that were held for too long, and compute the number of slots."""
         host, now_s, late_starts = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
-            since_s, held_s = start.container_started_at_s, extended_limit_s(HELD_S, host, MAX_HELD_S)
-            if since_s is not None and now_s - since_s >= held_s:
+            started_at_s, limit_s = start.container_started_at_s, extended_limit_s(SLOT_LIMIT_S, host, MAX_SLOT_LIMIT_S)
+            if started_at_s is not None and now_s - started_at_s >= limit_s:
                 reason = (
-                    f"its first frame is missing {held_s:.0f} s after its container was started{lateness_reason(host)}"
+                    f"its first frame is missing {limit_s:.0f} s after its container was started{lateness_reason(host)}"
                 )
                 log.warning("a start releases its slot to the next one", session_id=session_id, reason=reason)
                 late_starts += 1
                 self._release_slot(session_id)
         load = load_of_other_machines(late_starts) if self.on_other_machines() else load_of(host)
         self.slot_count = next_start_slots(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
-        self._admit_next()
+        self._begin_next()
 
     def _record_handover(self) -> None:
         self._last_handover_s = time.monotonic()
@@ -140,9 +139,9 @@ class Starts:
             if session_id in self._waiting and not self._is_desired(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
             self._release_if_done(session_id)
-        self._admit_next()
+        self._begin_next()
 
-    def _admit_next(self) -> None:
+    def _begin_next(self) -> None:
         """Begin the waiting starts for which there are slots."""
         if not self._waiting:
             return
@@ -166,7 +165,7 @@ class Starts:
                 waits_s[session_id] = begins_after_s(start.waits_since_s, self._last_handover_s) - now_s
         waits_s = {k: in_s for k, in_s in waits_s.items() if in_s > 0}
         if waits_s:
-            self._timer = asyncio.get_running_loop().call_later(min(waits_s.values()), self._admit_next)
+            self._timer = asyncio.get_running_loop().call_later(min(waits_s.values()), self._begin_next)
         return {k: start for k, start in self._waiting.items() if k not in waits_s}
 
     def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
@@ -185,7 +184,7 @@ class Starts:
 
     def _release_slot(self, session_id: str) -> None:
         del self._begun[session_id]
-        self._admit_next()
+        self._begin_next()
         self.sessions.due.add(session_id)
 
     def _waits_for_frame(self, session_id: str) -> bool:

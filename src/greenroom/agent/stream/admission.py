@@ -1,7 +1,7 @@
-"""Checks before a viewer is admitted. The api decides if the viewer has access (the Upstream Auth Address of the
-session). The page of the session must ignore the input of viewers who may only watch.
+"""Checks before a viewer is admitted. The api, at the Upstream Auth Address of the session, decides if the viewer has
+access. The page of the session must ignore the input of viewers who may only watch.
 
-A page that can ignore it returns the header of the request. A page that does not return the header cannot.
+A page that ignores this input returns the header `VIEW_ONLY_HEADER` of a request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenroom.wire.messages import Message
 from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
 
 TIMEOUT_S: Final = 5.0
-"""The time limit of a request. It allows for an api that is slow for some seconds, so that viewers need not retry."""
+"""The time limit of a request. An api that is slow for some seconds can still answer."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
 
@@ -79,7 +79,7 @@ def _reason_of(reply: httpx2.Response) -> str:
         return reply.reason_phrase
 
 
-HEADER: Final = "X-Greenroom-View-Only"
+VIEW_ONLY_HEADER: Final = "X-Greenroom-View-Only"
 
 
 class ViewOnlyPages:
@@ -102,10 +102,10 @@ class ViewOnlyPages:
         if (url, authorization) in self._confirmed:
             return True
         try:
-            answer = await self._http.head(f"{url}/", headers={"Authorization": authorization, HEADER: "1"})
+            answer = await self._http.head(f"{url}/", headers={"Authorization": authorization, VIEW_ONLY_HEADER: "1"})
         except httpx2.HTTPError as error:
             raise Unavailable(f"The desktop does not answer: {str(error) or type(error).__name__}") from error
-        if answer.status_code != 200 or answer.headers.get(HEADER) != "1":
+        if answer.status_code != 200 or answer.headers.get(VIEW_ONLY_HEADER) != "1":
             return False
         self._confirmed.add((url, authorization))
         return True

@@ -37,16 +37,16 @@ from greenroom.agent.session.observed import SessionReader, SessionSnapshot
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.nginx_requests import (
     PresentedToken,
-    access_in,
-    allowance,
-    basic,
+    allowed_response,
     check_access,
     check_upload,
-    client_in,
+    granted_access,
     listed_program,
+    page_authorization,
     permitted_by,
     presented_tokens,
-    refusal,
+    refused_response,
+    stream_origin,
 )
 from greenroom.agent.stream.viewers import (
     GuestPresence,
@@ -166,7 +166,7 @@ class StreamAuthorizer:
             target = _target(address, session)
             check_upload(headers, session)
             check_access(headers, viewer, session, address, target)
-            client = client_in(headers)
+            client = stream_origin(headers)
             await self.gateways.admit(viewer, session, client, websocket=is_websocket)
             if is_websocket:
                 self._record_opening(viewer, client, target)
@@ -174,10 +174,10 @@ class StreamAuthorizer:
                 self.guest_presence.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
             self.events.decided("refused")
-            return refusal(error)
+            return refused_response(error)
         await self._viewers.saved()
         self.events.decided("allowed")
-        return allowance(viewer, session, target)
+        return allowed_response(viewer, session, target)
 
     async def enter(self, request: Request) -> Response:
         """Move the token from the address to a cookie on the session's path."""
@@ -192,7 +192,7 @@ class StreamAuthorizer:
             return self._redirect(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
             self.events.decided("refused")
-            return refusal(error)
+            return refused_response(error)
         await self._viewers.saved()
         self.events.decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
@@ -246,12 +246,12 @@ class StreamAuthorizer:
                 return viewer, session
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
-        # a token that could not be checked may be valid, so its error has precedence
+        # a token that could not be checked may be valid, so its error is raised first
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
-        """Return the desktop this viewer gets. Raises Forbidden: there is nothing to see now; SessionMovedError if its
-        present address is known.
+        """Return the session whose desktop this viewer gets. Raises Forbidden: there is no desktop to see now;
+        SessionMovedError if another Agent runs the session at a known address.
         """
         session = self.sessions.get(viewer.shown_session_id)
         if session is None and parse_address(viewer.path) is not None:
@@ -273,12 +273,13 @@ class StreamAuthorizer:
         refuse it.
         """
         if not await self.pages.ignores_view_only_input(
-            f"{session.spec.protocol}://{session.address}", basic(session.spec)
+            f"{session.spec.protocol}://{session.address}", page_authorization(session.spec)
         ):
             raise Forbidden(NO_VIEW_ONLY)
 
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
-        """Record a viewer's connection. Raises Forbidden: a guest's connection is unknown, so it could not be ended."""
+        """Record the connection of a viewer. Raises Forbidden: the viewer is a guest, and their connection is unknown,
+        so it could not be ended."""
         if not viewer.viewer_id:
             if not (target.removed_prefix or viewer.is_program):
                 self.visit_log.opened(viewer, client)
@@ -335,7 +336,7 @@ class StreamAuthorizer:
             address=(shown.address if shown else None) or "",
             path=verdict.path,
             viewer_id=verdict.viewer_id,
-            access=access_in(verdict),
+            access=granted_access(verdict),
             leased=verdict.leased,
         )
         if viewer.viewer_id or viewer.is_program:

@@ -1,8 +1,9 @@
 """The exchange with gateways on other hosts: the admissions that they store, and the comparison of their viewers.
 
 Only the host of a gateway can end the connections of the gateway. Therefore the gateway stores each admission before
-the viewer is admitted (`admit`). It requests a comparison with the permitted viewers when these change, and every few
-seconds (`greenroom.gateway.agents`). After an interruption the next comparison finds all viewers who are not permitted.
+the viewer is admitted (`admit`). It requests a comparison with the permitted viewers after they changed, and every few
+seconds (`greenroom.gateway.agents`). The first comparison after an interruption finds all viewers who are not
+permitted.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Ch
 STORE_TIMEOUT_S: Final = 2.0
 """The time limit for a gateway to store an admission. After it the viewer is not admitted."""
 NOT_LISTENING: Final = "The gateway is not connected to the Agent of this desktop at the moment; try again."
-GONE_AFTER_S: Final = 60.0
-"""A gateway that sends no request for this time is forgotten. It reports its viewers with its next request."""
-HOLD_MAX_S: Final = 10.0
+FORGET_AFTER_S: Final = 60.0
+"""The time without a request after which the state of a gateway is deleted. The gateway reports its viewers again with
+its next request."""
+MAX_HOLD_S: Final = 10.0
 PRESENT_S: Final = 15.0
 """The time for which a connection counts as present after it was admitted, or after the gateway's last report of it."""
 
@@ -108,8 +110,8 @@ class Gateways:
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
-        """Make a gateway on another host store the admission of a viewer; a gateway on this host does not need it.
-        Raises Unavailable: the gateway does not store it; the viewer must not be admitted."""
+        """Wait until a gateway on another host has stored the admission of a viewer; a gateway on this host does not
+        need it. Raises Unavailable: the gateway did not store it; the viewer must not be admitted."""
         connection = client.connection
         if connection is None or not connection.gateway:
             return
@@ -127,8 +129,7 @@ class Gateways:
         await self._store(connection.gateway, admission)
 
     async def _store(self, gateway_id: str, admission: Admission) -> None:
-        """Return once the gateway has stored this admission. Raises Unavailable: the gateway does not store it; the
-        viewer must not be admitted."""
+        """Wait until the gateway has stored this admission. Raises Unavailable: it did not store it in time."""
         gateway = self._gateway(gateway_id)  # a gateway without a request to this process sends one in a moment
         if admission.client is None and admission in gateway.stored:
             return
@@ -149,7 +150,7 @@ class Gateways:
             gateway.news.set()
 
     def changed(self, session_id: str) -> None:
-        """Record a change of the permitted viewers of a session, about which each gateway is notified."""
+        """Notify each gateway that the permitted viewers of a session have changed."""
         for gateway in self._gateways.values():
             gateway.number += 1
             gateway.changed[session_id] = gateway.number
@@ -179,7 +180,7 @@ class Gateways:
             gateway.confirm(message.noted, self.clock())
             async with gateway.confirmed:
                 gateway.confirmed.notify_all()
-        await wait_for(gateway.news, max(0.0, min(message.hold_s, HOLD_MAX_S)))
+        await wait_for(gateway.news, max(0.0, min(message.hold_s, MAX_HOLD_S)))
         gateway.last_request_s = self.clock()
         news = News(
             agent_id=self.agent.agent_id,
@@ -210,7 +211,7 @@ class Gateways:
         revoked = tuple(
             position
             for position, session in enumerate(sessions)
-            if session is not None and not _holds(message.admissions[position], session)
+            if session is not None and not _is_permitted(message.admissions[position], session)
         )
         return _encoded(Checked(acting=True, revoked=revoked, gone=ended_positions))
 
@@ -219,14 +220,14 @@ class Gateways:
         self._gateways = {
             name: gateway
             for name, gateway in self._gateways.items()
-            if name == gateway_id or now_s - gateway.last_request_s < GONE_AFTER_S
+            if name == gateway_id or now_s - gateway.last_request_s < FORGET_AFTER_S
         }
         gateway = self._gateways.setdefault(gateway_id, _Gateway(now_s))
         gateway.last_request_s = now_s
         return gateway
 
 
-def _holds(admission: Admission, session: SessionSnapshot) -> bool:
+def _is_permitted(admission: Admission, session: SessionSnapshot) -> bool:
     grant = Grant(
         user_id=admission.user_id,
         epoch=admission.epoch,

@@ -1,4 +1,4 @@
-"""The requests of nginx to the Agent about streams: the parts in their headers, and the answers."""
+"""The requests of nginx to the Agent about streams: their headers, and the answers."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class PresentedToken:
         return StreamRequest(session_id=session_id, token=self.token, username=self.username, origin=origin)
 
 
-def access_in(verdict: StreamVerdict) -> AnyAccess:
+def granted_access(verdict: StreamVerdict) -> AnyAccess:
     """Return the access that the api grants a viewer. The session's user always has control."""
     is_named = verdict.viewer_id or verdict.access in LEASE_TOKEN_ACCESSES
     return verdict.access if is_named else "control"
 
 
-def client_in(headers: Headers) -> StreamOrigin:
+def stream_origin(headers: Headers) -> StreamOrigin:
     """Return the origin of the viewer."""
     names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
@@ -163,19 +163,19 @@ def tokens_in(header: str) -> Iterator[PresentedToken]:
         yield PresentedToken(token, values.get("username", ""))
 
 
-def basic(spec: SessionSpec) -> str:
+def page_authorization(spec: SessionSpec) -> str:
     """Return the value of the Authorization header with the credential of the session's page."""
     return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
 
 
-def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Response:
+def allowed_response(viewer: Viewer, session: SessionSnapshot, target: Target) -> Response:
     """Return the answer 200 with all headers that nginx needs to forward the request."""
     return Response(
         headers={
             "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
             "X-Greenroom-Base": target.base,
             "X-Greenroom-Strip": target.removed_prefix,
-            "X-Greenroom-Authorization": basic(session.spec),
+            "X-Greenroom-Authorization": page_authorization(session.spec),
             "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
             "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
             "X-Greenroom-View-Only": "1" if viewer.is_view_only else "",
@@ -185,7 +185,7 @@ def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Respo
     )
 
 
-def refusal(error: GreenroomError) -> Response:
+def refused_response(error: GreenroomError) -> Response:
     """Return the answer 401 or 403 with the reason, or 503 if the token could not be checked. It is never a redirect,
     because websocket clients would follow it.
     """

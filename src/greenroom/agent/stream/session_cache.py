@@ -1,9 +1,9 @@
 """The data for the authorization of viewers, stored on disk, so that viewers may return after a restart of the Agent.
 
-A restarted Agent has no desired list until a Manager sends the complete list. Until then it uses the stored data about
-each session with permitted viewers, and the time at which a Manager last confirmed the list. The first list replaces
-the data and revokes all viewers that it does not confirm. The data has no other use; no container is changed before the
-first list.
+A restarted Agent has no desired list until a Manager sends the complete list. Until then, it admits viewers with the
+stored data: each session with permitted viewers, and the time at which a Manager last confirmed the list. The first
+list replaces the data, and viewers that it does not permit are disconnected. The data is used only for viewers; no
+container is changed before the first list.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spec(self) -> SessionSpec:
         values = msgspec.structs.asdict(self)
-        return msgspec.convert({name: values[name] for name in _OF_SPEC}, SessionSpec)
+        return msgspec.convert({name: values[name] for name in _SPEC_FIELDS}, SessionSpec)
 
 
-_OF_SPEC: Final = (
+_SPEC_FIELDS: Final = (
     *("image", "image_id", "credential", "protocol", "auth_user", "allow_origin", "upstream_auth"),
     *("page_path", "services"),
 )
@@ -158,9 +158,9 @@ class SessionCache:
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """Process a new list. The first list replaces the stored data and revokes viewers that it does not confirm."""
+        """Process a new list. The first list replaces the stored data, and all permissions are checked again."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.removed))
-        revoked = list(change.reauthorised)
+        revoked = list(change.with_changed_viewers)
         if change.is_first:  # an equal grant may belong to another user in another database
             revoked = list({*revoked, *self._stored_sessions, *change.now})
             self._stored_sessions = {}
@@ -189,7 +189,7 @@ class SessionCache:
         sessions = list(self._encoded.values())
         await self._copy(sessions)
         if not (sessions or self._has_saved):
-            return  # there is no viewer, and the file contains none
+            return  # there is no session with viewers, and the file contains none
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
         try:
             await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))
@@ -219,5 +219,5 @@ class SessionCache:
             database=snapshot.database,
             address=snapshot.address,
             addresses=dict(snapshot.services),
-            **{name: getattr(snapshot.spec, name) for name in _OF_SPEC},
+            **{name: getattr(snapshot.spec, name) for name in _SPEC_FIELDS},
         )

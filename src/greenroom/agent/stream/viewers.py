@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
 MAX_CONNECTIONS: Final = 50
-"""The maximum number of stored connections of one guest. Older ones are not ended individually."""
+"""The maximum number of stored connections of one guest. Older connections cannot be ended individually."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Viewers:
         self._file = folder / FILE
         self._viewers: dict[tuple[str, str], Viewer] = {}
         self._changes = self._written = 0
-        self._wrote = asyncio.Event()
+        self._write_ended = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
         for viewer in self._read_file():
             self._viewers[viewer.session_id, viewer.token_hash] = viewer
@@ -180,7 +180,7 @@ class Viewers:
             self._saving = asyncio.create_task(self._write(), name="viewers")
 
     async def _write(self) -> None:
-        """Write the table. A write error, for example of a full disk, is only logged."""
+        """Write the table. An error, for example of a full disk, is only logged."""
         while self._written < self._changes:
             number = self._changes
             content = msgspec.json.encode(list(self._viewers.values()))
@@ -191,21 +191,21 @@ class Viewers:
                     "the admitted viewers cannot be stored for a restart", file=str(self._file), reason=str(error)
                 )
             self._written = number
-            self._wrote.set()
-            self._wrote = asyncio.Event()
+            self._write_ended.set()
+            self._write_ended = asyncio.Event()
 
     async def saved(self) -> None:
         """Wait until the file contains all changes that were made before this call."""
         number = self._changes
         while self._written < number:
-            await self._wrote.wait()
+            await self._write_ended.wait()
 
 
 REPEAT_S: Final = 600.0
 """The time within which repeated openings of a session by a viewer are logged once, because pages reconnect."""
 POLL_S: Final = 5.0
 
-Write = Callable[[str, str, str], None]
+WriteLogRow = Callable[[str, str, str], None]
 """A function that writes a log row: (sentence, session_id, user_id)."""
 
 
@@ -217,8 +217,8 @@ class StreamEvents:
     """
 
     refused: Callable[[str, str], None]
-    opened: Write
-    closed: Write
+    opened: WriteLogRow
+    closed: WriteLogRow
     decided: Callable[[str], None] = lambda _outcome: None
 
 
@@ -227,8 +227,8 @@ class VisitLog:
 
     def __init__(
         self,
-        opened: Write,
-        closed: Write,
+        opened: WriteLogRow,
+        closed: WriteLogRow,
         clock: Callable[[], float],
         find_existing: Callable[[Set[Connection]], Set[Connection]] = find_established,
     ) -> None:
@@ -296,7 +296,7 @@ REPORT_POLL_S: Final = 2.0
 AWAY_S: Final = 6.0
 """The time after which a guest without connections counts as absent. Pages reconnect within 5 s."""
 
-Send = Callable[[ViewerReport], Awaitable[bool]]
+SendReport = Callable[[ViewerReport], Awaitable[bool]]
 """Sends a report to the api. Returns False if this Agent no longer has the session. Raises Unavailable."""
 
 
@@ -307,7 +307,7 @@ class GuestPresence:
     def __init__(
         self,
         viewers: Viewers,
-        send: Send,
+        send: SendReport,
         clock: Callable[[], float] = time.monotonic,
         find_existing: Callable[[Set[Connection]], Set[Connection]] = find_established,
     ) -> None:

@@ -1,7 +1,7 @@
 """Conversion of the denials of web filters to a limited number of log rows.
 
-The first denial of a host for a session is a row. Repetitions within `QUIET_S` are only counted. If one reading has
-more than `MAX_ROWS` rows, the rest is one row. Rows contain no paths and no queries.
+The first denial of a host for a session is a row. Denials of the same host within `REPEAT_INTERVAL_S` are only counted.
+If one reading has more than `MAX_ROWS` rows, one row summarizes the rest. Rows contain no paths and no queries.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from greenroom.core.web_filter import Denial, FilterPolicy, decision, parse_deni
 
 log = structlog.get_logger(__name__)
 
-QUIET_S: Final = 60.0
+REPEAT_INTERVAL_S: Final = 60.0
 MAX_ROWS: Final = 20
-MAX_REMEMBERED: Final = 5_000
-MAX_BYTES: Final = 1 << 20
+MAX_COUNTS: Final = 5_000
+MAX_READING_BYTES: Final = 1 << 20
 """The maximum size of one reading; older denials are skipped."""
-ROTATED_AT: Final = 8 << 20
+MAX_FILE_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class DenialRow:
 class DenialLog:
     """Reads the lines that are added to the log of one Squid.
 
-    The account of Squid owns the folder, so its content is not trusted: only a regular file is read. `reopen` is called
-    after the file was removed because of its size; it must make Squid create the file again.
+    The account of Squid can change the folder, so only a regular file is read. A large file is removed; `reopen` is
+    called afterwards and must make Squid create the file again.
     """
 
     def __init__(self, file: Path, reopen: Callable[[], None]) -> None:
@@ -54,13 +54,13 @@ class DenialLog:
         size = self._size()
         if size < self._offset:
             self._offset = 0
-        if size - self._offset > MAX_BYTES:
-            self.skipped_bytes += size - MAX_BYTES - self._offset
-            self._offset = size - MAX_BYTES
+        if size - self._offset > MAX_READING_BYTES:
+            self.skipped_bytes += size - MAX_READING_BYTES - self._offset
+            self._offset = size - MAX_READING_BYTES
         data = self._bytes() if size > self._offset else b""
         complete_lines = data[: data.rfind(b"\n") + 1]
         self._offset += len(complete_lines)
-        if self._offset > ROTATED_AT:
+        if self._offset > MAX_FILE_BYTES:
             self._file.unlink(missing_ok=True)
             self._reopen()
             self._offset = 0
@@ -82,7 +82,7 @@ class DenialLog:
             return b""
         with os.fdopen(descriptor, "rb") as source:
             source.seek(self._offset)
-            return source.read(MAX_BYTES) or b""
+            return source.read(MAX_READING_BYTES) or b""
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Denials:
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[DenialRow]:
         """Return the rows for the denials of one filter. `session_of` maps an address to its session."""
-        self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < QUIET_S}
+        self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < REPEAT_INTERVAL_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
             key = (denial.source, denial.host, denial.port)
@@ -134,7 +134,7 @@ class Denials:
         )
 
     def _drop_oldest(self) -> None:
-        """Remove the oldest counts above `MAX_REMEMBERED`."""
+        """Remove the oldest counts above `MAX_COUNTS`."""
         for table in (self._reported, self._unreported_counts):
-            for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
+            for key in list(table)[: max(0, len(table) - MAX_COUNTS)]:
                 del table[key]

@@ -18,7 +18,7 @@ import structlog
 
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.denials import DenialRow, Denials
-from greenroom.agent.web_filter.policy_squid import PolicySquid, servers_of
+from greenroom.agent.web_filter.policy_squid import PolicySquid, squids_of
 from greenroom.agent.web_filter.secret_files import FilterError
 from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
@@ -33,10 +33,10 @@ from greenroom.wire.messages import LogLine
 
 log = structlog.get_logger(__name__)
 
-ROUND_EVERY_S: Final = 1.0
+ROUND_INTERVAL_S: Final = 1.0
 RULES_INTERVAL_S: Final = 30.0
 """The interval at which the network and the firewall rules are checked, because other programs may change them."""
-POLICY_WITHIN_S: Final = 10.0
+POLICY_TIMEOUT_S: Final = 10.0
 """The time limit for the arrival of a session's policy. It comes with the session or with the next answer."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STABLE_AFTER_S: Final = 60.0
@@ -100,7 +100,7 @@ class WebFilters:
         self._filters: dict[str, _Filter] = {}
         self._policies_received = asyncio.Event()
         self._round_requested = asyncio.Event()
-        self._servers = servers_of(runtime, folder, resolvers, self._round_requested.set)
+        self._squids = squids_of(runtime, folder, resolvers, self._round_requested.set)
 
     # From the Manager -----------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class WebFilters:
 
     # Before a session starts ----------------------------------------------------------------------------------------
 
-    async def ready(self, policy_id: str | None) -> None:
+    async def wait_until_ready(self, policy_id: str | None) -> None:
         """Wait until a session under this policy may start: its network is restricted and its filter runs. Raises
         GreenroomError: the filter cannot be created."""
         if policy_id is None:
@@ -150,7 +150,7 @@ class WebFilters:
 
     async def _wait_for_policy(self, policy_id: str) -> None:
         try:
-            async with asyncio.timeout(POLICY_WITHIN_S):
+            async with asyncio.timeout(POLICY_TIMEOUT_S):
                 while policy_id not in self._policies:
                     self._policies_received.clear()
                     await self._policies_received.wait()
@@ -176,12 +176,12 @@ class WebFilters:
 
     async def _apply(self, web_filter: _Filter, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> None:
         web_filter.adds_secrets = web_filter.adds_secrets or bool(secrets)
-        account, trusts_authority = self._servers.account(), web_filter.adds_secrets
+        account, trusts_authority = self._squids.account(), web_filter.adds_secrets
         web_filter.network = await self._runtime.open_filter_network(
             policy.filter_policy_id, account, trusts_authority=trusts_authority
         )
         if web_filter.network.address:
-            squid = web_filter.squid = web_filter.squid or self._servers.of(policy.filter_policy_id)
+            squid = web_filter.squid = web_filter.squid or self._squids.squid_of(policy.filter_policy_id)
             before = squid.run_id
             await squid.apply(policy, web_filter.network, secrets)
             if squid.run_id != before:
@@ -191,37 +191,37 @@ class WebFilters:
         web_filter.applied_policy, web_filter.secrets = policy, secrets
         web_filter.checked_at, web_filter.failures = time.monotonic(), 0
 
-    async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
+    async def trust_files(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
         """Return the files with which a session trusts its filter; empty if the filter adds no secrets to requests.
         Raises GreenroomError: the filter does not run, or cannot add secrets.
         """
         if spec.filter_policy is None:
             return ()
-        await self.ready(spec.filter_policy)
+        await self.wait_until_ready(spec.filter_policy)
         web_filter = self._filters[spec.filter_policy]
         if web_filter.squid is None or not web_filter.adds_secrets:
             return ()
         bundles = await self._runtime.certificate_bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
         return named_secrets.files(web_filter.squid.authority(), bundles)
 
-    # Round by round -------------------------------------------------------------------------------------------------
+    # Rounds ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Correct the filters, forever. They continue to run when the Agent stops."""
         try:
             await self._adopt()
             while True:
-                await wait_for(self._round_requested, ROUND_EVERY_S)
+                await wait_for(self._round_requested, ROUND_INTERVAL_S)
                 self._round_requested.clear()
-                await self._round()
+                await self._run_round()
         finally:
             for web_filter in self._filters.values():
                 if web_filter.squid is not None:
                     web_filter.squid.stop_watching()
 
     async def _adopt(self) -> None:
-        """Adopt the filters of an earlier process of this Agent, including a Squid without its network."""
-        for policy_id in self._servers.stored_policy_ids():
+        """Add the filters of an earlier process of this Agent, including a Squid whose network is missing."""
+        for policy_id in self._squids.stored_policy_ids():
             self._filters.setdefault(policy_id, _Filter())
         while True:
             try:
@@ -236,8 +236,8 @@ class WebFilters:
             else:
                 return
 
-    async def _round(self) -> None:
-        for policy_id in self._needed():
+    async def _run_round(self) -> None:
+        for policy_id in self._policies_in_use():
             self._filters.setdefault(policy_id, _Filter())
         for policy_id, web_filter in list(self._filters.items()):
             if web_filter.lock.locked() or time.monotonic() < web_filter.next_try:
@@ -253,7 +253,7 @@ class WebFilters:
             }
         )
 
-    def _needed(self) -> set[str]:
+    def _policies_in_use(self) -> set[str]:
         specs = [self._sessions.desired.spec(session_id) for session_id in self._sessions.desired.entries]
         return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
 
@@ -262,9 +262,11 @@ class WebFilters:
             self._log_end(policy_id)
         try:
             with convert_item_error("web filter policy", policy_id):
-                if self._sessions.is_known and policy_id not in self._needed():
+                if self._sessions.is_known and policy_id not in self._policies_in_use():
                     await self._remove(policy_id, web_filter)
-                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, web_filter):
+                elif (policy := self._policies.get(policy_id)) is not None and self._may_configure(
+                    policy_id, web_filter
+                ):
                     await self._ensure_current(web_filter, policy)
         except GreenroomError as error:
             web_filter.failures += 1
@@ -276,22 +278,22 @@ class WebFilters:
         sentence = f"The web filter of policy {policy_id} ended unexpectedly; it is started again."
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
-    def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
-        """Return True if the configuration of the filter may be written. False if Squid has secrets of an earlier
-        process and the desired list, which contains them, has not arrived yet.
+    def _may_configure(self, policy_id: str, web_filter: _Filter) -> bool:
+        """Return True if the configuration of the filter may be written. It may not while an earlier process's Squid
+        has secrets and the desired list with these secrets has not arrived yet.
         """
         if self._sessions.is_known:
             return True
-        if web_filter.squid is None and policy_id in self._servers.stored_policy_ids():
-            web_filter.squid = self._servers.of(policy_id)
+        if web_filter.squid is None and policy_id in self._squids.stored_policy_ids():
+            web_filter.squid = self._squids.squid_of(policy_id)
         return web_filter.squid is None or not web_filter.squid.adds_secrets
 
     async def _remove(self, policy_id: str, web_filter: _Filter) -> None:
         """Remove the network and then the filter, if the network has no container."""
         if not await self._runtime.close_filter_network(policy_id):
             return
-        if web_filter.squid is None and policy_id in self._servers.stored_policy_ids():
-            web_filter.squid = self._servers.of(policy_id)
+        if web_filter.squid is None and policy_id in self._squids.stored_policy_ids():
+            web_filter.squid = self._squids.squid_of(policy_id)
         if web_filter.squid is not None:
             await web_filter.squid.stop()
         del self._filters[policy_id]

@@ -66,11 +66,11 @@ class PolicySquid(Protocol):
         ...
 
 
-def servers_of(
+def squids_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
 ) -> HostPolicySquids | RuntimePolicySquids:
-    """Return the servers for this runtime. `resolvers` are the name servers of the filters; empty = those of the host.
-    `on_end` is called when a Squid ends unexpectedly.
+    """Return the object that runs the filters for this runtime. `resolvers` are the name servers of the filters; empty
+    = those of the host. `on_end` is called when a Squid ends unexpectedly.
     """
     if isinstance(runtime, FilterRunner):
         return RuntimePolicySquids(runtime, resolvers, on_end)
@@ -117,7 +117,7 @@ class HostPolicySquids:
     def account(self) -> FilterAccount:
         return FilterAccount(uid=self._owner().uid, name_servers=self._resolvers or host_name_servers())
 
-    def of(self, policy_id: str) -> HostPolicySquid:
+    def squid_of(self, policy_id: str) -> HostPolicySquid:
         owner = self._owner()
         self._folder.mkdir(parents=True, exist_ok=True)
         os.chown(self._folder, 0, owner.gid)
@@ -175,7 +175,7 @@ class RuntimePolicySquids:
     def account(self) -> FilterAccount:
         return FilterAccount(uid=os.geteuid(), name_servers=self._resolvers or host_name_servers())
 
-    def of(self, policy_id: str) -> RuntimePolicySquid:
+    def squid_of(self, policy_id: str) -> RuntimePolicySquid:
         return RuntimePolicySquid(self._runner, policy_id, self._resolvers, self._on_end)
 
     def stored_policy_ids(self) -> list[str]:

@@ -30,7 +30,7 @@ class FilterError(GreenroomError, code="web-filter-down"):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """User and group id of the account."""
+    """The user id and the group id of an account."""
 
     uid: int
     gid: int
@@ -39,7 +39,7 @@ class Owner:
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 -- checked before use
 AUTHORITY_NAME: Final = "Greenroom web filter of one session"
 CERTIFICATE_DAYS: Final = 30
-RENEWED_AFTER_S: Final = 15 * 86_400
+RENEW_AFTER_S: Final = 15 * 86_400
 SQUID_WITHOUT_TLS: Final = (
     "The session has secrets, but the squid of this host does not support TLS: install the package squid-openssl"
     " instead."
@@ -95,8 +95,8 @@ class SecretFiles:
     def _renew(self, names: list[str]) -> bool:
         listing = self.folder / "names.json"
         try:
-            is_new = time.time() - self.certificate.stat().st_mtime < RENEWED_AFTER_S
-            if is_new and msgspec.json.decode(listing.read_bytes()) == names:
+            is_recent = time.time() - self.certificate.stat().st_mtime < RENEW_AFTER_S
+            if is_recent and msgspec.json.decode(listing.read_bytes()) == names:
                 return False
         except FileNotFoundError:
             pass  # there is no certificate yet
@@ -125,7 +125,8 @@ def _memory_folder(folder: Path) -> Path:
 
 
 def forget_secrets(filters: Path) -> None:
-    """Remove the in-memory files of the filters in this folder. Their Agent and their processes must have ended."""
+    """Remove the in-memory files of the filters whose folders are in `filters`. The Agent and the filters must have
+    ended."""
     for folder in filters.glob("*/"):
         shutil.rmtree(_memory_folder(folder), ignore_errors=True)
 

@@ -1,7 +1,7 @@
 """One Squid: the web filter of one policy on this host, with its configuration and its pages for refused addresses.
 
-It outlives the Agent, so that sessions stay connected while the Agent restarts; the next process adopts it by its pid
-and start time. It runs with a separate account, without any capability, from the start.
+Squid continues to run when the Agent ends, so that sessions stay connected while the Agent restarts. The next process
+of the Agent finds it by its pid and start time. It runs with a separate account and without capabilities.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def pages(policy: FilterPolicy) -> dict[str, str]:
     """Return name → text of the pages for refused http addresses; Squid replaces `%H` with the host."""
     name = html.escape(policy.name).replace("%", "%%")
     template = _TEMPLATES.get_template("page.html.j2")
-    return {page: template.render(why=why, policy=name) for page, why in PAGES.items()}
+    return {page: template.render(reason=reason, policy=name) for page, reason in PAGES.items()}
 
 
 log = structlog.get_logger(__name__)
@@ -105,9 +105,9 @@ log = structlog.get_logger(__name__)
 ACCOUNT: Final = "greenroom-filter"
 """The system account of all filters; the host's firewall recognizes their connections by it."""
 
-READY_WITHIN_S: Final = 10.0
+READY_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.02
-ENDED_WITHIN_S: Final = 3.0
+END_TIMEOUT_S: Final = 3.0
 
 _SEARCH_PATH: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_VARIABLES: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -116,8 +116,8 @@ when it connects to the hosts of secrets.
 """
 
 
-class _Running(msgspec.Struct, frozen=True):
-    """The process; `started` (clock ticks since boot) distinguishes a reused pid."""
+class _Process(msgspec.Struct, frozen=True):
+    """The process of Squid. `started` is its start time in clock ticks since the boot, because pids are reused."""
 
     pid: int
     started: int
@@ -131,7 +131,7 @@ class Squid:
         self._folder = folder
         self._owner = owner
         self._on_end = on_end
-        self._running: _Running | None = None
+        self._running: _Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self._ended = asyncio.Event()
@@ -226,10 +226,10 @@ class Squid:
     async def _start(self, policy: FilterPolicy, address: str) -> None:
         errors = self._folder / "errors"
         child = self._child = self._spawn(errors)
-        running = _Running(child.pid, read_start_ticks(child.pid) or 0)
+        running = _Process(child.pid, read_start_ticks(child.pid) or 0)
         (self._folder / "process").write_bytes(msgspec.json.encode(running))
         self._watch(running)
-        if not await self._listens(running.pid, address):
+        if not await self._wait_until_listening(running.pid, address):
             await self._kill(running)
             output_text = errors.read_text(errors="replace").strip()[-500:]
             raise FilterError(f"The web filter does not start on this host: {output_text or 'squid printed nothing'}")
@@ -239,8 +239,8 @@ class Squid:
         program = _program()
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
-        # Its shared memory is named after the service: Squids of another account, like the host's own, would use the
-        # same name.
+        # The name of the shared memory contains the service name (-n), which must differ from that of other Squids of
+        # this host.
         squid = [program, "-N", "-n", f"greenroom{self._owner.uid}", "-f", str(self._folder / "squid.conf")]
         with errors.open("wb") as output:
             return subprocess.Popen(
@@ -253,11 +253,11 @@ class Squid:
                 start_new_session=True,
             )
 
-    async def _listens(self, pid: int, address: str) -> bool:
-        """Wait until Squid listens at the address. A test connection proves nothing: another process could have the
-        port.
+    async def _wait_until_listening(self, pid: int, address: str) -> bool:
+        """Wait until Squid listens at the address. This is not tested with a connection, because another process could
+        listen there.
         """
-        end = time.monotonic() + READY_WITHIN_S
+        end = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < end and not self._ended.is_set():
             if is_listening(pid, address, FILTER_PORT):
                 return True
@@ -266,22 +266,22 @@ class Squid:
 
     def _adopt(self) -> None:
         try:
-            previous = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
+            previous = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Process)
         except (OSError, msgspec.MsgspecError):
             return
         if previous.started != 0 and read_start_ticks(previous.pid) == previous.started:
             self._watch(previous)
             log.info("adopted a running web filter", pid=previous.pid)
 
-    def _watch(self, running: _Running) -> None:
+    def _watch(self, running: _Process) -> None:
         self._running = running
         self._ended.clear()
         try:
             self._pidfd = os.pidfd_open(running.pid)
         except ProcessLookupError:
-            self._end()
+            self._handle_end()
         else:
-            asyncio.get_running_loop().add_reader(self._pidfd, self._end)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._handle_end)
 
     def _unwatch(self) -> None:
         if self._pidfd is not None:
@@ -289,12 +289,12 @@ class Squid:
             os.close(self._pidfd)
             self._pidfd = None
 
-    def _end(self) -> None:
+    def _handle_end(self) -> None:
         self._forget()
         self._ended.set()
         self._on_end()
 
-    async def _kill(self, running: _Running) -> None:
+    async def _kill(self, running: _Process) -> None:
         self._unwatch()
         await _kill(running)
         self._forget()
@@ -316,9 +316,9 @@ def _program() -> str:
     return program
 
 
-async def _kill(running: _Running) -> None:
-    """Kill a process and wait for its end. Raises FilterError: it does not end within `ENDED_WITHIN_S`."""
-    end = time.monotonic() + ENDED_WITHIN_S
+async def _kill(running: _Process) -> None:
+    """Kill a process and wait for its end. Raises FilterError: it does not end within `END_TIMEOUT_S`."""
+    end = time.monotonic() + END_TIMEOUT_S
     while read_start_ticks(running.pid) == running.started:
         send_signal(running.pid, signal.SIGKILL)
         if time.monotonic() > end:

@@ -37,7 +37,7 @@ TEMPORARY_REFUSALS: Final = (
     "not yet ready to handle request",
 )
 """Parts of the reason of a status 403, if a later attempt may succeed."""
-MAX_REASON: Final = 400
+MAX_REASON_CHARACTERS: Final = 400
 """Maximum number of quoted characters of an answer."""
 
 
@@ -68,7 +68,7 @@ def reason_of(error: Exception) -> str:
     """Return the server's message, for use inside a sentence."""
     if isinstance(error, WebSocketDisconnect | WebSocketNetworkError):
         return "the connection was lost"
-    return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
+    return str(error)[:MAX_REASON_CHARACTERS].strip().rstrip(".") or type(error).__name__
 
 
 def log_in_error(error: ConfigError) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from lightkube.config.models import UserExec
 
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.errors import MAX_REASON, UNAUTHORIZED
+from greenroom.runtimes.kubernetes.errors import MAX_REASON_CHARACTERS, UNAUTHORIZED
 
 API_GROUP: Final = "client.authentication.k8s.io"
 API_VERSIONS: Final = frozenset(f"{API_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
@@ -76,7 +76,7 @@ class LogInProgram(httpx2.Auth):
         finally:
             await _kill(process)
         if process.returncode:
-            reason = " ".join(error_output.decode(errors="replace").split())[-MAX_REASON:].rstrip(".")
+            reason = " ".join(error_output.decode(errors="replace").split())[-MAX_REASON_CHARACTERS:].rstrip(".")
             raise RuntimeUnavailable(f"{self._subject} failed: {reason or f'exit code {process.returncode}'}.")
         return answer
 

@@ -1,15 +1,16 @@
-"""Probes a session's page as a viewer would: it checks that the page is usable, and reads its screen.
+"""Probes a session's page as a viewer: checks that the page is usable, and reads its screen.
 
-A page is usable if it answered with the session's credential, and the first frame was painted. Frames are read through
-the page's websocket, but only if the page belongs to an image of Greenroom, which its `Server` header shows. Other
-images have their own dialects of RFB; their page is usable if it answers, or if its `ready_path` answers in case the
-workspace sets one. After Greenroom's page was usable, only its websocket is probed, which the same server answers with
-the same credential: that halves the CPU of a probe. The probe connects as an additional viewer; other viewers do not
-notice it. If it may keep its connection, the next probe is only one message in each direction, which shortens the
-hand-over of a session to its user.
+A page is usable if it accepts the session's credential and shows a first frame. Frames are read through the websocket
+of the page, if its `Server` header shows that it belongs to an image of Greenroom. Other images have their own dialects
+of RFB; their page is usable if it answers, at the `ready_path` of the workspace if there is one.
 
-The session's user can replace the page's server. Therefore no redirect is followed, because it could lead to an address
-that only this host can reach, and the server's answer can only make the page unusable.
+After a page of Greenroom was usable, only its websocket is probed, because the same server answers there with the same
+credential. This halves the CPU time of a probe. The probe connects as an additional viewer, without an effect on other
+viewers. A kept connection shortens the next probe to one message in each direction, and with it the hand-over of a
+session to its user.
+
+The session's user can replace the server of the page. Therefore no redirect is followed, because it could lead to an
+address that only this host can reach. A forged answer has no other effect than that the page is not usable.
 """
 
 from __future__ import annotations
@@ -31,26 +32,26 @@ from greenroom.kit.pictures import screen_as_jpeg
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
 from greenroom.runtimes.probe.screen import RfbError, Screen
 
-OWN_PAGE = "greenroom-desktop"
-KEPT_WITHIN_S = 0.3
-"""The time limit for an answer on a kept connection. After it a new connection is opened: the screen may have another
-size now."""
-MAX_REASON = 300
-"""Characters of a reason."""
+GREENROOM_SERVER = "greenroom-desktop"
+KEPT_CONNECTION_TIMEOUT_S = 0.3
+"""The time limit for an answer on a kept connection. After it, a new connection is opened, because the screen may have
+another size now."""
+MAX_REASON_CHARACTERS = 300
+"""The maximum length of a quoted reason."""
 
 
 class Prober:
-    """Probes pages of sessions. One per process, because of objects that are expensive to create.
+    """Probes pages of sessions. A process needs only one, because its objects are expensive to create.
 
-    The container creates the page's certificate, so it is not checked: the address is on this host's loopback,
-    published by the runtime for this container.
+    The certificate of a page is not checked, because its container creates it. The runtime publishes the address of the
+    page for this container.
     """
 
     def __init__(self) -> None:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
-        # Cookies of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
+        # Cookies of one page would be sent to all others, because cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         # The time of a whole probe is limited, not that of its parts.
         self._http = httpx2.AsyncClient(
@@ -58,26 +59,26 @@ class Prober:
         )
         self._usable_pages: dict[str, str] = {}
         """Address → credential, of pages of Greenroom's images that were usable at the last probe."""
-        self._open_connections: dict[str, _Opened] = {}
+        self._open_connections: dict[str, _OpenScreen] = {}
         """Address → the connection that the last probe left open."""
-        self._closing: set[asyncio.Task[None]] = set()
+        self._close_tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         for opened in self._open_connections.values():
             self._close_in_background(opened.connection)
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*self._close_tasks, return_exceptions=True)
         await self._http.aclose()
 
     async def probe(
         self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
         """Probe the page at host:port `address`; never raises. `keep_connection` as in `contract.Containers.probe`."""
-        is_known = self._usable_pages.pop(address, None) == spec.credential
+        was_usable = self._usable_pages.pop(address, None) == spec.credential
         try:
             async with asyncio.timeout(timeout_s):
                 if await self._is_still_painted(address, spec, keep_connection=keep_connection):
                     return ProbeResult(usable=True, painted=True)
-                probe = self._probe_screen if is_known else self._probe_page
+                probe = self._probe_screen if was_usable else self._probe_page
                 return await probe(address, spec, keep_connection=keep_connection)
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
@@ -93,9 +94,9 @@ class Prober:
         """See `contract.Containers.screenshot`; `address` is host:port."""
         try:
             async with asyncio.timeout(timeout_s):
-                if (refusal := _refusal(answer := await self._page(address, spec))) is not None:
-                    raise ScreenshotError(refusal)
-                if answer.headers.get("server") != OWN_PAGE:
+                if (problem := _page_problem(answer := await self._request_page(address, spec))) is not None:
+                    raise ScreenshotError(problem)
+                if answer.headers.get("server") != GREENROOM_SERVER:
                     raise ScreenshotError("The screen of this workspace's image cannot be read.")
                 opened = await self._open(address, spec)
                 try:
@@ -112,10 +113,10 @@ class Prober:
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
 
     async def _probe_page(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> ProbeResult:
-        answer = await self._page(address, spec)
-        if (refusal := _refusal(answer)) is not None:
-            return ProbeResult(usable=False, error=refusal)
-        if answer.headers.get("server") != OWN_PAGE:
+        answer = await self._request_page(address, spec)
+        if (problem := _page_problem(answer)) is not None:
+            return ProbeResult(usable=False, error=problem)
+        if answer.headers.get("server") != GREENROOM_SERVER:
             return ProbeResult(usable=True)
         return await self._probe_screen(address, spec, keep_connection=keep_connection)
 
@@ -126,7 +127,7 @@ class Prober:
 
     async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> bool:
         """Return True if the connection of the last probe shows a painted screen; False also if it is closed or does
-        not answer within `KEPT_WITHIN_S`.
+        not answer within `KEPT_CONNECTION_TIMEOUT_S`.
         """
         opened = self._open_connections.pop(address, None)
         if opened is None:
@@ -135,12 +136,12 @@ class Prober:
             self._close_in_background(opened.connection)
             return False
         try:
-            async with asyncio.timeout(KEPT_WITHIN_S):
+            async with asyncio.timeout(KEPT_CONNECTION_TIMEOUT_S):
                 return await self._is_painted(address, opened, keep_connection=keep_connection)
         except Exception:  # noqa: BLE001 -- a probe with a new connection reports it
             return False
 
-    async def _is_painted(self, address: str, opened: _Opened, *, keep_connection: bool) -> bool:
+    async def _is_painted(self, address: str, opened: _OpenScreen, *, keep_connection: bool) -> bool:
         painted = False
         try:
             painted = await opened.screen.is_painted()
@@ -148,25 +149,27 @@ class Prober:
             if painted:
                 self._usable_pages[address] = opened.credential
             if painted and keep_connection and address not in self._open_connections:
-                alive = {at: one for at, one in self._open_connections.items() if one.connection.state is State.OPEN}
-                self._open_connections = {**alive, address: opened}
+                still_open = {
+                    key: other for key, other in self._open_connections.items() if other.connection.state is State.OPEN
+                }
+                self._open_connections = {**still_open, address: opened}
             else:
                 self._close_in_background(opened.connection)
         return painted
 
-    async def _page(self, address: str, spec: SessionSpec) -> httpx2.Response:
-        answer = await self._head("HEAD", address, spec)
+    async def _request_page(self, address: str, spec: SessionSpec) -> httpx2.Response:
+        answer = await self._request_headers("HEAD", address, spec)
         # KasmVNC answers 404 to HEAD, others 400, 405 or 501.
         is_refused = answer.status_code >= 400 and answer.status_code != 401
-        return await self._head("GET", address, spec) if is_refused else answer
+        return await self._request_headers("GET", address, spec) if is_refused else answer
 
-    async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx2.Response:
-        """The answer without its body, which may be endless."""
+    async def _request_headers(self, method: str, address: str, spec: SessionSpec) -> httpx2.Response:
+        """Return the answer without its body, which may be endless."""
         url = f"{spec.protocol}://{address}{spec.page_path}{spec.ready_path}"
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
             return answer
 
-    async def _open(self, address: str, spec: SessionSpec) -> _Opened:
+    async def _open(self, address: str, spec: SessionSpec) -> _OpenScreen:
         secure = spec.protocol == "https"
         try:
             connection = await _Connection(
@@ -183,23 +186,23 @@ class Prober:
             )
         except InvalidStatus as error:
             raise RfbError(f"the X server is not ready ({error.response.status_code})") from error
-        screen = Screen(connection.send, lambda: _bytes(connection))
+        screen = Screen(connection.send, lambda: _receive_bytes(connection))
         try:
             await screen.open()
         except BaseException:
             self._close_in_background(connection)
             raise
-        return _Opened(spec.credential, connection, screen)
+        return _OpenScreen(spec.credential, connection, screen)
 
     def _close_in_background(self, connection: ClientConnection) -> None:
-        """Close it in the background: the result is known, and a hand-over may wait for it."""
-        closing = asyncio.create_task(connection.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        """Close the connection in the background, because a hand-over may wait for the result of the probe."""
+        close_task = asyncio.create_task(connection.close())
+        self._close_tasks.add(close_task)
+        close_task.add_done_callback(self._close_tasks.discard)
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenScreen:
     """The screen of a page that accepted this credential."""
 
     credential: str
@@ -211,27 +214,27 @@ class _Connection(connect):
     """A websocket that is opened only at its address, without redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Treat every failed attempt, also a redirect, as final."""
+        """Return each error, also a redirect, so that no other attempt is made."""
         return exc
 
 
-PERHAPS_HTTPS = " over http; set the workspace's Protocol to https if it serves https"
-WANTS_WEBSOCKET = 426
+HTTPS_HINT = " over http; set the workspace's Protocol to https if it serves https"
+UPGRADE_REQUIRED = 426
 """Status of a websocket URL for a request without an upgrade."""
 
 
-def _refusal(answer: httpx2.Response) -> str | None:
-    """The reason why the page cannot be used, as a sentence; None if it can."""
+def _page_problem(answer: httpx2.Response) -> str | None:
+    """Return the reason why the page cannot be used, as a sentence; None if it can."""
     if answer.status_code == 401:
         return "The session's page refused the session's credential."
-    if answer.status_code < 400 or answer.status_code == WANTS_WEBSOCKET:
+    if answer.status_code < 400 or answer.status_code == UPGRADE_REQUIRED:
         return None
     is_plain = answer.status_code == 400 and answer.url.scheme == "http"
-    return f"The session's page answered {answer.status_code}{PERHAPS_HTTPS if is_plain else ''}."
+    return f"The session's page answered {answer.status_code}{HTTPS_HINT if is_plain else ''}."
 
 
 def _no_answer_reason(error: Exception, spec: SessionSpec) -> str:
-    """The reason why there was no HTTP answer, as a sentence; it names a wrong protocol."""
+    """Return the reason why there was no HTTP answer, as a sentence, such as a wrong protocol of the workspace."""
     if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
         return (
             f"Port {spec.port} of the container does not serve https; set the workspace's Protocol to http if it serves"
@@ -245,17 +248,17 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """The system's message about a connection; otherwise the beginning of the error's text, which may quote a whole
-    page, or its type if it has none.
+    """Return the message of the system about a connection error. Otherwise, return the beginning of the error's text,
+    which may quote a whole page, or the type of an error without a text.
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
         cause = cause.__cause__ or cause.__context__
-    return str(error)[:MAX_REASON].rstrip(".") or type(error).__name__
+    return str(error)[:MAX_REASON_CHARACTERS].rstrip(".") or type(error).__name__
 
 
-async def _bytes(connection: ClientConnection) -> bytes:
+async def _receive_bytes(connection: ClientConnection) -> bytes:
     message = await connection.recv()
     return message if isinstance(message, bytes) else b""

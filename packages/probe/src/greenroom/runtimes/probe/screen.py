@@ -1,8 +1,8 @@
 """The parts of RFB (RFC 6143) that are needed to detect a painted screen, and to take a screenshot.
 
-A thin strip over the whole width or height is enough to detect painting: it crosses panel, window or wallpaper and has
-only some kilobytes. The pointer's picture is requested separately, because otherwise the server would paint it into the
-rest. The session's user can replace our server, so it is not trusted: the number of bytes and messages read is bounded.
+A thin strip over the whole width or height is enough to detect painting: it crosses a panel, a window or the wallpaper,
+and has only some kilobytes. The pointer's picture is requested separately, because otherwise the server would paint it
+into the screen. The session's user can replace the server, so the number of bytes and messages is limited.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 
 """Pixels of 4 bytes: blue, green, red, unused."""
 
 MAX_BYTES: Final = 32 << 20
-"""Limit of the bytes that one probe reads; the largest clipboard of Greenroom's image is 8 MiB."""
+"""The maximum number of bytes that one probe reads. The largest clipboard of Greenroom's image has 8 MiB."""
 MAX_PIXELS: Final = 4096 * 2304
-"""Limit of a screenshot: 36 MiB of memory while it is encoded."""
+"""The maximum size of a screenshot, which needs 36 MiB of memory while it is encoded."""
 READ_COST: Final = 1024
-"""Cost of a read in addition to its bytes: the smallest messages have one byte."""
+"""The number of bytes that count for each read in addition to its length. It limits the number of small messages."""
 
 
 class RfbError(Exception):
-    """The server does not follow RFB as expected; the text contains the deviation."""
+    """The server does not follow RFB as expected; the message contains the reason."""
 
 
 class Rectangle(NamedTuple):
@@ -56,7 +56,7 @@ class Screen:
         self._allowed_bytes = MAX_BYTES
 
     async def open(self) -> None:
-        """Shake hands, shared with the session's present viewers.
+        """Do the handshake of RFB. Other viewers stay connected.
 
         Raises:
             RfbError: the server has another version, requires a password, or has pixels of an odd size.
@@ -64,8 +64,8 @@ class Screen:
         if not (await self._read(12)).startswith(b"RFB 003."):
             raise RfbError("no RFB greeting")
         await self._send(VERSION)
-        kinds = await self._read((await self._read(1))[0])
-        if SECURITY_NONE not in kinds:
+        security_types = await self._read((await self._read(1))[0])
+        if SECURITY_NONE not in security_types:
             raise RfbError("the RFB server requires a password")
         await self._send(bytes([SECURITY_NONE]))
         if (await self._read(4)) != bytes(4):
@@ -83,12 +83,12 @@ class Screen:
         """Return True if a vertical or a horizontal strip of the screen has more than one color. May be called
         again."""
         self._allowed_bytes = MAX_BYTES
-        down = (self.width // 3, 0, 1, self.height)
-        across = (0, self.height // 3, self.width, 1)
-        return await self._has_colors(*down) or await self._has_colors(*across)
+        vertical_strip = (self.width // 3, 0, 1, self.height)
+        horizontal_strip = (0, self.height // 3, self.width, 1)
+        return await self._has_several_colors(*vertical_strip) or await self._has_several_colors(*horizontal_strip)
 
     async def picture(self) -> bytes:
-        """The whole screen as `BGRX` pixels, row by row from the top.
+        """Return the whole screen as `BGRX` pixels, row by row from the top.
 
         Raises:
             RfbError: the screen has more than `MAX_PIXELS`, or the server violates the protocol.
@@ -97,49 +97,49 @@ class Screen:
             raise RfbError(f"a screen of {self.width} x {self.height} pixels is too large for a picture")
         await self._send(struct.pack(">Bxxx", 0) + BGRX)
         self._pixel_bytes = 4
-        whole = memoryview(bytearray(self.width * self.height * 4))
-        self._allowed_bytes = MAX_BYTES + len(whole)
-        async for part in self._parts(0, 0, self.width, self.height):
-            self._paint(whole, part)
-        return bytes(whole)
+        screen_pixels = memoryview(bytearray(self.width * self.height * 4))
+        self._allowed_bytes = MAX_BYTES + len(screen_pixels)
+        async for part in self._read_area(0, 0, self.width, self.height):
+            self._paint(screen_pixels, part)
+        return bytes(screen_pixels)
 
-    def _paint(self, whole: memoryview, part: Rectangle) -> None:
+    def _paint(self, screen_pixels: memoryview, part: Rectangle) -> None:
         if part.x + part.width > self.width or part.y + part.height > self.height:
             raise RfbError("a rectangle outside the screen")
         row_bytes = part.width * 4
         for row in range(part.height):
             start = ((part.y + row) * self.width + part.x) * 4
-            whole[start : start + row_bytes] = part.pixels[row * row_bytes : (row + 1) * row_bytes]
+            screen_pixels[start : start + row_bytes] = part.pixels[row * row_bytes : (row + 1) * row_bytes]
 
-    async def _has_colors(self, x: int, y: int, width: int, height: int) -> bool:
-        pixels = b"".join([part.pixels async for part in self._parts(x, y, width, height)])
+    async def _has_several_colors(self, x: int, y: int, width: int, height: int) -> bool:
+        pixels = b"".join([part.pixels async for part in self._read_area(x, y, width, height)])
         return pixels != pixels[: self._pixel_bytes] * (len(pixels) // self._pixel_bytes)
 
-    async def _parts(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
+    async def _read_area(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
         """Yield rectangles with the pixels of an area.
 
-        An update may have less than requested: while a program paints, Xvnc may answer with just the pointer's picture.
-        That counts as its answer; the missing part has changed, and follows once changes are requested.
+        An update may have less than requested: while a program paints, Xvnc may answer with only the pointer's picture.
+        The missing part has changed, so Xvnc sends it after a request for changes.
         """
         missing = width * height
-        await self._request(x, y, width, height, changes=False)
+        await self._request(x, y, width, height, only_changes=False)
         while True:
-            for part in await self._update():
+            for part in await self._read_update():
                 missing -= part.width * part.height
                 yield part
             if missing <= 0:
                 return
-            await self._request(x, y, width, height, changes=True)
+            await self._request(x, y, width, height, only_changes=True)
 
-    async def _request(self, x: int, y: int, width: int, height: int, *, changes: bool) -> None:
-        await self._send(struct.pack(">BBHHHH", 3, changes, x, y, width, height))
+    async def _request(self, x: int, y: int, width: int, height: int, *, only_changes: bool) -> None:
+        await self._send(struct.pack(">BBHHHH", 3, only_changes, x, y, width, height))
 
-    async def _update(self) -> list[Rectangle]:
+    async def _read_update(self) -> list[Rectangle]:
         """Read the next update; other messages are skipped."""
         while (kind := (await self._read(1))[0]) != UPDATE:
             await self._skip_message(kind)
         (count,) = struct.unpack(">xH", await self._read(3))
-        return [part for _ in range(count) if (part := await self._rectangle())]
+        return [part for _ in range(count) if (part := await self._read_rectangle())]
 
     async def _skip_message(self, kind: int) -> None:
         if kind == CUT_TEXT:
@@ -151,7 +151,7 @@ class Screen:
         elif kind != BELL:
             raise RfbError(f"message {kind} is unknown")
 
-    async def _rectangle(self) -> Rectangle | None:
+    async def _read_rectangle(self) -> Rectangle | None:
         """Read a rectangle; None for the pointer's picture."""
         x, y, width, height, encoding = struct.unpack(">HHHHi", await self._read(12))
         pixels = await self._read(width * height * self._pixel_bytes)
