@@ -15,19 +15,19 @@ from greenroom.agent.session import journal as agent_journal
 from greenroom.agent.session.journal import (
     AnyRecord,
     CommandRecord,
-    Forget,
+    ForgetRecord,
     HandoverRecord,
     Journal,
     JournalState,
     SessionRecord,
-    Term,
+    TermRecord,
     replay,
 )
 from greenroom.core.errors import SetupError
 
 IDS = st.sampled_from(["s1", "s2"])
 RECORDS = st.one_of(
-    st.builds(Term, term=st.integers(0, 9), db_epoch=st.just("e")),
+    st.builds(TermRecord, term=st.integers(0, 9), db_epoch=st.just("e")),
     st.builds(SessionRecord, session_id=IDS, ran=st.booleans(), stopped=st.booleans(), failure=st.text(max_size=5)),
     st.builds(
         CommandRecord,
@@ -42,7 +42,7 @@ RECORDS = st.one_of(
         session_id=IDS,
         state=st.sampled_from(["received", "started", "assigned", "failed"]),
     ),
-    st.builds(Forget, session_id=IDS),
+    st.builds(ForgetRecord, session_id=IDS),
 )
 
 
@@ -124,19 +124,19 @@ async def test_a_received_hand_over_goes_on_and_a_started_one_failed(tmp_path: P
 
 def test_a_torn_last_line_is_cut_off_and_the_journal_goes_on(tmp_path: Path):
     journal = opened(tmp_path)
-    journal.append(Term(term=3, db_epoch="e"))
+    journal.append(TermRecord(term=3, db_epoch="e"))
     journal.close()
     with (tmp_path / "journal.jsonl").open("ab") as file:
         file.write(b'{"kind":"term","te')
     again = opened(tmp_path)
-    again.append(Term(term=4, db_epoch="e"))
+    again.append(TermRecord(term=4, db_epoch="e"))
     again.close()
     memory, _ = replay((tmp_path / "journal.jsonl").read_bytes())
-    assert memory.term == Term(term=4, db_epoch="e")
+    assert memory.term == TermRecord(term=4, db_epoch="e")
 
 
 def test_damage_in_the_middle_is_refused_with_the_line(tmp_path: Path):
-    term = lines([Term(term=3, db_epoch="e")])
+    term = lines([TermRecord(term=3, db_epoch="e")])
     (tmp_path / "journal.jsonl").write_bytes(term + b"\0\0\0\n" + term)
     with pytest.raises(SetupError, match="damaged in line 2"):
         opened(tmp_path)
@@ -146,7 +146,7 @@ async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
-        journal.append(Term(term=term, db_epoch="e"))
+        journal.append(TermRecord(term=term, db_epoch="e"))
     await journal.append_durably(CommandRecord(command_id="c1", session_id="s1", state="done", output="x"))
     before = journal.state
     await journal.compact()
@@ -163,7 +163,7 @@ async def test_a_full_disk_leaves_the_long_journal(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
-        journal.append(Term(term=term, db_epoch="e"))
+        journal.append(TermRecord(term=term, db_epoch="e"))
     journal.append(SessionRecord(session_id="s1", ran=True))
     before = (tmp_path / "journal.jsonl").read_bytes()
     with monkeypatch.context() as full:

@@ -36,28 +36,28 @@ def test_the_primary_is_first_and_configured_ones_are_the_last_resort():
 
 def test_after_a_failure_the_next_one_is_asked_at_once():
     managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
-    assert managers.best(0.0) == B
+    managers.record_failure(A, now=0.0, retry_after_s=None, spread=0.0)
+    assert managers.next_manager(0.0) == B
 
 
 def test_a_disabled_one_is_not_asked_before_its_retry_after():
     managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.5)
-    assert managers.best(30.0) == B
-    assert managers.best(30.5) == A
+    managers.record_failure(A, now=0.0, retry_after_s=30.0, spread=0.5)
+    assert managers.next_manager(30.0) == B
+    assert managers.next_manager(30.5) == A
 
 
 def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
     managers = ManagerFailover([A, B, C])
     for second, url in enumerate([A, B, C]):
-        managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
+        managers.record_failure(url, now=float(second), retry_after_s=30.0, spread=1.0)
     tried = list[str | None]()
     now = 2.5
     for _ in range(4):
-        tried.append(url := managers.best(now, tried=[C] if not tried else []))
+        tried.append(url := managers.next_manager(now, tried=[C] if not tried else []))
         assert url is not None
-        managers.failed(url, now=now, retry_after_s=30.0, spread=1.0)
-        assert managers.best(now) is None
+        managers.record_failure(url, now=now, retry_after_s=30.0, spread=1.0)
+        assert managers.next_manager(now) is None
         pause_s = managers.wait_s(now)
         assert 0 < pause_s <= LAST_RESORT_PAUSE_S
         now += pause_s
@@ -68,24 +68,24 @@ def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
 def test_requests_that_fail_together_all_go_on_where_the_others_back_off(retry_after_s: float | None):
     """As when the last of three is disabled and the others, disabled before, are back: each request must find one."""
     managers = ManagerFailover([A, B, C])
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
-    managers.failed(B, now=5.0, retry_after_s=30.0, spread=0.0)
-    managers.failed(C, now=10.0, retry_after_s=30.0, spread=0.0, asked_at=9.0)
-    assert managers.best(10.0, tried=[C]) == A
-    managers.failed(C, now=10.1, retry_after_s=retry_after_s, spread=0.0, asked_at=9.5)
-    assert managers.best(10.1, tried=[C]) == A
-    managers.failed(A, now=10.2, retry_after_s=30.0, spread=0.0, asked_at=10.1)
-    assert managers.best(10.2) is None, "that one was tried as the last resort"
+    managers.record_failure(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    managers.record_failure(B, now=5.0, retry_after_s=30.0, spread=0.0)
+    managers.record_failure(C, now=10.0, retry_after_s=30.0, spread=0.0, asked_at=9.0)
+    assert managers.next_manager(10.0, tried=[C]) == A
+    managers.record_failure(C, now=10.1, retry_after_s=retry_after_s, spread=0.0, asked_at=9.5)
+    assert managers.next_manager(10.1, tried=[C]) == A
+    managers.record_failure(A, now=10.2, retry_after_s=30.0, spread=0.0, asked_at=10.1)
+    assert managers.next_manager(10.2) is None, "that one was tried as the last resort"
 
 
 def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
     managers, now = ManagerFailover([A, B]), 0.0
-    managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)
-    while (url := managers.best(now)) != A:
+    managers.record_failure(A, now=now, retry_after_s=30.0, spread=0.5)
+    while (url := managers.next_manager(now)) != A:
         if url is None:
             now += managers.wait_s(now)
         else:
-            managers.failed(url, now=now, retry_after_s=None, spread=0.5)
+            managers.record_failure(url, now=now, retry_after_s=None, spread=0.5)
     assert now < 10
 
 
@@ -93,32 +93,32 @@ def test_one_that_became_primary_after_a_back_off_is_asked_at_once():
     managers = ManagerFailover([A, B])
     managers.set_listed([A, B])
     managers.set_primary(A, 7)
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    managers.record_failure(A, now=0.0, retry_after_s=30.0, spread=0.0)
     managers.set_primary(A, 7)
-    assert managers.best(1.0) == B, "an answer on its way since before it was disabled"
+    assert managers.next_manager(1.0) == B, "an answer on its way since before it was disabled"
     managers.set_primary(B, 8)
-    assert managers.best(1.0) == B
+    assert managers.next_manager(1.0) == B
     managers.set_primary(A, 9)
-    assert managers.best(1.0) == A
+    assert managers.next_manager(1.0) == A
 
 
 def test_during_the_firsts_back_off_no_other_holds_an_answer_longer():
     managers = ManagerFailover([A, B, C])
-    assert managers.may_hold_s(A, 0.0) == float("inf")
-    pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
-    managers.failed(B, now=0.0, retry_after_s=30.0, spread=0.0)
-    assert managers.best(0.0) == C
-    assert managers.may_hold_s(C, 0.0) == pytest.approx(pause_s)
+    assert managers.max_hold_s(A, 0.0) == float("inf")
+    pause_s = managers.record_failure(A, now=0.0, retry_after_s=None, spread=0.0)
+    managers.record_failure(B, now=0.0, retry_after_s=30.0, spread=0.0)
+    assert managers.next_manager(0.0) == C
+    assert managers.max_hold_s(C, 0.0) == pytest.approx(pause_s)
 
 
 def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
     managers = ManagerFailover([A, B])
-    pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, timed_out=True)
-    assert managers.best(5.9) == B
-    assert managers.best(3.0 + pause_s) == A
-    assert managers.may_hold_s(A, 3.0 + pause_s) == 0.0
-    managers.answered(A)
-    assert managers.may_hold_s(A, 3.0 + pause_s) == float("inf")
+    pause_s = managers.record_failure(A, now=3.0, retry_after_s=None, spread=0.0, timed_out=True)
+    assert managers.next_manager(5.9) == B
+    assert managers.next_manager(3.0 + pause_s) == A
+    assert managers.max_hold_s(A, 3.0 + pause_s) == 0.0
+    managers.record_answer(A)
+    assert managers.max_hold_s(A, 3.0 + pause_s) == float("inf")
 
 
 async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
@@ -161,53 +161,53 @@ async def test_an_address_that_cannot_be_used_concerns_one_manager(url: str):
 
 def test_a_manager_without_its_database_is_asked_after_the_others():
     managers = ManagerFailover([A, B])
-    assert managers.not_fresh(A, now=0.0, spread=0.0)
-    assert managers.best(0.0) == B, "which may have it"
-    assert 0 < managers.may_hold_s(B, 0.0) <= MAX_PAUSE_S, "the first is tried again later"
-    managers.answered(B)
-    assert managers.best(MAX_PAUSE_S) == A
+    assert managers.record_outdated_answer(A, now=0.0, spread=0.0)
+    assert managers.next_manager(0.0) == B, "which may have it"
+    assert 0 < managers.max_hold_s(B, 0.0) <= MAX_PAUSE_S, "the first is tried again later"
+    managers.record_answer(B)
+    assert managers.next_manager(MAX_PAUSE_S) == A
 
 
 def test_with_all_without_database_each_is_asked_and_holds_its_answer():
     managers = ManagerFailover([A, B])
-    assert managers.not_fresh(A, now=0.0, spread=0.0)
-    assert managers.not_fresh(B, now=1.0, spread=0.0)
-    assert managers.best(1.0) == A
-    assert managers.may_hold_s(A, 1.0) == float("inf")
-    assert not managers.not_fresh(A, now=2.0, spread=0.0), "as before"
-    assert managers.best(2.0) == B
-    assert managers.may_hold_s(B, 2.0) > 1.0
+    assert managers.record_outdated_answer(A, now=0.0, spread=0.0)
+    assert managers.record_outdated_answer(B, now=1.0, spread=0.0)
+    assert managers.next_manager(1.0) == A
+    assert managers.max_hold_s(A, 1.0) == float("inf")
+    assert not managers.record_outdated_answer(A, now=2.0, spread=0.0), "as before"
+    assert managers.next_manager(2.0) == B
+    assert managers.max_hold_s(B, 2.0) > 1.0
 
 
 def test_the_only_manager_is_not_left_when_it_loses_the_database():
     managers = ManagerFailover([A])
-    assert not managers.not_fresh(A, now=0.0, spread=0.0)
-    assert managers.best(0.0) == A
-    assert managers.may_hold_s(A, 0.0) == float("inf")
+    assert not managers.record_outdated_answer(A, now=0.0, spread=0.0)
+    assert managers.next_manager(0.0) == A
+    assert managers.max_hold_s(A, 0.0) == float("inf")
 
 
 def test_one_that_lost_the_database_and_then_fails_backs_off():
     managers = ManagerFailover([A, B])
-    managers.not_fresh(A, now=0.0, spread=0.0)
-    managers.failed(A, now=1.0, retry_after_s=30.0, spread=0.0)
-    managers.not_fresh(B, now=1.0, spread=0.0)
-    assert managers.best(1.0) == B, "it alone answers"
+    managers.record_outdated_answer(A, now=0.0, spread=0.0)
+    managers.record_failure(A, now=1.0, retry_after_s=30.0, spread=0.0)
+    managers.record_outdated_answer(B, now=1.0, spread=0.0)
+    assert managers.next_manager(1.0) == B, "it alone answers"
 
 
 def test_other_requests_that_fail_with_it_do_not_shorten_the_pause():
     managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
-    assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
-    assert managers.best(29.9) == B
-    assert managers.best(30.0) == A
+    managers.record_failure(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    assert managers.record_failure(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
+    assert managers.next_manager(29.9) == B
+    assert managers.next_manager(30.0) == A
 
 
 def test_an_answer_forgets_the_failures():
     managers = ManagerFailover([A])
     for second in range(0, 50, 10):
-        managers.failed(A, now=float(second), retry_after_s=None, spread=1.0)
-    managers.answered(A)
-    assert managers.failed(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
+        managers.record_failure(A, now=float(second), retry_after_s=None, spread=1.0)
+    managers.record_answer(A)
+    assert managers.record_failure(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
 
 
 def test_a_name_of_another_network_is_asked_more_and_more_rarely_until_it_answers():
@@ -215,11 +215,11 @@ def test_a_name_of_another_network_is_asked_more_and_more_rarely_until_it_answer
     managers.set_listed([B, A])
 
     def longest_pause_s() -> float:
-        return max(managers.failed(B, now=1000.0 * n, retry_after_s=None, spread=1.0) for n in range(14))
+        return max(managers.record_failure(B, now=1000.0 * n, retry_after_s=None, spread=1.0) for n in range(14))
 
     assert longest_pause_s() == 300.0
-    assert managers.best(14_000.0 - 800.0) == A, "and the others go first meanwhile"
-    managers.answered(B)
+    assert managers.next_manager(14_000.0 - 800.0) == A, "and the others go first meanwhile"
+    managers.record_answer(B)
     assert longest_pause_s() == MAX_PAUSE_S
 
 
@@ -228,6 +228,6 @@ def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[fl
     managers, now = ManagerFailover([A]), 0.0
     for later_s, spread in failures:
         now += later_s
-        pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
+        pause_s = managers.record_failure(A, now=now, retry_after_s=None, spread=spread)
         assert 0 < pause_s <= MAX_PAUSE_S
-        assert managers.best(now + pause_s + 1e-6) == A
+        assert managers.next_manager(now + pause_s + 1e-6) == A

@@ -132,7 +132,7 @@ class Desktop(Prober):
     closed = 0
     state = State.OPEN
 
-    async def _page(self, address: str, spec: SessionSpec) -> httpx2.Response:
+    async def _request_page(self, address: str, spec: SessionSpec) -> httpx2.Response:
         self.asked += 1
         return httpx2.Response(200, headers={"server": GREENROOM_SERVER})
 

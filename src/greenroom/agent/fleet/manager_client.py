@@ -90,7 +90,7 @@ class ManagerFailover:
         if state is not None and term > state.term:
             del self._states[url.rstrip("/")]
 
-    def best(self, now: float, tried: Collection[str] = ()) -> str | None:
+    def next_manager(self, now: float, tried: Collection[str] = ()) -> str | None:
         """Return the Manager to use, or None if all back off and the next attempt is not due. Managers in `tried`,
         which failed with the same message, are excluded.
         """
@@ -108,7 +108,7 @@ class ManagerFailover:
         state = self._states.get(url)
         return state is not None and now < state.until
 
-    def may_hold_s(self, url: str, now: float) -> float:
+    def max_hold_s(self, url: str, now: float) -> float:
         """Return the time for which the Manager at `url` may hold an answer: until a preferred Manager may be tried
         again, or 0 if the Manager itself backs off.
         """
@@ -125,7 +125,7 @@ class ManagerFailover:
         times = [state.until if (state := self._states.get(url)) else now for url in self.urls]
         return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
-    def failed(
+    def record_failure(
         self,
         url: str,
         now: float,
@@ -157,7 +157,7 @@ class ManagerFailover:
         self._states[url] = _BackoffState(failures, now + pause, now, self._term)
         return pause
 
-    def not_fresh(self, url: str, now: float, spread: float) -> bool:
+    def record_outdated_answer(self, url: str, now: float, spread: float) -> bool:
         """Record an answer of a Manager that cannot read the database. Return True if another Manager is preferred from
         now on.
         """
@@ -166,7 +166,7 @@ class ManagerFailover:
         self._states[url] = _BackoffState(0, now + pause, now, self._term, is_answering=True)
         return len(self.urls) > 1 and (previous is None or not previous.is_answering)
 
-    def answered(self, url: str) -> None:
+    def record_answer(self, url: str) -> None:
         """Record an answer of the Manager at `url`, which ends its back-off."""
         self._reached.add(url)
         self._states.pop(url, None)
@@ -252,8 +252,8 @@ class ManagerClient:
         """
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
         reasons = dict[str, str]()
-        while (url := self.managers.best(now := time.monotonic(), tried=reasons)) is not None:
-            sent = _limit_hold(message, self.managers.may_hold_s(url, now))
+        while (url := self.managers.next_manager(now := time.monotonic(), tried=reasons)) is not None:
+            sent = _limit_hold(message, self.managers.max_hold_s(url, now))
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
@@ -287,8 +287,8 @@ class ManagerClient:
 
     def _answered(self, url: str, answer: Message) -> None:
         if not isinstance(answer, Answer) or answer.fresh:
-            self.managers.answered(url)
-        elif self.managers.not_fresh(url, time.monotonic(), random.random()):  # noqa: S311 -- spreads load
+            self.managers.record_answer(url)
+        elif self.managers.record_outdated_answer(url, time.monotonic(), random.random()):  # noqa: S311 -- spreads load
             self._on_failover("not fresh")
             log.warning("a Manager cannot read the database; the Agent prefers other Managers for some time", url=url)
 
@@ -297,7 +297,9 @@ class ManagerClient:
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
         timed_out = failure.kind == "silent"
-        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, timed_out=timed_out, asked_at=asked_at)
+        pause_s = self.managers.record_failure(
+            url, now, failure.retry_after_s, spread, timed_out=timed_out, asked_at=asked_at
+        )
         if failure.kind is not None:
             self._on_failover(failure.kind)
         log.warning("a request to a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from greenroom.agent.concurrency import Signal
-from greenroom.agent.session.journal import Journal, Term
+from greenroom.agent.session.journal import Journal, TermRecord
 from greenroom.agent.session.outbox import Outbox
 from greenroom.core.errors import Unexpected
 from greenroom.core.log_codes import LogCode
@@ -109,7 +109,7 @@ class DesiredSessions:
         if not is_applicable(answer.term, self.highest_term, answer.fresh):
             return False
         if answer.term > self.highest_term:
-            self._journal.append(Term(term=answer.term, db_epoch=answer.db_epoch))
+            self._journal.append(TermRecord(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
             self.database = answer.db_epoch
             self._replace_entries(answer.desired, kept={})
@@ -143,7 +143,7 @@ class DesiredSessions:
         self.invalidate()
         before, self.entries = self.entries, dict[str, Desired]()
         self._publish(ListChange(before=before, now=self.entries))
-        self._journal.append(Term(term=0, db_epoch=db_epoch))
+        self._journal.append(TermRecord(term=0, db_epoch=db_epoch))
 
     def _publish(self, change: ListChange) -> None:
         self._digest = None

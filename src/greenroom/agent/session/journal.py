@@ -35,7 +35,7 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """The base of the records. A later record about the same subject replaces an earlier one."""
 
 
-class Term(JournalRecord, frozen=True, kw_only=True, tag="term"):
+class TermRecord(JournalRecord, frozen=True, kw_only=True, tag="term"):
     """The highest known term of a Primary, and its database."""
 
     term: int
@@ -80,7 +80,7 @@ class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
     slow: bool = False
 
 
-class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
+class ForgetRecord(JournalRecord, frozen=True, kw_only=True, tag="forget"):
     """Removes all facts of a session that does not exist any more. It is written after the Manager has received the
     report of its end.
     """
@@ -88,20 +88,20 @@ class Forget(JournalRecord, frozen=True, kw_only=True, tag="forget"):
     session_id: str
 
 
-AnyRecord = Term | SessionRecord | CommandRecord | HandoverRecord | Forget
+AnyRecord = TermRecord | SessionRecord | CommandRecord | HandoverRecord | ForgetRecord
 
 
 @dataclass(slots=True)
 class JournalState:
     """The state that results from the journal's records."""
 
-    term: Term | None = None
+    term: TermRecord | None = None
     sessions: dict[str, SessionRecord] = field(default_factory=dict[str, SessionRecord])
     commands: dict[str, CommandRecord] = field(default_factory=dict[str, CommandRecord])
     handovers: dict[str, HandoverRecord] = field(default_factory=dict[str, HandoverRecord])
 
     def apply(self, record: AnyRecord) -> None:
-        if isinstance(record, Term):
+        if isinstance(record, TermRecord):
             self.term = record
         elif isinstance(record, SessionRecord):
             self.sessions[record.session_id] = record

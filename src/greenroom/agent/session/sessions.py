@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
-from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
+from greenroom.agent.session.journal import ForgetRecord, HandoverRecord, Journal, assignment_report
 from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, journal_facts_of
 from greenroom.agent.session.outbox import Outbox, PendingCommands
 from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, needs_examination, observe
@@ -139,7 +139,7 @@ class Sessions:
         if self.is_known:
             recorded = self._journal.state.sessions.keys()
             for session_id in recorded - self.desired.entries.keys() - self.observed.containers.keys():
-                self._journal.append(Forget(session_id=session_id))
+                self._journal.append(ForgetRecord(session_id=session_id))
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         desired, spec = self.desired.get(session_id), self.desired.spec(session_id)
@@ -157,7 +157,7 @@ class Sessions:
         )
 
     def states(self) -> list[ObservedState]:
-        return [self._observe(desired)[0] for desired in self.desired.entries.values()]
+        return [self._state_and_error(desired)[0] for desired in self.desired.entries.values()]
 
     def running(self, only: AbstractSet[str] | None = None) -> list[str]:
         containers = _select(self.observed.containers, only).items()
@@ -186,13 +186,13 @@ class Sessions:
         known = self.observed.journal_facts(session_id)
         is_next_handed_over = self._handover(desired) is None and can_be_handed_over(target, container, known)
         if not (is_next_handed_over or needs_examination(target, container, known)):
-            self.outbox.set_observation(self._observed(desired), has_user=desired.authorised is not None)
+            self.outbox.set_observation(self._observation_of(desired), has_user=desired.authorised is not None)
 
     def _refresh_all(self) -> None:
         for session_id in self.desired.entries:
             self.refresh(session_id)
 
-    def _observe(self, desired: Desired) -> tuple[ObservedState, str]:
+    def _state_and_error(self, desired: Desired) -> tuple[ObservedState, str]:
         session_id = desired.session_id
         return observe(
             self.desired.desired_container(desired),
@@ -201,10 +201,10 @@ class Sessions:
             being_created=self.observed.is_being_created(session_id),
         )
 
-    def _observed(self, desired: Desired) -> Observed:
+    def _observation_of(self, desired: Desired) -> Observed:
         session_id = desired.session_id
         container, probe = self.observed.container(session_id), self.observed.last_probe(session_id)
-        state, error = self._observe(desired)
+        state, error = self._state_and_error(desired)
         record = self.observed.journal_record(session_id)
         exit_code = container.exit_code if container else None
         return Observed(

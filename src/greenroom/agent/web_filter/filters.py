@@ -55,11 +55,11 @@ class _Filter:
     secrets: tuple[FilterSecret, ...] = ()
     adds_secrets: bool = False
     """True if the filter has or had secrets; its sessions then trust its authority."""
-    checked_at: float = 0.0
+    checked_at_s: float = 0.0
     failures: int = 0
-    started: float = float("-inf")
-    starts: int = 0
-    next_try: float = 0.0
+    started_at_s: float = float("-inf")
+    start_count: int = 0
+    next_try_s: float = 0.0
 
     @property
     def _serves(self) -> bool:
@@ -68,13 +68,13 @@ class _Filter:
     def is_current(self, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
         same = self.applied_policy == policy and self.secrets == secrets
-        return runs and same and time.monotonic() - self.checked_at < RULES_INTERVAL_S
+        return runs and same and time.monotonic() - self.checked_at_s < RULES_INTERVAL_S
 
     def count_start(self) -> None:
         """Count a start. The pause before the next start grows while Squid ends repeatedly."""
         now = time.monotonic()
-        self.starts = 1 if now - self.started > STABLE_AFTER_S else self.starts + 1
-        self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
+        self.start_count = 1 if now - self.started_at_s > STABLE_AFTER_S else self.start_count + 1
+        self.started_at_s, self.next_try_s = now, now + BACKOFF.delay_s(self.start_count)
 
     def has_ended(self) -> bool:
         """Return True if the Squid of this policy ran and has ended."""
@@ -189,7 +189,7 @@ class WebFilters:
                 if before is not None:  # a round detected the end before the end of its output arrived
                     self._log_end(policy.filter_policy_id)
         web_filter.applied_policy, web_filter.secrets = policy, secrets
-        web_filter.checked_at, web_filter.failures = time.monotonic(), 0
+        web_filter.checked_at_s, web_filter.failures = time.monotonic(), 0
 
     async def trust_files(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
         """Return the files with which a session trusts its filter; empty if the filter adds no secrets to requests.
@@ -240,7 +240,7 @@ class WebFilters:
         for policy_id in self._policies_in_use():
             self._filters.setdefault(policy_id, _Filter())
         for policy_id, web_filter in list(self._filters.items()):
-            if web_filter.lock.locked() or time.monotonic() < web_filter.next_try:
+            if web_filter.lock.locked() or time.monotonic() < web_filter.next_try_s:
                 continue
             async with web_filter.lock:
                 await self._correct(policy_id, web_filter)
@@ -270,7 +270,7 @@ class WebFilters:
                     await self._ensure_current(web_filter, policy)
         except GreenroomError as error:
             web_filter.failures += 1
-            web_filter.next_try = time.monotonic() + BACKOFF.delay_s(web_filter.failures)
+            web_filter.next_try_s = time.monotonic() + BACKOFF.delay_s(web_filter.failures)
             message = f"The web filter of policy {policy_id} fails: {error.message}"
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
