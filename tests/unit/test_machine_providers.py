@@ -43,7 +43,7 @@ from greenroom.machine_providers.contract import Provider, ProviderError
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
     MAX_MACHINES,
-    PROGRAM_ENVIRONMENT,
+    PROGRAM_ENV,
     CommandProvider,
     WebhookProvider,
 )
@@ -165,7 +165,7 @@ async def test_a_program_gets_a_fixed_environment_and_secrets_on_stdin_alone(tmp
     more = f"pathlib.Path({str(spy)!r}).write_text(json.dumps([dict(os.environ), sys.argv, request['secrets']]))"
     await program(tmp_path, more).list(PREFIX)
     environment, arguments, secrets = json.loads(spy.read_text())
-    assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == PROGRAM_ENVIRONMENT
+    assert {name: value for name, value in environment.items() if name != "LC_CTYPE"} == PROGRAM_ENV
     assert arguments == [str(tmp_path / "machines")]
     assert secrets == SECRETS
 

@@ -236,7 +236,7 @@ class ImageReceiver:
             raise PullError(problem)
         yield 0
         transfer = _Transfer()
-        task = asyncio.create_task(self._copy_from_first_source(image, sources, transfer), name=f"copy {name}")
+        task = asyncio.create_task(self._copy_from_any(image, sources, transfer), name=f"copy {name}")
         reported_bytes = 0
         try:
             while not task.done():
@@ -250,9 +250,7 @@ class ImageReceiver:
             await asyncio.wait({task})
         yield 100
 
-    async def _copy_from_first_source(
-        self, image: Image, sources: tuple[ImageSource, ...], transfer: _Transfer
-    ) -> None:
+    async def _copy_from_any(self, image: Image, sources: tuple[ImageSource, ...], transfer: _Transfer) -> None:
         for source in sources:
             try:
                 # The file disappears with this process, even if the process is killed.

@@ -231,7 +231,7 @@ class HostServices:
         limits = None
         if isinstance(runtime, SharedKernel):
             limits = HostLimits(self.identity.hostname, sessions.outbox.log_line, runtime.count_containers)
-        explain_failure = limits.explain_failure if limits else keep_failure
+        explain = limits.explain_failure if limits else keep_failure
         await self._inspect_host(inventory, images, meter)
         time_limits = ProbeTimeLimits(self._lateness.current)
         starts = Starts(
@@ -246,9 +246,7 @@ class HostServices:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                changes=ContainerChanges(
-                    runtime, sessions, inventory, images, filters, explain_failure=explain_failure
-                ),
+                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explain_failure=explain),
                 sessions=sessions,
                 inventory=inventory,
                 commands=Commands(runtime, sessions, journal),
@@ -264,7 +262,7 @@ class HostServices:
                 self.metrics,
                 time_limits,
                 interval_s=self.config.probe_interval_s,
-                explain_failure=explain_failure,
+                explain_failure=explain,
             )
             self.loops = {
                 "events": inventory.watch,

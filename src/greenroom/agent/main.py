@@ -16,7 +16,7 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
 from greenroom.agent.host import HostServices
 from greenroom.agent.replica import ReplicaGroup
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import PROBE_VALID_INTERVALS
+from greenroom.agent.session.prober import VALID_INTERVALS
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authorizer import StreamAuthorizer
@@ -51,7 +51,7 @@ class Agent:
         self.journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
         self.journal.open()
         self.sessions = sessions = Sessions(
-            self.journal, PROBE_VALID_INTERVALS * (settings.probe_interval_s + PROBE_TIMEOUT_S)
+            self.journal, VALID_INTERVALS * (settings.probe_interval_s + PROBE_TIMEOUT_S)
         )
         self.session_cache = SessionCache(
             sessions, settings.agent_dir, share=group.store_gateway_data if group else None

@@ -206,10 +206,7 @@ def _retry_after_s(text: str) -> float:
         return 0.0
 
 
-PROGRAM_ENVIRONMENT: Final = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LC_ALL": "C.UTF-8",
-}
+PROGRAM_ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 MAX_STDERR_BYTES: Final = 20_000
 END_TIMEOUT_S: Final = 5.0
 """The maximum wait for the end of a killed program. A program cannot end while it waits for a lost disk."""
@@ -239,11 +236,7 @@ class CommandProvider:
         loop = asyncio.get_running_loop()
         try:
             transport, protocol = await loop.subprocess_exec(
-                lambda: SubprocessStreamProtocol(65536, loop),
-                program,
-                env=PROGRAM_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
+                lambda: SubprocessStreamProtocol(65536, loop), program, env=PROGRAM_ENV, cwd="/", start_new_session=True
             )
         except OSError as error:
             raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error

@@ -237,7 +237,7 @@ class ObservedSessions:
         return self._journal.state.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
     def journal_facts(self, session_id: str) -> JournalFacts:
-        return journal_facts_of(self.journal_record(session_id))
+        return facts_of(self.journal_record(session_id))
 
     def update_record(self, session_id: str, **changes: object) -> None:
         """Change the fields of `journal.SessionRecord`."""
@@ -257,7 +257,7 @@ class ObservedSessions:
         self.changed.emit(session_id)
 
 
-def journal_facts_of(record: SessionRecord) -> JournalFacts:
+def facts_of(record: SessionRecord) -> JournalFacts:
     """Return the facts in the journal about a session, for the plan."""
     return JournalFacts(
         ran=record.ran, stopped=record.stopped, failure=record.failure, low_cpu_share=record.low_cpu_share

@@ -102,7 +102,7 @@ FAILURES_THAT_COUNT: Final = 2
 """The number of consecutive failed probes after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
 """The time for which probes must have failed before the session counts as broken."""
-PROBE_VALID_INTERVALS: Final = 3
+VALID_INTERVALS: Final = 3
 """The number of intervals for which a probe is valid. An older probe means that the Agent was delayed."""
 LOG_EVERY_S: Final = 30.0
 """The interval at which the log of a container that does not become usable is read, after `FAST_PROBING_S`."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import ForgetRecord, HandoverRecord, Journal, assignment_report
-from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, journal_facts_of
+from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts_of
 from greenroom.agent.session.outbox import Outbox, PendingCommands
 from greenroom.core.session.reconcile import RoundSnapshot, can_be_handed_over, needs_examination, observe
 from greenroom.core.session.states import ObservedState
@@ -126,7 +126,7 @@ class Sessions:
             desired=desired,
             observed=_select(self.observed.containers, only),
             journals={
-                session_id: journal_facts_of(record) for session_id, record in _select(state.sessions, only).items()
+                session_id: facts_of(record) for session_id, record in _select(state.sessions, only).items()
             },
             commands=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
             begun=self.commands.begun_ids() | handed_over,

@@ -264,9 +264,7 @@ class WebFilters:
             with convert_item_error("web filter policy", policy_id):
                 if self._sessions.is_known and policy_id not in self._policies_in_use():
                     await self._remove(policy_id, web_filter)
-                elif (policy := self._policies.get(policy_id)) is not None and self._may_configure(
-                    policy_id, web_filter
-                ):
+                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, web_filter):
                     await self._ensure_current(web_filter, policy)
         except GreenroomError as error:
             web_filter.failures += 1
@@ -278,7 +276,7 @@ class WebFilters:
         sentence = f"The web filter of policy {policy_id} ended unexpectedly; it is started again."
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
-    def _may_configure(self, policy_id: str, web_filter: _Filter) -> bool:
+    def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
         """Return True if the configuration of the filter may be written. It may not while an earlier process's Squid
         has secrets and the desired list with these secrets has not arrived yet.
         """

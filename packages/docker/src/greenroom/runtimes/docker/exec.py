@@ -16,7 +16,7 @@ from greenroom.runtimes.contract import MAX_OUTPUT_CHARACTERS, ExecResult, Start
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.mounts import refuse_root
-from greenroom.runtimes.docker.spec import USER_VARIABLES_LABEL
+from greenroom.runtimes.docker.spec import USER_VARIABLES
 
 POLL_S: Final = 0.2
 REST_TIMEOUT_S: Final = 10.0
@@ -145,4 +145,4 @@ def _variables(image: DockerJson) -> dict[str, str]:
 
 def user_variable_names(inspection: DockerJson) -> list[str]:
     """Return the names of the variables that the session's user set."""
-    return [name for name in inspection["Config"]["Labels"].get(USER_VARIABLES_LABEL, "").split(",") if name]
+    return [name for name in inspection["Config"]["Labels"].get(USER_VARIABLES, "").split(",") if name]

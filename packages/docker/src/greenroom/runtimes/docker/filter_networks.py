@@ -103,10 +103,8 @@ class FilterNetworks:
         if spec.filter_policy is None:
             return config
         name = network_name(self._owner, spec.filter_policy)
-        network, trusts_authority = (
-            self._require_network(spec.filter_policy),
-            spec.filter_policy in self._trusting_policies,
-        )
+        trusts_authority = spec.filter_policy in self._trusting_policies
+        network = self._require_network(spec.filter_policy)
         return use_filter(config, name, network, spec.port, trusts_authority=trusts_authority)
 
     def require_open(self, labels: Mapping[str, str]) -> None:

@@ -112,7 +112,7 @@ class DockerMounts:
         self._has_warned = False
         self._threads = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix="folders")
 
-    async def _run_in_thread(self, work: Callable[[], Result]) -> Result:
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def forbid(self, folder: str) -> None:
@@ -128,7 +128,7 @@ class DockerMounts:
         return [self._folders.resolve(mount) for mount in spec.mounts]
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        await self._run_in_thread(partial(self._folders.prepare, mounts, session_id))
+        await self._in_thread(partial(self._folders.prepare, mounts, session_id))
 
     async def put_files(self, inspection: DockerJson, files: Sequence[SessionFile]) -> list[SessionFile]:
         """Write the files whose paths are in a mounted folder. Return the other files.
@@ -156,7 +156,7 @@ class DockerMounts:
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
         for source, folder_files in files_by_folder.items():
-            await self._run_in_thread(partial(self._folders.put_files, source, folder_files))
+            await self._in_thread(partial(self._folders.put_files, source, folder_files))
         return others
 
     async def expected_identities(self, inspection: DockerJson) -> dict[str, FolderIdentity]:
@@ -169,9 +169,7 @@ class DockerMounts:
         sources_by_target = _sources_by_target(inspection)
         if not sources_by_target or inspection["State"]["Running"]:
             return {}
-        identities = await self._run_in_thread(
-            partial(self._folders.identities, sorted(set(sources_by_target.values())))
-        )
+        identities = await self._in_thread(partial(self._folders.identities, sorted(set(sources_by_target.values()))))
         return {target: identities[source] for target, source in sources_by_target.items()}
 
     async def problem_after_start(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
@@ -179,7 +177,7 @@ class DockerMounts:
         not the `expected` one, and a mount that cannot be inspected or restricted to `nosuid,nodev`.
         """
         try:
-            problem = await self._replaced_folder_problem(inspection, expected)
+            problem = await self._folder_problem(inspection, expected)
             if problem is None and expected:
                 await self._forbid_set_user_id(int(inspection["State"]["Pid"]), sorted(expected))
         except StartError as error:
@@ -187,17 +185,15 @@ class DockerMounts:
         return problem
 
     async def _forbid_set_user_id(self, pid: int, targets: Sequence[str]) -> None:
-        unsupported = await self._run_in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
+        unsupported = await self._in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
         if unsupported and not self._has_warned:
             self._has_warned = True
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {unsupported}")
 
-    async def _replaced_folder_problem(
-        self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]
-    ) -> str | None:
+    async def _folder_problem(self, inspection: DockerJson, expected: Mapping[str, FolderIdentity]) -> str | None:
         sources, pid = _sources_by_target(inspection), int(inspection["State"]["Pid"])
         for target, identity in expected.items():
-            actual = await self._run_in_thread(partial(mounted_identity, pid, target)) if pid else None
+            actual = await self._in_thread(partial(mounted_identity, pid, target)) if pid else None
             if actual is not None and actual != identity:
                 return f"{sources[target]} was replaced during the start of the session; the session was stopped."
         return None

@@ -16,7 +16,7 @@ from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
 from greenroom.runtimes.docker.daemon import DockerJson
 
-USER_VARIABLES_LABEL: Final = "greenroom.chosen-variables"
+USER_VARIABLES: Final = "greenroom.chosen-variables"
 """Label: the comma-separated names of the variables that the session's user set, for `exec`."""
 POLICY: Final = "greenroom.filter-policy"
 LOOPBACK: Final = "127.0.0.1"
@@ -95,9 +95,7 @@ def container_config(
         SESSION: session_id,
         AGENT: owner.agent_id,
         SPEC_HASH: spec.hash(),
-        USER_VARIABLES_LABEL: ",".join(
-            name for name in user_variables(spec.environment) if name not in workspace_variables
-        ),
+        USER_VARIABLES: ",".join(name for name in user_variables(spec.environment) if name not in workspace_variables),
         **({SERVICES: ",".join(f"{name}={port}" for name, port in services.items())} if services else {}),
     }
     host_config: DockerJson = {

@@ -102,10 +102,8 @@ class DockerDisk:
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
-            existing_files, deleted_files = (
-                await _measure_folder(upper),
-                await self._measure_deleted_files(inspection["State"]["Pid"]),
-            )
+            existing_files = await _measure_folder(upper)
+            deleted_files = await self._measure_deleted_files(inspection["State"]["Pid"])
             return None if existing_files is None else existing_files + deleted_files
         try:
             async with asyncio.timeout(MEASURE_TIMEOUT_S):

@@ -15,14 +15,7 @@ from greenroom.runtimes.contract import SESSION, ContainerConflict, ContainerEve
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
-from greenroom.runtimes.kubernetes.pod_state import (
-    ENDED,
-    deletion_due_at,
-    exit_code_of,
-    is_up,
-    lost_at,
-    ran_out_of_memory,
-)
+from greenroom.runtimes.kubernetes.pod_state import ENDED, deletion_due_at, exit_code_of, is_up, lost_at, was_oom_killed
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +120,7 @@ class Changes:
 
     def _process_pod(self, pod: Pod, session_id: str) -> None:
         if status(pod).phase in ENDED:
-            if ran_out_of_memory(pod) and session_id not in self._ended:
+            if was_oom_killed(pod) and session_id not in self._ended:
                 self._queue.put_nowait(ContainerEvent(session_id=session_id, kind="oom"))
             self._report_end(session_id, exit_code_of(pod))
         elif is_up(pod) and session_id not in self._running:

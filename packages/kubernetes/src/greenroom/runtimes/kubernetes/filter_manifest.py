@@ -76,7 +76,7 @@ exec squid -N -n greenroom -f {FILES_FOLDER}/squid.conf
 RELOAD_SCRIPT: Final = "head -c {} | tar -x -z -f - -C / --no-same-owner --no-overwrite-dir && kill -HUP 1"
 DNS_LABELS: Final = {"k8s-app": "kube-dns"}
 """The labels of the Pods that serve DNS in a cluster."""
-SQUID_MEMORY: Final = ("64Mi", "512Mi")
+MEMORY: Final = ("64Mi", "512Mi")
 """The memory request and the memory limit of Squid. A list of 10,000 domains needs about 100 MiB."""
 
 BYPASS_MESSAGE: Final = (
@@ -164,7 +164,7 @@ class FilterObjects:
         sessions = NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=self.session_labels),
             policyTypes=["Egress"],
-            egress=[NetworkPolicyEgressRule(to=[_pod_peer(self.squid_labels)], ports=_tcp_ports(FILTER_PORT))],
+            egress=[NetworkPolicyEgressRule(to=[_pod_peer(self.squid_labels)], ports=_tcp(FILTER_PORT))],
         )
         name_server_peers = [
             _pod_peer(DNS_LABELS, all_namespaces=True),
@@ -176,13 +176,13 @@ class FilterObjects:
             policyTypes=["Ingress", "Egress"],
             ingress=[
                 NetworkPolicyIngressRule(
-                    from_=[_pod_peer(self.session_labels)], ports=_tcp_ports(FILTER_PORT, CLOSED_PORT)
+                    from_=[_pod_peer(self.session_labels)], ports=_tcp(FILTER_PORT, CLOSED_PORT)
                 )
             ],
             egress=[
                 NetworkPolicyEgressRule(to=public_peers, ports=[NetworkPolicyPort(protocol="TCP")]),
                 NetworkPolicyEgressRule(
-                    to=name_server_peers, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp_ports(53)]
+                    to=name_server_peers, ports=[NetworkPolicyPort(port=53, protocol="UDP"), *_tcp(53)]
                 ),
             ],
         )
@@ -203,7 +203,7 @@ class FilterObjects:
             imagePullPolicy="IfNotPresent",
             command=["sh", "-c", START_SCRIPT],
             resources=ResourceRequirements(
-                requests={"cpu": "10m", "memory": SQUID_MEMORY[0]}, limits={"memory": SQUID_MEMORY[1]}
+                requests={"cpu": "10m", "memory": MEMORY[0]}, limits={"memory": MEMORY[1]}
             ),
             readinessProbe=Probe(tcpSocket=TCPSocketAction(port=FILTER_PORT), periodSeconds=1, timeoutSeconds=1),
             securityContext=restricted_container(read_only=True),
@@ -325,7 +325,7 @@ def _cidr_of(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
-def _tcp_ports(*ports: int) -> list[NetworkPolicyPort]:
+def _tcp(*ports: int) -> list[NetworkPolicyPort]:
     return [NetworkPolicyPort(port=port, protocol="TCP") for port in ports]
 
 

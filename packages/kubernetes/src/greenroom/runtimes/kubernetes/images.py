@@ -140,9 +140,7 @@ class PulledImages:
         tolerations = pod.spec.tolerations or [] if pod.spec is not None else []
         if TAINT_TEXT in unschedulable_reason(pod) and ALL_TAINTS not in tolerations:
             changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*tolerations, ALL_TAINTS])}}
-            with suppress(
-                ContainerMissing, StartError
-            ):  # then `TimeLimits` raises an error with the scheduler's message
+            with suppress(ContainerMissing, StartError):  # then `TimeLimits` raises the scheduler's error
                 await self._cluster.patch(Pod, metadata(pod).name or "", changes)
 
     async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:

@@ -80,12 +80,9 @@ def container_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
 def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerState, int | None, str]:
     start_error = annotations_of(secret).get(START_ERROR)
     if pod is None:
-        had_pod = bool(annotations_of(secret).get(POD_UID))
-        return (
-            (ContainerState.EXITED, None, start_error or POD_LOST_TEXT)
-            if had_pod
-            else (ContainerState.CREATED, None, "")
-        )
+        if not annotations_of(secret).get(POD_UID):
+            return ContainerState.CREATED, None, ""
+        return ContainerState.EXITED, None, start_error or POD_LOST_TEXT
     if is_lost(pod, now):
         return ContainerState.EXITED, None, reason_of_loss(pod)
     if status(pod).phase in ENDED:
@@ -104,10 +101,8 @@ def is_up(pod: Pod) -> bool:
 
 def is_ready(pod: Pod) -> bool:
     """Return True if the Pod is up, its readiness probe succeeds and it is not being deleted."""
-    has_ready_condition = any(
-        condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod)
-    )
-    return has_ready_condition and is_up(pod) and metadata(pod).deletionTimestamp is None
+    has_ready_status = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
+    return has_ready_status and is_up(pod) and metadata(pod).deletionTimestamp is None
 
 
 def run_id_of(pod: Pod) -> str:
@@ -181,7 +176,7 @@ def reason_of_end(pod: Pod) -> str:
     return f"Kubernetes ended the session: {_message_of(pod_status.message)}." if ended is None else ""
 
 
-def ran_out_of_memory(pod: Pod) -> bool:
+def was_oom_killed(pod: Pod) -> bool:
     """Return True if the first process was killed because the container ran out of memory."""
     container = _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None

@@ -135,11 +135,9 @@ class SessionPods:
         selector = self._owner.selector("session")
         secrets, _ = await self._cluster.list(Secret, selector)
         pods, _ = await self._cluster.list(Pod, selector)
-        pods_by_session = {labels_of(pod).get(SESSION): pod for pod in pods}
+        session_pods = {labels_of(pod).get(SESSION): pod for pod in pods}
         read_at = now()
-        return [
-            container_of(secret, pods_by_session.get(labels_of(secret).get(SESSION)), read_at) for secret in secrets
-        ]
+        return [container_of(secret, session_pods.get(labels_of(secret).get(SESSION)), read_at) for secret in secrets]
 
     # Start --------------------------------------------------------------------------------------------------------
 

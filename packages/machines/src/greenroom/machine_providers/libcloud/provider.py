@@ -69,11 +69,9 @@ class LibcloudProvider:
                 "size": self._size(driver),
                 "image": NodeImage(id=image, name=image, driver=driver),
             }
-            user_data_argument = self._options.get(
-                "user_data_argument", _USER_DATA_ARGUMENTS.get(self._name, "ex_userdata")
-            )
-            if user_data_argument:
-                arguments[user_data_argument] = machine.user_data
+            argument_name = self._options.get("user_data_argument", _USER_DATA_ARGUMENTS.get(self._name, "ex_userdata"))
+            if argument_name:
+                arguments[argument_name] = machine.user_data
             created = driver.create_node(**arguments)
             if str(created.name) != machine.name:
                 driver.destroy_node(created)
