@@ -232,7 +232,7 @@ class DiskGuard:
     async def check(self) -> None:
         """Measure every running session once, and stop the sessions that use too much."""
         self._last_disk = disk = self._disk()
-        running = self._running_sessions()
+        running = [k for k in self._sessions.running() if not self._sessions.observed.journal_facts(k).failure]
         self._failed_counts = {name: times for name, times in self._failed_counts.items() if name in running}
         disk_uses = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
         for stop in sessions_to_stop(disk_uses, self._hostname, disk):
@@ -243,13 +243,6 @@ class DiskGuard:
         return FreeDisk(
             free_bytes=usage.disk_free_bytes, kept_bytes=usage.disk_kept_bytes, free_inodes=usage.disk_free_inodes
         )
-
-    def _running_sessions(self) -> list[str]:
-        return [
-            session_id
-            for session_id in self._sessions.running()
-            if not self._sessions.observed.journal_facts(session_id).failure
-        ]
 
     async def _disk_use(self, session_id: str) -> DiskUse | None:
         try:

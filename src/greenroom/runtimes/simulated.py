@@ -137,7 +137,9 @@ class SimulatedRuntime:
     ) -> Container:
         await asyncio.sleep(self.settings.create_s)
         if session_id in self._containers:
-            return self._adopt(session_id, spec)
+            if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
+                raise ContainerConflict(f"The container of {session_id} was created from another specification.")
+            return self._container(session_id)
         if not self._has_image(spec.image):
             raise ImageMissing(f"The image {spec.image} is not on this host.")
         self._require_filter_network(spec.filter_policy)
@@ -155,11 +157,6 @@ class SimulatedRuntime:
         self.homes.folder.make(self._containers[session_id].kept_homes)
         self._session_by_spec[spec_hash] = session_id
         self._store_and_notify(session_id, "create")
-        return self._container(session_id)
-
-    def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
-        if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
-            raise ContainerConflict(f"The container of {session_id} was created from another specification.")
         return self._container(session_id)
 
     async def give_full_cpu_share(self, session_id: str, spec: SessionSpec) -> None:

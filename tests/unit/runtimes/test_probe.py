@@ -14,7 +14,7 @@ from websockets.protocol import State
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import ScreenshotError
-from greenroom.runtimes.probe import GREENROOM_SERVER, Prober, _OpenScreen
+from greenroom.runtimes.probe import PAGE_SERVER, Prober, _OpenScreen
 
 SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http")
 
@@ -66,7 +66,7 @@ def moved(location: bytes) -> bytes:
 
 def our_page(websocket: bytes) -> Callable[[bytes], bytes]:
     """A page that identifies itself as Greenroom's, with the answer of its websocket."""
-    ours = f"HTTP/1.1 200 OK\r\nServer: {GREENROOM_SERVER}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    ours = f"HTTP/1.1 200 OK\r\nServer: {PAGE_SERVER}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     return lambda head: websocket if b"websockify" in head else ours
 
 
@@ -134,7 +134,7 @@ class Desktop(Prober):
 
     async def _request_page(self, address: str, spec: SessionSpec) -> httpx2.Response:
         self.asked += 1
-        return httpx2.Response(200, headers={"server": GREENROOM_SERVER})
+        return httpx2.Response(200, headers={"server": PAGE_SERVER})
 
     async def _open(self, address: str, spec: SessionSpec) -> Any:
         self.opened += 1

@@ -125,9 +125,7 @@ class Sessions:
             list_is_valid=self.is_known,
             desired=desired,
             observed=_select(self.observed.containers, only),
-            journals={
-                session_id: facts_of(record) for session_id, record in _select(state.sessions, only).items()
-            },
+            journals={session_id: facts_of(record) for session_id, record in _select(state.sessions, only).items()},
             commands=tuple(command for command in self.commands.all() if only is None or command.session_id in only),
             begun=self.commands.begun_ids() | handed_over,
             ids_to_destroy=self.desired.ids_to_destroy,

@@ -81,8 +81,9 @@ def delay_reason_of(pod: Pod, event: Event | None) -> str:
     if is_pull(event):
         return f"The node {node_of(pod)} is still pulling the image {_image_of(pod)} after {CREATION_LIMIT_S:.0f} s"
     if event is not None and _is_warning(event):
+        message = " ".join((event.message or "no reason was given").split())[:MAX_EVENT_CHARACTERS].rstrip(".")
         problem = f"has not created the container after {CREATION_LIMIT_S:.0f} s"
-        return f"The node {node_of(pod)} {problem}: {event.reason}: {_short(event.message)}"
+        return f"The node {node_of(pod)} {problem}: {event.reason}: {message}"
     return ""
 
 
@@ -91,7 +92,3 @@ def _image_of(pod: Pod) -> str:
     images = [container.image for container in pod.spec.containers] if pod.spec is not None else []
     _, _, image_of_waiting_container = first_waiting(pod)
     return image_of_waiting_container or next((name for name in images if name), "of the session")
-
-
-def _short(text: str | None) -> str:
-    return " ".join((text or "no reason was given").split())[:MAX_EVENT_CHARACTERS].rstrip(".")

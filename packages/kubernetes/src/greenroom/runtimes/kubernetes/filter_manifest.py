@@ -175,9 +175,7 @@ class FilterObjects:
             podSelector=LabelSelector(matchLabels=self.squid_labels),
             policyTypes=["Ingress", "Egress"],
             ingress=[
-                NetworkPolicyIngressRule(
-                    from_=[_pod_peer(self.session_labels)], ports=_tcp(FILTER_PORT, CLOSED_PORT)
-                )
+                NetworkPolicyIngressRule(from_=[_pod_peer(self.session_labels)], ports=_tcp(FILTER_PORT, CLOSED_PORT))
             ],
             egress=[
                 NetworkPolicyEgressRule(to=public_peers, ports=[NetworkPolicyPort(protocol="TCP")]),
@@ -202,9 +200,7 @@ class FilterObjects:
             image=image.name,
             imagePullPolicy="IfNotPresent",
             command=["sh", "-c", START_SCRIPT],
-            resources=ResourceRequirements(
-                requests={"cpu": "10m", "memory": MEMORY[0]}, limits={"memory": MEMORY[1]}
-            ),
+            resources=ResourceRequirements(requests={"cpu": "10m", "memory": MEMORY[0]}, limits={"memory": MEMORY[1]}),
             readinessProbe=Probe(tcpSocket=TCPSocketAction(port=FILTER_PORT), periodSeconds=1, timeoutSeconds=1),
             securityContext=restricted_container(read_only=True),
             volumeMounts=mounts,

@@ -201,7 +201,7 @@ def pod_of(
 
 def resources_of(spec: SessionSpec) -> ResourceRequirements:
     """Return the resource requests and limits of a session."""
-    cores = _cores(spec.cores)
+    cores = f"{round(max(MIN_CORES, spec.cores) * 1000)}m"
     limits = {"memory": str(spec.memory_bytes)}
     if spec.cpu_mode == "Quotas":
         limits["cpu"] = cores
@@ -211,10 +211,6 @@ def resources_of(spec: SessionSpec) -> ResourceRequirements:
     if spec.disk_limit_bytes:
         requests["ephemeral-storage"] = "0"  # without it the request is equal to the limit
     return ResourceRequirements(requests=requests, limits=limits)
-
-
-def _cores(cores: float) -> str:
-    return f"{round(max(MIN_CORES, cores) * 1000)}m"
 
 
 def _environment(secret: str, spec: SessionSpec) -> list[EnvVar]:

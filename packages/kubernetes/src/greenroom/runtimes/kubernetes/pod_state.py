@@ -84,7 +84,8 @@ def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerSta
             return ContainerState.CREATED, None, ""
         return ContainerState.EXITED, None, start_error or POD_LOST_TEXT
     if is_lost(pod, now):
-        return ContainerState.EXITED, None, reason_of_loss(pod)
+        sentence = f"The node {node_of(pod)} does not answer any more. The unsaved data of the session is lost."
+        return ContainerState.EXITED, None, sentence
     if status(pod).phase in ENDED:
         return ContainerState.EXITED, exit_code_of(pod), start_error or reason_of_end(pod)
     if not is_up(pod) or PENDING_FILES in data_of(secret):
@@ -138,11 +139,6 @@ def is_lost(pod: Pod, now: datetime) -> bool:
     """Return True if the Pod is deleted but still exists, because its node does not answer."""
     lost_from = lost_at(pod)
     return lost_from is not None and now >= lost_from and status(pod).phase not in ENDED
-
-
-def reason_of_loss(pod: Pod) -> str:
-    """Return the reason why the session of a lost Pod has exited."""
-    return f"The node {node_of(pod)} does not answer any more. The unsaved data of the session is lost."
 
 
 def node_of(pod: Pod) -> str:

@@ -32,7 +32,7 @@ from greenroom.kit.pictures import screen_as_jpeg
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
 from greenroom.runtimes.probe.screen import RfbError, Screen
 
-GREENROOM_SERVER = "greenroom-desktop"
+PAGE_SERVER = "greenroom-desktop"
 KEPT_CONNECTION_TIMEOUT_S = 0.3
 """The time limit for an answer on a kept connection. After it, a new connection is opened, because the screen may have
 another size now."""
@@ -96,7 +96,7 @@ class Prober:
             async with asyncio.timeout(timeout_s):
                 if (problem := _page_problem(answer := await self._request_page(address, spec))) is not None:
                     raise ScreenshotError(problem)
-                if answer.headers.get("server") != GREENROOM_SERVER:
+                if answer.headers.get("server") != PAGE_SERVER:
                     raise ScreenshotError("The screen of this workspace's image cannot be read.")
                 opened = await self._open(address, spec)
                 try:
@@ -116,7 +116,7 @@ class Prober:
         answer = await self._request_page(address, spec)
         if (problem := _page_problem(answer)) is not None:
             return ProbeResult(usable=False, error=problem)
-        if answer.headers.get("server") != GREENROOM_SERVER:
+        if answer.headers.get("server") != PAGE_SERVER:
             return ProbeResult(usable=True)
         return await self._probe_screen(address, spec, keep_connection=keep_connection)
 
