@@ -14,7 +14,7 @@ from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.metrics import RequestMetrics
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.recording.recorder import Recorder
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -49,7 +49,7 @@ async def api_page(db: Database) -> bytes:
     logs, snapshot = LogWriter(db, "api"), SettingsSnapshot(db)
     metrics.add_log_metrics(logs)
     metrics.add_recording_metrics(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
-    metrics.add_webhook_metrics(Courier(db, Secrets(bytes(32)), logs, snapshot))
+    metrics.add_webhook_metrics(DeliveryWorker(db, Secrets(bytes(32)), logs, snapshot))
     for enabled in (True, False):
         await db.write(
             "WITH w AS (INSERT INTO webhooks (name, url, events, enabled, secret_encrypted)"

@@ -42,7 +42,7 @@ from greenroom.api.session import share_routes
 from greenroom.api.session.authorized import ActLog
 from greenroom.api.session.instructions import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.enrollment import RefusalLogLimiter
@@ -149,7 +149,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
 
     The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics,
     failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log and
-    courier.
+    delivery_worker.
     """
     app = _DocumentedApp(
         title="Greenroom",
@@ -182,8 +182,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
     app.state.recording_view_log = recording_routes.RecordingViewLog(logs)
     metrics.add_recording_metrics(app.state.recorder)
-    app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
-    metrics.add_webhook_metrics(app.state.courier)
+    app.state.delivery_worker = DeliveryWorker(db, secrets, logs, app.state.snapshot)
+    metrics.add_webhook_metrics(app.state.delivery_worker)
     problems.add_error_handlers(app)
     app.add_middleware(AuditMiddleware, logs=logs)
     app.add_middleware(

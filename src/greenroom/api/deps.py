@@ -18,7 +18,7 @@ from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.session.instructions import Screenshots
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import WorkspaceSupply
@@ -52,7 +52,7 @@ ScreenshotsDep = Annotated[Screenshots, _part("screenshots")]
 DesksDep = Annotated[Desks, _part("desks")]
 RecorderDep = Annotated[Recorder, _part("recorder")]
 HubDep = Annotated[EventHub, _part("hub")]
-CourierDep = Annotated[Courier, _part("courier")]
+DeliveryWorkerDep = Annotated[DeliveryWorker, _part("delivery_worker")]
 SnapshotDep = Annotated[SettingsSnapshot, _part("snapshot")]
 SupplyReads = Annotated[CoalescedRead[WorkspaceSupply], _part("supply_reads")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]

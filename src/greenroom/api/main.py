@@ -9,7 +9,7 @@ from greenroom.api.catalogue.lists import refresh_lists_periodically
 from greenroom.api.events import EventHub
 from greenroom.api.installation import SettingsSnapshot, clean_up_periodically, watch_unattended_pools
 from greenroom.api.lease.control import ControlParts, end_control
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import with_subject
@@ -54,7 +54,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     app = create_app(config, db, secrets, logs)
     state = app.state
     control_parts = ControlParts(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)
-    listener = events_listener(config, state.hub, state.snapshot, state.courier)
+    listener = events_listener(config, state.hub, state.snapshot, state.delivery_worker)
     await db.open()
     try:
         await serve(
@@ -69,7 +69,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("housekeeping", lambda: clean_up_periodically(db, state.snapshot, logs)),
                 ("catalogues", lambda: refresh_lists_periodically(db, state.snapshot)),
                 ("control of leases", lambda: end_control(control_parts)),
-                ("webhooks", state.courier.run),
+                ("webhooks", state.delivery_worker.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
                 *((name, partial(loop, state)) for name, loop in plugins.api_loops().items()),
                 *pooler_checks,
@@ -84,7 +84,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
 
 
 def events_listener(
-    config: kit_config.ApiConfig, hub: EventHub, snapshot: SettingsSnapshot, courier: Courier
+    config: kit_config.ApiConfig, hub: EventHub, snapshot: SettingsSnapshot, delivery_worker: DeliveryWorker
 ) -> Listener:
     """Return the listener of this process.
 
@@ -95,13 +95,13 @@ def events_listener(
         if event.topic is Topic.SETTINGS:
             snapshot.request_reload()
         if event.topic is Topic.WEBHOOKS:
-            courier.wake()
+            delivery_worker.wake()
         # Without `session_id`, all waiting events of an Agent are equal, and the hub keeps only one.
         hub.publish(ChangeEvent(event.topic, event.id))
 
     def connected() -> None:
         snapshot.request_reload()
-        courier.wake()
+        delivery_worker.wake()
         hub.resync()
 
     return Listener(

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tests.database.api.client import Client
 from tests.support.played import Served, serve
 
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 
 PATH = "/api/v1/webhooks"
 
@@ -70,15 +70,15 @@ class Hooks:
     receiver: Receiver
 
     @property
-    def courier(self) -> Courier:
-        return self.app.state.courier
+    def delivery_worker(self) -> DeliveryWorker:
+        return self.app.state.delivery_worker
 
     async def made(self, *events: str, **fields: Any) -> dict[str, Any]:
         return await self.admin.make(PATH, **{"name": "ci", "url": self.receiver.url, "events": list(events)} | fields)
 
-    async def delivered(self, courier: Courier | None = None) -> float:
+    async def delivered(self, delivery_worker: DeliveryWorker | None = None) -> float:
         """Let an api deliver due messages; returns the seconds until its next check."""
-        one = courier or self.courier
+        one = delivery_worker or self.delivery_worker
         await one.start_due_deliveries()
         await one.wait_until_idle()
         return await one.start_due_deliveries()

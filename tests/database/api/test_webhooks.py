@@ -11,7 +11,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.webhooks import MAX_ATTEMPTS, SELECTABLE_EVENTS
 from greenroom.db import webhooks
 from greenroom.db.database import Database
@@ -141,16 +141,16 @@ async def test_all_that_were_given_up_are_replayed_at_once(hooks: Hooks, db: Dat
     await hooks.delivered()
     assert [one["event"] for one in await hooks.deliveries(made, state="given_up")] == ["webhook.test"]
     assert len(await hooks.deliveries(made, state="delivered")) == 4
-    assert hooks.courier.outcomes == {"waiting": 0, "delivered": 4, "given_up": 4}
+    assert hooks.delivery_worker.outcomes == {"waiting": 0, "delivered": 4, "given_up": 4}
 
 
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):
     await hooks.made(EVENT)
     await emit(db, 20)
-    other = Courier(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
-    await hooks.courier.start_due_deliveries()
+    other = DeliveryWorker(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
+    await hooks.delivery_worker.start_due_deliveries()
     await other.start_due_deliveries()
-    await hooks.courier.wait_until_idle()
+    await hooks.delivery_worker.wait_until_idle()
     await other.wait_until_idle()
     assert len(hooks.receiver.requests) == len({message["id"] for message in hooks.receiver.messages}) == 20
 

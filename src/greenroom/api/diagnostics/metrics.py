@@ -15,7 +15,7 @@ from greenroom.api.hardening import METRICS_PATH
 from greenroom.api.problems import api_router
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
-from greenroom.api.webhooks.courier import Courier
+from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.errors import Unavailable
 from greenroom.core.launch.forecast import outcomes
 from greenroom.core.launch.plan import TraceStep
@@ -70,9 +70,9 @@ class RequestMetrics(RoleMetrics):
             "recording_pictures_left_out", "Pictures of recordings that were omitted", lambda: counts.pictures_left_out
         )
 
-    def add_webhook_metrics(self, courier: Courier) -> None:
+    def add_webhook_metrics(self, delivery_worker: DeliveryWorker) -> None:
         self.add_labeled_counter(
-            "webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: courier.outcomes
+            "webhook_attempts", "Attempts to deliver webhook messages", "outcome", lambda: delivery_worker.outcomes
         )
 
     def count_launch(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:

@@ -12,7 +12,7 @@ from fastapi import Query
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
-from greenroom.api.deps import ChangeDep, CourierDep, Db
+from greenroom.api.deps import ChangeDep, Db, DeliveryWorkerDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import requires
@@ -135,10 +135,10 @@ async def renew_webhook_secret(webhook_id: UUID, change: ChangeDep) -> WebhookSe
 
 
 @router.post("/webhooks/{webhook_id}/test", dependencies=[requires("webhooks_modify")])
-async def test_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> DeliveryView:
+async def test_webhook(webhook_id: UUID, db: Db, worker: DeliveryWorkerDep) -> DeliveryView:
     """Send a message of type `webhook.test` now, also to a disabled webhook, and return the result."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    delivery_id = await courier.send_test(webhook)
+    delivery_id = await worker.send_test(webhook)
     return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
@@ -160,21 +160,23 @@ async def list_webhook_deliveries(
     status_code=202,
     dependencies=[requires("webhooks_modify")],
 )
-async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: CourierDep) -> DeliveryView:
+async def replay_webhook_delivery(
+    webhook_id: UUID, delivery_id: UUID, db: Db, worker: DeliveryWorkerDep
+) -> DeliveryView:
     """Deliver a message again, with the same id and new attempts. A message that waits is not changed."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
     _require_enabled(webhook)
     await webhooks.replay(db, str(delivery_id))
-    courier.wake()
+    worker.wake()
     return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id)))
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
-async def replay_webhook(webhook_id: UUID, db: Db, courier: CourierDep) -> Replayed:
+async def replay_webhook(webhook_id: UUID, db: Db, worker: DeliveryWorkerDep) -> Replayed:
     """Deliver again all messages that were given up, each with the same id and new attempts."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     _require_enabled(webhook)
     number = await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
-    courier.wake()
+    worker.wake()
     return Replayed(replayed=number)

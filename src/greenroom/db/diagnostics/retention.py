@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 COMMAND_DAYS: Final = 1
 DELIVERY_DAYS: Final = 7
 MAX_DELIVERIES: Final = 10_000
-"""Maximum number of deliveries of each webhook; waiting deliveries have their own limit (`api.webhooks.courier`)."""
+"""Maximum number of deliveries of each webhook; waiting deliveries have their own limit (`api.webhooks.delivery`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

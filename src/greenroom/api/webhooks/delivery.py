@@ -49,7 +49,7 @@ MAX_WAITING_MESSAGES: Final = 5000
 """The maximum number of messages that wait for one webhook."""
 
 
-class Courier:
+class DeliveryWorker:
     """Delivers the messages that are due, until cancelled."""
 
     def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, snapshot: SettingsSnapshot) -> None:
