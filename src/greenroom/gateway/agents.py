@@ -219,32 +219,32 @@ class AgentLinks:
         async with api_client() as client:
             try:
                 while True:
-                    await self._follow(client)
+                    await self._update_links(client)
                     await asyncio.sleep(RETRY_INTERVAL_S)
             finally:
                 for link in self._links.values():
                     if link.task is not None:
                         link.task.cancel()
 
-    async def _follow(self, client: httpx2.AsyncClient) -> None:
+    async def _update_links(self, client: httpx2.AsyncClient) -> None:
         """Connect to each listed address, and disconnect from addresses that are no longer listed."""
         now_s = time.monotonic()
         reported = {address for link in self._links.values() if link.news for address in link.news.replicas}
-        for address in {*await self._addresses(), *reported}:
+        for address in {*await self._resolve_addresses(), *reported}:
             link = self._links.setdefault(address, _AgentLink(address, now_s))
             link.listed_at_s = now_s
             if link.task is None or link.task.done():
-                link.task = asyncio.create_task(self._follow_address(client, link), name=f"agent {address}")
+                link.task = asyncio.create_task(self._poll_address(client, link), name=f"agent {address}")
         for address in [link.address for link in self._links.values() if now_s - link.listed_at_s >= KEEP_UNLISTED_S]:
             link = self._links.pop(address)
             if link.task is not None:
                 link.task.cancel()
 
-    async def _addresses(self) -> set[str]:
+    async def _resolve_addresses(self) -> set[str]:
         found = await asyncio.gather(*(_resolve(host_and_port) for host_and_port in self._configured_addresses))
         return {address for addresses in found for address in addresses}
 
-    async def _follow_address(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
+    async def _poll_address(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
         while True:
             try:
                 await self._listen(client, link)
@@ -273,7 +273,8 @@ class AgentLinks:
             link.checked_at_s = float("-inf")
 
     async def _check(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
-        """Compare the changed sessions, or all sessions if that is due."""
+        """Let the Agent check the admissions of changed sessions, or of all sessions if that is due. End connections
+        of revoked admissions."""
         news = link.news
         if news is None or not news.acting:
             return
