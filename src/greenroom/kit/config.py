@@ -13,12 +13,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 import greenroom
 from greenroom.core.errors import SetupError
@@ -144,7 +139,7 @@ class ManagerConfig(DatabaseConfig):
     gateway_url: HttpsUrls = ""
     """The address at which Agents reach this Manager, such as https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(default=6.0, gt=0)
-    """The duration of the leadership of a zone. (The settings `lease_…` of a Manager do not concern leased sessions.)"""
+    """The duration of the leadership of a zone. (`lease_…` in these settings does not concern leased sessions.)"""
     lease_renew_s: float = Field(default=2.0, gt=0)
     """The interval at which a Primary renews its leadership."""
     lease_margin_s: float = Field(default=1.0, gt=0)

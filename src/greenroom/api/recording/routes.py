@@ -35,13 +35,7 @@ from greenroom.db import recordings
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.listing import ListPage, Position
-from greenroom.db.recordings import (
-    RECORDINGS,
-    LeaseRecording,
-    StoredRecordingRow,
-    read_picture,
-    read_rows,
-)
+from greenroom.db.recordings import RECORDINGS, LeaseRecording, StoredRecordingRow, read_picture, read_rows
 from greenroom.kit.repeats import RepeatFilter
 
 VIEW_PERMISSION: Final = "recordings_view"

@@ -18,14 +18,7 @@ from greenroom.api.installation import SettingsSnapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, require_row
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
-from greenroom.core.webhooks import (
-    DeliveryAttempt,
-    DeliveryState,
-    WebhookEvent,
-    after_attempt,
-    body_of,
-    signed_headers,
-)
+from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, after_attempt, body_of, signed_headers
 from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -155,9 +155,8 @@ def refusal_of_change(
     unchanged = {name: value for name, value in group.settings.items() if name not in changed}
     after = replace(group, settings=unchanged | {name: value for name, value in changed.items() if value is not None})
     for groups in members:
-        if reason := _refusal_if_looser(
-            groups, [after if each.group_id == group.group_id else each for each in groups]
-        ):
+        groups_after = [after if each.group_id == group.group_id else each for each in groups]
+        if reason := _refusal_if_looser(groups, groups_after):
             return reason
     return None
 

@@ -22,7 +22,6 @@ Role = Literal["agent", "gateway"]
 
 CREATE_ANOTHER: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
 
-
 MAX_LOGGED: Final = 20
 """The maximum number of logged refusals of one address within LOG_WINDOW_S."""
 LOG_WINDOW_S: Final = 60.0

@@ -43,8 +43,6 @@ MAX_STAGED_TRIED: Final = 4
 MAX_STARTS: Final = 3
 MAX_STARTS_IN_A_ZONE: Final = 2
 """The maximum number of starts in one zone: after failures on two Agents, another zone may work."""
-
-
 SLOW_BACKOFF_S: Final = 5.0
 """The pause before a start that was too slow is tried again. It doubles each time and is spread by ± 50 %."""
 

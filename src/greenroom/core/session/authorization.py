@@ -163,11 +163,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
         informs_user=True,
     ),
     Act.EXEC: ActConditions(
-        kinds=_LEASE_HOLDERS,
-        others_need=(_MODIFY,),
-        session_needs=_TRANSFER,
-        allowed_while_held=False,
-        logged="always",
+        kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=_TRANSFER, allowed_while_held=False, logged="always"
     ),
     Act.READ_FILES: ActConditions(
         kinds=_LEASE_HOLDERS, others_need=(_MODIFY,), session_needs=("allow_kasm_downloads",), logged="of others"

@@ -121,11 +121,9 @@ def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MAN
     """Return the time at which the session is overdue in its status; None if it has no deadline."""
     if session.painted:
         return None
-    limit_s = (
-        timing.acknowledge_within_s
-        if session.status is _S.ASSIGNING
-        else DEADLINE_S.get(session.status, RETURN_DEADLINE_S)
-    )
+    limit_s = DEADLINE_S.get(session.status, RETURN_DEADLINE_S)
+    if session.status is _S.ASSIGNING:
+        limit_s = timing.acknowledge_within_s
     limit, maximum = timedelta(seconds=limit_s), timedelta(seconds=MAX_DEADLINE_S)
     normal_deadline = session.deadline or session.status_changed + limit
     if session.queued:

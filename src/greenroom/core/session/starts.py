@@ -115,9 +115,7 @@ class Start:
 
 
 def next_starts(waiting: Collection[Start], begun: Collection[Start], start_slots: int) -> list[Start]:
-    """Return the starts that begin now, in their order. `begun` are the starts that have no first frame yet.
-    `start_slots` is the number of start slots.
-    """
+    """Return the starts that begin now, in their order, with `start_slots` slots. `begun` have no first frame yet."""
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
     starting = sorted(users)[: max(0, start_slots - users_begun)]

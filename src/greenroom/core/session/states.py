@@ -141,7 +141,6 @@ TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
     ),
 }
 
-
 PAUSE_COMMANDS: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
 """The commands that some runtimes do not support."""
 

@@ -265,8 +265,6 @@ def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> 
 
 
 WATCHES_ONLY: Final = "You may only watch this session."
-
-
 PROGRAM_FOLDERS: Final[Mapping[str, Act]] = {str(act): act for act in (Act.DESK, Act.DEVTOOLS, Act.WEBDRIVER)}
 """The folders of the page of a session that viewers cannot open, with their acts."""
 PROGRAMS_ONLY: Final = "This address is for programs: it needs the token of the session's lease."

@@ -140,7 +140,6 @@ DEFAULT_REGISTRY: Final = "docker.io"
 """The registry of an image without a registry in its name."""
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
-
 MAX_REPOSITORY: Final = 255
 """Maximum characters of the name of an image with its registry, without tag and digest."""
 HEX_ID: Final = re.compile("[0-9a-f]{64}")

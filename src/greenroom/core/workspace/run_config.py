@@ -210,7 +210,6 @@ _TMPFS_OPTION: Final = re.compile(
     r"rw|ro|exec|noexec|nosuid|nodev|size=0*[1-9][0-9]{0,11}[kmg]?|mode=[01]?[0-7]{3}|[ug]id=[0-9]{1,9}"
 )
 
-
 TMPFS_SIZE: Final = "512m"
 """The size of a tmpfs whose options have no size. It counts toward the memory of the session."""
 

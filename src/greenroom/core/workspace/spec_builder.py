@@ -223,10 +223,8 @@ def permissions_in_environment(environment: Mapping[str, str]) -> dict[str, bool
 
 def permission_variables(permissions: Mapping[str, bool]) -> dict[str, str]:
     """Return the variables that pass permissions to the container."""
-    return {
-        variable: f"{prefix}{1 if permissions.get(name) else 0}"
-        for name, (variable, prefix) in PERMISSION_VARIABLES.items()
-    }
+    variables = PERMISSION_VARIABLES.items()
+    return {variable: f"{prefix}{1 if permissions.get(name) else 0}" for name, (variable, prefix) in variables}
 
 
 def host_list(text: str) -> tuple[str, ...]:

@@ -76,12 +76,8 @@ async def database_problem(dsn: str) -> str | None:
 
 def database_health(problem: str | None) -> Health:
     """Return the health of the database; `problem` is the result of `database_problem`."""
-    return Health(
-        name="postgres",
-        role="postgres",
-        ok=problem is None,
-        detail=database_error(problem) if problem else "answers",
-    )
+    detail = database_error(problem) if problem else "answers"
+    return Health(name="postgres", role="postgres", ok=problem is None, detail=detail)
 
 
 async def check_all(http: httpx2.AsyncClient, db: Database, site: Site) -> list[Health]:

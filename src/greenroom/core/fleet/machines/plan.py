@@ -34,14 +34,7 @@ from greenroom.core.fleet.machines.model import (
     entries_in_force,
     reserve_room,
 )
-from greenroom.core.launch.placement import (
-    TOLERANCE,
-    PlacementAgent,
-    PlacementRequest,
-    cores_text,
-    place,
-    serves,
-)
+from greenroom.core.launch.placement import TOLERANCE, PlacementAgent, PlacementRequest, cores_text, place, serves
 from greenroom.core.text import exact_size
 
 MAX_AT_ONCE: Final = 20
