@@ -188,7 +188,7 @@ async def scene(stage: Stage, connect: MakeClient, with_user: MakeClient, with_k
         Asker("its user", ada, Kind.USER, ("user",)),
         Asker("another user", bob, Kind.OTHER, ("user",)),
         Asker("the program", await connect(), Kind.PROGRAM, (), bearer),
-        Asker("the key that made the lease", holder, Kind.HOLDER, ("leases_create_for_others",)),
+        Asker("the key that made the lease", holder, Kind.LEASE_KEY, ("leases_create_for_others",)),
         *[Asker(" and ".join(codes), await with_key(*codes), Kind.OTHER, codes) for codes in KEYS],
     ]
     return Scene(stage, lease, askers)

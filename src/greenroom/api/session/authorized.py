@@ -69,7 +69,7 @@ def caller_for(*acts: Act) -> Any:
 def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> Kind:
     """Return the relation of a caller to a session of `user_id`, whose lease the API key `key_id` created."""
     if caller.key_id is not None:
-        return Kind.HOLDER if caller.key_id == key_id else Kind.OTHER
+        return Kind.LEASE_KEY if caller.key_id == key_id else Kind.OTHER
     return Kind.USER if caller.user_id is not None and caller.user_id == user_id else Kind.OTHER
 
 

@@ -23,7 +23,7 @@ class Kind(StrEnum):
     """The user of the session, with a log-in or a connect token."""
     PROGRAM = "program"
     """A program with the token of the lease of the session."""
-    HOLDER = "holder"
+    LEASE_KEY = "holder"
     """The API key that created the lease."""
     FOR_USERS = "for-users"
     """An API key with `users_auth_session` that acts for users through `/api/public`."""
@@ -125,7 +125,7 @@ class ActConditions:
     """True if the user is informed that another user performed the act (`last_screenshot_at`)."""
 
 
-_LEASE_HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
+_LEASE_HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.LEASE_KEY})
 _API_USERS: Final = frozenset({Kind.USER, Kind.FOR_USERS})
 _GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
 _SCREENSHOT: Final = "sessions_screenshot"
@@ -190,7 +190,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     Act.DEVTOOLS: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.WEBDRIVER: ActConditions(kinds=frozenset({Kind.PROGRAM}), session_needs=_TRANSFER, is_unrecorded=True),
     Act.STREAM_AS_PROGRAM: ActConditions(kinds=frozenset({Kind.PROGRAM}), is_unrecorded=True),
-    Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
+    Act.CONTROL: ActConditions(kinds=frozenset({Kind.USER, Kind.LEASE_KEY, Kind.GUEST_CONTROL})),
     Act.SHARE: ActConditions(kinds=_API_USERS, others_need=("users_auth_session",)),
     Act.UNSHARE: ActConditions(kinds=_API_USERS, others_need=(_MODIFY,)),
     Act.SHARE_BY_NAME: ActConditions(kinds=frozenset(), others_need=(_MODIFY,)),
@@ -206,7 +206,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
     ),
     Act.EXTEND: ActConditions(kinds=_LEASE_HOLDERS, others_need=(_MODIFY,)),
     Act.RELEASE: ActConditions(kinds=_LEASE_HOLDERS, others_need=("sessions_delete",)),
-    Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.HOLDER}), others_need=("recordings_view",)),
+    Act.SEE_RECORDING: ActConditions(kinds=frozenset({Kind.USER, Kind.LEASE_KEY}), others_need=("recordings_view",)),
     Act.DELETE_RECORDING: ActConditions(kinds=frozenset(), others_need=("recordings_delete",)),
 }
 
@@ -279,7 +279,7 @@ def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
         return Verdict(refused="forbidden", reason=reason)
     if facts.must_record and rule.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
-    if facts.held_by and not rule.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.HOLDER}:
+    if facts.held_by and not rule.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.LEASE_KEY}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
     logged = rule.logged == "always" or (rule.logged == "of others" and is_by_other)

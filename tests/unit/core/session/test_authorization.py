@@ -99,7 +99,7 @@ def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: A
     assert refusal_of(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
     banned = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
     assert (banned.refused, banned.reason.startswith("Only ada may take pictures")) == ("forbidden", True)
-    for kind in (Kind.USER, Kind.PROGRAM, Kind.HOLDER):
+    for kind in (Kind.USER, Kind.PROGRAM, Kind.LEASE_KEY):
         own = decide(act, SessionCaller(kind=kind), replace(OPEN, settings=settings(on=False)))
         assert (own.refused, own.logged, own.informs_user) == ("", False, False)
     seen = decide(act, SessionCaller(kind=Kind.OTHER, permissions=codes), OPEN)
@@ -115,7 +115,7 @@ def test_what_is_missing_is_named_to_those_who_know_the_session():
     assert refusal_of(Act.COMMAND_AS, Kind.USER) == "forbidden"
 
 
-@pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.HOLDER])
+@pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.LEASE_KEY])
 @pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC])
 def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(act: Act, kind: Kind):
     held = decide(act, SessionCaller(kind=kind), replace(OPEN, held_by="ada"))
