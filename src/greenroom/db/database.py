@@ -191,8 +191,7 @@ NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)
 
 def event_texts(events: Iterable[ChangeEvent]) -> list[str]:
     """Return the texts of `events` for NOTIFY, without repetitions and sorted: listeners receive the notifications of a
-    commit in this order.
-    """
+    commit in this order."""
     return sorted({str(event) for event in events})
 
 
@@ -207,8 +206,7 @@ async def returned_row(cursor: Cursor) -> DictRow:
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     """Return the rows as dataclasses of this type, with enumerations and nested JSON. A row with a value of a wrong
     type is logged and omitted, so that the other rows are still processed. Raises msgspec.ValidationError: a row lacks
-    a field of the type, which is a defect of the statement.
-    """
+    a field of the type, which is a defect of the statement."""
     return [converted for row in rows if (converted := convert(kind, row)) is not None]
 
 
@@ -320,8 +318,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
         """Yield a connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any
-        exception.
-        """
+        exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -329,8 +326,7 @@ class Database:
     async def pipelined(self, events: Collection[ChangeEvent] = ()) -> AsyncGenerator[Connection]:
         """Yield a transaction that waits only for statements whose rows are fetched: BEGIN is sent with the first,
         COMMIT with the last, and after it, in the same round trip, the notifications of the `events` that exist by
-        then. An error is raised by the next fetch, or at the end.
-        """
+        then. An error is raised by the next fetch, or at the end."""
         async with self.connection() as connection:
             try:
                 async with connection.pipeline():
@@ -347,8 +343,7 @@ class Database:
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
         """Return the rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is
-        False. A statement that the database canceled is not repeated, because it would take as long again.
-        """
+        False. A statement that the database canceled is not repeated, because it would take as long again."""
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:

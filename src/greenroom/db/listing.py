@@ -160,8 +160,7 @@ class ListDefinition(Generic[T]):
         limit: int | None = None,
     ) -> ListPage[T]:
         """Return the first `limit` rows after `after`, the last row of the previous page. The rows of the page are
-        found first, and all columns of `select` are read only for them.
-        """
+        found first, and all columns of `select` are read only for them."""
         conditions, order = conditions or Conditions(), order or self.order
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
@@ -210,8 +209,7 @@ class ListDefinition(Generic[T]):
 
     def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
         """Return the conditions of `filters` for the values that are not None. Conditions without a value are not part
-        of the statement, so that PostgreSQL can choose the index. A row must have all the words.
-        """
+        of the statement, so that PostgreSQL can choose the index. A row must have all the words."""
         parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
         conditions = Conditions(parts, values=values)
         for name, word in zip(_WORDS, words, strict=False):

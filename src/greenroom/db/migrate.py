@@ -62,8 +62,7 @@ _LOCK = (73, 0)
 
 LOCK_TIMEOUT_MS: Final = 10_000
 """The maximum time for which a migration waits for a table that a transaction uses, such as a dump of the database.
-Meanwhile, the requests of running roles wait behind it.
-"""
+Meanwhile, the requests of running roles wait behind it."""
 
 LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
 """The last of the earlier files that `0001_pre_schema.sql` replaced. A database in which this file was applied already
@@ -131,8 +130,7 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
 
 async def pending_files(dsn: str) -> list[str]:
     """Return the names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for
-    `migrate`.
-    """
+    `migrate`."""
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         applied = await _read_applied(connection) if rows[0][0] else {}

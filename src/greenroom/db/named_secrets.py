@@ -17,8 +17,7 @@ from greenroom.db.rows import assignments, columns_of, insert_values, values_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretFields:
     """The editable fields of a secret, except its value. `users`, `groups` and `keys` may use it, in addition to its
-    owner.
-    """
+    owner."""
 
     name: str
     description: str
@@ -123,8 +122,7 @@ async def insert_secret(
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
     """Change a secret, and also its value unless `value` is None. Agents are notified. Raises Duplicate: the name
-    exists.
-    """
+    exists."""
     await connection.execute(
         "UPDATE secrets SET " + assignments(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},
@@ -153,8 +151,7 @@ async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequenc
 
 CAN_ADD_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
 """SQL condition: the web filters of Agent `a` add secrets to requests, or the Agent has not reported anything yet.
-`brokers` is the field of the report (`wire.messages.Usage`).
-"""
+`brokers` is the field of the report (`wire.messages.Usage`)."""
 
 
 async def can_any_agent_add_secrets(db: Database, zone_id: str | None) -> bool:

@@ -50,8 +50,7 @@ def health_answer(manager: ManagerStatus) -> Response:
 
 def unavailable_answer(manager: ManagerStatus) -> Response:
     """Return the answer that redirects an Agent to another Manager, with the reason and the time after which it may
-    return.
-    """
+    return."""
     if manager.stopping or manager.enabled is None:
         return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
@@ -174,8 +173,7 @@ def _credential(request: Request, agent_id: str) -> str:
 
 def _address(request: Request) -> str:
     """Return the address of the client in the header of the gateway, which replaces forged headers; without the header,
-    the address of the connection.
-    """
+    the address of the connection."""
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))
@@ -236,8 +234,7 @@ async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
 
 def _agent_id(request: Request) -> str | None:
     """Return the id of the Agent in the message; not authenticated if the message was refused. None if it is not a
-    UUID.
-    """
+    UUID."""
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

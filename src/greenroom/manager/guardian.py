@@ -82,8 +82,7 @@ class Guardian:
 
     async def run(self) -> None:
         """Run the rounds, forever. Raises RestartRequired: the record of this Manager was deleted, or moved to
-        another zone.
-        """
+        another zone."""
         while True:
             self._woken.clear()
             try:

@@ -61,8 +61,7 @@ class ManagerStatus:
     @property
     def healthy(self) -> bool:
         """True if the guardian finished a round, or a task in a round, within `unhealthy_after_s`. Before the first
-        round, the time since the start of the process counts.
-        """
+        round, the time since the start of the process counts."""
         return self.enabled is not None and self._idle_s <= self.unhealthy_after_s
 
     @property

@@ -175,8 +175,7 @@ def _spec_maker_of_failed_start(old: SessionToReplace, secrets: Secrets, zone: L
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacementWriter:
     """A `Writer` that replaces the session `old`, which loses its user. Its methods raise LeaseLost (the term has ended
-    and nothing was written) and NoLongerWaitingError (there is no session to replace any more).
-    """
+    and nothing was written) and NoLongerWaitingError (there is no session to replace any more)."""
 
     db: Database
     fence: Fence

@@ -14,8 +14,7 @@ MAX_HOME_BYTES: Final = 2**62
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Seconds since the epoch, before the year 10000. A message with another time is refused, because Python dates cannot
-represent it.
-"""
+represent it."""
 
 
 def clean_texts(message: msgspec.Struct, *fields: str) -> None:

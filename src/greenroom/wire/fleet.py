@@ -21,8 +21,7 @@ from greenroom.wire.messages import VERSION, Message
 class EdgeGateway(Message, frozen=True, kw_only=True):
     """The edge gateway on the host of an Agent. `route` names the Agent in addresses of streams; `url` is
     `https://host:port`. `direct` is True if browsers connect to it directly (in a zone without Proxy Connections and
-    without a host in Proxy Hostname).
-    """
+    without a host in Proxy Hostname)."""
 
     route: str
     url: str
@@ -39,8 +38,7 @@ class DirectZone(Message, frozen=True, kw_only=True):
 class Fleet(Message, frozen=True, kw_only=True):
     """All Agents with an edge gateway (`edges`), and the zones whose streams browsers reach without the web gateway
     (`direct`). `authority` is the certificate (PEM) with which the certificates of the edge gateways are verified;
-    empty if there is none yet.
-    """
+    empty if there is none yet."""
 
     v: int = VERSION
     authority: str = ""
@@ -50,8 +48,7 @@ class Fleet(Message, frozen=True, kw_only=True):
 
 class ManagerRequest(Message, frozen=True, kw_only=True):
     """A request to a Manager that nginx answered itself, because no Manager answered it. `at` is in seconds since the
-    epoch.
-    """
+    epoch."""
 
     at: Moment
     manager: str
@@ -64,8 +61,7 @@ class ManagerRequest(Message, frozen=True, kw_only=True):
 
 class ManagerRequests(Message, frozen=True, kw_only=True):
     """The report of the gateway to `/api/internal/manager-requests`. `dropped` is the number of requests that the
-    gateway dropped because its queue was full.
-    """
+    gateway dropped because its queue was full."""
 
     v: int = VERSION
     requests: list[ManagerRequest]
@@ -83,8 +79,7 @@ class MissingImages(Message, frozen=True, kw_only=True):
 
 class ImageSource(Message, frozen=True, kw_only=True):
     """An Agent from which an image may be requested. `url` is the address of its edge gateway. The received image must
-    have the id `digest`; `size_bytes` is its approximate size.
-    """
+    have the id `digest`; `size_bytes` is its approximate size."""
 
     hostname: str
     route: str
@@ -96,8 +91,7 @@ class ImageSource(Message, frozen=True, kw_only=True):
 
 class ImageSources(Message, frozen=True, kw_only=True):
     """The sources of each image by its name, the best source first. `authority` is the certificate (PEM) with which the
-    certificates of the edge gateways are verified.
-    """
+    certificates of the edge gateways are verified."""
 
     v: int = VERSION
     authority: str = ""
@@ -115,8 +109,7 @@ class TicketCheck(Message, frozen=True, kw_only=True):
 
 class TicketResult(Message, frozen=True, kw_only=True):
     """The answer for a valid ticket: the image for which it is valid now. `hostname` is the host name of the receiving
-    Agent.
-    """
+    Agent."""
 
     v: int = VERSION
     name: str
@@ -126,8 +119,7 @@ class TicketResult(Message, frozen=True, kw_only=True):
 
 class Ticket(Message, frozen=True, kw_only=True):
     """The content of a ticket, which only Managers can read: the Agent with the id `giver` may send this image to the
-    Agent with the id `taker`.
-    """
+    Agent with the id `taker`."""
 
     giver: str
     taker: str

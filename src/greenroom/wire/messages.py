@@ -99,8 +99,7 @@ class Register(Message, frozen=True, kw_only=True):
     route: str | None = None
     edge_url: str = ""
     """`https://host:port` at which web gateways and browsers reach the edge gateway of this host
-    (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway.
-    """
+    (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway."""
     place: str = ""
     """Digest of the last start of the machine and of the folder of the Agent, to detect a copied identity."""
 

@@ -56,8 +56,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
 class Admission(Message, frozen=True, kw_only=True):
     """The admission of a viewer at this gateway. `addresses` are host:port of the page of the session and of its other
     services. `client` is the connection of the viewer: always for a guest, and for the user of the session only for
-    websockets. `database` has the meaning of `core.session.streams.Grant.database`.
-    """
+    websockets. `database` has the meaning of `core.session.streams.Grant.database`."""
 
     session_id: str
     user_id: str
@@ -86,8 +85,7 @@ class Listen(Message, frozen=True, kw_only=True):
 class News(Message, frozen=True, kw_only=True):
     """News of an Agent process for a gateway. `acting` is True if the process acts for the Agent; the other processes
     are on standby, and only the acting process can check viewers. `replicas` are the stream addresses of all processes.
-    `changed` are the sessions whose permitted viewers changed, which the gateway must check now.
-    """
+    `changed` are the sessions whose permitted viewers changed, which the gateway must check now."""
 
     v: int = VERSION
     agent_id: str
@@ -113,8 +111,7 @@ class Check(Message, frozen=True, kw_only=True):
 
 class Checked(Message, frozen=True, kw_only=True):
     """The positions of the admissions that are no longer permitted (`revoked`), and of those whose session is gone
-    (`gone`). Both are empty while the process does not act for the Agent.
-    """
+    (`gone`). Both are empty while the process does not act for the Agent."""
 
     v: int = VERSION
     acting: bool = False
@@ -124,8 +121,7 @@ class Checked(Message, frozen=True, kw_only=True):
 
 class Watcher(Message, frozen=True, kw_only=True):
     """A viewer with an open stream of a session that is shared with them. `client` is the address of the viewer, for
-    display.
-    """
+    display."""
 
     viewer_id: str
     client: str

@@ -67,8 +67,7 @@ _COLUMNS: Final[LiteralString] = "login_id::text, created, last_used, expires, c
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
     """Return the log-ins of a user that have not ended, last used first; `current` is the hash of the request's
-    log-in.
-    """
+    log-in."""
     rows = await db.fetch(
         "SELECT " + _COLUMNS + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"

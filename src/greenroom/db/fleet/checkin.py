@@ -257,8 +257,7 @@ class DesiredSession:
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
     """Return the Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database
-    is away.
-    """
+    is away."""
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session has no user, so an Agent that returns late does not run `assign` in it.
@@ -286,8 +285,7 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
 
 def _desired_session(row: DictRow) -> DesiredSession:
     """Return the session of a row. If JSON in the row cannot be read, the session stays on the list without a
-    specification and viewers. The Agent then reports an error for this session only.
-    """
+    specification and viewers. The Agent then reports an error for this session only."""
     try:
         return msgspec.convert(row, DesiredSession)
     except msgspec.ValidationError as error:

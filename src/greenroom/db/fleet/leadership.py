@@ -154,8 +154,7 @@ async def leadership_connection(
     dsn: str, name: str, zone_key: int, holder: str
 ) -> AsyncGenerator[LeadershipConnection]:
     """Open the connection; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
-    transaction pooler; `name` the application name; `holder` the uuid of this process.
-    """
+    transaction pooler; `name` the application name; `holder` the uuid of this process."""
     connection = await TimeLimitedConnection[dict[str, Any]].connect(
         dsn,
         autocommit=True,

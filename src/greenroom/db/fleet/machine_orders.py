@@ -36,8 +36,7 @@ _SET_TIME: Final[dict[OrderState, LiteralString]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrderRow:
     """An order, for administrators. `reason` is the reason of the order, and `state_reason` that of its present state.
-    `ref` is the id of its machine at the provider. `sessions` is the present number of sessions on this machine.
-    """
+    `ref` is the id of its machine at the provider. `sessions` is the present number of sessions on this machine."""
 
     machine_order_id: str
     machine_pool_id: str | None
@@ -96,8 +95,7 @@ async def insert_order(
     deadline_s: float,
 ) -> None:
     """Store an order and its join token, which is valid until the deadline. If the pool is approved, the token enables
-    the Agent that joins with it.
-    """
+    the Agent that joins with it."""
     cursor = await connection.execute(
         "INSERT INTO machine_orders (machine_order_id, machine_pool_id, pool_name, zone_name, reason, token_hash,"
         " deadline) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name, %(reason)s, %(token)s,"
@@ -177,8 +175,7 @@ async def _remove_agent(
     connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_planned: bool
 ) -> bool:
     """Revoke the token of a released machine and remove its Agent. Return False if the Agent has a session or has just
-    registered. `is_planned` is True if the plan has read this Agent.
-    """
+    registered. `is_planned` is True if the plan has read this Agent."""
     if agent_id is not None and is_planned:
         try:
             await remove_agent(connection, agent_id)

@@ -206,8 +206,7 @@ async def read_snapshot(
     quiet: bool = False,
 ) -> ZoneSnapshot:
     """Return the input of the plan of these pools of one zone. `overcommit` None = the highest overcommit of its
-    Agents.
-    """
+    Agents."""
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     zone = await returned_row(await connection.execute(_ZONE, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
@@ -239,8 +238,7 @@ def _demand_of_config(config: _UnfilledConfig, zone_name: str) -> UnmetDemand:
 
 def _order_with_agent(row: _OpenOrder, agents: Mapping[str, PlacementAgent]) -> MachineOrder:
     """Return an open order with its Agent. An Agent that has moved to another zone does not serve this zone, but its
-    machine is kept.
-    """
+    machine is kept."""
     if row.agent_id is None:
         return row
     moved_agent = PlacementAgent(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")

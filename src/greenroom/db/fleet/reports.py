@@ -37,8 +37,7 @@ class AgentProgress:
 
 async def write_progress(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
     """Store the newest message of each Agent, in order of ids. Return the Agents whose message is newer than
-    the last.
-    """
+    the last."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
@@ -75,8 +74,7 @@ _CAPACITY: Final = ("cores_reported", "memory_reported", "cores", "overcommit", 
 async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
     """Store the capacity of Agents, if changed: the reported capacity times overcommit, or the override of the
     administrator. The capacity of an Agent that reports none, because its runtime does not answer, is 0 even with an
-    override.
-    """
+    override."""
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
         " SELECT r.agent_id, r.cores, r.memory_bytes,"
@@ -142,8 +140,7 @@ class CommandResult:
 
 async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
     """Store results of commands and screenshots; a finished result never changes. Return the sessions of the
-    commands.
-    """
+    commands."""
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
         " output_complete = coalesce(r.output_complete, true),"

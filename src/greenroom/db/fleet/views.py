@@ -148,8 +148,7 @@ async def list_agents(
 
 async def find_agents(db: Database, name: str) -> list[str]:
     """Return the agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to
-    hostnames, because an Agent chooses its hostname and could hide another from administrators.
-    """
+    hostnames, because an Agent chooses its hostname and could hide another from administrators."""
     rows = await db.fetch(
         "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
         " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC, agent_id LIMIT 10",
@@ -212,8 +211,7 @@ _HOLDERS: Final = (
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[ImageHolder]]:
     """Return image name → the Agents of the zone that can serve the image, for the images that this Agent
-    should have.
-    """
+    should have."""
     holders = dict[str, list[ImageHolder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
         holders.setdefault(row.pop("name"), []).append(ImageHolder(**row))

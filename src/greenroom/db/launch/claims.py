@@ -97,15 +97,13 @@ CLAIMABLE: Final[LiteralString] = "s.claimable"
 """Condition on `sessions s`: it is staged and usable; it may be expired."""
 CLAIMABLE_UNEXPIRED: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
 """Condition on `sessions s`: it is usable and not expired. A claim also requires that its Agent serves and is in its
-zone.
-"""
+zone."""
 CLAIMABLE_NOW: Final[LiteralString] = CLAIMABLE_UNEXPIRED + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
 """Condition on the parameter `staging_config_id`: sessions of this config may be claimed. `_CONTENTS` selects the parts
-of this condition separately.
-"""
+of this condition separately."""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"

@@ -61,8 +61,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
  ORDER BY a.agent_id
 """
 """The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.PlacementAgent.
-`fresh_s` is `claims.FRESH_AGENT_S`.
-"""
+`fresh_s` is `claims.FRESH_AGENT_S`."""
 
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[PlacementAgent]:

@@ -162,8 +162,7 @@ class PoolRows:
 
 async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
     """Return the configs of a zone that may need a change, those with the fewest sessions first, each with a checksum
-    of the rows on which the plan of a full pool depends.
-    """
+    of the rows on which the plan of a full pool depends."""
     rows = await db.fetch(_CHECKSUMS, {"zone_id": zone_id})
     return {row["staging_config_id"]: row["sum"] for row in rows}
 
@@ -225,8 +224,7 @@ async def read_pools(
 
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
     """Return the Agents of a zone with the state of each of these images; an image without a report counts as
-    missing.
-    """
+    missing."""
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)

@@ -90,8 +90,7 @@ class SessionFailure:
 
 async def fail(connection: Connection, session_id: str, status: str, failure: SessionFailure) -> ChangedSession | None:
     """Set `failed` with its reason, if the session still has this status. Return its row; None = its status has
-    changed.
-    """
+    changed."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"

@@ -128,8 +128,7 @@ DECIDABLE_PARAMETERS: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(WAIT
 
 async def read_stored_observations(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
     """Return the sessions whose status an observation can change, with their stored observation. Only sessions of
-    Agents that run and have reported all their sessions are included.
-    """
+    Agents that run and have reported all their sessions are included."""
     rows = await db.fetch(STORED_OBSERVATIONS, {"zone_id": zone_id, **DECIDABLE_PARAMETERS})
     return [
         (session, observation)

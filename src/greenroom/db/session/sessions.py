@@ -330,8 +330,7 @@ async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
     """Return the error for a violated constraint. For the idempotency key, it is RepeatedRequest with the session of
-    the first request. Raises IdempotencyMismatch: the first request was a different request.
-    """
+    the first request. Raises IdempotencyMismatch: the first request was a different request."""
     if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
     first = await db.fetch_one(

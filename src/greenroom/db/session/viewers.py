@@ -72,8 +72,7 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
     """Return the viewers of a session except its user, by the time of their presence; with `silent`, also silent
-    viewers.
-    """
+    viewers."""
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
@@ -175,8 +174,7 @@ async def find_share_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[ShareCandidate]:
     """Return enabled users whose name contains `word`: all (`everybody`), or users with a common group, except
-    `all_users`.
-    """
+    `all_users`."""
     return await db.fetch_as(
         ShareCandidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"

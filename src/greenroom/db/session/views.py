@@ -179,8 +179,7 @@ list_sessions: Final = SESSIONS.read
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
     """Return the session with this id, or with `follow` the session that replaced it. Raises NotFound: there is no
-    session with this id.
-    """
+    session with this id."""
     where: LiteralString = """s.session_id = (
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s

@@ -91,8 +91,7 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
 
 async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: LeaseEgress) -> None:
     """Store a policy that leases share, or extend its retention. Its lists are derived from `narrowing`. The policy is
-    deleted some time after its last session ended. Raises Duplicate: another policy has its name.
-    """
+    deleted some time after its last session ended. Raises Duplicate: another policy has its name."""
     async with db.transaction() as connection:
         narrows = narrowing.restricting_policy_id
         allow, deny = lists_of_lease(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)

@@ -216,8 +216,7 @@ async def names_of_images(db: Database, user_id: str) -> list[str]:
 
 async def uses_of_image(db: Database, image_id: str) -> str:
     """Return the sessions and staging configs that use an image, as text, e.g. "2 sessions (ada, staged), 1 staging
-    config (zone eu)"; empty if nothing uses it.
-    """
+    config (zone eu)"; empty if nothing uses it."""
     row = await db.fetch_one(
         "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
         "   WHERE s.image_id = %(id)s AND s.status <> 'deleted' ORDER BY 1) AS sessions,"

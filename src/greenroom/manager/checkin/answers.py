@@ -105,8 +105,7 @@ class Instruction:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedAnswer:
     """An answer with its instructions. `generations` is the desired list that the Agent then has (session id →
-    generation), and `digest` is the digest of this list.
-    """
+    generation), and `digest` is the digest of this list."""
 
     answer: Answer
     instructions: list[Instruction]

@@ -336,8 +336,7 @@ class UnstoredCheckIns:
 
     async def _store(self, messages: Sequence[CheckIn]) -> None:
         """Store messages. If the database is unavailable, they are queued again. If it refuses a message, the messages
-        of other Agents are stored.
-        """
+        of other Agents are stored."""
         try:
             async with self._db.connection() as connection:
                 await reports.write_progress(

@@ -93,8 +93,7 @@ class _SentState:
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """A reading of an Agent, with the time of its start and the number of notifications about the Agent at this time.
-    `sent` belongs to the incarnation that was read.
-    """
+    `sent` belongs to the incarnation that was read."""
 
     state: CheckInState
     sent: _SentState
@@ -172,8 +171,7 @@ class CheckIns:
 
     async def _write_log(self, message: CheckIn) -> None:
         """Store the log lines of the Agent, without their sessions while the database is away. A row never has the id
-        of a session of another Agent, or of the user of another session, even if the message contains it.
-        """
+        of a session of another Agent, or of the user of another session, even if the message contains it."""
         users: dict[str, str | None] = {}
         if session_ids := sorted({line.session_id for line in message.logs if line.session_id}):
             try:
@@ -211,8 +209,7 @@ class CheckIns:
     def _recent_reading(self, message: CheckIn) -> _Reading | None:
         """Return the last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
         observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
-        held, no notification about the Agent has arrived since, and the reading contains no news.
-        """
+        held, no notification about the Agent has arrived since, and the reading contains no news."""
         last = self._last.get(message.agent_id)
         if last is None or boottime_s() - last.at_s > RECENT_S:
             return None

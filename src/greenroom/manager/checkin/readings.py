@@ -50,8 +50,7 @@ class DesiredListCache:
 
     async def read(self, agent_ids: Collection[str]) -> CheckInReading | None:
         """Return the states of these Agents like `read_states`, each with its whole list and the digest; None if
-        `read_states` returns None. Two calls may overlap.
-        """
+        `read_states` returns None. Two calls may overlap."""
         number, now_s = next(self._numbers), boottime_s()
         unread_of = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
         sessions = {agent_id: unread.session_ids for agent_id, unread in unread_of.items()}
@@ -76,8 +75,7 @@ class DesiredListCache:
 
     def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
         """Return the Agent with its list. A list from a reading that began later is not replaced, because it includes
-        all changes of this reading.
-        """
+        all changes of this reading."""
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
@@ -119,8 +117,7 @@ class BatchedReader:
 
     async def read(self, agent_id: str, *, urgent: bool = True) -> CheckInReading | None:
         """Return a reading that began after this call and contains the Agent, if it exists; None if the record of the
-        Manager does not exist. Raises Unavailable: the database cannot be reached.
-        """
+        Manager does not exist. Raises Unavailable: the database cannot be reached."""
         return await (self._urgent_queue if urgent else self._normal_queue).read(agent_id)
 
 

@@ -53,8 +53,7 @@ class Providers:
 
     def of(self, pool: MachinePoolRow) -> Provider:
         """Return the provider of a pool. Raises GreenroomError: it is not installed, or its settings or the pool's
-        secrets cannot be used.
-        """
+        secrets cannot be used."""
         settings = (pool.provider, pool.options, pool.secrets, self.trusted)
         cached = self._cached.get(pool.machine_pool_id)
         if cached is None or cached[0] != settings:
@@ -91,8 +90,7 @@ MAX_CALLS_PER_POOL: Final = 4
 @dataclass(frozen=True, slots=True)
 class ProviderCallOutcome:
     """The outcome of a call. `error`: None after a success. `order_failure`: the reason why the order of the call
-    failed. `listing`: the machines of the provider, after a successful listing.
-    """
+    failed. `listing`: the machines of the provider, after a successful listing."""
 
     machine_pool_id: str
     error: str | None = None

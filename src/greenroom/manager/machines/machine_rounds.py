@@ -156,8 +156,7 @@ class MachineRounds:
         self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]
     ) -> dict[str, ListedMachines]:
         """Request listings that are due, and return all listings that have arrived. A provider with a call in progress
-        gets no request.
-        """
+        gets no request."""
         busy = self._calls_in_progress.pools
         for pool in pools:
             if pool.machine_pool_id not in busy and _is_due(pool):

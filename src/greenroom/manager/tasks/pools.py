@@ -45,8 +45,7 @@ from greenroom.sessions.launch import new_session
 
 def snapshot_of(config: ConfigToPlan, rows: PoolRows) -> PoolSnapshot:
     """Return the snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises
-    GreenroomError: no container can be created from the workspace.
-    """
+    GreenroomError: no container can be created from the workspace."""
     config_id = config.staging_config_id
     image = rows.images.get(config.image_id)
     if image is None:
