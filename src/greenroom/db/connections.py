@@ -97,8 +97,8 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def _connect_to_first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
-        """Return the first connection that accepts writes; servers are tried until `ends_at_s` (loop's clock), None =
-        once."""
+        """Return the first connection that accepts writes. The servers are tried until `ends_at_s`, by the clock of the
+        event loop; None = once."""
         servers = servers_of(conninfo)
         search = _ServerSearch(cls, servers, ends_at_s, options)
         return await (search.connect_to_only() if len(servers) == 1 else search.connect_to_first())

@@ -85,8 +85,8 @@ class ManagerStatus:
 
 
 class Takeover:
-    """The takeover by a new Primary. All Agents of the zone connect to it at the same time; their answers wait for its
-    first round."""
+    """The takeover by a new Primary. All Agents of the zone connect to it at the same time, and wait for its first
+    round."""
 
     def __init__(self) -> None:
         self._ended = asyncio.Event()

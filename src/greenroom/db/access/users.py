@@ -130,8 +130,8 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """Return the user with this name, ignoring case and the form of letters; None if there is none. If older accounts
-    have equal names, the account with the exact form of the letters is returned."""
+    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none. If older
+    accounts have names that are equal in this sense, the account with the same Unicode form is returned."""
     return await USERS.find(
         db,
         "lower(u.username) = lower(%(name)s)"

@@ -187,7 +187,7 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
 
 
 async def recycle_config(connection: Connection, staging_config_id: str) -> None:
-    """Have the staged sessions of a locked config replaced one at a time (`core.pool.rotation`); clear its failures."""
+    """Request the replacement of a locked config's staged sessions (`core.pool.rotation`), and clear its failures."""
     await connection.execute(
         "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
         " WHERE staging_config_id = %s",

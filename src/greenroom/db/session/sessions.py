@@ -65,8 +65,7 @@ def user_values(user: SessionUser | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagingDetails:
-    """The fields of a new staged session: its pool, the time after which it expires, and the session that it
-    replaces."""
+    """The pool of a new staged session, the time after which it expires, and the session that it replaces."""
 
     staging_config_id: str
     config_hash: str

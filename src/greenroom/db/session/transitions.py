@@ -38,7 +38,7 @@ CHANGE_TO: Final[dict[SessionStatus, LiteralString]] = {
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
 )
-"""The user waits for another session; `set_aside_for` of this session stores the id of the user."""
+"""The assignments of SET that remove the user, who waits for another session. `set_aside_for` stores the user's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
