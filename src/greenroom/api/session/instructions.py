@@ -320,7 +320,7 @@ class Screenshots:
     async def _capture(self, key: _ScreenshotKey) -> bytes:
         end_s = time.monotonic() + SCREENSHOT_DEADLINE_S
         while (remaining_s := end_s - time.monotonic()) > 0:
-            ordered = await commands.request_screenshot(
+            requested = await commands.request_screenshot(
                 self._db,
                 command_id=str(uuid.uuid4()),
                 session_id=key.session_id,
@@ -328,12 +328,12 @@ class Screenshots:
                 height=key.height,
                 deadline_s=remaining_s,
             )
-            if ordered is None:
+            if requested is None:
                 await self._require_running(key.session_id)
             else:
-                if ordered.agent_id is not None:
-                    await self._db.notify(ChangeEvent.agent(ordered.agent_id))
-                if (picture := await self._wait_for_picture(ordered, end_s)) is not None:
+                if requested.agent_id is not None:
+                    await self._db.notify(ChangeEvent.agent(requested.agent_id))
+                if (picture := await self._wait_for_picture(requested, end_s)) is not None:
                     return picture
             await asyncio.sleep(SCREENSHOT_POLL_S)
         raise Unavailable(f"The session's Agent sent no screenshot within {SCREENSHOT_DEADLINE_S:.0f} s.")
@@ -343,10 +343,10 @@ class Screenshots:
         if status != SessionStatus.RUNNING:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
-    async def _wait_for_picture(self, ordered: RequestedScreenshot, end_s: float) -> bytes | None:
-        """Wait for an ordered screenshot; None if it has another size, or became outdated meanwhile."""
-        while ordered.fits and time.monotonic() < end_s:
-            result = await commands.read_command(self._db, ordered.command_id)
+    async def _wait_for_picture(self, requested: RequestedScreenshot, end_s: float) -> bytes | None:
+        """Wait for a requested screenshot; None if it has another size, or became outdated meanwhile."""
+        while requested.fits and time.monotonic() < end_s:
+            result = await commands.read_command(self._db, requested.command_id)
             if result is None:
                 return None
             if result.state in ("done", "unknown"):

@@ -96,7 +96,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         f"""
         WITH ended AS MATERIALIZED (
             SELECT session_id, agent_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
-               AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(starting_statuses)s)
+               AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(start_statuses)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), released AS (
             {RELEASE}
@@ -104,7 +104,7 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
         UPDATE sessions SET {CHANGE_TO[SessionStatus.DELETING]}, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM ended)
         """,
-        {"ids": list(session_ids), "agent_id": agent_id, "starting_statuses": _START_STATUSES, "reason": reason},
+        {"ids": list(session_ids), "agent_id": agent_id, "start_statuses": _START_STATUSES, "reason": reason},
     )
     return cursor.rowcount == len(session_ids)
 
