@@ -39,16 +39,16 @@ def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
 
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[RepairOutcome]:
     runtime = load_settings(AgentConfig, agent_dir=Path()).runtime
-    async with find_runtime(runtime).installation_objects(installation) as things:
-        leftovers = await asyncio.to_thread(find_leftovers, client, await things.list())
-        return await remove_leftovers(things, leftovers, removes=removes)
+    async with find_runtime(runtime).installation_objects(installation) as installation_objects:
+        leftovers = await asyncio.to_thread(find_leftovers, client, await installation_objects.list())
+        return await remove_leftovers(installation_objects, leftovers, removes=removes)
 
 
-def find_leftovers(client: Client, things: list[RuntimeObject]) -> list[Leftover]:
-    """Return the leftovers among these things, by the response of the deployment. Raises SetupError: the response
+def find_leftovers(client: Client, objects: list[RuntimeObject]) -> list[Leftover]:
+    """Return the leftovers among these objects, by the response of the deployment. Raises SetupError: the response
     contains another thing."""
-    by_ref = {thing.ref: thing for thing in things}
-    parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]
+    by_ref = {item.ref: item for item in objects}
+    parts = [objects[first : first + MAX_AT_ONCE] for first in range(0, len(objects), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]
     rows = [row for answer in answers for row in answer["leftovers"]]
     if unknown := [row["ref"] for row in rows if row["ref"] not in by_ref]:

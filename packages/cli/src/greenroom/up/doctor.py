@@ -238,19 +238,19 @@ class RepairOutcome:
     reason: str
 
 
-async def find_leftovers(db: Database, things: InstallationObjects) -> list[Leftover]:
+async def find_leftovers(db: Database, runtime_objects: InstallationObjects) -> list[Leftover]:
     """Return the leftovers, which belong to no session or Agent. Without the database or the runtime, there is no
     result.
 
     Raises:
         GreenroomError: one of them does not respond.
     """
-    objects = await things.list()
+    objects = await runtime_objects.list()
     return plan(objects, await read_known_rows(db, objects))
 
 
 async def remove_leftovers(
-    things: InstallationObjects, leftovers: Sequence[Leftover], *, removes: bool
+    runtime_objects: InstallationObjects, leftovers: Sequence[Leftover], *, removes: bool
 ) -> list[RepairOutcome]:
     """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
     outcomes: list[RepairOutcome] = []
@@ -259,7 +259,7 @@ async def remove_leftovers(
         reason = leftover.reason
         if leftover.removed and removes:
             try:
-                await things.remove(leftover.item)
+                await runtime_objects.remove(leftover.item)
                 became = "removed"
             except GreenroomError as error:
                 became, reason = "not removed", error.message.rstrip(".")
@@ -304,6 +304,6 @@ def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
 async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
     async with (
         database_to_check(layout) as (db, site),
-        find_runtime(site.settings.runtime).installation_objects(await installation_id(db)) as things,
+        find_runtime(site.settings.runtime).installation_objects(await installation_id(db)) as runtime_objects,
     ):
-        return await remove_leftovers(things, await find_leftovers(db, things), removes=removes)
+        return await remove_leftovers(runtime_objects, await find_leftovers(db, runtime_objects), removes=removes)
