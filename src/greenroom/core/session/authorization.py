@@ -108,7 +108,7 @@ class ActConditions:
     session_needs_one_of: tuple[str, ...] = ()
     """The permissions of which the session must have been created with at least one."""
     exempting_permission: str = ""
-    """The permission of a caller to whom `session_needs` and `session_needs_one_of` do not apply."""
+    """A caller with this permission needs neither `session_needs` nor `session_needs_one_of`."""
     user_setting: str = ""
     """A group setting that must be on for the user of the session; callers with `others_need` do not need it."""
     watch_setting: str = ""
