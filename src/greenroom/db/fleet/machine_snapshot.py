@@ -76,8 +76,8 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """Return the unmet demand of the waiting users for whom a machine of this zone with these `pools` is planned, and
-    sentences about users who wait here but for whom another zone plans a machine."""
+    """Return the unmet demand of the waiting users who count in this zone with these `pools` (`zones_of_users`), and
+    sentences about users who also wait here but count in another zone."""
     params = {**waiting_parameters(zone_id), "max_users": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
