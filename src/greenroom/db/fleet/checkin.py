@@ -344,7 +344,7 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedCommand:
+class CommandToBegin:
     """A command or screenshot that an Agent must begin; `age_s` is the time since it was requested. `env`: name →
     encrypted value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command."""
 
@@ -360,10 +360,10 @@ class RequestedCommand:
     age_s: float
 
 
-async def read_commands(db: Database, agent_id: str) -> list[RequestedCommand]:
+async def read_commands(db: Database, agent_id: str) -> list[CommandToBegin]:
     """Return the commands and screenshots that the Agent has not begun yet."""
     return await db.fetch_as(
-        RequestedCommand,
+        CommandToBegin,
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
         " FROM session_commands k WHERE agent_id = %s AND " + _COMMAND_TO_BEGIN + " ORDER BY created",

@@ -24,9 +24,9 @@ from greenroom.core.workspace.spec_builder import permissions_in_environment
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
     CheckInState,
+    CommandToBegin,
     DesiredSession,
     RegistryImage,
-    RequestedCommand,
     WireJson,
     ZoneState,
 )
@@ -192,7 +192,7 @@ class Answers:
         return [_image(image, self._secrets) for image in await checkin.read_images(self._db, agent_id)]
 
 
-def _instructions(desired: list[DesiredSession], requested: list[RequestedCommand]) -> list[Instruction]:
+def _instructions(desired: list[DesiredSession], requested: list[CommandToBegin]) -> list[Instruction]:
     sessions = [
         Instruction(kind="session", key=session.session_id, generation=session.generation, age_s=session.age_s)
         for session in desired
@@ -320,7 +320,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     )
 
 
-def _command(command: RequestedCommand, secrets: Secrets) -> SessionCommand | None:
+def _command(command: CommandToBegin, secrets: Secrets) -> SessionCommand | None:
     """Return the command; None if its variables cannot be decrypted. Only this command then times out."""
     try:
         with convert_item_error("command", command.command_id):
