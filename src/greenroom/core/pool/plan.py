@@ -122,11 +122,12 @@ def _end_unsuitable(snapshot: PoolSnapshot, desired: int, obstacle: Shortfall | 
 
 
 def _shrink(counted: Sequence[PooledSession], target: int, draft: _Draft) -> None:
-    """End the sessions above the number `target`: first sessions with a ready replacement, then unusable sessions
-    (newest first), then the oldest.
+    """End the sessions above the number `target`: first sessions with a ready replacement if `target` sessions stay
+    claimable, then unusable sessions (newest first), then the oldest.
     """
     excess = max(0, len(counted) - target)
-    replaced = rotation.replaced(counted)[:excess]
+    surplus = max(0, sum(s.claimable for s in counted) - target)
+    replaced = rotation.replaced(counted)[:surplus]
     for session in replaced:
         draft.end(session, "Its replacement is ready.")
     starting = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)

@@ -86,6 +86,13 @@ def test_the_old_one_goes_when_its_replacement_is_there():
     assert len(made.actions) == 1, "the next one begins when this is done"
 
 
+def test_the_old_one_stays_while_the_pool_is_not_full_without_it():
+    expires = NOW + timedelta(hours=1)
+    old, new = born_together(1, expires_in_s=3600)[0], session(7, created=NOW, expires=expires, replaces="s0")
+    starts = [session(number, "starting", created=NOW, expires=expires) for number in (8, 9)]
+    assert [type(action) for action in plan(snapshot(old, new, *starts)).actions] == [Destroy]
+
+
 def test_when_the_old_one_was_claimed_its_replacement_is_the_refill():
     pool = born_together(3, expires_in_s=3600)[1:]
     new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
