@@ -183,17 +183,9 @@ _STEPS: Final = {
 
 
 def _full_share(
-    desired: DesiredContainer,
-    observed: ObservedContainer | None,
-    journal: JournalFacts,
-    low_cpu_sessions: frozenset[str],
+    desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, low_cpu_ids: frozenset[str]
 ) -> list[Action]:
-    if (
-        not journal.low_cpu_share
-        or journal.failure
-        or desired.session_id in low_cpu_sessions
-        or not _is_running(observed)
-    ):
+    if not journal.low_cpu_share or journal.failure or desired.session_id in low_cpu_ids or not _is_running(observed):
         return []
     reason = "the session has a user or a first frame, or its time for one is over; it gets its full share"
     return [_action(ActionKind.FULL_SHARE, desired, reason)]
