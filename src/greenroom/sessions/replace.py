@@ -95,8 +95,8 @@ def replacement_session(
     """Return the session to search for the user of a failed session.
 
     After a failed hand-over, the user gets another staged session, or the session that the launch would have created
-    without a pool. No setting of the user excludes staging, because they already had a staged session. After a failed
-    start, the user gets the same session on another Agent.
+    without a pool. Settings that exclude staged sessions are not checked, because the user had one already. After a
+    failed start, the user gets the same session on another Agent.
     """
     common = RequestedSession(
         user=old.user,
@@ -107,7 +107,7 @@ def replacement_session(
         spec_maker_for=partial(_spec_maker_of_launch, old, image),
         least_preferred_agent_id=old.agent_id,
         agent_noun="other Agent",
-        origin_suffix=" in its place",
+        origin_suffix=" in its place",  # "A staged session of zone eu was assigned in its place."
     )
     if failed.at_handover:
         return common
@@ -136,7 +136,7 @@ def _agent_with_home(old: SessionToReplace) -> str | None:
 
 
 def _handover_command(old: SessionToReplace) -> Exec:
-    """Return the command of the hand-over of the failed session. Variables stay encrypted."""
+    """Return the command of the hand-over of the failed session. Its environment variables stay encrypted."""
     stored = msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment)
     return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)
 
@@ -155,8 +155,8 @@ def _spec_maker_of_launch(old: SessionToReplace, image: ImageFacts, zone: Launch
 
 
 def _spec_maker_of_failed_start(old: SessionToReplace, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
-    """Return the function that builds the specification of the failed session for its new zone. Variables stay
-    encrypted. Raises Invalid: the specification cannot be read by this version, or with this key."""
+    """Return the function that builds the specification of the failed session for its new zone. Its environment
+    variables stay encrypted. Raises Invalid: the specification cannot be read by this version, or with this key."""
     try:
         decrypted: dict[str, Any] = {
             "credential": secrets.decrypt(old.credential_encrypted),
@@ -183,7 +183,8 @@ class ReplacementWriter:
     failed: FailedSession
 
     async def claim(self, claim: PoolClaim, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """Claim a staged session as the replacement. The old row is locked first, and the claim never waits."""
+        """Claim a staged session as the replacement. The claim may follow the lock on the failed session,
+        because it skips locked rows and never waits for one."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
             async with connection.transaction() as savepoint:

@@ -66,7 +66,7 @@ class Usage(Message, frozen=True, kw_only=True):
     brokers: bool = False
     """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
-    """True if it stores the registry log-ins for its machines. The Manager then sends it all registry passwords."""
+    """True if it stores log-ins for the nodes of its cluster. The Manager then sends it all registry passwords."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -97,11 +97,12 @@ class Register(Message, frozen=True, kw_only=True):
     join_token: str | None = None
     credential: str | None = None
     route: str | None = None
+    """The first 8 hex digits of `agent_id`, which name the Agent in the paths of streams."""
     edge_url: str = ""
     """`https://host:port` at which web gateways and browsers reach the edge gateway of this host
     (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway."""
     place: str = ""
-    """Digest of the last start of the machine and of the folder of the Agent, to detect a copied identity."""
+    """Digest of the boot id of the machine and of the Agent's folder, to detect a copied identity."""
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):
@@ -112,7 +113,8 @@ class ManagerAddress(Message, frozen=True, kw_only=True):
 
 
 class Registered(Message, frozen=True, kw_only=True):
-    """The identity of the Agent. `credential` is set if a new one was issued. An Agent waits until it is `enabled`."""
+    """The identity of the Agent. `credential` is set if a new one was issued. `incarnation` is the number of this
+    registration, which the Agent repeats in later messages. An Agent waits until it is `enabled`."""
 
     v: int = VERSION
     agent_id: str
@@ -158,7 +160,7 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
 
 class CommandReport(Message, frozen=True, kw_only=True):
     """The result of a command; `unknown` if the Agent ended before the result. For a screenshot, `picture` is the JPEG,
-    or `output` is the reason for the failure. Another picture, or one larger than `MAX_PICTURE_BYTES`, is removed."""
+    or `output` is the reason for the failure. Data that are no JPEG or exceed `MAX_PICTURE_BYTES` are removed."""
 
     command_id: Uuid
     state: Literal["started", "done", "unknown"]
@@ -232,8 +234,7 @@ class CheckIn(Message, frozen=True, kw_only=True):
 
     `have_digest` is the `digest()` of this list; `full` requests the whole list; `seq` grows by one with every message
     of an incarnation; `hold_s` is the maximum time that the Manager may wait for changes before it answers. `unknown`
-    are the session ids of containers of this installation that belong to no desired session.
-    """
+    are the session ids of containers of this installation that belong to no desired session."""
 
     v: int = VERSION
     installation_id: str
@@ -250,6 +251,7 @@ class CheckIn(Message, frozen=True, kw_only=True):
     takes_changes: bool = False
     """True if the Agent supports `Answer.changes`; otherwise the answer has the whole list."""
     inventory_complete: bool = False
+    """True if the Agent has listed all its containers since its start."""
     capacity: ReportedCapacity
     usage: Usage = Usage()
     lateness: Lateness = ON_TIME
@@ -281,13 +283,11 @@ class Assignment(Message, frozen=True, kw_only=True):
 
 
 class Authorised(Message, frozen=True, kw_only=True):
-    """The viewers that may open the session. A higher `epoch` revokes all earlier permissions.
-
-    `idle_disconnect_s` is the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is
-    the maximum upload of one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program
-    and api for its lease, empty = none. `permitted` lists the permissions of the session, limited to those that
-    DevTools need. `must_record` is True if the groups of its user require a recording of the lease.
-    """
+    """The viewers that may open the session. A higher `epoch` revokes all earlier permissions. `idle_disconnect_s` is
+    the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is the maximum upload of
+    one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program and api for its lease,
+    empty = none. `permitted` lists those permissions of the session that access to the DevTools of its browser
+    requires. `must_record` is True if the groups of its user require a recording of the lease."""
 
     user_id: str
     epoch: int
@@ -387,6 +387,7 @@ class Answer(Message, frozen=True, kw_only=True):
     homes_to_remove: list[HomeRemoval] = []
     """All homes to remove, in every answer that is `fresh`."""
     verdicts: dict[str, Literal["destroy", "keep"]] = {}
+    """Session id of an `unknown` container → what the Agent does with it. No verdict means that it is kept for now."""
     managers: list[ManagerAddress] = []
     hold_s: float = 5.0
     jitter_s: float = 0.0

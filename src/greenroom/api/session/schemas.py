@@ -188,11 +188,15 @@ class ConnectionView(View):
     steps: list[StepView]
     frame_url: Annotated[str | None, Field(description="address for a frame; null = the stream may not be opened yet")]
     own_page: Annotated[
-        bool, Field(description="true = page of Greenroom, which reports its state; false = page of another image")
+        bool,
+        Field(
+            description="true = the frame has a page of Greenroom, which sends its state; false = it has another page"
+        ),
     ]
     last_screenshot_at: LastScreenshot
     websocket_path: Annotated[
-        str | None, Field(description="RFB with authorization by Greenroom, at the host of frame_url")
+        str | None,
+        Field(description="path of the websocket with RFB (VNC), at the host of frame_url; it needs authorization"),
     ]
 
 
@@ -240,7 +244,7 @@ class AddressChange(Body):
 class KeepaliveView(View):
     """The result of a keepalive."""
 
-    usage_reached: bool
+    usage_reached: Annotated[bool, Field(description="always false, for clients of the published interface")]
     expires: datetime
 
 

@@ -165,7 +165,8 @@ class JoinedView(View):
     session_token: Annotated[str, Field(description="opens the stream for this viewer until the share ends")]
     frame_url: Annotated[str | None, Field(description="address for a frame; null = the session has no Agent yet")]
     websocket_path: Annotated[
-        str | None, Field(description="RFB with authorization by Greenroom, at the host of frame_url")
+        str | None,
+        Field(description="path of the websocket with RFB (VNC), at the host of frame_url; it needs authorization"),
     ]
 
 

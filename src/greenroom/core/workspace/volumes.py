@@ -1,6 +1,6 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Permission to write a mapping must not give control of the host. An Agent mounts only folders below those that its
+Permission to edit the mappings must not give control of the host. An Agent mounts only folders below those that its
 host's administrator named, and below its own volumes folder. It never mounts the socket of the container daemon, the
 configuration of the system, data of Greenroom, or a folder that contains one of them. If a folder is mounted writable,
 no process in the container runs as root (`core.workspace.exec_config`).

@@ -19,7 +19,8 @@ from greenroom.db.session.shares import SHARE_IS_OVER, Share
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerRow:
-    """A viewer that joined; `access` is the present access of the share."""
+    """A viewer that joined; `access` is the present access of the share. The user of the session does not see
+    `silent` viewers: administrators who assist without a notice."""
 
     viewer_id: str
     share_id: str
@@ -41,8 +42,8 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store a viewer after `resend_permitted_viewers`; a user who joins by the same share again keeps the viewer id.
-    Returns the id."""
+    """Store a viewer, and return the id; a user who joins by the same share again keeps the viewer id. Call
+    `shares.resend_permitted_viewers` first in the same transaction: it locks the session."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
         (share.share_id, user_id),
@@ -57,7 +58,8 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer, after `resend_permitted_viewers`. Raises NotFound: the session has no viewer with this id."""
+    """Remove a viewer. Call `shares.resend_permitted_viewers` first in the same transaction: it locks the session.
+    Raises NotFound: the session has no viewer with this id."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"

@@ -1,8 +1,9 @@
 """The encryption of a backup with age, through `pyrage`.
 
 The file is a tar archive with two members. `data.age` contains the data, encrypted with a new key for each backup, and
-`key.age` this key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream,
-and a new backup is verified without the private key of a recipient. The program `age` can decrypt both members.
+`key.age` this key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream.
+The program that writes a backup keeps its key in memory until it has verified the backup, and therefore does not need
+the private key of a recipient. The program `age` can decrypt both members.
 """
 
 from __future__ import annotations

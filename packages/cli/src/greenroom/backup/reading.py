@@ -124,7 +124,7 @@ class _DataExtractor:
         return None
 
     def set_folder_attributes(self) -> None:
-        """Set the modes and owners of the folders after their content, which a mode may protect from writes."""
+        """Set the modes and owners of the folders, after all files: a mode may forbid writes to its folder."""
         for path, member in reversed(self._folders):
             _set_attributes(path, member)
 

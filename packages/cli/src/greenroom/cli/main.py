@@ -27,14 +27,16 @@ class Entry:
 
 
 def _command(text: str, module: str) -> Entry:
-    """Return the entry of a command or typer application, an object of `module` in `greenroom.cli` with its name."""
+    """Return the entry of a command or typer application: the object in `greenroom.cli.<module>` that has the name of
+    the command."""
     return Entry(
         text, lambda name: build_command(name, import_object(f"greenroom.cli.{module}:{name.replace('-', '_')}"))
     )
 
 
 def _noun(text: str, *modules: str) -> Entry:
-    """Return the entry of a noun. `modules` of `greenroom.cli` add verbs to those of the table of nouns."""
+    """Return the entry of a noun. Its verbs are those in `greenroom.cli.nouns.NOUNS`, and those in `modules` of
+    `greenroom.cli`."""
     return Entry(text, lambda name: import_object("greenroom.cli.verbs:noun_group")(name, text, *modules))
 
 

@@ -101,8 +101,8 @@ def parse_assignments(
     """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
     VALUE.
 
-    `settings`: the allowed NAMEs; a duration among them also accepts a unit. Raises typer.BadParameter: an item has
-    another form.
+    `settings`: known NAMEs; a VALUE of a known duration may have a unit, such as `10m`. Raises typer.BadParameter: an
+    item has another form.
     """
     values: Row = {}
     for item in without_empty(items):

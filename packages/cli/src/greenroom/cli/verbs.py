@@ -156,7 +156,8 @@ def verb(
     function.
 
     `options` are created from fields, and `Call.body` returns their values. With `takes_object`, the first argument of
-    the command is the name or id of an object.
+    the command is the name or id of an existing object, and `Call.target` returns it. Otherwise `function` declares all
+    arguments itself.
     """
 
     def add(function: VerbFunction) -> VerbFunction:

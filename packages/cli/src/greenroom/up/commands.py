@@ -77,11 +77,11 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
 def _exec_up(
     layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
 ) -> NoReturn:
-    """Lay out DATA and become the process `up`, which gets all later signals to end.
+    """Lay out DATA and become the process `up`, which receives all later `END_SIGNALS`.
 
     Raises:
         SetupError: it cannot be started as requested.
-        KeyboardInterrupt: a signal to end.
+        KeyboardInterrupt: one of `END_SIGNALS` arrived before that.
     """
     log.configure_for_command("up")
     for number in instance.END_SIGNALS:
@@ -121,7 +121,8 @@ def _start_in_background(layout: Layout, options: Options) -> InstanceDescriptio
 
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
-    """Forward signals to end, which may be blocked before, to the starting background process, and wait for its end."""
+    """Forward the first of `END_SIGNALS` as SIGTERM to the starting background process, and wait for its end. A signal
+    that was blocked until now is forwarded too."""
     for number in instance.END_SIGNALS:
         signal.signal(number, _interrupt)
     try:
@@ -315,7 +316,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
     check_folder(layout)
     if running_pid(layout) is not None:
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
-    async with instance.database_of(layout, stderr_progress()):  # not in use: all migrations were applied
+    async with instance.database_of(layout, stderr_progress()):  # its start applies all migrations
         return [], []
 
 

@@ -42,7 +42,8 @@ ROOT: Final = Account(None)
 """The accounts of the images; their ids are the same in each image."""
 
 MANAGERS: Final = ("manager", "manager_2")
-"""Folders of the host's first and second Manager, with their identity and, in `tmp`, their sentinel."""
+"""Folders of the host's first and second Manager, with their identity. Folders of these names in `tmp` have the file
+that exists while the Manager is disabled."""
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
@@ -182,8 +183,8 @@ class Deployment:
         return _read(file) if file.exists() else service_password(_read(self.installation / "database.password"))
 
     def _custom_authorities(self) -> str:
-        """Return the authorities that may have signed the administrator's certificate, for Agents that use the host's
-        name.
+        """Return the certificates with which an Agent verifies the administrator's own certificate, if its connection
+        uses the name of the host; empty without such a certificate.
         """
         certificate = self.installation / CUSTOM_CERTIFICATE[0]
         return _read(certificate) + _read(SYSTEM_AUTHORITIES) if certificate.exists() else ""

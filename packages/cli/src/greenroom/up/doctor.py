@@ -60,6 +60,7 @@ class Finding:
 
     code: str
     holds: str
+    """The condition that must hold, as a text."""
     broken: tuple[str, ...]
     skipped: str = ""
     """The reason why it could not be checked; empty if it was."""

@@ -73,7 +73,7 @@ class ForkClient:
         await self._connected.wait()
 
     def close(self) -> None:
-        """End the fork server. A request without a response is repeated at the next one."""
+        """End the fork server. A request without a response is repeated at the next fork server."""
         self._connected.clear()
         self._stop_waiting()
         channel, self._channel = self._channel, None

@@ -43,8 +43,8 @@ async def ensure_zones(
 ) -> None:
     """Create the zones that do not exist, and update those whose values were not edited since `up` wrote them.
 
-    A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
-    Connections too.
+    A renamed zone is found by its former name. `stream_port` is stored as the zone setting `proxy_port`, to which
+    browsers connect if the setting `proxy_connections` is off.
     """
     settings = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth, "proxy_port": stream_port}
     for name in names:

@@ -188,7 +188,7 @@ UNJOINED_STATES: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolLimits:
-    """The fields of a machine pool that limit its plan. Cores are cores of the host; memory is in bytes."""
+    """The fields of a machine pool that limit its plan. A machine has `cores` and `memory` (bytes)."""
 
     cores: float
     memory: int
@@ -196,7 +196,8 @@ class MachinePoolLimits:
     max_machines: int = 1
     standby_cores: float = 0.0
     standby_memory: int = 0
-    """The capacity of the zone that must always be free; cores are counted as sessions reserve them."""
+    """The capacity of the zone that must always be free, in cores and bytes that sessions can reserve. With overcommit,
+    a machine has more of these cores than `cores`."""
     idle_s: float = 900.0
     """The time for which a machine must be surplus before it drains."""
     order_deadline_s: float = 900.0
