@@ -315,9 +315,8 @@ def _first_zone(
     default_zone_id = current_zone_id(zones, request, may_choose=False)
     has_chosen = bool(request.zone_id and may_choose)
     # Only users who may choose a zone get a suggestion.
-    if mode == "off" or (has_chosen if mode == "on" else not may_choose):
-        return first_zone_id, ""
-    nearest = nearest_zone(zones, default_zone_id, image, request.round_trips_ms)
+    uses_nearest = mode != "off" and (not has_chosen if mode == "on" else may_choose)
+    nearest = nearest_zone(zones, default_zone_id, image, request.round_trips_ms) if uses_nearest else None
     if nearest is None:
         return first_zone_id, ""
     if mode == "on":
