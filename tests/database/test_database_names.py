@@ -153,7 +153,7 @@ async def test_a_login_that_all_addresses_refuse_is_said(pair: dict[str, Postgre
 async def test_a_resolver_that_says_nothing_is_given_up(
     pair: dict[str, PostgresServer], resolve: Resolve, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.db.servers.LOOKUP_S", 0.3)
+    monkeypatch.setattr("greenroom.db.servers.LOOKUP_TIMEOUT_S", 0.3)
     answered = threading.Event()
     resolve(ONE, TWO, until=answered)
     try:
