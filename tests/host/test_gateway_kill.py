@@ -149,7 +149,7 @@ async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
 async def test_a_plan_that_could_not_be_served_is_served_once_it_can_be(
     stopped: World, monkeypatch: pytest.MonkeyPatch
 ):
-    quick = "import greenroom.gateway.main as service; service.RETRY_S = 1"
+    quick = "import greenroom.gateway.main as service; service.RETRY_PAUSE_S = 1"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
     world = stopped
     await world.start()

@@ -86,7 +86,7 @@ async def agents() -> AsyncIterator[Agents]:
         hosts.name_agent()
         hosts.certify()
         agents = Agents(hosts)
-        runtime = type("Runtime", (), {"archives": lambda _self: DockerArchives(docker)})()
+        runtime = type("Runtime", (), {"image_archives": lambda _self: DockerArchives(docker)})()
         giver = ImageSender(lambda: runtime, agents, agents)  # type: ignore[arg-type]
         await hosts.world.served["agent"].stop()
         hosts.world.served["agent"] = await serve(Starlette(routes=giver.routes))
