@@ -142,7 +142,7 @@ def test_control_by_name_is_taken_back(user: Person, ben: Person, instance: Inst
     address = link(user, instance, session_id, who="A user by name", name=BEN, may="Control")
     helper = join(ben.page, address)
     helper.desktop()
-    expect(user.page.get_by_text(f"{BEN} controls").first).to_be_visible()
+    expect(user.page.get_by_text(f"{BEN} can use keyboard and pointer").first).to_be_visible()
 
     def typed() -> bool:
         types(helper, "touch ~/by-ben\n")
