@@ -21,7 +21,7 @@ async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
     for _ in range(5):
         await limits.check()
     assert [code for code, _ in rows] == ["agent-host-limit"] * 2
-    assert rows[0][1].startswith("Of vm: 26 sessions are more than this host supports (25)")
+    assert rows[0][1].startswith("Host vm: 26 sessions are more than this host supports (25)")
     assert limits.explain_failure("Nothing was painted.", "").startswith(
         "Nothing was painted. 26 sessions are more than"
     )

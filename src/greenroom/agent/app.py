@@ -58,7 +58,7 @@ class AgentMetrics(RoleMetrics):
 
 HEALTH_PATH: Final = "/__healthcheck"
 MAX_ROUND_AGE_S: Final = 30.0
-"""The Agent is unhealthy if its last round of the reconciler is older. A round starts at least every 5 s."""
+"""The age of the reconciler's last round above which the Agent is unhealthy. A round starts at least every 5 s."""
 
 
 @dataclass(slots=True)
@@ -69,13 +69,13 @@ class AgentHealth:
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The time of the last answer with data from the database. It contained all revocations until then. At the start it
-    is the value of an earlier process of this Agent.
+    """The time of the last answer of a Manager with data from the database. The Agent knows all revocations until this
+    time. At the start, an earlier process of this Agent provides the value.
     """
     runtime_error: str = ""
     manager_error: str = ""
     crash_loop: Callable[[], str] = lambda: ""
-    """Returns the reason why this process counts as crash-looping; empty if it does not."""
+    """Returns the reason why this process is in a crash loop; empty = it is not."""
 
     def set_runtime_error(self, error: str) -> None:
         self.runtime_error = error
@@ -85,11 +85,11 @@ class AgentHealth:
         reconciler hangs or the runtime does not answer. Unreachable Managers have no effect, because a restart would
         not help and the sessions keep running.
         """
-        silent_s = now - (self.last_round if self.last_round is not None else self.started)
-        ok = silent_s <= MAX_ROUND_AGE_S and not self.runtime_error
+        round_age_s = now - (self.last_round if self.last_round is not None else self.started)
+        ok = round_age_s <= MAX_ROUND_AGE_S and not self.runtime_error
         body: dict[str, Any] = {
             "ok": ok,
-            "last_round_s": round(silent_s, 1),
+            "last_round_s": round(round_age_s, 1),
             "last_answer_s": None if self.last_answer is None else round(now - self.last_answer, 1),
         }
         if self.runtime_error:
@@ -102,7 +102,7 @@ class AgentHealth:
 
 
 class RequireSecret:
-    """Refuses requests without the stream secret, except requests to `HEALTH_PATH`."""
+    """Refuses requests without the stream secret in `SECRET_HEADER`, except requests to `HEALTH_PATH`."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app

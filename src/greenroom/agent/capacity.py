@@ -1,9 +1,9 @@
-"""The capacity, the usage, the kernel limits and the disk of the host. They are read at intervals for the check-ins.
+"""The capacity, the usage, the kernel limits and the disk of the host. The Agent reads them at intervals.
 
 While the runtime does not answer, the host offers no capacity. Otherwise placement would prefer this host, because it
 has the lowest load.
 
-A log row names each kernel limit that is too low for the sessions of the host. Most programs do not report such a
+A log row names a kernel limit that is too low for the sessions of the host, because most programs do not report such a
 limit. Without inotify instances, for example, a desktop starts, but programs cannot watch files.
 """
 
@@ -86,9 +86,9 @@ class CapacityMeter:
 
     async def read(self) -> None:
         """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
-        share = await self.runtime.capacity()
-        self.capacity = capacity_without_reserve(share.cores, share.memory_bytes)
-        self.on_other_machines = share.on_other_machines
+        capacity = await self.runtime.capacity()
+        self.capacity = capacity_without_reserve(capacity.cores, capacity.memory_bytes)
+        self.on_other_machines = capacity.on_other_machines
         used = await self.runtime.host_usage()
         self.usage = Usage(
             cpu=round(used.cpu, 3),
@@ -96,10 +96,10 @@ class CapacityMeter:
             disk_free_bytes=used.disk_free_bytes,
             disk_free_inodes=used.disk_free_inodes,
             disk_kept_bytes=self.disk_kept_bytes,
-            runtime_classes=share.runtime_classes,
-            simulated=share.simulated,
-            pauses=share.can_pause,
-            # a runtime that runs the web filters itself cannot add credentials to their requests
+            runtime_classes=capacity.runtime_classes,
+            simulated=capacity.simulated,
+            pauses=capacity.can_pause,
+            # a runtime that runs the web filters itself cannot add secrets to the requests of sessions
             brokers=not isinstance(self.runtime, FilterRunner),
             keeps_log_ins=isinstance(self.runtime, LogInStore),
         )
@@ -110,7 +110,7 @@ class CapacityMeter:
             await asyncio.sleep(READ_EVERY_S)
 
     async def try_read(self) -> None:
-        """Read, and add a log row if the runtime no longer answers, or answers again."""
+        """Call `read`, and add a log row if the capacity becomes zero because of an error, or is known again."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 with convert_item_error("capacity"):
@@ -184,7 +184,7 @@ class HostLimits:
         containers = self._count_containers()
         too_low = host_limits.too_low(self._limits, containers)
         if any(entry.limit.name not in self._reported for entry in too_low):
-            sentence = f"Of {self._hostname}: {host_limits.overload_explanation(self._limits, containers)}"
+            sentence = f"Host {self._hostname}: {host_limits.overload_explanation(self._limits, containers)}"
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
         self._reported = frozenset(entry.limit.name for entry in too_low)
 
@@ -214,7 +214,7 @@ class DiskGuard:
         self._usage = usage
         self._last_disk = FreeDisk()
         self._failed_counts: dict[str, int] = {}
-        """Session id → the number of measurements in a row that failed because it has too many files."""
+        """Session id → the number of consecutive measurements that failed because the session has too many files."""
         self._was_short = False
 
     async def run(self) -> None:
@@ -232,9 +232,9 @@ class DiskGuard:
     async def check(self) -> None:
         """Measure every running session once, and stop the sessions that use too much."""
         self._last_disk = disk = self._disk()
-        running = [k for k in self._sessions.running() if not self._sessions.observed.journal_facts(k).failure]
-        self._failed_counts = {name: times for name, times in self._failed_counts.items() if name in running}
-        disk_uses = [w for session_id in running if (w := await self._disk_use(session_id)) is not None]
+        running = [key for key in self._sessions.running() if not self._sessions.observed.journal_facts(key).failure]
+        self._failed_counts = {key: number for key, number in self._failed_counts.items() if key in running}
+        disk_uses = [use for session_id in running if (use := await self._disk_use(session_id)) is not None]
         for stop in sessions_to_stop(disk_uses, self._hostname, disk):
             await self._stop(stop)
 
@@ -263,7 +263,7 @@ class DiskGuard:
         return DiskUse(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: SessionToStop) -> None:
-        """Stop a session. Its container stays until the session is deleted, so that users can inspect it."""
+        """Stop a session. Its container stays until the session is deleted."""
         self._sessions.observed.update_record(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         session_id = stop.session_id

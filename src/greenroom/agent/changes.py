@@ -28,7 +28,7 @@ START_KINDS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
 
 @dataclass(eq=False)
 class ContainerChanges:
-    """The changes of containers. They call the runtime and store the results in `sessions`."""
+    """Changes containers through the runtime, and stores the results in `sessions`."""
 
     runtime: Containers
     sessions: Sessions
@@ -55,11 +55,11 @@ class ContainerChanges:
         return kind in self._changes
 
     async def make(self, action: Action) -> None:
-        """Apply the change. Raises GreenroomError: the runtime refuses it or does not answer."""
+        """Make the change `action`. Raises GreenroomError: the runtime refuses the change or does not answer."""
         await self._changes[action.kind](action.session_id)
 
     async def wait_for_requirements(self, action: Action) -> None:
-        """Wait for the image and the web filter that a start requires. During the wait, the action holds no slot."""
+        """Wait for the image and the web filter that a start requires. The start takes a slot after this wait."""
         spec = self.sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in START_KINDS:
             return
@@ -76,7 +76,7 @@ class ContainerChanges:
             raise StartError("The session requires a web filter, but the runtime of this host has none.")
 
     async def record_failure(self, action: Action, error: GreenroomError) -> None:
-        """Log a failed change and inspect the session. If it was a start, the session becomes `failed`."""
+        """Log a failed change and inspect the session. After a failed start, the state of the session is `failed`."""
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
         self.sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)

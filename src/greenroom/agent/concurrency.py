@@ -1,7 +1,7 @@
 """Concurrent work: one task per key, a limited number of slots, and signals to subscribers.
 
-The key is a session, so only one worker changes a session at a time. `core.session.starts` determines the order in
-which work gets slots; work for users is first.
+The key of a change is the session id, so that only one worker changes a session at a time. `core.session.starts`
+determines the order in which work gets slots; work for users is first.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
 
 
 class Workers:
-    """Runs work in the background. If work fails unexpectedly, the error is logged, and no other work with its key
-    starts for a pause, which grows with each consecutive failure. `on_done` is called with the key after the work and
-    the pause."""
+    """Runs work in the background. If work fails unexpectedly, the error is logged, and no other work with the same key
+    starts during a pause, which grows with each consecutive failure. `on_done` is called with the key after the work
+    and the pause."""
 
     def __init__(self, group: asyncio.TaskGroup, on_done: Callable[[str], None]) -> None:
         self._group = group
@@ -97,7 +97,7 @@ class Slots:
 
     @asynccontextmanager
     async def acquire(self, urgency: Urgency) -> AsyncGenerator[bool]:
-        """Wait for a slot and hold it for the block. Yields True."""
+        """Wait for a slot and hold it for the block. Yields True, like `Starts.slot` for a desired session."""
         change = WaitingChange(urgency, next(self._numbers))
         granted = self._waiting[change] = asyncio.get_running_loop().create_future()
         self._grant_free_slots()

@@ -1,11 +1,11 @@
 """Copies images between Agents of a zone: to this host, and from this host to one Agent at a time.
 
-A Manager names the Agents that have an image, with a ticket for each. An Agent requests the image with the ticket as
-bearer, and the edge gateway forwards the request. The sending Agent lets a Manager confirm the ticket; a ticket is
+A Manager names the Agents that have an image, and issues a ticket for each. The receiving Agent sends the ticket as
+bearer token to the edge gateway of a sending Agent. The sending Agent asks a Manager to confirm the ticket, which is
 valid once. A client without a valid ticket causes at most one request to a Manager per second.
 
-The received data is written to a file without a name on this Agent's disk, so that no file remains after an error or a
-crash. The runtime checks the file before it loads it as an image.
+The receiving Agent writes the data to a file without a name, so that no file remains after an error or a crash. The
+runtime checks the data before it loads the image.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ USED_TICKET_MEMORY_S: Final = 600.0
 MAX_COPY_S: Final = 3600.0
 """The maximum duration of a copy."""
 REFUSED_PAUSE_S: Final = 1.0
-"""The pause after a refused ticket, which limits the requests to Managers."""
+"""The pause after a refused ticket. It limits the number of requests to Managers."""
 BUSY_RETRY_S: Final = 15
-"""The time after which a refused Agent may try again (header `Retry-After`)."""
+"""The header `Retry-After` of a refusal with status 503."""
 
 
 class ImageSender:
@@ -155,7 +155,7 @@ SOURCES_PATH: Final = "/manager_api/v1/image-sources"
 SOURCES_VALID_S: Final = 20.0
 """The time for which an answer about sources is used. The tickets in it are valid much longer."""
 TIMEOUT: Final = httpx2.Timeout(300.0, connect=5.0)
-"""The long read timeout allows for a daemon that writes the image to its disk before it sends the first byte."""
+"""The read timeout is long, because Docker may write the image to its disk before it sends the first byte."""
 POLL_S: Final = 0.5
 MAX_SIZE_FACTOR: Final = 3
 """The maximum size of an archive as a multiple of the size of its image."""
@@ -198,11 +198,11 @@ class ImageReceiver:
         return bool(self._sources.get(name))
 
     def size_bytes(self, name: str) -> int:
-        """Return the approximate number of bytes to copy; 0 = unknown."""
+        """Return the size of the image, which is approximately the number of bytes to copy; 0 = unknown."""
         return next((source.size_bytes for source in self._sources.get(name, ())), 0)
 
     async def find_sources(self, names: Collection[str]) -> None:
-        """Ask a Manager which Agents have these images. Without an answer there are no sources."""
+        """Ask a Manager which Agents have these images. If no Manager answers, there are no sources."""
         requested = frozenset(names)
         now = time.monotonic()
         if (

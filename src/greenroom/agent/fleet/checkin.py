@@ -1,8 +1,8 @@
 """The registration and the check-ins of the Agent with the Managers (docs/explanation/protocols.md §2).
 
-Two loops share one sequence of messages. `poll` keeps a request open, which the Manager answers after a change or after
-`hold_s`. `report` sends new observations over a second connection, and the Manager answers immediately. Each message
-contains all unacknowledged observations, so that a later message replaces a lost one.
+Two loops number their messages in one sequence. `poll` keeps a request open, which the Manager answers after a change,
+or after `hold_s` seconds. `report` sends new observations over a second connection, and the Manager answers
+immediately. Each message contains all unacknowledged observations, so that a later message replaces a lost one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ REGISTER_PATH: Final = "/manager_api/v1/register"
 CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
 SHARING_RETRY_S: Final = 0.5
-"""The pause after the identity could not be written for the other replicas of this Agent."""
+"""The pause after a failure to store the identity for the other replicas of this Agent."""
 FIRST_HOLD_S: Final = 5.0
 REPORT_RETRY_S: Final = 0.5
 STEP_REPORT_DELAY_S: Final = 0.5
@@ -51,7 +51,7 @@ UNCHANGED_PAUSE_S: Final = 1.0
 """The pause after more than `MAX_QUICK_ANSWERS` consecutive answers that took less than this time and changed nothing.
 """
 REFUSAL_MEMORY_S: Final = 60.0
-"""The time without a refusal after which the pause has its initial length again."""
+"""The time without a refusal after which `REFUSED_BACKOFF` begins again with its first pause."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
@@ -68,7 +68,7 @@ class CheckInLoop:
     join_token_file: Path | None
     edge_url: str = ""
     read_shared_identity: Callable[[], Awaitable[bytes | None]] | None = None
-    """Reads the shared identity, which another replica of this Agent may have changed."""
+    """Reads the identity that the replicas of this Agent share; None = the Agent has no replicas."""
 
     def __post_init__(self) -> None:
         self._seq = 0
@@ -134,7 +134,7 @@ class CheckInLoop:
     # One message --------------------------------------------------------------------------------------------------
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        """Send one message and apply its answer. Return True if the answer changed the instructions."""
+        """Send one message and apply its answer. Return True if the instructions or their term changed, and the answer."""
         message = self._message(hold_s)
         try:
             answer = await self.manager_client.ask(CHECK_IN_PATH, message, Answer, bearer=self.identity.bearer)
@@ -217,7 +217,7 @@ class CheckInLoop:
     # Registration -------------------------------------------------------------------------------------------------
 
     async def _register(self) -> None:
-        await self.identity.store_shared()  # before another process could propose another id
+        await self.identity.store_shared()  # so that a replica that becomes active later uses the same id
         token = self._join_token()
         credential = None if token else self.identity.credential
         message = Register(
@@ -253,9 +253,7 @@ class CheckInLoop:
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
-        """Return the join token if there is no credential or it was refused; otherwise None. Each call reads
-        the file.
-        """
+        """Return the join token from its file if there is no credential or a Manager refused it; otherwise None."""
         if self.identity.credential and not self._credential_refused:
             return None
         try:
@@ -275,7 +273,7 @@ class CheckInLoop:
         await asyncio.sleep(wait_s)
 
     async def _is_credential_changed(self) -> bool:
-        """Return True if another replica of this Agent stored another credential."""
+        """Load the shared identity. Return True if another replica of this Agent has changed it."""
         try:
             content = await self.read_shared_identity() if self.read_shared_identity is not None else None
         except Unavailable as unavailable:
@@ -284,7 +282,7 @@ class CheckInLoop:
         return content is not None and self.identity.load_shared(content)
 
     async def _handle_refusal(self, error: ManagerRefusedError) -> None:
-        """Pause after a refusal, longer after each consecutive one. The Agent then registers again."""
+        """Pause after a refusal; the pause grows with each consecutive refusal. The Agent then registers again."""
         self._registered = False
         is_new_refusal = error.status == 401 and not self._credential_refused
         self._credential_refused = is_new_refusal and not await self._is_credential_changed()

@@ -44,7 +44,7 @@ PATH: Final = "/manager_api/v1/edge-certificate"
 RENEWAL_FRACTION: Final = 2 / 3
 POLL_S: Final = 60.0
 FIRST_POLL_S: Final = 0.5
-"""The interval of attempts while there is no certificate or the Agent is not registered."""
+"""The interval of attempts while the Agent is not registered; also the first pause after a failure."""
 BACKOFF: Final = Backoff(first_s=FIRST_POLL_S, max_s=60.0)
 MAX_BYTES: Final = 65536
 
@@ -61,8 +61,8 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
 
 @dataclass(eq=False)
 class EdgeFiles:
-    """Creates and renews the files in one folder. `edge_url` is the external `https://host:port` of the gateway.
-    `share` stores the files for the gateways of other replicas.
+    """Creates and renews the files in `folder`. `edge_url` is the external `https://host:port` of the edge gateway.
+    `share` stores the files for the edge gateways of other replicas of this Agent.
 
     Raises:
         SetupError: the folder cannot be used.
@@ -110,7 +110,8 @@ class EdgeFiles:
         """Renew the certificate if it is due. Return True if it was renewed.
 
         Raises:
-            NoManager, ManagerRefusedError: no Manager signs the certificate now.
+            NoManager: no Manager can be reached.
+            ManagerRefusedError: a Manager refused to sign the certificate.
             OSError: the folder cannot be written.
         """
         name = edge_name(self.identity.route)

@@ -37,15 +37,18 @@ class AgentIdentity:
         self.share: Callable[[bytes], Awaitable[None]] | None = None
         """Stores the identity for other replicas of this Agent."""
         self.place_id = ""
-        """Identifies the place where this Agent runs: `place_id_of` the folder, or `ReplicaStore.place_id`."""
+        """Identifies the folder or the store with the identity, to detect copies: `place_id_of` the folder, or
+        `ReplicaStore.place_id`."""
         self.machine_id = machine_id
         self.hostname = hostname
         self.agent_id = ""
         self.credential: str | None = None
         self.installation_id = ""
         self.db_epoch = ""
+        """Identifies the database; it changes when the database is replaced or restored from a backup."""
         self.zone_id = ""
         self.incarnation = 0
+        """The number of the last registration; 0 = none. Managers refuse messages with an earlier number."""
         self._lock_descriptor = -1
 
     @classmethod
@@ -96,7 +99,7 @@ class AgentIdentity:
 
     @property
     def route(self) -> str:
-        """The first 8 hex digits of the agent id, which name the Agent in a stream's path."""
+        """The first 8 hex digits of the agent id. They identify the Agent in the path of a stream."""
         return self.agent_id.replace("-", "")[:8]
 
     @property
@@ -105,13 +108,13 @@ class AgentIdentity:
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
     async def store_shared(self) -> None:
-        """Store the identity for the other processes of this Agent, if there are any. Raises Unavailable: it cannot be
-        stored."""
+        """Store the identity for the other replicas of this Agent, if there are any. Raises Unavailable: the identity
+        cannot be stored."""
         if self.share is not None:
             await self.share(msgspec.json.encode(self._record()))
 
     def load_shared(self, content: bytes) -> bool:
-        """Load the identity that another process of this Agent stored. Return True if id or credential differ."""
+        """Load the identity that another replica of this Agent stored. Return True if its id or credential is new."""
         stored = msgspec.json.decode(content, type=_Stored)
         is_changed = (stored.agent_id, stored.credential) != (self.agent_id, self.credential)
         self.agent_id, self.credential = stored.agent_id, stored.credential
@@ -144,8 +147,8 @@ class AgentIdentity:
 
 
 def machine_id() -> str:
-    """Return the id of this machine, or its host name if it has none. A copy of the disk on another machine may have
-    the same id."""
+    """Return the id of this machine, or its host name if it has no id. Machines with copies of one disk may have the
+    same id."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
         if path.exists() and (text := path.read_text().strip()):
             return text
@@ -153,9 +156,8 @@ def machine_id() -> str:
 
 
 def place_id_of(folder: Path) -> str:
-    """Return a digest of the boot id of the machine and of the device and inode of the folder. It is different for
-    copies: a copied machine has another boot id, a copied folder has another inode. A new container with the same
-    folder has the same digest.
+    """Return a digest of the boot id of the machine and of the device and inode of the folder. A copied machine has
+    another boot id, and a copied folder has another inode. A new container with the same folder has the same digest.
     """
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()

@@ -1,15 +1,15 @@
-"""HTTP requests to the Managers through their gateways. If a Manager fails, the next one gets the message.
+"""HTTP requests to the Managers through their gateways. If a Manager fails, the client sends the message to the next.
 
 The Primary is tried first. After an error, a status 503 or a timeout, a Manager backs off: for its `Retry-After`, or
 for a pause that doubles with each failure up to `MAX_PAUSE_S`. The pause is longer after a timeout, and can grow
 further for an address that never answered. Meanwhile the next Manager is tried.
 
-While all Managers back off, the one with the oldest failure is tried every one or two seconds, because it may be
-enabled long before its `Retry-After` is over. A Manager that became Primary after its failure is tried immediately. A
-Manager whose answer is not fresh has no connection to the database; it is used only while no other Manager works (ADR
-1).
+While all Managers back off, the Manager with the oldest failure is tried every one or two seconds, because an
+administrator may enable it long before its `Retry-After` is over. A Manager that became Primary after its failure is
+tried immediately. A Manager whose answer is not fresh has no connection to the database; it is used only while no other
+Manager works (ADR 1).
 
-`ManagerFailover`, which selects the Manager, is pure: its times are arguments, of `time.monotonic()`, in seconds.
+`ManagerFailover` selects the Manager. It reads no clock: its times are arguments, in seconds of `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 TIMEOUT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""The back-off after a timeout. The timeout and the back-off are longer than a leadership, so a hanging Manager is not
-Primary any more afterwards.
+"""The back-off after a timeout. The timeout and the back-off together are longer than a leadership, so that a Manager
+that hung as Primary is not Primary any more.
 """
 UNREACHED_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
 """The back-off of an address that a Manager listed and that never answered. It may be valid only in another network,
@@ -68,7 +68,8 @@ class ManagerFailover:
         self._listed: list[str] = []
         self._reached: set[str] = set(self._configured)
         self._states: dict[str, _BackoffState] = {}
-        self._last_resort_at = 0.0
+        self._next_attempt_at = 0.0
+        """The time of the next attempt while all Managers back off."""
         self._term = 0
 
     @property
@@ -91,16 +92,16 @@ class ManagerFailover:
             del self._states[url.rstrip("/")]
 
     def next_manager(self, now: float, tried: Collection[str] = ()) -> str | None:
-        """Return the Manager to use, or None if all back off and the next attempt is not due. Managers in `tried`,
-        which failed with the same message, are excluded.
+        """Return the URL of the Manager to use, or None if all back off and the next attempt is not due. Managers in
+        `tried`, which failed with the same message, are excluded.
         """
         urls = [url for url in self.urls if url not in tried]
-        free = [url for url in urls if not self._backs_off(url, now)]
-        if free:
-            return free[0]
+        usable = [url for url in urls if not self._backs_off(url, now)]
+        if usable:
+            return usable[0]
         if answering := [url for url in urls if self._states[url].is_answering]:
             return min(answering, key=lambda url: self._states[url].failed_at)
-        if not urls or now < self._last_resort_at:
+        if not urls or now < self._next_attempt_at:
             return None
         return min(urls, key=lambda url: self._states[url].failed_at)
 
@@ -109,8 +110,8 @@ class ManagerFailover:
         return state is not None and now < state.until
 
     def max_hold_s(self, url: str, now: float) -> float:
-        """Return the time for which the Manager at `url` may hold an answer: until a preferred Manager may be tried
-        again, or 0 if the Manager itself backs off.
+        """Return the seconds for which the Manager at `url` may hold an answer: until a preferred Manager may be tried
+        again, or 0 if the Manager at `url` backs off.
         """
         state = self._states.get(url)
         if state is not None and not state.is_answering:
@@ -121,9 +122,9 @@ class ManagerFailover:
         )
 
     def wait_s(self, now: float) -> float:
-        """Return the time until a Manager may be tried again; `MAX_PAUSE_S` if no Manager is known."""
+        """Return the seconds until a Manager may be tried again; `MAX_PAUSE_S` if no Manager is known."""
         times = [state.until if (state := self._states.get(url)) else now for url in self.urls]
-        return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
+        return max(0.0, min(*times, self._next_attempt_at) - now) if times else MAX_PAUSE_S
 
     def record_failure(
         self,
@@ -145,7 +146,7 @@ class ManagerFailover:
         if previous is not None and previous.is_answering:
             previous = None
         if previous is not None and now < previous.until and asked_at > previous.failed_at:
-            self._last_resort_at = now + LAST_RESORT_PAUSE_S * (0.5 + spread / 2)
+            self._next_attempt_at = now + LAST_RESORT_PAUSE_S * (0.5 + spread / 2)
         if previous is not None and now < previous.until and retry_after_s is None:
             previous.failed_at, previous.term = now, self._term
             return previous.until - now
@@ -158,8 +159,8 @@ class ManagerFailover:
         return pause
 
     def record_outdated_answer(self, url: str, now: float, spread: float) -> bool:
-        """Record an answer of a Manager that cannot read the database. Return True if another Manager is preferred from
-        now on.
+        """Record an answer of a Manager that cannot read the database. Return True if there are other Managers, and this
+        answer is the first such answer.
         """
         previous = self._states.get(url)
         pause = TIMEOUT_BACKOFF.delay_s(1, spread)
@@ -205,11 +206,12 @@ class NoManager(Unavailable):
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
-"""The reason of a failover: status 503, a timeout, no connection, no database, or another error."""
+"""The reason of a failover: `unavailable` = status 503, `silent` = a timeout, `unreachable` = no connection, `not fresh`
+= no connection to the database."""
 
 
 class _AttemptFailedError(Exception):
-    """An attempt failed. `kind` is None if it was cancelled because another request to the Manager failed."""
+    """A request failed. `kind` is None if it was cancelled because another request to the same Manager failed."""
 
     def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -257,12 +259,12 @@ class ManagerClient:
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
-                decoded = _decoded(response, answer)
+                decoded = _decode_answer(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)
                 self._back_off(url, failure, now)
             else:
-                self._answered(url, decoded)
+                self._record_answer(url, decoded)
                 return decoded
         failures = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         raise NoManager(f"No Manager can be reached: {failures or 'requests to all of them are in backoff'}")
@@ -285,7 +287,7 @@ class ManagerClient:
         except Exception as error:  # an invalid address raises many kinds of errors, and affects only this Manager
             raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
 
-    def _answered(self, url: str, answer: Message) -> None:
+    def _record_answer(self, url: str, answer: Message) -> None:
         if not isinstance(answer, Answer) or answer.fresh:
             self.managers.record_answer(url)
         elif self.managers.record_outdated_answer(url, time.monotonic(), random.random()):  # noqa: S311 -- spreads load
@@ -307,13 +309,13 @@ class ManagerClient:
             task.cancel()
 
 
-def _limit_hold(message: Message, seconds: float) -> Message:
-    if not isinstance(message, CheckIn) or message.hold_s <= seconds:
+def _limit_hold(message: Message, max_hold_s: float) -> Message:
+    if not isinstance(message, CheckIn) or message.hold_s <= max_hold_s:
         return message
-    return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, seconds))
+    return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, max_hold_s))
 
 
-def _decoded(response: httpx2.Response, answer: type[AnswerType]) -> AnswerType:
+def _decode_answer(response: httpx2.Response, answer: type[AnswerType]) -> AnswerType:
     if response.status_code in {401, 403, 409, 422}:
         raise ManagerRefusedError(response.status_code, _refusal(response))
     if response.status_code != 200:
