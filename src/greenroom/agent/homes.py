@@ -1,8 +1,9 @@
-"""The homes on this host. They are measured one at a time in the background, and removed by order of a Manager.
+"""The homes on this host. The Agent measures them one at a time in the background, and removes them by order of a
+Manager.
 
-A report contains the last measurements, so it does not wait for a new one. After a measurement, the Agent pauses four
-times as long as the measurement took. A Manager repeats an order in every answer until the removal is reported. An
-interrupted removal continues after a restart, without an order.
+A report contains the last measurements, so that it does not wait for a new one. After a measurement, the Agent pauses
+four times as long as the measurement took. A Manager repeats an order in every answer until the Agent reports the
+removal. An interrupted removal continues after a restart, without an order.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
-"""The interval at which an unchanged report is repeated. A report with only new sizes is sent `SIZES_WAIT_S` after the
-last one."""
+"""The interval at which an unchanged report is repeated. A report with new sizes only is sent `SIZES_WAIT_S` after the
+last report."""
 SIZES_WAIT_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 """The pause after a failed removal."""
 MAX_HOMES: Final = 10_000
-"""Maximum number of homes in a report."""
+"""The maximum number of homes in a report, and of remembered removals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,7 @@ class _Attempts:
 @dataclass(eq=False)
 class HomesKeeper:
     """Measures and removes the homes of a host. `on_change` is called after a change that must be reported immediately.
-    `log_line` is called with messages for administrators.
-    """
+    `log_line` adds a log row (code, message)."""
 
     homes: Homes
     on_change: Callable[[], None] = lambda: None
@@ -75,6 +75,7 @@ class HomesKeeper:
         self._completed: dict[str, None] = {}
         """Completed removals, oldest first. A Manager repeats an order until it receives the report."""
         self._attempts: dict[str, _Attempts] = {}
+        """Removal id → the failed attempts."""
         self._work_added = asyncio.Event()
         self._listing_lock = asyncio.Lock()
         """Prevents two listings at the same time, of which the older one could be stored last."""
@@ -84,14 +85,15 @@ class HomesKeeper:
     # For the check-in -------------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
-        """Return all homes, or None if they were not listed yet, a removal has not begun or no report is due."""
+        """Return all homes, or None if no report may or must be sent now: the homes were not listed yet, a removal has
+        not begun, or no report is due."""
         attempted = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
         if self._stored is None or self._pending_removals().keys() - attempted:
-            return None  # for the Manager, a home that is not in a report is removed
+            return None  # the Manager would count a home that is not in the report as removed
         problems = {
-            entry: self._attempts[name].problem
-            for name, entry in self._removal_orders.items()
-            if name in self._attempts
+            home: self._attempts[removal_id].problem
+            for removal_id, home in self._removal_orders.items()
+            if removal_id in self._attempts
         }
         stored = sorted(self._stored.items(), key=lambda item: item[0])[:MAX_HOMES]
         reports = [_report(home, facts, problems.get(home, facts.problem)) for home, facts in stored]
@@ -149,7 +151,7 @@ class HomesKeeper:
         return next_to_measure(self._stored or {}, self._in_use, self._measured, time.monotonic())
 
     async def _read_homes(self) -> None:
-        """Read the homes. Raises GreenroomError: the homes, or their users, cannot be listed."""
+        """List the homes and the homes in use. Raises GreenroomError: they cannot be listed."""
         async with self._listing_lock:
             self._store_listing(frozenset(await self.homes.in_use()), await self.homes.list())
 
@@ -198,10 +200,13 @@ class HomesKeeper:
     # Removals ---------------------------------------------------------------------------------------------------------
 
     def _pending_removals(self) -> Mapping[str, HomeId]:
-        """Return the pending removals: the ordered ones, and those of homes that an earlier removal moved away."""
+        """Return removal id → home of the pending removals: ordered ones, and interrupted ones of homes that were moved
+        away."""
         moved_away = {entry.removal_id: entry.home for entry in self._moved_away}
         return {
-            name: home for name, home in {**moved_away, **self._removal_orders}.items() if name not in self._completed
+            removal_id: home
+            for removal_id, home in {**moved_away, **self._removal_orders}.items()
+            if removal_id not in self._completed
         }
 
     async def _remove_all(self) -> None:

@@ -61,9 +61,8 @@ READY_TIMEOUT_S = 5.0
 
 @dataclass(eq=False, kw_only=True)
 class HostServices:
-    """Opens the runtime, runs the loops that use it, and provides the check-in's data about the host. `fence` is passed
-    to the runtime (`plugin.Context`): it raises RuntimeUnavailable while another replica of this Agent is active.
-    """
+    """Opens the runtime, runs the loops that use it, and provides the data about the host for the check-in. `fence` is
+    passed to the runtime: it raises RuntimeUnavailable while another replica of this Agent is active."""
 
     config: AgentConfig
     identity: AgentIdentity
@@ -130,7 +129,7 @@ class HostServices:
         return self._images.report() if self._images else None
 
     def images_reported(self, images: list[ImageReport]) -> None:
-        """Record that this report of the images arrived. A newer report may be in transit."""
+        """Record that this report of the images arrived at the Manager. A newer report may be in transit."""
         if self._images:
             self._images.reported(images)
 
@@ -149,7 +148,7 @@ class HostServices:
         return self._homes.report() if self._homes else None
 
     def homes_reported(self, homes: list[HomeReport]) -> None:
-        """Record that this report of the homes arrived."""
+        """Record that this report of the homes arrived at the Manager."""
         if self._homes:
             self._homes.reported(homes)
 
@@ -172,9 +171,8 @@ class HostServices:
             await runtime.close()
 
     async def _create_runtime(self) -> Runtime:
-        """Create the runtime. Try again after an error of the settings, because an administrator may correct them while
-        this process runs, for example add a kubeconfig.
-        """
+        """Create the runtime. After an error of the settings, try again, because an administrator may correct them
+        while this process runs, for example add a kubeconfig."""
         while True:
             try:
                 return open_runtime(self.config.runtime, self._context())

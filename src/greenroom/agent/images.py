@@ -32,22 +32,22 @@ STALL_TIMEOUT_S: Final[dict[FetchMethod, float]] = {"pulling": 300.0, "copying":
 
 
 class Fetcher:
-    """Fetches images for this host: from a registry, by a recipe, or as a copy from another Agent (with `copies`)."""
+    """Fetches images for this host: from a registry, by a recipe, or as a copy from another Agent (with `receiver`)."""
 
-    def __init__(self, runtime: contract.Images, copies: ImageReceiver | None = None) -> None:
+    def __init__(self, runtime: contract.Images, receiver: ImageReceiver | None = None) -> None:
         self._runtime = runtime
-        self._copies = copies
+        self._receiver = receiver
 
     async def find_sources(self, missing: Iterable[DesiredImage]) -> None:
-        """Find the Agents that have these images."""
-        if self._copies is not None:
-            await self._copies.find_sources(
+        """Find the Agents that have the images without a registry."""
+        if self._receiver is not None:
+            await self._receiver.find_sources(
                 [image.name for image in missing if not names_registry(image.name, image.registry)]
             )
 
     def fetch_methods(self, image: DesiredImage) -> tuple[FetchChoice, ...]:
         buildable = isinstance(self._runtime, BuildHost) and _has_recipe(image.name)
-        has_source = self._copies is not None and self._copies.has_source(image.name)
+        has_source = self._receiver is not None and self._receiver.has_source(image.name)
         return fetch_methods(image.name, image.registry, elsewhere=has_source, buildable=buildable)
 
     def has_recipe(self, image: DesiredImage) -> bool:
@@ -56,18 +56,14 @@ class Fetcher:
 
     def size_bytes(self, image: DesiredImage, method: FetchMethod) -> int:
         """Return the number of bytes to fetch; 0 = unknown."""
-        return self._copies.size_bytes(image.name) if method == "copying" and self._copies is not None else 0
+        return self._receiver.size_bytes(image.name) if method == "copying" and self._receiver is not None else 0
 
     def fetch(self, image: DesiredImage, method: FetchMethod) -> AsyncIterator[int]:
-        """Fetch the image with this method. Yields the progress in percent. The caller must check that the image is
-        present at the end.
-
-        Raises:
-            PullError: the reason why a registry, or another Agent, did not serve it.
-            BuildError: the reason why it could not be built.
-        """
-        if method == "copying" and self._copies is not None:
-            return self._copies.copy(image.name)
+        """Fetch the image with this method. Yields the progress in percent. The caller must check afterwards that the
+        image is present. Raises PullError: the registry or the other Agent did not send the image. Raises BuildError:
+        the image could not be built."""
+        if method == "copying" and self._receiver is not None:
+            return self._receiver.copy(image.name)
         if method == "building":
             return self._build(image.name)
         return self._pull(image)
@@ -113,15 +109,14 @@ minutes."""
 
 
 class ImageKeeper:
-    """Fetches the desired images of this host. `on_change` is called after a change that must be reported. `copies`
-    copies images from other Agents.
-    """
+    """Fetches the desired images of this host. `on_change` is called after a change that must be reported. `receiver`
+    copies images from other Agents; None = they are not copied."""
 
     def __init__(
         self,
         runtime: contract.Images,
         on_change: Callable[[], None] = lambda: None,
-        copies: ImageReceiver | None = None,
+        receiver: ImageReceiver | None = None,
     ) -> None:
         self._runtime = runtime
         self._on_change = on_change
@@ -129,8 +124,9 @@ class ImageKeeper:
         self._has_list = False
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        """Image → the number of failed attempts, and the time of the next one (time.monotonic())."""
         self._refreshes: dict[str, Refresh] = {}
-        self._fetcher = Fetcher(runtime, copies)
+        self._fetcher = Fetcher(runtime, receiver)
         self._in_progress: set[str] = set()
         self._last_report: list[ImageReport] | None = None
         self._wakes = {lane: asyncio.Event() for lane in LANE_METHODS}
@@ -143,10 +139,10 @@ class ImageKeeper:
             self._desired = images_by_name
             for wake in self._wakes.values():
                 wake.set()
-            self._failures = {n: f for n, f in self._failures.items() if images_by_name.get(n) == before.get(n)}
+            self._failures = {k: v for k, v in self._failures.items() if images_by_name.get(k) == before.get(k)}
 
     def report(self) -> list[ImageReport] | None:
-        """Return all images with their states, or None if the Manager has this report."""
+        """Return all images with their states, or None if the Manager already has this report."""
         reports = sorted(self._reports.values(), key=lambda report: report.name)
         return None if reports == self._last_report else reports
 
@@ -159,7 +155,7 @@ class ImageKeeper:
         self._last_report = None
 
     async def wait_until_arrived(self, name: str) -> None:
-        """Wait until the image is present or failed. Return immediately if it is not a desired image."""
+        """Wait until the image is present or its fetch failed. Return immediately if it is not a desired image."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_being_fetched(name))
 
@@ -228,9 +224,9 @@ class ImageKeeper:
         aliases, unreadable = await self._find_aliases(self._desired.keys() - present.keys())
         present |= aliases
         unchanged = {
-            n: r
-            for n, r in self._reports.items()
-            if n in self._desired and n not in present and (r.state == "failed" or n in self._in_progress)
+            k: report
+            for k, report in self._reports.items()
+            if k in self._desired and k not in present and (report.state == "failed" or k in self._in_progress)
         }
         absent = {name: ImageReport(name=name, state="absent") for name in self._desired if name not in present}
         present_images = {
@@ -306,7 +302,7 @@ class ImageKeeper:
         report = ImageReport(
             name=image.name, state="pulling", how=method, reason=fetch_choice.reason, size_bytes=size_bytes
         )
-        if image.name not in self._failures:  # a failed image stays `failed` until data arrive
+        if image.name not in self._failures:  # a failed image stays `failed` until data arrives
             await self._store_report(report)
         try:
             await self._fetch_with_progress(image, method, report)
@@ -346,7 +342,7 @@ class ImageKeeper:
             await self._record_failure(name, PullError(sentence))
 
     def _images_to_refresh(self) -> list[tuple[DesiredImage, float]]:
-        """Return the present images to refresh from their registry, each with its due time of the monotonic clock."""
+        """Return the present images to refresh from their registry, each with its due time (time.monotonic())."""
         due_images: list[tuple[DesiredImage, float]] = []
         for name, image in self._desired.items():
             due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)

@@ -34,11 +34,10 @@ from greenroom.runtimes.registry import find_runtime
 
 class Agent:
     """The parts of one Agent. `group` contains the records that this process shares with other replicas of the Agent;
-    None = there are no replicas, and the Agent listens for gateways itself.
+    None = there are no replicas, so that this process itself listens for gateways.
 
-    Raises:
-        SetupError: the folder, the journal or the certificate authority cannot be used.
-        Invalid: the edge address is not valid.
+    Raises SetupError: the folder, the journal or the certificate authority cannot be used. Raises Invalid: the edge
+    address is not valid.
     """
 
     def __init__(self, settings: config.AgentConfig, group: ReplicaGroup | None = None) -> None:
@@ -121,7 +120,7 @@ class Agent:
         )
 
     def _edge(self, group: ReplicaGroup | None) -> EdgeFiles:
-        """Return the files for an edge gateway on this host."""
+        """Return the writer of the files of the edge gateway on this host."""
         folder = self._settings.edge_dir or self._settings.agent_dir / "edge"
         share = group.edge.write if group else None
         return EdgeFiles(folder, self._settings.edge_url, self.identity, self.manager_client, share=share)

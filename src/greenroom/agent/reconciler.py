@@ -1,5 +1,5 @@
-"""The loop that changes the sessions on the host to match the desired list: it takes a snapshot, plans and applies the
-plan.
+"""The loop that changes the sessions on the host to match the desired list. Each round takes a snapshot, plans actions
+and applies the plan.
 
 Workers apply the plan. Each session has one worker at a time, and a limited number of workers run in parallel, with
 sessions of users first. Starts have a separate limit (`agent.session.starts`). Each step can be repeated, so the next
@@ -43,13 +43,13 @@ log = structlog.get_logger(__name__)
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_users=os.cpu_count() or 1)
-"""The number of containers that are changed in parallel, without starts. Twice the cores is fastest with Docker."""
-CHANGE_TIMEOUT_S: Final = max(DEADLINE_S.values())
-"""The time limit of a change. Without it, a network folder that never answers would block a slot. For the Primary, the
-session has failed after this time too.
+"""The number of containers that are changed in parallel, not counting starts. With Docker, twice the cores is fastest.
 """
+CHANGE_TIMEOUT_S: Final = max(DEADLINE_S.values())
+"""The time limit of a change. Without it, a network folder that never answers would block a slot. After the same time,
+the Primary also treats the session as failed."""
 WITHOUT_SLOT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
-"""Actions that need no slot. They are fast and urgent: a failure is reported only after the examination."""
+"""Actions that need no slot. They are fast and urgent: the Agent reports a failure only after the examination."""
 REPORT_CODES: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
@@ -58,7 +58,7 @@ REPORT_CODES: Final = {
 
 @dataclass(eq=False, kw_only=True)
 class Executor:
-    """Applies plans. At most `slots` containers are changed in parallel."""
+    """Applies plans. At most `slots` containers are changed in parallel, not counting starts."""
 
     changes: ContainerChanges
     sessions: Sessions
@@ -82,9 +82,8 @@ class Executor:
         return self.starts.low_cpu_sessions
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
-        """Begin the actions of sessions without a worker. Other actions are planned again when the worker is done.
-        `only`: the sessions for which the actions were planned; None = all.
-        """
+        """Begin the actions of sessions without a worker. The next round plans the other actions again, after the
+        worker is done. `only`: the sessions for which the actions were planned; None = all."""
         self._report([action for action in actions if action.kind in REPORT_CODES], only)
         for action in actions:
             if action.kind not in REPORT_CODES:
@@ -112,7 +111,7 @@ class Executor:
             await self.commands.refuse(target_id, action.reason)
 
     def _report(self, reports: list[Action], only: AbstractSet[str] | None) -> None:
-        """Report findings that need no work. An unchanged finding is reported once."""
+        """Log the actions that only report a finding. An unchanged finding is logged once."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
@@ -157,7 +156,7 @@ class Executor:
         return number
 
     def _slot(self, action: Action) -> AbstractAsyncContextManager[bool]:
-        """Wait for a slot for the change, and yield False if the change is not needed any more."""
+        """Return a context that waits for a slot for the change. It yields False if the change is not needed."""
         if action.kind in WITHOUT_SLOT:
             return nullcontext(enter_result=True)
         if action.kind in START_KINDS:
@@ -177,21 +176,21 @@ class Executor:
 
 
 FULL_ROUND_INTERVAL_S: Final = 5.0
-"""The interval of rounds that plan all sessions. Thus a session is also planned if its event was lost."""
+"""The interval of rounds that plan all sessions, so that a session whose event was lost is also planned."""
 
 
 class Reconciler:
-    """Plans rounds. Workers call `worker_done` after their work."""
+    """Runs rounds. Workers call `worker_done` after their work."""
 
     def __init__(self, sessions: Sessions, inventory: Inventory, health: AgentHealth) -> None:
         self._sessions = sessions
         self._inventory = inventory
         self._health = health
         self._inspect_after_work: set[str] = set()
-        """The sessions that had an event while their worker ran."""
+        """The sessions with an event of the runtime while their worker ran."""
 
     def worker_done(self, key: str) -> None:
-        """Plan the session again, and inspect it if it had an event while the worker ran."""
+        """Plan the session again. Inspect it if the runtime reported an event while the worker ran."""
         if key in self._inspect_after_work:
             self._inspect_after_work.discard(key)
             self._inventory.to_inspect.put_nowait(key)
@@ -212,14 +211,15 @@ class Reconciler:
             self._health.last_round = time.monotonic()
 
     async def inspect_changed(self, workers: Workers) -> None:
-        """Inspect each session that has an event, forever. A session with a worker is inspected after its work."""
+        """Inspect each session for which the runtime reports an event, forever. A session with a worker is inspected
+        after the work."""
         while True:
             session_id = await self._inventory.to_inspect.get()
             if not workers.start(session_id, partial(self._inventory.try_inspect, session_id)):
                 self._inspect_after_work.add(session_id)
 
     async def take_inventory(self, workers: Workers) -> None:
-        """Take the whole inventory after events were lost, and at intervals, forever."""
+        """Take the whole inventory after events were lost, and every `INVENTORY_INTERVAL_S`, forever."""
         while True:
             pause_s = INVENTORY_INTERVAL_S
             try:

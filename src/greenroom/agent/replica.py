@@ -1,9 +1,9 @@
-"""Agent replicas: several processes of one Agent. One is active; the others are on standby and answer gateways while no
-process is active.
+"""Agent replicas: several processes of one Agent. One process is active. The others are on standby, and answer gateways
+while no process is active.
 
 The replicas share records (`runtimes.contract.ReplicaStore`): the identity, the journal, the data for gateways, and the
 files of the edge gateway. A process that becomes active adopts the sessions like a restarted Agent, and reads from the
-journal which work was begun. Managers refuse messages of the previous process, because its incarnation is older.
+journal which work has begun. Managers refuse messages of the previous process, because its incarnation is older.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from greenroom.runtimes.contract import ReplicaStore, RuntimeUnavailable
 log = structlog.get_logger(__name__)
 
 MAX_READ_AGE_S: Final = 10.0
-"""A standby is not ready if it has not read the record of the election for this time."""
+"""The age of the last access to the election record above which a standby is not ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaGroup:
-    """The shared records for the active process of a group. `fence` raises an error if the process is not active."""
+    """The records that the active process shares with the other replicas. `fence` raises RuntimeUnavailable if this
+    process is not active."""
 
     place_id: str
     name: str
@@ -54,7 +55,7 @@ class ReplicaGroup:
     on_stored: Callable[[], None]
     """Called after `store_gateway_data` has written the data."""
     on_list_known: Callable[[], None]
-    """Called when the desired list is known. From then on this process answers gateways as the active one."""
+    """Called when the desired list is known. After this call, this process answers gateways as the active process."""
 
     async def store_gateway_data(self, content: bytes) -> None:
         """Store the data that other processes need to answer gateways."""
@@ -166,7 +167,7 @@ class Replica:
 
     async def _take_over_records(self) -> ReplicaGroup:
         """Take over the shared records, and copy the identity and the journal into the Agent's folder. Raises
-        RuntimeUnavailable: the records cannot be read."""
+        RuntimeUnavailable: the records cannot be taken over."""
         records = {name: SharedRecord(self._store, name, self.election.fence) for name in RECORDS}
         folder = self._settings.agent_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -230,9 +231,8 @@ class _IdentityRecord(msgspec.Struct):
 
 
 def own_address(settings: AgentConfig) -> str:
-    """Return the address at which gateways reach this process; empty if it has none. Raises SetupError: the address is
-    not configured.
-    """
+    """Return the address (host:port) at which gateways reach this process; empty if there is none. Raises SetupError:
+    the address must be configured, because the process listens on all addresses."""
     if settings.gateways_address or not settings.gateways_listen:
         host, colon, port = settings.gateways_address.rpartition(":")
         return f"[{host}]{colon}{port}" if ":" in host and not host.startswith("[") else settings.gateways_address
@@ -242,7 +242,7 @@ def own_address(settings: AgentConfig) -> str:
 
 
 async def run(settings: AgentConfig, store: ReplicaStore, build: AgentFactory) -> None:
-    """Run this process until it is stopped. Raises SetupError: its settings, or a file, cannot be used."""
+    """Run this replica until it is stopped. Raises SetupError: a setting or a file cannot be used."""
     await store.open()
     replica = Replica(settings, store, build)
     log.info("a process of the Agent starts", group=store.name, pid=os.getpid())

@@ -159,9 +159,8 @@ class ManagerFailover:
         return pause
 
     def record_outdated_answer(self, url: str, now: float, spread: float) -> bool:
-        """Record an answer of a Manager that cannot read the database. Return True if there are other Managers, and this
-        answer is the first such answer.
-        """
+        """Record an answer of a Manager that cannot read the database. Return True for the first such answer, if other
+        Managers are known."""
         previous = self._states.get(url)
         pause = TIMEOUT_BACKOFF.delay_s(1, spread)
         self._states[url] = _BackoffState(0, now + pause, now, self._term, is_answering=True)
@@ -206,8 +205,8 @@ class NoManager(Unavailable):
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
-"""The reason of a failover: `unavailable` = status 503, `silent` = a timeout, `unreachable` = no connection, `not fresh`
-= no connection to the database."""
+"""The reason of a failover: `unavailable` = status 503, `silent` = a timeout, `unreachable` = no connection, `not
+fresh` = no connection of the Manager to the database."""
 
 
 class _AttemptFailedError(Exception):

@@ -1,8 +1,8 @@
-"""The commands of a Manager in sessions, and screenshots. Each command runs at most once
+"""Runs the commands that a Manager orders in sessions, and takes screenshots. Each command runs at most once
 (docs/explanation/protocols.md §2).
 
-The record `started` is on disk before the command runs. If the Agent is killed before the result is on disk, the result
-is `unknown` after the restart, and the command does not run again.
+The journal contains the record `started` on disk before the command runs. If the Agent is killed before the result is
+on disk, the result is `unknown` after the restart, and the command does not run again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
 MAX_PARALLEL_SCREENSHOTS: Final = 2
-"""The limit of parallel screenshots. Encoding a large screen needs 36 MiB and one core."""
+"""The limit of parallel screenshots. The encoding of a large screen needs 36 MiB and one core."""
 
 OUTPUT_TIMEOUT_S: Final = 3.0
 """The maximum wait for more output after the end of a command. On a busy host, Docker may deliver output late."""

@@ -21,12 +21,14 @@ from greenroom.kit.concurrency import convert_item_error
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_KNOWN_GENERATIONS: Final = 10_000
-"""The maximum number of stored generations. Those of removed sessions prevent that a late answer restores a session."""
+"""The maximum number of stored generations. The generation of a removed session prevents that a late answer restores
+the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListChange:
-    """A change of the desired list. `is_first`: the first list since the start, or the first of another database."""
+    """A change of the desired list. `is_first`: the list is the first since the start, or the first of another
+    database."""
 
     before: Mapping[str, Desired]
     now: Mapping[str, Desired]
@@ -52,7 +54,7 @@ class ListChange:
 
     @property
     def assigned(self) -> list[str]:
-        """The sessions that were assigned to a user by this change."""
+        """The staged sessions that this change assigned to a user."""
         return [d.session_id for d in self.changed if d.assignment is not None and not self._assigned_before(d)]
 
     def _assigned_before(self, desired: Desired) -> bool:
@@ -101,7 +103,7 @@ class DesiredSessions:
 
     @property
     def _valid_entries(self) -> Mapping[str, Desired]:
-        """The entries to which the next changes apply. It is empty before the first list of a database."""
+        """The entries to which the next changes apply; empty before the first list of a database."""
         return self.entries if self.is_known else {}
 
     def accept(self, answer: Answer) -> bool:
@@ -133,13 +135,12 @@ class DesiredSessions:
 
     def invalidate(self) -> None:
         """Invalidate the list, because the database was restored from a backup or replaced by its standby. The highest
-        term stays valid. Viewers are admitted by the old list until the next one arrives. Viewers that the new list
-        does not permit are then disconnected, for example those whose share exists only in the old database.
-        """
+        term stays valid. The old list admits viewers until the new list arrives. Viewers that the new list does not
+        permit are then disconnected, for example guests whose share exists only in the old database."""
         self._known_generations, self.ids_to_destroy, self.is_known, self._digest = {}, frozenset(), False, None
 
     def join_installation(self, db_epoch: str) -> None:
-        """Join a new installation, whose terms start again at zero."""
+        """Remove all entries, because the Agent joined another installation, whose terms start again at zero."""
         self.invalidate()
         before, self.entries = self.entries, dict[str, Desired]()
         self._publish(ListChange(before=before, now=self.entries))

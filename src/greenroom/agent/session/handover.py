@@ -1,14 +1,13 @@
 """The hand-over of a staged session to a user, in two phases (docs/explanation/a-launch.md).
 
-In the state `received`, the page was probed again and the command `assign` has not begun. In the state `assigned`, the
-command ended with 0, or still runs at its deadline. Any other result is `failed`, and the Manager quarantines the
-session.
+`received`: the session's page was probed again, and the command `assign` has not begun. `assigned`: the command ended
+with 0, or still runs at its deadline. Any other result is `failed`, and the Manager quarantines the session.
 
-`assign` runs at most once: the record `started` is on disk before it runs. If the Agent restarts after this record, the
-hand-over is `failed`. Other records do not wait for the disk, because a power cut also ends the container.
+`assign` runs at most once: the record `started` is on disk before the command runs. If the Agent restarts after this
+record, the hand-over is `failed`. Other records do not wait for the disk, because a power cut also ends the container.
 
 `assign` does not run before a Manager has committed `received`. Otherwise an Agent that was suspended could process an
-old answer, and run the command in a session that is quarantined now.
+old answer, and run the command in a session that was quarantined in the meantime.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from greenroom.wire.messages import Assignment, Desired, Observed
 log = structlog.get_logger(__name__)
 
 PROBE_LIMIT_S: Final = 1.5
-"""The time limit of the probe on an idle host. The Manager waits 2 s for `received`."""
+"""The time limit of all probes of a hand-over on an idle host. The Manager waits 2 s for `received`."""
 MAX_ATTEMPT_LIMIT_S: Final = 1.0
 MIN_ATTEMPT_LIMIT_S: Final = 0.4
 MIN_ATTEMPTS: Final = 2
@@ -42,7 +41,7 @@ MIN_ATTEMPTS: Final = 2
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
 COMMIT_TIMEOUT_S: Final = 2.0
-"""The time limit for a Manager to commit `received`. After it, the hand-over is tried again if it is still desired."""
+"""The time limit for a Manager to commit `received`. Afterwards the hand-over is tried again if it is still desired."""
 
 
 class Handovers:
@@ -80,27 +79,29 @@ class Handovers:
         return record is not None and record.state != "received"
 
     def _commit_event(self, record: HandoverRecord) -> asyncio.Event:
-        """Return the event that is set when a Manager commits `received`. It exists as long as the hand-over is in the
-        journal."""
+        """Return the event that is set when a Manager commits `received`. The event exists as long as the journal
+        contains the hand-over."""
         self._commit_events = {
             k: event for k, event in self._commit_events.items() if k in self._journal.state.handovers
         }
         return self._commit_events.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """Process an observation that a Manager has committed. The answer with the commit was already applied."""
+        """Process an observation that a Manager has committed. The desired list of the same answer is already applied.
+        """
         report = observed.assignment
         if report is not None and (commit := self._commit_events.get(report.assignment_id)) is not None:
             commit.set()
 
     def _is_still_assigned(self, record: HandoverRecord) -> bool:
-        """Return True if the session is still assigned to the user, after a Manager has committed `received`."""
+        """Return True if the session is still assigned to the user. To be called after a Manager has committed
+        `received`."""
         desired = self._sessions.desired.get(record.session_id)
         assignment = desired.assignment if desired is not None and desired.want == "running" else None
         return assignment is not None and assignment.assignment_id == record.assignment_id
 
     async def _is_committed(self, commit: asyncio.Event) -> bool:
-        """Wait until a Manager has committed `received`. Return False after the time limit."""
+        """Wait until a Manager has committed `received`. Return False if the time limit is over."""
         try:
             await self._time_limits.wait_for(commit.wait(), COMMIT_TIMEOUT_S)
         except TimeoutError:
@@ -108,8 +109,8 @@ class Handovers:
         return True
 
     async def _probe(self, session_id: str) -> ProbeResult | None:
-        """Probe the page. Return None if it is usable now, else the last result; `error` contains the duration of all
-        attempts."""
+        """Probe the page until it is usable. Return None if it is usable, else the last result; its `error` names the
+        number and the duration of the probes."""
         begun, attempts = time.monotonic(), 0
         while True:
             container, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)

@@ -1,8 +1,8 @@
-"""The inventory of containers on this host. All containers are listed at the start and at intervals. After an event,
-one container is inspected.
+"""The inventory of the containers of this Agent. All containers are listed at the start and at intervals. After an
+event, one container is inspected.
 
-Only containers with the labels of this installation, which the runtime checks, and of this Agent are stored in the
-table of sessions.
+The table of sessions (`Sessions`) stores only containers with the labels of this installation, which the runtime
+checks, and of this Agent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
 INVENTORY_INTERVAL_S: Final = 30.0
-"""The interval of complete inventories, which detect a change even if its event was lost."""
+"""The interval of complete inventories, which detect a change whose event was lost."""
 
 
 class Inventory:
@@ -35,14 +35,14 @@ class Inventory:
         self._health = health
         self._changed_ids: set[str] = set()
         self.out_of_memory: set[str] = set()
-        """The sessions in which a process was killed because the container ran out of memory."""
+        """The sessions in which the kernel killed a process because the container ran out of memory."""
         self.to_inspect: asyncio.Queue[str] = asyncio.Queue()
         """The sessions with an event, which the reconciler inspects."""
         self.outdated = asyncio.Event()
         """Set after events were lost, so that a complete inventory is taken."""
 
     def mark_changed(self, session_id: str) -> None:
-        """Record that this session has newer facts than an inventory in progress."""
+        """Record that this session has newer facts than an inventory that is being taken."""
         self._changed_ids.add(session_id)
 
     def forget(self, session_id: str) -> None:
@@ -63,9 +63,9 @@ class Inventory:
             await self.inspect(session_id)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
-        """Take the whole inventory. Sessions in `busy`, and sessions that change in the meantime, keep their state. The
-        first inventory includes sessions in `busy`, because their state is not known yet. Raises RuntimeUnavailable:
-        the runtime does not answer."""
+        """Take the whole inventory. Sessions with a worker (`busy`) and sessions that change in the meantime keep their
+        state. The first inventory includes `busy` sessions, because their state is not known yet. Raises
+        RuntimeUnavailable: the runtime does not answer."""
         self._changed_ids.clear()
         containers = await self._runtime.list()
         own_containers = [container for container in containers if container.agent_id == self._agent_id]

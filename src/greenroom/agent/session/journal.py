@@ -1,9 +1,9 @@
 """The journal of an Agent: an append-only file with the facts that a crash must not lose, one JSON record per line.
 
 Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their record `started` is on disk before
-they run. A command without a result after a restart is `unknown`, and a hand-over is `failed`. The journal also
-contains the highest known term, and for each session if it ran, was stopped by order, or failed. An incomplete last
-line after a crash is removed.
+they run. After a restart, a command without a result is `unknown`, and a hand-over without a result is `failed`. The
+journal also contains the highest known term, and whether each session ran, was stopped by order, or failed. An
+incomplete last line after a crash is removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from greenroom.wire.messages import AssignmentReport
 log = structlog.get_logger(__name__)
 
 COMPACT_ABOVE_BYTES: Final = 1 << 20
-"""The size above which the file is rewritten if most of its records are replaced by later ones."""
+"""The size above which the file is rewritten if later records replace most of its records."""
 
 COMPACT_EVERY_S: Final = 60.0
 SHARE_RETRY_S: Final = 0.5
@@ -58,7 +58,7 @@ class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
 
 
 class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
-    """A command. `reported`: the Manager has the result; the record only prevents a second run."""
+    """A command. In the state `reported`, the Manager has the result, and the record only prevents a second run."""
 
     command_id: str
     session_id: str
@@ -166,10 +166,10 @@ def replay(content: bytes, name: str = "journal") -> tuple[JournalState, int]:
 
 
 class Journal:
-    """The open journal. `state` is its state."""
+    """The journal file. `state` is the result of all records."""
 
     def __init__(self, path: Path, share: Callable[[bytes], Awaitable[None]] | None = None) -> None:
-        """`share` stores a copy for other replicas of this Agent."""
+        """`share` stores a copy for other replicas of this Agent; None = there are none."""
         self._path = path
         self._share = share
         self._changes = 0
@@ -228,9 +228,8 @@ class Journal:
                 self._synced_bytes = target
 
     async def wait_until_shared(self) -> None:
-        """Wait until the other processes of this Agent have the whole journal; return immediately if there are none.
-        Raises RuntimeUnavailable: they do not have it, so work that must run only once must not begin.
-        """
+        """Wait until the shared copy contains all records; return immediately if there are no replicas. Raises
+        RuntimeUnavailable: the copy cannot be stored, so that work that must run only once must not begin."""
         if self._share is None:
             return
         own_changes = self._changes
@@ -241,7 +240,7 @@ class Journal:
                 self._shared_changes = target
 
     async def share_changes(self) -> None:
-        """Update the copy after each change, forever."""
+        """Update the shared copy after each change, forever."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -263,8 +262,8 @@ class Journal:
             await self.compact()
 
     async def compact(self) -> None:
-        """Rewrite the file with the current records, if it is large and most of its records are replaced. After a crash
-        the old or the new file exists."""
+        """Rewrite the file with the current records, if it is large and later records replace most of its records.
+        After a crash, the old or the new file exists."""
         async with self._sync_lock:
             content = self._content()
             if self._written_bytes < max(COMPACT_ABOVE_BYTES, 4 * len(content)):

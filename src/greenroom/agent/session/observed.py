@@ -23,15 +23,14 @@ from greenroom.wire.messages import Authorised, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeStatus:
-    """The state of a session after a probe. `broken`: consecutive probes found the session unusable; `error` is the
-    reason.
-    """
+    """The state of a session after its last probe. `broken`: the session was unusable in consecutive probes
+    (`store_probe`)."""
 
     usable: bool = False
     broken: bool = False
     error: str = ""
     at_s: float = 0.0
-    """CLOCK_BOOTTIME, which includes suspend."""
+    """The time of the probe by CLOCK_BOOTTIME, which includes the time during which the machine was suspended."""
 
 
 NEVER_PROBED: Final = ProbeStatus()
@@ -40,9 +39,8 @@ ALWAYS_S: Final = math.inf
 
 
 class LastProbes:
-    """The last probe of each session, which is valid for `valid_s`. After the Agent was suspended, a session needs a
-    new probe before it counts as usable.
-    """
+    """The last probe of each session, which is valid for `valid_s`. After the machine was suspended, a session needs a
+    new probe before it counts as usable."""
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
         self._valid_s = valid_s
@@ -64,9 +62,9 @@ class LastProbes:
 class SessionSnapshot:
     """The facts about one session for the stream authorizer.
 
-    `address` is host:port of the page, None without a running container; `services` are the addresses of its other
-    services. `handed_over` is false between a claim and the success of the hand-over; viewers are not admitted in the
-    meantime (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
+    `address` is host:port of the page; None = there is no running container. `services` are the addresses of the other
+    services by name. `handed_over` is false between a claim and the success of the hand-over; meanwhile viewers are not
+    admitted (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
     """
 
     session_id: str
@@ -87,7 +85,7 @@ class SessionReader(Protocol):
 
 
 class ObservedSessions:
-    """The observations of all sessions. A probe is valid for `probe_valid_s`."""
+    """The observations of all sessions. A probe result is valid for `probe_valid_s`."""
 
     def __init__(self, journal: Journal, probe_valid_s: float) -> None:
         self._journal = journal
@@ -145,7 +143,7 @@ class ObservedSessions:
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:
-        """Mark the session as being created during the block, because its container may already exist."""
+        """Mark the session as being created during the block, in which the container may already exist."""
         self._being_created.add(session_id)
         try:
             yield
@@ -179,19 +177,19 @@ class ObservedSessions:
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def store_probe(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
-        """Store the result of a probe. `broken`: the previous probe also found the page unusable."""
+        """Store the result of a probe. `broken`: probes have failed for at least `prober.BROKEN_AFTER_S`."""
         if session_id in self._containers:
             self._probes.store(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)
 
     def store_first_frame(self, session_id: str) -> None:
-        """Record that the page shows a first frame, or answers although its screen cannot be read."""
+        """Record that the page shows a first frame, or that it answers and its screen cannot be read."""
         if session_id in self._containers and session_id not in self._painted:
             self._painted.add(session_id)
             self.changed.emit(session_id)
 
     def has_first_frame(self, session_id: str) -> bool:
-        """Return True if the page has shown a frame since the start of its container."""
+        """Return True if `store_first_frame` was called since the start of the container."""
         return session_id in self._painted
 
     def _forget_page(self, session_id: str) -> None:
@@ -240,7 +238,7 @@ class ObservedSessions:
         return facts_of(self.journal_record(session_id))
 
     def update_record(self, session_id: str, **changes: object) -> None:
-        """Change the fields of `journal.SessionRecord`."""
+        """Change fields of the session's record in the journal (`journal.SessionRecord`)."""
         before = self.journal_record(session_id)
         after = msgspec.structs.replace(before, **changes)
         if after != before:
@@ -248,7 +246,7 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     async def wait_until_shared(self) -> None:
-        """Wait until the other processes of this Agent have the whole journal, like `Journal.wait_until_shared`."""
+        """Call `Journal.wait_until_shared`."""
         await self._journal.wait_until_shared()
 
     async def update_record_durably(self, session_id: str, **changes: object) -> None:

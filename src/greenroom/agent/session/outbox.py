@@ -1,10 +1,10 @@
-"""Reports that the Manager has not received yet: the newest observation of each session, log rows, and results of
+"""The reports that no Manager has committed yet: the newest observation of each session, log rows, and results of
 commands.
 
 Each message contains all unacknowledged observations, so that a later message replaces a lost one
-(docs/explanation/protocols.md §2). Log rows are sent in one message and return to the queue if it failed. The result of
-a command is in the journal until the Manager has it, because a command runs at most once. A screenshot is only in
-memory: after a restart of the Agent, the Manager requests another one.
+(docs/explanation/protocols.md §2). Log rows are sent in one message, and return to the queue if it failed. The result
+of a command is in the journal until a Manager has committed it, because a command runs at most once. A screenshot is
+only in memory: after a restart of the Agent, the Manager requests another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from greenroom.wire.messages import CommandReport, LogLine, Observed, SessionCom
 log = structlog.get_logger(__name__)
 
 MAX_LOG_LINES: Final = 1000
-"""The maximum number of log rows that wait for a Manager. Older rows are dropped and counted."""
+"""The maximum number of log rows that wait for a Manager. Above it, the oldest rows are dropped and counted."""
 MAX_SENTENCE_CHARACTERS: Final = 2000
 """The maximum length of a log sentence, which may quote external text. All waiting rows must fit into one message."""
 DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
@@ -35,7 +35,8 @@ DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
 
 @dataclass(slots=True)
 class _Entry:
-    """The newest observation of a session and the number of the first message with it."""
+    """The newest observation of a session, and the number of the first message that contains it. `may_wait`: the report
+    need not be sent immediately."""
 
     observed: Observed
     may_wait: bool = False
@@ -50,13 +51,13 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._waiting: dict[str, _Entry] = {}
-        """The entries that no Manager has committed yet. A check-in sends only these."""
+        """The entries that no Manager has committed yet. A check-in sends only these entries."""
         self._log_lines: list[LogLine] = []
         self._is_requested = False
         self.log_lines_dropped = 0
         self._drops_reported = 0
         self._drop_rows: dict[float, int] = {}
-        """Time of a row about dropped rows → their number, so that it is counted again if its message failed."""
+        """Time of a log row about dropped rows → their number, which is reported again if the message failed."""
         self.unsent = asyncio.Event()
         self.urgent = asyncio.Event()
 
@@ -76,9 +77,9 @@ class Outbox:
         self._waiting.pop(session_id, None)
 
     def unacknowledged(self, seq: int, *, with_steps: bool = True) -> list[Observed]:
-        """Return all uncommitted observations, for message `seq`. An observation stays in all later messages until one
-        of them is acknowledged. `with_steps=False` leaves out new observations that only contain a step of a start.
-        """
+        """Return all uncommitted observations for message `seq`. An observation stays in all later messages until one
+        of them is acknowledged. With `with_steps=False`, new observations that contain only a step of a start are
+        omitted."""
         self._is_requested = False
         entries = [e for e in self._waiting.values() if with_steps or not e.may_wait or e.first_seq is not None]
         for entry in entries:
@@ -90,7 +91,7 @@ class Outbox:
         return self._is_requested or any(entry.first_seq is None for entry in self._waiting.values())
 
     def is_waiting(self) -> bool:
-        """Return True if there is an observation that was sent and that no Manager has committed yet."""
+        """Return True if an observation was sent that no Manager has committed yet."""
         return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
@@ -125,7 +126,7 @@ class Outbox:
         *,
         level: Level | None = None,
     ) -> None:
-        """Print a log line and queue it for Diagnostics; `level` overrides the code's."""
+        """Print a log row and queue it for Diagnostics. `level` overrides the level of the code."""
         row = LogLine(
             at=time.time(),
             level=level or code.level,
@@ -146,9 +147,8 @@ class Outbox:
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
-        """Return the log rows to send, with a row about the number of dropped ones. Return them with `return_log_lines`
-        if the message failed.
-        """
+        """Remove and return the log rows to send, with a row about the number of dropped rows. If the message failed,
+        the caller must pass them to `return_log_lines`."""
         lines, self._log_lines = self._log_lines, []
         if number := self.log_lines_dropped - self._drops_reported:
             self._drops_reported = self.log_lines_dropped
@@ -159,7 +159,7 @@ class Outbox:
         return lines
 
     def return_log_lines(self, lines: list[LogLine]) -> None:
-        """Put back log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
+        """Put back log rows whose message failed. Above `MAX_LOG_LINES`, the oldest rows are dropped and counted."""
         self._drops_reported -= sum(self._drop_rows.pop(line.at, 0) for line in lines if line.code == DROPPED)
         self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
         excess = len(self._log_lines) - MAX_LOG_LINES
@@ -169,15 +169,14 @@ class Outbox:
 
 
 def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
-    """Return True if the change is only a step of a start, so that the session is not usable yet."""
+    """Return True if the change is only a step of a start: the session is neither usable nor broken."""
     was_usable = before is not None and before.usable
     return now.state in {"creating", "running"} and not (was_usable or now.usable or now.broken or now.commands)
 
 
 RESULT_MARGIN_S: Final = 10.0
-"""The time after the deadline of a command for which the api waits for its result. The Agent begins no command after
-this time.
-"""
+"""The time after the deadline of a command for which the api waits for the result. Afterwards the Agent does not begin
+the command."""
 MAX_WAITING_BYTES: Final = 2 << 20
 """The maximum encoded size of all results that wait for a Manager, because one message contains all reports."""
 SHORT_OUTPUT: Final = 2000
@@ -192,7 +191,7 @@ class PendingCommands:
         self._journal = journal
         self._commands: dict[str, SessionCommand] = {}
         self._awaited_until_s: dict[str, float] = {}
-        """command_id → the time until which the api waits for its result."""
+        """command_id → the time until which the api waits for the result (time.monotonic())."""
         self._screenshots: dict[str, CommandReport] = {}
 
     def accept(self, commands: Iterable[SessionCommand], sessions: Container[str]) -> None:
@@ -207,7 +206,7 @@ class PendingCommands:
         return self._commands.get(command_id)
 
     def all(self) -> tuple[RequestedCommand, ...]:
-        """Return all commands for the plan. Overdue commands are removed."""
+        """Remove overdue commands, and return all others for the plan."""
         now_s = time.monotonic()
         self._keep_only(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(
@@ -236,11 +235,12 @@ class PendingCommands:
         return pictures + sum(len(msgspec.json.encode(output)) for output in outputs) < MAX_WAITING_BYTES
 
     def shorten_if_full(self, output: str) -> str:
-        """Return the output, shortened and with a note if too many results wait."""
+        """Return the output; if too many results wait, its end with the note `NO_ROOM`."""
         return output if len(output) <= SHORT_OUTPUT or self.has_room() else NO_ROOM + output[-SHORT_OUTPUT:]
 
     def store_screenshot(self, report: CommandReport) -> None:
-        """Store a screenshot or its failure until the Manager has it. Ignore it if its deadline is over."""
+        """Store a screenshot, or the reason why there is none, until the Manager has it. It is dropped if the command
+        is overdue."""
         if report.command_id in self._commands:
             self._screenshots[report.command_id] = report
 
@@ -260,7 +260,7 @@ class PendingCommands:
         return journalled + [self._screenshots[k] for k in own_ids if k in self._screenshots]
 
     def reported(self, session_id: str, report: CommandReport) -> None:
-        """Drop the result of a report that the Manager has committed."""
+        """Drop the result in a report that a Manager has committed."""
         if report.state == "started":
             return
         self._keep_only(self._commands.keys() - {report.command_id})

@@ -1,7 +1,8 @@
-"""Probes of sessions. A session is usable if its page answers and shows a frame, and `first_launch` has ended.
+"""Probes the pages of sessions. A session is usable if its page answers and shows a frame, and `first_launch` has
+ended.
 
-The page of a starting session is probed as often as the host allows, afterwards every `probe_interval_s`. A usable
-session counts as unusable only after two failed probes. Time limits grow with the lateness of the Agent and its host
+The page of a starting session is probed as often as the host allows, afterwards every `interval_s`. A usable session
+counts as unusable only after two failed probes. Time limits grow with the lateness of the Agent and its host
 (`core.fleet.liveness`), so that probes do not fail only because the host is busy.
 """
 
@@ -48,17 +49,16 @@ class ProbeTimeLimits:
         return extended_limit_s(limit_s, self._lateness(), max_s)
 
     def idle_host_s(self, elapsed_s: float) -> float:
-        """Return the time on an idle host that corresponds to this time."""
+        """Return the time that an idle host would need for work that took `elapsed_s` on this host."""
         return elapsed_s / lateness_factor(self._lateness())
 
     def lateness_reason(self) -> str:
-        """Return the reason for a longer limit, as the end of a sentence; empty if the limit is not longer."""
+        """Return the reason for a longer time limit, as the end of a sentence; empty if the limit is not longer."""
         return lateness_reason(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        """Return the result of `work`. At the end of the limit, the limit is computed again with the current lateness.
-        Raises TimeoutError: the limit is over; the work was cancelled.
-        """
+        """Return the result of `work`. When the limit is over, it is computed again with the current lateness. Raises
+        TimeoutError: the limit is over, and the work was cancelled."""
         task = asyncio.ensure_future(work)
         begun = time.monotonic()
         try:
@@ -97,15 +97,15 @@ start at the same time, probes take longer and become rarer, so that they do not
 FAST_PROBING_S: Final = 20.0
 """The time after which a session that is not usable is probed only every `MAX_PAUSE_S`."""
 PROBE_SLOTS: Final = SlotCount(ordinary=8, for_users=4)
-"""The limit of parallel probes, so that they do not slow down starts."""
+"""The limit of parallel probes. More probes would slow down starts."""
 FAILURES_THAT_COUNT: Final = 2
 """The number of consecutive failed probes after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
 """The time for which probes must have failed before the session counts as broken."""
 VALID_INTERVALS: Final = 3
-"""The number of intervals for which a probe is valid. An older probe means that the Agent was delayed."""
+"""The number of probe intervals for which a probe is valid. An older probe means that the Agent was delayed."""
 LOG_EVERY_S: Final = 30.0
-"""The interval at which the log of a container that does not become usable is read, after `FAST_PROBING_S`."""
+"""The interval at which the log of a container is read that is not usable after `FAST_PROBING_S`."""
 LOG_TAIL_LINES: Final = 50
 STOP_GRACE_S: Final = 1.0
 
@@ -119,7 +119,8 @@ def pause_s(age_s: float, duration_s: float) -> float:
 
 @dataclass(eq=False)
 class SessionProber:
-    """Probes pages with one worker for each page of a running container. Its key is `probe:<session_id>:<page>`."""
+    """Probes pages, with one worker for each page of a running container. The key of the worker is
+    `probe:<session_id>:<page>`."""
 
     runtime: Containers
     sessions: Sessions
@@ -179,7 +180,8 @@ class SessionProber:
             await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, duration_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """Return the reason why the session is not usable. For a long start it includes the host's limits."""
+        """Return the reason why the session is not usable. For a long start, the reason includes the kernel limits of
+        the host."""
         if not error or age_s < FAST_PROBING_S:
             return error
         return self.explain_failure(error, self.sessions.observed.journal_record(session_id).log_tail)
@@ -215,7 +217,7 @@ class SessionProber:
             )
 
     def _record_steps(self, session_id: str, result: ProbeResult) -> None:
-        if result.usable or result.painted is False:  # None: the probe did not read the screen
+        if result.usable or result.painted is False:  # None: the screen was not read
             self.sessions.observed.record_step(session_id, "answering")
         if result.usable and result.painted:
             self.sessions.observed.record_step(session_id, "painted")
@@ -223,13 +225,12 @@ class SessionProber:
             self.sessions.observed.store_first_frame(session_id)
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
-        """Run the command `first_launch`, once in the life of the container. Return False if the session failed: the
-        command did not end with 0 within its deadline.
-        """
-        done = self.sessions.observed.journal_record(session_id).first_launch
-        if spec.first_launch is None or done == "ended":
+        """Run the command `first_launch`, once in the life of the container. Return False if the session failed,
+        because the command did not end with 0 within its deadline."""
+        state = self.sessions.observed.journal_record(session_id).first_launch
+        if spec.first_launch is None or state == "ended":
             return True
-        if done == "started":
+        if state == "started":
             await self._fail(session_id, "The Agent was restarted while `first_launch` ran; its result is unknown.")
             return False
         await self.sessions.observed.update_record_durably(session_id, first_launch="started")
@@ -252,9 +253,9 @@ class SessionProber:
         return False
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
-        """Stop the container of a session that will not be used any more; its last output is stored."""
+        """Stop the container of a failed session, and store its last output."""
         if self.sessions.observed.container(session_id) is None:
-            return  # it was deleted in the meantime
+            return  # the session was deleted in the meantime
         try:
             with convert_item_error("session", session_id):
                 tail = await self.runtime.logs(session_id, LOG_TAIL_LINES)

@@ -1,8 +1,8 @@
 """The Agent's sessions: their desired and observed state, and the reports to the Manager.
 
 `desired` contains the list from the Manager, `observed` the containers and probes, and `outbox` the reports for the
-check-in. The reconciler uses `snapshot`, the stream authorizer the protocol `SessionReader`. All run on one event loop;
-no method waits.
+check-in. The reconciler uses `snapshot`, and the stream authorizer uses the protocol `SessionReader`. All callers run
+on one event loop; no method waits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DueSessions:
         self.event.set()
 
     def take(self) -> frozenset[str] | None:
-        """Return the sessions of the round that begins now, and clear them; None = all."""
+        """Return and clear the sessions for the round that begins now; None = all sessions."""
         session_ids = None if self._all else frozenset(self._session_ids)
         self._session_ids, self._all = set(), False
         self.event.clear()
@@ -50,7 +50,7 @@ class DueSessions:
 
 
 class Sessions:
-    """The table of sessions. A probe is valid for `probe_valid_s`."""
+    """The table of sessions. A probe result is valid for `probe_valid_s`."""
 
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
@@ -60,9 +60,9 @@ class Sessions:
         self.observed = ObservedSessions(journal, probe_valid_s)
         self.due = DueSessions()
         self.acknowledged = Signal[Observed]()
-        """Emitted with an observation that a Manager has committed, after its answer was applied."""
+        """Emitted with an observation that a Manager has committed, after the answer was applied."""
         self.handed_over = Signal[str]()
-        """Emitted when the session's stream opens for its user."""
+        """Emitted with the session id after a successful hand-over."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -94,9 +94,8 @@ class Sessions:
         self.due.add(*(desired.session_id for desired in change.changed), *change.removed)
 
     def acknowledge(self, acked_seq: int) -> None:
-        """Record that a Manager committed the messages up to `acked_seq`. Their results of commands and steps of starts
-        are not reported again.
-        """
+        """Record that a Manager has committed the messages up to `acked_seq`. The results of commands and the steps of
+        starts in these messages are not reported again."""
         for observed in self.outbox.acknowledge(acked_seq):
             self.acknowledged.emit(observed)
             self.observed.steps_committed(observed.session_id, observed.steps)
@@ -173,10 +172,9 @@ class Sessions:
     # Reports to the Manager ---------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Put the present observation of a session into the outbox, except if it must not be reported yet. Before the
-        first inventory, the containers are unknown. The last lines of an ended session are read first. Before a
-        hand-over, a report would delay the result of the hand-over, for which the user waits.
-        """
+        """Put the current observation of a session into the outbox. Nothing is reported before the first inventory,
+        before the examination of an ended container, and before a hand-over: the report would delay the hand-over, for
+        which the user waits."""
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
             return
@@ -229,5 +227,5 @@ class Sessions:
 
 
 def _select(table: Mapping[str, T], only: AbstractSet[str] | None) -> dict[str, T]:
-    """Return the entries of the sessions in `only`; None = all."""
+    """Return the entries of the sessions in `only`; None = all sessions."""
     return dict(table) if only is None else {k: table[k] for k in only if k in table}

@@ -1,7 +1,7 @@
-"""The slots of starts. A start holds a slot until its page shows the first frame (`core.session.starts`).
+"""The limit of parallel starts. A start holds a slot until its page shows the first frame (`core.session.starts`).
 
-A slot is also released if the container does not run, is not desired any more or has failed. It is released after
-`SLOT_LIMIT_S` at the latest, so that an image without a frame does not delay other starts.
+A slot is also released if the container does not run, is not desired any more or has failed, and after `SLOT_LIMIT_S`
+at the latest, so that an image without a frame does not delay other starts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from greenroom.core.session.starts import (
 log = structlog.get_logger(__name__)
 
 SLOT_LIMIT_S: Final = 10.0
-"""The time after the start of the container after which its slot is released without a first frame, on an idle host."""
+"""The time after the start of the container at which the slot is released without a first frame, on an idle host."""
 MAX_SLOT_LIMIT_S: Final = 20.0
 """The maximum of `SLOT_LIMIT_S` on a busy host."""
 POLL_S: Final = 1.0
@@ -48,7 +48,8 @@ class _Start:
     decision: asyncio.Future[bool]
     waits_since_s: float
     container_started_at_s: float | None = None
-    """The time at which the container was started; None = the start waits, or the container is being created."""
+    """The time at which the container was started; None = the start waits for a slot, or the container is being
+    created."""
 
     def decide(self, *, is_wanted: bool) -> None:
         """End the wait: the start may begin, or it is not wanted any more."""
@@ -87,9 +88,8 @@ class Starts:
 
     @asynccontextmanager
     async def slot(self, session_id: str) -> AsyncGenerator[bool]:
-        """Wait for a slot, which the block uses to start the session. Yields False if the session is not desired any
-        more.
-        """
+        """Wait for a slot and hold it for the block, which starts the session, and afterwards until the first frame.
+        Yields False if the session is not desired any more."""
         decision = asyncio.get_running_loop().create_future()
         start = self._waiting[session_id] = _Start(next(self._numbers), decision, time.monotonic())
         self._begin_next()
@@ -114,7 +114,7 @@ class Starts:
             self.adjust_slots()
 
     def adjust_slots(self) -> None:
-        """Release the slots that were held for too long, and compute the number of slots."""
+        """Release the slots that were held for too long, and adapt the number of slots to the load."""
         host, now_s, late_starts = self.lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             started_at_s, limit_s = start.container_started_at_s, extended_limit_s(SLOT_LIMIT_S, host, MAX_SLOT_LIMIT_S)
@@ -145,10 +145,11 @@ class Starts:
         """Begin the waiting starts for which there are slots."""
         if not self._waiting:
             return
-        running_by_workspace = Counter(self._workspace(k) for k in self._begun)
+        slots_by_workspace = Counter(self._workspace(k) for k in self._begun)
         ready_starts = self._ready_starts()
         waiting, begun = (
-            {self._as_start(k, s, running_by_workspace): k for k, s in d.items()} for d in (ready_starts, self._begun)
+            {self._as_start(k, start, slots_by_workspace): k for k, start in starts.items()}
+            for starts in (ready_starts, self._begun)
         )
         for next_start in next_starts(waiting.keys(), begun.keys(), self.slot_count):
             session_id = waiting[next_start]
@@ -163,15 +164,15 @@ class Starts:
         for session_id, start in self._waiting.items():
             if not (self.on_other_machines() or self.sessions.desired.has_user(session_id)):
                 waits_s[session_id] = begins_after_s(start.waits_since_s, self._last_handover_s) - now_s
-        waits_s = {k: in_s for k, in_s in waits_s.items() if in_s > 0}
+        waits_s = {k: wait_s for k, wait_s in waits_s.items() if wait_s > 0}
         if waits_s:
             self._timer = asyncio.get_running_loop().call_later(min(waits_s.values()), self._begin_next)
         return {k: start for k, start in self._waiting.items() if k not in waits_s}
 
-    def _as_start(self, session_id: str, start: _Start, running_by_workspace: Mapping[str, int]) -> Start:
+    def _as_start(self, session_id: str, start: _Start, slots_by_workspace: Mapping[str, int]) -> Start:
         if self.sessions.desired.has_user(session_id):
             return Start(Urgency.USER, 0, start.number)
-        return Start(Urgency.REFILL, running_by_workspace[self._workspace(session_id)], start.number)
+        return Start(Urgency.REFILL, slots_by_workspace[self._workspace(session_id)], start.number)
 
     def _workspace(self, session_id: str) -> str:
         spec = self.sessions.desired.spec(session_id)
