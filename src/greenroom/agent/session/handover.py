@@ -87,8 +87,8 @@ class Handovers:
         return self._commit_events.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """Process an observation that a Manager has committed. The desired list of the same answer is already applied.
-        """
+        """Process an observation that a Manager has committed. The desired list in the same answer is already
+        applied."""
         report = observed.assignment
         if report is not None and (commit := self._commit_events.get(report.assignment_id)) is not None:
             commit.set()
