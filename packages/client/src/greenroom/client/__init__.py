@@ -4,9 +4,9 @@
         with greenroom.lease("Chromium", seconds=600) as desk:
             print(desk.urls.page)
 
-`AsyncGreenroom` is the same with `async with` and `await`. Refusals of the server are raised as the errors of their
-codes (`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
-`logging`, and writes to neither stdout nor stderr.
+`AsyncGreenroom` has the same methods, with `async with` and `await`. If the server refuses a request, the call raises
+the exception of the error code (`NoResources`, `LeaseLimit`, …), a subclass of `GreenroomError`. The library logs to
+the logger `greenroom.client` of `logging`, and writes to neither stdout nor stderr.
 """
 
 import logging

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class AsyncDesk:
-    """A leased session; a context manager that releases it.
+    """A leased session. As a context manager, it releases the lease at the end of the block.
 
-    Refusals of the server are raised as `GreenroomError` (`Invalid`: outside the screen, …), actions that failed on the
-    screen as `ActionFailed`.
+    Methods raise `GreenroomError` if the server refuses a request (`Invalid`: a position is outside the screen, …), and
+    `ActionFailed` if an action failed on the screen.
     """
 
     def __init__(self, greenroom: AsyncConnection, lease: Lease) -> None:
@@ -43,7 +43,7 @@ class AsyncDesk:
 
     @property
     def urls(self) -> LeaseUrls:
-        """The addresses of the session. Raises TypeError: they are unknown, because another call created the lease."""
+        """The addresses of the session. Raises TypeError: they are unknown. Only a new lease has them."""
         if self.lease.urls is None:
             raise TypeError("Only the answer to a new lease has its addresses.")
         return self.lease.urls
@@ -60,7 +60,7 @@ class AsyncDesk:
     async def act(self, *actions: Action, screenshot: bool = False, display: tuple[int, int] | None = None) -> Acted:
         """Do these actions, in the format of docs/reference/actions.md, until one fails.
 
-        `display` is the size in which the program sees the screen.
+        `display`: the size of the screen (width, height) to which coordinates and screenshots refer.
         """
         body: dict[str, Any] = {"actions": actions, "screenshot": screenshot}
         if display is not None:
@@ -75,7 +75,7 @@ class AsyncDesk:
         height: int | None = None,
         cursor: bool = True,
     ) -> bytes:
-        """Return the screen, or the part between two corners, as PNG."""
+        """Return the screen as PNG, or only `region`: x and y of the upper left and of the lower right corner."""
         query = {"width": width, "height": height, "cursor": None if cursor else "false"}
         corners = ",".join(map(str, region)) if region else None
         return await self._greenroom.download(f"{self._path}/screenshot", {"region": corners, **query})
@@ -90,7 +90,7 @@ class AsyncDesk:
         keys: str | None = None,
         ref: str | None = None,
     ) -> None:
-        """Click at x, y, at an element (`find`) or at the pointer, with keys such as `ctrl` pressed."""
+        """Click at x, y, at the element `ref` (see `find`), or at the pointer, with keys such as `ctrl` pressed."""
         await self._do(desk.click_action(desk.action_place(x, y, ref), button, times, keys))
 
     async def move(self, x: int | None = None, y: int | None = None, *, ref: str | None = None) -> None:
@@ -116,7 +116,7 @@ class AsyncDesk:
         await self._do({**action, **desk.action_place(x, y, ref)})
 
     async def type(self, text: str, *, ref: str | None = None) -> None:
-        """Type text, with any Unicode characters; into an element after a click at it."""
+        """Type text, with any Unicode characters. With `ref`, click at this element first."""
         await self._do({"action": "type", "text": text, **desk.action_place(None, None, ref)})
 
     async def focus(self, ref: str) -> None:
@@ -159,9 +159,9 @@ class AsyncDesk:
     ) -> Command:
         """Run a command in the session and wait for its end.
 
-        `timeout_s` counts from its beginning. While too many commands run in the session, it waits up to `wait_s` to
-        begin (0 to 60; None = 10; 0 = fail at once). Raises GreenroomError: it cannot be run (`Invalid`), may not be
-        (`Forbidden`), too many run (`TooManyRequests`), …
+        `timeout_s` counts from the start of the command. While too many commands run in the session, the command waits
+        up to `wait_s` (0 to 60; None = 10; 0 = fail at once). Raises GreenroomError: the command is invalid
+        (`Invalid`) or not allowed (`Forbidden`), too many commands run (`TooManyRequests`), …
         """
         options: dict[str, Any] = {"timeout_s": timeout_s, "wait_s": wait_s, "env": env}
         options |= {"workdir": workdir, "input": input}
@@ -180,7 +180,7 @@ class AsyncDesk:
     ) -> AsyncGenerator[Output]:
         """Yield the output of a command while it arrives; the last item contains the result.
 
-        Closing this ends the command.
+        Closing the generator ends the command.
 
         For `timeout_s` and `wait_s` see `exec`. Raises GreenroomError: as for `exec`; the connection was lost
         (`Interrupted`).
@@ -197,13 +197,14 @@ class AsyncDesk:
     async def tree(
         self, ref: str | None = None, *, depth: int | None = None, everything: bool = False
     ) -> list[dict[str, Any]]:
-        """Return the elements of the windows on the screen; `ref` = only those below this one."""
+        """Return the elements of the windows on the screen, or only those below the element `ref`. `everything`
+        includes elements that are not visible."""
         query = {"ref": ref, "depth": depth, "all": "true" if everything else None}
         return (await self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """Return the first element with this role and name, of all elements or of those below the element `below` (a
-        `ref`). Raises NotFound: there is none."""
+        """Return the first element with this role and name, of all elements or of those below the element with the
+        `ref` `below`. Raises NotFound: there is none."""
         return desk.first_element(await self.find_all(role, name, below=below), role, name)
 
     async def find_all(
@@ -234,7 +235,7 @@ class AsyncFiles:
         return msgspec.json.decode(answer.content, type=Listing)
 
     async def make_folder(self, path: str) -> str:
-        """Create a folder, with those above it; return its path."""
+        """Create a folder, and the folders above it; return its path."""
         return await self._write(f"{path.rstrip('/')}/", b"")
 
     async def delete(self, path: str, *, recursive: bool = False) -> None:
@@ -243,11 +244,11 @@ class AsyncFiles:
         await self._greenroom.send(desk.file_request(self._lease_id, "DELETE", path, *flags))
 
     async def read_tar(self, path: str) -> bytes:
-        """Return a folder as a tar."""
+        """Return a folder as a tar archive."""
         return await self._read(path, "tar")
 
     async def write_tar(self, path: str, content: bytes) -> str:
-        """Unpack a tar into a folder; return its path."""
+        """Unpack a tar archive into a folder; return the path of the folder."""
         return await self._write(path, content, "tar")
 
     def watch(self, path: str = "") -> AsyncGenerator[Change]:

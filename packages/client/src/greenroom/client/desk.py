@@ -19,7 +19,7 @@ Tags = list[str] | dict[str, str]
 Mode = Literal["none", "actions", "pictures"]
 """The content of the recording of a lease."""
 Egress = Sequence[str] | Literal["none"]
-"""The domains that a leased session may reach, including their subdomains."""
+"""The domains that a leased session may reach, including their subdomains; `none` = no domain."""
 Action = Mapping[str, Any]
 """One action, in the format of docs/reference/actions.md."""
 Button = Literal["left", "right", "middle"]
@@ -29,16 +29,16 @@ ACTIONS_S: Final = 130.0
 TRANSFER_S: Final = 300.0
 """The limit of each wait during the transfer of a file."""
 SLACK_S: Final = 30.0
-"""The longest time between the time limit of a command and its answer."""
+"""The time that the server has for its answer after the time limit of a command, in seconds."""
 DEFAULT_WAIT_S: Final = 10.0
-"""The time for which a command without `wait_s` waits (`api.desk.schemas`)."""
+"""The time for which the server lets a command without `wait_s` wait for its start (`api.desk.schemas`)."""
 FIRST_POLL_S: Final = 0.02
 MAX_POLL_S: Final = 1.0
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of a command since the previous item; the last item contains the result, as `Command` does."""
+    """The output of a command since the previous item. The last item (`has_ended`) has the exit code or the error."""
 
     stdout: bytes = b""
     stderr: bytes = b""
@@ -59,7 +59,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 def lease_options(
     options: Mapping[str, Any] | None, egress: Egress | None, secrets: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Return the options of a lease; None if there are none. Raises TypeError: a list of texts is one text."""
+    """Return the options of a lease; None if there are none. Raises TypeError: a list is a single text."""
     domains = egress if egress in (None, "none") else {"allow": list_of_texts(egress, "egress", '["example.com"]')}
     secret_names = list_of_texts(secrets, "secrets", '["billing"]') if secrets else None
     return {**(options or {}), **without_none(egress=domains, secrets=secret_names)} or None
@@ -73,11 +73,11 @@ class LeaseWait:
         self._end_s, self._wait_s = time.monotonic() + within_s, FIRST_POLL_S
 
     def next_s(self, status: str) -> float | None:
-        """Return the time to wait with this status before the next check; None = it runs.
+        """Return the time to wait before the next check, for a session with this status; None = the session runs.
 
         Raises:
-            WrongState: it will never run.
-            Unavailable: it does not run in time.
+            WrongState: the session will never run.
+            Unavailable: the session does not run in time.
         """
         if status == SessionStatus.RUNNING:
             return None
@@ -91,8 +91,9 @@ class LeaseWait:
 
 
 def action_place(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
-    """Return the fields with the place of an action: the position x, y, an element, or the pointer. Raises ValueError:
-    there are a position and an element, or only one of x and y."""
+    """Return the fields with the place of an action: the position x, y, or an element; no fields = the pointer.
+
+    Raises ValueError: the arguments name a position and an element, or only one of x and y."""
     if (x is None) != (y is None) or (x is not None and ref is not None):
         raise ValueError("An action is done at x and y, or at the ref of an element.")
     if ref is not None:
@@ -101,10 +102,10 @@ def action_place(x: int | None, y: int | None, ref: str | None) -> dict[str, Any
 
 
 def click_action(place: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
-    """Return a click as an action. Raises ValueError: there is no such click."""
+    """Return a click as an action. Raises ValueError: the button cannot click that many times."""
     action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
     if not action:
-        raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
+        raise ValueError("Each button can click once. Only the left button can click two or three times.")
     return {"action": action, **place, **without_none(text=keys or None)}
 
 
@@ -117,7 +118,7 @@ def command_request(
     is_streamed: bool = False,
     **options: Any,
 ) -> ApiRequest:
-    """Return the request that runs a command. Raises TypeError: it is one text."""
+    """Return the request that runs a command. Raises TypeError: `argv` is a single text."""
     begun_within_s = SLACK_S + (DEFAULT_WAIT_S if wait_s is None else wait_s)
     return ApiRequest(
         method="POST",
@@ -143,7 +144,7 @@ class _OutputLine(msgspec.Struct):
 
 
 def parse_output(line: str) -> Output | None:
-    """Return the output of a command in a line of the response; None for a keepalive."""
+    """Return the output of a command in a line of the response; None = the line only keeps the connection open."""
     content = msgspec.json.decode(line or "{}", type=_OutputLine)
     if content == _OutputLine():
         return None
@@ -157,7 +158,7 @@ def parse_output(line: str) -> Output | None:
 
 
 def interruption_error(_: Exception | None = None) -> Interrupted:
-    """Return the error for a connection that ended before its command."""
+    """Return the error for a connection that was lost before the command ended."""
     return Interrupted("The connection was broken off; the command was ended.")
 
 
@@ -185,7 +186,7 @@ def first_element(elements: Sequence[Element], role: str | None, name: str | Non
     """Return the first of the elements with this role and name. Raises NotFound: there is none."""
     if not elements:
         description = " ".join(part for part in (role or "element", name and f"named {name}") if part)
-        raise NotFound(f"No {description} is on the screen; desk.tree() has what there is.")
+        raise NotFound(f"No {description} is on the screen; desk.tree() returns all elements.")
     return elements[0]
 
 

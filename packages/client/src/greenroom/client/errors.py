@@ -23,16 +23,16 @@ BY_CODE: Final = {
     for kind in (*vars(shared).values(), ActionFailed)
     if isinstance(kind, type) and issubclass(kind, GreenroomError) and "code" in vars(kind)
 }
-"""The error of each code of a problem document."""
+"""Error code in a problem document → exception class."""
 _BY_STATUS: Final = {kind.http_status: kind for kind in BY_CODE.values() if kind.__base__ is GreenroomError} | {
     400: Invalid,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
 }
-"""The error of each status of an answer that is no problem document."""
+"""HTTP status → exception class, for an answer that is not a problem document."""
 _NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"
-"""A part of the message of nginx with status 400."""
+"""Text in the page that nginx returns with status 400 for a request without TLS."""
 _HINTS: Final = {
     "CERTIFICATE_VERIFY_FAILED": " Pass the certificate of its authority as ca_file.",
     "WRONG_VERSION_NUMBER": " This port may be served without TLS; check whether the address begins with http://.",
@@ -43,7 +43,7 @@ def error_from(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
     """Return the exception for a failed request.
 
     A problem document has a code and a sentence. For any other answer, only the status is known. `details` contains the
-    other members of the document and its code, which may be one of a newer server.
+    code and the other members of the document. A newer server may return codes that this library does not know.
     """
     if isinstance(outcome, httpx.HTTPError):
         return _unreachable(outcome)

@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 RESYNC: Final = "resync"
 SILENCE_S: Final = 45.0
-"""More than the 15 s between two keepalives of the server."""
+"""The time limit for the next line. The server sends a line at least every 15 s."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A change: `topic` is the kind of the object, `id` its id; empty = any of them.
+    """A change of an object: `topic` is the kind of the object; `id` is its id, empty = any object of this kind.
 
-    The topic `resync`: events may have been missed, so read everything again.
+    The topic `resync` means that events may be missing: read all objects again.
     """
 
     topic: str
@@ -44,11 +44,11 @@ def parse_event(kind: str, data: str) -> Event:
 
 
 def reconnect_wait_s(retries: Retries, failures: int, error: Interrupted | None) -> float:
-    """Return the time to wait before the next connection, after `failures` connections in a row without an event;
-    `error` ended the last one. Raises Interrupted: there were too many."""
+    """Return the time to wait before the next connection, after `failures` lost connections in a row. `error` is the
+    error of the last connection. Raises Interrupted: `retries` allows no more connections."""
     reason = error.message if error else "The server ended the connection to the events."
     if failures >= retries.attempts:
-        raise Interrupted(f"{reason} It was the last of {failures} in a row.") from error
+        raise Interrupted(f"{reason} It was the last of {failures} connections in a row.") from error
     wait_s = retries.first_wait_s * 2 ** (failures - 1)
     log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
     return wait_s

@@ -34,8 +34,8 @@ class ApiRequest:
     timeout_s: float = TIMEOUT_S
     content: bytes | None = None
     is_streamed: bool = False
-    """True if the answer is returned before its content has arrived, and the caller reads it. The content of an error
-    is always read before.
+    """True if the caller reads the content of the answer while it arrives. The content of an error is always read
+    completely.
     """
 
     @property
@@ -66,7 +66,7 @@ def list_of_texts(texts: Sequence[str], what: str, example: str) -> list[str]:
 def parse_json(answer: httpx.Response) -> Any:
     """Return the JSON of an answer; None if it is empty.
 
-    Raises Unreachable: it is not JSON, so it is not from Greenroom.
+    Raises Unreachable: the answer is not JSON, so another server sent it.
     """
     if not answer.content:
         return None
@@ -124,7 +124,7 @@ class Retries:
     first_wait_s: float = 0.2
 
     def wait_s(self, attempt: int, waited_s: float, outcome: httpx.Response | httpx.HTTPError) -> float | None:
-        """Return the time to wait after attempt number `attempt` (from 1) before the next; None = that was the last."""
+        """Return the time to wait after attempt number `attempt` (from 1); None = there is no further attempt."""
         if attempt >= self.attempts or not _may_repeat(outcome):
             return None
         retry_after_s = _retry_after_s(outcome)

@@ -45,7 +45,7 @@ WARNED_WAIT_S: Final = 1.0
 
 
 class Connection:
-    """The requests to a deployment that need code; `AsyncGreenroom` adds those from the document of the api.
+    """The connection to a deployment. A subclass adds the methods that a script generates from the document of the api.
 
     The number of connections has no limit. `trust_env`: use the proxies of the environment.
     """
@@ -69,7 +69,7 @@ class Connection:
             verify=tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None),
             trust_env=trust_env,
             timeout=TIMEOUT_S,
-            limits=httpx.Limits(),  # none: a rehearsal measures the requests of many users at the same time
+            limits=httpx.Limits(),  # no limit: a rehearsal measures the requests of many users at the same time
             transport=transport,
         )
 
@@ -94,12 +94,12 @@ class Connection:
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
-        """Return the JSON answer of a route of `/api/v1`; `path` is below that, such as `/sessions`. Raises
+        """Return the JSON answer of a route. `path` is relative to `/api/v1`, such as `/sessions`. Raises
         GreenroomError: the server refused the request, or does not answer."""
         return parse_json(self.send(ApiRequest(method, PREFIX + path, body, query or {}, timeout_s=timeout_s)))
 
     def rows(self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return all rows of a list, or the first `limit`, page by page. Raises the same errors as `request`."""
+        """Read a list page by page. Return all rows, or the first `limit` rows. Raises the same errors as `request`."""
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
         request = ApiRequest(
             "GET", PREFIX + path, query=dict(query or {}) | {"limit": (query or {}).get("limit", size)}
@@ -113,18 +113,18 @@ class Connection:
             request = ApiRequest("GET", answer.links["next"]["url"])
 
     def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
-        """Return the answer of a route of `/api/v1`, such as a picture. Raises the same errors as `request`."""
+        """Return the bytes of an answer, such as a picture. Raises the same errors as `request`."""
         return (self.send(ApiRequest("GET", PREFIX + path, query=query or {}))).content
 
     def ask(self, kind: type[T], method: str, path: str, body: object = None, **options: Any) -> T:
-        """Return the answer of a route of `/api/v1`, as a type of this library. Raises the same errors as `request`."""
+        """Return the JSON answer of a route, decoded to the type `kind`. Raises the same errors as `request`."""
         answer = self.send(ApiRequest(method, PREFIX + path, body, **options))
         return msgspec.json.decode(answer.content, type=kind)
 
     def events(self, last: int = 0) -> Generator[Event]:
-        """Yield change events, without end; first the `last` events of the past. A lost connection is opened again.
-        Raises GreenroomError: the server refused the request, or does not answer; no connection lasts
-        (`Interrupted`)."""
+        """Yield the `last` events of the past, then new events without end. Connect again after a lost connection.
+        Raises GreenroomError: the server refused the request, or does not answer; too many connections in a row were
+        lost (`Interrupted`)."""
         decoder, failures, is_reconnect = EventDecoder(parse_event), 0, False
         while True:
             failures, ended_by = failures + 1, None
@@ -140,7 +140,7 @@ class Connection:
             is_reconnect = True
 
     def recent_events(self, most: int = 100) -> list[Event]:
-        """Return the last events, oldest first; the server stores some hundreds.
+        """Return at most `most` of the last events, oldest first. The server stores some hundreds.
 
         Raises the same errors as `request`.
         """
@@ -180,8 +180,8 @@ class Connection:
         """Lease a workspace, by its name or id, and wait until its session runs.
 
         The lease ends with the `with` block, by `release`, or at its deadline. While a limit is reached, the call waits
-        up to `wait_s` (at most 60) for other leases to end. Raises GreenroomError: there is none now (`NoResources`),
-        the user or the API key has too many (`LeaseLimit`), …
+        up to `wait_s` (at most 60) for other leases to end. Raises GreenroomError: no session is available
+        (`NoResources`), the user or the API key has too many leases (`LeaseLimit`), …
         """
         body = without_none(
             workspace=workspace,
@@ -205,7 +205,7 @@ class Connection:
         return desk
 
     def export_recording(self, lease_id: str, file: Path | str) -> None:
-        """Write a recording to a ZIP file. An existing file is replaced once the new one is complete."""
+        """Write the recording of a lease to a ZIP file. When the new file is complete, it replaces an existing file."""
         request = ApiRequest("GET", f"{PREFIX}/leases/{lease_id}/recording/export", is_streamed=True)
         with self.stream(request, connection_lost_error) as answer, replace_atomically(file) as target:
             for piece in answer.iter_bytes():
@@ -218,7 +218,7 @@ class Connection:
 
     @contextmanager
     def stream(self, request: ApiRequest, lost_error: Callable[[Exception], Interrupted]) -> Generator[httpx.Response]:
-        """Yield the answer to a request, to be read while it arrives; `lost_error` creates the error of a lost
+        """Yield the answer to a request. The caller reads it while it arrives. `lost_error` creates the error of a lost
         connection."""
         answer = self.send(request)
         try:
@@ -229,8 +229,8 @@ class Connection:
             answer.close()
 
     def send(self, request: ApiRequest) -> httpx.Response:
-        """Return the answer to a request, which is sent again if `retries` allows it. Raises GreenroomError: the server
-        refused it, by the code of its problem; or it does not answer (`Unreachable`)."""
+        """Send a request, again after a failure if `retries` allows it, and return the answer. Raises GreenroomError:
+        the server refused the request (the class of its error code), or does not answer (`Unreachable`)."""
         waited_s, attempt = 0.0, 1
         while True:
             outcome = self._send_once(request)

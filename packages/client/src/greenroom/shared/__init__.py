@@ -1,1 +1,1 @@
-"""The part that the server and the client library share: the errors of answers, and the statuses of sessions."""
+"""Code that the server and the client library share: the errors of the api and the statuses of sessions."""

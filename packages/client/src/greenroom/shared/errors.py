@@ -1,6 +1,7 @@
-"""The errors of answers. Each class has a stable `code`. Its docstring is the default message, and contains a remedy.
+"""The errors that the api returns. Each class has a stable `code`. Its docstring is the default message, and contains a
+remedy.
 
-The server has more errors, all below `GreenroomError`; the tree of all is in `greenroom.core.errors`.
+`greenroom.core.errors` has more subclasses of `GreenroomError`, and lists all of them.
 """
 
 from __future__ import annotations
