@@ -1,7 +1,7 @@
 """Archives of Docker images, as `docker save` writes them, and the check before one is loaded.
 
 An archive from another host is checked before the daemon gets it. It must contain no image names, and the digest of its
-configuration or manifest must be the id of the requested image. The daemon compares these parts with the layers.
+configuration or manifest must be the id of the requested image. The daemon itself compares the layers with these parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from greenroom.runtimes.docker.errors import error_text, translated
 
 CHUNK_BYTES: Final = 1 << 18
 MAX_MANIFEST_BYTES: Final = 4 << 20
-NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+NAME_ANNOTATIONS: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 """Annotations with the name of an image, in the archives of newer daemons."""
 
 
@@ -57,7 +57,7 @@ def archive_problem(archive: Path, digest: str) -> str:
                 index = msgspec.json.decode(_read(tar, "index.json"), type=_Index)
             if len(manifests) != 1 or manifests[0].names:
                 return "it contains several images, or image names"
-            if any(annotation in entry.annotations for entry in index.manifests for annotation in NAMES):
+            if any(annotation in entry.annotations for entry in index.manifests for annotation in NAME_ANNOTATIONS):
                 return "it contains image names"
             # The id is the digest of the configuration, or of the manifest if containerd stores the images.
             part_names = [
@@ -87,7 +87,7 @@ class DockerArchives:
         self._docker: Any = docker
 
     async def save(self, digest: str) -> AsyncIterator[bytes]:
-        """Yield the archive of the image with this id. The daemon writes no names for a request by id.
+        """Yield the archive of the image with this id. An archive that is requested by id contains no image names.
 
         Raises:
             ImageMissing: the image is not on this host.

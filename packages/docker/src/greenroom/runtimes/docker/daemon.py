@@ -118,8 +118,8 @@ async def delete_all(docker: Any, container_ids: Sequence[str]) -> None:
 
 
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:
-    """Return the capacity of the host from the daemon's answer to `GET /info`. Runtime classes that the daemon does not
-    have are omitted.
+    """Return the capacity for sessions from the daemon's answer to `GET /info`. `share` is the fraction of the host
+    that sessions may use. Runtime classes that the daemon does not have are omitted.
     """
     return Capacity(
         cores=info["NCPU"] * share,

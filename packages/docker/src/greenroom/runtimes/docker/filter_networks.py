@@ -1,7 +1,7 @@
-"""The networks of sessions under a web filter. Each policy of each Agent has an internal network.
+"""The Docker networks of sessions under a web filter. Each Agent has one internal network per web filter policy.
 
 In an internal network, containers can reach only this host, and the rules of `firewall` allow only the port of the
-filter. Docker publishes no ports of such networks, so the address of a page is the address of its container.
+filter. Docker publishes no ports in such networks, so the Agent connects to the address of the container.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class FilterNetworks:
         return is_removed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
-        return [network.filter_network for network in await _all(docker, f"{AGENT}={self._owner.agent_id}")]
+        return [network.filter_network for network in await _list_networks(docker, f"{AGENT}={self._owner.agent_id}")]
 
     async def remove_all(self, docker: aiodocker.Docker) -> None:
         """Remove the networks of all Agents of the installation, and the rules of the filter's account.
@@ -119,7 +119,7 @@ class FilterNetworks:
         return network
 
     async def _find(self, docker: aiodocker.Docker, policy_id: str) -> _Network | None:
-        networks = await _all(docker, f"{AGENT}={self._owner.agent_id}", f"{POLICY}={policy_id}")
+        networks = await _list_networks(docker, f"{AGENT}={self._owner.agent_id}", f"{POLICY}={policy_id}")
         return networks[0] if networks else None
 
     async def _create(self, docker: aiodocker.Docker, policy_id: str) -> _Network:
@@ -150,7 +150,7 @@ async def remove_network(docker: aiodocker.Docker, owner: ContainerOwner, networ
 
 
 async def _all_of_installation(docker: aiodocker.Docker, owner: ContainerOwner) -> list[_Network]:
-    return await _all(docker, f"{INSTALLATION}={owner.installation_id}")
+    return await _list_networks(docker, f"{INSTALLATION}={owner.installation_id}")
 
 
 async def _remove_or_raise(docker: aiodocker.Docker, owner: ContainerOwner, network: _Network) -> None:
@@ -158,9 +158,9 @@ async def _remove_or_raise(docker: aiodocker.Docker, owner: ContainerOwner, netw
         raise StartError(f"The network {network.name} still has containers; remove them first.")
 
 
-async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
+async def _list_networks(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
     entries: list[DockerJson] = await docker.networks.list(filters={"label": [*labels, POLICY]})
-    return [_network(entry) for entry in entries]
+    return [_parse_network(entry) for entry in entries]
 
 
 async def _remove(docker: aiodocker.Docker, owner: ContainerOwner, network: _Network) -> bool:
@@ -179,7 +179,7 @@ async def _remove_rules(all_rules: list[firewall.Rules]) -> None:
         raise StartError(f"The firewall rules of the web filter cannot be removed: {error}.") from error
 
 
-def _network(entry: DockerJson) -> _Network:
+def _parse_network(entry: DockerJson) -> _Network:
     address: dict[str, str] = entry["IPAM"]["Config"][0]
     filter_network = FilterNetwork(
         policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"]
@@ -190,8 +190,8 @@ def _network(entry: DockerJson) -> _Network:
 def use_filter(
     config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, trusts_authority: bool = False
 ) -> DockerJson:
-    """Return a container's configuration with the network of the policy as its only network, and the filter as its
-    proxy. `trusts_authority` adds the variables with which programs trust the certificate authority of the filter.
+    """Return a container's configuration with the network `name` as its only network, and the filter as its proxy.
+    `trusts_authority` adds the variables with which programs trust the certificate authority of the filter.
 
     The session needs no name server, because the filter resolves names. Therefore the name server is an address of the
     host at which no server answers.

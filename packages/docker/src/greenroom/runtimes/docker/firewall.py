@@ -74,8 +74,8 @@ _ICMP_REJECTION: Final = "icmp-admin-prohibited"
 
 
 def private_chain(owner: ContainerOwner) -> str:
-    """Return the name of the chain that refuses private networks. Connections are not counted there, because the chain
-    for forwarded packets counts them.
+    """Return the name of the chain that refuses private networks. This chain does not limit connections, because the
+    chain for forwarded packets limits them.
     """
     return f"GREENROOM-{owner.short}-NET"
 
@@ -173,10 +173,10 @@ async def apply_rules(rules: Rules) -> None:
 
 
 async def remove_rules(rules: Rules) -> None:
-    """Remove the chains and the jumps into them. Missing ones are no error.
+    """Remove the chains and the jumps into them. Missing chains and jumps are no error.
 
     Raises:
-        FirewallError: they cannot be removed.
+        FirewallError: a chain or a jump cannot be removed.
     """
     if _path_of(rules.program) is None:
         return

@@ -44,7 +44,7 @@ async def local_images(client: aiodocker.Docker, names: Collection[str]) -> list
 
 
 async def remove_image(client: aiodocker.Docker, image: str) -> str:
-    """Remove an image. Return the reason why it remains as a sentence; empty if it is removed, or did not exist."""
+    """Remove an image. Return the reason why it remains, as a sentence; empty = the image does not exist any more."""
     docker: Any = client
     async with translated():
         try:

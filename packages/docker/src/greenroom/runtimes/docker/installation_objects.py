@@ -1,6 +1,6 @@
 """The objects of an installation in a host's Docker: containers of sessions and the networks of web filters.
 
-The network that all sessions share is not included, and neither are volumes and files, which have no labels.
+The network that all sessions share is not included. Volumes and files are not included, because they have no labels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Folders of the host that are mounted in containers. They are prepared before the start and checked after it.
+"""Folders of the host that are mounted in containers: their preparation before a start, and checks after the start.
 
 Docker cannot mount a folder with the flags `nosuid,nodev`. Therefore a separate thread enters the mount namespace of
 the running container and sets them. This requires CAP_SYS_ADMIN and CAP_SYS_CHROOT, which an Agent with unrestricted
@@ -44,8 +44,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
     """Set `nosuid,nodev` on the mounts at `targets` and below them, in the container of the process `pid`.
 
-    Return the reason if this Agent cannot set the flags, as part of a sentence; None = the flags are set, or the
-    process has ended.
+    Return the reason why this Agent cannot set the flags, as the end of a sentence with the subject "the Agent"; None =
+    the flags are set, or the process has ended.
 
     Raises:
         StartError: this Agent has the capabilities, but the system call failed.
@@ -160,8 +160,8 @@ class DockerMounts:
         return others
 
     async def expected_identities(self, inspection: DockerJson) -> dict[str, FolderIdentity]:
-        """Return the identity of the folder for each mount of the container, read immediately before its start.
-        `inspection` is Docker's inspection of the container.
+        """Return the mounts: path in the container → identity of the folder, read immediately before the start.
+        `inspection` is Docker's inspection of the container. The result is empty if the container runs already.
 
         Raises:
             StartError: a folder does not exist, or may not be mounted.

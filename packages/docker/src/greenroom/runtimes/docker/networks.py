@@ -180,8 +180,8 @@ class SessionsNetwork:
                 raise
 
     async def recreate_if_pruned(self, docker: aiodocker.Docker, name: str) -> None:
-        """Create this network again if it is missing and `name` is its name. `docker network prune` removes the network
-        while no session runs.
+        """Create the network again if `name` is its name and it is missing. While no session runs, `docker network
+        prune` removes the network.
         """
         if name == self._owner.network:
             await self._create(docker)

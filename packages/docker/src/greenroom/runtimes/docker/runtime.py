@@ -77,7 +77,7 @@ _CONTAINER_KEYS: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 class DockerRuntime:
     """Implements `contract.HostRuntime` and `contract.SharedKernel`. `plugin.Context` documents the arguments. The free
-    space is that of the disks of Docker and of `folder`, the Agent's folder.
+    disk space is measured on the disks of Docker and of the Agent's `folder`.
     """
 
     filters_packets = True
@@ -272,7 +272,7 @@ class DockerRuntime:
         except (ContainerMissing, ContainerConflict):
             return None
 
-    # Inside and around a container --------------------------------------------------------------------------------
+    # Commands, logs, events and probes ----------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         async with translated():

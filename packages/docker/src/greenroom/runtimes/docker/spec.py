@@ -1,4 +1,5 @@
-"""Conversion of a session's specification to requests of the Docker API, and of answers to containers. Pure."""
+"""Conversion of a session's specification to requests of the Docker API, and of its answers to containers. This module
+sends no requests."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from greenroom.runtimes.docker.daemon import DockerJson
 USER_VARIABLES: Final = "greenroom.chosen-variables"
 """Label: the comma-separated names of the variables that the session's user set, for `exec`."""
 POLICY: Final = "greenroom.filter-policy"
+"""Label: the id of the web filter policy."""
 LOOPBACK: Final = "127.0.0.1"
 PAGE_PORT: Final = "greenroom.page-port"
 """Label of sessions under a web filter, whose ports are not published: the port of the page in the container."""

@@ -15,8 +15,8 @@ MAX_BYTES: Final = 4 << 20
 
 
 async def certificate_bundles(container: DockerContainer) -> dict[str, str]:
-    """Return the contents of the files with certificates of authorities, by path. Links are omitted, because they lead
-    to another of these files.
+    """Return the files of the container with certificates of authorities: path → content. Links are omitted, because
+    they lead to another file of the result.
 
     Raises:
         StartError: a file cannot be read.

@@ -60,8 +60,8 @@ class DockerDisk:
         self._folders.add(Path(folder))
 
     def free(self) -> tuple[int | None, float | None]:
-        """Return the free bytes and the fraction of free inodes, each of the disk with the fewest. Both are None if no
-        disk can be read; inodes also if no disk has a fixed number of them (btrfs).
+        """Return the free bytes and the fraction of free inodes: of each, the lowest value of all disks. Both are None
+        if no disk can be read. The fraction is also None if no disk limits the number of inodes (btrfs).
         """
         disks: list[os.statvfs_result] = []
         for folder in self._folders:

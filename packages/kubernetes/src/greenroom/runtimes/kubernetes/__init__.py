@@ -1,1 +1,1 @@
-"""Sessions as Pods of one namespace. `cluster` accesses the API server; pure modules do not use the client."""
+"""The runtime that runs sessions as Pods of one namespace. `cluster` sends the requests to the API server."""

@@ -1,4 +1,4 @@
-"""The capacity of a namespace for sessions, from its quotas and its nodes. Pure."""
+"""The capacity of a namespace for sessions, from its quotas and its nodes. This module sends no requests."""
 
 from __future__ import annotations
 

@@ -30,13 +30,14 @@ MESSAGES: Final[dict[int, str]] = {
 }
 QUOTA: Final = "exceeded quota"
 MISSING_PERMISSION: Final = re.compile(r'User ".*" cannot ')
-"""Matches the reason of a status 403 if the account lacks a permission. For other reasons, the object is refused."""
+"""Matches the reason of a status 403 if the account lacks a permission. With any other reason, the server refuses only
+the object of the request."""
 TEMPORARY_REFUSALS: Final = (
     "because it is being terminated",
     "status unknown for quota",
     "not yet ready to handle request",
 )
-"""Parts of the reason of a status 403, if a later attempt may succeed."""
+"""Parts of the reason of a status 403 after which a later attempt may succeed."""
 MAX_REASON_CHARACTERS: Final = 400
 """Maximum number of quoted characters of an answer."""
 

@@ -25,6 +25,7 @@ from greenroom.runtimes.kubernetes.errors import NOT_FOUND, reason_of
 from greenroom.runtimes.kubernetes.names import CONTAINER
 
 STDIN, STDOUT, STDERR, ERROR = range(4)
+"""The channels of `EXEC_PROTOCOL`: the first byte of each message."""
 STATE_TIMEOUT_S: Final = 3.0
 """Time limit of a request for the state of a command whose connection was lost."""
 POLL_S: Final = 0.5
@@ -104,8 +105,8 @@ async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
 
 
 async def _final_state(cluster: Cluster, pod: str, state_file: str, end: float) -> str:
-    """Wait until the command has ended or its time limit is over. Return "none", "begun", "unknown" or its exit
-    code.
+    """Wait until the command has ended, or until `end`. Return "none" (not started), "begun" (not ended), "unknown", or
+    the exit code.
     """
     loop = asyncio.get_running_loop()
     while True:

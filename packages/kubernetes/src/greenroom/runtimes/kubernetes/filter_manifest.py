@@ -1,4 +1,5 @@
-"""The objects of a web filter in a namespace: a Pod with Squid, its Service, and two NetworkPolicies. Pure.
+"""The objects of a web filter in a namespace: a Secret, a Pod with Squid, its Service, and two NetworkPolicies. This
+module sends no requests.
 
 The first policy allows sessions under the filter to reach only the Service. The second allows Squid to reach public
 addresses and name servers. No API reports whether the network of the cluster enforces policies. Therefore a session's
@@ -114,7 +115,7 @@ class FilterImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterObjects:
-    """The objects of one policy's filter."""
+    """The objects of the web filter of one policy."""
 
     owner: ObjectOwner
     policy_id: str
@@ -237,7 +238,7 @@ def pack_files(files: Mapping[str, str]) -> bytes:
 
 
 def is_from_template(pod: Pod, expected: Pod) -> bool:
-    """Return True if a Pod was created from the current template."""
+    """Return True if a Pod was created from the same template as the `expected` Pod."""
     return annotations_of(pod).get(TEMPLATE_DIGEST) == annotations_of(expected)[TEMPLATE_DIGEST]
 
 

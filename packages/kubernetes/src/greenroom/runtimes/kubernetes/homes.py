@@ -5,7 +5,7 @@ the claim while a Pod uses it. A session that needs the claim during its removal
 claim.
 
 The storage class of a claim cannot be changed. A claim without a volume is empty, and may wait forever for a volume.
-Therefore it is replaced if its class differs from the class in the settings.
+Therefore such a claim is replaced if its class differs from the class in the settings.
 """
 
 from __future__ import annotations

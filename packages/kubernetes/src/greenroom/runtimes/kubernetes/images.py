@@ -50,7 +50,7 @@ EVENT_INTERVAL_S: Final = 30.0
 """
 TAINT_TEXT: Final = "taint"
 """The text in the scheduler's message if taints exclude nodes, in every version of Kubernetes."""
-ALL_TAINTS: Final = Toleration(operator="Exists")
+TOLERATE_ALL_TAINTS: Final = Toleration(operator="Exists")
 
 
 class PulledImages:
@@ -138,8 +138,8 @@ class PulledImages:
         nodes that are cordoned or do not answer also have taints.
         """
         tolerations = pod.spec.tolerations or [] if pod.spec is not None else []
-        if TAINT_TEXT in unschedulable_reason(pod) and ALL_TAINTS not in tolerations:
-            changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*tolerations, ALL_TAINTS])}}
+        if TAINT_TEXT in unschedulable_reason(pod) and TOLERATE_ALL_TAINTS not in tolerations:
+            changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*tolerations, TOLERATE_ALL_TAINTS])}}
             with suppress(ContainerMissing, StartError):  # then `TimeLimits` raises the scheduler's error
                 await self._cluster.patch(Pod, metadata(pod).name or "", changes)
 

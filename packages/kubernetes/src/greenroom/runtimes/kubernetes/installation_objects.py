@@ -1,7 +1,8 @@
 """The objects of an installation in a namespace: Secrets of sessions, web filters and images, Pods without a Secret,
 and claims of kept homes.
 
-Objects that are deleted with their Secret are omitted, and claims for folders that an administrator named.
+Two kinds of objects are omitted: objects that Kubernetes deletes with their Secret, and claims for folders that an
+administrator chose.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ async def namespace_objects(settings: KubernetesSettings, installation_id: str) 
 
     Raises:
         SetupError: the settings or the kubeconfig cannot be used.
-        RuntimeUnavailable: its certificates cannot be read.
+        RuntimeUnavailable: a certificate or key of the kubeconfig cannot be read.
     """
     cluster = Cluster(settings)
     await cluster.open()

@@ -28,7 +28,7 @@ ANSWER_TIMEOUT_S: Final = 30.0
 
 
 class LogInProgram(httpx2.Auth):
-    """Authenticates requests with the token of this program. Concurrent requests share one run of the program."""
+    """Authenticates requests with the token that the program returns. Concurrent requests share one run of it."""
 
     def __init__(self, program: UserExec) -> None:
         self._program = program

@@ -1,4 +1,4 @@
-"""Converts a session's specification to its Secret and its Pod. Pure.
+"""Converts a session's specification to its Secret and its Pod. This module sends no requests.
 
 The Pod satisfies the restricted profile of Pod security: no root, no privileges, no capabilities, and the default
 seccomp profile. Secret values are only in the Secret, because more users may read Pods.
@@ -282,8 +282,8 @@ def _runtime_class(options: RunConfig, allowed: AllowedResources) -> str | None:
 
 
 def _tolerations(options: RunConfig) -> list[Toleration]:
-    """Return the tolerations of a Pod. Kubernetes uses the first that matches. Those for lost nodes are first, because
-    those of the workspace may match all taints.
+    """Return the tolerations of a Pod. Kubernetes uses the first toleration that matches. The tolerations for lost
+    nodes are first, because the tolerations of the workspace may match all taints.
     """
     entries: list[dict[str, Any]] = options.get("tolerations") or []
     return [*lost_node_tolerations(), *(Toleration(**entry) for entry in entries)]

@@ -1,4 +1,4 @@
-"""Names, labels and annotations of the objects of sessions in a namespace. Pure."""
+"""Names, labels and annotations of the objects of an installation in a namespace."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def object_name(session_id: str) -> str:
 
 
 def image_name(owner: ObjectOwner, image: str) -> str:
-    """Return the name of the Secret with an Agent's log-in for an image. It exists even if no log-in is needed."""
+    """Return the name of an image's objects: the Secret with the log-in, even if no log-in is needed, and the Pod that
+    pulls the image."""
     return f"gr-image-{_digest(f'{owner.installation_id} {owner.agent_id} {image}')}"
 
 

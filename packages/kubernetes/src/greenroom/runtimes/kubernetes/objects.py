@@ -1,4 +1,4 @@
-"""Typed access to parts of objects, because the client has no types for mappings. Pure."""
+"""Typed access to parts of Kubernetes objects, because the client has no types for mappings."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The state of a session, read from its Secret and its Pod. Pure.
+"""The state of a session, derived from its Secret and its Pod. This module sends no requests.
 
-A session exists while its Secret exists, and has one Pod. It is `created` before its Pod exists, and `running` when its
-Pod runs and has its files. It is `exited`, with a sentence as the reason, when its Pod ended, was evicted, or is on a
-lost node.
+A session exists while its Secret exists, and has one Pod. It is `created` until its Pod runs and has its files, and
+then `running`. It is `exited`, with a sentence as the reason, when its Pod ended, was evicted, or is on a lost node.
 """
 
 from __future__ import annotations
@@ -52,6 +51,7 @@ IMAGE_REASONS: Final = frozenset(
         "RegistryUnavailable",
     }
 )
+"""Reasons of a waiting container whose image the node cannot pull."""
 PERMANENT_REASONS: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
 )

@@ -1,7 +1,7 @@
 """The store of Agent replicas in a namespace. The record of the election is a Kubernetes Lease; other records are
 Secrets.
 
-Each write contains the `resourceVersion` that it replaces.
+Each write names the `resourceVersion` of the object that it replaces, so that it fails after another write.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class NamespaceStore:
         try:
             return await (self._cluster.create(resource) if version is None else self._cluster.replace(resource))
         except ContainerMissing as error:
-            raise ContainerConflict("It was deleted in the meantime.") from error
+            raise ContainerConflict("The record was deleted in the meantime.") from error
         except StartError as error:
             raise RuntimeUnavailable(error.message) from error
 

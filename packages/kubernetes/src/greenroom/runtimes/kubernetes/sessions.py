@@ -257,7 +257,7 @@ class SessionPods:
         if is_silent:
             log.warning("the node does not terminate a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
-            # remove the Pod without waiting for the node, which does this a few seconds after the end
+            # remove the Pod now; the node would remove it a few seconds after its end
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _delete_pod(self, pod: Pod) -> bool:

@@ -1,4 +1,5 @@
-"""Conversion of mounts to volumes of a Pod: claims, and folders of nodes that the administrator allowed. Pure."""
+"""Conversion of mounts to volumes of a Pod: claims, and folders of nodes that the administrator allowed. This module
+sends no requests."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ _TERMINATED: Final = "terminated"
 
 
 class LibcloudProvider:
-    """Creates machines with `options`: `driver`, `arguments` of the driver (`region`), `size`, `image`, and `create`,
-    further arguments of `create_node`. The secrets are `key` and `secret`. `clouds` are the drivers that may be used,
-    each with arguments that override the pool's."""
+    """Creates machines with `options`: `driver`, `arguments` of the driver (`region`), `size`, `image`,
+    `user_data_argument` (the name of the argument of `create_node` for the user data), and `create` (further arguments
+    of `create_node`). The secrets are `key` and `secret`. `clouds` are the drivers that may be used, each with
+    arguments that override the arguments of the pool."""
 
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""The options of a pool of the provider `libcloud`, and the clouds that it may use. Imports no Libcloud."""
+"""The options of a pool of the provider `libcloud`, and the clouds that it may use. This module does not import
+Libcloud."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
 }
-"""Drivers with public addresses that Apache Libcloud contains, which need no setting; each with its fixed arguments."""
+"""Driver → its fixed arguments, if there is no setting: the clouds whose addresses Apache Libcloud contains."""
 
 
 def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
@@ -58,4 +59,4 @@ def _options_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) ->
 LIBCLOUD: Final = ProviderRules(
     required_texts=("driver", "size", "image"), destination_options=("driver", "arguments"), problem=_options_problem
 )
-"""The machines that the driver lists depend only on `driver` and `arguments`."""
+"""`destination_options`: the machines that the driver lists depend only on these options."""
