@@ -65,7 +65,7 @@ def _health_response(health: Health, enabled: bool | None, failing_tasks: Sequen
         body |= {"failing_tasks": failing_tasks}
     status = 200 if health == "running" else 500 if health == "unhealthy" else 503
     headers = {"Retry-After": str(RETRY_AFTER_S[health])} if health in RETRY_AFTER_S else {}
-    # spaces as in the documentation and the gateway, because scripts compare the text
+    # json.dumps writes the same spaces as the documentation and the gateway; scripts compare the text
     return Response(json.dumps(body), status, headers, media_type="application/json")
 
 
@@ -91,7 +91,7 @@ class AgentServices:
 
 
 class ManagerProcess(Protocol):
-    """The parts of the process that the routes need; `agent_services` is None until it is registered."""
+    """The parts of the process that the routes need. `agent_services` is None until the Manager is registered."""
 
     metrics: ManagerMetrics
 
@@ -233,8 +233,7 @@ async def _decoded(request: Request, kind: type[_MessageT]) -> _MessageT:
 
 
 def _agent_id(request: Request) -> str | None:
-    """Return the id of the Agent in the message; not authenticated if the message was refused. None if it is not a
-    UUID."""
+    """Return the id of the Agent in the message, even if the message was refused; None if the id is not a UUID."""
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

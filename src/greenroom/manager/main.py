@@ -55,11 +55,11 @@ from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_MS: Final = 500
-"""Timeout of statements of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction
-must not delay its successor."""
+"""Timeout of SQL statements (docs/explanation/protocols.md §1), so that a Manager that is frozen inside a transaction
+does not delay the next Primary."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
-"""Timeout of heartbeats. It is longer, so that a slow database does not count as unavailable: a heartbeat holds no lock
-of the leadership."""
+"""Timeout of the statement of a heartbeat. It is longer, so that a slow database does not count as unavailable. A
+heartbeat holds no lock of the leadership, so it delays no other Manager."""
 OWN_CONNECTIONS: Final = 8
 """Connections for work that does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
@@ -121,7 +121,7 @@ class Manager:
 
     async def start(self) -> None:
         """Register if the database answers. Raises SetupError: this Manager must not run, because its zone does not
-        exist, another process has its instance id, or the database URL names a pooler."""
+        exist, another process has its instance id, or the database URL names a connection pooler."""
         for db in self._databases:
             await db.open()
         try:
@@ -129,8 +129,8 @@ class Manager:
         except Unavailable as error:
             log.warning("the Manager registers when the database can be reached", reason=error.message)
         except BaseException:
-            # Without this, connections that are still being opened keep the process alive, although it does not serve,
-            # for example if the database has no tables yet.
+            # Connections that are still being opened would keep this process alive, although it does not serve, for
+            # example if the database has no tables yet.
             await self._close()
             raise
 
@@ -148,7 +148,7 @@ class Manager:
             await db.close()
 
     def stop(self) -> None:
-        """Stop on SIGTERM: resign now, end held check-ins, accept no new ones."""
+        """Stop on SIGTERM: resign the leadership now, end held check-ins, and accept no new check-ins."""
         self._stopping = True
         self.stand_in.stop()
         self.notifier.wake_all()
@@ -262,7 +262,7 @@ class RegisteredManager:
                 group.create_task(keep_running(name, loop, write_log), name=name)
 
     def _on_elected(self) -> None:
-        """Begin the Primary's work now, and notify Agents and pages."""
+        """Begin the Primary's work now, and answer the held check-ins, so that Agents get the new term."""
         self._metrics.elections.inc()
         self.guardian.wake()
         self._notifier.wake_all()

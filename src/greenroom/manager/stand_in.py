@@ -1,6 +1,6 @@
-"""Answers on a Manager's port while the Manager cannot: a separate program with as little Python as possible.
+"""Answers requests to a Manager while the Manager is frozen: a separate, small program that imports few modules.
 
-A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever.
+A frozen process (SIGSTOP, a debugger, a disk that hangs) answers no request, and its clients wait forever.
 `manager.stand_in_process` starts this file with two descriptors: the socket on which the Manager listens, and a pipe.
 The Manager writes one byte, a beat, to the pipe each second while its loop runs. After `SILENT_BEATS` seconds without a
 beat, this program answers every request on the socket with 500. It ends when the pipe is closed, which means that the
@@ -30,7 +30,7 @@ _JSON_OF_BEAT = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 
 def watch(listening: socket.socket, beats_descriptor: int) -> None:
-    """Wait for beats, and answer in place of the Manager while they are missing; returns when the Manager has ended."""
+    """Wait for beats, and answer in place of the Manager while they are missing. Return when the Manager has ended."""
     missing, last_beat = 0, UNKNOWN
     while True:
         frozen = missing >= SILENT_BEATS

@@ -76,8 +76,8 @@ class StandInProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of the stand-in: not that of the Manager, which may contain the password of the database.
-    LD_LIBRARY_PATH belongs to a Python that `greenroom up` has copied: without it, Python does not start, or loads
-    another libpython, which shares no memory with the roles."""
+    """Return the environment of the stand-in. It is not the environment of the Manager, which may contain the password
+    of the database. A Python that `greenroom up` has copied needs LD_LIBRARY_PATH: without it, Python does not start,
+    or loads another libpython, which shares no memory with the roles."""
     folder = os.environ.get("LD_LIBRARY_PATH")
     return {"LC_ALL": "C.UTF-8"} | ({"LD_LIBRARY_PATH": folder} if folder else {})

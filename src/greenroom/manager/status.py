@@ -20,15 +20,15 @@ from greenroom.kit.metrics import RoleMetrics
 from greenroom.kit.secrets import Secrets
 
 FIRST_ROUND_WAIT_S: Final = 0.1
-"""The maximum time Agents wait for a new Primary's first round."""
+"""The maximum time for which check-ins wait for the first round of a new Primary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardianStatus:
-    """The guardian's rounds at one moment; the defaults apply until there is a guardian."""
+    """The guardian's rounds at one moment. The defaults apply until there is a guardian."""
 
     enabled: bool | None = None
-    """None = not read yet."""
+    """The flag of the Manager; None = not read yet."""
     round_age_s: float | None = None
     """Time since the last finished round; None before the first."""
     task_success_age_s: float = math.inf
@@ -55,7 +55,7 @@ class ManagerStatus:
 
     @property
     def starting(self) -> bool:
-        """True if it has not read its `enabled` flag yet, and its age is at most `unhealthy_after_s`."""
+        """True if the Manager has not read its `enabled` flag yet, and its age is at most `unhealthy_after_s`."""
         return self.enabled is None and self.age_s <= self.unhealthy_after_s
 
     @property
@@ -66,9 +66,9 @@ class ManagerStatus:
 
     @property
     def hangs(self) -> bool:
-        """True if this process itself does not work: no recent round, although the database answered in the meantime.
+        """True if this process itself does not work: it finished no recent round, although the database answered.
 
-        It is False while the database is away: the Manager then continues to send answers that change nothing, so that
+        While the database is away, `hangs` is False: the Manager continues to send answers that change nothing, so that
         its Agents do not switch Managers (docs/explanation/protocols.md §2).
         """
         answered_s = self.guardian.database_reachable_s
@@ -100,8 +100,8 @@ class Takeover:
         self._ended.set()
 
     async def wait(self) -> None:
-        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager takes over; Agents then get the new term
-        immediately."""
+        """Wait while this Manager takes over, at most `FIRST_ROUND_WAIT_S`, so that the next answers have the new
+        term."""
         await self._ended.wait()
 
 
@@ -132,7 +132,8 @@ class CheckInNotifier:
 
     @contextmanager
     def hold_check_in(self, agent_id: str) -> Generator[asyncio.Event]:
-        """Yield an event for one held check-in. Enter before you read the state, so that no change is missed."""
+        """Yield an event for one held check-in. The caller must enter this before it reads the state, so that no change
+        is missed."""
         event = asyncio.Event()
         self._held.setdefault(agent_id, set()).add(event)
         try:
@@ -147,7 +148,7 @@ class CheckInNotifier:
         return self._all_notified + self._notified.get(agent_id, 0)
 
     def wake(self, agent_id: str, session_id: str = "") -> None:
-        """Wake the Agent's held check-ins, because this session changed; without an id, any part of the Agent."""
+        """Wake the Agent's held check-ins, because this session changed; empty = any part of the Agent changed."""
         self._notified[agent_id] = self._notified.get(agent_id, 0) + 1
         self.add_changed_sessions(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):

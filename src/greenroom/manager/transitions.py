@@ -131,8 +131,9 @@ def announce(applied: Sequence[Decision], events: RoundEvents, zone_key: int) ->
 
 
 def _pool_event(decision: Decision) -> ChangeEvent | None:
-    """Return the event about the pool of a session; None for the session of a user, and for a start. If a session
-    becomes usable, only pages are notified, because a pool that waits for a session is planned in each round."""
+    """Return the event about the pool of a session; None for the session of a user, for a start, and for a session that
+    is deleted. If a session becomes usable, only pages are notified, because a pool that waits for a session is planned
+    in each round."""
     session, transition = decision.session, decision.transition
     pool_id = session.staging_config_id
     if (

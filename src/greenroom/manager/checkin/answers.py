@@ -79,8 +79,8 @@ SHARED_LIST_INTERVAL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingChanges:
-    """The changes that an Agent does not have: of its list, its images, the web filter policies, and all other changes,
-    which every answer contains."""
+    """The kinds of changes that an Agent does not have: of its desired list, its images, the web filter policies, and
+    `other` for all changes that every answer contains."""
 
     desired: bool = False
     images: bool = False
@@ -104,8 +104,8 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedAnswer:
-    """An answer with its instructions. `generations` is the desired list that the Agent then has (session id →
-    generation), and `digest` is the digest of this list."""
+    """An answer with its instructions. `generations` is the desired list that the Agent has after the answer (session
+    id → generation), and `digest` is the digest of this list."""
 
     answer: Answer
     instructions: list[Instruction]
@@ -114,7 +114,7 @@ class PreparedAnswer:
 
 
 class Answers:
-    """Creates the answers of one Manager. Lists that are the same for many Agents are read once, by their digests."""
+    """Creates the answers of one Manager. A list that is the same for many Agents is read once for each digest."""
 
     def __init__(self, shared: ManagerContext) -> None:
         self._me, self._config = shared.me, shared.config
@@ -142,9 +142,9 @@ class Answers:
     async def make(
         self, state: CheckInState, missing: MissingChanges, *, have_digest: str, known_list: Mapping[str, int] | None
     ) -> PreparedAnswer:
-        """Create the answer for this state, with the `missing` changes. `have_digest` is the digest of the list of the
-        Agent. Only the changes of the list are sent if `known_list` is not None: the list of the Agent at the time of
-        the message. Raises Unavailable: the database cannot be reached."""
+        """Create the answer for this state, with the `missing` changes. `have_digest` is the digest of the desired list
+        that the Agent has. `known_list` is this list (session id → generation), and the answer contains only its
+        changes; None = the answer contains the whole list. Raises Unavailable: the database cannot be reached."""
         db, secrets, agent_id = self._db, self._secrets, state.agent.agent_id
         desired = changes = images = None
         sessions, generations = list[DesiredSession](), state.agent.generations

@@ -1,15 +1,13 @@
 """The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction commits all messages that
 wait at its start.
 
-The commit stores observations and changes the statuses of sessions that they require. Messages without news are stored
-separately within `MAX_CHECKIN_DELAY_S`.
+The commit stores observations and changes the statuses of sessions that the observations require. Messages that arrive
+while a commit runs form the next group. The newest message of an Agent replaces its older messages, because every
+message carries all unacknowledged observations. No message is acknowledged before it is committed.
 
-Messages that arrive while a commit runs form the next group; messages without news are not part of it. The newest
-message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is
-acknowledged before it is committed.
-
-No caller waits for the storage of messages without news, and it never delays a commit: each statement is a separate
-transaction.
+A message without news reports nothing that the database does not have. Such messages are not part of a group; they are
+stored within `MAX_CHECKIN_DELAY_S`. No caller waits for their storage, and it never delays a commit, because each
+statement is a separate transaction.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ class CommitResult:
 
     decisions: list[Decision]
     other_changed_ids: set[str]
-    """The ids of the other sessions that changed, for their pages."""
+    """The ids of other sessions that changed, so that their pages are notified."""
 
 
 async def apply_messages(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> CommitResult:
@@ -181,8 +179,8 @@ class Committer:
         self._arrived = asyncio.Event()
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
-        """Wait until this message, or a newer one, is committed; `new_capacity`: its capacity differs from the stored
-        one.
+        """Wait until this message, or a newer message of the Agent, is committed. `new_capacity`: the capacity in the
+        message differs from the stored capacity.
 
         Raises:
             Unavailable: the database cannot be reached; the Agent repeats the message.
@@ -224,8 +222,8 @@ class Committer:
     async def _commit_one_by_one(self, group: Mapping[str, _Pending], error: Exception) -> None:
         """Commit the messages of a failed group one by one, or report the failure to the waiting calls. No message may
         end this Manager, because its Agent would then send it to the next Manager."""
-        is_away = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
-        if len(group) > 1 and not is_away:
+        is_unreachable = isinstance(error, Unavailable) and not isinstance(error, StatementCanceled)
+        if len(group) > 1 and not is_unreachable:
             for agent_id, pending in group.items():
                 await self._commit({agent_id: pending})
         elif isinstance(error, Unavailable):
@@ -291,7 +289,7 @@ class Committer:
 
 
 def progress(message: CheckIn) -> reports.AgentProgress:
-    """Return the part of the message about its Agent itself."""
+    """Return the part of the message that describes the Agent itself."""
     return reports.AgentProgress(
         agent_id=message.agent_id,
         incarnation=message.incarnation,

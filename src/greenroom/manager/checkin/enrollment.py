@@ -1,5 +1,5 @@
-"""Enrollment of Agents in the zone, and certificates for their edge gateways (docs/explanation/protocols.md §2,
-Identity).
+"""Enrollment of Agents in the zone, certificates for their edge gateways, and the transfer of images between Agents
+(docs/explanation/protocols.md §2, Identity).
 """
 
 from __future__ import annotations
@@ -243,8 +243,8 @@ def _agent_id(proposed: str | None) -> str:
 class ImageCopies:
     """Two routes for the transfer of images between Agents. Created once, after the Manager is registered.
 
-    A ticket contains the two Agents and the image; only Managers can create and read it. It expires after
-    `TICKET_LIFETIME_S`, and earlier if an Agent is disabled or the image is no longer needed.
+    A ticket contains the two Agents and the image; only Managers can create and read tickets. A ticket expires after
+    `TICKET_LIFETIME_S`, and earlier if one of the Agents is disabled or does not need the image any more.
     """
 
     def __init__(self, shared: ManagerContext) -> None:
@@ -255,7 +255,7 @@ class ImageCopies:
         """Return the Agents that have the images that this Agent lacks, with a ticket for each.
 
         Raises:
-            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Unauthenticated, IdentityConflict: the caller is not the Agent of the message.
             Invalid: the message requests too many images.
             Unavailable: the database cannot be reached.
         """
@@ -287,7 +287,7 @@ class ImageCopies:
         """Check the ticket that another Agent presented to this Agent.
 
         Raises:
-            Unauthenticated, IdentityConflict: the caller is not that Agent.
+            Unauthenticated, IdentityConflict: the caller is not the Agent of the message.
             Refused: the ticket is not valid.
             Unavailable: the database cannot be reached.
         """

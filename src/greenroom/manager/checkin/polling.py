@@ -2,8 +2,8 @@
 
 An answer is created from one reading of the database, immediately before it is sent. A held check-in reads again after
 a notification about its Agent, and always at its end (ADR 3). While the database is away, the answer has `fresh` false,
-changes nothing, and is held like any other. This module does not need the leadership: launches continue while a zone
-has no Primary.
+changes nothing, and is held like other answers. Check-ins do not need a Primary, so launches continue while a zone has
+none.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ that it applies may be two lists older than the newest."""
 
 @dataclass(slots=True)
 class _SentState:
-    """The state that this Manager sent to one incarnation of an Agent. Without it, for example after a restart, the
-    Agent gets one unnecessary answer. `verdicts` are the ids of the unknown containers that the last answer decided
-    on."""
+    """The state that this Manager sent to one incarnation of an Agent. If this state is missing, for example after a
+    restart, the Agent gets one unnecessary answer. `verdicts` are the ids of the unknown containers for which the last
+    answer had a verdict."""
 
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
@@ -85,7 +85,7 @@ class _SentState:
         self.reported_at_s = {session_id: self.reported_at_s.get(session_id, now_s) for session_id in unknown}
         return {session_id: now_s - at_s for session_id, at_s in self.reported_at_s.items()}
 
-    def has_list_with(self, session_id: str, generation: int) -> bool:
+    def has_instruction(self, session_id: str, generation: int) -> bool:
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
         return newest.get(session_id, -1) >= generation
 
@@ -129,8 +129,8 @@ class CheckIns:
     # Check-in -------------------------------------------------------------------------------------------------------
 
     async def check_in(self, message: CheckIn, credential: str) -> Answer:
-        """Store the Agent's observations. Answer immediately if there is news, otherwise at the first news or at the
-        end of the hold.
+        """Store the Agent's observations. Answer immediately if the Agent lacks changes, else at the next change or at
+        the end of the hold.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -207,13 +207,14 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent_reading(self, message: CheckIn) -> _Reading | None:
-        """Return the last reading of this Agent, if it is recent and sufficient. It is sufficient for a message with
-        observations, after whose commit the state is read again. For other messages it is sufficient if the check-in is
-        held, no notification about the Agent has arrived since, and the reading contains no news."""
+        """Return the last reading of this Agent, if it is recent and sufficient. Each reading is sufficient for a
+        message with observations, after whose commit the state is read again. For other messages a reading is
+        sufficient if the check-in is held, no notification about the Agent has arrived since, and the Agent has all
+        changes of the reading."""
         last = self._last.get(message.agent_id)
         if last is None or boottime_s() - last.at_s > RECENT_S:
             return None
-        if message.incarnation != last.state.agent.incarnation:  # it has registered since
+        if message.incarnation != last.state.agent.incarnation:  # the Agent has registered since
             return None
         if message.sessions:
             return last if self._notifier.knows_changed_sessions(message.agent_id) else None
@@ -244,8 +245,8 @@ class CheckIns:
         return self._last[agent_id]
 
     async def _store(self, message: CheckIn, state: CheckInState) -> bool:
-        """Store the message. Return True if this waited for the commit, so that the state must be read again. Raises
-        Unavailable: it could not be committed."""
+        """Store the message. Return True if this call waited for the commit, so that the state must be read again.
+        Raises Unavailable: the message could not be committed."""
         if not state.fresh:
             return False
         reported, agent = message.capacity, state.agent
@@ -321,7 +322,7 @@ class CheckIns:
         if prepared.digest != agent.digest:  # the list has changed since the state was read
             self._notifier.add_changed_sessions(agent.agent_id)
         for instruction in prepared.instructions if sent.lists else ():
-            if instruction.key not in sent.command_ids and not sent.has_list_with(
+            if instruction.key not in sent.command_ids and not sent.has_instruction(
                 instruction.key, instruction.generation
             ):
                 self._metrics.instruction_seconds.labels(instruction.kind).observe(max(0.0, instruction.age_s))

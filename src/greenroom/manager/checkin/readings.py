@@ -23,7 +23,7 @@ from greenroom.manager.status import CheckInNotifier, Unread
 from greenroom.wire.messages import digest
 
 WHOLE_LIST_INTERVAL_S: Final = 4.0
-"""The maximum time between two readings of a whole list: the shortest hold of a check-in."""
+"""The maximum time between two readings of a whole list. It is equal to the shortest hold of a check-in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class DesiredListCache:
         return unread if is_recent else replace(unread, session_ids=frozenset())
 
     def _with_list(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
-        """Return the Agent with its list. A list from a reading that began later is not replaced, because it includes
-        all changes of this reading."""
+        """Return the Agent with its list. If the stored list is from a reading that began later, it is kept, because it
+        includes all changes of this reading."""
         known = self._lists.get(agent.agent_id)
         if known is None or number > known.number:
             known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
@@ -101,15 +101,16 @@ COLLECT_S: Final = 0.1
 MAX_AGENTS: Final = 500
 """The maximum number of Agents in a statement, so that it ends within its time limit on a busy machine."""
 BATCH_SIZE: Final = 20
-"""The number of Agents that continue before other tasks of the process run, so that instructions are not delayed."""
+"""The number of check-ins that get a reading before other tasks of the process run, so that instructions are not
+delayed."""
 
 
 Read = Callable[[Collection[str]], Awaitable[CheckInReading | None]]
-"""Reads these Agents in one statement (`manager.checkin.readings`)."""
+"""A function that reads these Agents in one statement."""
 
 
 class BatchedReader:
-    """The only reader of a Manager. Urgent requests never wait for the others."""
+    """Reads Agents for all check-ins of a Manager. Urgent requests never wait for other requests."""
 
     def __init__(self, read: Read) -> None:
         self._urgent_queue = _Queue(read, collect_s=0.0)
@@ -127,7 +128,7 @@ class _Queue:
 
     def __init__(self, read: Read, *, collect_s: float) -> None:
         self._read = read
-        self._gathered_s = collect_s
+        self._collect_s = collect_s
         self._requests: list[tuple[str, asyncio.Future[CheckInReading | None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -142,7 +143,7 @@ class _Queue:
         try:
             while self._requests:
                 if len(self._requests) < MAX_AGENTS:
-                    await asyncio.sleep(self._gathered_s)
+                    await asyncio.sleep(self._collect_s)
                 requests, self._requests = self._requests[:MAX_AGENTS], self._requests[MAX_AGENTS:]
                 await self._answer([agent_id for agent_id, _ in requests], [answer for _, answer in requests])
                 await asyncio.sleep(PAUSE_S)
@@ -159,6 +160,6 @@ class _Queue:
             return
         for i in range(0, len(answers), BATCH_SIZE):
             for answer in answers[i : i + BATCH_SIZE]:
-                if not answer.done():  # else its Agent has left
+                if not answer.done():  # else the Agent has disconnected
                     answer.set_result(reading)
             await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""Machines of machine pools: the Primary's work about the pools, and the calls of their providers."""
+"""Machine pools: the plans of the Primary, and the calls of the providers of machines."""

@@ -1,4 +1,4 @@
-"""Calls of providers, each with a time limit. A failure is stored as a sentence; every write is fenced.
+"""Calls of providers, each with a time limit. A failure is stored as a sentence. Every write has the fencing token.
 
 A machine is requested once. If the request failed without a clear refusal by the provider, the machine may appear
 later; a listing finds it by its name.
@@ -62,7 +62,7 @@ class Providers:
         return cached[1]
 
     def secrets_of(self, pool: MachinePoolRow) -> dict[str, str]:
-        """Return the secrets of a pool; never displayed. Raises SetupError: they were sealed with another key."""
+        """Return the secrets of a pool in plain text. Raises SetupError: they were encrypted with another key."""
         return {name: self._secrets.unseal(sealed) for name, sealed in pool.secrets.items()}
 
     def _new(self, pool: MachinePoolRow) -> Provider:
@@ -84,7 +84,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MAX_CALLS_PER_POOL: Final = 4
-"""Maximum number of simultaneous calls of one pool: a provider that hangs does not delay the other pools."""
+"""Maximum number of simultaneous calls for one pool, so that a provider that hangs does not delay other pools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Calls:
         """Return the pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
-            listed = await self._limited(pool, lambda provider: provider.list(prefix), "list its machines")
+            listed = await self._call(pool, lambda provider: provider.list(prefix), "list its machines")
         except GreenroomError as error:
             return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in listed]
@@ -127,7 +127,7 @@ class Calls:
         outcome = ProviderCallOutcome(pool.machine_pool_id)
         try:
             machine = new_machine(pool, self._installation_id, action.machine_order_id, ctx.secrets)
-            ref = await self._limited(pool, lambda provider: provider.create(machine), "create a machine")
+            ref = await self._call(pool, lambda provider: provider.create(machine), "create a machine")
             if not is_usable_ref(ref):
                 raise ProviderError("The provider returned a reference of the new machine that cannot be stored.")
             transition = OrderTransition(
@@ -152,13 +152,13 @@ class Calls:
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
             verb_phrase = f"end the machine {action.ref}"
-            await self._limited(pool, lambda provider: provider.end(action.ref, name), verb_phrase)
+            await self._call(pool, lambda provider: provider.end(action.ref, name), verb_phrase)
         except GreenroomError as error:
             return _outcome(pool, error)
         return ProviderCallOutcome(pool.machine_pool_id)
 
-    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], verb_phrase: str) -> T:
-        """Call the provider of a pool within the time limit. `verb_phrase` is the end of the sentence about a failure.
+    async def _call(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], verb_phrase: str) -> T:
+        """Call the provider of a pool within the time limit. The sentence about a failure contains `verb_phrase`.
         Raises GreenroomError: the call failed. No other exception is raised, because a round serves all pools."""
         async with self._limits[pool.machine_pool_id]:
             try:
@@ -230,8 +230,10 @@ class CallsInProgress:
         task.add_done_callback(lambda _: self._on_end())
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
-        """Wait up to this time for the end of a call; return the outcomes of all calls that have ended, each once.
-        Raises ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next call."""
+        """Wait up to this time for the end of a call. Return the outcomes of all calls that have ended, each once.
+
+        Raises ExceptionGroup: calls failed because the term is over or the database cannot be reached. The next
+        `outcomes` returns the outcomes of the other calls."""
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

@@ -1,4 +1,4 @@
-"""The machine rounds: the work of the Primary about the machine pools of its zone. They are not part of the rounds of
+"""The machine rounds, in which the Primary manages the machine pools of its zone. They are not part of the rounds of
 the guardian, because calls of providers take seconds or minutes, and may hang.
 
 A machine round requests the providers' lists of machines, plans under the lock of the pools, writes the plan, and then

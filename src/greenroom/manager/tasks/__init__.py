@@ -1,1 +1,1 @@
-"""The time-sensitive tasks of a zone, which its Primary runs: each has a fencing token and is isolated from others."""
+"""The time-sensitive tasks of a zone, which its Primary runs. A failure of one task does not stop the others."""

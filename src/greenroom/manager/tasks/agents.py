@@ -1,5 +1,5 @@
-"""The Primary's tasks about Agents: mark them running, missing or dead, and their sessions lost; update their offers,
-and correct their reserved cores and memory."""
+"""The Primary's tasks about Agents: mark Agents as running, missing or dead, and their sessions as lost; update the
+offers of Agents, and correct their reserved cores and memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from greenroom.manager.tasks.context import PrimaryContext
 
 MAX_MARKED_TOGETHER: Final = 200
 SEVERAL_AGENTS: Final = "several Agents"
-"""The item whose failure is recorded if Agents cannot be marked as running together; they are then tried
-individually."""
+"""The item whose failure is recorded if Agents cannot be marked as running together. Each Agent is then marked in its
+own transaction."""
 
 
 async def run_agents(ctx: PrimaryContext) -> None:
@@ -124,8 +124,8 @@ async def _end_sessions_of_dead_agents(ctx: PrimaryContext) -> None:
 
 
 async def run_offers(ctx: PrimaryContext) -> None:
-    """Update the offer of each Agent, the cores and the memory that sessions can reserve. It depends on the report of
-    the Agent and on overrides by administrators."""
+    """Update the offer of each Agent: the cores and the memory that sessions can reserve. The offer depends on the
+    report of the Agent and on overrides by administrators."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
         return

@@ -43,7 +43,7 @@ class _TaskFailure:
 
 
 class TaskFailures:
-    """The failures of a Primary's rounds: of a task, or of one item of it."""
+    """The failures of tasks in the rounds of a Primary. A failure concerns a task, or one item of a task."""
 
     def __init__(self) -> None:
         self._failures: dict[tuple[str, str], _TaskFailure] = {}
@@ -60,12 +60,12 @@ class TaskFailures:
         return (task, "") in self._failures
 
     def in_backoff(self, task: str, item: str = "") -> bool:
-        """Return True if it failed and must not be tried again yet."""
+        """Return True if the task or the item failed and must not be tried again yet."""
         failure = self._failures.get((task, item))
         return failure is not None and boottime_s() < failure.again_at_s
 
     def record_failure(self, task: str, item: str = "") -> float:
-        """Record a failure; returns its back-off in seconds."""
+        """Record a failure. Return the back-off in seconds."""
         self._failures = {key: failure for key, failure in self._failures.items() if _is_fresh(failure)}
         before = self._failures.get((task, item))
         backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
@@ -96,14 +96,14 @@ class Tasks:
 
     @asynccontextmanager
     async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
-        """Log and record exceptions of the block; the caller checks `failures.in_backoff` before.
+        """Log and record exceptions of the block. The caller checks `failures.in_backoff` first.
 
-        The Manager's health reports `task`, the log also its `item`. The transaction `within` continues after a
+        The Manager's health reports `task`; the log contains also `item`. The transaction `within` continues after a
         failure; only the writes of the block are undone.
 
         Raises:
-            LeaseLost: the term is over; that ends the round.
-            Unavailable: the database cannot be reached; that ends the round, too.
+            LeaseLost: the term is over. The round ends.
+            Unavailable: the database cannot be reached. The round ends.
             psycopg.Error: with `within`, one of `UNAVAILABLE_ERRORS`, because the whole transaction has failed.
         """
         try:

@@ -1,4 +1,4 @@
-"""The Primary's tasks about sessions past a deadline: of their status, of a setting, or of their retention.
+"""The Primary's tasks about deadlines that have passed: of a session's status, time limit or retention, or of a share.
 
 Sessions of users are deleted, stopped or paused when one of their time limits ends. The pool plan ends staged sessions.
 """

@@ -44,8 +44,8 @@ from greenroom.sessions.launch import new_session
 
 
 def snapshot_of(config: ConfigToPlan, rows: PoolRows) -> PoolSnapshot:
-    """Return the snapshot of one pool from its config and its rows; `rows` may contain other pools. Raises
-    GreenroomError: no container can be created from the workspace."""
+    """Return the snapshot of one pool from its config and its rows. `rows` may also contain the rows of other pools.
+    Raises GreenroomError: no container can be created from the workspace."""
     config_id = config.staging_config_id
     image = rows.images.get(config.image_id)
     if image is None:
@@ -282,7 +282,7 @@ def _log(ctx: PrimaryContext, config: ConfigToPlan, snapshot: PoolSnapshot, pool
 
 
 def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:
-    """Write a log row if the code of the shortfall has changed. Sessions that are just starting are no shortfall."""
+    """Write a log row if the code of the shortfall has changed. A pool whose sessions are starting has no shortfall."""
     code = now.code if now is not None and now.code != "starting" else None
     previous = before if before != "starting" else None
     if now is not None and code is not None and code != previous:

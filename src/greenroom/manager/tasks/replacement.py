@@ -100,8 +100,8 @@ async def _replace(ctx: PrimaryContext, old: SessionToReplace) -> None:
 
 
 async def _limit_quarantine(ctx: PrimaryContext, staging_config_id: str) -> None:
-    """Destroy the oldest quarantined sessions of the pool above their limit. No user waits for this, so it is the last
-    step."""
+    """Destroy the oldest quarantined sessions of the pool if it has more than the limit. No user waits for this, so it
+    is the last step."""
     async with guarded(ctx.db, ctx.fence) as connection:
         destroyed = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     for session in destroyed:

@@ -1,7 +1,7 @@
 """The Primary's round: the time-sensitive tasks of the zone, one after another, each with a fencing token.
 
-Refills, and the deletion of outdated rows, run in parallel to the rounds. Every few seconds a round also removes the
-records of Managers that left the zone long ago, if the installation's settings enable it.
+Refills, and the deletion of outdated rows, run in parallel to the rounds. Every `UPKEEP_INTERVAL_S` a round also runs
+the `UPKEEP` tasks.
 
 A round first checks in one query if any task is due. If none is due, it runs only the task of the pools, whose agenda
 (`core.pool.agenda`) selects the pools to read.
@@ -51,7 +51,7 @@ RETENTION_INTERVAL_S: Final = 60.0
 
 
 class Retention:
-    """Cleans up every `RETENTION_INTERVAL_S` while `is_primary()`. The Primaries of several zones take turns."""
+    """Deletes outdated rows every `RETENTION_INTERVAL_S` while `is_primary()` returns True."""
 
     def __init__(self, db: Database, is_primary: Callable[[], bool]) -> None:
         self._db = db
@@ -146,12 +146,12 @@ class PrimaryRounds:
         self._term = 0
 
     async def run(self, ctx: PrimaryContext) -> None:
-        """One round of all tasks.
+        """Run the tasks of one round.
 
         Raises:
             LeaseLost: the term ended in the meantime; nothing was written afterwards.
             Unavailable: the database cannot be reached.
-            GreenroomError: none of the tasks can be done; another Manager may succeed.
+            GreenroomError: all tasks fail; another Manager may succeed.
         """
         if ctx.fence.term != self._term:
             # Agents of other Managers now connect to this Primary.
@@ -185,8 +185,8 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
 MAX_REFILL_S: Final = 10.0
 """Time limit of a refill: a plan that hangs is canceled, and does not delay later pools."""
 MIN_REFILL_INTERVAL_S: Final = 0.1
-"""The minimum time between the beginnings of two refills. The refill after a single claim begins immediately; the
-claims of a burst share a refill, and meanwhile the Manager hands over their sessions."""
+"""The minimum time between the beginnings of two refills. The refill after a single claim begins immediately. Many
+claims within this time share one refill, so that refills do not delay the hand-overs of the claimed sessions."""
 
 
 class Refill:
