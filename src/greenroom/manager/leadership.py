@@ -246,7 +246,7 @@ class LeadershipKeeper:
 
 class LeadershipWatch:
     """Reads the leadership when it expires by the database's clock, and after `wake`. Ends the connection of a holder
-    whose leadership has expired. It does not read while heartbeats report renewals."""
+    whose leadership has expired. The watch does not read while heartbeats report renewals."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db

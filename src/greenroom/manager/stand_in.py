@@ -3,8 +3,8 @@
 A frozen process (SIGSTOP, a debugger, a disk that hangs) answers no request, and its clients wait forever.
 `manager.stand_in_process` starts this file with two descriptors: the socket on which the Manager listens, and a pipe.
 The Manager writes one byte, a beat, to the pipe each second while its loop runs. After `SILENT_BEATS` seconds without a
-beat, this program answers every request on the socket with 500. It ends when the pipe is closed, which means that the
-Manager has ended.
+beat, this program answers every request on the socket with 500. The program ends when the Manager has ended, which
+closes the pipe.
 
 Seconds are counted by waiting, not read from a clock: while the whole host is frozen, for example suspended, the
 stand-in counts no missing beats.

@@ -35,7 +35,7 @@ class GuardianStatus:
     """Time since the last success of a task of the Primary, or of an item of a task, also in a round that has not
     finished."""
     database_reachable_s: float | None = None
-    """The time for which the heartbeats in the database have succeeded; None during a heartbeat, or after it failed."""
+    """The time for which heartbeats have succeeded; None during a heartbeat, or after a heartbeat failed."""
     failing_tasks: Sequence[str] = ()
 
 
@@ -45,7 +45,7 @@ class ManagerStatus:
 
     age_s: float
     unhealthy_after_s: float
-    """Longer while this process runs late (ADR 31)."""
+    """The time limit of a round; longer while this process runs late (ADR 31)."""
     stopping: bool = False
     guardian: GuardianStatus = GuardianStatus()
 

@@ -59,7 +59,7 @@ async def lock(connection: Connection, decided: Iterable[Decision], others: Iter
 async def apply(connection: Connection, decided: Sequence[Decision]) -> list[Decision]:
     """Apply the transitions that the rows still allow, and return them. The rows must be locked with `lock`."""
     applied = await _end(connection, [d for d in decided if d.transition.to is SessionStatus.DELETED])
-    # A quarantined session ends if there is nothing to inspect: its Agent removes the container and confirms it.
+    # A quarantined session ends if there is nothing to inspect: its Agent removes the container and confirms the end.
     ending = [d for d in decided if d.transition.to is SessionStatus.DELETING]
     applied += [
         d for d in ending if await destroy_quarantined(connection, d.transition.session_id, d.transition.reason)

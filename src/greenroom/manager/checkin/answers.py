@@ -51,8 +51,7 @@ log = structlog.get_logger(__name__)
 
 
 NOT_FRESH_JITTER_S: Final = 1.0
-"""The interval within which Agents check in again, at random times, after an answer that is not fresh. It prevents
-additional load during a failure."""
+"""After an answer that is not fresh, Agents check in again at random times within this interval, to spread the load."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
@@ -245,7 +244,7 @@ def _lease_fields(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
 
 
 def _secrets_of_session(session: DesiredSession, secrets: Secrets) -> tuple[FilterSecret, ...]:
-    """Return the secrets of the session; those that cannot be decrypted are logged and omitted."""
+    """Return the secrets of the session. A secret that cannot be decrypted is logged and omitted."""
     readable = list[FilterSecret]()
     for stored in session.secrets:
         try:

@@ -205,7 +205,7 @@ class Committer:
             await self._commit(group)
 
     async def _commit(self, group: Mapping[str, _Pending]) -> None:
-        """Commit a group; a message that the database refuses does not fail the others."""
+        """Commit a group. A message that the database refuses does not prevent the commit of the other messages."""
         await stop("checkin.before_commit")
         try:
             with self._commit_seconds.time():

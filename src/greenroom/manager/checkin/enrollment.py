@@ -40,7 +40,7 @@ from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticke
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
-"""Lifetime of an edge gateway's certificate; its Agent renews it after two thirds."""
+"""Lifetime of an edge gateway's certificate. The Agent renews the certificate after two thirds of this time."""
 MAX_NAME_CHARACTERS: Final = 255
 MAX_REQUEST_CHARACTERS: Final = 8192
 TICKET_LIFETIME_S: Final = 300
@@ -49,7 +49,7 @@ MAX_TICKET_CHARACTERS: Final = 2048
 
 
 class Enrollment:
-    """Two routes for Agents: registration and edge certificates. Created once, after the Manager is registered."""
+    """The routes of Agents for registration and edge certificates; created once, after the Manager is registered."""
 
     def __init__(self, shared: ManagerContext) -> None:
         self._db, self._me = shared.agents_db, shared.me
@@ -241,7 +241,7 @@ def _agent_id(proposed: str | None) -> str:
 
 
 class ImageCopies:
-    """Two routes for the transfer of images between Agents. Created once, after the Manager is registered.
+    """The routes for the transfer of images between Agents; created once, after the Manager is registered.
 
     A ticket contains the two Agents and the image; only Managers can create and read tickets. A ticket expires after
     `TICKET_LIFETIME_S`, and earlier if one of the Agents is disabled or does not need the image any more.

@@ -53,8 +53,8 @@ RECENT_S: Final = 1.0
 """The maximum age of a reading that the next check-in of the same Agent uses: half of the age that
 docs/explanation/protocols.md §2 allows for an answer."""
 MAX_LISTS: Final = 4
-"""The number of desired lists stored for each Agent. Its two connections are answered at the same time, so the list
-that it applies may be two lists older than the newest."""
+"""The number of desired lists stored for each Agent. An Agent has two connections, which are answered at the same time,
+so the list that it applies may be two lists older than the newest list."""
 
 
 @dataclass(slots=True)
@@ -74,13 +74,12 @@ class _SentState:
     """The session id of each unknown container → the time of the Agent's first report of it."""
 
     def add_list(self, list_digest: str, generations: Mapping[str, int]) -> None:
-        """Store the list that the Agent has now."""
+        """Store the list that the Agent has after the answer."""
         self.lists.pop(list_digest, None)
         self.lists = {**dict(list(self.lists.items())[1 - MAX_LISTS :]), list_digest: generations}
 
     def add_unknown(self, unknown: Iterable[str]) -> dict[str, float]:
-        """Store these unknown containers in place of all earlier ones. Return the time since the first report of
-        each."""
+        """Replace the stored unknown containers. Return session id → the time since the first report, in seconds."""
         now_s = boottime_s()
         self.reported_at_s = {session_id: self.reported_at_s.get(session_id, now_s) for session_id in unknown}
         return {session_id: now_s - at_s for session_id, at_s in self.reported_at_s.items()}
@@ -122,7 +121,7 @@ class CheckIns:
         self._unstored = unstored
         self._last: dict[str, _Reading] = {}
         self._zone: ZoneState | None = None
-        """The last reading of the zone; one object for all Agents, as long as it is equal."""
+        """The last state of the zone. All Agents share this object until the state changes."""
         self._reader = BatchedReader(DesiredListCache(self._db, self._me.manager_id, self._notifier).read)
         self._answers = answers.Answers(shared)
 

@@ -37,7 +37,7 @@ from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin, find
 from greenroom.manager.tasks.context import PrimaryContext
 
 PROVIDER_CALL_TIMEOUT_S: Final = 60.0
-"""Limit of one call of a provider."""
+"""Time limit of one call of a provider."""
 
 
 class Providers:
@@ -231,9 +231,7 @@ class CallsInProgress:
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
         """Wait up to this time for the end of a call. Return the outcomes of all calls that have ended, each once.
-
-        Raises ExceptionGroup: calls failed because the term is over or the database cannot be reached. The next
-        `outcomes` returns the outcomes of the other calls."""
+        Raises ExceptionGroup: the term is over, or the database cannot be reached. Other outcomes are returned later."""
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

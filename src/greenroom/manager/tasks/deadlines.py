@@ -103,7 +103,7 @@ async def run_recovered_quarantines(ctx: PrimaryContext) -> None:
 
 
 async def run_cleanup(ctx: PrimaryContext) -> None:
-    """Discard failed sessions after their retention, and delete the rows of those that ended long ago."""
+    """Discard failed sessions after their retention, and delete the rows of sessions that ended long ago."""
     retention_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
         cleared = await db_deadlines.discard_failed(connection, ctx.zone_id, retention_s, POOL_FAILED_KEEP_S)

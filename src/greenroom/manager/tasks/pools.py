@@ -2,8 +2,8 @@
 statement, plans, and writes the plan (docs/explanation/protocols.md §3).
 
 `core.pool.agenda` selects the pools to read. They are read without locks, by the same few statements for any number of
-pools, to find those that need a change. For these pools the plan is made again in the transaction that locks the row of
-the config. Two Primaries, or a Primary and an administrator, therefore never act on the same count.
+pools. A pool that needs a change is planned again in the transaction that locks the row of its config. Two Primaries,
+or a Primary and an administrator, therefore never act on the same count.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ _LEVELS: Final[dict[str, Level]] = {
 
 
 async def run_due_pools(ctx: PrimaryContext) -> None:
-    """Plan the pools that are due. A pool that cannot be filled does not stop the others.
+    """Plan the pools that are due. A pool that cannot be filled does not stop the plans of other pools.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -112,7 +112,7 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
 
 
 async def examine_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
-    """Read these pools of the zone in their order (None = all), and change those that need it, at most `MAX_PLANS`.
+    """Read the pools `due` of the zone (None = all), and plan, in this order, at most `MAX_PLANS` that need a change.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.

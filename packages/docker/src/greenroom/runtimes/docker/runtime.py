@@ -1,8 +1,9 @@
 """The runtime that runs sessions as containers of a Docker daemon (API 1.41 or newer; Podman is not tested).
 
-The name of a container contains the id of its session. Its labels contain the ids of the session, the installation and
-the Agent, and the hash of the specification. Containers without these labels are never changed. All sessions share a
-bridge network (`networks`), except sessions under a web filter, which have a network per policy (`filter_networks`).
+The name of a container contains the id of its session. The labels of a container contain the ids of the session, the
+installation and the Agent, and the hash of the specification. Containers without these labels are never changed. All
+sessions share a bridge network (`networks`), except sessions under a web filter, which have a network per policy
+(`filter_networks`).
 """
 
 from __future__ import annotations

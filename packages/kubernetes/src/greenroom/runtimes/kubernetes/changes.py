@@ -24,6 +24,7 @@ TIMER_DELAY_S: Final = 0.1
 """The delay of a timer after its due time. Without it, the receiver of the event could read a time before the due time.
 """
 SECRET_EVENTS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
+"""Type of the change of a session's Secret → kind of the event."""
 
 
 @dataclass(frozen=True, slots=True)

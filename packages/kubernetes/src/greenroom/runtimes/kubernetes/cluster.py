@@ -151,8 +151,8 @@ class Cluster:
         """Replace the object, if it still has the `resourceVersion` of `resource`.
 
         Raises:
-            ContainerConflict: it has changed since it was read.
-            ContainerMissing: it does not exist any more.
+            ContainerConflict: the object has changed since it was read.
+            ContainerMissing: the object does not exist any more.
         """
         self._fence()
         async with translated():
@@ -162,8 +162,8 @@ class Cluster:
         """Merge changes into an object; null removes a key.
 
         Raises:
-            ContainerConflict: the changes have a `metadata.resourceVersion`, and the object has another one.
-            ContainerMissing: it does not exist any more.
+            ContainerConflict: the changes have a `metadata.resourceVersion`, and the object has another version.
+            ContainerMissing: the object does not exist any more.
         """
         self._fence()
         async with translated():
@@ -174,7 +174,7 @@ class Cluster:
         was deleted.
 
         Raises:
-            StartError: the server refuses it.
+            StartError: the server refuses the deletion.
         """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:

@@ -62,7 +62,8 @@ from greenroom.runtimes.kubernetes.objects import decoded, encoded, metadata
 from greenroom.runtimes.kubernetes.volumes import Volumes
 
 LOST_AFTER_S: Final = 30
-"""The time after which Kubernetes deletes a Pod whose node does not answer. Its default is five minutes."""
+"""The time after which Kubernetes deletes a Pod whose node does not answer. The default of Kubernetes is five minutes.
+"""
 GRACE_S: Final = 10
 MIN_CORES: Final = 0.001
 ALLOWED_CAPABILITIES: Final = frozenset({"NET_BIND_SERVICE"})

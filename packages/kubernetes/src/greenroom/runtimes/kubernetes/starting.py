@@ -35,6 +35,7 @@ UNSCHEDULABLE_LIMIT_S: Final = 15.0
 IMAGE_LIMIT_S: Final = 12.0
 """The time for which a node may report that it cannot pull the image, because the node repeats the pull."""
 REFUSAL_LIMIT_S: Final = 5.0
+"""The time for which a node may report one of `PERMANENT_REASONS`."""
 POLL_S: Final = 1.0
 UNBOUND_CLAIM_TEXT: Final = "unbound immediate PersistentVolumeClaims"
 """The scheduler's message for a claim without a volume."""

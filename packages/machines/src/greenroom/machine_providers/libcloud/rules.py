@@ -46,8 +46,8 @@ def _options_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) ->
     arguments, create = (options.get(name, {}) for name in _OBJECT_OPTIONS)
     if unknown := sorted(set(arguments) - ARGUMENTS):
         return (
-            f"A pool may not choose the argument {unknown[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
-            " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
+            f"A pool may not choose the argument {unknown[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; set"
+            " other arguments in GREENROOM_MACHINE_CLOUDS of the Managers."
         )
     if locations := sorted(name for name in create if _LOCATION_ARGUMENTS.fullmatch(name.lower())):
         return f"The option create may not have {locations[0]}, which leads to an address or a file."
