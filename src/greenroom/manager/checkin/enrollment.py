@@ -244,7 +244,7 @@ class ImageCopies:
     """The routes for the transfer of images between Agents; created once, after the Manager is registered.
 
     A ticket contains the two Agents and the image; only Managers can create and read tickets. A ticket expires after
-    `TICKET_LIFETIME_S`, and earlier if one of the Agents is disabled or does not need the image any more.
+    `TICKET_LIFETIME_S`, and earlier if one of the Agents is disabled or the taker does not need the image any more.
     """
 
     def __init__(self, shared: ManagerContext) -> None:

@@ -231,7 +231,7 @@ class CallsInProgress:
 
     async def outcomes(self, within_s: float) -> list[ProviderCallOutcome]:
         """Wait up to this time for the end of a call. Return the outcomes of all calls that have ended, each once.
-        Raises ExceptionGroup: the term is over, or the database cannot be reached. Other outcomes are returned later."""
+        Raises ExceptionGroup: the term is over, or the database cannot be reached. Other outcomes are kept."""
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)

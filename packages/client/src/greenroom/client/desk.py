@@ -59,7 +59,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 def lease_options(
     options: Mapping[str, Any] | None, egress: Egress | None, secrets: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Return the options of a lease; None if there are none. Raises TypeError: a list is a single text."""
+    """Return the options of a lease; None if there are none. Raises TypeError: a single text replaces a list."""
     domains = egress if egress in (None, "none") else {"allow": list_of_texts(egress, "egress", '["example.com"]')}
     secret_names = list_of_texts(secrets, "secrets", '["billing"]') if secrets else None
     return {**(options or {}), **without_none(egress=domains, secrets=secret_names)} or None

@@ -1,7 +1,7 @@
 """The Docker networks of sessions under a web filter. Each Agent has one internal network per web filter policy.
 
 In an internal network, containers can reach only this host, and the rules of `firewall` allow only the port of the
-filter. Docker publishes no ports in such networks, so the Agent connects to the address of the container.
+filter. Docker publishes no ports in such networks, so this host reaches a page at the address of its container.
 """
 
 from __future__ import annotations
