@@ -1,4 +1,4 @@
-"""The election of the active process of an Agent, and the standby process that answers gateways in its place.
+"""The election of the active process of an Agent, and the standby process, which answers gateways in its place.
 
 Like the active process, a standby checks unknown viewers at the api. It never answers that a session does not exist,
 because its copy of the data may be outdated; the viewer must try again.
@@ -49,8 +49,8 @@ RENEWAL_RETRY_S: Final = 0.25
 
 @dataclass(eq=False)
 class Election:
-    """Elects the active process. `own_name` is the name of this process; `address` is its address for gateways, or
-    empty."""
+    """Elects the active process. `own_name` is the name of this process. `address` is its address for gateways; empty =
+    none."""
 
     store: ReplicaStore
     own_name: str
@@ -63,11 +63,12 @@ class Election:
         self._version: str | None = None
         self._window: ActingWindow | None = None
         self.observed: ObservedRecord | None = None
-        """The record as it was last read; None = it was not read yet."""
+        """The record of the election at the last read; None = it was not read yet."""
         self.copy_number = 0
-        """The number of the last copy of the data for other replicas. The renewals contain it."""
+        """The number of the last stored data for gateways. Each renewal contains it, so that a standby reads the new
+        data."""
         self.last_access_s: float | None = None
-        """The time at which the record was last read or written."""
+        """The time at which the record was last read or written, by `clock`; None = never."""
 
     @property
     def may_act(self) -> bool:
@@ -79,7 +80,7 @@ class Election:
             raise RuntimeUnavailable("Another process of this Agent may act now, so this process changes nothing.")
 
     async def acquire(self) -> ElectionRecord:
-        """Wait until this process is the active one. Return the record of the election."""
+        """Wait until this process is the active one. Return its record of the election."""
         while True:
             try:
                 if (record := await self._try_to_acquire()) is not None:
@@ -103,7 +104,8 @@ class Election:
         return takeover.record
 
     async def renew_until_lost(self) -> str:
-        """Renew the record until this fails for too long or another process becomes active. Return the reason."""
+        """Renew the record until the renewals fail for too long or another process becomes active. Return the
+        reason."""
         while self._held_record is not None:
             sent_at_s = self.clock()
             reason = await self._renew(self._held_record, sent_at_s)
@@ -126,8 +128,8 @@ class Election:
         return None
 
     async def _read_after_conflict(self, held_record: ElectionRecord) -> str:
-        """Read the record after a conflict, which may be caused by an own renewal whose answer was lost. Return the
-        reason why the record was not renewed."""
+        """Read the record after a conflict, which a renewal of this process may have caused, if its answer was lost.
+        Return the reason why the record was not renewed."""
         try:
             record, version = await self.store.read_election_record()
         except RuntimeUnavailable as error:
@@ -144,7 +146,7 @@ class Election:
         self._window = window_after_renewal(record.term, sent_at_s, self.timings)
 
     def _remaining_s(self) -> float:
-        """Return the time for which this process may still act without a renewal."""
+        """Return the seconds for which this process may act without a renewal."""
         return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
     async def release(self) -> None:
@@ -179,8 +181,7 @@ class SharedRecord:
 
     async def take_over(self) -> bytes | None:
         """Change the version of the record, so that writes of other processes fail. Return the content; None = there is
-        none yet.
-        """
+        none."""
         while True:
             stored = await self._store.read(self._name)
             if stored is None:
@@ -209,10 +210,10 @@ class SharedRecord:
 
 
 GATEWAY_DATA_RECORD: Final = "shown"
-"""The name of the shared record with the data that other processes need to answer gateways."""
+"""The name of the shared record with the data that a process needs to answer gateways."""
 COPY_POLL_S: Final = 0.5
 READ_INTERVAL_S: Final = 20.0
-"""The interval at which a standby reads the copy although its number did not change."""
+"""The interval at which a standby reads the data for gateways even if its number has not changed."""
 ACTING_PROCESS_SILENT: Final = "The acting process of the Agent does not answer at the moment; try again."
 
 
@@ -232,13 +233,13 @@ class _Identity(msgspec.Struct):
 
 
 class CopiedSessions:
-    """The sessions in the last copy of the data for gateways. Implements `observed.SessionReader`."""
+    """The sessions in the data for gateways that the active process stored. Implements `observed.SessionReader`."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
 
     def replace(self, content: bytes) -> None:
-        """Replace the sessions by the ones of a new copy."""
+        """Replace the sessions by those in `content`."""
         sessions = msgspec.json.decode(content, type=list[CachedSession])
         self._sessions = {session.session_id: session.snapshot for session in sessions}
 
@@ -250,7 +251,7 @@ class CopiedSessions:
 
 
 class Standby:
-    """The work of this process while another process is active: it reads the copy and answers gateways."""
+    """The work of this process while another process is active: it reads the shared data and answers gateways."""
 
     def __init__(self, settings: AgentConfig, store: ReplicaStore, election: Election, address: str) -> None:
         self._settings = settings
@@ -259,14 +260,14 @@ class Standby:
         self._address = address
         self._copy = CopiedSessions()
         self._last_copy_number = -1
-        """The number of the copy that was read last."""
+        """The number of the data that was read last."""
         self._version: str | None = None
         self._identity: _Identity | None = None
         self._authorizer: StreamAuthorizer | None = None
         self.is_ready = False
 
     async def run(self) -> None:
-        """Read the copy after each change and every `READ_INTERVAL_S`, forever."""
+        """Read the shared data after each change and every `READ_INTERVAL_S`, forever."""
         waited_s = READ_INTERVAL_S
         while True:
             observed = self._election.observed
@@ -322,7 +323,7 @@ class Standby:
         )
 
     def release_requests(self) -> None:
-        """Answer the held requests of gateways, because this process is active from now on."""
+        """Answer the open requests of gateways, because this process is active now."""
         if self._authorizer is not None:
             self._authorizer.gateways.release_requests()
 

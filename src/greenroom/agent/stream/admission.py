@@ -1,7 +1,7 @@
 """Checks before a viewer is admitted. The api, at the Upstream Auth Address of the session, decides if the viewer has
-access. The page of the session must ignore the input of viewers who may only watch.
+access. For viewers who may only watch, the page of the session must support view-only access: it ignores their input.
 
-A page that ignores this input returns the header `VIEW_ONLY_HEADER` of a request.
+Such a page answers a request that has the header `VIEW_ONLY_HEADER` with the same header.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ VIEWERS_PATH: Final = "/api/internal/viewers"
 
 
 class UpstreamAuth:
-    """Sends requests to the api, whose certificate is verified against `ca_file`; None = the authorities of this
+    """Sends requests to the api, and verifies its certificate against `ca_file`; None = the authorities of this
     machine.
 
-    `gateway` is the `host[:port]` that is used in place of each session's address; empty = that address. Raises
+    `gateway` is the `host[:port]` that replaces the address of each session; empty = the address is used. Raises
     SetupError: the file cannot be used.
     """
 
@@ -44,8 +44,7 @@ class UpstreamAuth:
 
     async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         """Return the verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request
-        failed, or its answer is not valid; the sentence names the address.
-        """
+        failed, or its answer is not valid; the message names the address."""
         address = self._gateway or address
         reply = await self._post(address, PATH, bearer, question)
         try:
@@ -53,9 +52,9 @@ class UpstreamAuth:
         except msgspec.DecodeError as error:
             raise Unavailable(f"The answer of the Upstream Auth Address {address} cannot be read: {error}") from error
 
-    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
+    async def report(self, address: str, bearer: str, report: ViewerReport) -> None:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
-        await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
+        await self._post(self._gateway or address, VIEWERS_PATH, bearer, report)
 
     async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx2.Response:
         try:
@@ -83,7 +82,7 @@ VIEW_ONLY_HEADER: Final = "X-Greenroom-View-Only"
 
 
 class ViewOnlyPages:
-    """Checks if pages ignore the input of viewers who may only watch, and stores the pages that do."""
+    """Checks if pages ignore the input of viewers who may only watch, and remembers the pages that do."""
 
     def __init__(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -7,17 +7,18 @@ nginx sends `GET /authorise` (auth_request) before every request to a stream. Th
   `X-Greenroom-Idle-Disconnect-S` (0 = never), `X-Greenroom-Max-Upload-Mb` (0 = no limit), `X-Greenroom-View-Only` (1 =
   the viewer may only watch), `X-Greenroom-Program` (1 = a program with the token of the lease) and `X-Greenroom-Viewer`
   (the name of the viewer in a leased session, `core.lease`).
-- 401 or 403: the request is refused, with `X-Greenroom-Reason`. nginx converts a 403 with `X-Greenroom-Too-Large`, an
-  upload over the limit of the session's user, to 413.
+- 401 or 403: the request is refused, with `X-Greenroom-Reason`. `X-Greenroom-Too-Large` means that an upload is over
+  the limit of the session's user; nginx then answers 413.
 - 503: the api does not answer.
 
-`GET /enter` opens a page with its token in the address, and stores the token in a cookie on the session's path. It
-redirects if another Agent runs the session's replacement, or the page serves only another path.
+`GET /enter` moves the token from the address into a cookie on the session's path. It redirects if another Agent runs
+the session's replacement, or if the page serves only another path.
 
-An unknown viewer is checked at the session's Upstream Auth Address, except a program whose token is in a fresh desired
-list. A known viewer may return while the permitted viewers in a fresh desired list are unchanged, and for
-`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation of the session's user ends all
-connections to the session; a revocation of a guest ends only the connections of this guest.
+The api at the session's Upstream Auth Address checks an unknown viewer. A program needs no check if its token is in the
+desired list and a Manager has confirmed the list recently. A known viewer may return while the list permits the viewer,
+for `viewer_ttl_s` (10 minutes) after the last confirmation of the viewer by the api or of the list by a Manager. A
+revocation of the session's user ends all connections to the session; a revocation of a guest ends only the connections
+of this guest.
 """
 
 from __future__ import annotations
@@ -93,16 +94,16 @@ class ViewerChecker(Protocol):
     """Sends requests about a viewer to the api (agent.stream.admission)."""
 
     async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
-        """Return the verdict of the api. Raises Unavailable: the request failed; the sentence names the address."""
+        """Return the verdict of the api. Raises Unavailable: the request failed; the message names the address."""
         ...
 
-    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
+    async def report(self, address: str, bearer: str, report: ViewerReport) -> None:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         ...
 
 
 class SessionMovedError(Forbidden):
-    """The session has the address `path`: another Agent runs its replacement, or its page serves only this path."""
+    """The session has another path, `path`: another Agent runs its replacement, or its page serves only this path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("The session now has another address; request its status again.")
@@ -110,7 +111,8 @@ class SessionMovedError(Forbidden):
 
 
 LISTED_WITHIN_S: Final = 3.0
-"""The time limit for the desired list with a new guest or program. It arrives separately from the api's answer."""
+"""The maximum wait for a desired list that contains a new guest or program. It arrives separately from the api's
+answer."""
 LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
     "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
@@ -128,9 +130,10 @@ class PageChecker(Protocol):
 
 @dataclass(eq=False)
 class StreamAuthorizer:
-    """Answers nginx's requests about streams.
+    """Answers the requests of nginx about streams.
 
-    `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
+    `last_fresh` returns the time (time.monotonic()) of the last fresh answer of a Manager: no revocation before it is
+    missing.
     """
 
     sessions: SessionReader
@@ -148,7 +151,7 @@ class StreamAuthorizer:
     def __post_init__(self) -> None:
         self._viewers = Viewers(self.folder)
         self.visit_log = VisitLog(self.events.opened, self.events.closed, self.clock, self.gateways.connected)
-        self.guest_presence = GuestPresence(self._viewers, self._send_watched, self.clock, self.gateways.connected)
+        self.guest_presence = GuestPresence(self._viewers, self._send_report, self.clock, self.gateways.connected)
         self._list_changed = asyncio.Event()
         self._pending_checks: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
@@ -171,7 +174,7 @@ class StreamAuthorizer:
             if is_websocket:
                 self._record_opening(viewer, client, target)
             elif viewer.viewer_id and client.connection is not None:
-                self.guest_presence.opened(viewer, client)  # an answer may last as long as a stream
+                self.guest_presence.opened(viewer, client)  # a response to a guest may also last long
         except GreenroomError as error:
             self.events.decided("refused")
             return refused_response(error)
@@ -215,12 +218,11 @@ class StreamAuthorizer:
     async def _admit(
         self, address: StreamAddress, tokens: list[PresentedToken], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
-        """Return the viewer and the session whose desktop they get; `origin` is that of the requesting page.
+        """Return the viewer and the session whose desktop the viewer gets. `origin` is the origin of the requesting
+        page.
 
-        Raises:
-            Forbidden: no user may see it now, or not from this origin.
-            Unauthenticated: the viewer may not see it.
-            Unavailable: the viewer's permission could not be checked; no viewer is admitted in the meantime.
+        Raises Forbidden: no user may see the session now, or not from this origin. Raises Unauthenticated: the viewer
+        may not see the session. Raises Unavailable: the permission of the viewer could not be checked.
         """
         requested = self.sessions.get(address.session_id)
         by_lease = any(presented.of_lease for presented in tokens)
@@ -250,9 +252,8 @@ class StreamAuthorizer:
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _session_for(self, viewer: Viewer) -> SessionSnapshot:
-        """Return the session whose desktop this viewer gets. Raises Forbidden: there is no desktop to see now;
-        SessionMovedError if another Agent runs the session at a known address.
-        """
+        """Return the session whose desktop this viewer gets. Raises Forbidden: the session shows no desktop now. Raises
+        SessionMovedError: another Agent runs the session, at a known path."""
         session = self.sessions.get(viewer.shown_session_id)
         if session is None and parse_address(viewer.path) is not None:
             raise SessionMovedError(viewer.path)
@@ -269,17 +270,15 @@ class StreamAuthorizer:
         return session
 
     async def _require_view_only(self, session: SessionSnapshot) -> None:
-        """Check that the page refuses the input of viewers who may only watch. Raises Forbidden: it does not
-        refuse it.
-        """
+        """Check that the page ignores the input of viewers who may only watch. Raises Forbidden: it does not."""
         if not await self.pages.ignores_view_only_input(
             f"{session.spec.protocol}://{session.address}", page_authorization(session.spec)
         ):
             raise Forbidden(NO_VIEW_ONLY)
 
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
-        """Record the connection of a viewer. Raises Forbidden: the viewer is a guest, and their connection is unknown,
-        so it could not be ended."""
+        """Record the connection of a viewer. Raises Forbidden: the connection of a guest is unknown, so that a
+        revocation could not end it."""
         if not viewer.viewer_id:
             if not (target.removed_prefix or viewer.is_program):
                 self.visit_log.opened(viewer, client)
@@ -289,9 +288,8 @@ class StreamAuthorizer:
             self.guest_presence.opened(viewer, client)
 
     async def _viewer(self, requested: SessionSnapshot, presented: PresentedToken, origin: str) -> Viewer:
-        """Return the viewer with this token. An unknown viewer is checked; concurrent checks of one token share a
-        request.
-        """
+        """Return the viewer with this token. The api checks an unknown viewer; concurrent checks of one token share a
+        request."""
         viewer = self._viewers.get(requested.session_id, presented.token)
         if viewer is not None and self._is_trusted(viewer):
             return viewer
@@ -312,7 +310,7 @@ class StreamAuthorizer:
         if session is None or not still_holds(viewer.grant, permitted_by(session)):
             return False
         ages_s = [self.clock() - at for at in (viewer.confirmed_at, self.last_fresh()) if at is not None]
-        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # negative: the time is from before a reboot
+        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # a negative age is from before a reboot
 
     async def _ask(self, requested: SessionSnapshot, presented: PresentedToken, origin: str) -> Viewer:
         try:
@@ -359,7 +357,8 @@ class StreamAuthorizer:
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
     async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
-        """Wait until the desired list meets the condition, for a guest or a lease that was just created."""
+        """Wait until the condition is true for the viewer, because a new desired list may contain a new guest or
+        lease."""
         end_s = time.monotonic() + LISTED_WITHIN_S
         while not condition(viewer) and (left_s := end_s - time.monotonic()) > 0:
             self._list_changed.clear()
@@ -384,16 +383,17 @@ class StreamAuthorizer:
                 self.terminator.cut_soon(session_id, address)
         self.guest_presence.changed()
 
-    async def _send_watched(self, watched: ViewerReport) -> bool:
-        session = self.sessions.get(watched.session_id)
+    async def _send_report(self, report: ViewerReport) -> bool:
+        session = self.sessions.get(report.session_id)
         if session is None:
             return False
-        await self.viewer_checker.report(session.spec.upstream_auth, self.identity.bearer, watched)
+        await self.viewer_checker.report(session.spec.upstream_auth, self.identity.bearer, report)
         return True
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
-    """Return the target. Raises Forbidden: the session may not use it; SessionMovedError: its page has another path."""
+    """Return the target of a request. Raises Forbidden: the session may not use the target. Raises SessionMovedError:
+    the page has another path."""
     target = target_of(address, session.spec, session.address or "", session.services)
     if target.redirect_path:
         raise SessionMovedError(target.redirect_path)

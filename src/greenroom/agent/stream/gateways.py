@@ -1,9 +1,9 @@
-"""The exchange with gateways on other hosts: the admissions that they store, and the comparison of their viewers.
+"""The exchange with gateways on other hosts: the admissions that the gateways store, and the check of these admissions.
 
-Only the host of a gateway can end the connections of the gateway. Therefore the gateway stores each admission before
-the viewer is admitted (`admit`). It requests a comparison with the permitted viewers after they changed, and every few
-seconds (`greenroom.gateway.agents`). The first comparison after an interruption finds all viewers who are not
-permitted.
+Only a gateway can end its connections. Therefore the gateway stores each admission before the viewer is admitted
+(`admit`). The gateway sends its admissions to the Agent for a check after the permitted viewers changed, and every few
+seconds (`greenroom.gateway.agents`). The first check after an interruption finds all viewers who are not permitted any
+more.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from greenroom.wire.messages import Message
 from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
 STORE_TIMEOUT_S: Final = 2.0
-"""The time limit for a gateway to store an admission. After it the viewer is not admitted."""
+"""The time limit for a gateway to store an admission. After it, the viewer is not admitted."""
 NOT_LISTENING: Final = "The gateway is not connected to the Agent of this desktop at the moment; try again."
 FORGET_AFTER_S: Final = 60.0
-"""The time without a request after which the state of a gateway is deleted. The gateway reports its viewers again with
-its next request."""
+"""The time without a request after which the state of a gateway is deleted. The gateway sends its admissions again with
+the next check."""
 MAX_HOLD_S: Final = 10.0
 PRESENT_S: Final = 15.0
 """The time for which a connection counts as present after it was admitted, or after the gateway's last report of it."""
@@ -45,7 +45,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 class HasAgentId(Protocol):
-    """The part of the Agent's identity that gateways need (agent.fleet.identity)."""
+    """The part of the Agent's identity that gateways need (`agent.fleet.identity`)."""
 
     @property
     def agent_id(self) -> str: ...
@@ -65,8 +65,8 @@ class _Gateway:
     stored: set[Admission] = field(default_factory=set[Admission])
     """Admissions without a connection: the gateway stores each until its session is gone."""
     present: dict[Connection, float] = field(default_factory=dict[Connection, float])
-    """Connection → the time at which it was last present."""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Connection → the time at which it was admitted or last reported."""
+    has_news: asyncio.Event = field(default_factory=asyncio.Event)
     confirmed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def confirm(self, stored: int, now_s: float) -> None:
@@ -79,15 +79,15 @@ class _Gateway:
                 self.present[admission.client] = now_s
         self.changed = {session_id: number for session_id, number in self.changed.items() if number > stored}
         if not (self.admitted or self.changed):
-            self.news.clear()
+            self.has_news.clear()
 
 
 @dataclass(eq=False)
 class Gateways:
     """The gateways on other hosts that send requests to this Agent.
 
-    `acting` returns True if this process does the Agent's work and has its desired list; `replicas` are the stream
-    addresses of all processes with this identity.
+    `acting` returns True if this process is the active one of the Agent's replicas and has its desired list. `replicas`
+    returns the stream addresses of all replicas.
     """
 
     agent: HasAgentId
@@ -110,8 +110,8 @@ class Gateways:
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
-        """Wait until a gateway on another host has stored the admission of a viewer; a gateway on this host does not
-        need it. Raises Unavailable: the gateway did not store it; the viewer must not be admitted."""
+        """Wait until a gateway on another host has stored the admission of a viewer. A gateway on this host needs no
+        admission. Raises Unavailable: the gateway did not store it, so that the viewer must not be admitted."""
         connection = client.connection
         if connection is None or not connection.gateway:
             return
@@ -130,13 +130,13 @@ class Gateways:
 
     async def _store(self, gateway_id: str, admission: Admission) -> None:
         """Wait until the gateway has stored this admission. Raises Unavailable: it did not store it in time."""
-        gateway = self._gateway(gateway_id)  # a gateway without a request to this process sends one in a moment
+        gateway = self._gateway(gateway_id)  # an unknown gateway sends its first request soon
         if admission.client is None and admission in gateway.stored:
             return
         gateway.number += 1
         number = gateway.number
         gateway.admitted[number] = admission
-        gateway.news.set()
+        gateway.has_news.set()
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S), gateway.confirmed:
                 await gateway.confirmed.wait_for(lambda: number not in gateway.admitted)
@@ -145,21 +145,20 @@ class Gateways:
             raise Unavailable(NOT_LISTENING) from error
 
     def release_requests(self) -> None:
-        """Answer the waiting requests of gateways, because another process answers for the Agent from now on."""
+        """Answer the open requests of gateways, because this process becomes the active one."""
         for gateway in self._gateways.values():
-            gateway.news.set()
+            gateway.has_news.set()
 
     def changed(self, session_id: str) -> None:
         """Notify each gateway that the permitted viewers of a session have changed."""
         for gateway in self._gateways.values():
             gateway.number += 1
             gateway.changed[session_id] = gateway.number
-            gateway.news.set()
+            gateway.has_news.set()
 
     def connected(self, connections: Set[Connection]) -> frozenset[Connection]:
-        """Return the connections that exist: on this host by the table of the kernel, on other hosts by the reports of
-        gateways.
-        """
+        """Return the connections that exist: those to the gateway of this host by the table of the kernel, those to
+        other gateways by the reports of the gateways."""
         now_s = self.clock()
         local = find_established(frozenset(connection for connection in connections if not connection.gateway))
         remote = (connection for connection in connections if connection.gateway)
@@ -172,7 +171,7 @@ class Gateways:
     # For the gateways ---------------------------------------------------------------------------------------------
 
     async def listen(self, request: Request) -> Response:
-        message = await _decoded(request, Listen)
+        message = await _decode_body(request, Listen)
         if message is None:
             return _unreadable()
         gateway = self._gateway(message.gateway_id)
@@ -180,7 +179,7 @@ class Gateways:
             gateway.confirm(message.noted, self.clock())
             async with gateway.confirmed:
                 gateway.confirmed.notify_all()
-        await wait_for(gateway.news, max(0.0, min(message.hold_s, MAX_HOLD_S)))
+        await wait_for(gateway.has_news, max(0.0, min(message.hold_s, MAX_HOLD_S)))
         gateway.last_request_s = self.clock()
         news = News(
             agent_id=self.agent.agent_id,
@@ -194,8 +193,9 @@ class Gateways:
         return _encoded(news)
 
     async def check(self, request: Request) -> Response:
-        """Compare the viewers of the gateway with the permitted viewers."""
-        message = await _decoded(request, Check)
+        """Check which admissions of the gateway are not permitted any more, and which sessions do not exist any
+        more."""
+        message = await _decode_body(request, Check)
         if message is None:
             return _unreadable()
         gateway, now_s = self._gateway(message.gateway_id), self.clock()
@@ -239,13 +239,13 @@ def _is_permitted(admission: Admission, session: SessionSnapshot) -> bool:
 
 
 def _client(check: Check, position: int) -> Connection | None:
-    """Return the connection of an admission, by its position; None if there is none."""
+    """Return the connection of the admission at `position`; None if it has none."""
     return check.admissions[position].client if 0 <= position < len(check.admissions) else None
 
 
-async def _decoded(request: Request, kind: type[Body]) -> Body | None:
+async def _decode_body(request: Request, message_type: type[Body]) -> Body | None:
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return msgspec.json.decode(await request.body(), type=message_type)
     except msgspec.MsgspecError:
         return None
 

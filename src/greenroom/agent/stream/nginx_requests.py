@@ -35,7 +35,8 @@ from greenroom.wire.viewers import GATEWAY_HEADER, StreamRequest, StreamVerdict
 
 @dataclass(frozen=True, slots=True)
 class PresentedToken:
-    """A token of a request, with its user name. `of_lease`: the request passes it as the token of a lease."""
+    """A token of a request. `username` is the name that a program sends with it. `of_lease`: the request presents the
+    token as the token of a lease."""
 
     token: str
     username: str = ""
@@ -47,33 +48,31 @@ class PresentedToken:
 
 
 def granted_access(verdict: StreamVerdict) -> AnyAccess:
-    """Return the access that the api grants a viewer. The session's user always has control."""
+    """Return the access that the api grants a viewer. The user of the session always has control."""
     is_named = verdict.viewer_id or verdict.access in LEASE_TOKEN_ACCESSES
     return verdict.access if is_named else "control"
 
 
 def stream_origin(headers: Headers) -> StreamOrigin:
-    """Return the origin of the viewer."""
+    """Return the origin of the viewer's connection."""
     names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
 
 
 def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
-    """Return the time after which a viewer without input is disconnected; 0 = never. It applies to viewers with control
-    who are not programs.
-    """
+    """Return the seconds after which a viewer without input is disconnected; 0 = never. Only viewers with control are
+    disconnected, and no programs."""
     return session.authorised.idle_disconnect_s if session.authorised and viewer.access == "control" else 0.0
 
 
 def max_upload_mb(session: SessionSnapshot) -> int:
-    """Return the upload limit of the session's user; 0 = no limit."""
+    """Return the upload limit of the session's user in MB; 0 = no limit."""
     return session.authorised.max_upload_mb if session.authorised else 0
 
 
 def check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Check the size of an upload; the page checks a file that is sent in pieces. Raises TooLarge: the request exceeds
-    the limit of the session's user.
-    """
+    """Check the size of an upload. The page checks a file that is sent in pieces. Raises TooLarge: the request exceeds
+    the limit of the session's user."""
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),
@@ -87,7 +86,8 @@ def check_upload(headers: Headers, session: SessionSnapshot) -> None:
 def check_access(
     headers: Headers, viewer: Viewer, session: SessionSnapshot, address: StreamAddress, target: Target
 ) -> None:
-    """Check a request by the authorization table. Raises Forbidden: the table does not allow it."""
+    """Check a request by the authorization table (`core.session.authorization`). Raises Forbidden: the table does not
+    allow it."""
     method = headers.get("x-original-method", "GET")
     act = act_of_request(viewer.access, method, address.rest, is_page=not target.removed_prefix)
     if reason := refusal_of_request(viewer.access, act, _facts(session)):
@@ -117,9 +117,10 @@ def permitted_by(session: SessionSnapshot | None) -> PermittedViewers | None:
 def listed_program(
     session: SessionSnapshot, presented: PresentedToken, fresh_at: float | None, now: float
 ) -> Viewer | None:
-    """Return the program, or the api, with a token of the session's lease in the desired list; None = ask the api.
+    """Return the viewer for the token of a program, or of the api, whose hash is in the desired list; None = ask the
+    api.
 
-    `fresh_at`: the time at which a Manager last confirmed the list (time.monotonic, like `now`).
+    `fresh_at`: the time at which a Manager last confirmed the list (time.monotonic(), like `now`).
     """
     authorised = session.authorised
     if not presented.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
@@ -154,7 +155,8 @@ def presented_tokens(headers: Headers, address: StreamAddress) -> list[Presented
 
 
 def tokens_in(header: str) -> Iterator[PresentedToken]:
-    """Yield the tokens in the cookies: first Greenroom's, then the `session_token` of programs with its user name."""
+    """Yield the tokens in the header `Cookie`: first Greenroom's, then the `session_token` of programs with its user
+    name."""
     pairs = [part.strip().partition("=") for part in header.split(";")]
     values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
     if token := values.get(VIEWER_COOKIE):

@@ -1,9 +1,9 @@
 """The data for the authorization of viewers, stored on disk, so that viewers may return after a restart of the Agent.
 
 A restarted Agent has no desired list until a Manager sends the complete list. Until then, it admits viewers with the
-stored data: each session with permitted viewers, and the time at which a Manager last confirmed the list. The first
-list replaces the data, and viewers that it does not permit are disconnected. The data is used only for viewers; no
-container is changed before the first list.
+stored data: each session with its permitted viewers, and the time at which a Manager last confirmed the list. The first
+list replaces the data, and the Agent disconnects viewers that the list does not permit. The data is used only for
+viewers; the Agent changes no container before the first list.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewable.json"
 SAVE_EVERY_S: Final = 20.0
-"""The interval at which the file is written, to update the time of the last answer. It is also written immediately
-after a change of permitted viewers.
-"""
+"""The interval at which the file is written with the current `last_fresh`. After a change of permitted viewers, it is
+also written immediately."""
 COPY_RETRY_S: Final = 1.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class CachedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of one session for answers to nginx. `credential` is the credential of its container."""
+    """The data of one session for answers to nginx. `credential` is the credential of its page."""
 
     session_id: str
     authorised: Authorised
@@ -82,7 +81,8 @@ _SPEC_FIELDS: Final = (
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. Times are seconds of `time.monotonic()`, which counts from the start of the machine."""
+    """The content of the file. `last_fresh` is `AgentHealth.last_fresh`, in seconds of `time.monotonic()` since the
+    boot."""
 
     boot_id: str
     last_fresh: float | None
@@ -100,23 +100,25 @@ class SessionCache:
         boot_id: str | None = None,
         share: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
-        """`share` stores a copy for other replicas of this Agent."""
+        """`share` stores the encoded sessions for other replicas of this Agent; None = there are none."""
         self._sessions = sessions
         self._share = share
         self._shared_content = b""
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
-        """Emitted with the id of a session whose permitted viewers changed, or which is no longer in the list."""
+        """Emitted with the id of a session whose permitted viewers changed, or which is not in the list any more."""
         self._changed = asyncio.Event()
         self._encoded: dict[str, msgspec.Raw] = {}
-        """The encoded sessions of the file. Encoding 700 sessions after each change would cost more than a launch."""
+        """The encoded sessions of the file by id. Encoding 700 sessions after each change would cost more than a
+        launch."""
         self._outdated = set[str]()
+        """The sessions that must be encoded again."""
         sessions.acknowledged.subscribe(self._acknowledged)
         stored, self._stored_sessions = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
-        """The time at which a Manager last confirmed the list to an earlier process of this Agent."""
+        """The time at which a Manager last confirmed the list to an earlier process of this Agent; None = never."""
 
     def _acknowledged(self, observed: Observed) -> None:
         self._outdated.add(observed.session_id)
@@ -142,7 +144,7 @@ class SessionCache:
     # For the stream authorizer ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """Return the session; None if it is unknown. Before the first list, its state is that of an earlier process."""
+        """Return the session; None if it is unknown. Before the first list, the stored data is used."""
         stored = None if self._sessions.desired.is_known else self._stored_sessions.get(session_id)
         if stored is None:
             return self._sessions.get(session_id)
@@ -158,7 +160,8 @@ class SessionCache:
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """Process a new list. The first list replaces the stored data, and all permissions are checked again."""
+        """Process a new list. The first list replaces the stored data, and the permissions of all viewers are checked
+        again."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.removed))
         revoked = list(change.with_changed_viewers)
         if change.is_first:  # an equal grant may belong to another user in another database
@@ -171,7 +174,7 @@ class SessionCache:
     # On the disk --------------------------------------------------------------------------------------------------
 
     async def run(self, last_fresh: Callable[[], float | None]) -> None:
-        """Update the file, forever. It is not written before the first list."""
+        """Write the file after changes and every `SAVE_EVERY_S`, forever. It is not written before the first list."""
         while True:
             if not await wait_for(self._changed, SAVE_EVERY_S):
                 self._outdated.update(self._sessions.desired.entries)
@@ -187,7 +190,7 @@ class SessionCache:
             else:
                 self._encoded.pop(session_id, None)
         sessions = list(self._encoded.values())
-        await self._copy(sessions)
+        await self._share_sessions(sessions)
         if not (sessions or self._has_saved):
             return  # there is no session with viewers, and the file contains none
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
@@ -197,7 +200,7 @@ class SessionCache:
         except OSError as error:
             log.warning("the data of viewers cannot be stored for a restart", file=str(self._file), reason=str(error))
 
-    async def _copy(self, sessions: list[msgspec.Raw]) -> None:
+    async def _share_sessions(self, sessions: list[msgspec.Raw]) -> None:
         content = msgspec.json.encode(sessions)
         if self._share is None or content == self._shared_content:
             return

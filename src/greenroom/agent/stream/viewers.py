@@ -1,10 +1,11 @@
 """The viewers that this Agent admitted. They are stored in a file, so that viewers may return after a restart of the
 Agent and while the api or the database does not answer.
 
-Only the hash of a token is stored. A viewer is removed when the permitted viewers of the session no longer include it.
-The opening of a stream is logged with its viewer and origin, at most once per `REPEAT_S` for each viewer and address.
+Only the hash of a token is stored. A viewer is removed when the permitted viewers of the session no longer include the
+viewer. The opening of a stream is logged with its viewer and origin, at most once per `REPEAT_S` for each viewer and
+address.
 
-A guest is present while one of their connections exists, and for `AWAY_S` after the last one, because pages reconnect.
+A guest is present while a connection of the guest exists, and for `AWAY_S` afterwards, because pages reconnect.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
 MAX_CONNECTIONS: Final = 50
-"""The maximum number of stored connections of one guest. Older connections cannot be ended individually."""
+"""The maximum number of stored connections of one guest. A revocation cannot end older connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOrigin:
-    """The origin of a stream: its name for logs, and its connection (None = the gateway did not report it)."""
+    """The origin of a stream: its name for logs, and its connection; None = the gateway did not report the
+    connection."""
 
     name: str
     connection: Connection | None
@@ -52,8 +54,8 @@ class Viewer(msgspec.Struct, kw_only=True):
     """A viewer with one token that was accepted for a session.
 
     `shown_session_id` is the session that the viewer sees: the session itself or its replacement. `address` is the last
-    upstream address of its page. `path` is the path of its stream if another Agent runs it. `confirmed_at` and `ttl_s`
-    are seconds of `time.monotonic()` since the boot.
+    host:port of its page. `path` is the path of its stream if another Agent runs it. `confirmed_at` is a time of
+    `time.monotonic()`; `ttl_s` is the validity of the confirmation in seconds.
     """
 
     session_id: str
@@ -84,7 +86,7 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def is_program(self) -> bool:
-        """True if the viewer is the program or the api, with a token of the session's lease."""
+        """True if the viewer is a program or the api, with a token of the session's lease."""
         return self.access in LEASE_TOKEN_ACCESSES
 
     @property
@@ -111,10 +113,10 @@ def token_hash(token: str) -> str:
 
 
 class Viewers:
-    """The table of viewers. It is written to `folder` in the background after every change.
+    """The table of viewers. It is written to a file in `folder` in the background after every change.
 
-    An admission waits until the file contains it (`saved`), so that a revocation after a crash of this process finds
-    the viewer's streams. It does not wait for the disk, because a power cut ends the streams.
+    An admission waits until the file contains it (`saved`). Thus a revocation after a crash of this process finds the
+    streams of the viewer. The admission does not wait for the disk, because a power cut ends the streams.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -140,7 +142,7 @@ class Viewers:
         self._save()
 
     def set_address(self, viewer: Viewer, address: str) -> None:
-        """Store the new upstream address of the page that the viewer sees."""
+        """Store the new address (host:port) of the page that the viewer sees."""
         viewer.address = address
         self._save()
 
@@ -212,9 +214,8 @@ WriteLogRow = Callable[[str, str, str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEvents:
     """The functions that record events of streams. `refused(sentence, session_id)` records refusals that administrators
-    must see, `opened` and `closed` record streams, and `decided` records the outcome of every request: `allowed`,
-    `moved` or `refused`.
-    """
+    must see. `opened` and `closed` record the begin and the end of streams. `decided` records the outcome of every
+    request: `allowed`, `moved` or `refused`."""
 
     refused: Callable[[str, str], None]
     opened: WriteLogRow
@@ -223,7 +224,8 @@ class StreamEvents:
 
 
 class VisitLog:
-    """Logs the begin and the end of visits. `find_existing` returns the connections of its argument that exist."""
+    """Logs the begin and the end of visits (`core.session.viewing`). `find_existing` returns the given connections that
+    exist."""
 
     def __init__(
         self,
@@ -238,7 +240,7 @@ class VisitLog:
         self._find_existing = find_existing
         self._repeats = RepeatFilter(REPEAT_S, now_s=clock)
         self._visits = Visits()
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         """Record an opened stream. It is logged unless the same opening was logged within `REPEAT_S`."""
@@ -247,7 +249,7 @@ class VisitLog:
             self._visits.record_opened(
                 key, Visit(viewer.shown_session_id, viewer.user_id, client.name, now_s), client.connection
             )
-            self._news.set()
+            self._wake.set()
         if self._repeats.must_log(key):
             self._opened(
                 f"The stream of session {viewer.shown_session_id} was opened from {client.name}",
@@ -257,8 +259,8 @@ class VisitLog:
 
     async def run(self) -> None:
         while True:
-            await wait_for(self._news, POLL_S if self._visits.has_visits else None)
-            self._news.clear()
+            await wait_for(self._wake, POLL_S if self._visits.has_visits else None)
+            self._wake.clear()
             await self.end_closed_visits()
 
     async def end_closed_visits(self) -> None:
@@ -278,8 +280,8 @@ def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") ->
     """Return the origin of a viewer whose client connected to a gateway from `address` and `port`. `gateway` is the id
     of a gateway on another host; empty = the gateway on this host.
 
-    `forwarded_for` is the client address that a gateway in front reports; empty = there is none. A viewer with access
-    to the edge gateway can forge it, so the name of the origin contains both addresses.
+    `forwarded_for` is the client address that a gateway in front of this gateway reports; empty = there is none. A
+    viewer with access to the edge gateway can forge this address, so the name of the origin contains both addresses.
     """
     try:
         connection = Connection(str(ip_address(address)), int(port), gateway)
@@ -297,11 +299,12 @@ AWAY_S: Final = 6.0
 """The time after which a guest without connections counts as absent. Pages reconnect within 5 s."""
 
 SendReport = Callable[[ViewerReport], Awaitable[bool]]
-"""Sends a report to the api. Returns False if this Agent no longer has the session. Raises Unavailable."""
+"""Sends a report to the api. Returns False if this Agent does not have the session. Raises Unavailable: the api does
+not answer."""
 
 
 class GuestPresence:
-    """Reports the present guests among `viewers`. `find_existing` returns the connections of its argument that
+    """Reports the present guests among `viewers` to the api. `find_existing` returns the given connections that
     exist."""
 
     def __init__(
@@ -318,8 +321,8 @@ class GuestPresence:
         self._last_present: dict[str, float] = {}
         """viewer_id → the last time at which one of the guest's connections existed."""
         self._reported: dict[str, tuple[Watcher, ...] | None] = {v.shown_session_id: None for v in viewers.guests}
-        """session_id → the last report to the api; None = an earlier process sent one."""
-        self._news = asyncio.Event()
+        """session_id → the guests in the last report to the api; None = an earlier process sent the report."""
+        self._wake = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
         """Record a new connection of a guest."""
@@ -329,12 +332,12 @@ class GuestPresence:
 
     def changed(self) -> None:
         """Request a report, because a viewer was added or removed."""
-        self._news.set()
+        self._wake.set()
 
     async def run(self) -> None:
         while True:
-            await wait_for(self._news, REPORT_POLL_S if self._reported or self._viewers.guests else None)
-            self._news.clear()
+            await wait_for(self._wake, REPORT_POLL_S if self._reported or self._viewers.guests else None)
+            self._wake.clear()
             await self.report_guests()
 
     async def report_guests(self) -> None:
@@ -346,7 +349,7 @@ class GuestPresence:
                 continue
             try:
                 has_session = await self._send(ViewerReport(session_id=session_id, watchers=list(watchers)))
-            except Unavailable as error:  # reported in the next round
+            except Unavailable as error:  # the next call reports again
                 log.warning(
                     "the viewers of a session could not be reported", session_id=session_id, reason=error.message
                 )
