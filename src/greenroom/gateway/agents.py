@@ -1,13 +1,15 @@
-"""The connections of a gateway to Agents on other hosts, and the viewers that these Agents admitted, stored in a file.
+"""The connections of a gateway to Agents on other hosts, and the admissions of viewers by these Agents, stored in a
+file.
 
-An admission is stored before nginx forwards the request of the viewer. It is removed when the Agent reports that its
-session is gone; the admission of a single connection is removed when the connection is gone. When an Agent reports
-viewers as revoked, their connections are ended. Every check repeats this, also after a restart of the gateway.
+The gateway stores an admission before nginx forwards the request of the viewer. It removes the admission when the Agent
+reports that the session does not exist any more. An admission for a single connection is removed when the connection is
+closed. When an Agent reports that an admission is revoked, the gateway ends the connections of the viewer. Every check
+repeats this, also after a restart of the gateway.
 
-The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A host name represents all its addresses, and each
+The administrator configures addresses (`GREENROOM_STREAM_AGENTS`). A host name stands for all its addresses, and each
 Agent process reports the addresses of the other replicas. The gateway sends requests to each address, even while nginx
-drains. The Agent delays its response until there is a change. The gateway stores the viewers of a response before its
-next request confirms them.
+drains. The Agent answers when there is a change. The gateway stores the admissions in the answer, and confirms them
+with its next request.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ MAX_CUT_S: Final = 3.0
 
 
 class _StoredAdmissions(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. `agents` has the admissions by the id of the Agent."""
+    """The content of the file. `agents` maps the id of an Agent to its admissions."""
 
     gateway_id: str
     agents: dict[str, list[Admission]]
@@ -58,7 +60,7 @@ class Admissions:
         now_s = time.monotonic()
         self._agents = {agent_id: dict.fromkeys(admissions, now_s) for agent_id, admissions in stored.agents.items()}
         self._cut_times_s: dict[Admission, float] = {}
-        """Admission → the time at which its connections were ended."""
+        """Admission → the time at which its connections were first ended."""
         self._save()
 
     def _read_file(self) -> _StoredAdmissions:
@@ -85,6 +87,7 @@ class Admissions:
             self._save()
 
     def find(self, agent_id: str, sessions: Set[str] | None = None) -> list[Admission]:
+        """Return the admissions of an Agent for these sessions; None = for all sessions."""
         known = self._agents.get(agent_id, {})
         return [admission for admission in known if sessions is None or admission.session_id in sessions]
 
@@ -97,9 +100,8 @@ class Admissions:
 
     def end_connections(self, agent_id: str, admissions: Iterable[Admission]) -> None:
         """End the connections of these viewers: for a guest, the connection of the guest; for the user of a session,
-        all connections to the session. An admission that is reported again after `MAX_CUT_S` is removed without another
-        cut, because other viewers may have connected since then.
-        """
+        all connections to the session. An admission that is reported again after `MAX_CUT_S` is only removed, because
+        other viewers may have connected since then."""
         now_s, repeated = time.monotonic(), list[Admission]()
         for admission in admissions:
             first_cut_s = self._cut_times_s.setdefault(admission, now_s)
@@ -125,7 +127,7 @@ class Admissions:
             self._save()
 
     async def remove_closed(self, agent_id: str) -> None:
-        """Remove admissions of single connections that are gone."""
+        """Remove the admissions for single connections that are closed."""
         single = [admission for admission in self.find(agent_id) if admission.client is not None]
         connected, now_s = set(await self.connected_positions(single)), time.monotonic()
         known = self._agents.get(agent_id, {})
@@ -154,13 +156,12 @@ RETRY_INTERVAL_S: Final = 1.0
 LONG_POLL_S: Final = 4.0
 ANSWER_TIMEOUT_S: Final = 3.0
 CHECK_INTERVAL_S: Final = 5.0
-"""The interval of the complete comparison. Sessions that an Agent reports as changed are compared at once."""
+"""The interval of complete checks. Sessions that an Agent reports as changed are checked immediately."""
 KEEP_UNLISTED_S: Final = 30.0
-"""Requests to an address continue for this time after it was last configured or reported."""
+"""The time for which requests to an address continue after it was last configured or reported."""
 MAX_ANSWER_AGE_S: Final = 10.0
-"""The time within which an address must have responded to be used for streams. If there is none, the last ones are
-used.
-"""
+"""The age of the last answer up to which an address is used for streams. If no address of an Agent has answered within
+this time, the last used addresses stay in use."""
 NAME_TIMEOUT_S: Final = 2.0
 
 AnswerType = TypeVar("AnswerType", bound=Message)
@@ -190,7 +191,7 @@ class ServingAgent:
 
 
 class AgentLinks:
-    """Reads the viewers of the Agents at the configured addresses (host:port); `run` never returns."""
+    """Exchanges admissions with the Agents at the configured addresses (host:port). `run` never returns."""
 
     def __init__(self, configured_addresses: Sequence[str], secret: str, admissions: Admissions) -> None:
         self._configured_addresses = tuple(configured_addresses)
@@ -201,9 +202,8 @@ class AgentLinks:
         self._last_serving: dict[str, ServingAgent] = {}
 
     def serving(self) -> list[ServingAgent]:
-        """Return every Agent that has responded, ordered by id, each with the addresses that currently respond, or else
-        with its last addresses.
-        """
+        """Return every Agent that has answered since the start, ordered by id, each with the addresses that answer now,
+        or else with the last used addresses."""
         now_s = time.monotonic()
         found: dict[str, list[tuple[bool, str]]] = {}
         for link in self._links.values():
@@ -273,8 +273,8 @@ class AgentLinks:
             link.checked_at_s = float("-inf")
 
     async def _check(self, client: httpx2.AsyncClient, link: _AgentLink) -> None:
-        """Let the Agent check the admissions of changed sessions, or of all sessions if that is due. End connections
-        of revoked admissions."""
+        """Send the admissions of changed sessions to the Agent for a check, or all admissions if a complete check is
+        due. End the connections of revoked admissions and of admissions whose session does not exist any more."""
         news = link.news
         if news is None or not news.acting:
             return
@@ -312,7 +312,7 @@ class AgentLinks:
 
 
 async def _resolve(host_and_port: str) -> list[str]:
-    """Return all addresses of host:port; none while the name is not found."""
+    """Return all addresses (IP:port) of host:port; empty if the host name cannot be resolved."""
     host, _, port = host_and_port.rpartition(":")
     try:
         async with asyncio.timeout(NAME_TIMEOUT_S):

@@ -1,9 +1,9 @@
-"""The gateway's requests to its api: plain HTTP with its credential.
+"""The gateway's requests to its api, over plain HTTP with the credential of the gateway.
 
-While a Manager drains or is unavailable, nginx answers its requests with 503 or 502 itself. Diagnostics lists these
-refused requests: nginx sends each as a datagram to a socket of the gateway, which reports them to the api in batches.
-At most `MAX_QUEUED` requests wait; further ones are dropped and counted. A failure of the reports has no effect on
-requests of Agents.
+While a Manager drains or is unavailable, nginx itself answers the requests of Agents to this Manager, with 503 or 502.
+Diagnostics lists these refused requests: nginx sends each as a datagram to a socket of the gateway, which reports them
+to the api in batches. At most `MAX_QUEUED` requests wait; further requests are dropped and counted. If a report fails,
+requests of Agents are not affected.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from greenroom.gateway.plan import GatewayPlan
 from greenroom.wire.fleet import ManagerRequest, ManagerRequests
 
 TIMEOUT_S: Final = 5.0
-_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates: the api is reached over plain HTTP
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates are loaded, because the api uses plain HTTP
 
 
 def api_client() -> httpx2.AsyncClient:
-    """Return a client for the api; the caller closes it."""
+    """Return a client for the api. The caller must close it."""
     return httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
 
 

@@ -40,9 +40,8 @@ def _unverified_tls() -> ssl.SSLContext:
 
 
 async def _request_nginx(plan: GatewayPlan, path: str) -> httpx2.Response:
-    """Send nginx a request over TLS on its first listener. The certificate is not verified, because the process and its
-    loopback address belong to this gateway.
-    """
+    """Send nginx a request over TLS on its first listener. The certificate is not verified, because this gateway runs
+    the nginx and connects to it on this host."""
     host, _, port = plan.listeners[0].rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
     async with httpx2.AsyncClient(verify=_unverified_tls(), timeout=NGINX_TIMEOUT_S, trust_env=False) as client:
@@ -50,7 +49,7 @@ async def _request_nginx(plan: GatewayPlan, path: str) -> httpx2.Response:
 
 
 async def nginx_failure(plan: GatewayPlan) -> str | None:
-    """Return None if nginx answers a request with the status 200, else the error."""
+    """Return the reason why nginx does not answer a request with status 200; None = it does."""
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
         status = (await _request_nginx(plan, path)).status_code
@@ -70,9 +69,8 @@ async def status_page(plan: GatewayPlan) -> str:
 
 
 WARN_BEFORE_DAYS: Final = 29
-"""The number of days before the end at which a warning begins. Greenroom renews its own certificates one day earlier,
-so a warning means that no process renews the certificate.
-"""
+"""The number of days before the end of a certificate at which warnings begin. Greenroom renews its own certificates one
+day earlier, so a warning means that no process renews the certificate."""
 CERTIFICATE_POLL_S: Final = 6 * 3600.0
 FIRST_PLAN_POLL_S: Final = 1.0
 

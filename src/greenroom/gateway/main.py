@@ -2,13 +2,13 @@
 
 This process owns the listening sockets and nginx inherits them, so all ports stay open when nginx is killed or
 replaced. A changed plan or a renewed certificate takes effect within `2 * CHECK_INTERVAL_S`: a new nginx starts, and
-the old nginx gets QUIT when the new one serves. An invalid plan is logged, and the old nginx continues.
+the old nginx gets the signal QUIT when the new one serves. An invalid plan is logged, and the old nginx continues.
 
 After kill -9 of the nginx master, its workers become children of this process (a child subreaper). A new master starts
 on the same sockets, and the workers get QUIT, so open desktops continue. After kill -9 of this process, its nginx
-continues to serve. The next gateway on the same folder listens next to it (SO_REUSEPORT), and retires it as soon as it
-serves itself. After SIGTERM or SIGINT every nginx of this folder ends at once, open desktops are cut, and the exit code
-is 0. After SIGQUIT nginx drains.
+continues to serve. The next gateway process with the same folder opens the same ports (SO_REUSEPORT), and sends the old
+nginx QUIT when its own nginx serves. After SIGTERM or SIGINT, every nginx of this folder ends at once, open desktops
+are disconnected, and the exit code is 0. After SIGQUIT, nginx drains.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Gateway:
         return self._plan
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGQUIT. Raises SetupError: the first plan cannot be served; the sentence has
+        """Serve until SIGTERM, SIGINT or SIGQUIT. Raises SetupError: the first plan cannot be served; the message has
         the reason."""
         become_subreaper()
         loop = asyncio.get_running_loop()
@@ -143,8 +143,8 @@ class Gateway:
             await self._start()
 
     def _read_plan(self) -> None:
-        """Read the plan file, and prepare the next nginx with it. Raises SetupError: it cannot be served; nothing was
-        changed."""
+        """Read the plan file, and prepare the next nginx with the plan. Raises SetupError: the plan cannot be served;
+        nothing was changed."""
         plan_file = _file_identity(self._plan_file)
         plan = read_plan(self._plan_file)
         self._prepare_next_nginx(plan)
@@ -171,7 +171,7 @@ class Gateway:
         self.reporter.set_plan(plan)
 
     async def _start(self) -> None:
-        """Start an nginx on the sockets of this process. As soon as it serves, retire the previous nginx."""
+        """Start an nginx on the sockets of this process. When it serves, send earlier nginx processes QUIT."""
         self._starts += 1
         self._failed_probes = 0
         candidate = Nginx(self._folder, self._starts % 2)
@@ -195,7 +195,7 @@ class Gateway:
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
     async def probe(self) -> None:
-        """Probe nginx, forever. After `MAX_FAILED_PROBES` consecutive failures nginx is replaced."""
+        """Probe nginx, forever. After `MAX_FAILED_PROBES` consecutive failures, nginx is replaced."""
         while True:
             await asyncio.sleep(PROBE_INTERVAL_S)
             failure = await health.nginx_failure(self._plan) if self._plan and self._nginx else None
@@ -227,9 +227,9 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """Check that the workers of nginx, which run as this account, can access every sentinel file. Without access, a
-    disabled Manager would still get requests. Raises SetupError: a folder is missing or not accessible to the workers;
-    the error contains it."""
+    """Check that the workers of nginx, which run as this account, can see every sentinel file, which disables a Manager
+    while it exists. Otherwise a disabled Manager would still get requests. Raises SetupError: a folder of a sentinel
+    file is missing or not accessible."""
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
         if not (folder.is_dir() and os.access(folder, os.X_OK)):
@@ -258,8 +258,8 @@ def _file_identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _create_folder(path: Path) -> Path:
-    """Create the gateway's folder if it is missing, and return its absolute path. nginx's configuration contains the
-    path, and its processes are identified by it. Raises SetupError: it cannot be created."""
+    """Create the gateway's folder if it is missing, and return its absolute path. The path is in nginx's configuration
+    and identifies its processes. Raises SetupError: the folder cannot be created."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -270,13 +270,13 @@ def _create_folder(path: Path) -> Path:
 async def _create_links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
     """Return the connections to Agents on other hosts; None if there are none. Raises SetupError: their addresses or
     the secret cannot be used."""
-    seeds = config.stream_agent_addresses()
-    if not seeds or config.stream_secret_file is None:
+    addresses = config.stream_agent_addresses()
+    if not addresses or config.stream_secret_file is None:
         return None
     terminator = StreamTerminator()
     await terminator.probe()
     secret = kit_config.read_stream_secret(config.stream_secret_file)
-    return AgentLinks(seeds, secret, Admissions(folder, terminator))
+    return AgentLinks(addresses, secret, Admissions(folder, terminator))
 
 
 async def main() -> None:

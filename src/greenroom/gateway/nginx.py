@@ -7,13 +7,13 @@ which a client could add headers.
 
 nginx inherits the open sockets in its environment variable `NGINX="3;4;"`. If its master ends, all ports stay open and
 no waiting connection is lost, because the next master gets the same sockets, even while an old worker runs. All sockets
-have SO_REUSEPORT, so that a new gateway process can listen while the nginx of a killed one still listens. All sockets
-are non-blocking, which nginx does not set on inherited sockets. Otherwise, if two workers woke up for one connection,
-the later one would block in `accept`, with all its connections, until another client connected.
+have SO_REUSEPORT, so that a new gateway process can listen while the nginx of a killed gateway process still listens.
+All sockets are non-blocking, which nginx does not set on inherited sockets. If two workers woke up for one connection,
+the second would block in `accept` on a blocking socket, with all its connections, until another client connected.
 
 The nginx processes of one gateway are identified by their working folder. After kill -9 of nginx's master, its workers
-continue to serve; after kill -9 of the gateway process, the whole nginx does. These processes continue until a new
-nginx serves. Then they get QUIT: they stop listening, and exit when all desktops are closed.
+continue to serve; after kill -9 of the gateway process, the master and its workers continue. When a new nginx serves,
+these processes get QUIT: they stop listening, and exit when all desktops are closed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STATUS_PATH: Final = "/gateway_status"
 """The path of the counters of nginx on the main listener. Only 127.0.0.1 and ::1 can read them."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
-"""The datagram socket of the parent, for Manager requests to which nginx responded itself."""
+"""The datagram socket of the gateway process, for requests to Managers that nginx answered itself."""
 
 TEMPORARY_FOLDER: Final = "tmp"
 """The folder for request and response bodies that nginx stores on disk."""
@@ -56,13 +56,13 @@ PAGE_RELOAD_S: Final = 5
 """The reload interval of the page about an unavailable service."""
 
 PAGE_IDLE: Final = "5m"
-"""The time without data after which the connection to a page is closed; the viewer gets an error."""
+"""The time without data after which nginx closes the connection to a page; the viewer gets an error."""
 
 OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
 """The X-Greenroom-… headers that only roles of Greenroom may set."""
 
-# Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. It is sent
-# to any parent: it is no secret, and `frame-ancestors` limits the parents.
+# Informs the console of a refusal (docs/reference/session-page.md). Otherwise the console would reload the page.
+# The message is sent to any parent, because it contains no secret, and `frame-ancestors` limits the parents.
 _NOTIFY_SCRIPT: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
@@ -71,7 +71,7 @@ _NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY_SCRIPT.encode()).d
 
 
 COPY_RATE: Final = "40m"
-"""The bytes per second for an image that another Agent copies: a third of the capacity of a network of 1 Gbit/s."""
+"""The bytes per second for an image that another Agent copies: a third of a network of 1 Gbit/s."""
 
 
 def _quoted(path: str) -> str:
@@ -83,10 +83,9 @@ _TEMPLATES: Final = load_templates("greenroom.gateway")
 
 
 def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers: int = 0, connections: int = 0) -> str:
-    """Return the whole configuration for a plan that `parse_plan` accepted. `folder` is absolute and nginx's prefix;
-    `max_files` and `connections` (0 = as many as files) are per worker, and the websocket of a desktop takes two of
-    each; `workers` 0 = one for each core.
-    """
+    """Return the whole configuration for a plan that `parse_plan` accepted. `folder` is the absolute path of nginx's
+    prefix. `max_files` and `connections` (0 = as many as files) are limits per worker; the websocket of a desktop takes
+    two files and two connections. `workers`: 0 = one for each core."""
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         addresses=addresses,
@@ -130,7 +129,7 @@ class Listeners:
     def ensure(self, addresses: Iterable[str], *, shares_ports: bool) -> bool:
         """Open the missing sockets of `addresses` and close all others. Return True if a socket was opened or closed.
 
-        `shares_ports`: share addresses with the nginx of an earlier parent, which may still listen here. Otherwise an
+        With `shares_ports`, the nginx of an earlier gateway process may still listen on the addresses. Otherwise an
         address in use is refused. Raises SetupError: this process cannot listen on an address; nothing was changed.
         """
         required = set(addresses)
@@ -168,7 +167,7 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        if not shared:  # an OSError if any process listens on this address, even with SO_REUSEPORT
+        if not shared:  # raises OSError if any process listens here, even with SO_REUSEPORT
             _bind(family, host, int(port), reuse_port=False).close()
         listening = _bind(family, host, int(port), reuse_port=True)
     except OSError as error:
@@ -207,8 +206,8 @@ _INFO_LEVEL_PATTERN: Final = re.compile(r"\[(notice|warn)\]")
 
 def install_configuration(folder: Path, text: str) -> None:
     """Write `text` to `folder/nginx.conf` if nginx accepts it. A running nginx is not affected. Raises SetupError:
-    nginx is not installed or refuses the configuration (the error contains its message), or the file cannot be written
-    or checked, for example because the disk is full."""
+    nginx is not installed, or refuses the configuration (the error contains its message), or the file cannot be
+    written."""
     candidate = folder / "nginx.conf.new"
     try:
         (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
@@ -224,7 +223,8 @@ def install_configuration(folder: Path, text: str) -> None:
 
 
 def _configuration_error(folder: Path, candidate: Path) -> str | None:
-    """Return nginx's error about a configuration; None = nginx accepts it."""
+    """Return nginx's error about a configuration; None = nginx accepts it. Raises SetupError: nginx is not
+    installed."""
     try:
         done = subprocess.run(
             [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
@@ -242,9 +242,8 @@ def _configuration_error(folder: Path, candidate: Path) -> str | None:
 
 
 class Nginx:
-    """A master process with its workers. It serves `folder/nginx.conf` with its content at the start. `folder` is its
-    prefix and working folder; `number` distinguishes the pid files of two masters that run at the same time.
-    """
+    """A master process of nginx with its workers. It serves `folder/nginx.conf` with the content at its start. `folder`
+    is its prefix and working folder. `number` distinguishes the pid files of two masters that run at the same time."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder = folder
@@ -257,7 +256,8 @@ class Nginx:
         return self._process.pid if self._process else -1
 
     async def start(self, listeners: Listeners) -> bool:
-        """Start the master and wait until it serves. Return False if it ended or is not ready after START_S."""
+        """Start the master and wait until it serves. Return False if it ended or does not serve within
+        `START_TIMEOUT_S`."""
         try:
             self._pid_file.unlink(missing_ok=True)
             self._process = subprocess.Popen(  # noqa: ASYNC220 -- it does not block; asyncio would collect ended orphans
@@ -284,7 +284,7 @@ class Nginx:
         return False
 
     def _is_serving(self) -> bool:
-        """Return True if nginx has taken over its sockets: it then writes its pid file."""
+        """Return True if nginx serves its sockets: it then writes its pid file."""
         return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
 
 
@@ -293,7 +293,7 @@ def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
 
 
 def redacted(line: str) -> str:
-    """Return a log line of nginx without tokens of connections and leases."""
+    """Return a log line of nginx without the tokens of viewers and leases."""
     return _TOKEN_PATTERN.sub(r"\1\2***", line)
 
 
@@ -312,10 +312,9 @@ def nginx_processes(folder: Path) -> list[ProcessInfo]:
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
-    """Return the pids of the processes in `found` that must end after `master` serves: all except `master`, its
-    workers, and workers of another master in `found`. That master ends its workers, and would restart workers that end
-    before it.
-    """
+    """Return the pids of the processes in `found` that must end when `master` serves: all except `master`, its workers,
+    and the workers of another master in `found`. The other master ends its workers, and would restart workers that end
+    before it."""
     pids = {process.pid for process in found}
     others = [process for process in found if master not in (process.pid, process.parent)]
     return [process.pid for process in others if process.parent not in pids]

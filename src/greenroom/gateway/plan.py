@@ -1,4 +1,5 @@
-"""The plan of a gateway: the JSON file that its supervisor writes and the parent of nginx converts into configuration.
+"""The plan of a gateway: a JSON file that `greenroom up` or `gateway.plan_writer` writes, and that the gateway process
+converts into the configuration of nginx.
 
 All values come from the administrator. Each value is still checked, because it becomes part of the configuration of
 nginx, in which quotes and semicolons have a meaning.
@@ -31,9 +32,9 @@ class _PlanPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ManagerListener(_PlanPart, frozen=True, kw_only=True):
     """A Manager with a separate listener. The first Manager of a plan is also served on the main port.
 
-    `listen`: empty for a first Manager that only the main port serves. `sentinel_file`: while it exists, `/health` and
-    `/manager_api/` of this Manager return 503 (absolute path). `zone`: the name of the Manager's zone; requests to
-    `/api/` through this listener count as requests to that zone.
+    `listen`: empty for a first Manager that only the main port serves. `sentinel_file` (absolute path): while this file
+    exists, `/health` and `/manager_api/` of this Manager return 503. `zone`: the name of the Manager's zone; requests
+    to `/api/` through this listener count as requests to this zone.
     """
 
     name: str
@@ -44,10 +45,9 @@ class ManagerListener(_PlanPart, frozen=True, kw_only=True):
 
 
 class AgentUpstream(_PlanPart, frozen=True, kw_only=True):
-    """An Agent whose containers this gateway reaches. For each stream of `route`, nginx sends `upstream` a request for
-    admission, and then forwards the stream to the container. `others` are the other replicas of the Agent; they get the
-    requests if `upstream` does not respond.
-    """
+    """An Agent whose containers this gateway reaches. For each request to a stream of `route`, nginx asks `upstream`
+    whether the request is allowed, and then forwards it to the container. `others` are the other replicas of the Agent;
+    they get the requests if `upstream` does not answer."""
 
     route: str
     upstream: str
@@ -55,9 +55,8 @@ class AgentUpstream(_PlanPart, frozen=True, kw_only=True):
 
 
 class Edge(_PlanPart, frozen=True, kw_only=True):
-    """The edge gateway of an Agent on another host (Proxy Connections), which gets the streams of `route`. `upstream`
-    is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`.
-    """
+    """The edge gateway of an Agent on another host, which gets the streams of `route` if Proxy Connections is on.
+    `upstream` is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`."""
 
     route: str
     upstream: str
@@ -66,9 +65,8 @@ class Edge(_PlanPart, frozen=True, kw_only=True):
 
 
 class NamedCertificate(_PlanPart, frozen=True, kw_only=True):
-    """A certificate for one host name, presented to clients that request that name: the administrator's certificate,
-    for browsers; or that of the Agent on this host, for web gateways of other hosts.
-    """
+    """A certificate for one host name, presented to clients that request this name: the certificate of the
+    administrator, for browsers; or that of the Agent on this host, for web gateways of other hosts."""
 
     host: str
     certificate: str
@@ -119,7 +117,7 @@ class GatewayPlan(_PlanPart, frozen=True, kw_only=True):
 
     @property
     def browser_listeners(self) -> list[str]:
-        """The addresses of console and streams, with HTTP/2."""
+        """The addresses that serve the console and streams, with HTTP/2."""
         return [*addresses(self.main_listen), *addresses(self.stream_listen)]
 
     @property
@@ -144,7 +142,7 @@ class GatewayPlan(_PlanPart, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> str:
-        """The origin that the error for requests with another host name contains."""
+        """The origin that is named in the error for requests with another host name."""
         return (self.main_origins or [*self.stream_origins, ""])[0]
 
     @property
@@ -172,7 +170,7 @@ def port_of(listener: str) -> int:
 
 
 def read_plan(path: Path) -> GatewayPlan:
-    """Return the plan in a file. Raises SetupError: the file cannot be read or is no plan; the sentence names every
+    """Return the plan in a file. Raises SetupError: the file cannot be read or is no plan; the message names every
     problem."""
     try:
         return parse_plan(path.read_bytes())
@@ -183,7 +181,7 @@ def read_plan(path: Path) -> GatewayPlan:
 
 
 def parse_plan(text: bytes) -> GatewayPlan:
-    """Return the plan in JSON. Raises SetupError: it is no plan; the sentence names every problem."""
+    """Return the plan in JSON. Raises SetupError: the text is no plan; the message names every problem."""
     try:
         plan = msgspec.json.decode(text, type=GatewayPlan)
     except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Builds a GatewayPlan from the settings and the facts of a gateway that has no plan file; reads no files itself.
+"""Builds the GatewayPlan of a gateway without a plan file, from its settings and facts. This module reads no files.
 
 An edge gateway whose address is unknown or not usable is omitted from the plan.
 """
@@ -19,18 +19,17 @@ from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 SECRETS_FILE: Final = "stream-secrets.conf"
-"""In the gateway's folder: the secrets that nginx presents to Agents on other hosts."""
+"""The file in the gateway's folder with the secrets that nginx presents to Agents on other hosts."""
 AUTHORITY_FILE: Final = "fleet-authority.pem"
-"""In the gateway's folder: verifies certificates of edge gateways."""
+"""The file in the gateway's folder with the authority that signs the certificates of edge gateways."""
 EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
-"""The files in `edge_dir` that the Agent writes for its gateway."""
+"""The files that the Agent writes into `edge_dir` for its edge gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFacts:
-    """The facts for a plan: the last `fleet` from the api, the `texts` of existing files with ids, and the IP
-    `addresses` of resolved host names. `has_edge`: the Agent has written a certificate into `edge_dir`.
-    """
+    """The facts for a plan: the last `fleet` from the api, the `texts` of the existing files of `id_files`, and the IP
+    `addresses` of resolved host names. `has_edge`: the Agent has written a certificate into `edge_dir`."""
 
     fleet: Fleet = field(default_factory=Fleet)
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
@@ -42,8 +41,8 @@ class SiteFacts:
 
 
 def build_plan(config: GatewayConfig, facts: SiteFacts, folder: Path) -> GatewayPlan:
-    """Return the plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute. Raises
-    SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id contains no valid id."""
+    """Return the plan of the gateway, for settings that `check_settings` accepted. `folder` is absolute. Raises
+    SetupError: the Agent of an edge gateway has no certificate yet, or the file `agent_id` contains no valid id."""
     local = _local_edge(config, facts)
     return (
         _edge_plan(config, facts, folder, local)
@@ -53,7 +52,7 @@ def build_plan(config: GatewayConfig, facts: SiteFacts, folder: Path) -> Gateway
 
 
 def check_settings(config: GatewayConfig) -> None:
-    """Check that all required settings are set. Raises SetupError: settings are missing; the error contains them."""
+    """Check that all required settings are set. Raises SetupError: settings are missing; the message names them."""
     edge = config.gateway_profile == "edge"
     missing = [
         (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),
@@ -73,7 +72,7 @@ def check_settings(config: GatewayConfig) -> None:
 
 
 def id_files(config: GatewayConfig) -> list[Path]:
-    """Return the files whose content is part of the plan."""
+    """Return the files with ids that are part of the plan."""
     named = [manager.instance_id_file for manager in config.gateway_managers if manager.instance_id_file is not None]
     return [*named, *([config.edge_dir / "agent_id"] if config.edge_dir is not None else [])]
 
@@ -95,8 +94,8 @@ class _LocalEdge:
 
 
 def _local_edge(config: GatewayConfig, facts: SiteFacts) -> _LocalEdge | None:
-    """Return the edge of this host; None without `edge_dir`, or until its Agent has an id. Raises SetupError: the id is
-    not valid."""
+    """Return the edge gateway of this host; None without `edge_dir`, or until its Agent has an id. Raises SetupError:
+    the id is not valid."""
     folder = config.edge_dir
     agent_id = facts.texts.get(folder / "agent_id") if folder is not None else None
     if folder is None or agent_id is None:
@@ -205,7 +204,8 @@ def _manager_listener(manager: GatewayManager, facts: SiteFacts) -> ManagerListe
 
 
 def _edges(facts: SiteFacts, used_routes: Iterable[str], folder: Path) -> list[Edge]:
-    """Return the usable edges, the first of each route that is not in `used_routes`; none without an authority."""
+    """Return the usable edge gateways, the first of each route that is not in `used_routes`; none without an
+    authority."""
     found: dict[str, Edge] = {}
     for edge in facts.fleet.edges if facts.fleet.authority else ():
         upstream = _upstream(edge)

@@ -1,7 +1,7 @@
-"""Updates the `plan.json` of a gateway if no supervisor writes it.
+"""Updates the `plan.json` of a gateway for which `greenroom up` writes no plan file.
 
-Every `CHECK_INTERVAL_S` it checks files with ids, addresses of host names, and for profile `web` the fleet that the api
-reports. The last report is stored on disk, so that the gateway starts while the api is unavailable. The process
+Every `CHECK_INTERVAL_S` it reads the files with ids, the addresses of host names, and for profile `web` the fleet that
+the api reports. The last report is stored on disk, so that the gateway starts while the api is unavailable. The process
 `greenroom.gateway.main` serves the changed file.
 """
 
@@ -46,16 +46,15 @@ RESOLVE_INTERVAL_S: Final = 5.0
 NAME_TIMEOUT_S: Final = 2.0
 MAX_BURST_CHANGES: Final = 10
 CHANGE_INTERVAL_S: Final = 5.0
-"""The interval of changes after the first `MAX_BURST_CHANGES`. Each change starts an nginx, and an Agent can change the
-address of its edge gateway at any time.
-"""
+"""The minimum interval of changes after the first `MAX_BURST_CHANGES`. Each change starts an nginx, and an Agent can
+change the address of its edge gateway at any time."""
 WARNING_INTERVAL_S: Final = 60.0
-"""The minimum interval between two logs of the same warning."""
+"""The minimum interval between two log lines with the same warning."""
 
 
 class PlanWriter:
     """Writes the `plan.json` of one gateway into its `folder` (absolute). `links` has the Agents on other hosts whose
-    sessions it reaches. Raises SetupError: a setting is missing."""
+    sessions the gateway reaches. Raises SetupError: a setting is missing."""
 
     def __init__(self, config: GatewayConfig, folder: Path, links: AgentLinks | None = None) -> None:
         check_settings(config)
@@ -74,8 +73,8 @@ class PlanWriter:
         self._repeats = RepeatFilter(WARNING_INTERVAL_S)
 
     async def write_first_plan(self) -> None:
-        """Write the first plan, from the facts that are known without the api. An edge waits until its Agent is
-        registered. Raises SetupError: the facts result in no plan, or it cannot be written."""
+        """Write the first plan, from the facts that are known without the api. An edge gateway waits until its Agent is
+        registered. Raises SetupError: the facts result in no valid plan, or the plan cannot be written."""
         self._fleet = self._stored_fleet()
         while self._config.gateway_profile == "edge" and (missing := self._missing_file()):
             self._warn("waiting", f"the gateway waits until its Agent has registered: {missing} cannot be read yet")
@@ -103,7 +102,7 @@ class PlanWriter:
         return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
 
     async def _read_fleet(self, client: httpx2.AsyncClient) -> None:
-        """Request the fleet from the api. While the api does not respond, its last response is used."""
+        """Request the fleet from the api. If the api does not answer, its last answer stays in use."""
         try:
             reply = await client.get(
                 f"http://{self._config.api_upstream}/api/internal/gateway",
@@ -134,7 +133,7 @@ class PlanWriter:
         """Write the plan if it differs from the file.
 
         Raises:
-            SetupError: the plan is not valid; the error contains every problem.
+            SetupError: the plan is not valid; the message names every problem.
             OSError: a file cannot be written.
         """
         await self._resolve_names()
@@ -201,7 +200,7 @@ def _read_texts(files: list[Path]) -> dict[Path, str]:
         try:
             text = file.read_text().strip()
         except FileNotFoundError:
-            continue  # it was not set up yet, or is removed
+            continue  # it was not written yet, or was removed
         if text:
             texts[file] = text
     return texts

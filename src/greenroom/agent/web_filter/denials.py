@@ -1,7 +1,8 @@
-"""Conversion of the denials of web filters to a limited number of log rows.
+"""Converts the denials of web filters to a limited number of log rows.
 
-The first denial of a host for a session is a row. Denials of the same host within `REPEAT_INTERVAL_S` are only counted.
-If one reading has more than `MAX_ROWS` rows, one row summarizes the rest. Rows contain no paths and no queries.
+A denial is a request that a filter refused. The first denial of a host for a session is a row. Further denials of the
+host within `REPEAT_INTERVAL_S` are only counted. If one reading has more than `MAX_ROWS` rows, one row summarizes the
+rest. Rows contain no paths and no queries.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ log = structlog.get_logger(__name__)
 REPEAT_INTERVAL_S: Final = 60.0
 MAX_ROWS: Final = 20
 MAX_COUNTS: Final = 5_000
+"""The maximum number of hosts of which denials are counted."""
 MAX_READING_BYTES: Final = 1 << 20
-"""The maximum size of one reading; older denials are skipped."""
+"""The maximum size of one reading. Older denials are skipped."""
 MAX_FILE_BYTES: Final = 8 << 20
+"""The size above which the log of a Squid is removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenialRow:
-    """A log row about the denials of one host for one session since the last such row."""
+    """A log row about the denials of one host for one session since the last row about this host."""
 
     session_id: str | None
     sentence: str
@@ -40,8 +43,8 @@ class DenialRow:
 class DenialLog:
     """Reads the lines that are added to the log of one Squid.
 
-    The account of Squid can change the folder, so only a regular file is read. A large file is removed; `reopen` is
-    called afterwards and must make Squid create the file again.
+    The account of Squid can change the folder, so only a regular file is read. A large file is removed; then `reopen`
+    must make Squid create the file again.
     """
 
     def __init__(self, file: Path, reopen: Callable[[], None]) -> None:
@@ -87,7 +90,7 @@ class DenialLog:
 
 @dataclass(slots=True)
 class Denials:
-    """Selects the denials that are reported."""
+    """Selects the denials that are reported. Keys are the source address, the refused host and its port."""
 
     _reported: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     _unreported_counts: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
@@ -95,7 +98,8 @@ class Denials:
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[DenialRow]:
-        """Return the rows for the denials of one filter. `session_of` maps an address to its session."""
+        """Return the rows for new denials of the filter of `policy`. `session_of` returns the session id at a source
+        address."""
         self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < REPEAT_INTERVAL_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
@@ -134,7 +138,7 @@ class Denials:
         )
 
     def _drop_oldest(self) -> None:
-        """Remove the oldest counts above `MAX_COUNTS`."""
+        """Remove the oldest entries above `MAX_COUNTS`."""
         for table in (self._reported, self._unreported_counts):
             for key in list(table)[: max(0, len(table) - MAX_COUNTS)]:
                 del table[key]

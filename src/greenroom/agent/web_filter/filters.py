@@ -1,8 +1,8 @@
-"""The web filters of this host: a network and a Squid for each policy that applies to a session here.
+"""The web filters of this host: a network and a Squid for each policy that applies to a session of this Agent.
 
 The filter of a policy is created before its first session, corrected in every round, and removed after its last
-session. If its network cannot be restricted, its sessions fail with the reason; no session starts without its filter.
-The last known policies are stored on disk, so that they apply while no Manager can be reached.
+session. If the network cannot be restricted, the sessions of the policy fail with the reason; no session starts without
+its filter. The last known policies are stored on disk, so that they apply while no Manager can be reached.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from greenroom.wire.messages import LogLine
 log = structlog.get_logger(__name__)
 
 ROUND_INTERVAL_S: Final = 1.0
+"""The interval of rounds. A round corrects all filters and reports their denials."""
 RULES_INTERVAL_S: Final = 30.0
 """The interval at which the network and the firewall rules are checked, because other programs may change them."""
 POLICY_TIMEOUT_S: Final = 10.0
-"""The time limit for the arrival of a session's policy. It comes with the session or with the next answer."""
+"""The maximum wait for the policy of a session. A Manager sends it with the session or in the next answer."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STABLE_AFTER_S: Final = 60.0
-"""A Squid that ran for this time is restarted without a pause when it ends."""
+"""The running time after which a Squid that ended is restarted without a pause."""
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class _Filter:
     applied_policy: FilterPolicy | None = None
     secrets: tuple[FilterSecret, ...] = ()
     adds_secrets: bool = False
-    """True if the filter has or had secrets; its sessions then trust its authority."""
+    """True if the filter has or had secrets. Its sessions then trust its certificate authority."""
     checked_at_s: float = 0.0
     failures: int = 0
     started_at_s: float = float("-inf")
@@ -62,11 +63,11 @@ class _Filter:
     next_try_s: float = 0.0
 
     @property
-    def _serves(self) -> bool:
+    def _is_running(self) -> bool:
         return self.squid is not None and self.squid.run_id is not None
 
     def is_current(self, policy: FilterPolicy, secrets: tuple[FilterSecret, ...]) -> bool:
-        runs = self.network is not None and (not self.network.address or self._serves)
+        runs = self.network is not None and (not self.network.address or self._is_running)
         same = self.applied_policy == policy and self.secrets == secrets
         return runs and same and time.monotonic() - self.checked_at_s < RULES_INTERVAL_S
 
@@ -77,14 +78,14 @@ class _Filter:
         self.started_at_s, self.next_try_s = now, now + BACKOFF.delay_s(self.start_count)
 
     def has_ended(self) -> bool:
-        """Return True if the Squid of this policy ran and has ended."""
-        return self.applied_policy is not None and self.squid is not None and not self._serves
+        """Return True if the Squid of this policy ran before and does not run."""
+        return self.applied_policy is not None and self.squid is not None and not self._is_running
 
 
 class WebFilters:
     """Creates, corrects and removes the filters. The account of the filters must have access to `folder`. `resolvers`
-    are their name servers; empty = the name servers of the host. Log rows are sent through the outbox of `sessions`.
-    """
+    are the name servers of the filters; empty = the name servers of the host. Log rows are sent through the outbox of
+    `sessions`."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class WebFilters:
     # From the Manager -----------------------------------------------------------------------------------------------
 
     def set_policies(self, policies: list[FilterPolicy]) -> None:
-        """Set the current policies. A policy that is not in the list but in use stays unchanged."""
+        """Set the policies. A policy that is in use and not in the list stays unchanged."""
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
@@ -123,7 +124,7 @@ class WebFilters:
             log.error("the web filter policies cannot be stored for the next start", reason=str(error))
 
     def load(self) -> None:
-        """Load the policies that an earlier process of this Agent stored. Policies that were already received stay."""
+        """Load the policies that an earlier process of this Agent stored. Policies from a Manager have priority."""
         try:
             stored = msgspec.json.decode((self._folder / "policies.json").read_bytes(), type=list[FilterPolicy])
         except FileNotFoundError:
@@ -144,7 +145,7 @@ class WebFilters:
         while True:
             web_filter = self._filters.setdefault(policy_id, _Filter())
             async with web_filter.lock:
-                if self._filters.get(policy_id) is web_filter:  # not removed while we waited
+                if self._filters.get(policy_id) is web_filter:  # it was not removed during the wait
                     await self._ensure_current(web_filter, self._policies[policy_id])
                     return
 
@@ -192,9 +193,8 @@ class WebFilters:
         web_filter.checked_at_s, web_filter.failures = time.monotonic(), 0
 
     async def trust_files(self, session_id: str, spec: SessionSpec) -> tuple[SessionFile, ...]:
-        """Return the files with which a session trusts its filter; empty if the filter adds no secrets to requests.
-        Raises GreenroomError: the filter does not run, or cannot add secrets.
-        """
+        """Return the files that make a session trust the certificate authority of its filter; empty if the filter adds
+        no secrets. Raises GreenroomError: the filter does not run, or cannot add secrets."""
         if spec.filter_policy is None:
             return ()
         await self.wait_until_ready(spec.filter_policy)
@@ -207,7 +207,7 @@ class WebFilters:
     # Rounds ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Correct the filters, forever. They continue to run when the Agent stops."""
+        """Run rounds, forever. The filters continue to run when the Agent stops."""
         try:
             await self._adopt()
             while True:
@@ -247,8 +247,8 @@ class WebFilters:
         containers = self._sessions.observed.containers
         self._report_denials(
             {
-                container.address.rpartition(":")[0]: session
-                for session, container in containers.items()
+                container.address.rpartition(":")[0]: session_id
+                for session_id, container in containers.items()
                 if container.address
             }
         )
@@ -277,9 +277,8 @@ class WebFilters:
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
     def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
-        """Return True if the configuration of the filter may be written. It may not while an earlier process's Squid
-        has secrets and the desired list with these secrets has not arrived yet.
-        """
+        """Return True if the configuration of the filter may be written. It may not while a Squid that an earlier
+        process started has secrets, and the desired list with these secrets has not arrived yet."""
         if self._sessions.is_known:
             return True
         if web_filter.squid is None and policy_id in self._squids.stored_policy_ids():
@@ -287,7 +286,7 @@ class WebFilters:
         return web_filter.squid is None or not web_filter.squid.adds_secrets
 
     async def _remove(self, policy_id: str, web_filter: _Filter) -> None:
-        """Remove the network and then the filter, if the network has no container."""
+        """Remove the network, and then the filter. Do nothing if the network has a container."""
         if not await self._runtime.close_filter_network(policy_id):
             return
         if web_filter.squid is None and policy_id in self._squids.stored_policy_ids():
@@ -298,18 +297,19 @@ class WebFilters:
 
     # Denials --------------------------------------------------------------------------------------------------------
 
-    def _report_denials(self, session_at: dict[str, str]) -> None:
+    def _report_denials(self, session_ids: dict[str, str]) -> None:
+        """Report the new denials of all filters. `session_ids`: address → session id."""
         for policy_id, web_filter in self._filters.items():
             try:
                 with convert_item_error("denials", policy_id):
-                    self._report_denials_of(web_filter, session_at)
+                    self._report_denials_of(web_filter, session_ids)
             except GreenroomError as error:
                 log.warning("the denials of a web filter cannot be read", policy_id=policy_id, reason=error.message)
 
-    def _report_denials_of(self, web_filter: _Filter, session_at: dict[str, str]) -> None:
+    def _report_denials_of(self, web_filter: _Filter, session_ids: dict[str, str]) -> None:
         if web_filter.squid is not None and web_filter.applied_policy is not None:
             denials = web_filter.squid.new_denials()
-            for row in web_filter.denials.rows(web_filter.applied_policy, denials, session_at.get, time.monotonic()):
+            for row in web_filter.denials.rows(web_filter.applied_policy, denials, session_ids.get, time.monotonic()):
                 self._report_denial(row)
 
     def _report_denial(self, row: DenialRow) -> None:

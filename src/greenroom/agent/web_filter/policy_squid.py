@@ -1,4 +1,4 @@
-"""The two ways to run Squid for a policy: as a process of the Agent's host, or by the runtime (Kubernetes)."""
+"""The two ways to run the Squid of a policy: as a process on the Agent's host, or through the runtime (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PolicySquid(Protocol):
 
     @property
     def run_id(self) -> int | None:
-        """The id of the current run; None = Squid does not run."""
+        """A number that identifies the current run of Squid; None = Squid does not run."""
         ...
 
     @property
@@ -45,8 +45,8 @@ class PolicySquid(Protocol):
         ...
 
     def authority(self) -> str:
-        """Return the certificate of the authority of this filter. It signs the certificates that replace those of the
-        hosts to which secrets are sent. Raises FilterError: this Squid cannot add secrets."""
+        """Return the certificate (PEM) of this filter's authority. The authority signs the certificates with which the
+        filter replaces those of hosts to which secrets are sent. Raises FilterError: this Squid cannot add secrets."""
         ...
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:
@@ -70,8 +70,7 @@ def squids_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
 ) -> HostPolicySquids | RuntimePolicySquids:
     """Return the object that runs the filters for this runtime. `resolvers` are the name servers of the filters; empty
-    = those of the host. `on_end` is called when a Squid ends unexpectedly.
-    """
+    = the name servers of the host. `on_end` is called when a Squid ends unexpectedly."""
     if isinstance(runtime, FilterRunner):
         return RuntimePolicySquids(runtime, resolvers, on_end)
     owner = filter_owner if runtime.filters_packets else own_account
@@ -99,12 +98,13 @@ def filter_owner() -> Owner:
 
 
 def own_account() -> Owner:
-    """Return the Agent's account, for runtimes without firewall rules."""
+    """Return the Agent's account, for a runtime that does not filter packets."""
     return Owner(os.geteuid(), os.getegid())
 
 
 class HostPolicySquids:
-    """Runs the filters of all policies as processes of this host. Their account must have access to `folder`."""
+    """Runs the filters of all policies as processes of this host. The account of the filters must have access to
+    `folder`."""
 
     def __init__(
         self, folder: Path, owner: Callable[[], Owner], resolvers: tuple[str, ...], on_end: Callable[[], None]
@@ -183,7 +183,7 @@ class RuntimePolicySquids:
 
 
 class RuntimePolicySquid:
-    """Implements `PolicySquid` with one Squid of the runtime, whose output is followed while it runs."""
+    """Implements `PolicySquid` with one Squid of the runtime, whose output this object reads while Squid runs."""
 
     def __init__(
         self, runner: FilterRunner, policy_id: str, resolvers: tuple[str, ...], on_end: Callable[[], None]
@@ -193,13 +193,13 @@ class RuntimePolicySquid:
         self._resolvers = resolvers
         self._on_end = on_end
         self._numbers = itertools.count(1)
-        self._run: int | None = None
+        self._run_id: int | None = None
         self._unread_denials: deque[Denial] = deque(maxlen=MAX_UNREAD_DENIALS)
         self._reader: asyncio.Task[None] | None = None
 
     @property
     def run_id(self) -> int | None:
-        return self._run
+        return self._run_id
 
     @property
     def adds_secrets(self) -> bool:
@@ -221,9 +221,9 @@ class RuntimePolicySquid:
             resolvers=self._resolvers,
         )
         files = {"squid.conf": configuration(policy, location), **pages(policy)}
-        if await self._runner.run_filter(self._policy_id, files) or self._run is None:
+        if await self._runner.run_filter(self._policy_id, files) or self._run_id is None:
             self._stop_reader()  # the reader may still read the output of a run that has ended
-            self._run = next(self._numbers)
+            self._run_id = next(self._numbers)
             log.info("the web filter runs", policy=policy.name, address=network.address)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._follow(), name="output of a web filter")
@@ -234,12 +234,12 @@ class RuntimePolicySquid:
         return denials
 
     async def stop(self) -> None:
-        """Stop reading the output. The runtime ends Squid when its network is closed."""
+        """Stop reading the output. The runtime ends Squid when the network of the policy is closed."""
         self.stop_watching()
 
     def stop_watching(self) -> None:
         self._stop_reader()
-        self._run = None
+        self._run_id = None
 
     def _stop_reader(self) -> None:
         if self._reader is not None:
@@ -260,5 +260,5 @@ class RuntimePolicySquid:
             except GreenroomError as error:
                 log.info("a web filter has ended", policy_id=self._policy_id, reason=error.message)
                 break
-        self._run = None
+        self._run_id = None
         self._on_end()

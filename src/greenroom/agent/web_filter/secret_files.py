@@ -1,4 +1,4 @@
-"""The files with which one web filter adds secrets to requests: its authority, a certificate and the headers.
+"""The files with which one web filter adds secrets to requests: a certificate authority, a certificate and the headers.
 
 The secrets and the key of the certificate are only in memory (/dev/shm), and only the account of the filter can read
 them. Squid cannot read the key of the authority. All files are removed with the filter.
@@ -47,7 +47,7 @@ SQUID_WITHOUT_TLS: Final = (
 
 
 class SecretFiles:
-    """The files of one filter: the authority in `folder`, Squid's files in memory."""
+    """The files of one filter: the authority in `folder`, and Squid's files in memory."""
 
     def __init__(self, folder: Path, owner: Owner) -> None:
         self._authority_file = folder / "authority.json"
@@ -56,6 +56,7 @@ class SecretFiles:
 
     @property
     def headers(self) -> Path:
+        """The part of Squid's configuration that adds the secrets to requests."""
         return self.folder / "secrets.conf"
 
     @property
@@ -64,7 +65,7 @@ class SecretFiles:
 
     @property
     def in_use(self) -> bool:
-        """True if a Squid has secrets, including one that an earlier process of this Agent started."""
+        """True if Squid has secrets, also a Squid that an earlier process of this Agent started."""
         return self.headers.exists()
 
     def authority(self) -> Authority:

@@ -1,7 +1,7 @@
-"""One Squid: the web filter of one policy on this host, with its configuration and its pages for refused addresses.
+"""One Squid: the web filter of one policy on this host, with its configuration and its pages about refused requests.
 
 Squid continues to run when the Agent ends, so that sessions stay connected while the Agent restarts. The next process
-of the Agent finds it by its pid and start time. It runs with a separate account and without capabilities.
+of the Agent finds Squid by its pid and start time. Squid runs with a separate account and without capabilities.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ PAGES: Final = {
     "ERR_GREENROOM_PRIVATE": "It leads to a private network or to the host, which no session may reach.",
     "ERR_GREENROOM_PORT": "The port or the kind of connection of this address is not allowed.",
 }
-"""Page → the reason for the user."""
+"""Page → the reason of the refusal, for the user."""
 
 _TEMPLATES: Final = load_templates("greenroom.agent.web_filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SquidLocation:
-    """The location of one Squid: it listens only at `listen_addresses` and serves the `subnet` of its network;
-    it may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those of its host.
-    """
+    """The addresses, files and folders of one Squid. It listens only at `listen_addresses` and serves the `subnet` of
+    its network. It may write into `folder`, and it writes its denials to `log`. `resolvers` are name servers; empty =
+    those of its host."""
 
     listen_addresses: tuple[str, ...]
     subnet: str
@@ -51,9 +51,9 @@ class SquidLocation:
     log: str
     resolvers: tuple[str, ...] = ()
     headers: str = ""
-    """The file of the added headers; empty = none are added, and no connection is opened."""
+    """The file that adds headers; empty = Squid adds no headers and decrypts no connections."""
     certificate: str = ""
-    """The certificate for opened connections, and its key."""
+    """The file with the certificate for decrypted connections, and its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def configuration(policy: FilterPolicy, location: SquidLocation) -> str:
 
 
 def pages(policy: FilterPolicy) -> dict[str, str]:
-    """Return name → text of the pages for refused http addresses; Squid replaces `%H` with the host."""
+    """Return page → HTML of the pages about refused http addresses. Squid replaces `%H` with the host."""
     name = html.escape(policy.name).replace("%", "%%")
     template = _TEMPLATES.get_template("page.html.j2")
     return {page: template.render(reason=reason, policy=name) for page, reason in PAGES.items()}
@@ -103,7 +103,7 @@ def pages(policy: FilterPolicy) -> dict[str, str]:
 log = structlog.get_logger(__name__)
 
 ACCOUNT: Final = "greenroom-filter"
-"""The system account of all filters; the host's firewall recognizes their connections by it."""
+"""The system account of all filters. The firewall of the host recognizes their connections by this account."""
 
 READY_TIMEOUT_S: Final = 10.0
 POLL_S: Final = 0.02
@@ -111,9 +111,8 @@ END_TIMEOUT_S: Final = 3.0
 
 _SEARCH_PATH: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_VARIABLES: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""The variables of the Agent that Squid gets. SSL_CERT_FILE and SSL_CERT_DIR name the authorities that Squid trusts
-when it connects to the hosts of secrets.
-"""
+"""The environment variables of the Agent that Squid gets. SSL_CERT_FILE and SSL_CERT_DIR name the authorities that
+Squid trusts when it connects to the hosts of secrets."""
 
 
 class _Process(msgspec.Struct, frozen=True):
@@ -124,8 +123,8 @@ class _Process(msgspec.Struct, frozen=True):
 
 
 class Squid:
-    """The process and files of one policy's Squid. It may read `folder`, created here, and write into `log` inside;
-    `on_end` is called when the process ended without a request."""
+    """The process and the files of one policy's Squid in `folder`, which is created. Squid may read `folder` and write
+    into its subfolder `log`. `on_end` is called when the process ends without a request."""
 
     def __init__(self, folder: Path, owner: Owner, on_end: Callable[[], None]) -> None:
         self._folder = folder
@@ -153,12 +152,12 @@ class Squid:
         name_servers: tuple[str, ...],
         secrets: Sequence[FilterSecret] = (),
     ) -> None:
-        """Apply this policy, with secrets to add: start Squid, or make it reload a changed configuration. Raises
-        FilterError: Squid is not installed or does not start, with its message."""
+        """Apply this policy, with the secrets to add: start Squid, or make it reload a changed configuration. Raises
+        FilterError: Squid is not installed, or does not start; the error contains the message of Squid."""
         location = SquidLocation(
             listen_addresses=(f"{address}:{FILTER_PORT}",),
             subnet=subnet,
-            pages="../pages",  # relative to its working folder: Squid has no quotes for paths
+            pages="../pages",  # relative to the working folder, because Squid has no quotes for paths
             folder=".",
             log=self.denials.name,
             resolvers=name_servers,
@@ -197,7 +196,7 @@ class Squid:
     # Files --------------------------------------------------------------------------------------------------------
 
     def _write(self, policy: FilterPolicy, location: SquidLocation, secrets: Sequence[FilterSecret]) -> bool:
-        """Write the files that differ, and return True if one changed. Squid itself may write only to `log`."""
+        """Write the files that differ. Return True if a file was written. Squid may write only to `log`."""
         self._make_folder(self._folder, 0o750)
         self._make_folder(self._folder / "pages", 0o750)
         self._make_folder(self._folder / "log", 0o700, uid=self._owner.uid)
@@ -239,7 +238,7 @@ class Squid:
         program = _program()
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
-        # The name of the shared memory contains the service name (-n), which must differ from that of other Squids of
+        # Squid names its shared memory after its service (-n), so the name must differ from those of other Squids of
         # this host.
         squid = [program, "-N", "-n", f"greenroom{self._owner.uid}", "-f", str(self._folder / "squid.conf")]
         with errors.open("wb") as output:
@@ -254,9 +253,8 @@ class Squid:
             )
 
     async def _wait_until_listening(self, pid: int, address: str) -> bool:
-        """Wait until Squid listens at the address. This is not tested with a connection, because another process could
-        listen there.
-        """
+        """Wait until Squid listens at the address. A test connection would not prove this, because another process
+        could listen there."""
         end = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < end and not self._ended.is_set():
             if is_listening(pid, address, FILTER_PORT):
