@@ -1,1 +1,1 @@
-"""Users, groups, log-ins and API keys: routes, and the rules that both HTTP interfaces follow."""
+"""Users, groups, log-ins and API keys: routes, and rules that also apply to the published interface."""

@@ -1,7 +1,7 @@
-"""Changes of users for both HTTP interfaces, on behalf of a caller: create, change, delete, log out.
+"""Changes of users on behalf of a caller, for `/api/v1` and the published interface.
 
-Attributes are the preferences and SSH keys of a user, which launches read. An anonymous user exists for one launch
-without a user. They are a member of All Users, cannot log in, and are deleted after their last session.
+The attributes of a user are the preferences and SSH keys, which launches read. An anonymous user is created for a
+launch without a user, is a member of All Users, cannot log in, and is deleted after the last session.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def create_user(change: CallerChange, passwords: Passwords, body: UserCrea
 
 
 async def change_user(change: CallerChange, passwords: Passwords, user_id: str, body: UserPatch) -> users.User:
-    """Change fields, password and groups of a user; return the user afterwards.
+    """Change fields, password and groups of a user; return the changed user.
 
     Raises:
         NotFound: there is no such user.
@@ -98,8 +98,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
     """End one log-in of a user, and return it.
 
-    All streams of the user are cut, because a stream is not linked to a log-in. Raises NotFound: there is no such user
-    or log-in.
+    All streams of the user are closed, because a stream is not linked to a log-in. Raises NotFound: there is no such
+    user or log-in.
     """
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -117,7 +117,7 @@ def audit_values(user: users.User) -> LogDetails:
 
 
 async def _revoke_access_if_needed(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
-    """Revoke the access of a user if the change bars them or replaces their password; return the events to notify."""
+    """If the change disables or locks the user or replaces the password, revoke the access; return the events."""
     barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
     if not barred and after.password_hash == before.password_hash:
         return set()
@@ -164,8 +164,8 @@ async def delete_expired_anonymous_users(db: Database, retention_s: float, logs:
 async def change_attributes(
     change: CallerChange, user_id: str, body: AttributesPatch, client_fields: Mapping[str, object] | None = None
 ) -> UserAttributes:
-    """Change preferences and SSH keys of a user; return all attributes afterwards. Clients of the published interface
-    set `client_fields`.
+    """Change preferences and SSH keys of a user; return all attributes. `client_fields` are data of a client of the
+    published interface.
 
     Raises:
         NotFound: there is no such user.
@@ -175,7 +175,7 @@ async def change_attributes(
     db, caller = change.db, change.caller
     changes = {name: value for name, value in body.sent_fields().items() if name not in _KEY_FIELDS}
     if body.default_image is not None:
-        changes["default_image"] = await _existing_image(db, str(body.default_image))
+        changes["default_image"] = await _existing_image_id(db, str(body.default_image))
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         if user_id != caller.user_id:
@@ -204,8 +204,8 @@ async def generate_ssh_key(change: CallerChange, user_id: str) -> UserAttributes
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """Return the id of the user's default workspace, or else of that of their groups. Raises Invalid: there is no
-    default, or the workspace was deleted."""
+    """Return the id of the default workspace of the user, or else of the groups of the user. Raises Invalid: there is
+    no default, or the workspace was deleted."""
     default_of_user = (await users.get_attributes(db, user_id)).default_image
     if default_of_user is not None:
         return default_of_user
@@ -268,7 +268,7 @@ def _with_ssh_keys(stored: UserAttributes, body: AttributesPatch, secrets: Secre
     )
 
 
-async def _existing_image(db: Database, image_id: str) -> str:
+async def _existing_image_id(db: Database, image_id: str) -> str:
     existing_id = await images.find_image(db, image_id)
     if existing_id is None:
         raise Invalid(f"There is no workspace {image_id}; it cannot be the default workspace.")

@@ -1,4 +1,4 @@
-"""API keys for programs: create, change, revoke. A caller cannot give a key more permissions than they have."""
+"""API keys for programs: create, change, revoke. A key cannot have more permissions than its creator."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 
 @router.patch("/api-keys/{key_id}", dependencies=[requires("devapi_modify")])
 async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_leases: EndLeases = True) -> KeyView:
-    """Change an API key. The caller needs all permissions of the key, except to disable it.
+    """Change an API key. The caller needs all permissions of the key, unless the change only disables the key.
 
     By default, the leases of a key end when it is disabled or expires.
     """
@@ -111,7 +111,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
 
 @router.delete("/api-keys/{key_id}", status_code=204, dependencies=[requires("devapi_delete")])
 async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases = True) -> None:
-    """Revoke an API key at once, and end its leases."""
+    """Revoke an API key at once. By default, its leases end."""
     async with change.db.transaction() as connection:
         key = await credentials.lock_key(connection, key_id.replace("\0", ""))
         await credentials.delete_key(connection, key.key_id)
@@ -125,9 +125,9 @@ async def _get_key(db: Database, key_id: str) -> ApiKey:
 
 
 async def _require_right_to_create_key_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
-    """Refuse a key if the caller may not change its user, or if the user lacks one of its permissions.
+    """Refuse a key if the caller may not change its owner, or if the owner lacks one of its permissions.
 
-    A key acts as its user, so its creation needs the same rights as a change of their password.
+    A key acts for its owner, so its creation needs the same rights as a change of the owner's password.
     """
     change.caller.require("users_modify")
     user = await users.get_user(change.db, user_id)

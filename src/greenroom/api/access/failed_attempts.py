@@ -9,8 +9,8 @@ does not block other programs at its address.
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the
 cookie is counted for the device instead of its address, so that attempts from other addresses do not block the user
-(`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, until the password changes. A browser
-has the cookie of its last user only.
+(`core.rate_limits.account_wait_s`). The cookie is valid for one user, until the password changes, for at most 90 days.
+A browser has only the cookie of its last user.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class FailedAttempts:
         self.count_failure(request, "key")
 
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
-        """Refuse the request. Raises TooManyRequests: always."""
+        """Refuse the request; `by` is the limit that was reached. Raises TooManyRequests: always."""
         seconds = math.ceil(wait_s)
         self._metrics.throttled.labels(by).inc()
         self._refusals.log_throttled_client(request, claimed_name)
@@ -98,7 +98,7 @@ def remember_device(response: Response, secrets: Secrets, user: User) -> None:
 
 
 def known_device(request: Request, secrets: Secrets, user: User | None) -> str | None:
-    """Return the device of the request, if this user logged in on it with their present password; else None."""
+    """Return the id of the device of the request if the user logged in there with the present password; else None."""
     device, _, signed_part = request.cookies.get(DEVICE_COOKIE, "").partition(".")
     expires, _, signature = signed_part.partition(".")
     if user is None or user.password_hash is None or not _EXPIRES.fullmatch(expires):

@@ -54,7 +54,7 @@ async def list_groups(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
-    """List groups by priority, lowest number first: all with `groups_view`, otherwise those of the caller."""
+    """List groups by priority, lowest number first. Callers without `groups_view` get only their own groups."""
     found = await page.read(db, groups.GROUPS, group_rules.visible_groups(caller))
     return [_view(group, secrets, caller) for group in found]
 
@@ -81,8 +81,8 @@ async def get_group(
 async def get_inherited_settings(
     group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
 ) -> list[InheritedSettingView]:
-    """Return the values that the group inherits for its settings. Mappings are omitted, because those of all groups are
-    merged."""
+    """Return the values that the group inherits for its settings. Settings whose values are mappings are omitted: the
+    mappings of all groups of a user are merged."""
     group = await group_rules.visible_group(db, caller, str(group_id))
     others = (await groups.list_groups(db, group_rules.visible_groups(caller))).rows
     return [InheritedSettingView.model_validate(value) for value in inherited_values(group, others, users.ALL_USERS)]
@@ -100,7 +100,7 @@ async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> G
 
 @router.delete("/groups/{group_id}", status_code=204, dependencies=[requires("groups_delete")])
 async def delete_group(group_id: UUID, change: ChangeDep) -> None:
-    """Delete a group; the two system groups cannot be deleted."""
+    """Delete a group. The system groups All Users and Administrators cannot be deleted."""
     group = await groups.get_group(change.db, str(group_id))
     group_rules.require_right_over_group(change.caller, group)
     async with permission_transaction(change.db, change.logs) as connection:
@@ -142,7 +142,7 @@ async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) ->
 
 @router.put("/groups/{group_id}/images/{image_id}", status_code=204, dependencies=[MAY_CHANGE_GROUPS])
 async def add_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) -> None:
-    """Let the members use a workspace."""
+    """Let the members of a group use a workspace."""
     group = await group_rules.changeable_group(change, str(group_id))
     image = await images.get_image(change.db, str(image_id))
     await group_rules.require_right_to_add_image(change, image.image_id)

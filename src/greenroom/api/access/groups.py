@@ -1,4 +1,4 @@
-"""Groups for both HTTP interfaces: visibility and changes for a caller, members, workspaces and settings."""
+"""Rules of groups for a caller, for `/api/v1` and the published interface: visibility, changes, members, settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from greenroom.kit.secrets import Secrets
 
 
 def visible_groups(caller: Caller) -> Conditions:
-    """Return the condition for the groups that the caller may see: all with `groups_view`, otherwise their own."""
+    """Return the condition for the groups that the caller may see: without `groups_view`, only their own groups."""
     if caller.may("groups_view"):
         return Conditions()
     return Conditions(["false"]) if caller.user_id is None else groups.GROUPS.matching(of_user=caller.user_id)
@@ -73,8 +73,8 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
 
 
 def require_right_over_group(caller: Caller, group: Group) -> None:
-    """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`. Raises
-    Forbidden: the error contains the permission."""
+    """Require `groups_modify_system` for system groups, and for groups with more permissions than the caller. Raises
+    Forbidden: the permission is missing."""
     if group.is_system or missing_admin_codes(caller.permissions, group.permissions):
         caller.require("groups_modify_system")
 
@@ -82,7 +82,7 @@ def require_right_over_group(caller: Caller, group: Group) -> None:
 async def require_right_to_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
-    """Without `groups_modify`, refuse a change that makes a setting less strict for a member of the group
+    """Require `groups_modify` for a change that makes a setting less strict for a member of the group
     (`core.access.permissions`). The group must be locked. Raises Forbidden: the error contains the setting."""
     if caller.may("groups_modify"):
         return
@@ -91,22 +91,22 @@ async def require_right_to_change(
 
 
 async def require_right_to_remove_member(change: CallerChange, group_id: str, user_id: str) -> None:
-    """Without `groups_modify`, refuse to end a membership if a setting of the user becomes less strict by it. Raises
-    Forbidden: the error contains the setting."""
+    """Require `groups_modify` to end a membership if this makes a setting of the user less strict. Raises Forbidden:
+    the error contains the setting."""
     if not change.caller.may("groups_modify"):
         _raise_if_refused(refusal_of_leaving(group_id, await groups.groups_of_user(change.db, user_id)))
 
 
 def require_right_to_add_member(caller: Caller, user: User) -> None:
-    """Without `groups_modify`, refuse to add a user who has more permissions than the caller, or is not visible to the
-    caller. Raises Forbidden: the error contains the permission."""
+    """Require `groups_modify` to add a user who has more permissions than the caller, or is not visible to the caller.
+    Raises Forbidden: the permission is missing."""
     if not caller.may("users_view") or missing_admin_codes(caller.permissions, user.permissions):
         caller.require("groups_modify")
 
 
 async def require_right_to_add_image(change: CallerChange, image_id: str) -> None:
-    """Without `groups_modify`, refuse to add a workspace that the caller may not use. Raises Forbidden: the error
-    contains the permission."""
+    """Require `groups_modify` to add a workspace that the caller may not use. Raises Forbidden: the permission is
+    missing."""
     owner_id = change.caller.owner_id
     if owner_id is None or not await images.may_use_image(change.db, image_id, owner_id):
         change.caller.require("groups_modify")
@@ -146,10 +146,10 @@ async def check_membership_changes(
 
 
 def require_right_to_change_settings(caller: Caller, names: Collection[str]) -> None:
-    """Without `groups_modify`, refuse settings about the creation of containers.
+    """Require `groups_modify` for settings about the creation of containers.
 
     These settings contain folders of hosts and accounts in containers, so they affect users outside the group. Raises
-    Forbidden: the error contains the permission.
+    Forbidden: the permission is missing.
     """
     if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
         caller.require("groups_modify")
@@ -158,8 +158,8 @@ def require_right_to_change_settings(caller: Caller, names: Collection[str]) -> 
 async def settings_to_store(
     change: CallerChange, changes: SettingValues, before: SettingValues | None = None
 ) -> SettingValues:
-    """Return changed settings of a group as they are stored; `before` are the present settings. None removes a
-    setting.
+    """Return the changed settings of a group in the form that is stored. `before` contains the present settings. The
+    value None removes a setting.
     Raises Invalid: the setting does not exist, its value is not allowed, or its workspace does not exist."""
     settings = {name: None if value is None else validated_setting(name, value) for name, value in changes.items()}
     if id_or_name := settings.get("default_image"):

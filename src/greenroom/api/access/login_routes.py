@@ -38,7 +38,7 @@ WRONG_CREDENTIALS = "The username or the password is wrong."
 
 @dataclass(frozen=True, slots=True)
 class _LoginAttempt:
-    """The name and the password in a request. `device` is the known device of this user, or None."""
+    """The name and the password in a request. `device` is the id of a known device of this user, or None."""
 
     username: str
     password: str
@@ -51,7 +51,7 @@ class _LoginAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LoginRequest:
-    """A request with a credential of a user, and the parts of the process that log-ins need."""
+    """A request with a credential of a user, and the parts of the api that log-ins need."""
 
     request: Request
     response: Response
@@ -71,8 +71,8 @@ class LoginRequest:
         return f"device {attempt.device}" if attempt.device else self.address
 
     async def begin_attempt(self, username: str, password: str, user: users.User | None) -> _LoginAttempt:
-        """Count an attempt with a password, if its address and its account may try now. Raises TooManyRequests: the
-        error contains the time to wait."""
+        """Count an attempt with a password. Raises TooManyRequests: the address or the account has too many failed
+        attempts; the error contains the time to wait."""
         settings = self.snapshot.installation
         attempt = _LoginAttempt(username, password, known_device(self.request, self.secrets, user))
         self._admit(attempt)
@@ -93,8 +93,8 @@ class LoginRequest:
             self.failed_attempts.admit(self.request, "password", attempt.claimed_name)
 
     async def check_password(self, attempt: _LoginAttempt, password_hash: str | None) -> PasswordVerdict:
-        """Return the verdict on the password of an attempt, and count a wrong one. The duration does not depend on the
-        existence of the user.
+        """Return the verdict on the password of an attempt, and count a wrong password. The duration is the same if the
+        user does not exist.
         """
         verdict = await self.passwords.verify(
             password_hash,
@@ -181,7 +181,7 @@ LoginDep = Annotated[LoginRequest, Depends(_login_request)]
 async def login(body: LoginBody, login: LoginDep) -> Me:
     """Log in with name and password. The answer sets the log-in cookie, and a cookie that identifies the device.
 
-    401 for a wrong name or password, 429 with Retry-After after too many of them.
+    401 for a wrong name or password, 429 with Retry-After after too many failed attempts.
     """
     if "\0" in body.username:
         raise Unauthenticated(WRONG_CREDENTIALS)
@@ -196,9 +196,9 @@ async def login(body: LoginBody, login: LoginDep) -> Me:
 
 @router.post("/login/link", dependencies=[public_route("the link is the credential")])
 async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
-    """Log in once with the token of a link that a program requested for the user (`get_login`).
+    """Log in once with a link that a program requested for the user (`get_login` of `/api/public`).
 
-    401 for a token that is not valid, 429 with Retry-After after too many of them.
+    401 for a token that is not valid, 429 with Retry-After after too many failed attempts.
     """
     login.failed_attempts.admit(login.request, "link", "by link")
     link_user = await credentials.use_login_link(login.db, secret_digest(body.token.get_secret_value()))
@@ -214,7 +214,7 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
 async def logout(
     response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
-    """End this log-in; the user's open streams are cut within seconds, their sessions continue."""
+    """End this log-in. The open streams of the user are closed within seconds; the sessions continue."""
     user_id = caller.own_user_id()
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -242,7 +242,7 @@ async def list_own_logins(db: Db, snapshot: SnapshotDep, caller: Annotated[Calle
 
 @router.delete("/me/logins/{login_id}", status_code=204)
 async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
-    """End one log-in of the caller, and cut the open streams; the sessions continue."""
+    """End one log-in of the caller, and close the open streams; the sessions continue."""
     ended = await end_login(db, caller.own_user_id(), str(login_id))
     logs.write(
         LogCode.LOGOUT,
@@ -256,7 +256,7 @@ async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Ca
 async def change_own_password(
     body: PasswordBody, login: LoginDep, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
-    """Change the password of the caller; all other log-ins end. Wrong present passwords count as failed log-ins."""
+    """Change the password of the caller; all other log-ins end. A wrong present password counts as a failed log-in."""
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
     attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)

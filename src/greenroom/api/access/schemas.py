@@ -54,7 +54,7 @@ Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
-Locked = Annotated[bool, Field(description="the same effects as disabled")]
+Locked = Annotated[bool, Field(description="the same effects as `disabled`")]
 Disabled = Annotated[bool, Field(description="unable to log in")]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
@@ -142,23 +142,23 @@ class AttributesView(View):
     preferred_timezone: Annotated[
         str | None, Field(description="e.g. Europe/Berlin; null = time zone of the workspace")
     ]
-    default_image: Annotated[UUID | None, Field(description="workspace of a launch that names none")]
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")]
     theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
 
 
 class AttributesPatch(Body):
-    """Changes of attributes; omitted fields keep their values, null clears one."""
+    """Changes of attributes; omitted fields keep their values, null clears a field."""
 
     ssh_public_key: Annotated[
         Text | None, Field(description="one line as in id_*.pub; null also removes the private key")
     ] = None
     ssh_private_key: Annotated[
         Secret | None,
-        Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never returned"),
+        Field(description="OpenSSH or PEM without a passphrase; the public key is derived from it; never returned"),
     ] = None
     preferred_language: Annotated[Language | None, Field(description="e.g. de or de-DE")] = None
     preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
-    default_image: Annotated[UUID | None, Field(description="workspace of a launch that names none")] = None
+    default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")] = None
     theme: Annotated[Theme | None, Field(description="theme of the console")] = None
 
 
@@ -167,7 +167,7 @@ class Me(View):
 
     user: UserView
     password_change_required: Annotated[
-        bool, Field(description="the password was a one-time password; other requests are refused until it is changed")
+        bool, Field(description="a one-time password must be changed first; other requests are refused until then")
     ]
     permissions: list[str]
     settings: SettingValues
@@ -198,7 +198,7 @@ class SettingView(View, row=Setting, without={"looseness", "stored_with_session"
 
 
 class EffectiveSettingView(SettingView):
-    """A group setting in force for one user; `groups` are its source, empty for the default."""
+    """A group setting in force for one user. `groups` are the groups that set it; empty = the default."""
 
     value: Any
     groups: list[str]
@@ -206,7 +206,7 @@ class EffectiveSettingView(SettingView):
 
 
 class InheritedSettingView(View):
-    """The value that a group inherits for a setting. Members in no further group get it if the group sets none."""
+    """The value of a setting for the members of a group that does not set it: the value of All Users or the default."""
 
     name: str
     value: Any
@@ -244,7 +244,7 @@ class KeyView(View):
     max_lease_s: int | None
     enabled: bool
     created_by: UUID | None
-    owner: Annotated[str | None, Field(description="owner; the key never has more permissions than the owner")]
+    owner: Annotated[str | None, Field(description="username of the owner, whose permissions limit those of the key")]
     valid: Annotated[bool, Field(description="enabled, not expired, and the owner is neither disabled nor locked")]
     created: datetime
     expires: datetime | None

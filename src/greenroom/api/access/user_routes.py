@@ -1,7 +1,4 @@
-"""Users, for administrators; and the preferences and SSH keys of users.
-
-Preferences are the language, time zone, workspace and theme.
-"""
+"""Users, and their attributes: SSH keys, and preferences (language, time zone, default workspace, theme)."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ async def get_user(user_id: UUID, db: Db) -> UserView:
 
 @router.patch("/users/{user_id}", dependencies=[requires("users_modify")])
 async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwords: PasswordsDep) -> UserView:
-    """Change a user. A new password, disabling and locking end all log-ins of the user and cut their streams."""
+    """Change a user. A new password, disabling and locking end all log-ins and close all streams of the user."""
     return UserView.model_validate(await accounts.change_user(change, passwords, str(user_id), body))
 
 
@@ -146,7 +143,7 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SnapshotDep) -> list
 
 @router.delete("/users/{user_id}/logins", status_code=204, dependencies=[requires("users_modify")])
 async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
-    """End all log-ins of a user and cut their streams; their sessions continue."""
+    """End all log-ins of a user, and close all streams of the user; the sessions continue."""
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
         change.caller.require_right_over(user.permissions)
@@ -158,7 +155,7 @@ async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
 
 @router.delete("/users/{user_id}/logins/{login_id}", status_code=204, dependencies=[requires("users_modify")])
 async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> None:
-    """End one log-in of a user, and cut their streams; their sessions continue."""
+    """End one log-in of a user, and close all streams of the user; the sessions continue."""
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_right_over(user.permissions)
     ended = await accounts.end_login(change.db, user.user_id, str(login_id))
