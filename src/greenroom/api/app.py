@@ -1,6 +1,6 @@
 """The application of the api: all routes with their prefixes and permissions, and the format of errors.
 
-Other Python distributions add interfaces for programs (`INTERFACES`), each as a router.
+Other Python packages add interfaces for programs, each as a router (entry points `INTERFACES`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def healthcheck(db: Db) -> Response:
     """Answer 200 if the api is operational, else 503 with the reason."""
     reason = await degradation_reason(db)
     if reason is None:
-        return Response('{"ok": true}', media_type="application/json")  # the body that is published
+        return Response('{"ok": true}', media_type="application/json")  # the documented body
     return JSONResponse({"ok": False, "status": "degraded", "reason": reason}, 503)
 
 
@@ -119,7 +119,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     installation_routes.event_router,
     internal_routes.router,
 )
-"""In the order of the documentation."""
+"""The routers, in the order of the documentation."""
 
 
 def _all_routes() -> APIRouter:
@@ -141,7 +141,7 @@ def _load_router(group: str, name: str) -> APIRouter:
 
 
 _ROUTES: Final = _all_routes()
-"""Created at import: `greenroom up` imports this module once, so a restarted api already has the routes."""
+"""Created at import: `greenroom up` imports this module once and forks each api, so an api starts sooner."""
 
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:

@@ -28,7 +28,7 @@ Fields = TypeVar("Fields", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class MatchesPattern:
-    """Metadata of a string that must match `pattern` as a whole. The error is "must be" and `description`."""
+    """The annotation of a string that must match `pattern` as a whole. The error is `must be <description>`."""
 
     pattern: str
     description: str

@@ -9,7 +9,7 @@ subscribers get `resync` after an interruption of LISTEN. As server-sent events:
     event: resync / data: {}                        events were missed: fetch everything again
     : (a comment every 15 s)                        the connection works
 
-The last events of this process, as many as requested, come before the first comment, `: connected`.
+If the client requests past events, the last events in this process come before the first comment, `: connected`.
 
 The topics are those of `core.events.TOPICS`. Subscribers get only events that they may see, which is checked per event.
 A connection is closed after the end of its log-in.
@@ -139,7 +139,7 @@ HEARTBEAT_S: Final = 15.0
 async def recent_frames(
     db: Database, caller: Caller, recent: Sequence[tuple[ChangeEvent, datetime]]
 ) -> AsyncGenerator[str]:
-    """Yield the frames of earlier events that the caller may see."""
+    """Yield the past events that the caller may see, each as one server-sent event (a frame)."""
     for number, (event, at) in enumerate(recent, 1):
         if await _may_see(db, caller, event):
             yield _frame(number, event, at)
@@ -166,7 +166,7 @@ async def live_frames(
             except (Unauthenticated, Forbidden):
                 return
             except Unavailable:
-                events = [RESYNC]  # permissions cannot be checked now, so send nothing; the console fetches again
+                events = [RESYNC]  # permissions cannot be checked now, so RESYNC replaces the events
         if not events:
             yield ": alive\n\n"
         for event in events:

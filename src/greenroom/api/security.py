@@ -1,6 +1,6 @@
 """Authentication and permissions of routes: a user with the console's cookie, or a program with an API key.
 
-Every route declares its requirements; otherwise it is not served. `requires(…)` = all of these permissions;
+Every route declares its requirements; otherwise the api does not start. `requires(…)` = all of these permissions;
 `requires_one_of(…)` = at least one, and the route checks the object; `requires_own_or(…)` = the caller's own session,
 or every session with the permission; `public_route(…)` = no credential. Cross-site requests are refused earlier
 (`greenroom.api.hardening`).
@@ -153,8 +153,8 @@ def requires_one_of(*codes: str) -> Any:
 
 
 def requires_own_or(code: str) -> Any:
-    """Return the dependency of a route about a session: the caller's own (with `user`), or every session with
-    `code`."""
+    """Return the dependency of a route about sessions: the caller's own sessions with the permission `user`, or all
+    sessions with the permission `code`."""
     return requires_one_of(USER, code)
 
 

@@ -50,7 +50,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
 
 
 async def refresh_lists_periodically(db: Database, snapshot: SettingsSnapshot) -> None:
-    """Download each list once an hour, forever. Several apis can do this: each downloads the lists that are due."""
+    """Download each list once an hour, forever. Several api processes can do this; each downloads the due lists."""
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
         with warn_of_item_error(log, "the lists of workspaces were not read", "catalogs"):
@@ -76,7 +76,7 @@ async def refresh_list(db: Database, catalogue: Catalogue, *, networks: AllowedN
             else:
                 await catalogue_rows.store_reading(db, catalogue.catalogue_id, *published)
     except Unavailable:
-        raise  # it is an error of the database, which cannot store the reason either
+        raise  # the database is unreachable, so the reason cannot be stored
     except GreenroomError as error:
         log.warning("a list of workspaces cannot be read", catalogue=catalogue.name, reason=error.message)
         await catalogue_rows.store_failure(db, catalogue.catalogue_id, error.message)
@@ -84,7 +84,7 @@ async def refresh_list(db: Database, catalogue: Catalogue, *, networks: AllowedN
 
 async def _download_list(address: str, etag: str, *, networks: AllowedNetworks) -> tuple[PublishedList, str] | None:
     """Return the list and its ETag; None = unchanged. Raises Invalid: it cannot be downloaded, or it is not a list."""
-    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
+    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- it takes 20 MB, and few installations read lists
 
     downloaded = await downloads.download(address, max_bytes=MAX_LIST_BYTES, etag=etag, networks=networks)
     if downloaded.content is None:

@@ -30,7 +30,7 @@ from greenroom.db.catalogue import Catalogue
 router = api_router("catalogue")
 
 PictureCaller = Annotated[Caller, requires_one_of(USER, "images_view")]
-"""A caller who may launch workspaces or see all workspaces, and so their pictures."""
+"""A caller who may launch workspaces or see all workspaces."""
 
 PICTURE_HEADERS: Final = {
     "Cache-Control": "private, max-age=300",
@@ -103,7 +103,7 @@ async def get_picture(image_id: UUID, db: Db, caller: PictureCaller) -> Response
 async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) -> ImageView:
     """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.
 
-    It is converted to at most 512 pixels per side.
+    The picture is stored as WebP with at most 512 pixels per side.
     """
     picture = await convert_picture(await request.body())
     return await changed_view(change, await service.change_picture(change, str(image_id), picture))
@@ -138,7 +138,7 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SnapshotDep) -> CatalogueView:
-    """Read a list again now. `error` is the reason for a failure, and then the previous entries stay."""
+    """Download a list now. After a failure, `error` contains the reason, and the previous entries stay."""
     imported = await catalogue.get_catalogue(db, str(catalogue_id))
     await catalogue_lists.refresh_list(db, imported, networks=snapshot.installation.catalogue_networks)
     await db.notify(ChangeEvent(Topic.IMAGES))

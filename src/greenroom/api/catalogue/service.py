@@ -1,4 +1,4 @@
-"""The catalogue for the api: its entries with their state, the creation and update of workspaces, and pictures."""
+"""The entries of the catalogue with their state, their pictures, and the workspaces that are created from them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def picture_address(name: str) -> str:
 
 
 def recipe_entries() -> list[CatalogueEntry]:
-    """Return the recipes of Greenroom; none if their package is not installed."""
+    """Return the entries of the recipes of Greenroom; empty if their package is not installed."""
     if (installed := recipes.find_recipes()) is None:
         return []
     return [
@@ -77,7 +77,7 @@ def recipe_entries() -> list[CatalogueEntry]:
 
 
 async def all_entries(db: Database) -> list[CatalogueEntry]:
-    """Return the recipes of Greenroom, and the entries of the imported lists from their last download."""
+    """Return the entries of the recipes of Greenroom, and of the imported lists as they were last downloaded."""
     imported = await catalogue_rows.read_entries(db)
     return recipe_entries() + [entry_of_list(source, listed) for source, listed in imported]
 
@@ -118,14 +118,14 @@ def _missing_entry_message(name: str) -> str:
 
 
 async def add_workspace(change: CallerChange, name: str, groups: Sequence[UUID] | None) -> WorkspaceRow:
-    """Return the workspace of an entry, created for `groups`; None = the default groups.
+    """Create the workspace of an entry for `groups` (None = the default groups), and return it.
 
-    A workspace that was created before is returned unchanged.
+    If the entry already has a workspace, it is returned unchanged.
 
     Raises:
         NotFound: the catalogue has no such entry.
-        Refused: it was added before, and `groups` differ from its groups.
-        Invalid: a workspace cannot be created from it, or a group does not exist.
+        Refused: the entry already has a workspace, with other groups than `groups`.
+        Invalid: a workspace cannot be created from the entry, or a group does not exist.
     """
     db, entry = change.db, await find_entry(change.db, name)
     if (image_id := await catalogue_rows.find_workspace_of_entry(db, name)) is not None:
@@ -165,11 +165,11 @@ async def _with_picture(change: CallerChange, image: WorkspaceRow, entry: Catalo
 async def update_workspace(change: CallerChange, name: str) -> WorkspaceRow:
     """Give the workspace of an entry the present image of the entry.
 
-    Staged sessions are replaced one at a time. If the image has new services for programs, they end immediately.
+    Staged sessions are replaced one at a time, but end at once if the update adds services for programs.
 
     Raises:
         NotFound: the catalogue has no such entry.
-        Refused: no workspace was created from it.
+        Refused: no workspace was created from the entry.
     """
     entry = await find_entry(change.db, name)
     image_id = await catalogue_rows.find_workspace_of_entry(change.db, name)
@@ -211,7 +211,7 @@ async def _download_picture(url: str, *, networks: AllowedNetworks) -> Catalogue
         Invalid: it cannot be read, or it is not a picture.
         TooLarge: it has too many bytes or pixels.
     """
-    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- 20 MB, and few installations read lists
+    from greenroom.api.catalogue import downloads  # noqa: PLC0415 -- it takes 20 MB, and few installations read lists
 
     if (picture := _cached_pictures.get(url)) is None:
         downloaded = await downloads.download(url, max_bytes=MAX_UPLOAD_BYTES, networks=networks)

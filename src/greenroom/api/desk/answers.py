@@ -1,6 +1,6 @@
-"""Decodes the answers of a session's page, which are not trusted, and stores the last known states of screens.
+"""Decoding of the answers of a session's page, which are not trusted, and a cache of the states of screens.
 
-The page is the web server in the session, which performs actions on the desktop.
+The page is the web server in the session; it performs actions on the desktop.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ async def read(
         Invalid: the path leads out of the home folder.
         NotFound: there is no such file or folder.
         Forbidden: the session was created without downloads.
-        WrongState: the kind of answer does not exist for a file, or for a folder; also as for `Desks.of`.
+        WrongState: a file, or a folder, has no answer of the requested kind; or as for `Desks.of`.
         TooManyRequests, Unavailable: as for `LeaseDesk.stream`.
     """
     params = path_request.params
@@ -150,7 +150,7 @@ async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, t
         Invalid: the path leads out of the home folder; or the body is not a tar.
         Forbidden: the session was created without uploads.
         TooLarge: the body exceeds the upload limit of the session's user.
-        WrongState: a folder has the path of the file, or a file the path of the folder; also as for `Desks.of`.
+        WrongState: a folder has the path of the file, or a file the path of the folder; or as for `Desks.of`.
         Refused: the disk is full.
     """
     desk = await desks.of(lease)

@@ -35,9 +35,9 @@ async def act(
     request_recorder: RequestRecorderDep,
     authorized: Annotated[AuthorizedLease, lease_for(Act.INPUT)],
 ) -> Response:
-    """Do these actions on the desktop, in order until one fails; `results` has one entry for each.
+    """Do these actions on the desktop, in order until one fails; `results` has one entry for each action.
 
-    If an action is unknown or outside the screen, none is done. If the client disconnects, the remaining actions are
+    If an action is unknown or outside the screen, no action is done. If the client disconnects, the other actions are
     cancelled, and pressed keys and buttons are released.
     """
     display = Size(body.display.width, body.display.height) if body.display else None
@@ -224,7 +224,7 @@ async def get_tree(
 ) -> Response:
     """Return the windows, buttons and texts of the programs on the screen, each with a reference for actions.
 
-    Programs that use GTK 3 provide them; for pages of browsers use DevTools.
+    Programs that use GTK 3 provide these elements; for pages of browsers use DevTools.
     """
     options = {"ref": ref, "depth": depth, "max": max_elements, "all": None if include_invisible is None else ""}
     params = {name: value for name, value in options.items() if value is not None}

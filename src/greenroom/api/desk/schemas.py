@@ -22,7 +22,7 @@ class ExecCreate(Body):
     ]
     env: Environment = {}
     workdir: Annotated[
-        Text | None, Field(description="absolute, or relative to the home folder, which is the default")
+        Text | None, Field(description="working directory, may be relative to the home folder; null = the home folder")
     ] = None
     input: Annotated[str | None, Field(description="standard input of the command")] = None
     timeout_s: Annotated[
@@ -47,7 +47,7 @@ class ExecDone(View):
     """The result of a command."""
 
     exit_code: Annotated[
-        int | None, Field(description="128 + number of the signal that ended the command; null = see `error`")
+        int | None, Field(description="exit code; 128 + n if signal n ended the command; null = see `error`")
     ]
     stdout: Annotated[str, Field(description="bytes that are not UTF-8 are replaced; empty for binary output")]
     stderr: str
@@ -60,7 +60,7 @@ class ExecDone(View):
 
 
 class FileView(View):
-    """A file in a folder."""
+    """A file in the listed folder."""
 
     name: str
     size_bytes: int
@@ -68,7 +68,7 @@ class FileView(View):
 
 
 class FolderView(View):
-    """A folder in a folder."""
+    """A folder in the listed folder."""
 
     name: str
     modified: Annotated[float, Field(allow_inf_nan=False)]
@@ -110,7 +110,7 @@ class Tree(View):
 
 
 class Display(Body):
-    """The size in which a client sees the screen. Coordinates and screenshots in the request and answer use it."""
+    """The size in which a client sees the screen, for the coordinates and screenshots of the request and answer."""
 
     width: Annotated[int, Field(ge=16, le=8192)]
     height: Annotated[int, Field(ge=16, le=8192)]

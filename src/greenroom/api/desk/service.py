@@ -113,7 +113,7 @@ def _center(rectangle: tuple[int, int, int, int]) -> tuple[int, int]:
 async def _perform_actions(
     desks: Desks, desk: LeaseDesk, actions: list[Action], *, screenshot: bool, display: Size | None
 ) -> _PerformedActions:
-    """Plan the actions for the last known state of the screen, and again if it has changed."""
+    """Plan the actions for the last known state of the screen, and perform them; if it has changed, try again."""
     state = desks.screen_states.get(desk.session_id)
     for attempt in range(MAX_ATTEMPTS):
         is_fresh = state is None or attempt > 0

@@ -1,7 +1,7 @@
 """Requests to the folder `desk/` of a leased session's page.
 
-They go through the gateway, with a token that only the api has. The Agent admits or refuses each of them, like a
-request of a viewer, and the token becomes invalid with the end of the lease.
+The requests go through the gateway, with a token that only the api has. The Agent admits or refuses each request, like
+a request of a viewer. The token becomes invalid with the end of the lease.
 """
 
 from __future__ import annotations
@@ -171,9 +171,9 @@ def _page_address(session: ProgramSession, config: ApiConfig) -> str:
 
 
 def host_header(session: ProgramSession, config: ApiConfig) -> str:
-    """Return the name of the deployment if this api uses another address for its web gateway; else an empty text.
+    """Return the public host of the deployment if this api uses another address for its web gateway; else "".
 
-    An edge gateway behind the web gateway serves only this name.
+    An edge gateway behind the web gateway serves only this host.
     """
     if not config.gateway_address or session.proxy.direct_origin(config.gateway_address) is not None:
         return ""

@@ -35,7 +35,7 @@ _NOUNS: Final = {
     "manager": "Manager",
     "sign-on-provider": "sign-on provider",
 }
-"""Nouns that are not in lower case."""
+"""Kind of object → its noun, for nouns that are not in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class RefusalLog:
         self._repeats = RepeatCounter[_RefusalKind](REPEAT_WINDOW_S)
 
     async def run(self) -> None:
-        """Write the due counts, forever."""
+        """Write the counts of further refusals when their minute is over, forever."""
         while True:
             await asyncio.sleep(REPEAT_WINDOW_S / 4)
             self.write_due(time.monotonic())
@@ -156,7 +156,7 @@ class RefusalLog:
         )
 
     def log_wrong_key(self, request: Request, key_id: str) -> None:
-        """Log that an existing API key was used with a wrong secret, or after its end."""
+        """Log that an existing API key was used with a wrong secret, or while it was disabled or expired."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
         self._write(_RefusalKind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
@@ -173,8 +173,7 @@ class RefusalLog:
         self._write(_RefusalKind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
     def log_refused_sign_on(self, request: Request, provider: str, reason: str, cause: str) -> None:
-        """Log that a log-in through a provider was refused. `reason` is its code, `cause` a
-        sentence for administrators."""
+        """Log a refused log-in through a provider. `reason` is a code, `cause` is a sentence for administrators."""
         client_ip = client_address(request)
         message = f"A log-in through {provider} from {client_ip} was refused ({reason}): {cause}"
         self._write(_RefusalKind(LogCode.SIGN_ON_REFUSED, f"{provider} {reason}", source_of(client_ip)), message)

@@ -50,7 +50,7 @@ class ManagerRequestView(View, row=StoredRequestRow):
 
 
 class VersionView(View):
-    """The version of a part."""
+    """The version of Greenroom."""
 
     version: str
 
@@ -142,9 +142,9 @@ class RequestQuery(BaseModel):
     """The filter of requests of Agents to Managers."""
 
     status: Annotated[int | None, Field(ge=100, le=599, description="status of the response, e.g. 503")] = None
-    refused: Annotated[bool | None, Field(description="true = responses other than 2xx; false = the others")] = None
+    refused: Annotated[bool | None, Field(description="true = responses other than 2xx; false = 2xx")] = None
     agent_id: UUID | None = None
-    manager_instance_id: Annotated[Text | None, Field(description="answered by this Manager, or its gateway")] = None
+    manager_instance_id: Annotated[Text | None, Field(description="Manager that answered, or whose gateway did")] = None
     since: Since = None
     until: Until = None
 
@@ -174,7 +174,7 @@ async def get_installation(db: Db) -> InstallationView:
 async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
     """Return the leftovers among objects that were found with the label of this installation. Nothing is changed.
 
-    `greenroom doctor --repair` sends this request to a deployment elsewhere.
+    `greenroom doctor --repair` sends this request to a deployment on another machine.
     """
     objects = [item.to_object() for item in body.things]
     leftovers = plan(objects, await read_known_rows(db, objects))
