@@ -28,8 +28,8 @@ RELOAD_S: Final = 30.0
 
 
 class SettingsSnapshot:
-    """The present settings, in `installation`; the defaults until the first read. They are read again after changes and
-    every `RELOAD_S`."""
+    """The present settings, in `installation`. They have their defaults until the first read, and are read again after
+    changes and every `RELOAD_S`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -57,7 +57,7 @@ PRUNE_INTERVAL_S: Final = 300.0
 
 
 async def clean_up_periodically(db: Database, snapshot: SettingsSnapshot, logs: LogWriter) -> None:
-    """Clean up every `PRUNE_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
+    """Delete ended log-ins and old anonymous users every `PRUNE_INTERVAL_S`, forever. Several processes may do this."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         settings = snapshot.installation
@@ -75,7 +75,7 @@ START_DELAY_S: Final = 15.0
 
 
 async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Check every `UNATTENDED_INTERVAL_S`, forever. Any number of processes may do this at the same time."""
+    """Call `record_unattended_pools` every `UNATTENDED_INTERVAL_S`, forever. Several processes may do this."""
     await asyncio.sleep(START_DELAY_S)
     while True:
         with warn_of_item_error(log, "pools without a running Manager not checked", "pools"):

@@ -30,8 +30,8 @@ async def main() -> None:
 
     Raises:
         SetupError: the settings or the installation's key cannot be used, the api cannot listen on its address, or a
-            pooler is in front of the database.
-        LoopEndedError: a pooler is in front of the database, and the database was unreachable at the start.
+            connection pooler is in front of the database.
+        LoopEndedError: a connection pooler is in front of the database, and the database was unreachable at the start.
     """
     config = environment.configure_role(kit_config.ApiConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)

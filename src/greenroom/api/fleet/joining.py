@@ -1,6 +1,7 @@
 """Enrollment of hosts: join tokens of administrators, and the requests of new hosts.
 
-A new host requests the certificate authority of the gateways, and joins as an Agent or web gateway with a join token.
+A new host requests the certificate of the authority that the gateways use, and joins as an Agent or web gateway with a
+join token.
 """
 
 from __future__ import annotations
@@ -129,9 +130,9 @@ class JoinToken(JoinTokenView):
 
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])
 async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
-    """List all join tokens by zone, oldest first, also those that ended recently.
+    """List all join tokens by zone, oldest first, also tokens that ended recently.
 
-    The tokens themselves are not stored.
+    Only hashes of the tokens are stored.
     """
     order = enrollment.BY_ZONE
     rows = await enrollment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
@@ -219,7 +220,7 @@ async def get_authority(config: Config) -> Response:
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinAddresses:
-    """Return the addresses at which an Agent with this join token registers. The request does not count as a use."""
+    """Return the addresses at which an Agent with this join token registers. The request does not use up the token."""
     token = await enrollment.read_token(db, secret_digest(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agent_token(token, agent_id):

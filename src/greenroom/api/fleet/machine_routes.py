@@ -1,4 +1,4 @@
-"""Machine pools, the preview of their plan, and the ledger of orders."""
+"""Machine pools, the preview of their next actions, and machine orders."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def pool_view(row: MachinePoolRow) -> MachinePoolView:
 
 
 def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
-    """Return `approved_by` of a pool after a change. Raises Forbidden: the caller may not approve pools."""
+    """Return the value of `approved_by` after a change. Raises Forbidden: the caller may not approve pools."""
     if sent.get("approved"):
         caller.require(*APPROVAL_PERMISSIONS)
         return caller.name
@@ -97,8 +97,8 @@ def _open_orders_refusal(pool: MachinePoolRow, *, changes_destination: bool) -> 
 
 
 def _planned_transition(transition: OrderTransition, order: MachineOrder) -> list[PlannedAction]:
-    """Return a list with the action of a transition. The list is empty for a transition that is not an action, such as
-    that of a machine that has just joined."""
+    """Return a list with the action of a transition; empty for a transition that is no action, such as the transition
+    of a machine that has just joined."""
     if transition.to not in _ACTIONS or (transition.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
         return []
     machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
@@ -127,7 +127,7 @@ def _pool_fields(body: dict[str, Any], before: MachinePoolRow | None, change: Ca
 def _checked_pool(pool: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
     """Return the fields if they are valid. Raises Invalid: they are not valid.
 
-    Unchanged options are not checked again, because `webhook_hosts` may have changed.
+    Unchanged options are not checked, because `webhook_hosts` may have changed since they were set.
     """
     rules, trusted = find_provider(pool.provider).rules, trusted_hosts(installation.webhook_hosts)
     this_host = installation.machines_on_this_host or not rules.has_real_machines
@@ -154,7 +154,7 @@ router = api_router("machines")
 
 
 class MachineOrderView(View, row=MachineOrderRow):
-    """An order of a machine, from before its request until the provider no longer lists it."""
+    """An order of a machine. It ends when the provider no longer lists the machine."""
 
     machine_order_id: UUID
     machine_pool_id: UUID | None
@@ -198,7 +198,7 @@ async def get_machine_pool(machine_pool_id: str, db: Db) -> MachinePoolView:
 
 @router.get("/machine-pools/{machine_pool_id}/preview", dependencies=[requires("machines_view")])
 async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
-    """Return the actions that the plan would take now if the pool were enabled. Nothing is done."""
+    """Return the actions that Greenroom would take now if the pool were enabled. Nothing is changed."""
     row = await machine_pools.find_pool(db, machine_pool_id)
     async with db.connection() as connection:
         pools = await machine_pools.pools_of_zone(connection, row.zone_id)
@@ -278,7 +278,7 @@ async def list_machine_orders(
         bool | None, Query(alias="open", description="true = only orders whose machine exists or may exist")
     ] = None,
 ) -> list[MachineOrderView]:
-    """List the ledger of orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
+    """List machine orders, newest first, each with its reasons. Ended orders are kept for 90 days."""
     found = await page.read(db, ORDERS, ORDERS.matching(pool=machine_pool_id, is_open=is_open))
     return [MachineOrderView.model_validate(row) for row in found]
 

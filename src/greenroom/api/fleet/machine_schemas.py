@@ -1,4 +1,4 @@
-"""The bodies of machine pools, of machine orders, and of the preview of their plan."""
+"""The bodies of machine pools, and of the preview of their next actions."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class MachinePoolView(View):
 
 
 class PlannedAction(View):
-    """An action that the plan would take now, with its reason."""
+    """An action that Greenroom would take now, with its reason."""
 
     action: Literal["order", "take back", "drain", "release"]
     machine: Annotated[str | None, Field(description="hostname or order; null = a new machine")]
@@ -172,7 +172,7 @@ class PlannedAction(View):
 
 
 class MachinePreview(View):
-    """The actions that the plan would take now if the pool were enabled. Nothing is done."""
+    """The actions that Greenroom would take now if the pool were enabled. Nothing is changed."""
 
     sentence: str
     actions: list[PlannedAction]

@@ -86,8 +86,8 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
 async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> AgentView:
     """Enable, disable or drain an Agent, or change its capacity or the address of its edge gateway.
 
-    A disabled or draining Agent gets no new sessions. `edge_url` confirms the new address if it has the value of
-    `edge_url_requested`, and declines it if it has its present value.
+    A disabled or draining Agent gets no new sessions. To confirm the address that an Agent requests, set `edge_url` to
+    the value of `edge_url_requested`; to decline this address, set `edge_url` to its present value.
     """
     before = await find_agent(change.db, agent_id)
     changes = body.sent_fields()
@@ -146,7 +146,7 @@ async def _get_manager(db: Database, name: str) -> managers.ListedManager:
 
 @manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify")])
 async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
-    """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled one."""
+    """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled Manager."""
     before = await _get_manager(change.db, manager_id)
     change_result = await managers.set_enabled(change.db, before.manager_id, body.enabled)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
@@ -171,7 +171,7 @@ async def delete_manager(
 ) -> None:
     """Delete the record of a Manager.
 
-    409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled one.
+    409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled Manager.
     """
     manager = await _get_manager(change.db, manager_id)
     await managers.delete_manager(change.db, manager.manager_id, force=force)
@@ -274,7 +274,7 @@ gateway_router = api_router("gateways")
 async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
     """List the web gateways that joined with a token.
 
-    Those on the host of an api use the installation's key and are not listed.
+    Web gateways on the host of an api use the installation's key and are not listed.
     """
     rows = page.slice(
         await enrollment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
@@ -297,7 +297,7 @@ async def _get_gateway(db: Database, gateway_id: UUID) -> GatewayRow:
 
 @gateway_router.delete("/gateways/{gateway_id}", status_code=204, dependencies=[requires("agents_delete")])
 async def delete_gateway(gateway_id: UUID, change: ChangeDep) -> None:
-    """Remove a gateway, and revoke its credential. It serves the last known state until its next request is refused."""
+    """Remove a gateway, and revoke its credential. It continues to serve until its next request is refused."""
     gateway = await _get_gateway(change.db, gateway_id)
     await enrollment.delete_gateway(change.db, gateway.gateway_id)
     zone = gateway.zone_name

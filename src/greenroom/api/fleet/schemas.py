@@ -184,7 +184,7 @@ class AgentView(
 
 
 class AgentPatch(Body):
-    """Changes of an Agent. An override of null or 0 means the capacity of the host.
+    """Changes of an Agent. If an override is null or 0, the capacity of the host applies.
 
     An override may be lower than the reserved amount: running sessions continue, and new ones wait until there is room
     again.
