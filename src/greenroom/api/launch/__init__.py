@@ -1,1 +1,1 @@
-"""Launches: the routes of the launcher, the service, forecasts and the log."""
+"""Launches: routes, the service that launches sessions, and log rows."""

@@ -1,5 +1,7 @@
-"""The launcher of a user with its forecasts, the page of a connect address (which needs no log-in), the ledger of
-launches, and the settings in force for all users of a workspace.
+"""The launcher, connect addresses, the ledger of launches, and the settings in force for all users of a workspace.
+
+The launcher is the console page on which users launch workspaces. A connect address opens one session, and contains a
+token instead of a log-in.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ from greenroom.kit.secrets import Secrets
 async def launcher_images(
     db: Database, supply_reads: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
-    """Return the workspaces of the user's groups, by name. `gateway_zone` is the zone in which a launch would begin."""
+    """Return the workspaces of the user's groups, by name. `gateway_zone`: see `LaunchRequest`."""
     user = await read_launcher_input(db, user_id)
     workspace_supply = await supply_reads.get()
     allowed = set(user.image_ids)
@@ -173,7 +175,7 @@ async def list_own_images(
 ) -> list[LauncherImage]:
     """List the workspaces that this user may launch.
 
-    Each has a forecast of a launch now: at once, after some seconds, or not possible.
+    Each workspace has a forecast of a launch now: at once, after some seconds, or not possible.
     """
     return await launcher_images(
         db, supply_reads, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None
@@ -203,7 +205,7 @@ async def get_launch_options(
 
 @router.post("/connect", dependencies=[_BY_TOKEN])
 async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
-    """Return the progress of a session, and its stream, to anyone with its connect address. It grants nothing else."""
+    """Return the progress of a session, and its stream, to anyone with its connect address."""
     session = await _session_of_connect_address(db, secrets, request, body)
     return connection_of(session, streams, secrets, may_open=True, queue=await service.queue_of(db, session))
 
@@ -219,7 +221,7 @@ async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secre
 async def change_control_by_token(
     body: ControlByToken, request: Request, parts: ControlPartsDep, secrets: SecretsDep
 ) -> ControlView:
-    """Take control of a leased session from its program, keep it, or hand it back, by its connect address."""
+    """Take, keep or return the control of a leased session, by the connect address of the session."""
     session = await _session_of_connect_address(parts.db, secrets, request, body)
     lease = require_row(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
     person = Person(viewer=USER_VIEWER, name=session.username or "The user", owns=True)

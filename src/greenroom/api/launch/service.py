@@ -1,8 +1,8 @@
-"""Launches of sessions: one snapshot and one plan, whose attempts are tried in order until one gives a session.
+"""Launches of sessions. A launch reads a snapshot, and tries the attempts of its plan in order until one succeeds.
 
-The answer contains the claimed or inserted row; it does not wait for the Agent to start or hand over the container.
-Every launch has a trace in the ledger. The log has a row for each launch that succeeded, missed a pool or was refused,
-and a WARNING for every violated setting.
+The result contains the claimed or inserted row; it does not wait for the Agent to start or hand over the container.
+Every launch has a trace in the ledger. The log has a row for each launch, and for each reason why a pool could not
+serve it. If the reason is a setting, the level of the row is WARNING.
 
 A shortage has one row in the log, not one for each launch. The first refused launch of a workspace is logged
 immediately with all details, and a window of `REFUSAL_WINDOW_S` begins. Further refusals for the same reasons in the
@@ -175,7 +175,7 @@ class LaunchQueue:
 
     Users take turns, so that many launches of one user delay another user by only one launch.
 
-    Refused launches are written to the ledger together, because a statement for each would slow down the others.
+    Refused launches are written to the ledger together, because one statement for each would delay other launches.
     """
 
     def __init__(self, db: Database, shortages: Shortages, metrics: RequestMetrics) -> None:
@@ -241,7 +241,7 @@ class LaunchResult:
 
 
 class Launcher:
-    """Launches sessions for the two HTTP interfaces."""
+    """Launches sessions, for `/api/v1` and the published interface."""
 
     def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, metrics: RequestMetrics | None = None) -> None:
         self._db = db
@@ -278,8 +278,8 @@ class Launcher:
             try:
                 launch = plan_request(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
                 return await self._attempt(launch, begin_s)
-            except RepeatedRequest as first:
-                return await self._result_of_first_request(first.session_id, request.user_id)
+            except RepeatedRequest as repeated:
+                return await self._result_of_first_request(repeated.session_id, request.user_id)
             except NoResources as error:
                 if shows_machines:
                     raise

@@ -2,7 +2,8 @@
 
 The row in the database contains the desired holder of control, and the page in the session admits only the input of
 this holder. Each change first writes the row and then sends an instruction to the page, signed with the password of the
-session, which programs do not have. If the page cannot be reached, control returns to the program with a later term.
+session, which programs do not have. If the page cannot be reached, control returns to the program. The term of control
+is a number that increases with each change of the holder.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ class ControlParts:
     away_s: float
 
 
-async def _controls(
+async def _control_parts(
     *, db: Db, logs: Logs, secrets: SecretsDep, hub: HubDep, desks: DesksDep, snapshot: SnapshotDep
 ) -> ControlParts:
     return ControlParts(db, logs, secrets, hub, desks, snapshot.installation.control_away_s)
 
 
-ControlPartsDep = Annotated[ControlParts, Depends(_controls)]
+ControlPartsDep = Annotated[ControlParts, Depends(_control_parts)]
 
 
 async def person_of(db: Database, caller: Caller, lease: LeaseRow) -> Person:
@@ -102,7 +103,7 @@ async def take(parts: ControlParts, lease: LeaseRow, person: Person, term: int |
         await _instruct_page(parts, desk, lease, changed.after)
     except GreenroomError as error:
         if changed.after.term != changed.before.term:
-            await _undo(parts.db, lease, changed.after, f"{person.name} did not get control: {error.message}")
+            await _revoke_control(parts.db, lease, changed.after, f"{person.name} did not get control: {error.message}")
         raise
     await _log_and_notify(parts, lease, changed, sentence, LogCode.CONTROL_TAKEN_OVER)
     return await control_view(parts, lease)
@@ -137,7 +138,7 @@ async def _instruct_page(parts: ControlParts, desk: LeaseDesk, lease: LeaseRow, 
         ) from error
 
 
-async def _undo(db: Database, lease: LeaseRow, control: Control, sentence: str) -> None:
+async def _revoke_control(db: Database, lease: LeaseRow, control: Control, sentence: str) -> None:
     def give_to_program(last: Control, _now: datetime) -> Control:
         return Control(term=last.term + 1) if last.term == control.term else last
 

@@ -1,4 +1,4 @@
-"""The egress of a leased session, and the secrets that its web filter adds to requests."""
+"""The egress of a leased session (the hosts that it may reach), and the secrets that its web filter adds."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ async def list_leases(
     db: Db,
     page: Paging,
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS, "sessions_view")],
-    tag: Annotated[str | None, Query(max_length=201, description="word, or name=word")] = None,
+    tag: Annotated[str | None, Query(max_length=201, description="only leases with this word, or name=word")] = None,
     ended: Annotated[bool, Query(description="include leases whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
-    """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds."""
+    """List leases, newest first. Callers without `sessions_view` get only the leases that they hold."""
     lease_filter = LeaseFilter(tag=tag, ended=ended)
     if not caller.may("sessions_view"):
         lease_filter = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
@@ -89,7 +89,7 @@ async def change_control(
     parts: ControlPartsDep,
     caller: Annotated[Caller, Depends(AuthenticatesControl())],
 ) -> ControlView:
-    """Take control from the program, keep it, or hand it back. The caller must be allowed to type in the session.
+    """Take, keep or return the control of a session. The caller must be allowed to type in the session.
 
     While a person has control, the program cannot act on the screen: its calls return 409 `held`.
     """

@@ -1,1 +1,1 @@
-"""Staging configs: routes and their service."""
+"""Staging configs: routes and bodies."""

@@ -62,7 +62,7 @@ router = api_router("staging")
 
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
-    """List all configs by zone and workspace; `shortfall` is the reason for a pool below Desired Sessions."""
+    """List all configs by zone and workspace; `shortfall` is the reason if a pool has too few sessions."""
     rows = await db_configs.list_configs(db, after=page.after_row(BY_ZONE), limit=page.limit)
     return await config_views(db, page.rows(rows, BY_ZONE))
 
@@ -95,7 +95,7 @@ async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigVi
 
 @router.patch("/staging-configs/{staging_config_id}", dependencies=[requires("staging_modify")])
 async def update_staging_config(staging_config_id: UUID, body: StagingPatch, change: ChangeDep) -> StagingSaved:
-    """Change a config. A lower number ends the surplus sessions; other permissions replace all sessions."""
+    """Change a config. Surplus sessions end. If a permission changes, all staged sessions are replaced."""
     config_id, sent = str(staging_config_id), body.sent_fields()
     async with change.db.transaction() as connection:
         before = await db_configs.lock_config(connection, config_id)
@@ -111,7 +111,7 @@ async def update_staging_config(staging_config_id: UUID, body: StagingPatch, cha
 
 @router.delete("/staging-configs/{staging_config_id}", status_code=204, dependencies=[requires("staging_delete")])
 async def delete_staging_config(staging_config_id: UUID, change: ChangeDep) -> None:
-    """Delete a config and its sessions without a user; assigned sessions continue."""
+    """Delete a config and its staged sessions. Sessions with a user continue."""
     config = await db_configs.get_config(change.db, str(staging_config_id))
     async with change.db.transaction() as connection:
         await db_configs.lock_config(connection, config.staging_config_id)
@@ -183,7 +183,7 @@ async def get_staging_history(
     caller: Annotated[Caller, requires("staging_view")],
     limit: Annotated[int, Query(ge=1, le=100, description="maximum number of recent misses")] = 20,
 ) -> StagingHistoryView:
-    """Return hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
+    """Return hits (launches that the config served) and misses (launches without a staged session), with reasons."""
     config = await db_configs.get_config(db, str(staging_config_id))
     history = await db_history.read_history(db, config.staging_config_id, limit=limit)
     if not caller.may("sessions_view"):
@@ -202,7 +202,7 @@ async def get_staging_history(
 class MatchingUsers:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    `other_violations`: other settings because of which none of them gets its sessions; empty if one of them does.
+    If none of them would get a session of the config, `other_violations` are the other settings that prevent this.
     """
 
     number: int
@@ -223,7 +223,7 @@ async def _matching_users(db: Database, config: StagingConfig) -> MatchingUsers:
 
 
 async def _saved_view(db: Database, config: StagingConfig) -> StagingSaved:
-    """Return a saved config with the number of matching users and a warning about obstacles to its use."""
+    """Return a saved config with the number of matching users, and a warning if something prevents its use."""
     matches = await _matching_users(db, config)
     obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])

@@ -100,7 +100,7 @@ class ExplainReason(View):
 
 
 class ExplainView(View):
-    """The forecast for a launch of a user with regard to a config. Nothing is launched."""
+    """The forecast of a launch by a user: a session of this config, or the reasons against it."""
 
     staging_config_id: UUID
     user_id: UUID

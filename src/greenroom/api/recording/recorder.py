@@ -131,10 +131,10 @@ class Recorder:
 
     @contextmanager
     def record_request(self, lease: LeaseRow, request: Request) -> Generator[PendingRecord]:
-        """Record the outcome of a request of this lease, which the block performs.
+        """Record the outcome of a request of this lease. The body of the `with` statement performs the request.
 
-        The block completes the yielded record. Errors of the block are raised again. Nothing is stored if the lease is
-        not recorded.
+        The body also completes the yielded record. Its errors are raised again. Nothing is stored if the lease is not
+        recorded.
         """
         pending = PendingRecord()
         if lease.record == "none":
@@ -243,7 +243,7 @@ class Recorder:
                 self._queues.pop(queue.lease.lease_id, None)
 
     async def _create_rows(self, queue: _LeaseQueue, records: list[PendingRecord]) -> list[RecordingRow]:
-        """Return the rows of requests. If the last request takes a picture, it is taken now."""
+        """Return the rows of requests. If the last request needs a picture, the picture is taken now."""
         rows: list[RecordingRow] = []
         for pending in records:
             new_rows = pending.rows()
@@ -269,8 +269,7 @@ class Recorder:
     async def _take_picture(self, lease: LeaseRow) -> Picture | None:
         """Return the present screen; None if the session returned no PNG.
 
-        A large screen is scaled down. Otherwise the picture has the size of screenshots for programs. Raises
-        GreenroomError: the session returned no picture.
+        A screen that is wider than `MAX_WIDTH` is scaled down. Raises GreenroomError: the session returned no picture.
         """
         desks = self._desks()
         desk = await desks.of(lease)

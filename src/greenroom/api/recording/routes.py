@@ -84,10 +84,10 @@ class RecordingViewLog:
     def log_access(self, caller: Caller, recording: LeaseRecording) -> None:
         """Write a row, unless the last row for this caller and recording is less than `LOG_INTERVAL_S` old."""
         if self._repeats.must_log(caller.name, recording.lease_id):
-            _log_access_to_other_user(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
+            _log_access_to_recording(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} viewed", recording)
 
 
-def _log_access_to_other_user(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
+def _log_access_to_recording(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
     """Write a log row about another user's recording. It is stored before the answer."""
     logs.write(
         code,
@@ -132,7 +132,7 @@ class RecordedRowView(View, row=StoredRecordingRow):
     what: Annotated[str, Field(description="click, type, exec, file-write, control, ended, …")]
     said: Annotated[str, Field(description="the action, as a sentence")]
     who: Annotated[str, Field(description="caller; empty = the program with the token of the lease, or Greenroom")]
-    details: Annotated[dict[str, Any], Field(description="e.g. `at`, a position on a `screen` of that size")]
+    details: Annotated[dict[str, Any], Field(description="e.g. the position `at`, and the size of the `screen`")]
     code: Annotated[str | None, Field(description="code of the failure; null = the action succeeded")]
     error: Annotated[str | None, Field(description="the failure, as a sentence")]
     picture: Annotated[RecordedPicture | None, Field(description="screen after the action, at `pictures/{number}`")]
@@ -221,7 +221,7 @@ async def list_recordings(
     caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", LEASE_FOR_OTHERS, VIEW_PERMISSION)],
     session_id: Annotated[UUID | None, Query(description="only the recording of the lease of this session")] = None,
 ) -> list[RecordingView]:
-    """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
+    """List recordings, newest first. Callers without `recordings_view` get only those of their own leases."""
     may_view_all = caller.may(VIEW_PERMISSION)
     conditions = RECORDINGS.matching(
         user_id=None if may_view_all else caller.user_id,
@@ -233,7 +233,7 @@ async def list_recordings(
 
 @router.get("/leases/{lease_id}/recording")
 async def get_recording(recording: Recording) -> RecordingView:
-    """Return the recording of a lease, also of one that is over."""
+    """Return the recording of a lease, also of a lease that is over."""
     return RecordingView.model_validate(recording)
 
 
@@ -279,7 +279,7 @@ async def export_recording(
 ) -> StreamingResponse:
     """Return the whole recording: `recording.json`, `rows.jsonl` with one row per line, and `pictures/000012.png`."""
     if kind_of(caller, recording.user_id, recording.key_id) is Kind.OTHER:
-        _log_access_to_other_user(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
+        _log_access_to_recording(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
     name = f'attachment; filename="recording-{recording.lease_id}.zip"'
     headers = {"Content-Disposition": name}
     return StreamingResponse(export_zip(db, recording), media_type="application/zip", headers=headers)

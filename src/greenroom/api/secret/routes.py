@@ -50,7 +50,7 @@ router = api_router("secrets")
 async def list_secrets(
     db: Db, page: Paging, caller: Annotated[Caller, requires_one_of(USER, "secrets_view")]
 ) -> list[SecretView]:
-    """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
+    """List secrets by name. Callers without `secrets_view` get only their own secrets."""
     owner_id = None if caller.may("secrets_view") else _owner_id(caller)
     found = await page.read(db, secrets.SECRETS, secrets.SECRETS.matching(owner_id=owner_id))
     return [SecretView.model_validate(secret) for secret in found]
