@@ -74,7 +74,7 @@ def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> K
 
 
 def session_caller_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
-    """Return the caller in the form that the table compares."""
+    """Return the caller in the form that the authorization table needs."""
     owns = caller.owner_id is not None and caller.owner_id == user_id
     return SessionCaller(kind=kind, permissions=caller.permissions, owns=owns)
 
@@ -87,7 +87,7 @@ async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveS
 async def authorize(
     db: Database, act: Act, session_caller: SessionCaller, subject: SessionOrLease, *, held_by: str = ""
 ) -> Verdict:
-    """Return the verdict of the table on an act that is allowed.
+    """Return the verdict of the authorization table if it allows the act.
 
     Raises:
         NotFound: the caller may not see the session.
@@ -124,7 +124,7 @@ class ActLog:
         self._repeats = RepeatFilter(LOG_INTERVAL_S)
 
     def record(self, caller: Caller, act: Act, subject: SessionOrLease) -> None:
-        """Write a row, unless the last row is less than `LOG_INTERVAL_S` old."""
+        """Write a row, unless the last row for this caller, session and act is less than `LOG_INTERVAL_S` old."""
         if not self._repeats.must_log(caller.name, subject.session_id, act):
             return
         code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED

@@ -55,7 +55,7 @@ class CommandView(View, row=CommandState, without={"picture"}):
     """The result of a command; `state` unknown = the Agent was restarted while it ran.
 
     `output_complete` is false while the command runs, and if its output was still open some seconds after its end: a
-    child process has it, or Docker delivered it too late.
+    child process keeps it open, or Docker delivered it too late.
     """
 
     command_id: UUID
@@ -126,8 +126,8 @@ async def request_lifecycle_command(
 
 
 async def _status_after_change(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
-    """Return the status of a session that changed between reading and writing, if the instruction is no longer
-    needed."""
+    """Return the status of a session that changed between reading and writing. Raises WrongState: the command is still
+    needed, but was not recorded."""
     status = (await views.get_session(db, session_id)).status
     if status in TRANSITIONS[command].settled:
         return status
@@ -135,7 +135,7 @@ async def _status_after_change(db: Database, session_id: str, command: Lifecycle
 
 
 async def current_clocks(db: Database, session: Session) -> Clocks:
-    """Return the clocks of a user's session, by the present settings. The clocks of a lease do not change."""
+    """Return the clocks of a session (keepalive, time limit) by the present settings. Those of a lease are fixed."""
     if session.clocks.leased:
         return session.clocks
     settings = await settings_of(db, session.user_id)
@@ -143,9 +143,9 @@ async def current_clocks(db: Database, session: Session) -> Clocks:
 
 
 async def keep_alive(db: Database, session: Session) -> datetime:
-    """Restart the keepalive clock of a session that a user watches; return its new deadline. Its time limit does
-    not change.
-    Raises WrongState: it has no user, is stopped or paused, or is being deleted."""
+    """Restart the keepalive clock of a session that a user views; return the new deadline of this clock. The time
+    limit of the session does not change.
+    Raises WrongState: the session has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
         raise WrongState("A staged session has no user, so it has no keepalive; launch it for a user first.")
     expires = await lifecycle.keep_alive(db, session.session_id, await current_clocks(db, session))
@@ -210,7 +210,7 @@ def with_encrypted_variables(command: CommandCreate, secrets: Secrets) -> Comman
 async def order_command(
     db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate, *, remark: str = ""
 ) -> str:
-    """Request a command; return its id. It runs at most once, and only while a caller waits for its result.
+    """Request a command; return its id. The command runs at most once, and only while a caller waits for its result.
 
     The variables of `command` are encrypted. The log contains the program and the account, but no arguments and no
     variables. `remark` replaces the account in the log.

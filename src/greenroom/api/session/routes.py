@@ -1,4 +1,4 @@
-"""Sessions: launch, list, follow, keep alive, stop, pause, resume, destroy. Users see and control their own."""
+"""Sessions: launch, list, read, keep alive, stop, pause, resume, destroy. Users control their own sessions."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ async def list_sessions(
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[SessionView]:
-    """List sessions: all with `sessions_view`, otherwise those of the caller.
+    """List sessions, newest first unless the request sets another order.
 
-    They are sorted newest first unless the request sets another order.
+    Callers without `sessions_view` get only their own sessions.
     """
     if not caller.may("sessions_view"):
         caller.require(USER)
@@ -218,7 +218,7 @@ async def get_connection(
 ) -> ConnectionView:
     """Return the progress of the session.
 
-    Once it runs, its user, or a program for them, also gets the stream address.
+    Once it runs, its user, or a program that acts for users, also gets the address of the stream.
     """
     launches_for_users = act.caller.kind == "key" and act.caller.may("users_auth_session")
     kind = Kind.FOR_USERS if launches_for_users else kind_of(act.caller, act.session.user_id)
@@ -240,7 +240,7 @@ async def get_placement(db: Db, act: Annotated[SessionAct, session_act_for(Act.S
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
 async def keep_session_alive(db: Db, act: Annotated[SessionAct, session_act_for(Act.KEEP_ALIVE)]) -> KeepaliveView:
-    """Extend an open session: it expires after `keepalive_expiration` from now on."""
+    """Extend an open session: it expires `keepalive_expiration` from now."""
     # Clients of the published API read `usage_reached`. Greenroom has no limit of usage.
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
 
@@ -271,7 +271,7 @@ async def order_lifecycle(
     logs: Logs,
     caller: Annotated[Caller, caller_for(Act.STOP, Act.PAUSE, Act.RESUME)],
 ) -> SessionState:
-    """Stop, pause or resume a session; the Agent carries out the order. A repeated request succeeds.
+    """Stop, pause or resume a session; its Agent does this later. A repeated request succeeds.
 
     Users may stop and pause their own sessions if their groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
     always resume them. Sessions of others need `sessions_modify`.

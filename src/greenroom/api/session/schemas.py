@@ -85,7 +85,7 @@ class SessionView(View):
         Field(description="action at `expires`, unless a user views the session"),
     ]
     expires_reason: Annotated[str | None, Field(description="reason of that action, with setting, value and group")]
-    time_limit_ends: Annotated[datetime | None, Field(description="time of the deletion in any case; null = never")]
+    time_limit_ends: Annotated[datetime | None, Field(description="time limit of the session; null = none")]
     stopped_reason: Annotated[str | None, Field(description="reason for a stop or pause")]
     actions: Annotated[
         list[Literal["stop", "pause", "resume", "delete", "force_delete"]],
@@ -112,7 +112,7 @@ class SessionCreate(Body):
     """A launch. Without `user_id` it is for the caller."""
 
     image_id: Annotated[
-        UUID | None, Field(description="null = default workspace of the user, otherwise of their groups")
+        UUID | None, Field(description="workspace; null = default workspace of the user, or else of their groups")
     ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
     zone_id: Annotated[
@@ -168,7 +168,7 @@ class SessionState(View):
 
 
 class StepView(View):
-    """A step of a start; `at` null = not yet."""
+    """A step of a start; `at` null = the step is not completed yet."""
 
     name: str
     title: str

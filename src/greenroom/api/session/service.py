@@ -1,4 +1,4 @@
-"""Sessions for both HTTP interfaces: a session for a caller, its progress and its stream, and its end."""
+"""Sessions, for `/api/v1` and the published interface: authorization, progress, addresses of streams, and end."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ async def session_and_verdict(
     """Return a session, and the verdict of the authorization table on this act of the caller.
 
     If the session was replaced, the replacement is returned. Without `follow`, the replaced session is returned, which
-    has no user any more.
+    has no user.
 
     Raises:
         NotFound: there is no session with this id, or the caller may not see it.
-        Forbidden: the caller may not do this.
+        Forbidden: the caller may not do this act.
     """
     session = await views.get_session(db, session_id, follow=follow)
     session_caller = session_caller_of(caller, session.user_id, kind_of(caller, session.user_id))
@@ -54,7 +54,7 @@ async def session_and_verdict(
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
-    """Return a session on which the caller may do this. Raises the same errors as `session_and_verdict`."""
+    """Return a session on which the caller may do this act. Raises the same errors as `session_and_verdict`."""
     return (await session_and_verdict(db, caller, session_id, act, follow=follow))[0]
 
 
@@ -135,7 +135,7 @@ def may_know_causes(caller: Caller) -> bool:
 
 
 async def queue_of(db: Database, session: Session) -> QueuePosition | None:
-    """Return the queue in which a session waits for a start slot of its Agent; None if it does not wait."""
+    """Return the position of a session in the queue of starts of its Agent; None if it does not wait there."""
     waits = session.status == SessionStatus.STARTING and "queued" in session.steps and "admitted" not in session.steps
     return await views.read_queue(db, session.session_id) if waits else None
 
@@ -260,7 +260,7 @@ def is_connect_token_of(secrets: Secrets, token: str, session: StreamSession) ->
 
 
 async def login_of_token(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
-    """Return the log-in of a valid session token, which a program created for a user; None if there is none."""
+    """Return the log-in with this session token, which a program created for a user; None if the token is not valid."""
     login_id = secrets.login_id_in(token)
     login = await find_token_login(db, login_id, idle_s) if login_id is not None else None
     return login if login is not None and login.token_hash == secret_digest(token) else None

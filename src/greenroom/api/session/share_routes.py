@@ -72,7 +72,7 @@ ShareAct = Annotated[SessionAct, session_act_for(Act.SHARE)]
 UnshareAct = Annotated[SessionAct, session_act_for(Act.UNSHARE)]
 
 
-def _may_see_silent(caller: Caller) -> bool:
+def _may_see_silent_assistants(caller: Caller) -> bool:
     return caller.may("sessions_assist_silent")
 
 
@@ -105,8 +105,8 @@ async def get_sharing(db: Db, act: SeeAct) -> SharingView:
 async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: SnapshotDep, act: ShareAct) -> ShareView:
     """Share a session: to watch or to control, with a user, with users who have the link, or with guests.
 
-    A user named by `username` must be one of the `share-candidates`. Others get the same answer as users who do not
-    exist.
+    The user with `username` must be one of the `share-candidates`. For any other user, the answer is the same as for a
+    user who does not exist.
     """
     user = await _recipient(sharing.db, body, act.session, everybody=_may_find_all_users(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
@@ -120,10 +120,8 @@ def _may_find_all_users(caller: Caller, snapshot: SettingsSnapshot) -> bool:
 
 
 async def _recipient(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
-    """Return the user named in the body; None = the body names no user.
-
-    Raises Invalid, NotFound: several kinds of people, or a user who is no candidate.
-    """
+    """Return the user named in the body; None = the body names no user. Raises Invalid: the body has several of
+    user_id, username and guest. Raises NotFound: there is no such user, or the user is no candidate."""
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
         raise Invalid("A share is for one user or for guests. Set exactly one of user_id, username and guest.")
     if body.user_id is None and body.username is None:
@@ -147,7 +145,7 @@ async def _recipient(db: Database, body: ShareCreate, session: Session, *, every
 @router.get("/sessions/{session_id}/shares")
 async def list_shares(db: Db, secrets: SecretsDep, act: SeeAct) -> list[ShareView]:
     """List the shares of a session that are not over, oldest first."""
-    rows = await shares.list_shares(db, act.session.session_id, silent=_may_see_silent(act.caller))
+    rows = await shares.list_shares(db, act.session.session_id, silent=_may_see_silent_assistants(act.caller))
     return [_view_for_caller(act.caller, act.session, share, secrets) for share in rows]
 
 
@@ -190,7 +188,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(db: Db, act: SeeAct) -> list[ViewerView]:
     """List the viewers of a session other than its user, in the order in which they joined."""
-    rows = await viewers.list_present_viewers(db, act.session.session_id, silent=_may_see_silent(act.caller))
+    rows = await viewers.list_present_viewers(db, act.session.session_id, silent=_may_see_silent_assistants(act.caller))
     return [
         ViewerView.of(
             viewer, since=viewer.present, announcement=announcement(viewer.name, viewer.audience, viewer.access)
@@ -241,7 +239,7 @@ async def assist(
     snapshot: SnapshotDep,
     act: Annotated[SessionAct, session_act_for(Act.ASSIST)],
 ) -> JoinedView:
-    """Join the session of a user to help. The user sees it, unless `silent`, which needs a permission and a setting."""
+    """Join the session of a user to help. The user is informed unless `silent` is set, which needs a permission."""
     caller, session, access, silent = act.caller, act.session, body.access, body.silent
     user_id = caller.own_user_id()
     if silent:
@@ -299,7 +297,7 @@ async def read_invitation(
 
 @router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_WITH_LINK_SECRET])
 async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: SharingDep) -> JoinedView:
-    """Join by a link: as the user who is logged in, or as a guest if the link is for guests."""
+    """Join a session by a link: as the user who is logged in, or as a guest if the link is for guests."""
     share = await _share_of_link(request, sharing, share_id, body)
     user = await _logged_in_caller(request)
     if user is None and needs_log_in(share.audience):
@@ -314,7 +312,7 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
 async def come_back(
     share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, failed_attempts: FailedAttemptsDep
 ) -> JoinedView:
-    """Open the session again for a viewer who joined before, by the `session_token` from then."""
+    """Open the session again for a viewer who joined before, by the `session_token` from the first join."""
     viewer_id = sharing.secrets.viewer_id_in(body.session_token.get_secret_value())
     joined = await viewers.find_joined_viewer(sharing.db, viewer_id) if viewer_id else None
     share = await shares.find_share(sharing.db, share_id)
@@ -357,7 +355,7 @@ async def _logged_in_caller(request: Request) -> Caller | None:
 
 async def _get_visible_share(db: Database, caller: Caller, session: Session, share_id: str) -> Share:
     share = await share_service.get_open_share(db, session.session_id, share_id)
-    if share.silent and not _may_see_silent(caller):
+    if share.silent and not _may_see_silent_assistants(caller):
         raise NotFound(f"There is no share {share_id} of this session; it may have ended.")
     return share
 

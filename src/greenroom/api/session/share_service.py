@@ -1,4 +1,4 @@
-"""Sharing of sessions for both HTTP interfaces: create and end shares, join, take control back, assist.
+"""Sharing of sessions, for `/api/v1` and the published interface: create and end shares, join, record viewers.
 
 Each action writes a log row.
 """
@@ -183,7 +183,7 @@ class SharedWithMe(View):
 
 
 class AssistOrder(Body):
-    """A request of an administrator to join and help; `silent` = the user of the session does not see it."""
+    """A request of an administrator to join and help; `silent` = the user is not informed."""
 
     access: Access = "view"
     silent: bool = False
@@ -215,7 +215,7 @@ SharingDep = Annotated[SharingParts, Depends(_sharing_parts)]
 
 
 def link_of(share: Share, secrets: Secrets) -> str:
-    """Return the address to join by, relative to the deployment. The secret is after #, so that browsers do
+    """Return the address at which people join, relative to the deployment. The secret is after #, so that browsers do
     not send it."""
     return f"/join/{share.share_id}#{secrets.share_token(share.share_id, share.session_id)}"
 
@@ -291,7 +291,7 @@ async def get_open_share(db: Database, session_id: str, share_id: str) -> Share:
 
 
 async def end(sharing: SharingParts, caller: Caller, session: Session, share_id: str | None = None) -> None:
-    """End one share or all shares of a session. The streams of the viewers that joined by them end immediately."""
+    """End one share or all shares of a session. The streams of the viewers who joined by them end at once."""
     async with sharing.db.transaction() as connection:
         events = await shares.resend_permitted_viewers(connection, session.session_id)
         ended = await shares.end_shares(connection, session.session_id, share_id)
@@ -373,7 +373,7 @@ def _log_viewer(logs: LogWriter, code: LogCode, viewer: ViewerRow, event: str) -
 
 
 def log_share(logs: LogWriter, code: LogCode, message: str, caller: Caller, session: Session) -> None:
-    """Write a row that is stored before the answer, because sharing gives access."""
+    """Write a log row. It is stored before the answer, because sharing gives access."""
     logs.write(
         code,
         message,

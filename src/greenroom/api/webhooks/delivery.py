@@ -1,7 +1,7 @@
-"""Delivers messages: a few at a time per webhook, so that a slow webhook does not delay others.
+"""Delivery of messages to webhooks: a few at a time for each webhook, so that a slow webhook does not delay others.
 
-All apis deliver. A process takes a message for a limited time (`db.webhooks.take_due`); if the process ends, another
-process takes it. So a message may arrive twice, with the same id, but is not lost.
+All api processes deliver messages. A process takes a message for a limited time (`db.webhooks.take_due`). If the
+process ends, another process takes the message. So a message may arrive twice, with the same id, but is not lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 MAX_PARALLEL: Final = 8
 """The maximum number of messages that one process delivers to one webhook at the same time."""
 CHECK_INTERVAL_S: Final = 30.0
-"""The interval of checks for due messages without a notification."""
+"""The interval of the checks for due messages that no notification causes."""
 MIN_WAIT_S: Final = 0.05
 LIMIT_CHECK_INTERVAL_S: Final = 60.0
 """The interval of checks for webhooks with too many waiting messages."""

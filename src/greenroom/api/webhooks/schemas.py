@@ -16,7 +16,7 @@ WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="address to which messages are sent, https://…")]
 EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
-Enabled = Annotated[bool, Field(description="off: no messages are sent; waiting messages are not delivered")]
+Enabled = Annotated[bool, Field(description="off: events create no messages, and waiting messages are not sent")]
 
 
 class WebhookCreate(Body):
@@ -47,7 +47,7 @@ class WebhookView(View, row=Webhook):
 class WebhookSecret(View):
     """The secret that signs the messages of a webhook; it is returned only once."""
 
-    secret: Annotated[str, Field(description="whsec_…, as in Standard Webhooks")]
+    secret: Annotated[str, Field(description="secret in the format of Standard Webhooks, whsec_…")]
 
 
 class WebhookMade(WebhookView, WebhookSecret):

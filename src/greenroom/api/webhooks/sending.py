@@ -31,7 +31,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class Sender:
-    """Posts messages to one webhook, over connections that stay open until it is closed.
+    """Posts messages to one webhook, over connections that stay open until the sender is closed.
 
     `trusted` are the hosts of the setting `webhook_hosts`.
     """

@@ -1,4 +1,4 @@
-"""Images (the "Workspaces" of the console), web filter policies, and home folders."""
+"""Workspaces (named `images` in addresses, fields and code), web filter policies, and home folders."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class HomeView(View):
     username: Annotated[str | None, Field(description="null = the user was deleted")]
     image_id: UUID
     image_friendly_name: Annotated[str | None, Field(description="null = the workspace was deleted")]
-    agent_id: Annotated[UUID | None, Field(description="Agent of the host; null for callers who may not see Agents")]
+    agent_id: Annotated[UUID | None, Field(description="Agent that keeps it; null for callers who may not see Agents")]
     hostname: Annotated[str | None, Field(description="hostname of that Agent; null for the same callers")]
     size_bytes: Annotated[
         int | None, Field(description="size on the disk at the last measurement; null = not measured yet")
@@ -238,7 +238,7 @@ def _home_view(home: Home, caller: Caller) -> HomeView:
 
 
 def _listed_user_id(caller: Caller, user_id: UUID | None) -> UUID | str | None:
-    """Return the user whose folders are listed; None = all. Without `homes_view` it is the caller.
+    """Return the id of the user whose folders are listed; None = all users. Without `homes_view` it is the caller.
 
     Raises Forbidden: the request names another user.
     """
@@ -262,7 +262,7 @@ async def list_homes(
     sort: Sorting = "user",
     count: Counting = False,
 ) -> list[HomeView]:
-    """List the home folders: those of all users with `homes_view`, otherwise those of the caller."""
+    """List home folders. Callers without `homes_view` get only their own home folders."""
     conditions = HOMES.matching(
         words_of(q, HOMES.columns), user_id=_listed_user_id(caller, user_id), image_id=image_id, agent_id=agent_id
     )

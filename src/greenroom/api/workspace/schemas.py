@@ -1,4 +1,4 @@
-"""The bodies of images (the "Workspaces" of the console) and of web filter policies."""
+"""The bodies of workspaces (named `images` in addresses, fields and code) and of web filter policies."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class ImageProgressView(View, row=ImageProgress):
     """The progress of an Agent with an image."""
 
     how: Annotated[
-        FetchMethod, Field(description="source while it is `pulling`: from a registry, built here, or copied")
+        FetchMethod, Field(description="in state `pulling`: pulled from a registry, built on the host, or copied")
     ]
-    reason: Annotated[str, Field(description="reason for the source, as a sentence; empty = not pulling")]
-    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    reason: Annotated[str, Field(description="reason for this method, as a sentence; empty = not pulling")]
+    progress: Annotated[int, Field(description="in state `pulling`: percent, 0 to 100")]
     size_bytes: Annotated[int, Field(description="size on the host's disk, or of the data to copy; 0 = unknown")]
 
 
@@ -116,7 +116,7 @@ class ImageView(View):
 
 
 def _validated_by(check: Callable[[Json], Any]) -> AfterValidator:
-    """Validate a field with a check of `core`; the error contains the sentence of the check."""
+    """Return a validator that calls a check of `core`; the error contains the sentence of the check."""
 
     def refuse(value: Json) -> Json:
         try:
@@ -129,7 +129,7 @@ def _validated_by(check: Callable[[Json], Any]) -> AfterValidator:
 
 
 def _validated_by_problem(problem: Callable[[Any], str | None]) -> AfterValidator:
-    """Validate a field with a check of `core` that returns the reason for a refusal."""
+    """Return a validator that calls a check of `core`, which returns the reason for a refusal."""
 
     def refuse(value: T) -> T:
         if sentence := problem(value):
@@ -185,7 +185,7 @@ Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container. Docker refuses less than 6 MiB."""
 DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
-"""An idle desktop writes about 10 MiB."""
+"""The minimum is 100 MiB. An idle desktop writes about 10 MiB."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Categories = Annotated[list[Name], Field(max_length=20, description="categories on the launcher")]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -287,7 +287,7 @@ class FilterPolicyView(View, row=StoredPolicy):
 
 
 class FilterPolicyFields(Body):
-    """The fields of a policy, except its name. If a host belongs to several domains, the longest decides."""
+    """The fields of a policy, except its name. If a host belongs to several domains, the longest domain decides."""
 
     description: Text = ""
     default_action: Annotated[Action, Field(description="action for hosts that no list contains")] = "deny"

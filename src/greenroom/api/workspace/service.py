@@ -1,4 +1,4 @@
-"""Creation and changes of workspaces for both HTTP interfaces, and the fields of workspaces that callers may see."""
+"""Creation and changes of workspaces, for `/api/v1` and the published interface, and the fields that callers see."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def create_image(
     """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`).
 
     Missing fields get the values that images of this publisher need (`core.workspace.definition`). `origin` is the name
-    of the catalogue entry from which it is created. Clients of the published interface set `client_fields`.
+    of the catalogue entry from which it is created. `client_fields` are data of a client of the published interface.
 
     Raises:
         Invalid: its fields contradict each other, or refer to an object that does not exist.
@@ -112,8 +112,8 @@ async def update_image(
 ) -> WorkspaceRow:
     """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
 
-    `origin` is the name of the catalogue entry that provides its image. Clients of the published interface set
-    `client_fields`.
+    `origin` is the name of the catalogue entry that provides its image. `client_fields` are data of a client of the
+    published interface.
 
     Raises:
         NotFound: there is no such workspace.
