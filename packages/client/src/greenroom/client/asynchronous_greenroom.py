@@ -19,15 +19,15 @@ class AsyncGreenroom(AsyncConnection):
     """
 
     async def leases(self, tag: str | None = None, *, ended: bool | None = None) -> list[Lease]:
-        """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds.
+        """List leases, newest first. Callers without `sessions_view` get only the leases that they hold.
 
-        `tag`: word, or name=word
+        `tag`: only leases with this word, or name=word
         `ended`: include leases whose session was deleted in the last days
         """
         return msgspec.convert(await self.rows("/leases", without_none(tag=tag, ended=ended)), type=list[Lease])
 
     async def secrets(self) -> list[Secret]:
-        """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
+        """List secrets by name. Callers without `secrets_view` get only their own secrets."""
         return msgspec.convert(await self.rows("/secrets"), type=list[Secret])
 
     async def create_secret(
@@ -129,7 +129,7 @@ class AsyncGreenroom(AsyncConnection):
         await self._delete(f"/secrets/{secret_id}")
 
     async def recordings(self, session_id: str | None = None) -> list[Recording]:
-        """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases.
+        """List recordings, newest first. Callers without `recordings_view` get only those of their own leases.
 
         `session_id`: only the recording of the lease of this session
         """
@@ -138,7 +138,7 @@ class AsyncGreenroom(AsyncConnection):
         )
 
     async def recording(self, lease_id: str) -> Recording:
-        """Return the recording of a lease, also of one that is over."""
+        """Return the recording of a lease, also of a lease that is over."""
         return await self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
 
     async def recorded_rows(self, lease_id: str) -> list[RecordedRow]:

@@ -85,7 +85,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a command."""
 
     exit_code: int | None = None
-    """128 + number of the signal that ended the command; None = see `error`."""
+    """Exit code; 128 + n if signal n ended the command; None = see `error`."""
     stdout: str
     """Bytes that are not UTF-8 are replaced; empty for binary output."""
     stderr: str
@@ -99,7 +99,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A file in a folder."""
+    """A file in the listed folder."""
 
     name: str
     size_bytes: int
@@ -108,7 +108,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Folder(msgspec.Struct, frozen=True, kw_only=True):
-    """A folder in a folder."""
+    """A folder in the listed folder."""
 
     name: str
     modified: float
@@ -216,7 +216,7 @@ class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     """Caller; empty = the program with the token of the lease, or Greenroom."""
     details: dict[str, Any] = {}
-    """E.g. `at`, a position on a `screen` of that size."""
+    """E.g. the position `at`, and the size of the `screen`."""
     code: str | None = None
     """Code of the failure; None = the action succeeded."""
     error: str | None = None

@@ -20,15 +20,15 @@ class Greenroom(Connection):
     """
 
     def leases(self, tag: str | None = None, *, ended: bool | None = None) -> list[Lease]:
-        """List leases, newest first: all leases with `sessions_view`, otherwise those that the caller holds.
+        """List leases, newest first. Callers without `sessions_view` get only the leases that they hold.
 
-        `tag`: word, or name=word
+        `tag`: only leases with this word, or name=word
         `ended`: include leases whose session was deleted in the last days
         """
         return msgspec.convert(self.rows("/leases", without_none(tag=tag, ended=ended)), type=list[Lease])
 
     def secrets(self) -> list[Secret]:
-        """List secrets by name: all secrets with `secrets_view`, otherwise those of the caller."""
+        """List secrets by name. Callers without `secrets_view` get only their own secrets."""
         return msgspec.convert(self.rows("/secrets"), type=list[Secret])
 
     def create_secret(
@@ -130,14 +130,14 @@ class Greenroom(Connection):
         self._delete(f"/secrets/{secret_id}")
 
     def recordings(self, session_id: str | None = None) -> list[Recording]:
-        """List recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases.
+        """List recordings, newest first. Callers without `recordings_view` get only those of their own leases.
 
         `session_id`: only the recording of the lease of this session
         """
         return msgspec.convert(self.rows("/recordings", without_none(session_id=session_id)), type=list[Recording])
 
     def recording(self, lease_id: str) -> Recording:
-        """Return the recording of a lease, also of one that is over."""
+        """Return the recording of a lease, also of a lease that is over."""
         return self.ask(Recording, "GET", f"/leases/{lease_id}/recording")
 
     def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
