@@ -1,7 +1,7 @@
 """The order and the filter of a long list.
 
-As in the filter of the console, every word must occur in a row. `zone:eu` searches for `eu` only in the first column
-whose name begins with `zone`; if there is no such column, it searches for the whole word in all columns.
+The filter of the console has the same rules: each row must contain every word. `zone:eu` searches for `eu` only in the
+first column whose name begins with `zone`; without such a column, the search is for the whole word in all columns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Word:
 
 
 def order_of(text: str, columns: Collection[str]) -> SortOrder:
-    """Return the order by a column; `-` before its name = descending. Raises Invalid: the list has no such column."""
+    """Return the order by a column; `-` before its name = descending. Raises Invalid: there is no such column."""
     order = SortOrder(text.removeprefix("-"), text.startswith("-"))
     if order.column not in columns:
         choices = ", ".join(columns)
@@ -44,7 +44,7 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
 
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
-    """Return the lower-case words of a filter. Raises Invalid: more than `MAX_WORDS`, or a NUL character."""
+    """Return the lower-case words of a filter. Raises Invalid: it has more than `MAX_WORDS`, or a NUL."""
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:
         raise Invalid(f"`q` can have at most {MAX_WORDS} words, and no NUL character.")

@@ -1,6 +1,6 @@
-"""The codes of log rows, with their levels and a mark for security events. Programs use codes, so they never change.
+"""The codes of log rows, with their levels and a mark for security events. A code never changes: programs use it.
 
-docs/reference/logs.md has the meaning of each code; a test compares its list with this one.
+docs/reference/logs.md explains each code; a test compares the codes there with the codes here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LogCode(StrEnum):
     SET_ASIDE_RECOVERED = "set-aside-recovered", INFO
     SESSION_START_FAILED = "session-start-failed", WARNING
 
-    # The life of a session
+    # Sessions, shares, recordings and viewers
     SESSION_REQUESTED = "session-requested", INFO
     SESSION_STARTING = "session-starting", INFO
     SESSION_RUNNING = "session-running", INFO
@@ -211,8 +211,8 @@ SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
 def is_security_event(component: str, code: str, details: LogDetails) -> bool:
     """True if a log row is a security event: a log-in, a refusal, access to another user's session, or a change.
 
-    Such rows are kept by age and up to a number per code, so that a source of many rows of one kind displaces only the
-    oldest of that kind (`greenroom.db.diagnostics.retention`). Changes by administrators are recognized by
-    `details.who`, which only the api can write, not an Agent.
+    Security events have separate limits of age and of the number of rows per code, so that many rows with one code
+    displace only older rows with this code (`greenroom.db.diagnostics.retention`). `details.who` identifies a change by
+    an administrator; only the api can write it, not an Agent.
     """
     return code in SECURITY_CODES or (component == "api" and "who" in details)

@@ -70,14 +70,14 @@ def _changes(path: str, name: str, before: object, after: object) -> Iterator[tu
 
 
 VariableChange = Callable[[str, str | None], str]
-"""(value of a variable, its value in another version of the object) → new value."""
+"""(value of a variable, its value in the other version of the object or None) → new value."""
 
 
 def replace_variables(value: object, change: VariableChange, other: object = None, *, name: str = "") -> Any:
     """Return `value` of the field `name`, with `change` applied to the value of every variable.
 
-    `other` is another version of the object; `change` also gets the value of the variable there. Variables are the
-    entries of the field `environment`; other fields are not changed.
+    `other` is another version of the object; `change` also gets the variable's value in `other`. Variables are the
+    entries of the field `environment`; the other fields stay unchanged.
     """
     if isinstance(value, list):
         return [replace_variables(part, change) for part in cast("list[object]", value)]
@@ -91,8 +91,8 @@ def replace_variables(value: object, change: VariableChange, other: object = Non
 
 
 def seal_variables(value: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
-    """Return the value as it is stored: each variable is encrypted by `seal`, and a variable with the value `MASK`
-    keeps its value in `stored`. Raises Invalid: such a variable has no stored value.
+    """Return the value to store: `seal` encrypts each variable, and a variable with the value `MASK` keeps its value in
+    `stored`. Raises Invalid: a variable with the value `MASK` has no value in `stored`.
     """
 
     def change(text: str, before: str | None) -> str:
@@ -108,7 +108,7 @@ def seal_variables(value: object, stored: object, seal: Callable[[str], str], *,
 
 
 def unseal_variables(stored: object, unseal: Callable[[str], str], *, plain: bool) -> Any:
-    """Return the stored value. Its variables are decrypted by `unseal` if `plain`, otherwise masked."""
+    """Return the stored value. If `plain`, `unseal` decrypts its variables; otherwise, they are masked."""
     return replace_variables(stored, lambda text, _: unseal(text) if plain else MASK)
 
 

@@ -1,13 +1,13 @@
 """Named secrets that the web filter of a lease adds to requests: their hosts, headers and permitted users.
 
-This module also has the files with which programs of a session trust the web filter.
+This module also creates the files with which programs in a session trust the certificates of the web filter.
 
 A host is an exact name, or `.example.com` for each host directly below example.com, like `*.example.com` in a
 certificate. Secrets are added only to requests by https at port 443. The configuration of Squid
 (`agent/web_filter/templates`) must agree with `applies_to`.
 
-The filter intercepts connections to the hosts of the secrets, so programs get the certificate of the filter there. Its
-authority is only for this session. Programs read the authority from one of the files, Chromium from its policies.
+The filter intercepts the connections to the hosts of the secrets and presents a certificate of its own authority, which
+exists for one session only. Programs read the certificate of this authority from a file, Chromium from its policies.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class SecretUsers:
     keys: tuple[str, ...] = ()
 
     def include(self, *, user_id: str | None, key_id: str | None, groups: Collection[str]) -> bool:
-        """True if a caller is permitted: a user or an API key's owner, that key, or one of their groups."""
+        """True if a caller is permitted: as the user or the owner of an API key, by this key, or by one of `groups`."""
         if user_id is not None and user_id in (self.owner_id, *self.users):
             return True
         return key_id in self.keys or not set(groups).isdisjoint(self.groups)
 
 
 def validated_host(text: str) -> str:
-    """Return a host of a secret as it is stored. Raises Invalid: it is not a host; the message has the correct form."""
+    """Return the stored form of a secret's host. Raises Invalid: it is not a host; the message has the correct form."""
     name = text.strip()
     if "*" in name:
         parent = name.removeprefix("*.") if name.startswith("*.") and "*" not in name[2:] else "example.com"
@@ -107,15 +107,15 @@ def validated_host(text: str) -> str:
 
 @cache
 def _public_suffixes() -> PublicSuffixList:
-    """Return the list of the package, including the suffixes that companies registered, such as github.io."""
+    """Return the Public Suffix List, including the suffixes that companies registered, such as github.io."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 -- only the api checks hosts
 
     return PublicSuffixList()
 
 
 def validated_hosts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return hosts as they are stored: unique and sorted. Raises Invalid: one is not a host, or their number is 0 or
-    too large.
+    """Return the stored form of the hosts: unique and sorted. Raises Invalid: one is not a host, or there are none or
+    too many.
     """
     if not 0 < len(texts) <= MAX_HOSTS:
         raise Invalid(f"A secret needs 1 to {MAX_HOSTS} hosts, not {len(texts)}.")
@@ -123,8 +123,8 @@ def validated_hosts(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def validated_header(text: str) -> str:
-    """Return the name of a header that may contain a secret. Raises Invalid: this header may not; the message has the
-    reason.
+    """Return `text` if it is the name of a header that may contain a secret. Raises Invalid: it is not; the message has
+    the reason.
     """
     if not _HEADER.fullmatch(text):
         raise Invalid(f"{quoted_excerpt(text)} is not the name of a header; write one like Authorization or x-api-key.")
@@ -142,8 +142,8 @@ def validated_header(text: str) -> str:
 
 
 def validated_template(text: str) -> str:
-    """Return a template of a header's value, with `{secret}` in the place of the secret. Raises Invalid: there is no
-    place for the secret or more than one, or the text cannot be in a header."""
+    """Return `text` if it is a template of a header's value, with `{secret}` for the secret. Raises Invalid: it does
+    not contain `{secret}` exactly once, or cannot be in a header."""
     if text.count(PLACEHOLDER) != 1:
         raise Invalid(f"A template must contain {PLACEHOLDER} once, like Bearer {PLACEHOLDER}.")
     _require_printable(text, "The template")
@@ -151,8 +151,8 @@ def validated_template(text: str) -> str:
 
 
 def header_value(template_text: str, secret: str) -> str:
-    """Return the value of the header: the template with the secret in its place. Raises Invalid: the secret cannot be
-    in a header. The sentence does not contain the secret."""
+    """Return the value of the header: the template with the secret inserted. Raises Invalid: the secret cannot be in a
+    header. The message does not contain the secret."""
     if not secret or secret != secret.strip():
         raise Invalid("The value is empty, or begins or ends with a space or an end of line.")
     _require_printable(secret, "The value")
@@ -198,7 +198,7 @@ def _overlap(host_name: str, other_name: str) -> bool:
 
 
 def require_distinct(secrets: Sequence[FilterSecret]) -> None:
-    """Refuse two secrets for the same header of one request. Raises Invalid: there are such secrets; the message names
+    """Refuse two secrets that set the same header of one request. Raises Invalid: there are two; the message names
     both.
     """
     for secret, other_secret in combinations(secrets, 2):
@@ -210,7 +210,7 @@ def require_distinct(secrets: Sequence[FilterSecret]) -> None:
 
 
 def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Iterable[str]) -> None:
-    """Refuse a secret for hosts that a lease cannot reach. Raises Invalid: there is such a host."""
+    """Refuse a secret for a host that the lease cannot reach. Raises Invalid: `policy` denies one of the hosts."""
     for secret_host in secret_hosts:
         if decision(policy, secret_host.removeprefix(".")).action == "deny":
             raise Invalid(
@@ -220,9 +220,9 @@ def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Itera
 
 AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
 COMBINED_BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
-"""The file with the authorities that the image trusts and the authority of the filter."""
+"""The file with the authorities that the image trusts, followed by the authority of the filter."""
 IMAGE_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-"""The files with the trusted authorities in images: Debian, Ubuntu, Alpine and Arch; Fedora and RHEL."""
+"""The file of trusted authorities in images of Debian, Ubuntu, Alpine and Arch, and in images of Fedora and RHEL."""
 BROWSER_POLICIES: Final = (
     "/etc/chromium/policies/managed/greenroom-filter.json",
     "/etc/opt/chrome/policies/managed/greenroom-filter.json",
@@ -235,12 +235,12 @@ TRUST_VARIABLES: Final = {
     ),
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
 }
-"""Variables with the paths of the files, for programs that read them: OpenSSL, curl, requests, git, Node.js."""
+"""The environment variables that tell OpenSSL, curl, requests, git, the AWS CLI, pip and Node.js the files to read."""
 
 
 def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
-    """Return the files for the container of a session with secrets. `bundles` are the trusted authorities of its image,
-    by path.
+    """Return the files for the container of a session with secrets. `certificate` is that of the filter's authority
+    (PEM). `bundles` maps the paths of the image's files of trusted authorities to their contents.
     """
     bundle_files = {path: f"{content.rstrip()}\n{certificate}" for path, content in bundles.items()}
     default_bundle = next(iter(bundle_files.values()), certificate)

@@ -1,8 +1,7 @@
-"""Rules for the destinations of requests of the installation: messages of webhooks, and lists of workspaces with their
-pictures.
+"""Rules for the destinations of the requests that Greenroom sends to webhooks and to publishers of workspace lists.
 
-Users who may create webhooks must not reach hosts that can be reached only from the network of this host. A publisher
-can redirect a list at any time, so the address of each redirect is checked too.
+Users who may create webhooks must not reach hosts that only this host's network can reach. The publisher of a list can
+redirect requests at any time, so the address of each redirect is checked too.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
-    """Return the hosts of the setting `webhook_hosts`. Raises Invalid: an entry is no host."""
+    """Return the hosts of the setting `webhook_hosts`. Raises Invalid: an entry is not a host."""
     texts = [text.strip() for text in setting.split(",") if text.strip()]
     entries = {text: parse_entry(text) for text in texts}
     if invalid_texts := [text for text, entry in entries.items() if entry is None]:
@@ -46,7 +45,7 @@ def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
 
 
 def is_trusted(url: str, trusted: Sequence[AllowedHost]) -> bool:
-    """True if the setting names the host of this address, and its port if the entry has one."""
+    """True if `trusted` contains the host of this URL, with its port or without a port."""
     parts = urlsplit(url)
     host = _host(parts)
     return any(entry.host == host and entry.port in (None, _port(parts)) for entry in trusted)
@@ -67,7 +66,7 @@ def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def webhook_address_problem(address: Address) -> str | None:
-    """Return the reason why an address is allowed only with the setting, as the end of a sentence; None if it is
+    """Return the reason why an address needs the setting `webhook_hosts`, as the end of a sentence; None if it is
     public.
     """
     if is_public(address):
@@ -115,13 +114,13 @@ _PRIVATE: Final = tuple(
     ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
 _METADATA: Final = ipaddress.ip_address("fd00:ec2::254")
-"""A metadata service, which returns credentials of the machine. Those of other clouds have link-local or shared
-addresses.
+"""The metadata service of AWS, which returns credentials of the machine. The metadata services of other clouds have
+link-local or shared addresses.
 """
 
 
 def catalogue_address_problem(address: Address, networks: AllowedNetworks, *, is_this_host: bool) -> str | None:
-    """Return the reason against a request to an address, as the end of a sentence; None if it is allowed.
+    """Return the reason why a workspace list may not be read from an address, as the end of a sentence; None if it may.
     `is_this_host` is True for an address of this host.
     """
     effective = effective_address(address)

@@ -1,6 +1,6 @@
 """Rate limits, pauses after failures, and limits for log rows of events that anyone can cause.
 
-Wrong passwords are counted by account and address, by address, and by account. Requests have a burst and a steady rate.
+Wrong passwords are counted by account and address, by address only, and by account only.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Backoff:
     max_s: float
 
     def delay_s(self, failures: int, spread: float = 1.0) -> float:
-        """Return the pause after this number of failures in a row; 0 after none. `spread`, 0 to 1, is random if many
-        callers must not return at the same time: the pause is then between half of its length and its full length.
+        """Return the pause after this number of failures in a row; 0 after none. `spread` (0 to 1) scales it from half
+        to full length; a random value prevents that many callers try again at the same time.
         """
         if failures <= 0:
             return 0.0
@@ -32,7 +32,7 @@ class Backoff:
 MAX_SOURCES: Final = 10_000
 
 MIN_FAILURES_FOR_TURNS: Final = 20
-"""The number of failures of one account from all sources within the window from which on sources take turns."""
+"""When an account has this number of failures from all sources within the window, its sources take turns."""
 FIRST_PAUSE_S: Final = 5.0
 
 
@@ -57,12 +57,12 @@ def account_wait_s(
 ) -> float:
     """Return the seconds until a source may try an account again; 0 = now.
 
-    A source with `max_failures` failures within the window waits until the oldest of them leaves the window. From
-    `MIN_FAILURES_FOR_TURNS` failures of all sources on, sources with the same number of failures share one rate
-    (`turn_pause_s`): a source also waits after an attempt of another source that had at least as many failures. The
-    addresses of an attacker soon have many failures and slow down only each other. A user at an address without
-    failures does not wait for them. `is_known` is True if the source is known to belong to the user, so that failures
-    of other sources do not count.
+    A source with `max_failures` failures within the window waits until the oldest of these failures leaves the window.
+    If all sources together have `MIN_FAILURES_FOR_TURNS` failures, sources with the same number of failures share one
+    rate (`turn_pause_s`): a source also waits after an attempt of another source that had at least as many failures.
+    The addresses of an attacker soon have many failures and slow down only each other. A user at an address without
+    failures does not wait for these addresses. `is_known` is True if the source is known to belong to the user;
+    failures of other sources then do not count.
     """
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):
@@ -77,9 +77,9 @@ def account_wait_s(
 
 
 class AddressFailures:
-    """The failures of each address, counted by a leaky bucket: at most `max_failures` at the same time, then that
-    number per window. Each failure adds window_s / max_failures seconds to the bucket, which loses one second per
-    second.
+    """The failures of each address, counted by a leaky bucket: it permits `max_failures` failures at once, and
+    then `max_failures` per window. Each failure adds window_s / max_failures seconds to the bucket, which loses one
+    second per second.
     """
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class RateLimit:
         return True
 
 
-MAX_REMEMBERED: Final = 1000
+MAX_KINDS: Final = 1000
 MAX_NAMES: Final = 10
 
 
@@ -155,8 +155,8 @@ Kind = TypeVar("Kind", bound=Hashable)
 
 class RepeatCounter(Generic[Kind]):
     """Limits the log rows of repeated events. The first event of a kind is logged immediately; further events of the
-    kind are counted, and the count is logged once in `every_s`. If more than `MAX_REMEMBERED` kinds occur at a time,
-    one count includes all further kinds. Times are those of `time.monotonic()`.
+    kind are counted, and the count is logged once in `every_s`. If more than `MAX_KINDS` kinds occur at a time, one
+    count includes all further kinds. Times are those of `time.monotonic()`.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -167,7 +167,7 @@ class RepeatCounter(Generic[Kind]):
         """Return True if this event must be logged now; otherwise count it. `message` is the text of the log row;
         `name` is the object of the event, if events of a kind have different objects.
         """
-        key = kind if kind in self._events or len(self._events) < MAX_REMEMBERED else None
+        key = kind if kind in self._events or len(self._events) < MAX_KINDS else None
         is_first = key is not None and key not in self._events
         event = self._events.setdefault(key, RepeatedEvent(now_s))
         if not is_first:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, RepeatCounter, source_of
+from greenroom.core.rate_limits import MAX_KINDS, MAX_NAMES, RepeatCounter, source_of
 
 
 def test_of_too_many_kinds_there_is_one_number():
     repeats = RepeatCounter[int](60)
-    assert sum(repeats.must_log(kind, 0, "it") for kind in range(3 * MAX_REMEMBERED)) == MAX_REMEMBERED
+    assert sum(repeats.must_log(kind, 0, "it") for kind in range(3 * MAX_KINDS)) == MAX_KINDS
     ((kind, others),) = repeats.due(60)
-    assert (kind, others.count) == (None, 2 * MAX_REMEMBERED)
+    assert (kind, others.count) == (None, 2 * MAX_KINDS)
 
 
 def test_what_goes_on_is_a_row_a_minute_and_what_ended_is_forgotten():

@@ -1,12 +1,11 @@
 """The pools that the Primary must plan now: pools with an announced change, and pools whose next planning time has
 come.
 
-A pool at rest needs no plan until its next planning time, because all other changes are announced. Every `POLL_S` the
+A pool is *at rest* if only an announced change can require a plan before its next planning time. Every `POLL_S`, the
 checksums of the rows of all pools are compared, to find changes that were not announced or whose announcements were
 lost.
 
-The Agents are cached. A session that is placed on an Agent without room is not inserted, so outdated data costs at most
-a second attempt.
+The Agents are cached. A session is not inserted if its Agent has no room, so outdated data only costs a second attempt.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ AGENTS_VALID_S: Final = 1.0
 
 
 class AgentCache:
-    """The Agents of a zone, cached by image, because they contain the state of the image. Times are those of the
-    caller's clock.
+    """The Agents of a zone, cached by image, because a `PlacementAgent` contains the state of one image. Times are
+    those of the caller's clock.
     """
 
     def __init__(self) -> None:
         self._by_image: dict[str, tuple[float, tuple[PlacementAgent, ...]]] = {}
 
     def of(self, image_id: str, now_s: float) -> tuple[PlacementAgent, ...] | None:
-        """Return the Agents for an image; None if they must be read."""
+        """Return the cached Agents for an image; None if they must be read."""
         read_s, agents = self._by_image.get(image_id, (float("-inf"), ()))
         return agents if now_s < read_s + AGENTS_VALID_S else None
 
@@ -67,9 +66,9 @@ POLL_S: Final = 30.0
 MAX_POOLS: Final = 100
 """The maximum number of pools that are read in one round. The pools that have waited longest come first."""
 MAX_PLANS: Final = 20
-"""The maximum number of these pools for which rows are written in one round."""
+"""The maximum number of pools for which rows are written in one round."""
 MAX_WAITING_POOLS: Final = 25
-"""The maximum number of pools that are read in one round although they are not at rest and their last plan had no
+"""The maximum number of pools that are read in one round of those that are not at rest and whose last plan had no
 actions.
 """
 
@@ -101,9 +100,9 @@ class Agenda:
         self._term: int | None = None
         self._list_read_s = float("-inf")
         self._due_s: dict[str, float] = {}
-        """Id of the config → the next time of its pool; a pool with a time in the past is due."""
+        """Id of the config → the next planning time of its pool; a pool with a time in the past is due."""
         self._last_turn_s: dict[str, float] = {}
-        """Id of the config → the time at which its pool had its last turn."""
+        """Id of the config → the time at which its pool was last planned or failed to be planned."""
         self._checksums: dict[str, int] = {}
         """Id of the config → the checksum of the rows of its pool."""
         self._without_actions: set[str] = set()
@@ -146,8 +145,8 @@ class Agenda:
         return now_s >= self._list_read_s + POLL_S
 
     def set_list(self, checksums: Mapping[str, int], now_s: float) -> None:
-        """Store the list of all pools of the zone, the most urgent first, each with the checksum of its rows. A new
-        pool is due, and so is a pool whose checksum has changed.
+        """Store all pools of the zone, the most urgent first: id of the config → checksum of the rows. A pool that is
+        new, or whose checksum has changed, is due.
         """
         self._list_read_s = now_s
         unchanged = {config_id for config_id, number in checksums.items() if self._checksums.get(config_id) == number}
@@ -160,7 +159,7 @@ class Agenda:
                 del by_config[config_id]
 
     def due(self, now_s: float) -> list[str]:
-        """Return the ids of the configs to plan now, in this order."""
+        """Return the ids of the configs to plan now, in the order of planning."""
         due = [config_id for config_id, due_s in self._due_s.items() if due_s <= now_s]
         due.sort(key=lambda config_id: self._last_turn_s.get(config_id, float("-inf")))
         waiting = [config_id for config_id in due if config_id in self._without_actions]
@@ -168,7 +167,7 @@ class Agenda:
         return [*others[:MAX_POOLS], *waiting[:MAX_WAITING_POOLS]]
 
     def record_turn(self, config_id: str, now_s: float) -> None:
-        """Record that the pool had its turn, so that a pool whose plan fails does not delay the others."""
+        """Record that a plan of the pool was tried, so that a pool whose plan fails does not delay the others."""
         self._last_turn_s[config_id] = now_s
 
     def mark_planned(
@@ -176,8 +175,8 @@ class Agenda:
     ) -> None:
         """Record the plan of a pool.
 
-        `version` is the `version` of the agenda before the rows were read. The pool is at rest for `valid_s` seconds;
-        None = it is not at rest. `had_no_actions` is True if it is not at rest and its plan had no actions.
+        `version` is `Agenda.version` before the rows were read. The pool is at rest for `valid_s` seconds; None = it is
+        not at rest. `had_no_actions` is True if the pool is not at rest and its plan had no actions.
         """
         self.record_turn(config_id, now_s)
         changed_since = version < max(self._changed_version.get(config_id, 0), self._all_changed_version)
@@ -188,6 +187,6 @@ class Agenda:
             self._without_actions.discard(config_id)
 
     def remove(self, config_id: str) -> None:
-        """Remove a pool that the zone no longer has."""
+        """Remove a pool that does not exist any more in the zone."""
         self._due_s.pop(config_id, None)
         self._without_actions.discard(config_id)

@@ -1,6 +1,7 @@
 """The input of the plan of a pool of staged sessions, and the actions of a plan. `core.pool.plan` computes the plan.
 
-A session *counts* if it is or will be claimable: it is current, not expired, and on an enabled Agent that is running.
+*Desired* is the number of staged sessions to keep, `num_sessions` of the config. A session *counts* if it is or will be
+claimable: it has the current config hash, is not expired, and its Agent is running and accepts new sessions.
 *Retire* removes a claimable session from the pool and ends it, unless it was claimed meanwhile. *Destroy* ends a
 session that is not claimable.
 """
@@ -26,7 +27,7 @@ IMAGE_CHANGED: Final = "its host got another image under the same name after it 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenSession:
-    """A session that stopped working while it was staged: the times of its creation and its failure, and the error."""
+    """A session that stopped working while it was staged. `broke` is the time of the failure."""
 
     created: datetime
     broke: datetime
@@ -52,7 +53,7 @@ class ConfigFields:
 
     @property
     def permissions(self) -> dict[str, bool]:
-        """The permissions of its sessions. A user must have exactly these permissions to get one."""
+        """The permissions of the sessions. Only a user with exactly these permissions can get one of them."""
         return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
 
 
@@ -91,7 +92,7 @@ class PooledSession:
     config_hash: str = ""
     error: str | None = None
     was_usable: bool = False
-    """True if it was claimable before. If it is `failed`, its start did not fail."""
+    """True if it was claimable before; a failure is then not a failure of its start."""
     cores: float = 0.0
     memory: int = 0
     """The reserved memory in bytes. `cores` and `memory` are the values of the workspace at the creation of the
@@ -121,14 +122,14 @@ class PoolSnapshot:
 
     @cached_property
     def _serves(self) -> dict[str, bool]:
-        """Agent id → True if the Agent serves."""
+        """Agent id → True if the Agent is running and accepts new sessions."""
         return {agent.agent_id: serves(agent) for agent in self.agents}
 
     def serves(self, session: PooledSession) -> bool:
         return self._serves.get(session.agent_id, False)
 
     def is_in_zone(self, session: PooledSession) -> bool:
-        """True if its Agent belongs to the zone, running or not. An Agent may be moved to another zone."""
+        """True if the Agent of the session, running or not, is in the zone. It may have been moved to another zone."""
         return session.agent_id in self._serves
 
     def expired(self, session: PooledSession) -> bool:
@@ -158,7 +159,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Insert a session on this Agent. `replaces` is the id of the session that it replaces when it is claimable."""
+    """Insert a session on this Agent. `replaces` is the id of the session that ends when this one is claimable."""
 
     agent_id: str
     reason: str

@@ -57,7 +57,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     desired, obstacle = _desired_number(snapshot)
     _end_unsuitable(snapshot, desired, obstacle, draft)
     counted = [s for s in snapshot.sessions if s.session_id not in draft.ended and snapshot.counts(s)]
-    # A replacement that is starting is in addition to Desired, unless the pool must shrink anyway.
+    # A replacement that is starting is an additional session, unless the pool must shrink anyway.
     has_extra_session = rotation.starting_replacement(counted) is not None and len(counted) <= desired + 1
     target = desired + has_extra_session
     _shrink(counted, target, draft)
@@ -194,11 +194,11 @@ def _rotate(snapshot: PoolSnapshot, remaining: Sequence[PooledSession], draft: _
     """Start the replacement of one session if a replacement is due.
 
     If there is no room for the replacement, an expiring session stays until it expires. An outdated session then ends
-    before its replacement starts, because otherwise it would never be replaced; this requires that all other sessions
-    are claimable and that the replacement fits in its place. If the workspace has become larger, so that it does not
-    fit, old sessions stay until they expire.
+    before its replacement starts, because otherwise it would never be replaced. It ends only if all other sessions are
+    claimable and a new session fits in its place. If sessions of the workspace need more resources than before and do
+    not fit, the old sessions stay until they expire.
     """
-    # An earlier replacement may still be starting although its original was claimed; it then refills the pool.
+    # A replacement may still be starting after its original was claimed. It then refills the pool.
     is_replacement_starting = any(
         session.status in START_STATUSES and session.replaces for session in snapshot.sessions
     )

@@ -1,4 +1,4 @@
-"""The rotation of staged sessions: a session is replaced while it can still be claimed.
+"""The rotation of staged sessions: the replacement of a session starts while the session is still claimable.
 
 One session of a pool is in rotation at a time. Its replacement starts while the old session still exists (column
 `replaces`), and the old session ends when the replacement is claimable. Sessions that were created together expire
@@ -18,7 +18,7 @@ from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
 START_SLACK: Final = 2.0
-"""The factor by which the next starts may be slower than the measured starts, because hosts may be busier."""
+"""The factor by which the next starts may be slower than the measured starts, because hosts may become busier."""
 START_OVERHEAD_S: Final = 2.0
 """The time that is added to each start, for the end of the previous session and its report."""
 MARGIN_S: Final = 10.0
@@ -27,7 +27,7 @@ MARGIN_S: Final = 10.0
 ASSUMED_START_S: Final = 30.0
 
 MAX_LEAD_FRACTION: Final = 0.5
-"""The maximum fraction of its lifetime by which a session is replaced before it expires, even if starts are slow."""
+"""A replacement starts at most this fraction of the session's lifetime before the expiry, even if starts are slow."""
 
 
 def starting_replacement(counted: Sequence[PooledSession]) -> PooledSession | None:
@@ -58,8 +58,8 @@ def outdated(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[t
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     """Return the time at which the first replacement must start, so that each replacement is ready before its session
-    expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the time of a
-    start so far.
+    expires. `sessions` are the claimable sessions in the order of expiry, at least one; `start_s` is the measured
+    time of a start.
     """
     margin, per_replacement = timedelta(seconds=MARGIN_S), timedelta(seconds=START_SLACK * start_s + START_OVERHEAD_S)
     return min(
@@ -76,7 +76,7 @@ def start_time_s(sessions: Sequence[PooledSession]) -> float:
 
 
 def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
-    """Return the reason why a pool cannot stay full with this expiration (in hours), as two sentences; None if it can.
+    """Return the reason why a pool cannot stay full with this expiration (in hours), as sentences; None if it can.
 
     The sessions are replaced one after another in the second half of their lifetime, as in `due_at`. `num_sessions` is
     Desired. `start_s` None = not known yet.

@@ -1,7 +1,7 @@
 """The reasons why a pool is below Desired, each as one sentence with the numbers, and the backoff after failures.
 
-A successful start resets the number of failed starts. Sessions that start and soon stop working are counted separately;
-their number is reset after some time without such a failure.
+A successful start resets the number of failed starts. A *break* is the failure of a session that was usable. Breaks are
+counted separately; their number is reset after some time without a break.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 BREAK_FORGOTTEN_S: Final = 600.0
-"""The time after which the break of a session no longer counts. It is longer than `BACKOFF.max_s`; otherwise all breaks
-would be forgotten during the longest pause.
+"""The time for which a break counts. It is longer than `BACKOFF.max_s`; otherwise all breaks would be forgotten during
+the longest pause.
 """
 AVOIDED_S: Final = 600.0
-"""The time after a failed start on an Agent in which other Agents are preferred."""
+"""After a failed start on an Agent, other Agents are preferred for this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ def failures_after_starts(config: PoolConfig, failed: Sequence[PooledSession], n
 
 
 def failures_after_breaks(broken: Sequence[BrokenSession], now: datetime) -> PoolFailures:
-    """Return the failures of sessions that stopped working after they were usable.
+    """Return the breaks as failures.
 
-    Only the break of a session that was created after the previous counted break counts. Sessions that break together,
-    for example at a restart of their host, therefore count once. The first counted break causes no pause; each further
-    one causes a longer pause.
+    A break counts only if its session was created after the previous counted break. Sessions that break together, for
+    example at a restart of their host, therefore count once. The first counted break causes no pause; each further one
+    causes a longer pause.
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
@@ -151,7 +151,7 @@ def unplaced_shortfall(
     """Return the shortfall of a pool whose sessions could not be placed.
 
     The code names the condition that must change. If at least `missing` sessions of the pool are ending (`ending`),
-    the shortfall is temporary, because the next sessions get their room.
+    the shortfall is temporary, because the next sessions can use the resources of the ending sessions.
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"

@@ -34,11 +34,11 @@ from greenroom.core.actions.keys import KEYSYMS
 RecordingMode = Literal["none", "actions", "pictures"]
 """The extent of the recording of a lease."""
 RECORDING_MODES: Final[tuple[RecordingMode, ...]] = ("none", "actions", "pictures")
-"""In ascending order of the amount of recorded data."""
+"""The modes in ascending order of the amount of recorded data."""
 MAX_TEXT: Final = 2000
 """Maximum characters of a recorded text."""
 MAX_CHORDS: Final = 20
-"""Maximum number of chords in a sentence."""
+"""Maximum number of chords (keys pressed together) in a sentence."""
 HIDDEN_CHARACTER: Final = "•"
 """The character that replaces hidden characters."""
 _KEY_NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
@@ -53,7 +53,7 @@ _SHORT_KEY_NAMES: Final = {
 _SHIFTS: Final = frozenset({KEYSYMS["Shift_L"], KEYSYMS["Shift_R"], KEYSYMS["ISO_Level3_Shift"]})
 _KEYPAD: Final = range(KEYSYMS["KP_Multiply"], KEYSYMS["KP_9"] + 1)
 _BUTTONS: Final = {Button.LEFT: "Left", Button.MIDDLE: "Middle", Button.RIGHT: "Right"}
-_TIMES: Final = {1: "click", 2: "double click", 3: "triple click"}
+_CLICKS: Final = {1: "click", 2: "double click", 3: "triple click"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def describe(action: Action, *, keep_text: bool) -> ActionDescription:
     """Return the description of an action. With `keep_text`, it contains the text of the action."""
     match action:
         case Click(button, at, times, keys):
-            name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
+            name = f"{_BUTTONS.get(button, 'Other')} {_CLICKS.get(times, f'click, {times} times')}"
             return ActionDescription(what="click", said=f"{name}{_at(at)}{_with_keys(keys)}.", at=_place(at))
         case Press(chords, seconds):
             return _describe_keys(chords, seconds, keep_text=keep_text)
@@ -145,7 +145,7 @@ def _describe_keys(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_te
 
 
 def _chord(chord: tuple[int, ...], *, keep_text: bool) -> str:
-    """Return the names of keys. Characters that are typed are hidden; a shortcut such as ctrl+s is not."""
+    """Return the names of keys pressed together. Typed characters are hidden; a shortcut such as ctrl+s is not."""
     is_typed = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
     return "+".join(
         HIDDEN_CHARACTER if is_typed and not keep_text and _is_character(key) else _key(key) for key in chord
@@ -186,7 +186,7 @@ def _text_details(text: str, *, keep_text: bool) -> dict[str, Any]:
 
 
 def _address_or_host(url: str, *, keep_text: bool) -> str:
-    """Return only the host of an address, because the rest may be a secret."""
+    """Return the address, or without `keep_text` only its scheme, host and port, because the rest may be a secret."""
     if keep_text:
         return url[:MAX_TEXT]
     parts = urlsplit(url)
@@ -196,7 +196,7 @@ def _address_or_host(url: str, *, keep_text: bool) -> str:
 
 
 def recorded_error(sentence: str, *, keep_text: bool) -> str:
-    """Return the reason of a failure for a recording. Quotations are hidden, because they may contain typed text."""
+    """Return the reason of a failure for a recording. Without `keep_text`, quoted text is hidden: it may be typed."""
     if keep_text:
         return sentence[:MAX_TEXT]
     for quote in "'\"":

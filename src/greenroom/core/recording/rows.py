@@ -1,8 +1,8 @@
 """Creates the rows of a recording from the requests of a program, one for each action, command or file, and limits the
 amount of recorded data.
 
-A recording is *required* if a group of its user requires pictures. A part of the space is reserved for required
-recordings. The pictures of other recordings share the rest, with a limit for each user.
+A recording is *required* if a group of its user requires pictures. A part of the space for pictures is reserved for
+required recordings. The pictures of other recordings share the rest of the space, with a limit for each user.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Picture:
 
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_SIZE_END: Final = 24
+_SIZE_END: Final = 24  # the bytes of a PNG up to the end of its width and height
 
 
 def picture_of(data: bytes) -> Picture | None:
-    """Return a picture from the data of a session; None if it is no PNG."""
+    """Return the picture in data that a session sent; None if the data is no PNG or its size is not usable."""
     if not data.startswith(_PNG) or len(data) < _SIZE_END:
         return None
     width, height = struct.unpack(">II", data[16:_SIZE_END])
@@ -49,8 +49,8 @@ def picture_of(data: bytes) -> Picture | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAct:
-    """A recorded act of a program. `what` is its kind, `said` a sentence. `who` is the caller; empty = the holder of
-    the lease's token. `code` and `error` are the reason of a failure.
+    """A recorded act of a program. `what` is its kind, `said` its description as a sentence. `who` is the caller;
+    empty = the holder of the lease's token. `code` and `error` are the reason of a failure.
     """
 
     began: datetime
@@ -73,7 +73,7 @@ class RecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRequest:
-    """A request of a program: its time, its duration, its caller, and the reason if it was refused."""
+    """A request of a program. `who` is its caller, `error` the reason of a refusal. `keep_text`: texts are recorded."""
 
     began: datetime
     duration_ms: float
@@ -133,7 +133,7 @@ def rows_of_actions(
 
 
 def _parse(items: Sequence[object]) -> list[Action]:
-    """Parse the actions. The place of an element is not known here and is replaced by the corner of the screen."""
+    """Parse the actions. The position of an element is not known here; the corner of the screen replaces it."""
     refs = dialects.refs_of(items)
     return dialects.parse(dialects.replace_references(items, dict.fromkeys(refs, (0, 0))) if refs else items)
 
@@ -153,7 +153,7 @@ def _row(request: RecordedRequest, what: str, said: str, details: dict[str, Any]
 
 
 def _refused(request: RecordedRequest, descriptions: Sequence[ActionDescription]) -> RecordingRow:
-    """Return the row of a refused or interrupted request, of which the performed actions are not known."""
+    """Return the row of a refused or interrupted request. It is not known which of its actions were performed."""
     if len(descriptions) == 1:
         return _row(request, descriptions[0].what, descriptions[0].said)
     return _row(
@@ -175,7 +175,7 @@ def changes_screen(items: Sequence[object]) -> bool:
 def row_of_command(
     request: RecordedRequest, command: Sequence[str], environment: Sequence[str], exit_code: int | None
 ) -> RecordingRow:
-    """Return the row of a command: only its program, or with `keep_text` all arguments; and the names of variables."""
+    """Return the row of a command: its program, with `keep_text` its arguments too, and the names of its variables."""
     program, *arguments = command
     number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
     command_text = shlex.join(command)[:MAX_TEXT] if request.keep_text else f"{program} with {number}"
@@ -237,8 +237,8 @@ USER_RECORDINGS_FULL: Final = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSpace:
     """The used and the maximum space of a recording and of all recordings. `optional_bytes` are the bytes of all
-    recordings that are not `required`; `user_bytes` are those of the same user. These recordings cannot use
-    `reserved_percent` of the space. If `person_has_control`, no picture is stored.
+    recordings that are not `required`, and `user_bytes` the part of them that belongs to the same user. Only required
+    recordings can use `reserved_percent` of the space. If `person_has_control`, no picture is stored.
     """
 
     rows: int
@@ -263,7 +263,7 @@ class RowsToStore:
     picture_bytes: int
     required: bool = True
     full: str | None = None
-    """The reason for the omission of a picture, if it is a limit for several recordings, as a sentence."""
+    """The reason why a picture was omitted, if it concerns several recordings; None = there was no such reason."""
 
     @property
     def pictures(self) -> int:
@@ -281,8 +281,8 @@ def rows_to_store(rows: Sequence[RecordingRow], space: RecordingSpace) -> RowsTo
     for row in rows[: max(MAX_ROWS - space.rows, 0)]:
         reason = None if row.picture is None else _reason_to_omit(len(row.picture.data), used, space)
         if reason is not None:
-            concerns_one = reason in (PERSON_IN_CONTROL, TOO_LARGE, RECORDING_FULL.format(limit=space.recording_mb))
-            full = full if concerns_one else reason
+            only_this = reason in (PERSON_IN_CONTROL, TOO_LARGE, RECORDING_FULL.format(limit=space.recording_mb))
+            full = full if only_this else reason
             stored.append(replace(row, picture=None, left_out=reason))
             continue
         used += 0 if row.picture is None else len(row.picture.data)

@@ -41,7 +41,7 @@ class Act(StrEnum):
     """An act on a session."""
 
     SEE = "see"
-    """Read its row, its lease, its progress, its shares and its control."""
+    """Read its row, its lease, its progress, its shares, and who has control."""
     OPEN = "open"
     """Get the address and the token of its stream."""
     WATCH = "watch"
@@ -63,13 +63,13 @@ class Act(StrEnum):
     COMMAND_OF_WORKSPACE = "command-of-workspace"
     """The command of the workspace that opens an address."""
     OUTPUT_OF_WORKSPACE = "output-of-workspace"
-    """Read the output of that command."""
+    """Read the output of the command of the workspace."""
     DESK = "desk"
-    """Requests to the folder `desk/` of its page, with which the api performs the acts above."""
+    """Requests to the folder `desk/` of its page. The api sends them to perform the acts above."""
     DEVTOOLS = "cdp"
     WEBDRIVER = "webdriver"
     STREAM_AS_PROGRAM = "stream-as-program"
-    """Its page and stream with the token of the lease."""
+    """Requests to its page and stream with the token of the lease."""
     CONTROL = "control"
     """Take control from the program, or return it."""
     SHARE = "share"
@@ -104,13 +104,13 @@ class ActConditions:
     others_need: tuple[str, ...] = ()
     """All permissions that callers of other kinds need; empty = they may not perform the act."""
     session_needs: tuple[str, ...] = ()
-    """The permissions with which the session must have been created, all of them."""
+    """All permissions with which the session must have been created."""
     session_needs_one_of: tuple[str, ...] = ()
-    """The permissions of which the session must have been created with at least one."""
+    """The session must have been created with at least one of these permissions."""
     exempting_permission: str = ""
     """A caller with this permission needs neither `session_needs` nor `session_needs_one_of`."""
     user_setting: str = ""
-    """A group setting that must be on for the user of the session; callers with `others_need` do not need it."""
+    """A group setting that must be on for the user of the session, unless the caller has `others_need`."""
     watch_setting: str = ""
     """A group setting that must be on for the user of the session if another user performs the act."""
     allowed_while_held: bool = True
@@ -243,8 +243,8 @@ RefusalKind = Literal["", "hidden", "forbidden", "held"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The result of `decide`. An empty `refused` means permitted; `hidden` means that the caller must not learn that
-    the session exists. `missing` are the permissions that would permit the act. `logged` and `informs_user` are those
-    of `ActConditions`, for this caller.
+    the session exists; `held` means that a person has control. `missing` are the permissions that would permit the act.
+    If `logged`, this act is logged; if `informs_user`, the user of the session is informed about it.
     """
 
     refused: RefusalKind = ""
@@ -262,28 +262,28 @@ NOT_ALLOWED: Final = "This is not allowed here."
 
 
 def needs_settings(act: Act, caller: SessionCaller) -> bool:
-    """True if `decide` reads `SessionFacts.settings` for this act of this caller."""
-    rule = TABLE[act]
-    return bool(rule.user_setting or (rule.watch_setting and is_other_user(caller)))
+    """True if `decide` needs `SessionFacts.settings` for this act of this caller."""
+    conditions = TABLE[act]
+    return bool(conditions.user_setting or (conditions.watch_setting and is_other_user(caller)))
 
 
 def decide(act: Act, caller: SessionCaller, facts: SessionFacts) -> Verdict:
     """Return the verdict on this act of this caller on this session."""
-    rule = TABLE[act]
-    has_permissions = bool(rule.others_need) and allows(caller.permissions, rule.others_need)
-    if not (caller.kind in rule.kinds or has_permissions):
-        return _missing_permission(rule, caller)
-    if reason := _missing_session_permission(rule, caller, facts):
+    conditions = TABLE[act]
+    has_permissions = bool(conditions.others_need) and allows(caller.permissions, conditions.others_need)
+    if not (caller.kind in conditions.kinds or has_permissions):
+        return _missing_permission(conditions, caller)
+    if reason := _missing_session_permission(conditions, caller, facts):
         return Verdict(refused="forbidden", reason=reason)
     if reason := _setting_refusal(act, caller, facts, has_permissions=has_permissions):
         return Verdict(refused="forbidden", reason=reason)
-    if facts.must_record and rule.is_unrecorded:
+    if facts.must_record and conditions.is_unrecorded:
         return Verdict(refused="forbidden", reason=REQUIRES_RECORDING)
-    if facts.held_by and not rule.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.LEASE_KEY}:
+    if facts.held_by and not conditions.allowed_while_held and caller.kind in {Kind.PROGRAM, Kind.LEASE_KEY}:
         return Verdict(refused="held", reason=person_has_control_text(facts.held_by))
     is_by_other = is_other_user(caller) and bool(facts.user)
-    logged = rule.logged == "always" or (rule.logged == "of others" and is_by_other)
-    return Verdict(logged=logged, informs_user=rule.informs_user and is_by_other)
+    logged = conditions.logged == "always" or (conditions.logged == "of others" and is_by_other)
+    return Verdict(logged=logged, informs_user=conditions.informs_user and is_by_other)
 
 
 def is_other_user(caller: SessionCaller) -> bool:
@@ -291,33 +291,35 @@ def is_other_user(caller: SessionCaller) -> bool:
     return caller.kind in {Kind.OTHER, Kind.FOR_USERS} and not caller.owns
 
 
-def _missing_permission(rule: ActConditions, caller: SessionCaller) -> Verdict:
-    missing = tuple(code for code in rule.others_need if not allows(caller.permissions, (code,)))
-    if not rule.others_need:
+def _missing_permission(conditions: ActConditions, caller: SessionCaller) -> Verdict:
+    missing = tuple(code for code in conditions.others_need if not allows(caller.permissions, (code,)))
+    if not conditions.others_need:
         return Verdict(refused="forbidden", reason=NOT_ALLOWED)
-    is_known = caller.kind is not Kind.OTHER or len(missing) < len(rule.others_need)
+    is_known = caller.kind is not Kind.OTHER or len(missing) < len(conditions.others_need)
     reason = f"This needs the permission {', '.join(missing)}."
     return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=missing)
 
 
-def _missing_session_permission(rule: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
-    if rule.exempting_permission and allows(caller.permissions, (rule.exempting_permission,)):
+def _missing_session_permission(conditions: ActConditions, caller: SessionCaller, facts: SessionFacts) -> str:
+    if conditions.exempting_permission and allows(caller.permissions, (conditions.exempting_permission,)):
         return ""
-    if missing := [name for name in rule.session_needs if not facts.permitted.get(name)]:
+    if missing := [name for name in conditions.session_needs if not facts.permitted.get(name)]:
         return f"This is not allowed in a session without {' and '.join(missing)}."
-    if rule.session_needs_one_of and not any(facts.permitted.get(name) for name in rule.session_needs_one_of):
-        return f"This is not allowed in a session without {' or '.join(rule.session_needs_one_of)}."
+    if conditions.session_needs_one_of and not any(
+        facts.permitted.get(name) for name in conditions.session_needs_one_of
+    ):
+        return f"This is not allowed in a session without {' or '.join(conditions.session_needs_one_of)}."
     return ""
 
 
 def _setting_refusal(act: Act, caller: SessionCaller, facts: SessionFacts, *, has_permissions: bool) -> str:
-    rule = TABLE[act]
-    if rule.user_setting and not has_permissions:
-        setting = facts.settings[rule.user_setting]
+    conditions = TABLE[act]
+    if conditions.user_setting and not has_permissions:
+        setting = facts.settings[conditions.user_setting]
         if not setting.value:
             return f"You may not {act.replace('_', ' ')} your sessions: {setting.trace}."
-    if rule.watch_setting and facts.user and is_other_user(caller):
-        setting = facts.settings[rule.watch_setting]
+    if conditions.watch_setting and facts.user and is_other_user(caller):
+        setting = facts.settings[conditions.watch_setting]
         if not setting.value:
             return f"Only {facts.user} may take pictures of their sessions: {setting.trace}."
     return ""

@@ -1,13 +1,13 @@
-"""The deadlines of transitional statuses, the two clocks of a session of a user, and the actions of the Primary.
+"""The deadlines of transitional statuses, the two clocks of a user's session, and what the Primary does at their ends.
 
-Each status in `states.TRANSITIONAL` has a deadline: the deadline of its row (`sessions.deadline`), or the time in
-`DEADLINE_S` after the last change of status. A session that waited for its Agent has a deadline after the return of the
-Agent. The time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_DEADLINE_S`. The time
-of a first start (the start of a session that has never been usable, not a resume) begins again with each step, and does
-not run while the start waits for its turn on its Agent. A start that has painted its first frame has no deadline while
-its Agent is running. A stop or pause that does not complete is revoked, because the container contains the work of a
-user. Invariants, tested as properties: actions concern only sessions with a deadline; every action is a transition of
-`ALLOWED` or a repetition; there are no actions in the quiet period or before the deadline.
+Each status in `states.TRANSITIONAL` has a deadline: `sessions.deadline` of the row, otherwise the time in `DEADLINE_S`
+after the last change of status. A session that waited for its Agent has a deadline after the return of the Agent. The
+time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_DEADLINE_S`. The time of a first
+start (the start of a session that has never been usable, not a resume) begins again with each step, and does not run
+while the start waits for its turn on its Agent. A start that has painted its first frame has no deadline while its
+Agent is running. A stop or pause that does not complete is revoked: the session runs again, because the container
+contains the work of a user. Invariants, tested as properties: actions concern only sessions with a deadline; every
+action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet period or before the deadline.
 
 **Keepalive**: when no user has viewed the session for `keepalive_expiration`, `keepalive_expiration_action` is applied.
 The clock starts at the assignment, at every keepalive and at a resume, and does not run while the session is stopped or
@@ -44,11 +44,11 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 """The maximum seconds in a transitional status; for `assigning`, until the Agent acknowledged the hand-over."""
 
 RETURN_DEADLINE_S: Final = 120.0
-"""The seconds after the return of its Agent within which a session that waited for it must reach its desired status."""
+"""A session that waited for its Agent must reach its desired state within this time after the Agent's return."""
 
 HANDOVER_SLACK_S: Final = 1.0
-"""The time that is added to the deadline of a hand-over. The Agent gives the command `assign` the whole deadline, and
-then needs time to report its result.
+"""The time that is added to the deadline of a hand-over: the command `assign` may take the whole deadline, and the
+Agent then needs time to report the result.
 """
 
 MAX_DEADLINE_S: Final = 600.0
@@ -64,8 +64,8 @@ ActionKind = Literal["fail", "set_aside", "revoke", "delete_again"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionInTransition:
-    """A session that must reach another status: its status is transitional, or its Agent has returned. Times are by the
-    clock of the database.
+    """A session that must reach another status: its status is transitional, or its Agent has returned. Datetimes are of
+    the clock of the database.
     """
 
     session_id: str
@@ -79,11 +79,11 @@ class SessionInTransition:
     stepped: datetime | None = None
     """The time of the last step of a first start."""
     queued: bool = False
-    """True if it is a first start that waits for its turn on a running Agent."""
+    """True if its first start waits for its turn on a running Agent."""
     admitted: datetime | None = None
-    """The time at which a first start that waited got its turn."""
+    """The time at which its first start got its turn; None = it has not waited, or still waits."""
     painted: bool = False
-    """True if it is a first start that has painted its first frame on a running Agent."""
+    """True if its first start has painted its first frame on a running Agent."""
     lateness: Lateness = ON_TIME
     """The lateness that its Agent last reported."""
     silent_s: float = 0.0
@@ -94,8 +94,9 @@ class SessionInTransition:
 class OverdueAction:
     """The action for an overdue session, with the reason as a clause.
 
-    `fail`: its status becomes `failed`; `set_aside`: `failed` and quarantined; `revoke`: `starting`, so that it runs
-    again; `delete_again`: the deletion is sent to the Agent again, with a new generation.
+    `fail`: the status becomes `failed`; `set_aside`: the status becomes `failed`, and the session is quarantined;
+    `revoke`: the status becomes `starting`, so that the session runs again; `delete_again`: the Agent gets the deletion
+    again, with a new generation.
     """
 
     session_id: str
@@ -103,7 +104,7 @@ class OverdueAction:
     kind: ActionKind
     reason: str
     slow: bool = False
-    """True if it took too long on a slow host, so that the session may be usable."""
+    """True if the host was slow, so that the session may be usable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MAN
 
 
 def _larger_lateness(session: SessionInTransition, timing: ManagerTiming) -> tuple[Lateness, str]:
-    """Return the larger lateness, that of the Agent or of this Manager, and the name of that process."""
+    """Return the larger of the latenesses of the Agent and this Manager, and the name of the process that has it."""
     reported = session.lateness if session.silent_s <= LATENESS_VALID_S else ON_TIME
     if lateness_factor(timing.lateness) > lateness_factor(reported):
         return timing.lateness, "this Manager"
@@ -207,8 +208,8 @@ is deleted.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The clocks of a session from the settings of its user, stored in its row (`sessions.expiry`). `keepalive_s` is
-    above 0; `time_limit_s` 0 = no limit. The fields `…_from` are the sources of the values, for sentences.
+    """The lengths of the clocks of a session, stored in its row (`sessions.expiry`). `keepalive_s` is above 0;
+    `time_limit_s` 0 = no limit. The fields `…_from` name the settings that the values come from, for sentences.
     """
 
     keepalive_s: float
@@ -246,8 +247,8 @@ def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | N
 
 
 def lease_clocks(seconds: float, user_clocks: Clocks) -> Clocks:
-    """Return the clocks of a session that is leased for `seconds`. `user_clocks` are those of the user's sessions
-    without a lease. Raises Invalid: their time limit is shorter; the message names its source."""
+    """Return the clocks of a session that is leased for `seconds`. `user_clocks` are the clocks of the user's sessions
+    without a lease. Raises Invalid: the time limit of `user_clocks` is shorter; the message names its source."""
     if 0 < user_clocks.time_limit_s < seconds:
         raise Invalid(f"A lease cannot last {seconds:g} s here: {user_clocks.time_limit_from}.")
     return Clocks(keepalive_s=seconds, time_limit_s=seconds, leased=True)
@@ -279,7 +280,7 @@ class Expiry:
 
 
 def next_expiry(session: SessionLifetime) -> Expiry | None:
-    """Return the next automatic action for the session, with its time; None = there is none."""
+    """Return the action at the end of the next clock of the session, with its time; None = there is none."""
     limit, expires = session.time_limit_ends, session.expires
     if session.status not in COUNTS_FOR_USER:
         return None

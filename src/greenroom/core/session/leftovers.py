@@ -1,8 +1,8 @@
 """Leftovers: objects that an installation created and that belong to no row (`greenroom doctor --repair`).
 
 Objects, such as containers and folders, are read before the rows. A row is inserted before objects are created for it,
-so an object without a row has no owner. The rule for containers is that for the unknown containers of Agents
-(`observations.verdicts`). This module is for objects that no Agent reports, because their Agent was deleted.
+so an object without a row is a leftover. `observations.verdicts` decides about sessions here, as it does about the
+unknown containers that Agents report. This module is for objects that no Agent reports: their Agent was deleted.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class RuntimeObject:
     age_s: float
     agent_id: str = ""
     session_id: str = ""
-    """The session for which it was created; empty = it belongs to no session."""
+    """The session for which the object was created; empty = it belongs to no session."""
     home: HomeId | None = None
-    """The home whose files it contains; None = it contains no home."""
+    """The home whose files the object contains; None = it contains no home."""
 
     @property
     def title(self) -> str:
@@ -50,13 +50,13 @@ class KnownRows:
     """Session id → id of its Agent, for all sessions that are not deleted."""
     agents: frozenset[str] = frozenset()
     homes: frozenset[HomeId] = frozenset()
-    """The homes that an Agent keeps."""
+    """The homes that Agents keep."""
     users: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """An object without an owner. `reason` is the reason for its removal, or the reason why it is not `removed`."""
+    """An object that belongs to no row. `reason` is the reason why it is `removed`, or why it is not `removed`."""
 
     item: RuntimeObject
     removed: bool
@@ -64,7 +64,7 @@ class Leftover:
 
 
 def plan(objects: Iterable[RuntimeObject], known: KnownRows) -> list[Leftover]:
-    """Return the objects without an owner, in the order in which they can be removed."""
+    """Return the objects that belong to no row, in the order in which they can be removed."""
     return in_removal_order(leftover for item in objects if (leftover := _leftover_of(item, known)) is not None)
 
 

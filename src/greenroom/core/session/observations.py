@@ -1,12 +1,12 @@
 """The next status of a session row after an observation of its Agent (docs/explanation/protocols.md §2).
 
-The Manager that commits an observation changes the row in the same transaction, without a leadership. The SQL repeats
-the guards (`sources`, generation, assignment), because the row may have changed meanwhile. Invariants, tested as
+The Manager that commits an observation changes the row in the same transaction; it needs no leadership. The SQL repeats
+the checks (`sources`, generation, assignment), because the row may have changed meanwhile. Invariants, tested as
 properties:
 
 - only transitions of `states.ALLOWED` occur;
 - an observation changes nothing if its generation is not that of the row;
-- the same decision after the transition changes nothing more;
+- the same observation after the transition changes nothing more;
 - an observation that is not newer than the last applied one changes nothing, so that duplicates and reordering are
   harmless.
 """
@@ -42,11 +42,11 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedFacts:
-    """The observation of a session by its Agent. `error` is the reason why it is `failed`; `handover` is the state of
-    its hand-over.
+    """The observation of a session by its Agent. `error` is the reason why the session is `failed`; `handover` is the
+    state of its hand-over.
 
-    `broken` is True if it runs, but several probes in a row failed; `probe_error` is the error of the last probe. A
-    session can also be not `usable` because a restarted Agent has not probed it yet.
+    `broken` is True if the session runs, but several probes in a row failed; `probe_error` is the error of the last
+    probe. After a restart of its Agent, a session is not `usable` until the Agent has probed it.
     """
 
     session_id: str
@@ -76,9 +76,9 @@ class StatusTransition:
     set_aside: bool = False
     """True if the session is quarantined, because its hand-over failed."""
     slow: bool = False
-    """True if it failed only because of a time limit."""
+    """True if the session failed only because of a time limit."""
     leaves_pool: bool = False
-    """True if it was claimable and leaves its pool because it failed."""
+    """True if the session was claimable and leaves its pool because it failed."""
 
 
 def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: int) -> bool:
@@ -185,7 +185,7 @@ def _transition(
 def verdicts(
     unknown: Iterable[str], existing: frozenset[str], reported_for_s: Mapping[str, float], grace_s: float
 ) -> dict[str, ContainerVerdict]:
-    """Return the verdicts on `unknown` containers, by session id: `destroy` after the grace period.
+    """Return the verdicts on `unknown` containers, by session id: `keep`, or `destroy` after the grace period.
 
     `existing` are the ids with a row of this Agent that is not deleted, read after the Agent sent the unknown ids.
     `reported_for_s` is the time since the Agent first sent each id.

@@ -1,4 +1,4 @@
-"""The content of the connecting screen: the percentage, a sentence, and the list of steps, from the recorded steps.
+"""The content of the connecting screen: the percentage, a message, and the list of steps, from the recorded steps.
 
 A step is done when its row exists (`session_steps`). The percentages are the part of a typical start that is complete
 after each step. Only the wait in the queue of a machine is estimated, from the first frames that were painted there
@@ -17,8 +17,8 @@ from greenroom.core.session.states import NOT_YET_RUNNING, OPERATIONAL, SessionS
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """A kind of step: its title, the percent that it reaches, and the sentence for the wait after it. `always` is False
-    if the step is displayed only after it was recorded.
+    """A kind of step: its title, the percentage after it, and the message for the wait after it. `always` is False if
+    the step is displayed only after it was recorded.
     """
 
     name: str
@@ -134,8 +134,8 @@ def start_progress(
 
 
 def failure_message(recorded: Mapping[str, float]) -> str:
-    """Return the sentences for the user of a failed session, by its last step, without the cause, which only
-    administrators can see.
+    """Return the message for the user of a failed session. It depends on the last step and does not contain the cause,
+    which only administrators can see.
     """
     if "ready" in recorded:
         return "The session stopped working and cannot be opened any more. Start the workspace again. " + _CONTACT

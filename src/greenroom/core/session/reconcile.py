@@ -4,7 +4,7 @@ Every round compares the whole desired list with the whole inventory (docs/expla
 in the desired state, the plan is empty. The rules, each of which is a property test:
 
 - Nothing is planned before a fresh desired list of a valid term arrived after the start.
-- A container that is in no list is reported, and removed only after a verdict for its id.
+- A container whose session is not in the list is reported, and removed only after a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
 - For each session, the higher generation applies. The highest generation of a session that left the list is stored, so
   that a late answer cannot restore the session. An answer of a lower term is ignored.
@@ -54,7 +54,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredContainer:
-    """A desired session. Without `spec_hash`, no container is created. `has_run`: its row records that it has run."""
+    """A desired session. Without `spec_hash`, no container is created. `has_run`: the session row records a run."""
 
     session_id: str
     generation: int
@@ -67,8 +67,8 @@ class DesiredContainer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
     """A container of this Agent, as the runtime reports it. `address` is host:port of the page of the session;
-    `services` has the addresses of its other services, by name. `ended` is the reason of the runtime for its end, as a
-    sentence; empty = its first process ended.
+    `services` has the addresses of its other services, by name. `ended` is the runtime's reason for the end of the
+    container, as a sentence; empty = its first process ended.
     """
 
     session_id: str
@@ -134,7 +134,7 @@ NO_JOURNAL: Final = JournalFacts()
 
 
 def plan(snapshot: RoundSnapshot) -> list[Action]:
-    """Return the actions that bring the host closer to the desired list; at most one changes each container."""
+    """Return the actions that bring the host closer to the desired list. At most one action changes each container."""
     if not snapshot.list_is_valid:
         return []
     actions: list[Action] = []
@@ -162,14 +162,14 @@ def _lifecycle(desired: DesiredContainer, observed: ObservedContainer | None, jo
         return _without_container(desired, journal)
     if observed.state is ContainerState.EXITED and not journal.stopped:
         return [_after_unexpected_exit(desired, observed)]
-    kind = _STEPS.get((desired.want, observed.state))
+    kind = _NEXT_ACTIONS.get((desired.want, observed.state))
     if kind is None:
         return []
     reason = f"the desired state of the session is {desired.want}, and its container is {observed.state}"
     return [_action(kind, desired, reason)]
 
 
-_STEPS: Final = {
+_NEXT_ACTIONS: Final = {
     (Want.RUNNING, ContainerState.CREATED): ActionKind.START,
     (Want.RUNNING, ContainerState.EXITED): ActionKind.START,
     (Want.RUNNING, ContainerState.PAUSED): ActionKind.UNPAUSE,
@@ -179,7 +179,7 @@ _STEPS: Final = {
     (Want.PAUSED, ContainerState.CREATED): ActionKind.START,
     (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
 }
-"""(desired state, container state) → the next step. A container is `exited` here only if it was stopped on request."""
+"""(desired state, container state) → the next action. `exited` here means stopped on request."""
 
 
 def _full_share(
@@ -279,8 +279,8 @@ def _action(kind: ActionKind, desired: DesiredContainer, reason: str, target_id:
 def observe(
     desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
-    """Return the state to report for a session and, if it is `failed`, the reason as a sentence. While its container is
-    `being_created` it is not absent, even if it is no longer desired, because it will exist soon.
+    """Return the state to report for a session and, if it is `failed`, the reason as a sentence. A session whose
+    container is `being_created` is not absent, even if it is not desired any more: the container will exist soon.
     """
     if desired.want is Want.ABSENT:
         absent_state = ObservedState.CREATING if being_created else ObservedState.ABSENT
@@ -343,7 +343,7 @@ Entry = TypeVar("Entry", bound=DesiredEntry)
 
 
 def is_applicable(term: int, highest_term: int, fresh: bool) -> bool:
-    """True if an answer may have an effect: read recently from the database, and of `highest_term` or a later term."""
+    """True if an answer may have an effect: its data is `fresh`, and its term is not lower than `highest_term`."""
     return fresh and term >= highest_term
 
 
@@ -367,8 +367,8 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
 
 
 def updated_list(before: Mapping[str, int], read_ids: Collection[str], found: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the list `before` (session id → generation) after the sessions `read_ids` were read again. `found` has
-    those of them that are still in the list; the others leave it. If nothing changed, the same object is returned."""
+    """Return the list `before` (session id → generation) after the sessions `read_ids` were read again. The sessions in
+    `found` stay in the list; the others of `read_ids` leave it. If nothing changed, the same object is returned."""
     if all(before.get(session_id) == found.get(session_id) for session_id in {*read_ids, *found}):
         return before
     return {**{k: g for k, g in before.items() if k not in read_ids}, **found}

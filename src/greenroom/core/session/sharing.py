@@ -92,8 +92,8 @@ def reason_to_end(
 ) -> str | None:
     """Return the reason why an existing share must end, as a sentence; None if it may continue.
 
-    `settings` are those of the user of the session; `permissions` are those of the administrator who helps. The
-    duration of the share is not checked again, because it was checked at its creation.
+    `settings` are those of the user of the session; `permissions` are those of the administrator who helps. `silent` is
+    True if the administrator joined without an announcement. The duration was checked at the creation of the share.
     """
     if audience != "assistant":
         request = ShareRequest(access=access, audience=audience)
@@ -123,7 +123,7 @@ class ShareFacts:
     user_id: str | None
     """The id of the named user; None = the share names no user."""
     is_over: bool
-    """True if it was ended, or its time is over."""
+    """True if the share was ended, or its time is over."""
     status: SessionStatus
     owner_id: str | None
     owner_enabled: bool
@@ -182,8 +182,8 @@ def reason_against_silence(*, allowed: bool) -> str | None:
 def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:
     """True if the page of the session refuses input of viewers who may only watch; None = not known yet.
 
-    The page of Greenroom refuses it. Only this page reports its first frame (`painted`), so a running session without
-    this step has another page. The Agent also checks the page before it admits a viewer.
+    The page of Greenroom's images refuses it. Only this page reports its first frame (`painted`), so a running session
+    without this step has the page of another image. The Agent also checks the page before it admits a viewer.
     """
     if "painted" in steps:
         return True

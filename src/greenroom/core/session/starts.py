@@ -42,16 +42,16 @@ class Urgency(IntEnum):
     """The urgency of a change of a container. Changes with a lower value begin first."""
 
     USER = 0
-    """A user waits for it."""
+    """A user waits for the change."""
     FREES_ROOM = 1
-    """It frees capacity of the host, or reads the cause of a failure."""
+    """The change frees capacity of the host, or reads the cause of a failure."""
     REFILL = 2
-    """It belongs to a pool, and no user waits for it yet."""
+    """The change belongs to a pool, and no user waits for it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class WaitingChange:
-    """A change that waits for a slot. `number` grows with each change. They sort in the order in which they begin."""
+    """A waiting change. Changes sort in the order in which they begin. `number` grows with each change."""
 
     urgency: Urgency
     number: int
@@ -92,9 +92,9 @@ def changes_to_begin(waiting: Iterable[WaitingChange], in_use: int, slots: SlotC
 
 
 IDLE_QUEUE: Final = 0.75
-"""The number of tasks per core below which some cores are idle."""
+"""With fewer tasks per core than this number, some cores are idle."""
 CROWDED_QUEUE: Final = 3.0
-"""The number of waiting tasks per core above which another start would delay all starts."""
+"""With more waiting tasks per core than this number, another start would delay all starts."""
 MAX_START_SLOTS_PER_CORE: Final = 4
 """The maximum number of start slots per core, on a host whose starts use hardly any CPU."""
 AFTER_HANDOVER_S: Final = 0.25
@@ -115,7 +115,7 @@ class Start:
 
 
 def next_starts(waiting: Collection[Start], begun: Collection[Start], start_slots: int) -> list[Start]:
-    """Return the starts that begin now, in their order, with `start_slots` slots. `begun` have no first frame yet."""
+    """Return the starts that begin now, in their order. `begun` are the starts that have a start slot already."""
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
     starting = sorted(users)[: max(0, start_slots - users_begun)]

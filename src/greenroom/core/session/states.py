@@ -106,8 +106,8 @@ class Transition:
     """The effect of a command on a session.
 
     `want` is the desired state for its Agent. `transitional_status` is the status until the Agent reports that state.
-    `sources` are the statuses in which the command has an effect; in the statuses `settled` the command has been
-    applied already. `done` is the state of the session after the command, for sentences.
+    `sources` are the statuses in which the command has an effect; in the statuses `settled`, the command was already
+    applied. `done` is the participle of the command, for sentences.
     """
 
     want: Want

@@ -37,7 +37,7 @@ RESERVED_PATHS: Final = frozenset(
 VIEWER_COOKIE: Final = "greenroom_viewer"
 """The cookie with the connect token, on the path of the session. The Agent never passes it to a container."""
 VIEWER_TTL_S: Final = 600.0
-"""The time for which an Agent may let a viewer return while no Manager can report a revocation."""
+"""While no Manager can report a revocation, an Agent may let a viewer return for this time."""
 
 VIEWABLE_STATUSES: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """The statuses in which the desktop may be viewed. A session can be unreachable or lost in the database although its
@@ -98,7 +98,7 @@ def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
     """The address of a stream, from the raw text of the request. `prefix` is the path of the session and ends with a
-    slash; `rest` and `query` are still encoded. `lease` is the token of a lease between them, empty if there is none.
+    slash; `rest` and `query` are still encoded. `lease` is the token of a lease after `prefix`; empty = there is none.
     """
 
     prefix: str
@@ -154,8 +154,8 @@ AnyAccess = Literal["view", "control", "program", "api"]
 class Grant:
     """The permission of a viewer to see a session of `user_id`.
 
-    `epoch` is the number of revocations of the session (`auth_epoch`), or for a program that of its lease, at the time
-    of the grant. `viewer_id` is empty for that user and their programs; other viewers have `access` by a share
+    `epoch` is the number of revocations at the time of the grant: those of the session (`auth_epoch`), or for a program
+    those of the lease. `viewer_id` is empty for `user_id` and their programs; other viewers have `access` by a share
     (core.session.sharing). `database` is the id of the database whose `PermittedViewers` permitted the viewer; empty if
     it is not known.
     """
@@ -222,11 +222,11 @@ class StreamFacts:
 def refusal_by_api(facts: StreamFacts) -> str | None:
     """Return the reason why the viewer may not see the session, as a sentence; None if they may."""
     is_open = facts.status in VIEWABLE_STATUSES or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
-    is_another = facts.sent_username and facts.sent_username.lower() != (facts.username or "").lower()
+    is_other_user = facts.sent_username and facts.sent_username.lower() != (facts.username or "").lower()
     reasons = (
         (facts.user_id is None, "This session has no user: it was not handed over."),
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
-        (is_another, "The session belongs to another user."),
+        (is_other_user, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
         (is_open, None),  # permitted
         (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),

@@ -1,7 +1,7 @@
 """Visits of viewers to streams.
 
 A viewer uses several connections one after another, because pages reconnect. A *visit* ends when no connection of the
-viewer has existed for `AWAY_S`. The end of a visit is not known if none of its connections was ever found. Times are
+viewer has existed for `AWAY_S`. If none of its connections was ever found, the end of a visit is not known. Times are
 those of `time.monotonic()`.
 """
 
@@ -65,8 +65,8 @@ class Visits:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
     def end_closed(self, present: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """Apply the connections that exist (`present`) and those that were closed (`gone`). Remove the visits
-        that ended, and return those of them whose connections were found before.
+        """Update the visits from the connections that exist (`present`) and those that were closed (`gone`). Remove the
+        visits that ended; return those of them that had a connection in `present` before.
         """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):
