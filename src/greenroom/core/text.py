@@ -1,7 +1,6 @@
 """Texts: names as they are stored, sentences about errors, external texts in messages of Greenroom, and sizes.
 
-An error of the validation library becomes the end of a sentence that begins with the name of the field, without a full
-stop.
+The text of a validation error is the end of a sentence that begins with the name of the field; it has no full stop.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ MAX_NAME: Final = 255
 
 _REFUSED_CATEGORIES: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _INVISIBLE_CHARACTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Invisible characters whose categories are usually visible."""
+"""Invisible characters in categories whose other characters are visible."""
 _JOINERS: Final = frozenset("\u200c\u200d")
 """ZWNJ and ZWJ. Persian, the languages of India and emoji need them between two characters."""
 
@@ -49,8 +48,8 @@ def normal_name(text: str) -> str:
 
 
 def normal_password(password: str) -> str:
-    """Return a password in the form that is hashed (NFKC, NIST SP 800-63B), because keyboards encode a character
-    differently.
+    """Return a password in the form that is hashed (NFKC, NIST SP 800-63B), because keyboards differ in the encoding of
+    a character.
     """
     return unicodedata.normalize("NFKC", password)
 
@@ -100,8 +99,8 @@ def shortened(text: str) -> str:
 
 
 def summary(error: BaseException) -> str:
-    """Return the message of an error for users: the message of a `GreenroomError`; the reason and the file of an error
-    of the operating system; the first of several errors (shutil.Error).
+    """Return the message of an error for users: the message of a `GreenroomError`; the reason and the file of an
+    `OSError`; the first error and the number of the others of a `shutil.Error`.
     """
     if isinstance(error, GreenroomError):
         return error.message
@@ -165,7 +164,7 @@ PydanticError = Mapping[str, Any]
 
 
 def error_text(error: PydanticError) -> str:
-    """Return the text of an error. Messages of Greenroom's validators, and of types without an entry, are unchanged."""
+    """Return the text of an error from `ERROR_TEXTS`; for other types, such as Greenroom's validators, its message."""
     text = ERROR_TEXTS.get(error["type"])
     if text is None:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
@@ -247,12 +246,12 @@ _CAUSES: Final = (
     (r"starting up|shutting down|recovery", "The database is starting or stopping; try again in a moment"),
     (r"too many connections|connection slots", "The database has no free connection; raise its max_connections"),
 )
-"""Pattern of the message of the driver → the cause and the solution. The most specific pattern is first."""
+"""(pattern of the driver's message, cause and solution); the first pattern that matches applies."""
 
 
 def database_error(message: str) -> str:
-    """Return one sentence about an error of the database: the cause, followed by `message`, which is that of the
-    driver, in parentheses.
+    """Return one sentence about an error of the database: the cause, followed by the `message` of the driver in
+    parentheses.
     """
     line = " ".join(message.split()).rstrip(".")
     for pattern, sentence in _CAUSES:

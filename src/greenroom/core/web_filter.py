@@ -52,8 +52,8 @@ _NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE_
 
 
 def is_private(address: str) -> bool:
-    """True if an address, or the IPv4 address that it contains, is in one of these ranges. Raises ValueError: `address`
-    is not an IP address.
+    """True if an address, or the IPv4 address that it contains, is in `PRIVATE_IPV4` or `PRIVATE_IPV6`. Raises
+    ValueError: `address` is not an IP address.
     """
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
@@ -65,7 +65,7 @@ Action = Literal["allow", "deny"]
 
 WEB_PORTS: Final = (80, 443)
 FIRST_FREE_PORT: Final = 1024
-"""The first port that is open like a web port if the default action is `allow`. Lower ports (mail, ssh) are closed."""
+"""With the default action `allow`, this port and all higher ports are open too. Lower ports (mail, ssh) are closed."""
 
 MAX_DOMAINS: Final = 10_000
 MAX_DOMAIN_CHARACTERS: Final = 253
@@ -94,8 +94,8 @@ class HostDecision:
 
 
 def decision(policy: FilterPolicy, host: str, port: int = 443) -> HostDecision:
-    """Return the decision if a session with `policy` may open `host` (a name or an IP address) at `port`. An allowed
-    name is still refused if it resolves to a private address.
+    """Return whether a session with `policy` may open `host` (a name or an IP address) at `port`, and the reason. The
+    filter still refuses an allowed name if it resolves to a private address.
     """
     if problem := port_problem(policy, port):
         return HostDecision("deny", problem)
@@ -190,9 +190,9 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 
 def lease_policy(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
     """Return the policy of a session that may reach only these domains, and only the names below them that the policy
-    in force allows. It is always a separate policy, because the policy in force may allow more later. The same domains
-    and the same policy in force always result in the same policy, with the same id and name. Raises Invalid: one of
-    them is not a domain, or the policy in force denies it.
+    in force allows. The result is always a separate policy, because the policy in force may allow more later. The same
+    domains and the same policy in force always give the same id and name. Raises Invalid: a name in `allow` is not a
+    domain, or the policy in force denies it.
     """
     requested = normal_domains(allow)
     if in_force is not None and (denied := [name for name in requested if decision(in_force, name).action == "deny"]):
@@ -219,9 +219,7 @@ class LeaseEgress:
 
 
 def lists_of_lease(in_force: FilterPolicy | None, requested: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the allowed and the denied domains of a lease that requests `requested`, with the current policy
-    in force.
-    """
+    """Return the allowed and the denied domains of a lease that requests the domains `requested`."""
     if in_force is None:
         return tuple(requested), ()
     return tuple(name for name in requested if decision(in_force, name).action == "allow"), in_force.deny
@@ -240,7 +238,7 @@ def policy_in_force(image_policy: str | None, group_policy: str | None, *, force
 
 def name_servers(texts: Iterable[str]) -> list[str]:
     """Return the addresses of name servers in texts in the format of resolv.conf, without duplicates and without
-    addresses that need an interface.
+    addresses with the name of a network interface (`fe80::1%eth0`).
     """
     addresses: dict[str, None] = {}
     for line in "\n".join(texts).splitlines():
@@ -255,8 +253,8 @@ def name_servers(texts: Iterable[str]) -> list[str]:
 
 
 FILTER_PORT: Final = 13128
-"""The port of Squid, at the address of the policy's network. It is not the usual port, which another Squid of the host
-may use.
+"""The port of Squid, at the address of the policy's network. It differs from the usual port 3128, which another Squid
+on the host may use.
 """
 CLOSED_PORT: Final = 13129
 """A second port of Squid for runtimes in which another program enforces the rules of the network of sessions. The rules
@@ -267,7 +265,7 @@ UNFILTERED_HOSTS: Final = "localhost,127.0.0.1,::1"
 
 
 def proxy_variables(address: str) -> dict[str, str]:
-    """Return the variables with which programs use the filter at this address, through which they reach all hosts."""
+    """Return the environment variables that make programs send all requests through the filter at this address."""
     proxy = f"http://{f'[{address}]' if ':' in address else address}:{FILTER_PORT}"
     variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": UNFILTERED_HOSTS}
     return variables | {name.upper(): value for name, value in variables.items()}

@@ -4,7 +4,7 @@ The signature is that of Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`, 
 message is from this installation, unchanged and new.
 
 Triggers of the database write the events, in the transaction of the change (ADR 81). The dataclasses here have the same
-fields as the events. docs/reference/webhooks.md documents them; a test compares both.
+fields as the events. A test compares the dataclasses with docs/reference/webhooks.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix of a secret
 SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
 MAX_ATTEMPTS: Final = 16
-"""The maximum number of attempts. The last attempt is about a day after the first."""
+"""The maximum number of attempts of a delivery. The last attempt is about a day after the first."""
 MAX_REQUESTED_PAUSE_S: Final = 3600.0
 """The longest pause that a response may request."""
 GONE: Final = 410
@@ -33,7 +33,7 @@ GONE: Final = 410
 
 
 class DeliveryState(StrEnum):
-    """The state of one message to one webhook."""
+    """The state of a delivery: one message to one webhook."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -41,12 +41,12 @@ class DeliveryState(StrEnum):
 
 
 def secret_text(random: bytes) -> str:
-    """Return a secret for display."""
+    """Return the secret with these random bytes, as receivers of the webhook need it."""
     return SECRET_PREFIX + base64.b64encode(random).decode()
 
 
 def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dict[str, str]:
-    """Return the headers of an attempt at `at_s`, seconds since 1970."""
+    """Return the headers of a delivery attempt at `at_s`, seconds since 1970."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     mac = hmac.digest(key, f"{delivery_id}.{at_s}.".encode() + body, "sha256")
     return {
@@ -59,8 +59,8 @@ def signed_headers(secret: str, delivery_id: str, at_s: int, body: bytes) -> dic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """The result of an attempt. `status` None = there was no response, and `error` is the reason. `answer` is the
-    beginning of the response, and `requested_pause_s` the pause that the response requested.
+    """The result of an attempt. `status` is the HTTP status; None = there was no response, and `error` is the reason.
+    `answer` is the beginning of the response, and `requested_pause_s` the pause that the response requested.
     """
 
     status: int | None = None
@@ -85,7 +85,7 @@ class DeliveryVerdict:
 
 def after_attempt(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
     """Return the state after `attempts` attempts, of which `attempt` is the last. With `once`, there is no further
-    attempt. `spread` is that of `Backoff.delay_s`.
+    attempt. `spread` is passed to `Backoff.delay_s`.
     """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)

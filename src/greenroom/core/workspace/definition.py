@@ -1,12 +1,10 @@
-"""The rules for a workspace as a whole, and its default fields. The modules of single fields have the rules for these
-fields.
+"""The rules for a workspace as a whole, and its default fields. Single fields have their rules in separate modules.
 
-The maker of an image is recognized by a part of its name: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`,
-`r.example/a/kasmweb/gimp`.
+The name of an image contains its maker: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`, `r.example/a/kasmweb/gimp`.
 
 A tag can move: its registry then has another image with the same name. The pull policy of a workspace defines how often
 an Agent checks this. An administrator can request a refresh at any time. An image whose name has a digest, and an image
-that the Agent builds from a recipe, is never refreshed.
+that the Agent builds from a recipe, are never refreshed.
 """
 
 from __future__ import annotations
@@ -85,8 +83,8 @@ def with_defaults(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PullPolicy = Literal["missing", "daily", "always"]
-"""missing: an image that is present is not requested again; daily, always: the Agent checks every day, every 15
-minutes.
+"""missing: the Agent pulls the image only if the host does not have it; daily: the Agent asks the registry for a newer
+image every day; always: every 15 minutes.
 """
 
 CHECK_EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
@@ -101,9 +99,10 @@ class Refresh:
     done: float | None = None
     """The time of the last successful request to the registry; None if there was none since the Agent started."""
     request: float = 0.0
-    """The time of the newest completed request of an administrator for a refresh, in seconds since 1970."""
+    """The time of the newest request of an administrator that was carried out, in seconds since 1970."""
     failures: int = 0
     failed: float = 0.0
+    """The time of the last failure."""
     error: str = ""
     """The reason why the last attempt failed, as a sentence; empty if it succeeded."""
 
@@ -126,7 +125,7 @@ class Refresh:
 
 
 def may_be_refreshed(name: str, *, has_recipe: bool) -> bool:
-    """True if the image that a registry has under this name can change."""
+    """True if the registry may get another image with this name."""
     return "@" not in name and not has_recipe
 
 
@@ -238,7 +237,7 @@ def registry_of(name: str) -> str:
 def token_problem(before: str, after: str) -> str | None:
     """Return the reason why a stored token must not be kept when the image `before` becomes `after`, as a sentence;
     None if it may be kept. An administrator who changes a workspace cannot see its token, and must not be able to send
-    it to their own registry.
+    the token to another registry.
     """
     old, new = registry_of(before), registry_of(after)
     if old == new or {old, new} <= DOCKER_HUB:
@@ -251,8 +250,8 @@ def token_problem(before: str, after: str) -> str | None:
 
 def registry_problem(name: str, docker_registry: str) -> str | None:
     """Return the reason why the credentials of `docker_registry` would be sent to another registry, as a sentence; None
-    if they would not. A daemon sends the credentials to the registry in the image's name, even if another registry is
-    passed.
+    if they would not. Docker sends credentials to the registry in the name of the image, even if they are for another
+    registry.
     """
     if not docker_registry:
         return None

@@ -6,8 +6,8 @@ privileged.
 
 If a folder is mounted writable, the container and every command in it run as a user other than root. There is no user
 namespace, so root in the container has the rights of the host's root in a mounted folder, even without capabilities: it
-can read files there that only root may read, and create a program with the set-user-id bit that gives the rights of
-root to every user who runs it.
+can read files that only root may read, and create a program whose set-user-id bit gives the rights of root to every
+user who runs the program.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ExecConfig = dict[str, Any]
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
 ASSIGN_ONLY_KEY: Final = "only_with_address"
-"""Key of `assign` only: if true, the command does nothing for a launch without an address."""
+"""A key of `assign` only: if true, the command does not run for a launch without an address."""
 
 
 def validated(config: ExecConfig) -> ExecConfig:
-    """Return the config after a check that every command can run: `{"go": {"cmd", "user"?, "environment"?,
-    "workdir"?}}`. Raises Invalid: a command is unknown or cannot be used; the message has its name and the reason.
+    """Return the config if every command can run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`. Raises
+    Invalid: a command is unknown or cannot be used; the message has its name and the reason.
     """
     for name in config:
         if name not in COMMANDS:
@@ -108,18 +108,18 @@ def _object(value: object, title: str) -> ExecConfig:
 
 
 def is_root_by_name(user: str) -> bool:
-    """True if the text for a user of a container, `name or number[:group]`, is a form of root. An empty text is not: it
-    is the user of the image.
+    """True if `user`, the text `name or number[:group]` for a user of a container, means root. An empty text means the
+    user of the image, which is not checked here.
     """
     name = user.partition(":")[0].strip()
     return name == "root" or re.fullmatch("[+-]?0+", name) is not None
 
 
 def is_root(user: str, passwd: str) -> bool:
-    """True if a user is root in a container with this /etc/passwd; empty = the default, which is root.
+    """True if `user` is root in a container with this /etc/passwd. An empty user is the default of Docker, root.
 
-    The rules are those of Docker, or stricter: a line applies if its name is that of the user, even if that is a
-    number, and a line with a missing or invalid number means root.
+    The rules are those of Docker, or stricter: a line with the name `user` applies even if the name is a number, and a
+    line with a missing or invalid user number means root.
     """
     name = user.partition(":")[0].strip()
     if not name or is_root_by_name(user):
@@ -146,7 +146,7 @@ def commands_problem(exec_config: ExecConfig) -> str | None:
         try:
             command = command_of(exec_config, name)
         except Invalid:
-            continue  # the check of the command itself reports it
+            continue  # `validated` reports the invalid command
         if command is not None and command.user is not None and is_root_by_name(command.user):
             return root_problem(command.user, f"The command {name}")
     return None

@@ -1,7 +1,7 @@
 """Home folders that persist: one for each user and workspace on an Agent, in a folder that the installation chooses.
 
-A workspace requests them with `STORED_HOMES_PATH` as its persistent profile path. The specifications of its sessions
-then contain only the ids of a home (`source`), from which the runtime finds the folder. They contain no input of users.
+A workspace requests homes with `STORED_HOMES_PATH` as its persistent profile path. The specification of a session then
+contains only the ids of the home (`HomeId.source`), by which the runtime finds the folder, and no input of users.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 STORED_HOMES_PATH: Final = "{homes}"
-"""The persistent profile path of a workspace whose homes the installation stores."""
+"""The persistent profile path of a workspace with homes."""
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SOURCE: Final = re.compile(rf"/\{{homes\}}/({_UUID})\.({_UUID})")
 _NAME: Final = re.compile(rf"({_UUID})\.({_UUID})")
@@ -38,7 +38,7 @@ class HomeId:
 
 
 def home_of(source: str) -> HomeId | None:
-    """Return the home of the source of a mount; None for a folder that an administrator chose."""
+    """Return the home that is the source of a mount; None if the source is a folder that an administrator chose."""
     match = _SOURCE.fullmatch(source)
     return HomeId(match[1], match[2]) if match else None
 
@@ -50,12 +50,12 @@ def home_with_name(name: str) -> HomeId | None:
 
 
 def removal_name(home: HomeId, removal_id: str) -> str:
-    """Return the name of a home that a removal has moved, so that no session can use it any more."""
+    """Return the name to which a removal moves a home, so that no session can use the home any more."""
     return f"{home.name}.{removal_id}"
 
 
 def parse_removal_name(name: str) -> tuple[HomeId, str] | None:
-    """Return the home and the id of the removal from a `removal_name`; None if it is another name."""
+    """Return the home and the id of the removal from a `removal_name`; None if `name` is another kind of name."""
     match = _MOVED_AWAY.fullmatch(name)
     return (HomeId(match[1], match[2]), match[3]) if match else None
 
@@ -68,9 +68,7 @@ MEASURE_UNUSED_EVERY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeMeasurement:
-    """The time of the last measurement of a home. `used_since` is True if the home was used after it. Times are seconds
-    of one clock.
-    """
+    """The last measurement of a home, at `at_s` (seconds). `used_since` is True if a session used the home after it."""
 
     at_s: float
     used_since: bool = False

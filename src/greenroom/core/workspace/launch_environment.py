@@ -1,9 +1,9 @@
 """The variables that a user may set in the container of a session at a launch.
 
 A user may set variables for a task, such as `TASK_ID` and `API_BASE`. With a variable that a program of the image
-reads, a user could make that program run other code, and the image may start as root; only an administrator can set
-such a variable, in the `run_config` of the workspace. Names of task variables are arbitrary, so `RESERVED` lists the
-names that programs read. The Agent also refuses variables that the image sets, if they are known.
+reads, a user could make this program run other code, possibly as root. Only an administrator can set such a variable,
+in the `run_config` of the workspace. Task variables can have any name; therefore `RESERVED` lists the names that
+programs read. The Agent also refuses variables that the image sets, if they are known.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def launch_problem(environment: Variables) -> str | None:
 def user_variables_problem(
     environment: Mapping[str, str], *, of_workspace: Collection[str], of_image: Collection[str] = ()
 ) -> str | None:
-    """Return the reason why no container is created with the variables of its user, as a sentence; None if one is
-    created. `environment` is that of the specification; variables of the workspace (`of_workspace`) replace those of
-    the user. `of_image` are the names of the variables that the image sets.
+    """Return the reason why no container may be created with the user's variables, as a sentence; None if one may be.
+    `environment` is from the specification. `of_workspace` are the names of the workspace's variables, which replace
+    those of the user; `of_image` are the names of the variables that the image sets.
     """
     user_values = {name: environment[name] for name in user_variables(environment) if name not in of_workspace}
     if problem := launch_problem(user_values):

@@ -1,5 +1,5 @@
-"""The path of the page that a container serves, and the ports of its other services. These fields of a workspace make
-images usable that were not built for Greenroom.
+"""The path of the page that a container serves, and the ports of its other services. With these fields, a workspace can
+use an image that was not built for Greenroom.
 
 Tokens stand for values that exist only for a session. They are allowed in `page_path`, `start_page` and in the
 environment and command of the `run_config`:
@@ -38,11 +38,11 @@ DESK_FOLDERS: Final[Mapping[str, str]] = {
     "downloads": "files",
 }
 """Service → its folder on the page, for images with a desk (the images of Greenroom). The page of such an image checks
-the permission itself.
+the permission for the service itself.
 """
 
 PROGRAM_SERVICES: Final = ("desk", "cdp", "webdriver")
-"""Services for programs. Each is in the folder of the page with its name (`core.session.streams.PROGRAM_FOLDERS`)."""
+"""The services for programs, each in a folder of the page with the same name (`core.session.streams`)."""
 
 PortMap = dict[str, Any]
 """JSON from an administrator: name of a service → its port in the container, or the beginning of its addresses on the
@@ -70,8 +70,8 @@ def page_path_problem(path: str) -> str | None:
 
 
 def relative_address_problem(name: str, address: str) -> str | None:
-    """Return the reason why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None if it
-    can be.
+    """Return the reason why a field (`name`: start_page or ready_path) cannot have this address, as a sentence; None if
+    it can.
     """
     path, _, query = address.partition("?")
     names = {part.partition("=")[0] for part in query.split("&")}
@@ -89,7 +89,7 @@ def _has_dots(path: str) -> bool:
 
 
 def validated_ports(ports: PortMap) -> PortMap:
-    """Return the port map after a check. Raises Invalid: a service is unknown, its value is neither a port nor the
+    """Return the port map if it is valid. Raises Invalid: a service is unknown, a value is neither a port nor the
     beginning of addresses, or two services have the same port."""
     for name, value in ports.items():
         if name in PROGRAM_SERVICES:
@@ -169,7 +169,7 @@ def with_tokens_replaced(text: str, values: Values) -> str:
 
 
 def spec_with_tokens_replaced(spec: StoredSpec, values: Values) -> StoredSpec:
-    """Return a specification whose variables are readable, with the tokens of its workspace replaced. Tokens in
+    """Return a specification with the tokens of its workspace replaced. Its variables must be decrypted. Tokens in
     variables from the session's user (`spec["environment"]`) are not replaced: such variables must not get the password
     of the page.
     """
@@ -179,7 +179,7 @@ def spec_with_tokens_replaced(spec: StoredSpec, values: Values) -> StoredSpec:
 
 def _filled_in(table: Any, values: Values, names: Iterable[str]) -> Any:
     """Return the JSON `table` with tokens replaced in the texts of these fields, including nested lists and objects."""
-    if not isinstance(table, dict):  # in a row that another program wrote
+    if not isinstance(table, dict):  # possible in a row that another program wrote
         return table
     fields = cast("dict[str, Any]", table)
     return {name: _filled_text(value, values) if name in names else value for name, value in fields.items()}

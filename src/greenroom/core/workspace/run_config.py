@@ -26,7 +26,7 @@ values are texts, numbers or booleans.
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
 )
-"""The capabilities that `cap_add` may restore: those of programs that start as root and change their account."""
+"""The capabilities that `cap_add` may restore. Programs that start as root and change their account need them."""
 
 SHM_BYTES: Final = 512 << 20
 """The size of the shared memory of a session whose run config has no `shm_size`."""
@@ -35,7 +35,9 @@ SHM_MAX_BYTES: Final = 64 << 30
 
 RESERVED_VARIABLES: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
 RESERVED_PREFIX: Final = "KASM_"
-"""Variables with the session's credential, its user and its permissions; only Greenroom sets them."""
+"""Only Greenroom sets `RESERVED_VARIABLES` and the variables with this prefix: the session's credential, user and
+permissions.
+"""
 
 _WEAKENS: Final = "weakens the isolation of sessions"
 _NETWORK: Final = "the network of sessions isolates them from each other and from the host"
@@ -89,8 +91,8 @@ def validated(config: RunConfig, *, subject: str = "The run config") -> RunConfi
 
 
 def check_of_workspace(config: RunConfig) -> None:
-    """Refuse a config that `validated` refuses, and empty values of refused options, which are mistakes. `false` and
-    null are allowed: they turn the option off. Raises Invalid: as for `validated`."""
+    """Refuse a config that `validated` refuses, and a refused option with an empty value other than `false` and null,
+    which turn the option off. Raises Invalid: as for `validated`."""
     for name, value in config.items():
         if name in _REFUSED and not value and value is not False and value is not None:
             raise Invalid(f"The run config may not set `{name}`, even to an empty value: {_REFUSED[name]}; remove it.")
@@ -216,11 +218,11 @@ TMPFS_SIZE: Final = "512m"
 _SYSTEM_FOLDERS: Final = frozenset(
     {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
 )
-"""Folders of the root that contain programs, their settings, or files of the kernel."""
+"""Folders in `/` that contain programs, their settings, or files of the kernel."""
 
 
 def _tmpfs(value: object) -> dict[str, str]:
-    """Return each tmpfs with a size, and without set-user-id programs and devices."""
+    """Return path → options of each tmpfs, completed by a size and by `nosuid` and `nodev`."""
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
     checked_mounts: dict[str, str] = {}

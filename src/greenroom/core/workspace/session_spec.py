@@ -1,7 +1,7 @@
 """The specification of a session's container.
 
-A check-in contains it (wire), the session row stores it as JSON (db), and a runtime executes it. Units: cores are CPU
-cores (fractions allowed), memory is in bytes, times are in seconds.
+The session row stores the specification as JSON, the answer to a check-in contains it, and a runtime creates the
+container from it. Units: cores are CPU cores (fractions allowed), memory is in bytes, times are in seconds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Protocol = Literal["https", "http"]
 ProfileMode = Literal["Enabled", "Reset"]
 
 PROXY_PATH: Final = "desktop"
-"""The first part of the paths of streams, unless a zone has another."""
+"""The first part of the paths of streams, unless the zone sets another one."""
 
 LATER: Final = {"later": True}
-"""Metadata of a field that the first release did not have. Such a field is part of the JSON and the hash of a
-specification only if it differs from its default, so that the hashes of older containers do not change.
+"""The metadata of a field that was added after the first release. The JSON and the hash of a specification contain such
+a field only if it differs from its default, so that the hashes of older containers do not change.
 """
 
 
@@ -52,11 +52,11 @@ class Exec:
     workdir: str | None = None
     deadline_s: float = 60.0
     output_within_s: float = 0.2
-    """The maximum wait for output after the end of the command, while the output is still open. A child process may
-    hold it open forever, and a slow runtime may deliver more output.
+    """The maximum wait for further output after the end of the command. A slow runtime may deliver output late, and a
+    child process may keep the output open forever.
     """
     once: str = field(default="", metadata=LATER)
-    """Its id, if it may run once in the life of the container; a runtime may store this and refuse a repetition."""
+    """The id of a command that may run only once in a container. A runtime may store it and refuse a repetition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,8 @@ class SessionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service of an image in addition to its desktop: on a separate `port`, or at all addresses of its page that
-    begin with `folder`. If it is not `allowed`, the session's viewers cannot use it.
+    """A service of an image in addition to its desktop: on a separate `port`, or at the addresses of the page that
+    begin with `folder`. If the service is not `allowed`, the session's viewers cannot use it.
     """
 
     name: str
@@ -93,7 +93,7 @@ StoredSpec = dict[str, Any]
 class SessionSpec:
     """All data that a runtime needs to create a session; fixed when the session row is inserted.
 
-    `credential` is the random password of this container only (environment VNC_PW). The Agent has it, the user never
+    `credential` is the random password of this container only (environment VNC_PW). The Agent gets it; the user never
     gets it. `allow_origin` lists each `host` or `host:port` whose pages may open the stream; `upstream_auth` is the
     `host[:port]` at which the Agent checks unknown viewers.
     """

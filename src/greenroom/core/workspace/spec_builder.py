@@ -41,7 +41,7 @@ command line of the VNC server, so they have a prefix.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """The part of a workspace on which its containers depend. Cores and memory (bytes) are the reservation."""
+    """The fields of a workspace on which its containers depend. `cores` and `memory` (bytes) are the reservation."""
 
     image_id: str
     name: str
@@ -74,7 +74,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFacts:
-    """The part of a zone on which sessions depend."""
+    """The fields of a zone on which sessions depend."""
 
     zone_id: str
     zone_name: str
@@ -95,10 +95,10 @@ class ZoneFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchExtras:
-    """The part of a launch that a staged session lacks: the user, the request, and the settings that apply to the
-    creation of a container.
+    """The part of a launch that a staged session does not have: the user, the request, and the settings that apply to
+    the creation of a container.
 
-    `request_host` is the `host[:port]` of the launching request; an earlier check ensures that the gateway serves it.
+    `request_host` is the `host[:port]` of the launching request; the caller has checked that the gateway serves it.
     `profile` is the mode of the persistent profile, which is mounted as the home folder; None = no profile is mounted.
     `filter_policy` is the policy of the user's groups; `lease_filter_policy` is the separate policy of a lease,
     which has priority.
@@ -107,7 +107,7 @@ class LaunchExtras:
     request_host: str
     username: str
     username_reused: bool = False
-    """True if another user had this name before: that user still owns the folders with the name."""
+    """True if another user had this name before: the folders with the name belong to that user."""
     user_id: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     kasm_url: str = ""
@@ -201,9 +201,9 @@ def _filter_policy(image: ImageFacts, group_policy: str | None) -> str | None:
 
 
 def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
-    """Return 16 hex digits over all properties that a staged session must match to be claimed.
+    """Return a hash (16 hex digits) of all properties that a staged session must have to be claimed.
 
-    The hash does not change with properties whose change can wait for the replacement of a session; such a change sets
+    The hash omits properties whose change may wait until the sessions are replaced; such a change sets
     `staging_configs.recycled` (`core.pool.rotation`).
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
@@ -233,14 +233,14 @@ def host_list(text: str) -> tuple[str, ...]:
 
 
 def host_name(host: str) -> str:
-    """Return `host[:port]` without the port; IPv6 addresses keep their brackets."""
+    """Return `host[:port]` without the port; an IPv6 address keeps its brackets."""
     return re.sub(r":\d+$", "", host)
 
 
 def locale_of(language: str) -> str:
-    """Return the locale of a language in the form that programs use: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`.
-    Without a region, or with a region that is no country, as in `es-419`, the country where most people use the
-    language is used.
+    """Return the locale of a language in the form that programs use: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`. If
+    the language has no region, or a region that is no country, as in `es-419`, the locale has the usual country of the
+    language.
     """
     parts = language.split("-")
     country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
@@ -277,19 +277,19 @@ def _user_environment(extras: LaunchExtras) -> dict[str, str]:
 
 SSH_FOLDER: Final = "/home/kasm-user/.ssh"
 
-_KINDS: Final = {
+_KEY_KINDS: Final = {
     "ssh-rsa": "rsa",
     "ssh-ed25519": "ed25519",
     "ssh-dss": "dsa",
     "sk-ssh-ed25519@openssh.com": "ed25519_sk",
     "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa_sk",
 }
-"""First word of a public key → end of the name of its file, which ssh expects."""
+"""First word of a public key → kind in the name of its file (`id_<kind>`), as ssh expects it."""
 
 
 def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionFile, ...]:
-    """Return `id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys, in a folder that only the owner can
-    read. The private key can be used without the public key: ssh detects its kind by its content, not by its file name.
+    """Return the files `id_*`, `id_*.pub` and `authorized_keys` of the keys that are not empty, in a folder that only
+    the owner can read. Without a public key, the private key is still usable: ssh reads its kind from its content.
     """
     files: list[SessionFile] = []
     public = public_key.strip() if public_key else ""
@@ -304,9 +304,9 @@ def ssh_files(public_key: str | None, private_key: str | None) -> tuple[SessionF
 
 def _key_kind(public_key: str) -> str:
     word = public_key.split(maxsplit=1)[0] if public_key else ""
-    return _KINDS.get(word) or ("ecdsa" if word.startswith("ecdsa-") else "rsa")
+    return _KEY_KINDS.get(word) or ("ecdsa" if word.startswith("ecdsa-") else "rsa")
 
 
 def _key_text(key: str) -> str:
-    """Return the key with Unix line ends and exactly one at its end: ssh refuses other files."""
+    """Return the key with Unix line ends and exactly one line end after it: ssh refuses other files."""
     return key.replace("\r\n", "\n").strip() + "\n"

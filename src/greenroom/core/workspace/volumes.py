@@ -1,9 +1,9 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Permission to edit the mappings must not give control of the host. An Agent mounts only folders below those that its
-host's administrator named, and below its own volumes folder. It never mounts the socket of the container daemon, the
-configuration of the system, data of Greenroom, or a folder that contains one of them. If a folder is mounted writable,
-no process in the container runs as root (`core.workspace.exec_config`).
+Permission to edit the mappings must not give control of the host. An Agent mounts only folders below those that the
+administrator of its host named, and below its own volumes folder. It never mounts the socket of the container daemon,
+the configuration of the system, data of Greenroom, or a folder that contains one of them. If a folder is mounted
+writable, no process in the container runs as root (`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VolumeMappings = dict[str, Any]
 """JSON of an administrator: folder of the host → mount options that `mappings_problem` allows."""
 
 SESSION_UID: Final = 1000
-"""User and group of session images. New folders belong to them unless a mapping names others."""
+"""The user and group number of session images. New folders belong to them unless a mapping names others."""
 
 FORBIDDEN: Final = (
     "/bin",
@@ -191,14 +191,14 @@ def merged(*mappings: VolumeMappings) -> VolumeMappings:
 
 
 def _target_of(options: object) -> str | None:
-    """Return the path of an entry in the container; None if it has none, in which case `mounts` refuses it."""
+    """Return the path of an entry in the container; None if the entry has none (`mounts` then refuses the entry)."""
     bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
     return _normalize(bind) if isinstance(bind, str) else None
 
 
 def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
-    """Return the mounts. An entry whose path needs a user is omitted if `tokens` contains no user. Raises Invalid: an
-    entry has no path in the container."""
+    """Return the mounts of the mappings. An entry whose path needs a user is omitted if `tokens` contains no user.
+    Raises Invalid: an entry has no path in the container."""
     mount_list: list[Mount] = []
     for path, options in sorted(mappings.items()):
         source = _replace_tokens(path, tokens)
@@ -220,9 +220,9 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
-    """Return the persistent profile as a mount of the home folder. If the path is `homes.STORED_HOMES_PATH`, it is the
-    stored home of the user and the workspace. A path without a placeholder for the user gets the user's id as its last
-    folder, so that no two users share a home.
+    """Return the mount of the persistent profile as the home folder. If `path` is `homes.STORED_HOMES_PATH`, the mount
+    is the home of the user and the workspace. A path without a placeholder for the user gets the user's id as its last
+    folder, so that no two users share a profile.
     """
     if path == STORED_HOMES_PATH:
         return Mount(source=HomeId(tokens["user_id"], tokens["image_id"]).source, target=HOME, profile=mode)
@@ -255,9 +255,9 @@ def merged_mounts(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
 def folder_name(username: str, user_id: str = "") -> str:
     """Return a user's name as one folder name: it cannot lead out of the folder, and different names stay different.
 
-    A harmless name is unchanged. Any other name is shortened, has its characters replaced and ends with a digest; so
-    does a harmless name that seems to end with a digest. Pass `user_id` if another user had the name before: it becomes
-    part of the digest, so that the folder differs.
+    A safe name is unchanged. Any other name is shortened, its unsafe characters are replaced, and a digest is appended.
+    A safe name that seems to end with a digest also gets a digest. Pass `user_id` if another user had the name before:
+    it becomes part of the digest, so that the folder differs.
     """
     safe_name = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
     if safe_name == username and not user_id and not re.search(r"-[0-9a-f]{16}$", username):
