@@ -235,7 +235,7 @@ TRUST_VARIABLES: Final = {
     ),
     "NODE_EXTRA_CA_CERTS": AUTHORITY,
 }
-"""The environment variables that tell OpenSSL, curl, requests, git, the AWS CLI, pip and Node.js the files to read."""
+"""Environment variables with the paths of these files: for OpenSSL, curl, requests, git, AWS CLI, pip and Node.js."""
 
 
 def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
