@@ -36,7 +36,7 @@ def _create(name: str) -> None:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SetupError(f"The system account {name} could not be created: useradd cannot be run ({error}).") from error
-    if result.returncode not in {0, 9}:  # 9: an administrator created it in the meantime
+    if result.returncode not in {0, 9}:  # exit code 9: the account exists
         raise SetupError(f"The system account {name} could not be created: {result.stderr.strip()}")
 
 

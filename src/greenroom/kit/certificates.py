@@ -1,6 +1,6 @@
 """X.509 certificates: an authority, its server certificates, and the fingerprint with which new hosts verify it.
 
-Keys are on the curve P-256. All data is PEM text; times are arguments.
+Keys are on the curve P-256. Certificates, requests and stored keys are PEM texts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Authority:
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str], days: int, now: datetime) -> str:
         """Return a server certificate for host names and IP addresses, followed by the certificate of the authority.
-        Raises SetupError: the authority's key or certificate cannot be read."""
+        The certificate expires after `days`. Raises SetupError: the authority's key or certificate cannot be read."""
         try:
             signer = serialization.load_pem_private_key(self.key.encode(), None)
             issuer = x509.load_pem_x509_certificate(self.certificate.encode())
@@ -58,7 +58,7 @@ class Authority:
 def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
     """Return a new authority that is valid for ten years.
 
-    With `domain`, its certificates are valid only for names inside that domain, and for no addresses.
+    With `domain`, its certificates are valid only for this domain and names below it, and for no IP addresses.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -97,8 +97,8 @@ def new_certificate_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 
 
 def key_in_request(request: str) -> ec.EllipticCurvePublicKey:
-    """Return the key in a signing request. The signature proves that the sender has the private key. Raises Invalid:
-    the request cannot be used."""
+    """Return the public key in a certificate request. The signature of the request proves that the sender has the
+    private key. Raises Invalid: the request cannot be used."""
     try:
         parsed = x509.load_pem_x509_csr(request.encode())
         key = parsed.public_key()
@@ -119,20 +119,20 @@ def general_name(host: str) -> x509.GeneralName:
 
 
 def names_in(certificate: str) -> list[x509.GeneralName]:
-    """Return the names in the first certificate."""
+    """Return the host names and IP addresses in the first certificate of a PEM text."""
     extensions = x509.load_pem_x509_certificate(certificate.encode()).extensions
     return list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
 
 
 def validity(certificate: str) -> tuple[datetime, datetime]:
-    """Return the beginning and the end of the validity of the first certificate. Raises ValueError: there is no
-    certificate."""
+    """Return the first and the last moment at which the first certificate of a PEM text is valid. Raises ValueError:
+    there is no certificate."""
     parsed = x509.load_pem_x509_certificate(certificate.encode())
     return parsed.not_valid_before_utc, parsed.not_valid_after_utc
 
 
 def is_pair(certificate: str, key: str) -> bool:
-    """True if the key is that of the first certificate. Raises ValueError: one of them cannot be read."""
+    """True if `key` belongs to the first certificate. Raises ValueError: the key or the certificate cannot be read."""
     public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
     private = serialization.load_pem_private_key(key.encode(), None)
     encoding = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -147,8 +147,7 @@ def fingerprint(certificate: str) -> str:
 
 
 def first_certificate(text: str) -> str:
-    """Return the first certificate in a PEM text without the others, as in `fingerprint`. Raises ValueError: there is
-    no certificate."""
+    """Return only the first certificate in a PEM text. Raises ValueError: there is no certificate."""
     return _certificate_to_pem(x509.load_pem_x509_certificate(text.encode()))
 
 

@@ -1,8 +1,8 @@
 """The clock for leadership and intervals, and the lateness of this process and its host (`core.fleet.liveness`).
 
-The lateness of the process is the delay with which a short sleep ends. The lateness of the host is the run queue,
-sampled after each of these sleeps, and the share of time in which any task waited for a core (PSI), if the kernel
-reports it.
+The lateness of the process is the delay with which a short sleep ends. The lateness of the host has two values, read
+after each of these sleeps: the run queue, and the share of time in which any task waited for a core (PSI), if the
+kernel reports it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PROC: Final = Path("/proc")
 
 
 class LatenessMeter:
-    """Measures lateness; reports none until `run` begins. `now_s` returns the time in seconds and never decreases;
-    `cores` is the number of cores of the host; with `proc` None, only the lateness of this process is measured.
+    """Measures lateness; before `run` begins, the lateness is `ON_TIME`. `now_s` returns the time in seconds and never
+    decreases; `cores` is the number of cores of the host; with `proc` None, only this process is measured.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class LatenessMeter:
         self.begin()
 
     def _read_pressure(self, pressure: Path, now_s: float) -> None:
-        """Update the share of time in which a task waited. The kernel updates its total every 2 s, so the share refers
-        to the time between two updates.
+        """Update the share of time in which a task waited. The kernel updates the total waiting time every 2 s, so the
+        share is measured between two updates.
         """
         try:
             total_s = int(_read_short_file(pressure).partition("total=")[2].split()[0]) / 1e6
@@ -89,7 +89,7 @@ class LatenessMeter:
 
 
 def _run_queue(loadavg: Path) -> float:
-    """Return the number of tasks that need a core, without this one; 0 if the kernel does not report it."""
+    """Return the number of tasks that need a core, without this task; 0 if the kernel does not report it."""
     try:
         return max(0.0, float(_read_short_file(loadavg).split()[3].partition("/")[0]) - 1.0)
     except (OSError, ValueError, IndexError):

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Wait until the event is set, at most `timeout_s` (None = no limit). Return False if it is not set."""
+    """Wait until the event is set, at most `timeout_s` (None = no limit). Return True if the event is set."""
     try:
         async with asyncio.timeout(timeout_s):
             return await event.wait()
@@ -46,9 +46,9 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
 class CoalescedRead(Generic[T]):
     """A read whose result simultaneous callers share.
 
-    Calls during a read share the next read, which begins after them. The number of reads therefore does not grow with
-    the number of callers, and no caller gets an outdated result. An error of `read` is raised for all callers that
-    share it.
+    Callers that arrive during a read share the next read, which begins after they arrived. The number of reads
+    therefore does not grow with the number of callers, and no caller gets an outdated result. An error of a read is
+    raised for all callers that share the read.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
@@ -85,7 +85,7 @@ class CoalescedReads(Generic[T]):
 
 
 class CachedReads(Generic[T]):
-    """Reads whose results or errors are kept for `keep_s`: callers with the same name share one read."""
+    """Reads whose results and errors are kept for `keep_s` seconds: callers with the same name share one read."""
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
@@ -103,8 +103,8 @@ class FairLimit:
     """A limit for concurrent work: at most `limit` callers have a turn at the same time.
 
     Sources are served in rotation, so that a source with thousands of requests delays another source by only one
-    request. Before a caller waits, `admit` gets the number of waiting callers, in total and of the source; it raises an
-    error to refuse the caller.
+    request. Before a caller waits, `admit` is called with the number of waiting callers, in total and of the same
+    source. `admit` raises an error to refuse the caller.
     """
 
     def __init__(self, limit: int, admit: Callable[[int, int], None]) -> None:
@@ -125,14 +125,14 @@ class FairLimit:
                 await turn_future
             except asyncio.CancelledError:
                 if turn_future.done() and not turn_future.cancelled():
-                    self._end()  # the turn began, but is not used
+                    self._end_turn()  # the turn began, but is not used
                 raise
         try:
             yield
         finally:
-            self._end()
+            self._end_turn()
 
-    def _end(self) -> None:
+    def _end_turn(self) -> None:
         while self._waiting:
             source, queue = self._waiting.popitem(last=False)
             next_turn = queue.popleft()
@@ -149,7 +149,7 @@ log = structlog.get_logger(__name__)
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
-"""The pause before a loop that failed is started again."""
+"""The pause before a failed loop is started again."""
 STABLE_AFTER_S: Final = 60.0
 """After a loop has run for this time, its next failure counts as the first one."""
 MAX_FAILURES: Final = 5
@@ -166,9 +166,9 @@ FATAL_ERRORS: Final = (SetupError, RestartRequired, LoopEndedError)
 
 @contextmanager
 def convert_item_error(kind: str, name: str = "") -> Generator[None]:
-    """Run the block, the work of one item, so that it raises only a `GreenroomError`, whose reason the caller can
-    report. Raises GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for errors
-    of other types."""
+    """Run the block, the work of one item, so that it raises only errors with a message for the status of the item.
+    Raises GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for an error of
+    another type."""
     try:
         yield
     except GreenroomError:
@@ -196,7 +196,7 @@ def log_item_error(kind: str, name: str) -> Generator[None]:
 def warn_of_item_error(
     logger: FilteringBoundLogger, sentence: str, kind: str, name: str = "", **fields: object
 ) -> Generator[None]:
-    """Run the block, the work of one item. Log its error as a warning with the sentence, the reason and the fields."""
+    """Run the block, the work of one item. Log its error as a warning with `sentence`, the reason and `fields`."""
     try:
         with convert_item_error(kind, name):
             yield

@@ -24,15 +24,15 @@ CODE_FOLDER: Final = Path(__file__).parents[1]
 
 
 def _require_https(urls: str) -> str:
-    """Refuse addresses without TLS verification, because tokens and credentials are sent there. Traffic to a loopback
-    address does not leave this machine and may be unencrypted.
+    """Refuse addresses without https, because tokens and credentials are sent there. A loopback address may have http:
+    its traffic does not leave this machine.
     """
-    if wrong := [url for url in comma_parts(urls) if not url.startswith("https://") and not _is_plain_and_local(url)]:
+    if wrong := [url for url in comma_parts(urls) if not url.startswith("https://") and not _is_loopback_http(url)]:
         raise ValueError(f"{', '.join(wrong)} must begin with https://")
     return urls
 
 
-def _is_plain_and_local(url: str) -> bool:
+def _is_loopback_http(url: str) -> bool:
     try:
         return url.startswith("http://") and ipaddress.ip_address(urlsplit(url).hostname or "").is_loopback
     except ValueError:
@@ -107,7 +107,7 @@ class ApiConfig(DatabaseConfig):
     """The settings of the api."""
 
     api_dir: Path | None = None
-    """The folder with the times of its starts, which show if it is crash-looping; None = they are not recorded."""
+    """The folder in which the api records its starts, to detect a crash loop; None = no record."""
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     public_url: str = "https://127.0.0.1:8443"
@@ -120,7 +120,7 @@ class ApiConfig(DatabaseConfig):
     sdk_adapters: Annotated[str, AfterValidator(_require_installed_adapters)] = ""
     """Comma list of the SDKs of hosted browser services whose calls are served below `/adapters`; empty = none."""
     sdk_workspace: str = "Chromium"
-    """Friendly name or image_id of the workspace that these adapters lease."""
+    """Friendly name or image_id of the workspace of sessions that these adapters lease."""
     gateway_address: str = ""
     """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the zone setting
     Upstream Auth Address (docs/reference/zones.md) of each session.
@@ -133,13 +133,13 @@ class ManagerConfig(DatabaseConfig):
     manager_host: str = "127.0.0.1"
     manager_port: Port = 8181
     manager_dir: Path
-    """A folder that survives the container; contains `instance_id`."""
+    """A persistent folder of this Manager; contains the file `instance_id`."""
     zone: str = "default"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     gateway_url: HttpsUrls = ""
     """The address at which Agents reach this Manager, such as https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(default=6.0, gt=0)
-    """The duration of the leadership of a zone. (`lease_…` in these settings does not concern leased sessions.)"""
+    """The duration of the leadership of a zone. `lease_…` here means this leadership, not leased sessions."""
     lease_renew_s: float = Field(default=2.0, gt=0)
     """The interval at which a Primary renews its leadership."""
     lease_margin_s: float = Field(default=1.0, gt=0)
@@ -162,7 +162,7 @@ class ManagerConfig(DatabaseConfig):
     """The time limit of the `assign` command of a hand-over."""
     cpu_overcommit: float = Field(default=16.0, gt=0)
     verdict_grace_s: float = Field(default=10.0, gt=0)
-    """The seconds for which a container without a session is not removed after its Agent first reported it."""
+    """The time after the first report of a container without a session for which the container is not removed."""
     ended_keep_days: float = Field(default=7.0, gt=0)
     """The days for which ended sessions stay in the lists."""
 
@@ -203,9 +203,9 @@ class AgentConfig(ProcessConfig):
     agent_dir: Path
     """The folder with the identity and the journal of this Agent."""
     manager_urls: HttpsUrls = ""
-    """Comma list of gateway addresses of Managers, used until the first response contains them."""
+    """Comma list of gateway addresses of Managers. The first response of a Manager replaces this list."""
     ca_file: Path | None = None
-    """The certificate authority of the gateways of Managers and of `gateway_address`; None = that of the system."""
+    """The authority of the gateways in `manager_urls` and `gateway_address`; None = the authorities of the system."""
     gateway_address: str = ""
     """`host[:port]` of the gateway at which this Agent checks viewers; empty = the zone setting Upstream Auth Address
     (docs/reference/zones.md) of each session.
@@ -214,15 +214,15 @@ class AgentConfig(ProcessConfig):
     edge_url: str = ""
     """`https://host:port` of the edge gateway of this Agent, as web gateways and browsers reach it; empty = none."""
     edge_dir: Path | None = None
-    """The files for that gateway (edge.key, edge.pem, agent_id), by default `edge` in agent_dir."""
+    """The folder of the edge gateway's files (edge.key, edge.pem, agent_id), by default `edge` in agent_dir."""
     runtime: str = "docker"
     """The name of an installed runtime (kit.plugins), which may have separate settings."""
     share: float = Field(default=1.0, gt=0, le=1)
     """The fraction of the host that this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(default=10.0, gt=0)
     web_filter_dir: Path | None = None
-    """The files of the web filters, by default `web-filter` in agent_dir; the account greenroom-filter needs access to
-    it.
+    """The folder of the web filters' files, by default `web-filter` in agent_dir. The account greenroom-filter needs
+    access to this folder.
     """
     web_filter_resolvers: str = ""
     """Comma list of IP addresses: the name servers that web filters use; empty = those of /etc/resolv.conf."""
@@ -234,21 +234,20 @@ class AgentConfig(ProcessConfig):
     """IP:port at which this Agent serves gateways on other hosts; needs `stream_secret_file`. Empty = none."""
     gateways_address: str = ""
     """IP:port at which gateways on other hosts reach this Agent; needed if `gateways_listen` is a wildcard address
-    such as 0.0.0.0, which they cannot connect to.
+    such as 0.0.0.0.
     """
     stream_secret_file: Path | None = None
     """The secret that gateways on other hosts must send."""
     agent_group: str = ""
-    """The common name of the processes that form this Agent, if its runtime supports several; empty = a single process.
-    """
+    """The common name of the processes that form this Agent, if its runtime supports several; empty = one process."""
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
     """The maximum number of simultaneous connections of a session; 0 = no limit."""
     volume_folders: str = ""
-    """Comma list: only folders in these and in `own_volumes()` are mounted into sessions."""
+    """Comma list of folders. Sessions mount only folders below these folders and below `own_volumes()`."""
     homes_folder: Path | None = None
-    """The homes of users, by default `homes` in agent_dir; on a disk of this host, for this Agent only."""
+    """The folder of the users' homes, by default `homes` in agent_dir; on a disk of this host, for this Agent only."""
     instance_data: Path | None = None
-    """The data folder of `greenroom up`. Sessions can mount folders of its subfolder `volumes`, but no others in it."""
+    """The data folder of `greenroom up`. Sessions can mount only folders below its subfolder `volumes`."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
         """Return `web_filter_resolvers` as addresses. Raises SetupError: one of them is not an IP address."""
@@ -286,8 +285,8 @@ class AgentConfig(ProcessConfig):
         return comma_parts(self.volume_folders)
 
     def own_volumes(self) -> str:
-        """Return the folder `volumes` of the instance, or of this Agent without an instance. Sessions may mount its
-        folders.
+        """Return the folder `volumes` of the instance; without an instance, of this Agent. Sessions may mount folders
+        below it.
         """
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
@@ -295,8 +294,8 @@ class AgentConfig(ProcessConfig):
         return (self.homes_folder or self.agent_dir / "homes").resolve()
 
     def private_folders(self) -> list[str]:
-        """Return the folders of this Agent and its instance, and of the code that they run. A user who can write there
-        gets the rights of these programs.
+        """Return the folders of this Agent, its instance and the code that they run. No session may mount them, because
+        a user who can write there gets the rights of these programs.
         """
         code = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, greenroom.__path__))
         own_folders = (self.agent_dir, self.instance_data)
@@ -304,17 +303,17 @@ class AgentConfig(ProcessConfig):
 
 
 class GatewayManager(BaseModel, frozen=True, extra="forbid"):
-    """A Manager of a gateway, in `gateway_managers`."""
+    """A Manager to which a gateway forwards requests, in `gateway_managers`."""
 
     name: str = "manager"
-    """Its instance id, for Diagnostics; the content of `instance_id_file`, if that file exists."""
+    """The instance id of the Manager, for Diagnostics. If `instance_id_file` exists, its content is used instead."""
     instance_id_file: Path | None = None
     zone: str = ""
     """The name of its zone. Requests to `/api/` through its listener count as requests to that zone."""
     upstream: str = "127.0.0.1:8181"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     listen: str = ""
-    """IP:port of its separate listener, several with commas. The first Manager needs none: the main port serves it."""
+    """IP:port of a listener for this Manager only, several with commas. The main port serves the first Manager."""
 
 
 class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
@@ -347,17 +346,16 @@ class GatewayConfig(ProcessConfig):
     gateway_workers: int = Field(default=0, ge=0, le=1024)
     """The number of worker processes of nginx; 0 = one for each core."""
     gateway_connections: int = Field(default=0, ge=0)
-    """The maximum connections of each worker (a stream uses two); 0 = the number of files that it may open."""
+    """The maximum connections of each worker (a stream uses two); 0 = the number of files that a worker may open."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
-    """IP:port of console, `/api/` and the first Manager (profile `web`); several with commas, all with one port number.
-    """
+    """IP:port of the console, `/api/` and the first Manager (profile `web`); several with commas, all with one port."""
     stream_listen: str = "127.0.0.1:8445"
-    """IP:port of the streams; several with commas, all with one port number."""
+    """IP:port of the streams; several with commas, all with one port."""
     public_url: str = ""
     """The origin of the console in browsers. An edge gateway needs it, because the console frames its streams."""
     stream_url: str = ""
-    """The origin of the streams in browsers, if it differs from that of the served host and `stream_listen`."""
+    """The origin of the streams in browsers, if it is not the served host with the port of `stream_listen`."""
     served_hosts: str = "127.0.0.1,localhost"
     """Comma list of served host names, in addition to those of `public_url` and `stream_url`."""
     tls_certificate: Path | None = None

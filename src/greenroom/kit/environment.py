@@ -52,7 +52,7 @@ def _variables(keys: Iterable[str]) -> set[str]:
 
 
 def setting_keys() -> set[str]:
-    """Return the names of the settings of all roles and installed plug-ins, in the form in which a file has them."""
+    """Return the keys of the settings of all roles and installed plug-ins, as in the TOML file."""
     return _setting_keys_of((*ROLE_SETTINGS, *plugins.settings_types()))
 
 
@@ -70,8 +70,8 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _variables_without_role(environment: Mapping[str, str]) -> list[str]:
-    """Return the `GREENROOM_*` variables that no role reads. The caller searches for plug-ins, which takes time, only
-    if there are such variables.
+    """Return the `GREENROOM_*` variables that no role reads. Only if there are such variables, the caller searches for
+    plug-ins, which takes time.
     """
     role_variables = _variables(_setting_keys_of(ROLE_SETTINGS)) | OTHER_VARIABLES
     return [name for name in environment if name.startswith(PREFIX) and name not in role_variables]
@@ -94,9 +94,9 @@ def configure_role(kind: type[Config]) -> Config:
 
 
 def load_settings(kind: type[Settings], **values: object) -> Settings:
-    """Read the settings of one role or plug-in. `values` replace the settings of these names. The file may also have
-    settings of other roles and plug-ins. Raises SetupError: a setting is missing or has an invalid value, or the file
-    has an unknown setting (the message names each); or the file cannot be read."""
+    """Read the settings of one role or plug-in. `values` replace the settings with the same names. The file may also
+    have settings of other roles and plug-ins. Raises SetupError: a setting is missing or has an invalid value, or the
+    file has an unknown setting (the message names each); or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
     with _as_setup_errors(file):
         _refuse_unknown_keys(file)
@@ -108,7 +108,7 @@ def load_settings(kind: type[Settings], **values: object) -> Settings:
 
 
 def require_valid_settings(roles: Iterable[type[FromEnvironment]] = ROLE_SETTINGS) -> None:
-    """Refuse invalid values of settings. A missing setting is not an error, because commands do not need all settings.
+    """Refuse invalid values of settings. A missing setting is not an error: a command needs only some of the settings.
     Raises SetupError: a value is invalid (the message names each setting), or the file cannot be read."""
     file = os.environ.get("GREENROOM_CONFIG")
     with _as_setup_errors(file):

@@ -12,7 +12,7 @@ from greenroom.core.fleet.host_limits import LIMITS
 PROC: Final = Path("/proc")
 SYS: Final = Path("/sys")
 BRIDGE_PORTS: Final = 1023
-"""Fixed in the kernel (BR_MAX_PORTS)."""
+"""The maximum number of ports of a network bridge, fixed in the kernel (BR_MAX_PORTS)."""
 _MASK_COLUMN: Final = 7
 """The column of the network mask in /proc/net/route."""
 _SESSIONS_BRIDGE: Final = re.compile("gr-[0-9a-f]{8}")
@@ -22,19 +22,17 @@ _PIDS_FILES: Final = (
     "fs/cgroup/system.slice/docker.service/pids.max",
     "fs/cgroup/system.slice/pids.max",
 )
-"""Files of versions 1 and 2 of control groups, with and without systemd."""
+"""The process limit of Docker's control group, for versions 1 and 2 of control groups, with and without systemd."""
 _PROCESSES: Final = {
     "nofile of dockerd": ("dockerd", "Max open files"),
     "nofile of containerd": ("containerd", "Max open files"),
     "nproc of dockerd": ("dockerd", "Max processes"),
 }
-"""Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit the limits of processes."""
+"""Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit the limits of the process."""
 
 
 def read_limits(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
-    """Return the values of the limits (`core.fleet.host_limits.LIMITS`) by name, without limits that are unreadable or
-    unlimited.
-    """
+    """Return the values of `core.fleet.host_limits.LIMITS` by name, without unreadable and unlimited values."""
     values = {limit.name: _number(setting_file(proc, limit.name)) for limit in LIMITS if limit.is_kernel_setting}
     values["ports in net.ipv4.ip_local_port_range"] = _port_count(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
@@ -68,8 +66,8 @@ def _port_count(file: Path) -> int | None:
 
 
 def _address_counts(routes: Path) -> Iterator[int]:
-    """Yield the number of addresses for sessions in each network of sessions on this host: without its network address,
-    its broadcast address and the address of the bridge.
+    """Yield the number of addresses that sessions can have in each network of sessions on this host, without the
+    network address, the broadcast address and the address of the bridge.
     """
     try:
         lines = routes.read_text().splitlines()[1:]
@@ -94,8 +92,8 @@ def _process_limits(proc: Path, name: str, line: str) -> Iterator[int]:
 
 
 def _is_on_host(process: Path) -> bool:
-    """True if the process is not in a container, where it could have any name: it has only one pid, that of
-    this host.
+    """True if the process does not run in a container: it then has one pid only. A container may have a process with
+    the name of a daemon.
     """
     status = (process / "status").read_text()
     return any(len(text.split()) == 2 for text in status.splitlines() if text.startswith("NSpid:"))

@@ -35,7 +35,7 @@ def configure(level: str, process_name: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level_number),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # it needs only `write` and `flush`
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # structlog calls only `write` and `flush`
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
@@ -43,8 +43,8 @@ def configure(level: str, process_name: str) -> None:
 
 
 class LogStream:
-    """A stream that drops lines while it cannot be written. After the next line that is written, it writes the number
-    of failures.
+    """A stream that drops lines while they cannot be written. After the next successful write, it writes the number of
+    failures.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -1,8 +1,8 @@
 """Prometheus metrics of one process. Names are `greenroom_<role>_<subject>[_<unit>][_total]`
 (docs/reference/metrics.md).
 
-Labels have few values, which are known in advance or limited by the objects of administrators (zones, workspaces). They
-never contain a session, a user or an address.
+Labels have few values: fixed values, or names of objects of administrators (zones, workspaces). They never contain a
+session, a user or an address.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from greenroom.kit.program import version
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_PATH: Final = "/metrics"
 
-disable_created_metrics()  # it would be a second, unused series for each counter
+disable_created_metrics()  # `…_created` would be a second, unused series of each counter
 
 
 def build_info_name(role: str) -> str:
@@ -74,7 +74,7 @@ class RoleMetrics:
 
 
 class _ReadCounter(Collector):
-    """A counter whose values are read at each scrape."""
+    """A counter whose values are read each time when Prometheus reads the metrics."""
 
     def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
         self._name = name

@@ -1,5 +1,5 @@
-"""Requests to hosts that administrators or publishers specify. The size of a response is limited. The name of a host is
-resolved once, and the request is sent to the address that was checked, even if the name has another address later.
+"""Requests to hosts that administrators or publishers of workspace lists choose. The size of a response is limited. The
+name of a host is resolved once, and the request goes to the checked address, even if the name gets another address.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TooLongError(Exception):
 
 async def resolve_checked_address(url: httpx2.URL, problem: Callable[[Address], str | None]) -> Address:
     """Return an address of the URL's host. `problem` returns the reason why an address must not be used, as the end of
-    a sentence, or None. Raises Invalid: there is no address, or one of them may not be used."""
+    a sentence, or None. Raises Invalid: the host has no address, or one of its addresses must not be used."""
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
@@ -48,7 +48,7 @@ async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
 
 
 def _any_address(_: Address) -> None:
-    """Allow any address, because the setting names the host."""
+    """Allow any address: the setting `webhook_hosts` contains the host."""
 
 
 def pinned_request(
@@ -73,7 +73,7 @@ def pinned_request(
 
 
 async def read_beginning(response: httpx2.Response, max_bytes: int) -> bytes:
-    """Return the first bytes of the body of a response; the rest is not read."""
+    """Return the first `max_bytes` of the body of a response; the rest is not read."""
     body = bytearray()
     async for part in response.aiter_raw():
         body += part
@@ -83,7 +83,7 @@ async def read_beginning(response: httpx2.Response, max_bytes: int) -> bytes:
 
 
 async def read_content(response: httpx2.Response, max_bytes: int) -> bytes:
-    """Return the body of a response. Raises TooLongError: it has more bytes."""
+    """Return the body of a response. Raises TooLongError: the body has more than `max_bytes`."""
     body = await read_beginning(response, max_bytes + 1)
     if len(body) > max_bytes:
         raise TooLongError

@@ -1,5 +1,5 @@
-"""Passwords: hashed with argon2id and the parameters of OWASP (19 MiB, 2 passes), in threads, with a limit for
-concurrent checks.
+"""Hashes and verifies passwords in threads, with argon2id and the parameters that OWASP recommends (19 MiB, 2 passes).
+The number of concurrent checks is limited.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RETRY_S: Final = 5
 
 
 def admit(waiting: int, of_source: int) -> None:
-    """Refuse a check if too many are waiting. Raises TooManyRequests: too many checks are waiting."""
+    """Refuse a check. Raises TooManyRequests: too many checks are waiting, in total or of one source (`of_source`)."""
     if waiting >= MAX_WAITING or of_source >= MAX_WAITING_OF_SOURCE:
         raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
 
@@ -71,7 +71,7 @@ class Passwords:
     async def verify(
         self, stored: str | None, password: str, *, source: str = "", before_check: Callable[[], object] = lambda: None
     ) -> PasswordVerdict:
-        """Check if the password matches. The check takes the same time if `stored` is None (no such user).
+        """Check if the password matches `stored`. If `stored` is None (no such user), the check takes the same time.
 
         `before_check` is called after the wait for other checks; its error ends this check. Raises
         TooManyRequests: too many checks are waiting.

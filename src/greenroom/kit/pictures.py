@@ -13,7 +13,7 @@ from greenroom.core.errors import Invalid, TooLarge
 MAX_JPEG_BYTES: Final = 128 << 10
 """The maximum size of a JPEG. A check-in may contain several."""
 JPEG_QUALITIES: Final = (80, 60, 40, 20)
-"""Tried in this order until the JPEG is small enough; if none is, the picture is scaled down."""
+"""The qualities to try in this order until the JPEG is small enough. If no JPEG is, the picture is scaled down."""
 
 
 def screen_as_jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
@@ -39,7 +39,7 @@ def _encode_jpeg(picture: Image.Image, quality: int) -> bytes:
 MAX_UPLOAD_PIXELS: Final = 24_000_000
 """The maximum number of pixels of an uploaded picture. Reducing such a picture takes 100 MB of memory."""
 UPLOAD_SIDE_PIXELS: Final = 512
-"""The width and height to which larger pictures are reduced. The console displays them at half of it at most."""
+"""The width and height to which larger pictures are reduced. The console displays them at most half as large."""
 UPLOAD_FORMATS: Final = ("PNG", "JPEG", "WEBP")
 
 
@@ -47,8 +47,8 @@ def upload_as_webp(upload: bytes) -> bytes:
     """Convert an uploaded picture to WebP of at most `UPLOAD_SIDE_PIXELS` a side.
 
     Raises:
-        TooLarge: it has too many pixels.
-        Invalid: it is not a picture, or has another format.
+        TooLarge: the picture has too many pixels.
+        Invalid: the upload is not a picture, is damaged, or has a format that is not in `UPLOAD_FORMATS`.
     """
     try:
         with warnings.catch_warnings():

@@ -23,11 +23,11 @@ MACHINE_PROVIDERS: Final = "greenroom.machine_providers"
 INTERFACES: Final = "greenroom.interfaces"
 """Routers that the api serves in addition to its own."""
 SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
-"""Routers that the api serves if its settings name them."""
+"""Routers that the api serves if its setting `sdk_adapters` contains their names."""
 API_LOOPS: Final = "greenroom.api_loops"
 """Coroutine functions that the api runs until it stops; the argument is the state of its application."""
 COMMANDS: Final = "greenroom.commands"
-"""Functions that commands call and whose libraries few installations need."""
+"""Functions that do the work of commands. Few installations need the libraries of these functions."""
 RECIPES: Final = "greenroom.recipes"
 """The recipes of the catalogue (`kit.recipes`)."""
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
@@ -42,7 +42,7 @@ PACKAGE_OF_PLUGIN: Final = {
     (COMMANDS, "mcp"): "greenroom-interfaces",
     (RECIPES, "desktop"): "greenroom-desktop",
 }
-"""(group, name) of each plug-in of Greenroom that is not in the package greenroom → its package."""
+"""(group, name) of a plug-in outside of the package greenroom → the package of Greenroom that offers it."""
 
 S = TypeVar("S", bound="FromEnvironment")
 
@@ -121,13 +121,13 @@ def _offer_text(group: str, name: str) -> str:
 
 
 def settings_types() -> list[type[FromEnvironment]]:
-    """Return the settings of all installed plug-ins. Raises SetupError: as for `find_plugin`."""
+    """Return the classes of the settings of all installed plug-ins. Raises SetupError: as for `find_plugin`."""
     plugins = [find_plugin(group, name) for group in WITH_SETTINGS for name in plugin_names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 
 
 def distributions() -> list[str]:
-    """Return the distributions that offer plug-ins, with their names in the form of requirements."""
+    """Return the normalized names of the distributions that offer plug-ins, such as `greenroom-docker`."""
     entries = [entry for group in GROUPS for entry in _entry_points(group).values()]
     return sorted({re.sub(r"[-_.]+", "-", entry.dist.name).lower() for entry in entries if entry.dist})
 

@@ -1,4 +1,4 @@
-"""Reads the processes of this machine and sends signals. A process may have ended in the meantime."""
+"""Reads the processes of this machine and sends signals. Each function permits that a process ends at any time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 def become_subreaper() -> None:
-    """Make orphaned descendants children of this process from now on. Raises SetupError: the kernel is too old for
-    it."""
+    """Make this process the new parent of its descendants whose parent ends. Raises SetupError: the kernel does not
+    support it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
@@ -27,8 +27,8 @@ def become_subreaper() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """The attributes of a process at the time of a read. `name` is its program without the path. `parent` is its parent
-    now, which may have adopted it. `is_zombie` is True if it has ended, but no process has waited for it.
+    """The attributes of a process at the time of a read. `name` is its program without the path. `parent` is the pid of
+    its present parent. `is_zombie` is True if it has ended, but no process has waited for it.
     """
 
     pid: int
@@ -43,7 +43,7 @@ def processes() -> list[ProcessInfo]:
 
 
 def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
-    """Return the children of a process, or of this process, including adopted children and zombies."""
+    """Return the children of a process (None = this process), with adopted children and zombies, except `without`."""
     pids = [int(child) for thread in _threads(pid or os.getpid()) for child in _read_words(thread / "children")]
     return [process for child in pids if child not in without and (process := _read_process(child)) is not None]
 
@@ -119,7 +119,7 @@ def send_signal(pid: int, number: signal.Signals) -> None:
 
 
 def collect_ended_children() -> dict[int, int]:
-    """Collect every ended child, as pid → wait status."""
+    """Wait for every child that has ended; return pid → wait status."""
     statuses: dict[int, int] = {}
     while True:
         try:

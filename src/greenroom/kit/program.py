@@ -37,7 +37,7 @@ def _exit(message: str, code: int) -> NoReturn:
 
 
 def block_imports(*names: str) -> None:
-    """Make every import of these modules fail, unless they are already imported."""
+    """Make every import of these modules fail, unless they were imported before."""
     for name in names:
         sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
 
@@ -53,7 +53,7 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load_main(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return `greenroom.<role>.main.main`, without the modules that no role uses."""
+    """Import and return `greenroom.<role>.main.main`, after `block_unused_imports`."""
     block_unused_imports()
     return importlib.import_module(f"greenroom.{role}.main").main
 

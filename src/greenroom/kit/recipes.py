@@ -1,7 +1,7 @@
-"""The recipes of the catalogue and the builder of their images. They are in the package greenroom-desktop.
+"""The interfaces of the recipes of the catalogue and of the builder of their images.
 
-The package offers a `RecipeSource` under the name `desktop` in the group `greenroom.recipes` of its entry points. If it
-is not installed, the catalogue has no recipes, and Agents build no images.
+The package greenroom-desktop has the recipes. It offers a `RecipeSource` as the entry point `desktop` of the group
+`greenroom.recipes`. If it is not installed, the catalogue has no recipes, and Agents build no images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "desktop"
 REPOSITORY: Final = "greenroom/"
-"""The prefix of the names of images of recipes."""
+"""The prefix of the names of images that are built from recipes."""
 NOT_INSTALLED: Final = plugins.not_installed_sentence(
     "The recipes of the catalogue are", plugins.PACKAGE_OF_PLUGIN[plugins.RECIPES, NAME]
 )
@@ -39,8 +39,8 @@ class Builder(Protocol):
     def build_from_instructions(
         self, context: bytes, reference: str, arguments: Mapping[str, str]
     ) -> AsyncIterator[str]:
-        """Build an image from a tar of a context with its Dockerfile, and yield the output of the commands by line.
-        Raises BuildError: an instruction failed; the message contains its output."""
+        """Build an image from `context`, a tar with a Dockerfile, and yield the output of the commands by line. Raises
+        BuildError: an instruction failed; the message contains its output."""
         ...
 
     async def name(self, image: str, reference: str) -> None:
@@ -65,12 +65,12 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        """Build an image that `has` accepts if it does not exist, and yield the progress in percent. Raises BuildError:
-        the build failed; the message contains the reason."""
+        """Build the image `reference`, for which `has` is True, if it does not exist; yield the progress in percent.
+        Raises BuildError: the build failed; the message contains the reason."""
 
     @abstractmethod
     def has(self, reference: str) -> bool:
-        """True if this version builds the image of this name."""
+        """True if this version of the package builds the image with this name."""
 
 
 def find_recipes() -> RecipeSource | None:

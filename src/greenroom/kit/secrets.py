@@ -1,7 +1,7 @@
 """The key of the installation: connect tokens (HMAC), encrypted columns (Fernet) and sealed texts (AES-SIV).
 
-One file outside the database contains 32 random bytes. A key for each purpose is derived from it (HKDF), so no key can
-be used for another purpose. Random secrets of 256 bits are stored only as SHA-256.
+A file outside the database contains this key, 32 random bytes. A key for each purpose is derived from it (HKDF), so no
+derived key can be used for another purpose. Random secrets of 256 bits are stored only as SHA-256.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
 MAX_CACHED: Final = 2048
-"""The number of decrypted texts in the cache. Every whole list for an Agent contains the credentials of its sessions.
-"""
+"""The number of decrypted texts in the cache. Every whole desired list contains the credentials of its sessions."""
 
 
 class Secrets:
@@ -114,7 +113,7 @@ class Secrets:
         return "" if decrypted == "\0" else decrypted
 
     def connect_token(self, session_id: str, user_id: str, epoch: int) -> str:
-        """Return the token that opens the stream of a session. It is the same in every response; a higher `epoch`
+        """Return the token that opens the stream of a session. The same arguments give the same token; a higher `epoch`
         revokes it.
         """
         return _signature(self._token_key, session_id, user_id, epoch)
@@ -136,14 +135,12 @@ class Secrets:
         return _id_in(token, self.viewer_token)
 
     def lease_token(self, lease_id: str, epoch: int) -> str:
-        """Return the token of a lease: its id and a signature. Like the connect token of its session, a higher `epoch`
-        revokes it.
-        """
+        """Return the token of a lease: its id and a signature. A higher `epoch` revokes it, as for `connect_token`."""
         return f"{lease_id}.{_signature(self._lease_key, lease_id, epoch)}"
 
     def desk_token(self, lease_id: str, epoch: int) -> str:
-        """Return the token of the api for the page of a leased session, in the form of a lease token. Programs do not
-        get this token.
+        """Return the token with which the api opens the page of a leased session. It has the form of a lease token;
+        programs do not get it.
         """
         return f"{lease_id}.{_signature(self._desk_key, lease_id, epoch)}"
 
@@ -191,13 +188,13 @@ class Secrets:
 
 
 def is_same(token: str, expected: str) -> bool:
-    """Compare a token with the expected one in constant time."""
+    """True if a token is the expected token; the comparison takes constant time."""
     return hmac.compare_digest(token.encode(), expected.encode())
 
 
 def _id_in(token: str, token_of: Callable[[str], str]) -> str | None:
-    name, dot, _ = token.partition(".")
-    return name if is_same(token, token_of(name)) and dot else None
+    object_id, dot, _ = token.partition(".")
+    return object_id if is_same(token, token_of(object_id)) and dot else None
 
 
 def _signature(key: bytes, *parts: object) -> str:

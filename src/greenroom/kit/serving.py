@@ -1,8 +1,8 @@
 """Runs an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
 
-A loop that fails repeatedly ends the process with exit code 1, so that the supervisor starts it again, because a role
-without one of its loops works only in part. On SIGTERM, `on_stop` is called first; then the server finishes the
-requests that it has begun (for at most `GRACE_S`); then the loops are cancelled and may clean up.
+A role without one of its loops works only in part. A loop that fails repeatedly therefore ends the process with exit
+code 1, so that the supervisor starts the process again. On SIGTERM, `on_stop` is called first; then the server finishes
+the requests that it has begun (for at most `GRACE_S`); then the loops are cancelled and may clean up.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ BACKLOG: Final = 4096
 another Manager at the same time.
 """
 PORT_WAIT_S: Final = 2.0
-"""The time to wait for a port in use. The port of a process that was just killed is free again within this time, even
+"""The maximum wait for a port in use. The port of a process that was just killed is free again within this time, even
 if child processes had copies of its socket.
 """
 PORT_POLL_S: Final = 0.05
 DATE_RESOLUTION_S: Final = 1.0
-"""The resolution of the header Date."""
+"""The interval at which the header Date of the responses is updated."""
 
 __all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_until_cancelled"]
 
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # 0: it sets the date of the responses
+        while not await self.on_tick(0):  # with 0, `on_tick` sets the date of the responses
             with suppress(TimeoutError):
                 async with asyncio.timeout(DATE_RESOLUTION_S):
                     await self._ending.wait()
@@ -130,7 +130,7 @@ async def serve_until_cancelled(app: ASGIApp, host: str, port: int) -> None:
 
 
 def _uvicorn_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
-    """Return the configuration of uvicorn. No role serves websockets itself, so their library is never imported."""
+    """Return the configuration of uvicorn. No role serves websockets itself, so no websocket library is imported."""
     return uvicorn.Config(
         _ErrorsAfterResponse(app),
         log_config=None,

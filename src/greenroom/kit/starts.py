@@ -1,5 +1,5 @@
-"""The file with the starts of a process, in its folder. The process and `greenroom status` find out from this file if
-the process is crash-looping, and the reason.
+"""The file in which a process records its starts. The process and `greenroom status` find out from this file if the
+process is crash-looping, and the reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Starts(msgspec.Struct):
     """The content of the file."""
 
     at_s: list[float] = []
-    """Seconds since 1970."""
+    """The times of the starts, in seconds since 1970."""
     error: str = ""
     """The error that ended the last process; empty while the process runs, or if it was killed."""
     error_before: str = ""
@@ -38,8 +38,8 @@ class _Starts(msgspec.Struct):
 
 
 class StartLog:
-    """Records the starts of the successive processes that use `folder`; without a folder, it records nothing. A file
-    that cannot be read counts as empty. An error of a read or a write is logged.
+    """Records the starts of the successive processes that use `folder`; None = no starts are recorded. A file that
+    cannot be read counts as empty. An error of a read or a write is logged.
     """
 
     def __init__(self, folder: Path | None) -> None:

@@ -1,11 +1,11 @@
 """Stops: named places in the code where a test can hold a process, to kill or freeze it there.
 
 `await stop("checkin.before_commit")` has no effect in production. If GREENROOM_STOP_DIR is set, each process serves
-`<dir>/<process_name>.sock`, one command per line, one reply per line:
+commands on the socket `<dir>/<process_name>.sock`, one command per line, one reply per line:
 
     arm NAME      hold the next caller of NAME            → ok
     wait NAME     reply when a caller is held at NAME     → reached
-    release NAME  let it continue and disarm              → ok
+    release NAME  let the caller continue, and disarm     → ok
 
 The file `<dir>/<process_name>.armed` has the stops that are armed at the start of the process, one per line. An unknown
 name is an error, so that a test cannot wait for a stop that does not exist.
@@ -75,7 +75,7 @@ async def stop(name: str) -> None:
 
 
 def hold_function(name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return a function that calls `stop(name)`, or None in production. For modules that must not import this one."""
+    """Return a function that calls `stop(name)`, None in production. For modules that must not import this module."""
     return None if _stops is None else lambda: stop(name)
 
 

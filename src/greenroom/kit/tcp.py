@@ -1,10 +1,10 @@
-"""Established TCP connections of this host: finds them in the tables of the kernel, and ends those to the page of a
+"""Finds established TCP connections of this host in the tables of the kernel, and ends the connections to the page of a
 session.
 
 `ss -K` aborts sockets if the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; this is tried
 once at start. Elsewhere, the connections of other processes of this host are shut down through copies of their sockets:
 a process that may trace another process can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the copy ends
-the connection for both sides. The session's container stays on its network.
+the connection for both sides. Both methods leave the container of the session connected to its network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def table_notation(address: bytes, port: int) -> str:
-    """Return an address and port in the notation of the table."""
+    """Return an address and a port in the notation of the kernel's tables."""
     words = (address[start : start + 4] for start in range(0, len(address), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 
@@ -76,9 +76,8 @@ def shut_down_connections(remote: Connection) -> int:
     for pid, descriptor in _processes_connected_to(remote) if before else ():
         try:
             with _copied_socket(pid, descriptor) as connection:
-                if _is_remote_end(
-                    remote, connection.getpeername()
-                ):  # the descriptor may refer to another file in the meantime
+                # The descriptor may refer to another socket in the meantime.
+                if _is_remote_end(remote, connection.getpeername()):
                     connection.shutdown(socket.SHUT_RDWR)
                     count += 1
         except OSError as error:
@@ -105,8 +104,8 @@ def _processes_connected_to(remote: Connection) -> Iterator[tuple[int, int]]:
 
 
 def _is_remote_end(remote: Connection, end: tuple[Any, ...]) -> bool:
-    """True if the other end of a socket is this remote end. IPv6 sockets have a separate notation for IPv4
-    addresses.
+    """True if `end`, the peer address of a socket, is this remote end. IPv6 sockets write IPv4 addresses as
+    `::ffff:a.b.c.d`.
     """
     return Connection(str(end[0]).removeprefix("::ffff:"), int(end[1])) == remote
 
@@ -121,7 +120,7 @@ def _copied_socket(pid: int, descriptor: int) -> socket.socket:
             raise OSError(number, os.strerror(number))
         try:
             return socket.socket(fileno=copy)
-        except OSError:  # it is no longer a socket
+        except OSError:  # the copy is not a socket
             os.close(copy)
             raise
     finally:
@@ -131,9 +130,7 @@ def _copied_socket(pid: int, descriptor: int) -> socket.socket:
 log = structlog.get_logger(__name__)
 
 CUT_PAUSES_S: Final = (0.0, 0.5, 1.5)
-"""The pauses before each cut. A request that was admitted just before the first cut may open its connection after that
-cut.
-"""
+"""The pauses before each cut. A request that was admitted just before a cut may open its connection after it."""
 PROBE_S: Final = 2.0
 
 
@@ -151,12 +148,12 @@ class StreamTerminator:
             log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")
 
     def cut_soon(self, session_id: str, address: str) -> None:
-        """Cut all connections to `address` (host:port), the page of the session, within two seconds."""
+        """End all connections to `address` (host:port), the page of the session, within two seconds."""
         host, _, port = address.rpartition(":")
         self.cut_clients_soon(session_id, [Connection(host, int(port))])
 
     def cut_clients_soon(self, session_id: str, clients: Sequence[Connection]) -> None:
-        """Cut these connections of clients to the gateway, and no others, within two seconds."""
+        """End only these connections of clients to the gateway, within two seconds."""
         task = asyncio.create_task(self._cut(session_id, clients), name=f"cut {session_id}")
         self._cuts.add(task)
         task.add_done_callback(self._cuts.discard)

@@ -8,7 +8,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 
 def load_templates(package: str) -> Environment:
-    """Return the templates of a package; a name without a value is an error.
+    """Return the templates of a package. A template raises an error if a variable has no value.
 
     All templates are compiled immediately, so that an error in one is found at the start, and so that the process may
     change its account afterwards. Nothing is escaped, because most templates are not HTML: the caller validates or

@@ -1,1 +1,1 @@
-"""Operations on sessions that the api and Managers share: place, claim, replace. The roles call them and notify."""
+"""Operations on sessions that the api and Managers share: place, claim, replace. The caller announces the changes."""

@@ -1,4 +1,4 @@
-"""Tries the attempts of a launch plan (`core.launch.plan`) in order until one gives a session; stores the result."""
+"""Makes the attempts of a launch plan (`core.launch.plan`) in order until one gives a session; stores the result."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Writer(Protocol):
         ...
 
     async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
-        """Insert the session of the user; return False if its room is taken. `steps` is the trace of the launch."""
+        """Insert the session of the user; return False if `room` is taken. `steps` is the trace of the launch."""
         ...
 
 
@@ -215,8 +215,8 @@ class Search:
         )
 
     async def _place(self, attempt: LaunchAttempt) -> PlacedSession | Misses:
-        """Create a session in the zone of the attempt, or return the reasons why no Agent can run it. Staged sessions
-        to evict are read only if no Agent has free room."""
+        """Create a session in the zone of the attempt, or return the reasons why no Agent can run it. The staged
+        sessions that could be evicted are read only if no Agent has free room."""
         requested, zone, full_hostnames = self.requested, attempt.zone, list[str]()
         for _ in range(MAX_PLACEMENT_TRIES):
             agents = await read_agents(self.db, zone.zone_id, requested.request.image)
@@ -310,7 +310,7 @@ class LaunchWriter:
         return placed
 
     async def record_failure(self, steps: Sequence[TraceStep]) -> None:
-        """Store a launch that no attempt served."""
+        """Store a launch for which no attempt gave a session."""
         failed = FailedLaunch(
             launch_id=self.launch.launch_id,
             user_id=self.launch.request.user_id,

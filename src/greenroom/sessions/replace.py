@@ -1,7 +1,7 @@
 """The replacement of a failed session, in one transaction that the leadership of its zone guards.
 
 A staged session is claimed, or a new session is created, in any zone that the launch may use. A Primary that inserts a
-session into another zone makes the reservation and the row in one statement, as the api does for every launch (ADR 21).
+session into another zone reserves capacity and inserts the row in one statement, as the api does for a launch (ADR 21).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NoLongerWaitingError(Exception):
 
 
 def failed_session_of(old: SessionToReplace) -> FailedSession:
-    """Return the part of the row that `core.launch.wanted` needs."""
+    """Return the fields of the session row that `core.launch.wanted` needs."""
     default_cause = "no reason was given" if old.status is SessionStatus.FAILED else silent_agent_reason(old.silent_s)
     return FailedSession(
         at_handover=old.set_aside_reason is not None,
@@ -183,8 +183,8 @@ class ReplacementWriter:
     failed: FailedSession
 
     async def claim(self, claim: PoolClaim, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """Claim a staged session as the replacement. The claim may follow the lock on the failed session,
-        because it skips locked rows and never waits for one."""
+        """Claim a staged session as the replacement. The claim cannot cause a deadlock with the lock on the failed
+        session, because it skips locked rows."""
         async with guarded(self.db, self.fence) as connection:
             await lock_user(connection, self.old.user_id)
             async with connection.transaction() as savepoint:
@@ -203,9 +203,9 @@ class ReplacementWriter:
         )
 
     async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
-        """Insert a new session on the Agent of `room`, after the eviction of the staged sessions in it. Its capacity is
-        reserved before the old row changes. Return False if the Agent has no capacity any more. Raises ProfileInUse:
-        another session uses the profile of the user."""
+        """Insert a new session on the Agent of `room`, after the eviction of its staged sessions `room.evicted`. Return
+        False if the Agent has no capacity any more. The capacity is reserved before the old row changes. Raises
+        ProfileInUse: another session uses the profile of the user."""
         if new.zone_id == self.old.zone_id:
             new = replace(new, term=self.fence.term)
         evicted = [session.session_id for session in room.evicted]

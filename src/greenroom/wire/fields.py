@@ -13,13 +13,12 @@ MAX_TEXT: Final = 64_000
 MAX_HOME_BYTES: Final = 2**62
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
-"""Seconds since the epoch, before the year 10000. A message with another time is refused, because Python dates cannot
-represent it."""
+"""Seconds since the epoch, before the year 10000, because Python dates cannot represent later times."""
 
 
 def clean_texts(message: msgspec.Struct, *fields: str) -> None:
-    """Clean texts from inside a container or of a runtime, in a message that is being created: remove NUL, which
-    PostgreSQL cannot store, and all but the last `MAX_TEXT` characters."""
+    """Clean texts of a container or a runtime in a message that is being created: remove NUL, which PostgreSQL cannot
+    store, and keep only the last `MAX_TEXT` characters."""
     for field in fields:
         text: str = getattr(message, field)
         msgspec.structs.force_setattr(message, field, text.replace("\0", "")[-MAX_TEXT:])
@@ -28,7 +27,7 @@ def clean_texts(message: msgspec.Struct, *fields: str) -> None:
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A home folder that the Agent keeps, or with a `removal_id` a folder that this removal has moved.
 
-    `size_bytes` None = not measured. `problem` is the reason why it is not measured or not removed yet.
+    `size_bytes` None = not measured. `problem` is the reason why the folder is not measured or not removed yet.
     """
 
     user_id: Uuid

@@ -1,10 +1,10 @@
 """Messages about the fleet: between a web gateway and the api, and for the transfer of images between Agents.
 
-The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.plan_builder` turns the answer into the
-configuration of nginx.
+The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.plan_builder` creates the configuration of
+nginx from the answer (`Fleet`). The requests for an image:
 
 POST /manager_api/v1/image-sources        by an Agent that lacks images; returns the Agents that have them, with tickets
-GET  https://<edge>/agent_image/<route>   by that Agent, to the edge gateway of a source, with the ticket as bearer
+GET  https://<edge>/agent_image/<route>   by this Agent, to the edge gateway of a source, with the ticket as bearer
 POST /manager_api/v1/image-ticket         by the source, for each ticket; returns the image for which it is valid
 """
 
@@ -47,8 +47,8 @@ class Fleet(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):
-    """A request to a Manager that nginx answered itself, because no Manager answered it. `at` is in seconds since the
-    epoch."""
+    """A request to a Manager that nginx answered itself, because the Manager did not answer. `at` is in seconds since
+    the epoch."""
 
     at: Moment
     manager: str

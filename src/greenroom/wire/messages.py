@@ -3,7 +3,7 @@
 All messages are JSON. Times are in seconds unless the name has another unit; ids are UUIDs as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
 `/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`.
-All but the first have the credential of the Agent as `Authorization: Bearer <agent_id>.<credential>`. Refusals are
+All but the first need the credential of the Agent as `Authorization: Bearer <agent_id>.<credential>`. Refusals are
 `{"code", "message"}`: 401 unknown or revoked credential or join token, 409 the identity is used by another process,
 422 a malformed message, 503 try another Manager.
 
@@ -40,21 +40,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReportedCapacity(Message, frozen=True, kw_only=True):
-    """The capacity that the host offers to sessions, before the overrides of administrators."""
+    """The capacity that the host offers to sessions. An administrator may override it."""
 
     cores: float
     memory_bytes: int
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """The present use of the host (load as a fraction of its cores, memory in bytes), and its features for sessions."""
+    """The present use of the host (`cpu` is the load as a fraction of its cores), and its features for sessions."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
     disk_free_bytes: int | None = None
-    """Free bytes of the disk to which its containers and this Agent write; None = not reported."""
+    """Free bytes of the disk to which the containers and the Agent write; None = not reported."""
     disk_free_inodes: float | None = None
-    """Fraction of all inodes there, 0 to 1; None = not reported, or the file system has no fixed number of inodes."""
+    """Free inodes of this disk as a fraction, 0 to 1; None = not reported, or their number is not fixed."""
     disk_kept_bytes: int = 0
     """The host accepts no new session if it has less free disk than this."""
     runtime_classes: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Usage(Message, frozen=True, kw_only=True):
     brokers: bool = False
     """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
-    """True if it stores log-ins for the nodes of its cluster. The Manager then sends it all registry passwords."""
+    """True if the Agent stores log-ins for the nodes of its cluster. The Manager then sends all registry passwords."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class ImageReport(Message, frozen=True, kw_only=True):
 
 
 class Register(Message, frozen=True, kw_only=True):
-    """The registration of an Agent, with a join token the first time, and with its credential afterwards."""
+    """The registration of an Agent: the first time with a join token, later with its credential."""
 
     v: int = VERSION
     machine_id: str
@@ -200,7 +200,7 @@ class Observed(Message, frozen=True, kw_only=True):
     exit_code: int | None = None
     log_tail: str = ""
     error: str = ""
-    """The reason why it is `failed`, as a sentence."""
+    """The reason why the session is `failed`, as a sentence."""
     assignment: AssignmentReport | None = None
     commands: list[CommandReport] = []
     steps: list[Step] = []
@@ -311,7 +311,7 @@ class ScreenshotSize(Message, frozen=True, kw_only=True):
 
 
 class SessionCommand(Message, frozen=True, kw_only=True):
-    """A command: run `argv` once in the container of the session, or take a `screenshot` of at most this size."""
+    """A command: run `argv` once in the container of the session, or take a screenshot (of at most `screenshot`)."""
 
     command_id: str
     session_id: str

@@ -1,12 +1,12 @@
 """Messages of an Agent about viewers: to gateways on other hosts, and to the api for shared sessions.
 
-Gateways request them with POST `/listen` and `/check` at the stream address of the Agent, with the stream secret. The
-Agent sends them to the api with its credential, as in `wire.messages`: POST `/api/internal/stream` (StreamRequest →
-StreamVerdict) and `/api/internal/viewers` (ViewerReport).
+Gateways send POST `/listen` (Listen → News) and `/check` (Check → Checked) to the stream address of the Agent, with the
+stream secret. The Agent sends POST `/api/internal/stream` (StreamRequest → StreamVerdict) and `/api/internal/viewers`
+(ViewerReport) to the api, with its credential as in `wire.messages`.
 
 The Agent sends an admission to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent
 reports that the session is gone. Any process of the Agent can therefore compare the admissions of the gateway with the
-present permissions, and revoke those that are no longer permitted.
+present permissions, and revoke admissions that are not permitted any more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StreamRequest(Message, frozen=True, kw_only=True):
 
 
 class StreamVerdict(Message, frozen=True, kw_only=True):
-    """The answer of the api. `reason` is the reason of a refusal, a sentence for the log and the viewer."""
+    """The answer of the api. `reason` is the reason of a refusal, as a sentence for the log and the viewer."""
 
     allow: bool
     user_id: str = ""
@@ -71,8 +71,8 @@ class Admission(Message, frozen=True, kw_only=True):
 
 
 class Listen(Message, frozen=True, kw_only=True):
-    """A request for news. `process` is the Agent process from which the gateway received news last, and `noted` is the
-    number of the last item that the gateway has stored (`News.number`). Without news, the Agent answers after `hold_s`.
+    """A request for the changes since the last `News`. `process` is the Agent process that sent it, and `noted` is the
+    last `News.number` that the gateway has stored. Without changes, the Agent answers after `hold_s`.
     """
 
     v: int = VERSION
@@ -83,9 +83,10 @@ class Listen(Message, frozen=True, kw_only=True):
 
 
 class News(Message, frozen=True, kw_only=True):
-    """News of an Agent process for a gateway. `acting` is True if the process acts for the Agent; the other processes
-    are on standby, and only the acting process can check viewers. `replicas` are the stream addresses of all processes.
-    `changed` are the sessions whose permitted viewers changed, which the gateway must check now."""
+    """The changes that an Agent process reports to a gateway. `acting` is True if the process acts for the Agent; the
+    other processes are on standby, and only the acting process can check viewers. `replicas` are the stream addresses
+    of all processes. The gateway must now check the viewers of `changed`, the sessions whose permitted viewers changed.
+    """
 
     v: int = VERSION
     agent_id: str
@@ -93,13 +94,13 @@ class News(Message, frozen=True, kw_only=True):
     acting: bool
     replicas: tuple[str, ...] = ()
     number: int = 0
-    """The number of the last item of news."""
+    """The number of the last change in this message."""
     admitted: tuple[Admission, ...] = ()
     changed: tuple[str, ...] = ()
 
 
 class Check(Message, frozen=True, kw_only=True):
-    """The admissions that a gateway has. `present` are the positions of the admissions whose connection exists."""
+    """The admissions that a gateway has. `present` are the positions of admissions whose connection exists."""
 
     v: int = VERSION
     gateway_id: str
