@@ -11,7 +11,7 @@ subscribers get `resync` after an interruption of LISTEN. As server-sent events:
 
 If the client requests past events, the last events in this process come before the first comment, `: connected`.
 
-The topics are those of `core.events.TOPICS`. Subscribers get only events that they may see, which is checked per event.
+The topics are those of `core.events.TOPICS`. Subscribers get only events that they may see.
 A connection is closed after the end of its log-in.
 """
 

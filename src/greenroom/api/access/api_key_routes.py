@@ -46,9 +46,9 @@ async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
 async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
     """Create an API key. The answer contains its secret, which is never returned again.
 
-    The key belongs to the user `user_id`, by default to the caller. Its permissions never exceed those of that user,
-    and it is not valid while the user is disabled or locked. A key for another user needs `users_modify`, and
-    `users_modify_admin` if that user has permissions that the caller lacks.
+    The key belongs to the user `user_id`, by default to the caller. Its permissions never exceed those of this owner,
+    and the key is not valid while the owner is disabled or locked. A key for another user needs `users_modify`, and
+    `users_modify_admin` if this user has permissions that the caller lacks.
     """
     caller = change.caller
     caller.require_right_to_grant(body.permissions)

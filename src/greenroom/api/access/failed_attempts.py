@@ -3,8 +3,8 @@ many, requests are refused.
 
 The rules are in `core.rate_limits`. Each kind of credential is counted separately. Before the check of a password, a
 link or the answer of a sign-on provider, the caller calls `admit`, and after a failed check `count_failure`. A key or
-token is checked first, and the caller calls `count_wrong_key` only for a wrong one, so that a program with a wrong key
-does not block other programs at its address.
+token is checked first, and the caller calls `count_wrong_key` only if the key is wrong, so that a program with a wrong
+key does not block other programs at its address.
 
 Each api process counts separately; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access. An attempt with the

@@ -90,7 +90,7 @@ async def get_inherited_settings(
 
 @router.patch("/groups/{group_id}", dependencies=[MAY_CHANGE_GROUPS])
 async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> GroupView:
-    """Change a group. `settings` changes only the names that it contains; null removes one.
+    """Change a group. Only the settings in `settings` change; null removes a setting.
 
     A variable with the value `(secret)` keeps its present value.
     """

@@ -201,7 +201,7 @@ async def create(change: CallerChange, body: GroupCreate) -> Group:
 
 
 async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group:
-    """Change a group. `settings` changes only the names that it contains; null removes one.
+    """Change a group. Only the settings in `settings` change; None removes a setting.
 
     A variable with the value `(secret)` keeps its present value.
     """

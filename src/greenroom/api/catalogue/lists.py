@@ -32,7 +32,7 @@ async def add_catalogue(change: CallerChange, body: CatalogueCreate) -> Catalogu
     """Download a list and add it as a catalogue. A list that cannot be downloaded is not added.
 
     Raises:
-        Invalid: it cannot be read, or it is not a list.
+        Invalid: the list cannot be downloaded, or is not valid.
         Duplicate: the name or the address exists.
     """
     db, address = change.db, list_address(body.list_url)

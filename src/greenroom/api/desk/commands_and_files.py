@@ -144,7 +144,7 @@ async def file_answer(answer: httpx2.Response, source: AsyncExitStack, *, is_wat
 
 
 async def write(desks: Desks, lease: LeaseRow, path: str, request: Request, *, tar: bool) -> Written:
-    """Write the body of a request to a file, or unpack it into a folder. It is written completely or not at all.
+    """Write the body of a request to a file, or unpack it into a folder: completely or not at all.
 
     Raises:
         Invalid: the path leads out of the home folder; or the body is not a tar.
@@ -223,7 +223,7 @@ class RunningCommand:
 async def running(
     desks: Desks, logs: LogWriter, authorized: AuthorizedLease, command: ExecCreate
 ) -> AsyncGenerator[RunningCommand]:
-    """Run a command as long as the context lasts; yield it.
+    """Run a command as long as the context lasts; yield the running command.
 
     Raises:
         Forbidden: the session was created without uploads or downloads.

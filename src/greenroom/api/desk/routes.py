@@ -185,7 +185,7 @@ async def put_file(
 ) -> Written:
     """Write a file, and create the folders above it.
 
-    An existing file is replaced once the new one is complete. A path with a slash at its end is a folder.
+    An existing file is replaced once the new file is complete. A path with a slash at its end is a folder.
     """
     return await request_recorder.record_file_change(
         authorized.lease,

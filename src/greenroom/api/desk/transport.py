@@ -102,7 +102,7 @@ class Desks:
 
         Raises:
             WrongState: the lease is over, its session does not run, or its workspace has no desk.
-            Unavailable: no gateway is known for it.
+            Unavailable: no gateway is known for the session.
         """
         read_session = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
         session = await read_session()
@@ -116,7 +116,7 @@ class Desks:
 
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """Return access to the whole page of a session, for a caller with its connect token. Raises Unavailable: no
-        gateway is known for it."""
+        gateway is known for the session."""
         session = await reachable_session(self._db, session_id)
         address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)

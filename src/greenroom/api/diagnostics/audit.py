@@ -121,7 +121,7 @@ class _RefusalKind:
 
 
 class RefusalLog:
-    """Writes log rows of refusals: the first of a kind immediately, further ones within a minute as a count."""
+    """Writes log rows of refusals: the first refusal of a kind at once, and the number of further refusals later."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs

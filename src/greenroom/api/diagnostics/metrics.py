@@ -32,7 +32,7 @@ router = api_router(prefix="")
 
 
 class RequestMetrics(RoleMetrics):
-    """The metrics of this process; `page` adds those of the deployment."""
+    """The metrics of this process; `page` adds the metrics of the deployment."""
 
     def __init__(self) -> None:
         super().__init__("api")

@@ -153,7 +153,7 @@ class RequestQuery(BaseModel):
 async def list_manager_requests(
     db: Db, page: Paging, query: Annotated[RequestQuery, Query()]
 ) -> list[ManagerRequestView]:
-    """List requests of Agents to Managers, newest first. Those with 2xx have one row per Agent and minute."""
+    """List requests of Agents to Managers, newest first. Requests with 2xx have one row per Agent and minute."""
     found = await page.read(db, REQUESTS, request_conditions(**query.model_dump()))
     return [ManagerRequestView.model_validate(row) for row in found]
 

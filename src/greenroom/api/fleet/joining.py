@@ -143,7 +143,7 @@ async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
 async def create_join_token(body: JoinTokenCreate, change: ChangeDep) -> JoinToken:
     """Create a token with which hosts join a zone, and its join command. The token is returned only once.
 
-    With `agent_id`, it is only for that Agent, which lost its credential or whose credential was revoked. With
+    With `agent_id`, the token is only for this Agent, whose credential was lost or revoked. With
     `enable_agent`, Agents that join with it are enabled at once; otherwise a user with `agents_modify` must enable
     them.
     """
@@ -209,9 +209,9 @@ JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
     responses={200: {"content": {"application/x-pem-file": {}}, "description": "the certificate"}},
 )
 async def get_authority(config: Config) -> Response:
-    """Return the certificate (PEM) of the authority of the gateways; 404 if it is publicly trusted.
+    """Return the certificate (PEM) of the authority of the gateways; 404 if the authority is publicly trusted.
 
-    A new host compares its fingerprint with that in the join command before it trusts the certificate.
+    A new host compares the fingerprint of the certificate with the join command before it trusts the certificate.
     """
     if config.ca_file is None:
         raise NotFound("The certificate of the gateways is from a public certificate authority.")

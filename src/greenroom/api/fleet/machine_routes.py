@@ -168,7 +168,7 @@ class MachineOrderView(View, row=MachineOrderRow):
 
 @router.get("/machine-pools", dependencies=[requires("machines_view")])
 async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
-    """List the machine pools by zone and name. Deleted ones are included while they have machines."""
+    """List the machine pools by zone and name. Deleted pools are included while they have machines."""
     return [pool_view(row) for row in await page.read(db, machine_pools.POOLS)]
 
 
@@ -260,7 +260,7 @@ async def update_machine_pool(machine_pool_id: str, body: MachinePoolPatch, chan
 async def delete_machine_pool(machine_pool_id: str, change: ChangeDep) -> None:
     """Delete a machine pool.
 
-    Its machines are released after their last session; the pool is removed with the last one.
+    Its machines are released after their last session; the pool is removed with its last machine.
     """
     row = await machine_pools.find_pool(change.db, machine_pool_id)
     async with change.db.transaction() as connection:

@@ -151,7 +151,7 @@ class AgentRefusal(View, row=StoredRefusal):
 class AgentView(
     View, row=AgentRow, without={"stored_status", "runtime_error", "crash_loop", "silent_s", "has_manager"}
 ):
-    """An Agent. Cores and memory (bytes) are its capacity; the allocated ones are reserved by sessions."""
+    """An Agent. Cores and memory (bytes) are its capacity; sessions reserve the allocated amounts."""
 
     agent_id: UUID
     zone_id: UUID
@@ -186,8 +186,8 @@ class AgentView(
 class AgentPatch(Body):
     """Changes of an Agent. If an override is null or 0, the capacity of the host applies.
 
-    An override may be lower than the reserved amount: running sessions continue, and new ones wait until there is room
-    again.
+    An override may be lower than the reserved amount: running sessions continue, and new sessions wait until the
+    reserved amount decreases.
     """
 
     enabled: Annotated[bool, Field(description="off: no new sessions")] = True

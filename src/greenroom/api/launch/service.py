@@ -59,7 +59,7 @@ class _Window:
 
 
 class Shortages:
-    """Logs refused launches: the first one of a shortage immediately, and the number of others after `window_s`."""
+    """Logs refused launches: the first refusal of a shortage at once, and the number of others after `window_s`."""
 
     def __init__(self, logs: LogWriter, window_s: float = REFUSAL_WINDOW_S, later: CallLater = call_later) -> None:
         self._logs = logs

@@ -135,7 +135,7 @@ class MissReason(View, row=PoolMissReason):
 
 
 class ReasonView(MissReason):
-    """One reason of misses, the number of launches with it, and the latest sentence."""
+    """A reason of misses, the number of launches with this reason, and the latest sentence."""
 
     launches: int
     last: datetime

@@ -1,9 +1,9 @@
 """The recorder stores the actions of programs on leased desktops, after the answers to their requests.
 
 Each lease has a queue with one task. The task creates the rows of the requests in the order in which they ended,
-adds pictures, writes the rows, and ends after the last row. A program waits for this only when it releases its lease,
-and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. The recording
-contains their number.
+adds pictures, writes the rows, and ends after the last row. A program waits for the task only when it releases its
+lease, and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. The
+recording contains their number.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class Recorder:
             log.exception("a part of a recording was lost", lease_id=queue.lease.lease_id)
             lost, queue.waiting = [*records, *queue.waiting], []
             self._waiting_bytes -= sum(pending.size_bytes for pending in lost)
-            queue.missing += len(lost)  # the row about this is written with the next row
+            queue.missing += len(lost)  # their number is written with the next row
         finally:
             queue.task = None
             if not (queue.in_progress or queue.missing):

@@ -1,7 +1,7 @@
 """Instructions of users for a session: stop, pause, resume, delete, commands and screenshots.
 
-The Agent gets them through the check-in. The screen of a session is captured at most once per second, and all clients
-share the screenshot. It stays in the database until the next screenshot is requested, or housekeeping deletes it.
+The Agent gets them in the answers to its check-ins. The screen of a session is captured at most once per second, and
+all clients share the screenshot. It stays in the database until the next request, or until the clean-up deletes it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 
 
 class CommandView(View, row=CommandState, without={"picture"}):
-    """The result of a command; `state` unknown = the Agent was restarted while it ran.
+    """The result of a command; `state` unknown = the Agent was restarted while the command ran.
 
     `output_complete` is false while the command runs, and if its output was still open some seconds after its end: a
     child process keeps it open, or Docker delivered it too late.
@@ -176,7 +176,7 @@ async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: 
     async with db.transaction() as connection:
         ended = await end_sessions(connection, [session_id], reason)
     if not ended:
-        return  # it had already ended
+        return  # the session had already ended
     config_id, zone_key = session.staging_config_id, session.zone_key
     await db.notify(*session_events(session_id, agent_id=agent_id, staging_config_id=config_id, zone_key=zone_key))
     logs.write(
@@ -289,7 +289,7 @@ class Screenshots:
         self._pending: dict[_ScreenshotKey, asyncio.Task[bytes]] = {}
 
     async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
-        """Return the screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
+        """Return the screen of a session as a JPEG that fits into width x height pixels. `verdict` permits this.
 
         Equal requests at the same time share one screenshot.
 
@@ -315,7 +315,7 @@ class Screenshots:
     def _remove(self, key: _ScreenshotKey, task: asyncio.Task[bytes]) -> None:
         del self._pending[key]
         if not task.cancelled():
-            task.exception()  # all callers may have left meanwhile
+            task.exception()  # otherwise asyncio logs an error without a caller
 
     async def _capture(self, key: _ScreenshotKey) -> bytes:
         end_s = time.monotonic() + SCREENSHOT_DEADLINE_S

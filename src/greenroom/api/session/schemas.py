@@ -45,7 +45,7 @@ RecordedData = Annotated[RecordingMode, Field(description="recorded data of the 
 
 
 class SessionView(View):
-    """A session; a staged one has no user yet. Memory is in bytes."""
+    """A session. A staged session has no user yet. Memory is in bytes."""
 
     session_id: UUID
     user_id: UUID | None
@@ -109,7 +109,7 @@ class SessionView(View):
 
 
 class SessionCreate(Body):
-    """A launch. Without `user_id` it is for the caller."""
+    """A launch. Without `user_id`, the session is for the caller."""
 
     image_id: Annotated[
         UUID | None, Field(description="workspace; null = default workspace of the user, or else of their groups")

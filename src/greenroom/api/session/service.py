@@ -184,7 +184,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
     session_id = session.session_id
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
-            return  # it is ending already
+            return  # the session is already ending
     await db.notify(*session_events(session_id, agent_id=session.agent_id, zone_key=session.zone_key))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,
@@ -205,8 +205,8 @@ class StreamUrls:
     def of(self, proxy: ProxyFacts, agent_id: str | None, session_id: str) -> str | None:
         """Return the address of the stream, with a trailing slash; None while the session has no Agent.
 
-        It is below the stream origin of the web gateway; without Proxy Connections, below the Proxy Hostname and Port
-        of the zone.
+        The address is below the stream origin of the web gateway; without Proxy Connections, below the Proxy Hostname
+        and Proxy Port of the zone.
         """
         if agent_id is None:
             return None

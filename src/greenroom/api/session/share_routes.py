@@ -176,7 +176,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
     async with sharing.db.transaction() as connection:
         events = await shares.resend_permitted_viewers(connection, act.session.session_id)
         changed = await shares.reduce_to_view(connection, act.session.session_id)
-        if keeps_view_only(act.session.status, act.session.steps) is False:  # the page cannot prevent them from typing
+        if keeps_view_only(act.session.status, act.session.steps) is False:  # the page accepts their input
             for share in changed:
                 await shares.end_shares(connection, act.session.session_id, share.share_id)
     await sharing.db.notify(*events)

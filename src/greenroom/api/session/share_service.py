@@ -52,8 +52,8 @@ MAX_SECONDS = 366 * 86400
 class ShareCreate(Body):
     """A new share.
 
-    With `user_id` or `username` it is for that user, with `guest` for people without an account who have the link,
-    otherwise for users who have the link.
+    With `user_id` or `username`, the share is for that user. With `guest`, it is for people without an account who have
+    the link. Otherwise, it is for users who have the link.
     """
 
     access: Annotated[Access, Field(description="view = watch only, control = also use keyboard and pointer")]

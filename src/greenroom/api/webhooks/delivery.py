@@ -54,7 +54,7 @@ class DeliveryWorker:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._limit_checked_at_s = time.monotonic()
         self.outcomes: Counter[str] = Counter({str(state): 0 for state in DeliveryState})
-        """The number of attempts by the resulting state of the message; `waiting` = it is sent again."""
+        """The number of attempts by the resulting state of the message; `waiting` = the message is sent again."""
 
     def wake(self) -> None:
         """Check for due messages now."""
@@ -86,7 +86,7 @@ class DeliveryWorker:
         wait_s = CHECK_INTERVAL_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._tasks:
-                continue  # its task checks again at its end
+                continue  # the running task checks again at its end
             if webhook.in_s > 0:
                 wait_s = min(wait_s, webhook.in_s)
                 continue

@@ -56,7 +56,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
 
 
 async def _capacity_warning(db: Database, image: WorkspaceRow) -> str | None:
-    """Return the warning that no Agent is large enough for the workspace; None if one is, or if there is no Agent."""
+    """Return a warning if there are Agents, but none of them is large enough for the workspace; otherwise None."""
     agents = await images.offers_for_image(db, image.image_id)
     if not agents or any(agent.cores >= image.cores and agent.memory >= image.memory for agent in agents):
         return None
@@ -81,7 +81,7 @@ async def create_image(
 
     Raises:
         Invalid: its fields contradict each other, or refer to an object that does not exist.
-        Duplicate: the friendly name exists, or there is a workspace of this entry.
+        Duplicate: the friendly name exists, or the catalogue entry already has a workspace.
     """
     db, defaults = change.db, with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
     fields = _definition_to_store(body.model_dump(exclude={"groups"}) | defaults, change.secrets)
