@@ -160,7 +160,7 @@ def _max_duration_s(planned: list[list[action_plan.Step]]) -> float:
     if seconds > MAX_STEPS_S:
         raise Invalid(
             f"actions: they may take {seconds:.0f} s; the maximum is {MAX_STEPS_S:.0f} s. Send a long text in "
-            "parts, or by set_clipboard and a key."
+            "parts, or use set_clipboard and a key."
         )
     return seconds
 

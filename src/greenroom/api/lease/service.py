@@ -356,7 +356,7 @@ async def extend(leasing: LeaseParts, lease: LeaseRow, seconds: int) -> None:
         return
     current = await leases.get_lease(leasing.db, lease.lease_id)
     if current.status in leases.EXTENDABLE:
-        raise Invalid(f"The session of this lease cannot live {seconds} s more: {allowed.time_limit_from}.")
+        raise Invalid(f"The session of this lease cannot last {seconds} s more: {allowed.time_limit_from}.")
     raise WrongState(f"The lease is over: its session is {current.status}.")
 
 

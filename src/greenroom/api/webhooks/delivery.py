@@ -69,7 +69,7 @@ class DeliveryWorker:
                     with convert_item_error("webhooks"):
                         wait_s = await self.start_due_deliveries()
                 except GreenroomError as error:
-                    log.warning("webhooks wait", reason=error.message)
+                    log.warning("messages of webhooks are delayed", reason=error.message)
                     wait_s = CHECK_INTERVAL_S
                 await wait_for(self._woken, wait_s)
         finally:
@@ -125,9 +125,9 @@ class DeliveryWorker:
             self.wake()
         except* Unavailable as errors:
             reasons = [str(error) for error in errors.exceptions]
-            log.warning("messages of a webhook are put off", webhook_id=webhook_id, reasons=reasons)
+            log.warning("messages of a webhook are delayed", webhook_id=webhook_id, reasons=reasons)
         except* Exception:
-            log.exception("messages of a webhook are put off", webhook_id=webhook_id)
+            log.exception("messages of a webhook are delayed", webhook_id=webhook_id)
         finally:
             del self._tasks[webhook_id]
 
