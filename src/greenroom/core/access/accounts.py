@@ -1,8 +1,9 @@
 """Rules for user names, preferred languages and passwords.
 
-A password is checked for its length, without composition rules (ASVS 6.2), and refused if it is easy to guess. No list
-of passwords is used. A password is easy to guess if it consists of common words or parts of the user name with
-look-alike letters, digits and signs around them, of a repeated piece, or of a row of the keyboard or of the alphabet.
+As in OWASP ASVS 6.2, no composition rules apply. A password is refused if it is too short or too long, if it contains
+a part of the user name, or if it is easy to guess: it consists of common words (also with digits and signs around them,
+or with digits in place of letters), of at most four different characters, of a short repeated text, or of a row of the
+keyboard or of the alphabet.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ MAX_USERNAME: Final = 255
 
 
 def username_problem(username: str, *, noun: str = "username") -> str | None:
-    """Return the reason why this user name cannot be used, as a sentence; None if it can. A name becomes part of folder
-    names ({username} in volume mappings), so it must not lead to another folder. `noun` is the word for the name in the
-    sentence.
+    """Return the reason why this user name cannot be used, as a sentence; None if it can. `noun` names it in the
+    sentence. Volume mappings insert the name into folder names ({username}), so it must not lead to another folder.
     """
     if not username.strip() or len(username) > MAX_USERNAME:
         return f"The {noun} must have 1 to {MAX_USERNAME} characters."
@@ -55,7 +55,7 @@ MAX_LANGUAGE: Final = 80
 def normal_language(text: str) -> str:
     """Return a preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. `text` is a locale
     (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends. Variants and extensions are dropped. Raises
-    ValueError: `text` is no tag, or its two letters are no language of ISO 639-1."""
+    ValueError: `text` is not a tag, or its two-letter language is not in ISO 639-1."""
     match = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
     if match is None or (len(match[1]) == 2 and match[1].lower() not in LANGUAGES):
         raise ValueError("there is no such language; write one like de or de-DE")
@@ -98,7 +98,7 @@ _SEQUENCES: Final = (
 
 def password_problem(password: str, username: str, *, min_length: int) -> str | None:
     """Return the reason why the user `username` cannot use this password (plain text), as a sentence; None if they can.
-    `min_length` is the setting `min_password_length`. The normalized form is checked, which is also hashed.
+    `min_length` is the setting `min_password_length`. The check uses the normalized password, as the hash does.
     """
     password = normal_password(password)
     if len(password) < min_length:
@@ -114,8 +114,8 @@ def password_problem(password: str, username: str, *, min_length: int) -> str | 
 
 
 def _name_parts(username: str) -> list[str]:
-    local = username.casefold().partition("@")[0]
-    return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= MIN_NAME_CHARACTERS]
+    name = username.casefold().partition("@")[0]
+    return [part for part in {name, *re.split(r"[^a-z]+", name)} if len(part) >= MIN_NAME_CHARACTERS]
 
 
 def _is_easy_to_guess(lowered: str) -> bool:
@@ -135,7 +135,7 @@ def _letters(text: str) -> str:
 
 
 def _is_repeated(text: str) -> bool:
-    """True if the text is a piece of at most four characters, repeated."""
+    """True if the text repeats its first one to four characters up to its end."""
     return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
 
 

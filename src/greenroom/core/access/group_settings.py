@@ -1,8 +1,8 @@
 """The settings of groups: their definitions, their values, and the values in force for a user.
 
 For most settings, the value of the group with the lowest priority *number* applies ("Administrators" has 1). Mappings
-(`volume_mapping`, `run_config`) are merged over all groups; for each key, the value of the group with the lower number
-applies. Each variable of `environment`, each path of `tmpfs` and each mount point in the container is merged as a key.
+(`volume_mapping`, `run_config`) are merged over all groups: for each key, the value of the group with the lowest number
+applies. The same rule applies to each variable of `environment`, path of `tmpfs` and mount point in the container.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
     "allow_kasm_gamepad",
     "allow_kasm_webcam",
 )
-"""The permissions that a container has from its creation. A staged session must have exactly those of its user."""
+"""The permissions that a container has from its creation. A user only gets a staged session with equal permissions."""
 
 SettingValues = Mapping[str, Any]
 """Name of a setting → its value, of the kind in `SETTINGS`; JSON in the database."""
@@ -36,10 +36,11 @@ SettingValues = Mapping[str, Any]
 class Setting:
     """A setting that a group can have.
 
-    `unit` is displayed after the value. `minimum` applies to int and float, `choices` to choice. `excludes_staging`:
-    the container must have the value from its creation, so a user with this setting gets no staged session. `looseness`
-    maps a value to a number: a larger number permits more, and users who may change only their own groups cannot
-    increase it (access.permissions). `stored_with_session`: the session stores the value, for its Agent and viewers.
+    `unit` is displayed after the value. `minimum` is for the kinds int and float, `choices` for the kind choice.
+    `excludes_staging`: the container must have the value from its creation, so a user with this setting gets no staged
+    session. `looseness` maps a value to a number: a larger number permits more, and users who may change only their own
+    groups cannot increase it (`permissions`). `stored_with_session`: the session stores the value, for its Agent and
+    viewers.
     """
 
     name: str
@@ -59,7 +60,7 @@ def _no_limit_at_0(value: float) -> float:
 
 
 _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
-"""In ascending order of the state that they preserve: none, the disk, the disk and the memory."""
+"""Sorted by what each preserves: delete nothing, stop the disk, pause the disk and the memory."""
 
 
 def _switch(
@@ -90,14 +91,14 @@ def _permission(name: str, description: str) -> Setting:
 
 
 def _enforced_by_image(variable: str) -> str:
-    """Return the description of a permission that only the image's own programs can enforce."""
+    """Return the end of the description of a permission that only the programs of an image can enforce."""
     return f"sets {variable} in the container, for images with this service; the Greenroom desktop does not have it"
 
 
 def _maximum(
     name: str, unit: str, default: int, text: str, *, unlimited: bool = False, minimum: int = 0, stored: bool = False
 ) -> Setting:
-    """Return a setting with a maximum. `text` is its description. `unlimited`: 0 means no maximum."""
+    """Return a setting whose value is a maximum, with the description `text`. `unlimited`: 0 means no maximum."""
     looseness = _no_limit_at_0 if unlimited else float
     return Setting(
         name=name,
@@ -297,8 +298,7 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """The value of a setting that applies to a user. `groups` are the sources of the value, lowest priority number
-    first.
+    """The value of a setting that applies to a user. `groups` names its source groups, lowest priority number first.
 
     `trace` is part of a sentence, such as "`idle_disconnect` = 20 from group Students, priority 5". For a mapping, it
     has only the keys, because the values may be secrets.
@@ -322,10 +322,10 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class InheritedValue:
-    """The value that applies to the members of a group if the group itself sets none.
+    """The value of a setting that applies to the members of a group that does not set it.
 
-    `value` is the value of All Users, otherwise the default; `group` is its source (None = the default). `outranked_by`
-    are groups with a value and a higher rank: members who are also in one of them get its value instead.
+    `value` is that of the group All Users, otherwise the default; `group` is its source (None = the default).
+    `outranked_by` names the groups with a lower priority number that set it: their members get their value instead.
     """
 
     name: str
@@ -335,8 +335,8 @@ class InheritedValue:
 
 
 def inherited_values(group: GroupSettings, others: Sequence[GroupSettings], all_users_id: str) -> list[InheritedValue]:
-    """Return the inherited value of `group` for each setting that is not a mapping (mappings are merged over all
-    groups). `others` are all groups, with or without `group`. `all_users_id` is the id of All Users.
+    """Return the inherited value of `group` for each setting, except mappings, which are merged over all groups.
+    `others` are all groups, with or without `group`. `all_users_id` is the id of the group All Users.
     """
     resolved = resolve([each for each in others if each.group_id == all_users_id and each.group_id != group.group_id])
     outranking = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
@@ -368,21 +368,21 @@ def client_settings_of(resolved: Mapping[str, EffectiveSetting]) -> ClientSettin
 
 
 def keepalive_interval_s(resolved: Mapping[str, EffectiveSetting]) -> float:
-    """Return the seconds between two keepalives of a viewer. A session stays in use if one keepalive is lost."""
+    """Return the seconds between two keepalives of a viewer: at most half of the limit, so that one may be lost."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 
 def _effective_setting(setting: Setting, ranked: Sequence[GroupSettings]) -> EffectiveSetting:
-    setters = [group for group in ranked if setting.name in group.settings]
-    if not setters:
+    with_value = [group for group in ranked if setting.name in group.settings]
+    if not with_value:
         trace = f"`{setting.name}` = {value_text(setting.default)} by default"
         return EffectiveSetting(setting.name, setting.default, (), trace)
     if setting.kind == "mapping":
         merged = run_config.merged if setting.name == "run_config" else volumes.merged
-        value: Any = merged(*(group.settings[setting.name] for group in reversed(setters)))
-        sources = setters
+        value: Any = merged(*(group.settings[setting.name] for group in reversed(with_value)))
+        sources = with_value
     else:
-        value, sources = setters[0].settings[setting.name], setters[:1]
+        value, sources = with_value[0].settings[setting.name], with_value[:1]
     named = ", ".join(f"group {group.name}, priority {group.priority}" for group in sources)
     return EffectiveSetting(
         setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {value_text(value)} from {named}"
@@ -390,7 +390,7 @@ def _effective_setting(setting: Setting, ranked: Sequence[GroupSettings]) -> Eff
 
 
 def value_text(value: object) -> str:
-    """Return a value for sentences: true/false for booleans, no trailing `.0`, only the keys of a mapping."""
+    """Return a value as text for sentences: true or false, a number without `.0`, or only the keys of a mapping."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
 """The permissions of users and API keys: codes, their meanings, and the rule that compares them.
 
 A caller needs all codes that a route names. `global_admin` includes every other code. Users who may change only their
-own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: their change must not make any
-guarded setting of any member looser, even if the value after the change comes from another group.
+own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: after their change, no setting
+with a `looseness` may have a looser value for any member, whichever group that value comes from.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def implied_codes(granted: Iterable[str]) -> frozenset[str]:
 
 
 def read_only_codes(granted: Iterable[str]) -> frozenset[str]:
-    """Return the codes that a read-only API key has: those that end in `_view`."""
+    """Return the codes that a read-only API key with `granted` has: those that end in `_view`."""
     return frozenset(code for code in implied_codes(granted) if code.endswith("_view"))
 
 
@@ -130,8 +130,8 @@ def missing_codes(granted: Iterable[str], requested: Iterable[str]) -> list[str]
 
 
 def missing_admin_codes(granted: Iterable[str], other: Iterable[str]) -> list[str]:
-    """Return the codes that `other` has and `granted` lacks, sorted, without `user`, which all users have and which
-    permits no administration. If there are none, a user with `granted` may change a user with `other`.
+    """Return the codes that `other` has and `granted` lacks, sorted. If there are none, a user with `granted` may
+    change a user with `other`. The code `user` is omitted, because it permits no administration.
     """
     return [code for code in missing_codes(granted, other) if code != USER]
 
@@ -142,11 +142,10 @@ WEB_FILTER_POLICY: Final = "web_filter_policy"
 def refusal_of_change(
     group: GroupSettings, changed: SettingValues, members: Iterable[Sequence[GroupSettings]], *, priority: int
 ) -> str | None:
-    """Return the reason why users with `groups_modify_ifmember` may not make this change, as a sentence; None if they
-    may.
+    """Return the reason why users with `groups_modify_ifmember` may not change `group`, as a sentence; None = allowed.
 
-    `group` is the group before the change, `priority` its priority after it. In `changed`, the value None removes a
-    setting. `members` has the groups of each member, including this group.
+    `group` is the group before the change, and `priority` is its priority after the change. `changed` has the new
+    values; None removes a setting. `members` has the groups of each member, including this group.
     """
     if priority != group.priority:
         return f"The priority of {group.name} decides which group's settings apply, so its members cannot change it."
@@ -162,8 +161,8 @@ def refusal_of_change(
 
 
 def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
-    """Return the reason why users with `groups_modify_ifmember` may not remove a user of these `groups` from the group,
-    as a sentence; None if they may.
+    """Return the reason why users with `groups_modify_ifmember` may not remove a user from the group `group_id`, as a
+    sentence; None if they may. `groups` are all groups of the user before the change.
     """
     return _refusal_if_looser(groups, [each for each in groups if each.group_id != group_id])
 

@@ -37,7 +37,7 @@ def _is_number_in_range(setting: Setting, value: object) -> bool:
 
 _CENTURY_S: Final = 100 * 365 * 86_400
 _UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
-"""The maximum of each unit is 100 years, so that a date computed from it is valid in Python and PostgreSQL."""
+"""The maximum of each unit of time is 100 years, so that a date computed from it is valid in Python and PostgreSQL."""
 
 
 def _upper_bound(setting: Setting) -> int:

@@ -18,7 +18,7 @@ MAX_TOTAL_SECONDS: Final = 60.0
 MAX_TEXT_BYTES: Final = 1_000_000
 MAX_NOTCHES: Final = 100
 MAX_COORDINATE: Final = 1_000_000
-"""A larger coordinate is rejected as invalid."""
+"""The largest coordinate that is accepted, in pixels."""
 MAX_REF_LENGTH: Final = 60
 """Maximum characters of a reference to an element."""
 MAX_ADDRESS_LENGTH: Final = 8000
@@ -38,7 +38,7 @@ def checked_text(text: str) -> str:
 
 
 def web_address(url: str) -> str:
-    """Return the address if it is a web address. Raises Invalid: it is no web address, or is too long."""
+    """Return `url` if it is a web address. Raises Invalid: it is not a web address, or is too long."""
     try:
         parts = urlsplit(checked_text(url))
         host, _ = parts.hostname, parts.port
@@ -52,7 +52,7 @@ def web_address(url: str) -> str:
 
 
 class Button(IntFlag):
-    """Buttons of the pointer, with the numbers of RFB."""
+    """Buttons of the pointer, with their bits in RFB, the protocol of VNC. UP to EAST are directions of the wheel."""
 
     NONE = 0
     LEFT = 1
@@ -66,7 +66,7 @@ class Button(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place on the screen. `field` is the field of the client's action that has the place, for error messages."""
+    """A point on the screen, in pixels. `field` is the field of the client's action with the point, for errors."""
 
     x: int
     y: int
@@ -141,8 +141,8 @@ class TakeScreenshot:
 
 
 class BaseStep(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="step"):
-    """A step that the desktop performs. The actions below are steps already; `plan` converts the actions above into
-    steps.
+    """A step that the desktop performs. A subclass in this module is also an action of a program. `plan` converts all
+    other actions into steps.
     """
 
 

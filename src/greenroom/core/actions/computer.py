@@ -1,6 +1,7 @@
-"""The actions of the computer-use tool, as its versions define them: computer_20241022, computer_20250124 (from
-`left_mouse_down` to `triple_click`) and computer_20251124 (`zoom`). They are recognized by their field `action`.
-Greenroom adds the actions of the clipboard, open_address and focus.
+"""The actions of Anthropic's computer-use tool, which have the field `action` (docs/reference/actions.md).
+
+The module has the actions of the versions computer_20241022, computer_20250124 and computer_20251124. Greenroom adds
+`set_clipboard`, `get_clipboard`, `open_address` and `focus`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Notches = Annotated[int, Meta(ge=0, le=MAX_NOTCHES)]
 
 
 def point(pair: Pair, field: str = "coordinate") -> Point:
-    """Return the point that a field contains as [x, y]."""
+    """Return the point for `pair`, which is [x, y] in the field `field` of an action."""
     return Point(pair[0], pair[1], field)
 
 
@@ -57,7 +58,7 @@ class _HoldKey(_ClientAction, frozen=True, tag="hold_key"):
 
 
 class _Type(_ClientAction, frozen=True, tag="type"):
-    """`coordinate`, a click before typing, is an extension of Greenroom."""
+    """Greenroom adds the field `coordinate`: a click there precedes the text."""
 
     text: str
     coordinate: Pair | None = None

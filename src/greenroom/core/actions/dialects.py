@@ -1,7 +1,8 @@
-"""Parses actions as clients send them. An item with `action` is an action of the computer-use tool (`computer`).
+"""Parses the actions of clients, in two formats. An item with the field `action` is an action of the computer-use tool
+(`computer`). An item with the field `type` is an action of this module.
 
-An item with `type` is a `ComputerAction` of the Responses API: click, double_click, drag, keypress, move, screenshot,
-scroll, type, wait; and of hosted browsers goto, navigate, press.
+The actions with `type` are the `ComputerAction`s of OpenAI's Responses API (click, double_click, drag, keypress, move,
+screenshot, scroll, type, wait) and three actions of hosted browsers (goto, navigate, press).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from greenroom.core.errors import Invalid
 PIXELS_PER_NOTCH: Final = 100
 """The pixels that a page scrolls for one notch of the wheel. `scroll` of the Responses API counts pixels."""
 WAIT_S: Final = 2.0
-"""The duration of `wait`, which has no field for it."""
+"""The duration of the action `wait`, which has no field for a duration."""
 
 _BUTTONS: Final = {
     "left": Button.LEFT,
@@ -51,7 +52,7 @@ Pixels = Annotated[int, Meta(ge=-MAX_NOTCHES * PIXELS_PER_NOTCH, le=MAX_NOTCHES 
 
 
 def _keysyms(keys: list[str]) -> tuple[int, ...]:
-    # Clients of the Responses API send CTRL, C for ctrl+c, not for ctrl+shift+c.
+    # Clients of the Responses API send ["CTRL", "C"] and mean ctrl+c, so an upper-case letter does not mean shift.
     is_chord = len(keys) > 1
     return tuple(dict.fromkeys(keysym_of(key.lower() if is_chord and len(key) == 1 else key) for key in keys))
 
@@ -182,8 +183,8 @@ ClientAction = (  # any action with `type`
 
 
 FOCUS: Final = "focus"
-"""The action that moves the focus to an element. Its reference to the element is passed to the session; in all other
-actions, a reference is replaced by the place of the element on the screen.
+"""The action that moves the focus to an element. Its reference to the element is sent to the session. In all other
+actions, the place of the element on the screen replaces the reference.
 """
 _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     field: {
@@ -196,8 +197,8 @@ _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ("type", ClientAction, ("x", "y")),
     )
 }
-"""The field that names the action (`action` or `type`) → the actions at a place on the screen → their fields for the
-place.
+"""The field with the name of the action (`action` or `type`) → the name of an action at a place on the screen → the
+fields of the action for the place.
 """
 
 PlaceOrReason = tuple[int, int] | str
@@ -211,14 +212,14 @@ def refs_of(items: Sequence[object]) -> list[str]:
 
 
 def replace_references(items: Sequence[object], places: Mapping[str, PlaceOrReason]) -> list[object]:
-    """Return the actions with their references to elements replaced by places on the screen. Raises Invalid: an element
-    or its place does not exist.
+    """Return the actions with places on the screen in place of references to elements. `places` maps each reference to
+    its place. Raises Invalid: an element or its place does not exist, or the action cannot have an element.
     """
     return [_replace_reference(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 
 def _ref_of(item: object) -> object:
-    """Return the reference of the element in an action; None if the action does not need its place."""
+    """Return the reference to an element in an action; None if the action does not need the place of an element."""
     if not isinstance(item, Mapping):
         return None
     fields = cast("Mapping[Any, Any]", item)
@@ -244,13 +245,13 @@ def _replace_reference(item: object, places: Mapping[str, PlaceOrReason], where:
 
 
 _CHECKED_FIELDS: Final = ("text", "keys", "key", "url", "ref")
-"""Fields whose content is checked in addition to their type. No action has more than one of them."""
+"""Fields with an additional check of their content. No action has more than one of these fields."""
 _ELEMENT_FIELDS: Final = frozenset(("selector", "xpath", "element"))
-"""Fields that name an element of a web page."""
+"""Fields of other products that name an element of a web page. Greenroom refuses them."""
 MAX_REASON: Final = 200
-"""Maximum characters of a reason, which can contain arbitrary names from the client."""
+"""Maximum characters of a reason in an error; a reason can contain any text from the client."""
 MAX_DEPTH: Final = 2
-"""The maximum depth of lists and objects in an action in which floats are converted; the path of a drag has two levels.
+"""The depth of nested lists and objects to which floats in an action are converted: the path of a drag has two levels.
 """
 ACTION_NAMES: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
@@ -314,7 +315,7 @@ def _parse_item(item: object, where: str) -> Action:
 
 
 def _with_integers(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return the value with whole numbers as integers, because some languages have only floats and send 5.0."""
+    """Return the value with floats such as 5.0 as integers, because clients in some languages have only floats."""
     match value:
         case float() if value.is_integer():
             return int(value)

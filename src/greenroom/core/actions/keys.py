@@ -33,6 +33,7 @@ _KEYSYM_BLOCKS: Final = {
     0xFFE1: "Shift_L Shift_R Control_L Control_R Caps_Lock Shift_Lock Meta_L Meta_R Alt_L Alt_R Super_L Super_R "
     "Hyper_L Hyper_R",
 }
+"""The first keysym of a block → the names of the keys in the block, with consecutive keysyms."""
 _SINGLE_KEYSYMS: Final = {
     "Return": 0xFF0D,
     "Escape": 0xFF1B,
@@ -104,8 +105,8 @@ _KEYSYMS_BY_FOLDED_NAME: Final = {
 
 
 def keysym_of(name: str) -> int:
-    """Return the keysym of a key: a single character, `U20AC`, or a name. Case and underscores in names are ignored.
-    Raises Invalid: there is no such key; the message contains the nearest names.
+    """Return the keysym of a key. `name` is a single character, a code point such as `U20AC`, or the name of a key, in
+    which case and underscores are ignored. Raises Invalid: there is no such key.
     """
     if len(name) == 1 and (name.isprintable() or name == " "):
         return keysym_of_character(name)
@@ -132,8 +133,8 @@ def keysym_of_character(character: str) -> int:
 
 
 def chord_of(text: str) -> tuple[int, ...]:
-    """Return the keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself. Raises Invalid:
-    it is empty, names an unknown key, or has more than 8 keys."""
+    """Return the keysyms of a chord such as `ctrl+s` or `ctrl++`, in the order in which the keys are pressed. Raises
+    Invalid: the text is empty, names an unknown key, or has more than `MAX_KEYS` keys."""
     if text == "+" or text.endswith("++"):
         names = [*(text[:-2].split("+") if len(text) > 2 else []), "+"]
     else:
@@ -146,8 +147,8 @@ def chord_of(text: str) -> tuple[int, ...]:
 
 
 def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
-    """Return the chords of a text, in order: `ctrl+a Delete`. The spaces in `ctrl + a` are ignored. Raises Invalid: as
-    for `chord_of`, or there are more than 100 chords.
+    """Return the chords of a text such as `ctrl+a Delete`, in order. The spaces in `ctrl + a` are ignored. Raises
+    Invalid: as for `chord_of`, or the text has more than `MAX_CHORDS` chords.
     """
     parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
     if len(parts) > MAX_CHORDS:

@@ -27,7 +27,7 @@ from greenroom.core.errors import Invalid
 
 
 class Pointer(BaseStep, frozen=True, tag="pointer"):
-    """Hold these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel) at x, y or the current position."""
+    """Hold exactly these buttons (the bits of `Button`) with the pointer at x, y, or at its current position."""
 
     buttons: int
     x: int | None = None
@@ -48,7 +48,9 @@ class Type(BaseStep, frozen=True, tag="type"):
 
 
 class Screenshot(BaseStep, frozen=True, tag="screenshot"):
-    """Take a picture of the screen or of `region` (x1, y1, x2, y2), scaled if a size is passed."""
+    """Take a picture of the screen or of `region` (x1, y1, x2, y2), scaled to `width` and `height` if they are set.
+    `cursor`: the picture shows the pointer.
+    """
 
     region: tuple[int, int, int, int] | None = None
     width: int | None = None
@@ -60,7 +62,7 @@ Step = Pointer | Key | Type | Screenshot | SimpleStep
 
 
 PAUSE_S: Final = 0.02
-"""The pause after a button is pressed and before it is released in a drag. Without pauses, programs detect no drag."""
+"""The pauses in a drag after the press and before the release of the button. Without them, programs detect no drag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,12 @@ def plan(
     display: Size | None = None,
     held: Button = Button.NONE,
 ) -> list[list[Step]]:
-    """Return the steps of each action. With `display`, all coordinates are for a screen of that size.
+    """Return the steps of each action. `pointer` is the position of the pointer on `screen`. With `display`, the
+    coordinates of the actions are those of a screen of that size.
 
     The left button stays down from `left_mouse_down` to `left_mouse_up`, even across requests: `held` is the button
     that an earlier request left down. Each action releases all other buttons and keys that it presses. Raises Invalid:
-    a coordinate is outside the screen; the message names the action.
+    a coordinate is outside the screen, or a region is empty; the message names the action.
     """
     planner = _Planner(screen, display or screen, pointer, held)
     return [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
@@ -148,7 +151,7 @@ class _Planner:
 
     def _check(self, point: Point, where: str, *, margin: int) -> None:
         """Check that a point is on the screen. `margin` is 1 for a pixel, and 0 for a corner of a region, which may be
-        at the end of the screen. Raises Invalid: it is outside.
+        at the right or lower edge of the screen. Raises Invalid: the point is outside.
         """
         width, height = self._display.width, self._display.height
         if not (0 <= point.x <= width - margin and 0 <= point.y <= height - margin):
@@ -189,7 +192,7 @@ class _Planner:
         yield self._pointer(path[-1])
 
     @staticmethod
-    def _while_holding(keys: tuple[int, ...], inner: list[Step]) -> Iterator[Step]:
+    def _while_holding(keys: tuple[int, ...], steps: list[Step]) -> Iterator[Step]:
         yield from (Key(keysym, down=True) for keysym in keys)
-        yield from inner
+        yield from steps
         yield from (Key(keysym, down=False) for keysym in reversed(keys))
