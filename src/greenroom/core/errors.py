@@ -1,5 +1,7 @@
-"""The hierarchy of errors. Each class has a stable `code`; its docstring is the default message and contains the
-remedy.
+"""The hierarchy of errors. Each class has a stable code. Its docstring is the default message, with the remedy.
+
+The columns are the class, its HTTP status, its code, and its package if it is neither in this module nor in
+`greenroom.shared.errors`.
 
 GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated
@@ -55,15 +57,13 @@ GreenroomError                       500  internal
 ├── ApiError                         500  internal                  cli
 ├── ManagerDisabledError             503  manager-disabled          manager
 └── ProviderError                    500  internal                  machine_providers
-
-The last column is the package of a class outside this module and `greenroom.shared.errors`.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar, cast
 
-# All errors of responses, for the importers of this module.
+# Other modules import the errors of responses from this module.
 from greenroom.shared.errors import *  # noqa: F403 -- one import for all errors # pyright: ignore[reportWildcardImportFromLibrary]
 from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, replace_surrogates
 
@@ -73,7 +73,7 @@ T = TypeVar("T")
 class DatabaseUnavailable(Unavailable):
     """The database cannot be reached at the moment; try again later.
 
-    `cause` is the text of the driver, with addresses. It is for logs, and for commands on the machine.
+    `cause` is the message of the database driver, which contains addresses. Only logs and local commands display it.
     """
 
     def __init__(self, cause: str) -> None:
@@ -98,7 +98,7 @@ class RestartRequired(GreenroomError, code="start-again"):
 
 
 def require_row(row: T | None, kind: str, name: str) -> T:
-    """Return the row that a query by name or id found; `kind` is the noun for it. Raises NotFound: there is none."""
+    """Return `row`. `kind` and `name` name it in the message. Raises NotFound: the row is None."""
     if row is None:
         raise NotFound(f"There is no {kind} {name}; it may have been deleted.")
     return row

@@ -1,6 +1,6 @@
-"""Events: each reports that an object changed. The receiver then reads the new state, which is not part of the event.
+"""Events: each reports that an object changed. The event does not contain the new state, so the receiver reads it.
 
-An event is sent in a PostgreSQL notification as the text `topic:id` or `agent:id:session_id`.
+An event is sent in a PostgreSQL notification as the text `topic:id`, or as `agent:id:session_id`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from greenroom.core.access.permissions import USER
 
 
 class Topic(StrEnum):
-    """The kind of object that changed. The id is that of the object, and the `zone_key` for ZONE and PRIMARY; topics in
-    the plural have no id.
+    """The kind of object that changed. The id of an event is the id of the object; for ZONE and PRIMARY, it is the
+    `zone_key` of the zone; for STAGING, it is the id of the staging config. Events of plural topics have no id.
     """
 
     SESSION = "session"
@@ -44,11 +44,11 @@ class ManagerPart(Enum):
     """A part of a Manager that waits for events."""
 
     AGENT = auto()
-    """The waiting check-in of the Agent with this id. It reads the named session, or all sessions of the Agent."""
+    """The waiting check-in of the Agent that the event names. It reads the session in the event, or all sessions."""
     AGENTS = auto()
     """The waiting check-ins of all Agents."""
     POOL = auto()
-    """The plan of the pool with this id."""
+    """The plan of the pool that the event names."""
     POOLS = auto()
     """The plans of all pools, in the next round."""
     ROUND = auto()
@@ -61,14 +61,15 @@ class ManagerPart(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TopicRule:
-    """An entry of `TOPICS`."""
+    """The receivers of the events of a topic."""
 
     permission: str
     """The permission to read these events from `/events`. The user of a session also receives its events and those of
     its lease.
     """
     wakes: frozenset[ManagerPart] = frozenset()
-    """The parts to wake, in the Managers of the zone that the id names, or in all Managers."""
+    """The parts that the events wake: in the Managers of the zone if the event has a `zone_key`, else in all Managers.
+    """
 
 
 TOPICS: Final = {
@@ -97,19 +98,19 @@ TOPICS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """A change; `id` is empty if it concerns the whole topic."""
+    """The change of an object; `id` is empty for a topic without ids."""
 
     topic: Topic
     id: str = ""
     session_id: str = ""
-    """For an Agent: only this session of the Agent changed."""
+    """For the topic AGENT: the only session of the Agent that changed; empty = any of its sessions may have changed."""
 
     def __str__(self) -> str:
         return f"{self.topic}:{self.id}" + (f":{self.session_id}" if self.session_id else "")
 
     @classmethod
     def parse(cls, text: str) -> ChangeEvent | None:
-        """Return the event of this text; None if its topic is unknown (of another version)."""
+        """Return the event of this text; None if the topic is unknown, because another version sent the event."""
         topic, _, subject = text.partition(":")
         subject, _, session_id = subject.partition(":")
         try:
@@ -142,7 +143,7 @@ class ChangeEvent:
 
     @classmethod
     def lease(cls, lease_id: str | UUID) -> ChangeEvent:
-        """The lease of a session began, got another session, deadline or holder of control, or ended."""
+        """The lease began or ended, or its session, its deadline or the holder of control changed."""
         return cls(Topic.LEASE, str(lease_id))
 
 

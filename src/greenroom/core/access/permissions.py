@@ -142,7 +142,7 @@ WEB_FILTER_POLICY: Final = "web_filter_policy"
 def refusal_of_change(
     group: GroupSettings, changed: SettingValues, members: Iterable[Sequence[GroupSettings]], *, priority: int
 ) -> str | None:
-    """Return the reason why users with `groups_modify_ifmember` may not change `group`, as a sentence; None = allowed.
+    """Return why a user with `groups_modify_ifmember` may not change `group`, as a sentence; None if allowed.
 
     `group` is the group before the change, and `priority` is its priority after the change. `changed` has the new
     values; None removes a setting. `members` has the groups of each member, including this group.

@@ -27,8 +27,8 @@ from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Protocol
 
 Kind = Literal["desktop", "application", "page"]
-"""`desktop`: a whole desktop; `application`: one application that fills the screen; `page`: a program that serves a
-page itself.
+"""`desktop`: a whole desktop; `application`: one application that fills the screen; `page`: a program that serves its
+own web page, without a screen.
 """
 
 Sentence = Annotated[str, Meta(pattern=r"^[A-Z].*\.$", max_length=300)]
@@ -40,8 +40,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The program of a workspace. `window_title` is a regular expression that matches the title of its window. A
-    program of kind page serves HTTP on the socket /tmp/.greenroom/program.sock.
+    """The program of a workspace. `window_title` is a regular expression that matches the title of its window. In a
+    recipe of the kind page, the program serves HTTP on the socket /tmp/.greenroom/program.sock.
     """
 
     command: Annotated[str, Meta(min_length=1)]
@@ -49,7 +49,7 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RecipeWorkspace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of a workspace that is created from the recipe. Administrators may change all of them."""
+    """The fields of a workspace that is created from the recipe. Administrators may change them in the workspace."""
 
     cores: Annotated[float, Meta(gt=0, le=64)] = 2.0
     memory_mb: Annotated[int, Meta(ge=64, le=65536)] = 2048
@@ -83,7 +83,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the workspace of this recipe, with the image `image` and the picture at the address `image_src`."""
         defaults = msgspec.structs.asdict(self.workspace)
         defaults["memory"] = defaults.pop("memory_mb") * MIB
-        # The desk is the interface through which programs use the screen, so a program of kind page has none.
+        # The desk is the interface through which programs use the screen; the kind page has no screen.
         defaults["port_map"] = {**({} if self.kind == "page" else {"desk": "desk"}), **self.workspace.port_map}
         return Definition(
             name=image,
@@ -97,7 +97,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
-    """Return the recipe in a table of TOML. Raises Invalid, with the recipe and the field: it cannot be used."""
+    """Return the recipe in `table`, the content of a `recipe.toml`. Raises Invalid: the recipe cannot be used; the
+    message names the recipe and the field.
+    """
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:
@@ -137,8 +139,8 @@ def _invalid(name: str, field: str, problem: str) -> Invalid:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
     """An entry of the catalogue. `workspace` has the fields of a workspace that is created from it. `source` is the
-    name of its imported list; empty = an entry of Greenroom. The list states the size of the image (`size_bytes`) and
-    the address of the picture (`picture_url`; empty = none).
+    name of its imported list; empty = an entry of Greenroom. `size_bytes` is the size of the image and `picture_url`
+    the address of the picture as the list states them (None or empty = not stated).
     """
 
     name: str
@@ -186,8 +188,8 @@ def entry_of_list(source: str, listed: ListedWorkspace) -> CatalogueEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueWorkspace:
-    """A workspace and the data about its image. `catalogue_name` is the entry from which it was created,
-    `catalogue_image` the image of that entry at that time; `start_s` is the median of its latest starts.
+    """A workspace and its image `name`. `catalogue_name` is the entry from which it was created, and `catalogue_image`
+    the image of the entry at that time. `start_s` is the median of its latest starts in seconds; None = none measured.
     """
 
     image_id: str
@@ -199,8 +201,8 @@ class CatalogueWorkspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntryStatus:
-    """An entry of the catalogue, and its state in this installation. `workspace` was created from the entry; None = no
-    workspace was. `first_frame_ms` is the median time of its latest starts; None = none was measured.
+    """An entry of the catalogue, and its state in this installation. `workspace` is the workspace that was created from
+    the entry, or None. `first_frame_ms` is the median of its latest starts in milliseconds; None = none measured.
     """
 
     entry: CatalogueEntry
@@ -216,7 +218,7 @@ class CatalogueEntryStatus:
 def workspace_update(entry: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a workspace that an update to the entry changes: its image and, if needed, its `port_map`.
 
-    An earlier version of Greenroom created workspaces without the `PROGRAM_SERVICES`. The update adds missing ones.
+    Earlier versions of Greenroom created workspaces without the `PROGRAM_SERVICES`. The update adds missing services.
     """
     services: Mapping[str, Any] = entry.workspace.get("port_map", {})
     missing = {name: services[name] for name in PROGRAM_SERVICES if name in services and name not in port_map}
@@ -227,13 +229,13 @@ def entry_statuses(
     entries: Iterable[CatalogueEntry], workspaces: Collection[CatalogueWorkspace], sizes: Mapping[str, int]
 ) -> list[CatalogueEntryStatus]:
     """Return the catalogue: entries of Greenroom first, then by friendly name. `sizes`: image → its size in bytes on an
-    Agent. If the workspace of an entry has no measured starts, those of another workspace with the same image are used.
+    Agent. For an entry without measured starts, the starts of another workspace with the same image are used.
     """
-    by_entry = {each.catalogue_name: each for each in workspaces if each.catalogue_name is not None}
+    workspace_by_entry = {each.catalogue_name: each for each in workspaces if each.catalogue_name is not None}
     start_s_by_image = {each.name: each.start_s for each in workspaces if each.start_s is not None}
     statuses: list[CatalogueEntryStatus] = []
     for entry in sorted(entries, key=lambda each: (each.source != "", each.friendly_name.lower(), each.name)):
-        workspace = by_entry.get(entry.name)
+        workspace = workspace_by_entry.get(entry.name)
         start_s = workspace.start_s if workspace is not None else None
         start_s = start_s_by_image.get(entry.image) if start_s is None else start_s
         statuses.append(

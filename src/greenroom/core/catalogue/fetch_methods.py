@@ -1,12 +1,12 @@
 """The methods with which an Agent fetches an image: a pull from a registry, a build from its recipe, or a copy from
 another Agent.
 
-Two Agents that each built an image may have different images with the same name. The image that most Agents have is
-copied, so that one host cannot distribute a different image to the others.
+An Agent pulls an image from the registry that the name of the image or its workspace contains. Any other image is local
+to this installation. An Agent prefers a copy to a build, because a copy has the same bytes and needs little CPU. If the
+Agent cannot build the image, and no other Agent has it, it pulls the image from Docker's default registry.
 
-An image whose name or workspace names a registry is pulled from that registry. Any other image is local to this
-installation. A copy has the same bytes and needs no CPU for a build, so it is preferred to a second build. An image
-that cannot be built here, and that no other Agent has, is pulled from Docker's default registry.
+Two Agents that each built an image may have different images with the same name. The Agent copies the image that most
+Agents have, so that one host cannot distribute a different image to the others.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ COPIES: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """The state of an image on an Agent. In the state `pulling`, `how` is the method with which the Agent
-    fetches the image, `reason` is the reason for this method, and `progress` is the progress in percent, 0 to 100.
+    """The state of an image on an Agent. In the state `pulling`, `how` is the method with which the Agent fetches the
+    image, `reason` is the reason for the method as a sentence, and `progress` is a percentage, 0 to 100.
     """
 
     state: Literal["present", "pulling", "absent", "failed"]
@@ -54,7 +54,9 @@ class ImageHolder:
 
 
 def copy_sources(holders: Iterable[ImageHolder]) -> list[ImageHolder]:
-    """Return the Agents to copy from, all with the same image, the least busy one first."""
+    """Return the Agents from which the image is copied, the Agent with the fewest sessions first. All have the same
+    digest, which is the most frequent one.
+    """
     least_busy_first = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
     counts_by_digest = Counter(holder.digest for holder in least_busy_first)
     most_frequent = min(counts_by_digest, key=lambda digest: (-counts_by_digest[digest], digest), default="")
@@ -62,8 +64,8 @@ def copy_sources(holders: Iterable[ImageHolder]) -> list[ImageHolder]:
 
 
 def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes: int) -> str:
-    """Return the reason why the image cannot be copied to a host with this much free disk, as a sentence; empty if it
-    can be, or if the free disk is not known. `kept_bytes` must stay free for sessions.
+    """Return the reason why the image cannot be copied to a host with `free_bytes` of free disk, as a sentence; empty
+    if it can, or if `free_bytes` is None (unknown). `kept_bytes` must stay free for sessions.
     """
     needed = COPIES * size_bytes + kept_bytes
     if free_bytes is None or free_bytes >= needed:
@@ -87,8 +89,8 @@ class FetchChoice:
 
 
 def fetch_methods(name: str, docker_registry: str, *, elsewhere: bool, buildable: bool) -> tuple[FetchChoice, ...]:
-    """Return the methods to fetch an image, at least one, in the order of preference. `elsewhere`: another Agent can
-    provide the image; `buildable`: this Agent has its recipe, and its host can build.
+    """Return the methods to fetch an image in the order of preference, at least one. `elsewhere`: another Agent can
+    provide the image. `buildable`: this Agent has the recipe of the image, and its host can build images.
     """
     if names_registry(name, docker_registry):
         return (

@@ -1,8 +1,7 @@
-"""Reads lists of workspaces in the format of other registries (`schema 1.1`): the usable entries, and the reasons why
-the others are not usable.
+"""Reads the published lists of workspaces of other products (`schema 1.1` of their workspace registries).
 
-The publisher of a list is not trusted. An unusable entry is omitted and gets a sentence; the other entries are still
-read. Content that is not a list is an error. Unknown fields are ignored.
+The publisher of a list is not trusted. An entry that Greenroom cannot use is omitted, and a sentence states the reason;
+the other entries are still read. Content that is not a list is an error. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 class _Version(msgspec.Struct):
-    """An image for one version of the publisher's product."""
+    """The image of a workspace for one version of the publisher's product."""
 
     version: str | None = None
     image: str | None = None
@@ -43,7 +42,7 @@ class _Version(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    """A workspace in its published form."""
+    """A workspace as the list contains it."""
 
     friendly_name: str
     name: str | None = None
@@ -59,7 +58,7 @@ class _Row(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    """The published form of a list. Rows are decoded one by one, so that an invalid row affects no other row."""
+    """A list as it is published. Its rows are decoded one by one, so that an invalid row affects no other row."""
 
     workspaces: list[msgspec.Raw]
 
@@ -84,14 +83,16 @@ class ListedWorkspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedList:
-    """The usable entries of a list; `left_out` has a sentence for each other entry."""
+    """The usable entries of a list. `left_out` has sentences with the reasons why other entries are omitted."""
 
     entries: tuple[ListedWorkspace, ...]
     left_out: tuple[str, ...] = ()
 
 
 def list_address(url: str) -> str:
-    """Return the address of a registry's list: `url` if it names a JSON file, else the path for this schema."""
+    """Return the address of the list of a workspace registry: `url` if it is that of a JSON file, otherwise the path of
+    the list for `SCHEMA` below `url`.
+    """
     path = url.partition("?")[0]
     return url if path.endswith(".json") else f"{path.rstrip('/')}/{SCHEMA}/list.json"
 
@@ -182,7 +183,7 @@ def _text(text: str | None) -> str:
 
 
 def _bytes(size: float | None) -> int | None:
-    """Return a size in MB or bytes (`MIN_BYTES`) as bytes; None if there is no size."""
+    """Return a size as bytes; None if there is no size. A `size` below `MIN_BYTES` is in MB."""
     if size is None or not size > 0:
         return None
     return int(min(size * 1_000_000 if size < MIN_BYTES else size, MAX_BYTES))

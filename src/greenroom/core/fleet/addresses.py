@@ -1,8 +1,8 @@
-"""Rules for host names and addresses: allowed origins, edge gateways, and the pages that a session opens.
+"""Rules for host names and addresses: allowed origins, edge gateways, and web addresses that sessions open.
 
-Allow Origin Domain (docs/reference/zones.md) lists the hosts whose pages may open the stream of a session, over https
-only: `host`, which permits any port, or `host:port`. Hosts are compared as a whole, ignoring case, so that neither a
-subdomain nor a name with the same ending matches.
+The zone setting Allow Origin Domain (docs/reference/zones.md) lists the hosts whose https pages may open the stream of
+a session. An entry is `host`, which permits any port, or `host:port`. Host names must be equal, ignoring case: neither
+a subdomain nor a name with the same ending matches.
 """
 
 from __future__ import annotations
@@ -83,15 +83,15 @@ def parse_origin(origin: str) -> tuple[str, int] | None:
 
 
 def origin_host(url: str) -> str:
-    """Return the host of an origin as it is written there, an IPv6 address in brackets; empty if there is none."""
+    """Return the host of an address unchanged, with the brackets of an IPv6 address; empty if there is none."""
     return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
 
 
 def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
     """Return the reason why a request with this Origin header may not open the stream, as a sentence; None if it may.
 
-    A websocket must have an Origin. A page on the origin of the stream sends no Origin with its other requests, so a
-    missing Origin is permitted for them.
+    A websocket must have an Origin. Other requests may have none, because browsers send no Origin with requests of a
+    page to its own origin.
     """
     if not origin:
         return "A websocket must come with an Origin header." if websocket else None
@@ -105,10 +105,10 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
 
 
 def foreign_hosts(after: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
-    """Return the fields of a changed zone that contain hosts unknown to the installation, each with these hosts.
+    """Return field → new foreign hosts, for the fields of a changed zone. A host is foreign if it is not in `known`,
+    the hosts of the installation, and new if the field does not contain it in `before`.
 
-    `after` and `before` map each field to a list of `host[:port]`, separated by commas; `known` has entries of this
-    form for the hosts of the installation. A host that a field has in `before` is not returned.
+    Each value is a list of `host[:port]`, separated by commas. Ports are ignored.
     """
     known_hosts = _hosts(",".join(known))
     new = {name: _hosts(text) - _hosts(before.get(name, "")) - known_hosts for name, text in after.items()}
@@ -121,11 +121,10 @@ def _hosts(entries: str) -> set[str]:
 
 
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
-    """Return the origin of the stream frames of a page that was opened at `request_host` (a served host[:port]).
+    """Return the origin of streams for a console that a user opened at `request_host`, a host[:port].
 
-    Browsers send the cookie of the viewer only within one site. If the console was opened under another served name
-    than that of `public_url` (such as localhost for 127.0.0.1), its streams therefore have that name too, unless
-    streams have a separate host name.
+    Browsers send the cookie of a viewer only within one site. If the host of `stream_url` is that of `public_url`, the
+    streams therefore get the host of the console, which may be another name of this deployment, such as localhost.
     """
     stream = urlsplit(stream_url)
     if stream.hostname != urlsplit(public_url).hostname:
@@ -138,7 +137,9 @@ EDGE_DOMAIN: Final = "edge.greenroom.internal"
 
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _ORIGIN_HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
-"""Hosts that browsers and gateways accept in an origin: no underscores, no IPv4 address within an IPv6 address."""
+"""Hosts that browsers and gateways accept in an origin. An underscore, or an IPv4 address in an IPv6 address, is not
+accepted.
+"""
 _MAX_EDGE_ADDRESS: Final = 300
 """The maximum number of characters of an edge address: the longest host name, a port and the punctuation."""
 
@@ -163,19 +164,19 @@ class EdgeAddress:
 
 @dataclass(frozen=True, slots=True)
 class EdgeRegistration:
-    """The address of the edge gateway of an Agent. `in_use` is empty if it has none. `requested` is a reported address
-    that waits for a confirmation: empty = the Agent reports no gateway any more, None = no address waits.
+    """The address of the edge gateway of an Agent: `in_use`, or empty if the Agent has none. `requested` is a reported
+    address that an administrator must confirm: empty = the Agent reports no gateway, None = nothing to confirm.
 
-    An attacker who controls a host has the credential of its Agent, but no join token. An address sent with a token is
-    used immediately, because an administrator created the token. A different address sent with the credential waits
-    until an administrator confirms it.
+    An address that the Agent sends with a join token is used immediately, because an administrator created the token.
+    A new address that it sends with its credential must be confirmed, because an attacker who controls the host has the
+    credential.
     """
 
     in_use: str = ""
     requested: str | None = None
 
     def after_report(self, address: str, *, with_token: bool) -> EdgeRegistration:
-        """Return the addresses after the Agent registered with this address of its edge gateway."""
+        """Return the registration after the Agent reported the address `address` of its edge gateway."""
         if with_token or address == self.in_use:
             return EdgeRegistration(address)
         return EdgeRegistration(self.in_use, address)
@@ -187,8 +188,8 @@ NO_EDGE: Final = EdgeRegistration()
 def edge_name(route: str) -> str:
     """Return the certificate name of the edge gateway of the Agent with this route (the first 8 digits of its id).
 
-    Web gateways verify this name, not the address, so that the host of an Agent cannot impersonate another host. Raises
-    ValueError: the route is not 8 hexadecimal digits.
+    Web gateways verify this name instead of the address, so that the host of an Agent cannot impersonate another host.
+    Raises ValueError: the route is not 8 hexadecimal digits.
     """
     if not _ROUTE.fullmatch(route):
         raise ValueError(f"{route!r} is not the first 8 hex digits of an agent id")
@@ -238,11 +239,11 @@ def web_address_problem(text: str) -> str | None:
 
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
-"""Names of this machine, which `greenroom up` always serves."""
+"""Names of the local machine. `greenroom up` always answers requests with these host names."""
 
 
 def is_this_host(host: str) -> bool:
-    """True if this is a loopback address or its name."""
+    """True if `host` is a loopback address or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,11 +1,9 @@
 """The rules for the disk of a host, and warnings about the Docker of a host.
 
 The root file system of a container is on the disk of its host, next to the images of Docker and, in a deployment on one
-machine, the database. If the storage of Docker has quotas, a session that reaches its limit gets "disk full". Otherwise
-its use is measured, and the session is stopped when it has written too much. Inodes count like bytes, because a file
-needs a free inode.
-
-docs/reference/doctor.md lists the versions with known vulnerabilities.
+machine, the database. If the storage of Docker has quotas, a session that reaches its limit gets the error "disk full".
+Otherwise its Agent measures its use, and stops the session if it has written too much. An inode counts as `INODE_BYTES`
+bytes, because each file needs a free inode.
 """
 
 from __future__ import annotations
@@ -18,20 +16,20 @@ from typing import Final
 from greenroom.core.text import size
 
 EMERGENCY_FRACTION: Final = 0.25
-"""If less than this fraction of the bytes to keep free is left, the session with the most data is stopped."""
+"""If less than this fraction of `FreeDisk.kept_bytes` is free, the session with the most data is stopped."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
 """The limits for free inodes, as fractions of all inodes of the disk: below the first, the host accepts no new session;
 below the second, a session is stopped.
 """
 WORTH_STOPPING_BYTES: Final = 1 << 30
-"""A session with less data is not stopped, because its end would free too little."""
+"""A session with less data is not stopped when the disk is nearly full, because its end would free too little."""
 INODE_BYTES: Final = 16 << 10
 """The minimum number of bytes that count for a file. ext4 has one inode for each 16 KiB, so a session that may fill a
 tenth of a disk may use a tenth of its inodes.
 """
 MAX_UNCOUNTED: Final = 2
-"""The number of measurements in a row without a result after which a session counts as over its limit."""
+"""The number of consecutive measurements without a result after which a session counts as over its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +44,13 @@ class DiskAmount:
 
     @property
     def charged_bytes(self) -> int:
-        """The bytes that count: those of the data, or those of the inodes, whichever is larger."""
+        """The bytes that count toward a limit: `size_bytes` or the inodes times `INODE_BYTES`, whichever is larger."""
         return max(self.size_bytes, self.inodes * INODE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeDisk:
-    """The free disk of a host and the bytes that it keeps free. None = not reported; then the disk counts as
-    sufficient.
-    """
+    """The free disk of a host, and the bytes that it keeps free. None = not reported: the disk counts as sufficient."""
 
     free_bytes: int | None = None
     kept_bytes: int = 0
@@ -70,11 +66,11 @@ class DiskUse:
     used: DiskAmount
     limit_bytes: int = 0
     uncounted: int = 0
-    """The number of measurements in a row, up to the latest, that did not end in time."""
+    """The number of consecutive measurements, up to the latest one, that did not end in time."""
 
     @property
     def is_over(self) -> bool:
-        """True if it is over its limit, or has a limit and too many files to be counted."""
+        """True if the session has a limit, and its use is above the limit or was not measured `MAX_UNCOUNTED` times."""
         exceeds = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
         return self.limit_bytes > 0 and exceeds
 
@@ -111,12 +107,12 @@ def sessions_to_stop(uses: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> 
 
 
 def _stop_largest(
-    uses: Sequence[DiskUse], hostname: str, limited_to_short_resource: Callable[[DiskAmount], DiskAmount]
+    uses: Sequence[DiskUse], hostname: str, short_resource_of: Callable[[DiskAmount], DiskAmount]
 ) -> tuple[SessionToStop, ...]:
-    """Return the session with the largest use. `limited_to_short_resource` returns a use with only the
-    resource that is short: bytes or inodes.
+    """Return the session with the largest use of the resource that is short; empty if its end would free too little.
+    `short_resource_of` returns a use with only that resource: bytes or inodes.
     """
-    candidates = [replace(use, used=limited_to_short_resource(use.used)) for use in uses]
+    candidates = [replace(use, used=short_resource_of(use.used)) for use in uses]
     largest = max(candidates, key=lambda use: (use.uncounted > 0, use.used.charged_bytes, use.session_id), default=None)
     if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
         return ()
@@ -143,13 +139,13 @@ def _amount(use: DiskUse) -> str:
 
 _DRIVERS_WITH_QUOTAS: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
-"""The mount option for quotas, as administrators write it and as the kernel reports it."""
+"""The two names of the mount option for quotas: administrators write the first, and the kernel reports the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownVulnerability:
-    """Container escapes of a component, with their CVE numbers. `fixed` has the first fixed version of each release
-    line.
+    """Vulnerabilities of a component with which a program can leave its container. `identifiers` are CVE numbers.
+    `fixed` has the first fixed version of each release line.
     """
 
     component: str
@@ -157,8 +153,8 @@ class KnownVulnerability:
     fixed: tuple[str, ...]
 
     def affects(self, version: tuple[int, ...]) -> bool:
-        """True if the version is affected: it is older than the fixed version of its release line, or than the latest
-        fixed version if there is none.
+        """True if the version is older than the fixed version of its release line, or than the latest fixed version if
+        its release line has none.
         """
         fixed = [_numbers(text) for text in self.fixed]
         same_line = [fixed_version for fixed_version in fixed if fixed_version[:2] == version[:2]]
@@ -173,7 +169,9 @@ KNOWN_VULNERABILITIES: Final = (
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
     KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
-"""Vulnerabilities by component, in the order of their fixes, without those that affect only image builds."""
+"""For each component, in the order of the fixes; without vulnerabilities that affect only the build of images. The list
+in docs/reference/doctor.md is the same.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +192,7 @@ class DockerHost:
 
 
 def warnings(host: DockerHost) -> list[str]:
-    """Return the warnings for an administrator, a sentence each."""
+    """Return the warnings for an administrator, as sentences."""
     return [
         *_quota_warnings(host),
         *_database_warnings(host),

@@ -1,11 +1,10 @@
 """The election of the process that acts for an Agent, among several processes with the identity of the Agent.
 
-The processes share a record in a store. No clocks are compared. A standby process takes over the record after it has
-read it without a change for the whole ttl, measured with its own clock (CLOCK_BOOTTIME). The acting process stops one
-margin before the end of the ttl, counted from the time at which its last renewal was *sent* (`ActingWindow`). Two
-processes never act at the same time, as long as the drift of each clock is less than margin / (2 * ttl - margin): the
-acting process acts for at most (ttl - margin) * (1 + drift), and the standby process waits for ttl * (1 - drift). Each
-takeover raises the term.
+The processes share one record, which the acting process renews. A standby process takes over the record after the
+record has not changed for the ttl, measured with the clock of the standby process (CLOCK_BOOTTIME). The acting process
+stops earlier: ttl - margin after it *sent* its last renewal (`leadership.ActingWindow`). Two processes never act at the
+same time, as long as the drift of each clock is less than margin / (2 * ttl - margin): the acting process acts for at
+most (ttl - margin) * (1 + drift), and the standby process waits for ttl * (1 - drift). Each takeover raises the term.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ POLL_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElectionRecord:
-    """The record of the process that acts for an Agent. `holder` is empty after the process released it. `address` is
-    the address at which the holder answers gateways. `copy` is the number of the last copy of the shared data
-    that the holder wrote for the other processes.
+    """The record of the process that acts for an Agent. `holder` is the name of the process; empty = the process
+    released the record. `address` is the address at which the holder answers gateways. `copy` is the number of the last
+    copy of the Agent's data that the holder wrote for the other processes.
     """
 
     holder: str
@@ -29,14 +28,14 @@ class ElectionRecord:
     term: int
     ttl_s: float
     beat: int = 0
-    """A number that each renewal changes."""
+    """The number of renewals since the takeover."""
     copy: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRecord:
-    """The record that a process last read, and the time since which it is unchanged. `version` None = there is no
-    record.
+    """The record that a process last read, and the time since which its `version` is unchanged, in seconds of
+    CLOCK_BOOTTIME. `record` and `version` are None if there is no record.
     """
 
     record: ElectionRecord | None
@@ -78,7 +77,7 @@ def next_takeover(
         return RecordTakeover(record=taken_record, version=observed.version, reason="the process before released it")
     if record.holder == standby:
         return RecordTakeover(record=taken_record, version=observed.version, reason="this process held it before")
-    # this process also waits for its own ttl, because the acting process may have other settings
+    # The process waits for the longer of both ttls, because the acting process may have other settings.
     if now_s - observed.since_s >= max(record.ttl_s, ttl_s):
         return RecordTakeover(
             record=taken_record, version=observed.version, reason=f"{record.holder} did not renew it in time"
@@ -87,10 +86,10 @@ def next_takeover(
 
 
 def renewal(held: ElectionRecord, copy: int) -> ElectionRecord:
-    """Return the renewed record of the acting process. `copy` is the new value of `ElectionRecord.copy`."""
+    """Return the record that the acting process, which holds `held`, writes to renew it, with the new `copy`."""
     return replace(held, beat=held.beat + 1, copy=copy)
 
 
 def released(held: ElectionRecord) -> ElectionRecord:
-    """Return the record of a process that stops acting. Another process then takes it over immediately."""
+    """Return the record that a process writes when it stops acting. Another process takes it over immediately."""
     return replace(held, holder="", beat=held.beat + 1)

@@ -23,21 +23,20 @@ Role = Literal["agent", "gateway"]
 CREATE_ANOTHER: Final = "Create another one (Infrastructure, Docker Agents, Add Agent)."
 
 MAX_LOGGED: Final = 20
-"""The maximum number of logged refusals of one address within LOG_WINDOW_S."""
+"""The maximum number of logged refusals of one address within `LOG_WINDOW_S`."""
 LOG_WINDOW_S: Final = 60.0
 MAX_ADDRESSES: Final = 1000
+"""The maximum number of addresses whose refusals are counted; the addresses with the latest refusals are kept."""
 
 
 class RefusalLogLimiter:
-    """Limits the number of logged refusals, because any host in the network can cause refusals. Times are those of
-    `time.monotonic()`.
-    """
+    """Limits the number of logged refusals, because any host in the network can cause refusals."""
 
     def __init__(self) -> None:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def must_log(self, address: str, now: float) -> bool:
-        """Count this refusal of `address`; return True if it must be logged."""
+        """Count a refusal of `address` at the time `now` (`time.monotonic()`); return True if it must be logged."""
         window_begin, count = self._windows.get(address, (now, 0))
         if now - window_begin >= LOG_WINDOW_S:
             window_begin, count = now, 0
@@ -50,7 +49,9 @@ class RefusalLogLimiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredJoinToken:
-    """A stored join token. It admits `uses` hosts in total. `expired` is computed with the clock of the database."""
+    """A stored join token. It admits `uses` hosts in total. `agent_id` is the only Agent that it admits; None = any new
+    Agent. `expired` is computed with the clock of the database. `enable_agent`: Agents that it admits are enabled.
+    """
 
     role: str
     zone_id: str
@@ -66,9 +67,9 @@ class StoredJoinToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAgent:
-    """The Agent that already has the id. `joined_with` is the hash of the join token with which it was last admitted.
-    `alive` is True if it checked in within the last seconds. `never_checked_in` is True if it has not checked in since
-    it was last admitted.
+    """The stored Agent with the id of a request. `joined_with` is the hash of the join token with which it was last
+    admitted. `place` is that of its last request (`RegistrationRequest`). `alive` is True if it checked in within the
+    last seconds. `never_checked_in` is True if it has not checked in since it was last admitted.
     """
 
     credential_hash: bytes
@@ -84,10 +85,11 @@ class KnownAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationRequest:
-    """The request of an Agent to join a zone, or to register there again. Exactly one of the two hashes is set; both
-    are SHA-256: of a join token, or of the credential of a known Agent. `place` is a digest of the Agent's folder, its
-    machine and the last start of the machine. A copy of an identity has another `place`. It is empty for Agents of
-    older versions.
+    """The request of an Agent to join a zone, or to register there again.
+
+    Exactly one of `token_hash` and `credential_hash` is set: the SHA-256 of a join token, or of the credential of a
+    known Agent. `place` is a digest of the Agent's folder, its machine and the last start of the machine, so a copy of
+    an identity has another `place`. It is empty for Agents of older versions.
     """
 
     agent_id: str
@@ -104,10 +106,10 @@ class RegistrationRequest:
 def refusal_of_token(
     token: StoredJoinToken | None, role: Role, *, admitted_before: bool = False
 ) -> GreenroomError | None:
-    """Return the reason why the token admits no host of this role in any zone; None if it does.
+    """Return the error with which a host of this role is refused in every zone; None if the token admits it.
 
-    `token` is None if the token does not exist. `admitted_before` is True if the token admitted this host before; a
-    used-up token then admits it a second time.
+    `token` is None if the token does not exist. `admitted_before` is True if the token admitted this host before. A
+    token without uses left admits such a host again.
     """
     if token is None:
         return Unauthenticated(
@@ -129,7 +131,7 @@ def refusal_of_token(
 def refusal_of_agent_token(
     token: StoredJoinToken | None, agent_id: str | None, *, admitted_before: bool = False
 ) -> GreenroomError | None:
-    """Return the reason why the token admits no Agent with this id in any zone; None if it does.
+    """Return the error with which an Agent with this id is refused in every zone; None if the token admits it.
 
     `agent_id` is None if the Agent has no id yet. `token` and `admitted_before` are those of `refusal_of_token`.
     """
@@ -144,9 +146,9 @@ def refusal_of_agent_token(
 def registration_refusal(
     request: RegistrationRequest, known: KnownAgent | None, token: StoredJoinToken | None
 ) -> GreenroomError | None:
-    """Return the reason why this Agent is not admitted; None if it is.
+    """Return the error with which an Agent is refused; None if it is admitted.
 
-    `known` is the Agent that already has its id, and `token` is the token that it sent; each is None if there is none.
+    `known` is the stored Agent with its id, and `token` is the stored token that it sent; None = there is none.
     """
     if request.token_hash is not None:
         problem = _refusal_with_token(request, known, token)
@@ -162,9 +164,8 @@ def registration_refusal(
 
 
 def is_repeated_join(request: RegistrationRequest, known: KnownAgent | None) -> bool:
-    """True if the same token admitted this Agent before, and the Agent has not checked in since.
-
-    The Agent then sends its token again, because the answer with its credential was lost.
+    """True if the same token admitted this Agent before, and the Agent has not checked in since: the answer with its
+    credential was lost, so the Agent sends its token again.
     """
     return (
         known is not None
@@ -212,8 +213,8 @@ def _refusal_with_credential(request: RegistrationRequest, known: KnownAgent | N
 
 
 def _is_same_place(request: RegistrationRequest, known: KnownAgent) -> bool:
-    """True if both are the same folder on the same machine since its last start. For Agents of versions without
-    `place`, True if they are on the same machine.
+    """True if the request comes from the folder and the machine of the known Agent, and the machine has not started
+    since. If one of them has no `place`, True if the machines are the same.
     """
     if request.place and known.place:
         return request.place == known.place
