@@ -1,8 +1,8 @@
 """The limits of the kernel and Docker on a host, the use of each limit by a session, and the resulting number of
 sessions.
 
-`LIMITS` is the only table: `greenroom doctor` checks its limits, `greenroom setup limits` raises them, the Agent finds
-the limit in it that caused a failure, and docs/reference/host-limits.md lists it.
+All limits are in `LIMITS`: `greenroom doctor` checks them, `greenroom setup limits` raises them, the Agent finds the
+limit that caused a failure, and docs/reference/host-limits.md lists them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_SESSIONS: Final = 1000
-"""The number of sessions for which `greenroom setup limits` raises limits. More are impossible: a bridge has at most
-1,023 ports.
+"""The number of sessions for which `greenroom setup limits` raises limits. A host cannot run many more, because a
+bridge has at most 1,023 ports.
 """
 
 
@@ -22,10 +22,10 @@ MAX_SESSIONS: Final = 1000
 class HostLimit:
     """A limit that all sessions of a host share.
 
-    `resource` is what the limit restricts. `session_use` is the use of it by a desktop whose user works in a browser,
-    `idle_use` the measured use by an idle XFCE desktop, and `host_use` the use by the host itself. `error_pattern`
-    matches the error of a program or of Docker if the limit is reached. A limit without a `manual_remedy` is a kernel
-    setting of this name, which `greenroom setup limits` can raise.
+    `resource` is the limited resource. `session_use` is its use by a desktop whose user works in a browser, `idle_use`
+    its measured use by an idle XFCE desktop, and `host_use` its use by the host without sessions. `error_pattern`
+    matches the error of a program or of Docker if the limit is reached. `manual_remedy` tells an administrator how to
+    raise the limit; empty = `name` is a kernel setting, which `greenroom setup limits` can raise.
     """
 
     name: str
@@ -46,7 +46,7 @@ class HostLimit:
         return self.host_use + self.session_use * MAX_SESSIONS
 
     def sessions_within(self, value: int) -> int:
-        """Return the number of sessions for which this value is enough."""
+        """Return the number of sessions for which the value `value` of the limit is enough."""
         return max(0, value - self.host_use) // self.session_use
 
 
@@ -201,20 +201,22 @@ class HostLimitValue:
 
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
-    """Return the limits that are too low for this number of sessions, the lowest first."""
+    """Return the limits that are too low for this number of sessions, the limit for the fewest sessions first. `values`
+    maps the names of limits to their values on this host.
+    """
     known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((low for low in known if low.max_sessions < sessions), key=lambda low: low.max_sessions)
 
 
 def limit_in_error(text: str) -> HostLimit | None:
-    """Return the limit that caused an error of a program or of Docker, by the error text; None if no limit matches."""
+    """Return the limit whose `error_pattern` matches the error text of a program or of Docker; None if none matches."""
     return next(
         (limit for limit in LIMITS if limit.error_pattern is not None and limit.error_pattern.search(text)), None
     )
 
 
 def failure_explanation(values: Mapping[str, int], sessions: int, text: str) -> str:
-    """Return sentences that explain a failure by the limits of this host; empty if no limit explains it.
+    """Return sentences about the limit of this host that caused a failure; empty if no limit caused it.
 
     `sessions` is the number of sessions on this host; `text` is the failure with the last output of the container.
     """

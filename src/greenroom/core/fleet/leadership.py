@@ -3,9 +3,9 @@
 Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. Each takeover raises the term.
 
 The clock of the database decides which Manager is Primary. A Manager acts as Primary in the window after each renewal
-(`ActingWindow`). A wrong window wastes work, but does no harm, because every privileged write is fenced. Invariant: a
-window ends before the leadership in the database, because it begins when the renewal was *sent*, and ends one margin
-early.
+(`ActingWindow`). A Manager with a wrong window wastes work, but does no harm, because the database refuses writes with
+an old term. Invariant: a window ends before the leadership in the database, because it begins when the renewal was
+*sent*, and is `Timings.margin_s` shorter than the leadership.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 EXPIRY_JITTER_S: Final = 0.05
-"""The maximum delay with which a Manager reads a leadership after its end. The delay is random, so that Managers do not
-read it at the same time.
+"""The maximum delay between the end of a leadership and the next read of it by a Manager. The delay is random, so that
+Managers do not read at the same time.
 """
 
 RECHECK_S: Final = 2.0
@@ -24,7 +24,9 @@ RECHECK_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """The timings of a leadership, in seconds."""
+    """The timings of a leadership, in seconds: its duration without a renewal (`ttl_s`), the interval of renewals, the
+    time by which a window is shorter than the leadership, and the maximum duration of a statement.
+    """
 
     ttl_s: float
     renew_s: float
@@ -34,7 +36,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActingWindow:
-    """The time in which this process may act, with this term, after a successful renewal: until `trusted_until_s`."""
+    """The time in which this process may act with this term after a renewal. It ends at `trusted_until_s`."""
 
     term: int
     trusted_until_s: float
@@ -62,7 +64,7 @@ def window_after_renewal(term: int, sent_at_s: float, timings: Timings) -> Actin
 
 
 def may_act(window: ActingWindow | None, now_s: float) -> bool:
-    """True if this process may act now, for example start a privileged plan."""
+    """True if this process may act as Primary (or, in an election, for its Agent) now."""
     return window is not None and now_s < window.trusted_until_s
 
 
@@ -74,8 +76,8 @@ def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float
 def next_read_in_s(remaining_s: float, jitter: float) -> float:
     """Return the seconds until the next read of the leadership.
 
-    `remaining_s` is the time until its end by the clock of the database; 0 or less if it has ended; it may be infinite.
-    `jitter` is 0 to 1.
+    `remaining_s` is the time until the end of the leadership by the clock of the database: 0 or less if it has ended,
+    or infinite. `jitter` is a random number, 0 to 1.
     """
     if remaining_s <= 0:
         return EXPIRY_JITTER_S
@@ -85,14 +87,17 @@ def next_read_in_s(remaining_s: float, jitter: float) -> float:
 def is_quiet(
     *, since_takeover_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float
 ) -> bool:
-    """True during the quiet period: less than `missing_s` has passed since the takeover, the reconnection or the start
-    of the database server. An Agent counts as missing after `missing_s` without a report.
+    """True during the quiet period: less than `missing_s` seconds have passed since the takeover, since the connection
+    to the database was restored, or since the start of the database server. After `missing_s` without a report, an
+    Agent is missing.
     """
     return min(since_takeover_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
 def raised_term(term: int, seen_term: int) -> int | None:
-    """Return the term to use after an Agent has seen a higher term (the database was restored); None = no change."""
+    """Return the term that a Primary must use because an Agent has seen the higher term `seen_term`, after the database
+    was restored from a backup; None = it keeps `term`.
+    """
     return seen_term + 1 if seen_term > term else None
 
 
@@ -104,11 +109,11 @@ class Predecessor:
     """None = its record was removed."""
     enabled: bool
     is_same_manager: bool
-    """True if it is the Manager that became Primary now."""
+    """True if the same Manager is the new Primary."""
     resigned: bool
-    """It resigned, or its leadership was ended when it was disabled."""
+    """True if it resigned, or its leadership was ended when it was disabled."""
     expired: bool
-    """Its leadership expired, because the Manager was frozen or disconnected. False = its connection ended."""
+    """True if its leadership expired, because it was frozen or disconnected; False if its connection ended."""
 
 
 def election_reason(previous: Predecessor | None) -> str:
@@ -135,8 +140,8 @@ def _end_reason(previous: Predecessor) -> str:
 def loss_reason(window: ActingWindow, now_s: float, failure: str) -> str:
     """Return the reason why a Primary that did not resign is no longer Primary, as a clause after "because".
 
-    `now_s` is the time at which it detected the loss. `failure` is the error of the connection with which it
-    renews the leadership, a sentence without a full stop.
+    `window` is its last window, and `now_s` the time at which it detected the loss. `failure` is the error of the
+    connection with which it renews the leadership, as a sentence without a full stop.
     """
     if may_act(window, now_s):
         return failure

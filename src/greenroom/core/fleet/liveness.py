@@ -1,18 +1,18 @@
 """The status of Agents and Managers that do not report (docs/explanation/protocols.md §1 and §2), and the lateness of
 hosts.
 
-A time limit is the time that a healthy operation takes on a quiet host, with a margin; the waiting side multiplies it
-by `lateness_factor`. An operation that ended or reported a failure gets no extra time. Invariants, tested as
-properties: the factor is 1 to `MAX_LATENESS_FACTOR`, is 1 on a quiet host, and never falls when the lateness grows.
+A time limit is the time that a healthy operation takes on a quiet host (a host without load), with a margin. The
+process that waits for the operation multiplies the limit by `lateness_factor`. Invariants, tested as properties: the
+factor is 1 to `MAX_LATENESS_FACTOR`, is 1 on a quiet host, and never falls when the lateness grows.
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀───── reports again, complete ─────┴──────────┘
 
-A new Agent stays pending until an administrator, its join token or the setting `auto_agent` enables it. On a missing
-Agent no new sessions are placed, and running sessions continue. If the silence lasts longer, the sessions of its users
-are marked lost until the Agent returns. The sessions of a dead Agent are ended. Invariants, tested as properties:
-silence has no effect during the quiet period; the status of an Agent that reports never gets worse; a second plan after
-the first one was applied is empty.
+An Agent is silent while no report arrives; a complete check-in reports all sessions of the Agent. A new Agent stays
+pending until an administrator, its join token or the setting `auto_agent` enables it. A missing Agent gets no new
+sessions, and its running sessions continue. After `FleetTimings.lost_s`, its sessions with users are marked lost until
+it returns. The sessions of a dead Agent are ended. Invariants, tested as properties: silence has no effect during the
+quiet period; the status of an Agent that reports never gets worse; after a plan was applied, the next plan is empty.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from greenroom.core.text import exact_size
 MAX_LATENESS_FACTOR: Final = 10.0
 """The maximum factor by which a time limit is multiplied."""
 MAX_ON_TIME_DELAY_S: Final = 0.05
-"""The delay up to which a process counts as on time. With k times this delay, an operation takes k times as long: the
-process runs several times during an operation, and each run begins late.
+"""The delay up to which a process counts as on time. With k times this delay, a time limit is k times as long, because
+the process runs several times during an operation, and each run begins late.
 """
 
 
@@ -41,15 +41,15 @@ class Lateness:
     queue: float = 0.0
     """Average number of tasks that ran or waited for a core, per core."""
     waiting: float = 1.0
-    """Share of the time in which a task had to wait, 0 to 1; 1 if the kernel does not report it."""
+    """Fraction of the time in which at least one task waited, 0 to 1; 1 if the kernel does not report it."""
 
 
 ON_TIME: Final = Lateness()
 
 
 def waiting_tasks(lateness: Lateness) -> float:
-    """Return the average number of tasks per core that wait. The queue is weighted with `waiting`, because a sampled
-    queue does not slow a host down if no task waited for long.
+    """Return the average number of waiting tasks per core. The queue is multiplied by `waiting`, because a queue slows
+    a host down only if tasks wait for long.
     """
     return lateness.waiting * max(0.0, lateness.queue - 1.0)
 
@@ -85,9 +85,7 @@ AgentStatus = Literal["pending", "running", "missing", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetTimings:
-    """The seconds of silence after which an Agent is missing, the sessions of its users are lost, and the Agent is
-    dead.
-    """
+    """The seconds of silence after which an Agent is missing, its sessions with users are lost, and it is dead."""
 
     missing_s: float
     lost_s: float
@@ -101,8 +99,8 @@ MAX_CHECKIN_DELAY_S: Final = 1.0
 def checkin_timings_problem(missing_s: float, hold_s: float) -> str | None:
     """Return the reason why these timings cannot work, as a sentence; None if they can.
 
-    A healthy Agent reports once per held check-in, and one check-in may be lost. `hold_s` is the time for which a
-    Manager holds a check-in without news.
+    `hold_s` is the time for which a Manager delays the answer to a check-in while it has no instructions. A healthy
+    Agent reports once in this time, and one check-in may be lost.
     """
     needed_s = 2 * hold_s + MAX_CHECKIN_DELAY_S
     if missing_s >= needed_s:
@@ -123,9 +121,8 @@ class EffectiveStatus:
 
 
 def unattended_zone_warning(zone_name: str, others: int, running_others: int) -> str | None:
-    """Return a warning about the zone of a disabled Manager; None if another enabled Manager of the zone runs.
-
-    `others` is the number of other enabled Managers of the zone; `running_others` is the number of those that run.
+    """Return a warning about the zone of a disabled Manager; None if another enabled Manager of the zone runs, or if
+    the zone has none. `others` is the number of other enabled Managers of the zone; `running_others` of them run.
     """
     if others == 0 or running_others > 0:
         return None
@@ -173,9 +170,9 @@ def effective_status(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """The last report of an Agent. `silent_s` is None before its first check-in. `complete` is True if the Agent has
-    sent a complete report since it registered. `has_sessions_to_mark_lost` is True if it has sessions of users that are
-    not marked lost.
+    """The last report of an Agent. `silent_s` is the time since then; None = it has not checked in yet. `complete` is
+    True if the Agent has sent a complete check-in since it registered. `has_sessions_to_mark_lost` is True if it has
+    sessions with users that are not marked lost.
     """
 
     agent_id: str
@@ -199,7 +196,7 @@ class AgentTransition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsLost:
-    """Mark the sessions of the users of an Agent lost until it returns."""
+    """Mark the sessions with users on an Agent lost until the Agent returns."""
 
     agent_id: str
     reason: str
@@ -244,7 +241,9 @@ def _transition(agent: AgentReport, to: AgentStatus, reason: str) -> AgentTransi
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
-    """Return the sentence about a change of an Agent's offer. `before` and `after` are cores and bytes of memory."""
+    """Return the sentence about a change of the capacity that an Agent offers to sessions. `before` and `after` are
+    cores and bytes of memory.
+    """
     return (
         f"the capacity that Agent {hostname} offers changed with its report or an override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {exact_size(before[1])} → {exact_size(after[1])}"
@@ -253,7 +252,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """The reserved capacity of an Agent: the stored count, and the sum over its sessions. Memory is in bytes."""
+    """The reserved capacity of an Agent, as its row counts it and as the sum over its sessions. Memory is in bytes."""
 
     agent_id: str
     hostname: str
@@ -265,7 +264,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """The correction of a stored count. The reason names the values before and after."""
+    """The correction of the stored counts of an Agent. `reason` has the values before and after."""
 
     agent_id: str
     cores: float
@@ -274,7 +273,7 @@ class Correction:
 
 
 def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
-    """Return a correction for each count that differs from the sum over the sessions."""
+    """Return a correction for each Agent whose counts differ from the sums over its sessions."""
     return [
         Correction(
             agent_id=a.agent_id,
@@ -296,7 +295,7 @@ DAY_S: Final = 86400.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRecord:
     """The record of a Manager of a zone. `silent_s` is the time since its last heartbeat. `is_live` is True if a
-    process holds the lock of its instance id, with or without a heartbeat.
+    process holds the lock of its instance id, even if it sends no heartbeats.
     """
 
     manager_id: str
@@ -316,9 +315,8 @@ class Removal:
 
 
 def records_to_remove(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
-    """Return the records of a zone to remove: without a process, and silent for longer than `keep_days` (0 = never).
-
-    At least one enabled record stays. If all would be removed, the enabled record with the latest heartbeat stays.
+    """Return the records of a zone to remove: those without a process and without a heartbeat for `keep_days` (0 =
+    remove none). If all enabled records would be removed, the one with the latest heartbeat stays.
     """
     if keep_days <= 0:
         return []
