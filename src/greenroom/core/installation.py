@@ -1,4 +1,4 @@
-"""The settings of the installation. Each has one value for all users, which an administrator can change at run time."""
+"""The settings of the installation. Each has one value for all users. An administrator can change it at run time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _text(default: str, description: str, *, kind: Kind = "string", choices: tup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """All values in force. Each field declares its setting: the default, the unit, the minimum and the description."""
+    """The values of all settings. Each field defines its setting: default, kind, unit, minimum, and description."""
 
     session_lifetime_s: int = _number(
         43_200,
@@ -172,7 +172,7 @@ INSTALLATION_SETTINGS: Final = {
 
 
 def installation_of(stored: SettingValues) -> Installation:
-    """Return the values in force. A stored value that is no longer allowed counts as absent."""
+    """Return the values in force: for each setting, the stored value if it is valid, otherwise the default."""
     installation = Installation()
     for name in INSTALLATION_SETTINGS.keys() & stored.keys():
         with suppress(Invalid):
@@ -181,7 +181,9 @@ def installation_of(stored: SettingValues) -> Installation:
 
 
 def validated_installation(name: str, value: object) -> Any:
-    """Return `value` as stored for the setting `name`; hosts may be a list. Raises Invalid: it is not allowed."""
+    """Return `value` as it is stored for the setting `name`. The value of `WEBHOOK_HOSTS` may also be a list. Raises
+    Invalid: there is no such setting, or the value is invalid.
+    """
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")

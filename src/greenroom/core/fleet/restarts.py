@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WINDOW_S: Final = 60.0
-"""The time for which an exit counts."""
+"""The time for which an exit of a process makes the pauses before its next starts longer."""
 
 FIRST_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 10.0
@@ -22,10 +22,11 @@ class Restart:
 
 
 def next_start(name: str, exit_text: str, exits_s: Sequence[float], now_s: float) -> Restart:
-    """Return the next start after an exit: immediately after the first exit, later after pauses that double up to 10 s.
+    """Return the next start of a process after an exit: immediately after the first exit within `WINDOW_S`, otherwise
+    after a pause that doubles with each exit, up to `MAX_PAUSE_S`.
 
-    The number of attempts is not limited. `exits_s` are the times of the exits of the process, including this one, on
-    the clock of `now_s`; `exit_text` is, for example, "was killed by SIGKILL".
+    The number of starts is not limited. `exits_s` are the times of the exits of the process, including this one, on
+    the clock of `now_s`. `exit_text` describes the exit, such as "was killed by SIGKILL".
     """
     recent = sum(1 for at in exits_s if now_s - at <= WINDOW_S)
     pause_s = 0.0 if recent <= 1 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(recent - 2, 16))
@@ -59,5 +60,5 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
 
 
 def with_subject(name: str, crash_loop: str) -> str:
-    """Return the sentence of `crash_loop` with `name` as its subject."""
+    """Return the sentence `crash_loop` (a result of the function of this name) with `name` as its subject."""
     return f"{name}{crash_loop.removeprefix('It')}"

@@ -4,11 +4,11 @@ A machine pool defines the machines that may be ordered in a zone: their provide
 The row of an order is inserted before the machine is requested, and ends when the provider no longer lists the machine.
 The Agent of the machine joins with the one-time token of its order.
 
-The module also has two parts of the demand for machines: the zone in which a waiting user counts (`zones_of_users`),
-and the schedules of administrators (`ScheduleEntry`). A launch tries one zone after another. If no zone has room, its
-user waits in each of them. If each zone ordered a machine for this user, only one of the machines would be used.
-Therefore the user counts in only one zone: the first zone of the launch in which a machine can still be ordered with
-room for this user and all users who have waited longer. Every zone computes the same result from the same rows.
+The module also has two parts of the demand for machines: waiting users (`zones_of_users`) and the schedules of
+administrators (`ScheduleEntry`). A launch tries one zone after another, and its user waits in each zone without room.
+If each of these zones ordered a machine for the user, only one of the machines would be used. Therefore only one zone
+counts the user as demand: the first zone of the launch that can still order a machine with room for this user and for
+all users who have waited longer. Every zone computes the same result from the same rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingUser:
-    """A user who waits for a workspace. `zone_ids` are the zones that refused the launch, in their order."""
+    """A user who waits for a session. `zone_ids` are the zones that refused the launch, in the order of attempts."""
 
     user_id: str
     image_id: str
@@ -37,7 +37,9 @@ class WaitingUser:
 
 
 def reserve_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
-    """Reserve a session on the fullest host that has room; return False if no host has room."""
+    """Reserve room for a session on the host with the most load that has room. Return False if no host has room. The
+    element of `hosts` is replaced.
+    """
     candidates = place(hosts, request, "Most Load").candidates
     if not candidates:
         return False
@@ -49,18 +51,17 @@ def reserve_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool
 def zones_of_users(
     waiting_users: Iterable[WaitingUser], supply: Mapping[str, Sequence[PlacementAgent]]
 ) -> dict[WaitingUser, str]:
-    """Return the id of the zone in which each user counts.
+    """Return, for each user, the id of the zone that counts the user as demand.
 
-    `supply` maps each zone with an enabled pool to the empty machines that can still be ordered there. If none of these
-    zones has room for a user, the user counts in the first of them that the launch tried, and the report of that zone
-    contains the shortage.
+    `supply` maps each zone with an enabled pool to the empty machines that the zone can still order. If none of these
+    zones has room for a user, the first of them that the launch tried counts the user and reports the shortage.
     """
     free_machines = {zone_id: list(machines) for zone_id, machines in supply.items()}
     zones: dict[WaitingUser, str] = {}
     for user in sorted(waiting_users, key=lambda user: (user.since, user.user_id, user.image_id)):
-        tried = [zone_id for zone_id in user.zone_ids if zone_id in free_machines] or list(user.zone_ids)
-        with_room = (zone_id for zone_id in tried if reserve_room(free_machines.get(zone_id, []), user.request))
-        zones[user] = next(with_room, tried[0])
+        possible = [zone_id for zone_id in user.zone_ids if zone_id in free_machines] or list(user.zone_ids)
+        with_room = (zone_id for zone_id in possible if reserve_room(free_machines.get(zone_id, []), user.request))
+        zones[user] = next(with_room, possible[0])
     return zones
 
 
@@ -99,7 +100,7 @@ class ScheduleEntry:
 
 
 def entries_in_force(entries: Iterable[ScheduleEntry], now: datetime, lead_s: float) -> list[ScheduleEntry]:
-    """Return the entries that apply now or in `lead_s` seconds, when a machine that is ordered now is ready."""
+    """Return the entries that apply now or in `lead_s` seconds, the time after which an ordered machine is ready."""
     soon = now + timedelta(seconds=lead_s)
     return [entry for entry in entries if entry.applies_at(now) or entry.applies_at(soon)]
 
@@ -163,14 +164,15 @@ class OrderState(StrEnum):
     ORDERED = "ordered"
     """The row exists. The machine may have been requested; the provider has not confirmed it."""
     CREATED = "created"
-    """The provider has created the machine; its Agent does not serve yet."""
+    """The provider has created the machine; its Agent does not accept sessions yet."""
     JOINED = "joined"
-    """Its Agent has joined and serves."""
+    """The Agent of the machine has joined and accepts sessions."""
     DRAINING = "draining"
-    """It gets no new sessions and is released when the last session has ended."""
+    """The Agent gets no new sessions. The machine is released when the last session has ended."""
     RELEASING = "releasing"
-    """The provider is requested to end the machine, again until it no longer lists the machine."""
+    """Requests to end the machine are sent until the provider does not list the machine."""
     ENDED = "ended"
+    """The provider does not list the machine, or the machine was never requested."""
 
 
 TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
@@ -183,12 +185,12 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
 }
 """State → the states that may follow it. An ended order is released again if the provider lists its machine later."""
 UNJOINED_STATES: Final = frozenset({OrderState.ORDERED, OrderState.CREATED})
-"""The states of an order whose machine does not serve yet."""
+"""The states of an order whose machine does not accept sessions yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolLimits:
-    """The fields of a machine pool that limit its plan. A machine has `cores` and `memory` (bytes)."""
+    """The fields of a machine pool that limit its plan. Each machine has `cores` and `memory` (bytes)."""
 
     cores: float
     memory: int
@@ -196,10 +198,9 @@ class MachinePoolLimits:
     max_machines: int = 1
     standby_cores: float = 0.0
     standby_memory: int = 0
-    """The capacity of the zone that must always be free, in cores and bytes that sessions can reserve. With overcommit,
-    a machine has more of these cores than `cores`."""
+    """The capacity that must always be free in the zone: offered cores (`cores` times the overcommit), and bytes."""
     idle_s: float = 900.0
-    """The time for which a machine must be surplus before it drains."""
+    """The time for which a machine must be surplus (not needed) before it drains."""
     order_deadline_s: float = 900.0
     """The time within which the Agent of an ordered machine must register."""
     schedule: tuple[ScheduleEntry, ...] = ()
@@ -220,7 +221,7 @@ class MachinePoolFailures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePool:
-    """A machine pool. `disabled` is also True if the pool is deleted. The machines of a disabled pool drain."""
+    """A machine pool. The machines of a disabled pool drain. `disabled` is also True for a deleted pool."""
 
     machine_pool_id: str
     name: str
@@ -232,8 +233,8 @@ class MachinePool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrder:
     """An order that has not ended. `agent` is the Agent that registered with the token of the order; its status is
-    pending until it serves. `agent_sessions` is the number of its sessions that are not deleted; `live_sessions` is the
-    number of those that belong to users.
+    pending until it accepts sessions. `agent_sessions` is the number of its sessions that are not deleted, and
+    `live_sessions` the number of these sessions that have a user.
     """
 
     machine_order_id: str
@@ -242,7 +243,7 @@ class MachineOrder:
     ordered: datetime
     deadline: datetime
     changed: datetime
-    """The time at which it entered its state."""
+    """The time of its last transition."""
     requested: datetime | None = None
     """The time at which the provider was requested to create the machine; None = not yet."""
     ref: str | None = None
@@ -254,16 +255,16 @@ class MachineOrder:
     """The host name of another Agent that joined on the same machine; empty = none is known."""
     surplus_since: datetime | None = None
     next_end: datetime | None = None
-    """The provider failed to end its machine, and is not requested again before this time."""
+    """The time before which no request to end its machine is sent, because an earlier request failed."""
     list_unreliable_since: datetime | None = None
-    """The time at which the secrets of its pool changed after the machine was requested: the list of the provider may
-    then be that of another account. None = no change, or the provider has listed the machine since then.
+    """The time at which the secrets of its pool changed, if the machine was requested before and was not listed since:
+    with the new secrets, the provider may list the machines of another account. None = the list is reliable.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of this installation and pool that a provider lists."""
+    """A machine that a provider lists for an order of this installation and pool. `ref` is its name at the provider."""
 
     ref: str
     machine_order_id: str
@@ -279,8 +280,8 @@ class ListedMachines:
 
 @dataclass(frozen=True, slots=True)
 class UnmetDemand:
-    """A number of sessions with the same requirements for which the zone has no room. `why` is the cause, such as "2
-    people wait for Desktop".
+    """A number of sessions with the same requirements for which the zone has no room. `why` is a clause with the cause,
+    such as "2 users wait for Desktop".
     """
 
     request: PlacementRequest
@@ -290,8 +291,8 @@ class UnmetDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSnapshot:
-    """The input of a plan. `listings` has the machines by the id of their pool, if its provider was called for this
-    plan.
+    """The input of a plan. `listings` maps the id of a pool to the machines that its provider lists. It contains only
+    pools whose provider was called for this plan.
     """
 
     now: datetime
@@ -307,7 +308,7 @@ class ZoneSnapshot:
     quiet: bool = False
     """True during the quiet period, in which the silence of an Agent has no effect."""
     other_zone_notes: tuple[str, ...] = ()
-    """Sentences about users who also wait in this zone and count in another zone."""
+    """Sentences about users who also wait in this zone and whom another zone counts as demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,9 +331,8 @@ class RequestMachine:
 class OrderTransition:
     """Change the state of an order.
 
-    `ref` is the machine that the provider lists for it. `failed` is True if the transition counts as a failure of the
-    pool. `agent_id` is the Agent that the plan has read; if another Agent has registered since, the order does not
-    change.
+    `ref` is the machine that the provider lists for the order. `failed` is True if the transition counts as a failure
+    of the pool. `agent_id` is the Agent in the snapshot: if another Agent has registered since, the order is unchanged.
     """
 
     machine_order_id: str
@@ -354,8 +354,8 @@ class EndMachine:
 
 @dataclass(frozen=True, slots=True)
 class StrayMachine:
-    """The provider lists a machine without an open order, or a second machine of an order. If its order has ended, the
-    order is released again; otherwise the machine does not change.
+    """A listed machine without an open order, or a second machine of an order. If the order has ended, it is released
+    again; otherwise the machine is not changed.
     """
 
     machine_order_id: str
@@ -366,7 +366,7 @@ class StrayMachine:
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """Store the time since which a machine is not needed; None = it is needed."""
+    """Store the time since which the machine of an order is surplus; None = it is needed."""
 
     machine_order_id: str
     since: datetime | None
@@ -377,7 +377,7 @@ Action = PlaceOrder | RequestMachine | OrderTransition | EndMachine | StrayMachi
 
 @dataclass(frozen=True, slots=True)
 class PoolReport:
-    """The result of a plan for one pool, as sentences. `is_lacking` is True if the pool cannot meet its demand now."""
+    """The result of a plan for one pool, in sentences. `is_lacking` is True if the pool cannot meet its demand now."""
 
     machine_pool_id: str
     sentence: str

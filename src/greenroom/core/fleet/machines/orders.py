@@ -1,9 +1,9 @@
-"""The transitions of an order that follow from its Agent and the provider: joined, overdue, released, ended.
+"""The actions for an order that follow from its state, its Agent and the list of the provider, without the demand.
 
-If the provider did not answer a request, its machine may still appear later. Therefore an order without a known machine
-stays `releasing` for some time, and a machine that is listed in that time is ended. A machine with a session is never
-released. If several machines have the name of one order and one of them has an Agent, none of them is ended, because
-the machine of the Agent is not known.
+If the provider did not answer a request for a machine, the machine may still appear in its list later. Therefore an
+order without a known machine stays `releasing` for `LATE_CREATION_S`, and a machine that is listed in that time is
+ended. A machine with a session is never released. If the provider lists several machines for one order and one of them
+has the Agent, none of them is ended, because the machine of the Agent is not known.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ BACKOFF: Final = Backoff(first_s=15.0, max_s=900.0)
 UNCONFIRMED_S: Final = 180.0
 """The time after which a requested machine that is neither confirmed nor listed is released."""
 LATE_CREATION_S: Final = 900.0
-"""The time after its request in which a machine may still appear."""
+"""The time after its request in which a machine may still appear in the list of the provider."""
 UNLISTED_S: Final = 180.0
-"""The time after which a created machine that is not listed is released; new machines may be listed late."""
+"""The time after which a created machine that is not listed is released. A provider may list new machines late."""
 
 SERVE_WITHIN_S: Final = 180.0
-"""The time after the deadline of an order within which its Agent must serve; otherwise the machine is released."""
+"""The time after the deadline of an order within which its Agent must accept sessions. Otherwise the machine is
+released.
+"""
 LIST_UNRELIABLE_S: Final = 7 * 86400.0
-"""The time after a change of the pool's secrets in which a machine that is not listed may exist, because the new
-secrets may list another account.
+"""The time after a change of the pool's secrets in which a machine may exist although it is not listed, because the
+provider may list another account for the new secrets.
 """
 
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -54,7 +56,7 @@ NextState = tuple[OrderState, str, bool]
 def order_actions(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, quiet: bool
 ) -> list[Action]:
-    """Return the actions for an order that follow from the order and its machine, without the demand."""
+    """Return the actions for an order of `pool`. `listing` is None if the provider was not called for this plan."""
     listed = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
     if order.state is OrderState.RELEASING:
         return _release(order, pool, listing, now, listed=listed)
@@ -74,8 +76,8 @@ def order_actions(
 
 
 def _end_duplicates(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """Return the actions for additional machines with the name of the order, which exist after a lost answer to a
-    request. They are ended if no Agent can be on one of them.
+    """Return the actions for additional machines of an order, which exist if the answer to a request was lost. They are
+    ended if the order has no Agent, which could be on one of them.
     """
     if order.state in UNJOINED_STATES and order.agent is None:
         return _end_requests(order, pool, machines, now)
@@ -84,7 +86,7 @@ def _end_duplicates(order: MachineOrder, pool: MachinePool, machines: Sequence[M
 
 
 def _end_requests(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
-    """Return the requests to end machines of an order; none before `next_end`, after a failed request."""
+    """Return the requests to end machines of an order; none before `next_end`."""
     if order.next_end is not None and now < order.next_end:
         return []
     return [EndMachine(order.machine_order_id, pool.machine_pool_id, machine.ref) for machine in machines]
@@ -131,7 +133,8 @@ def _next_before_join(
 def _overdue_reason(order: MachineOrder, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
     """Return the reason why the order is overdue; None if it is not.
 
-    A machine that has registered is overdue too if its Agent does not serve, because the rest of its start may fail.
+    An order whose Agent has registered is also overdue if the Agent does not accept sessions in time, because a later
+    step of the start of the machine may have failed.
     """
     within_s = pool.limits.order_deadline_s
     if order.agent is None:
@@ -165,8 +168,8 @@ def _next_after_join(order: MachineOrder, *, absent: bool, quiet: bool) -> NextS
 def _release(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, listed: Sequence[Machine]
 ) -> list[Action]:
-    """Return the actions that end the machine, and then its order. The machine has ended if a listing from after its
-    release does not contain it.
+    """Return the actions that end the machine of an order, and then the order. The machine has ended if a list that was
+    requested after its release does not contain it.
     """
     if listed:
         return [] if order.agent_sessions > 0 or order.other_agent else _end_requests(order, pool, listed, now)
@@ -200,8 +203,8 @@ def stray_machines(pool: MachinePool, orders: Sequence[MachineOrder], listing: L
 def failures_after_orders(
     state: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
-    """Return the failures of a pool after a plan. `failed` has the reasons of failed orders; `joined` is True if the
-    Agent of an order joined.
+    """Return the failures of a pool after a plan. `failed` has the reasons of the orders that failed in the plan;
+    `joined` is True if the Agent of an order joined.
     """
     if failed:
         number = state.failures + 1  # Failed orders of one plan count as one failure.
@@ -211,7 +214,9 @@ def failures_after_orders(
 
 
 def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
-    """Return the time of the next request to end this machine, after `failures` failed requests."""
+    """Return the time of the next request to end a machine after `failures` failed requests. `retry_after_s` is the
+    pause that the provider requested.
+    """
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 

@@ -1,11 +1,11 @@
 """The plan of the machine pools of a zone: the machines to order, to drain, to use again and to release, with reasons.
 
 The demand is the capacity that the zone lacks: for staged sessions, for users who wait, and for the standby capacity
-and the schedule of each machine pool. The supply is the capacity of Agents, of ordered machines, and of draining
-machines, which are used again before new ones are ordered. Invariants, tested as properties: a machine with a session,
-or with an additional Agent, is never released or ended; orders never exceed `max_machines`; a disabled pool orders
-nothing; nothing is ordered while a machine of its pool drains because it is surplus; repeated plans reach a stable
-state; every order and transition has a reason.
+and the schedule of each machine pool. The supply is the capacity of Agents and of ordered machines. A draining machine
+is used again before a new machine is ordered. Invariants, tested as properties: a machine with a session, or with an
+Agent that did not join with the token of its order, is never released or ended; a pool has at most `max_machines`; a
+disabled pool orders nothing; a pool orders nothing while one of its surplus machines drains; repeated plans reach a
+stable state; every order and transition has a reason.
 """
 
 from __future__ import annotations
@@ -45,20 +45,22 @@ MAX_RESERVED_SESSIONS: Final = 200
 
 @dataclass(slots=True)
 class _Zone:
-    """The free capacity of a zone: of Agents, ordered machines and new machines. The plan reserves parts of it."""
+    """The capacity of a zone: of Agents, ordered machines and new machines. The plan reserves room for the demand."""
 
     hosts: list[PlacementAgent]
+    """The Agents of the zone; an ordered or new machine counts as an empty Agent."""
     standby_cores: float = 0.0
     """The free capacity that the zone needs: the largest standby capacity of its pools."""
     standby_memory: int = 0
     unmet: list[UnmetDemand] = field(default_factory=list[UnmetDemand])
+    """The demand without room in `hosts`."""
 
     @property
     def free(self) -> tuple[float, int]:
         return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
 
     def reserve(self, demand: UnmetDemand) -> UnmetDemand | None:
-        """Reserve capacity for as many sessions of the demand as fit; return the demand without them, or None."""
+        """Reserve room for as many sessions of the demand as possible; return the rest of the demand, or None."""
         for reserved in range(min(demand.number, MAX_RESERVED_SESSIONS)):
             if not reserve_room(self.hosts, demand.request):
                 return replace(demand, number=demand.number - reserved)
@@ -74,33 +76,35 @@ class _Pool:
 
     definition: MachinePool
     limits: MachinePoolLimits
-    """The limits of the pool with the schedule applied."""
+    """The limits of the pool, raised by its schedule."""
     empty_machine: PlacementAgent
-    """An empty machine of the pool, with its assumed size."""
+    """A new machine of the pool, as an Agent without sessions."""
     orders: list[MachineOrder]
+    """The orders that have not ended, after the transitions of `orders.order_actions`."""
     actions: list[Action] = field(default_factory=list[Action])
     placed: int = 0
-    """The number of orders that the plan places."""
+    """The number of new orders in the plan."""
     reused_order_ids: set[str] = field(default_factory=set[str])
     """The ids of orders whose draining machines the plan uses again."""
     notes: list[str] = field(default_factory=list[str])
     """The reasons why the pool does not meet its demand, for the report."""
     failed: bool = False
-    """True if an order of the pool failed in this plan; its backoff then begins."""
+    """True if an order of the pool failed in this plan. The pool then orders nothing until a pause has passed."""
 
     @property
     def existing(self) -> int:
-        """The number of machines that exist or may exist. Each machine costs money until it has ended."""
+        """The number of machines that exist or may exist. Each of them costs money until it has ended."""
         return len(self.orders) + self.placed
 
     @property
     def in_use(self) -> int:
+        """The number of machines that are not draining or released, including new machines and those used again."""
         kept = {*UNJOINED_STATES, OrderState.JOINED}
         return sum(o.state in kept or o.machine_order_id in self.reused_order_ids for o in self.orders) + self.placed
 
     @property
     def orders_left(self) -> int:
-        """The number of machines that the plan may still order."""
+        """The number of machines that the plan may still order for the pool."""
         return max(0, min(self.limits.max_machines - self.existing, MAX_AT_ONCE - self.placed))
 
 
@@ -153,10 +157,11 @@ def _pool_with_schedule(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[
 
 
 def _empty_machine(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[MachineOrder]) -> PlacementAgent:
-    """Return the assumed size of a machine: the declared size, and at most the size that the joined machines offer.
+    """Return a new machine of the pool as an Agent without sessions. It has the size that the pool declares, but not
+    more than the smallest capacity that a joined machine offers.
 
-    The kernel of a machine reserves some memory. Without this limit, a session that fits only the declared size would
-    cause orders again and again.
+    A joined machine offers less memory than declared, because its kernel reserves some. Without this rule, machines
+    would be ordered again and again for a session that needs the declared size.
     """
     joined_agents = [
         order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0
@@ -171,8 +176,8 @@ def _empty_machine(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[M
 
 
 def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
-    """Return the free capacity of Agents that serve and of ordered machines, without draining machines and disabled
-    pools.
+    """Return the capacity of Agents that accept sessions and of ordered machines, without draining machines, released
+    machines and machines of disabled pools.
     """
     leaving = {
         order.agent.agent_id
@@ -188,11 +193,11 @@ def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
                 for order in pool.orders
                 if order.state in UNJOINED_STATES
             ]
-    standby = [pool.limits for pool in pools if not pool.definition.disabled]
+    enabled = [pool.limits for pool in pools if not pool.definition.disabled]
     return _Zone(
         hosts,
-        max((limits.standby_cores for limits in standby), default=0.0),
-        max((limits.standby_memory for limits in standby), default=0),
+        max((limits.standby_cores for limits in enabled), default=0.0),
+        max((limits.standby_memory for limits in enabled), default=0),
     )
 
 
@@ -225,7 +230,7 @@ def _order_machines(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _too_small_reason(pool: _Pool, request: PlacementRequest) -> str | None:
-    """Return the reason why an empty machine of the pool has no room for such a session; None if it has room."""
+    """Return the reason why a new machine of the pool has no room for such a session; None if it has room."""
     return next((rejection.reason for rejection in place((pool.empty_machine,), request, "Least Load").rejected), None)
 
 
@@ -240,7 +245,7 @@ def _standby_reason(pool: _Pool, zone: _Zone) -> str:
 
 
 def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
-    """Add a machine: use a draining machine again, or order a new one. Return False if neither is possible."""
+    """Use a draining machine of the pool again, or order a new machine. Return False if neither is possible."""
     for order in pool.orders:
         agent = order.agent
         usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.reused_order_ids
@@ -268,8 +273,8 @@ def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> 
 
 
 def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
-    """Drain machines that were surplus for `idle_s`. The order is: fewest sessions first, then machines that are
-    already surplus, so that the choice does not change from plan to plan.
+    """Drain the machines that were surplus for `idle_s`. The machines with the fewest sessions are surplus first; among
+    equals, those that were surplus before, so that the choice does not change from plan to plan.
     """
     joined = [
         order
@@ -287,9 +292,9 @@ def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 
 
 def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
-    """True if the other machines have room for its sessions and for the standby capacity of all pools; the capacity of
-    the machine is then removed from the zone. Other pools count, because otherwise a pool would order a machine when
-    another pool drains one.
+    """True if the other hosts of the zone have room for the sessions of the machine and for the standby capacity of the
+    zone. The machine is then removed from the capacity of the zone. The standby capacity is that of all pools, because
+    otherwise a pool would order a machine when another pool drains one.
     """
     machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if machine_host is None:
@@ -306,7 +311,7 @@ def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
 
 
 def _reserve_elsewhere(hosts: list[PlacementAgent], removed: PlacementAgent) -> None:
-    """Reserve on `hosts` the capacity that is reserved on the host `removed`, which is not one of them."""
+    """Reserve on `hosts` the capacity that sessions have reserved on the host `removed`, which is not in `hosts`."""
     cores, memory = removed.cores_allocated, removed.memory_allocated
     for i, host in enumerate(hosts):
         reserved_cores, reserved_memory = min(cores, host.free_cores), min(memory, host.free_memory)

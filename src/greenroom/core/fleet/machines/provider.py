@@ -1,5 +1,5 @@
-"""The rules for providers of machines: their options and secrets, the names of machines, the masking of their output,
-and the script that a new machine runs at its start.
+"""The rules for providers of machines: options and secrets, the names of machines, the masking of secrets in the output
+of providers, and the script that a new machine runs at its start.
 
 Each provider defines its own `ProviderRules` (docs/howto/autoscaling.md).
 """
@@ -29,7 +29,7 @@ MIN_MASKED_SECRET: Final = 4
 MIN_MASKED_LINE: Final = 8
 """The minimum length of a line of a secret that is masked separately."""
 _ESCAPES: Final = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
-"""A sequence of characters that are escaped as in JSON."""
+"""A sequence of escaped characters as in JSON strings."""
 
 
 def machine_name(installation_id: str, machine_pool_id: str, machine_order_id: str) -> str:
@@ -91,18 +91,17 @@ class ProviderRules:
     required_texts: tuple[str, ...] = ()
     """The names of the required options with texts."""
     destination_options: tuple[str, ...] = ()
-    """The names of the options that define the destination of requests, which contain secrets."""
+    """The names of the options that define where requests are sent. Requests contain secrets."""
     has_real_machines: bool = True
     """True if machines are real and must reach the deployment; False if they are simulated."""
     has_own_options: bool = False
-    """True if it has other options, which Greenroom does not interpret: each may be a region, a project or an account.
-    """
+    """True if the provider has options that Greenroom does not interpret, such as a region, a project or an account."""
     problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
-    """Returns the reason why the provider cannot work with these options, which have all `required_texts`, and with the
-    trusted hosts; None if it can.
+    """Returns the reason why the provider cannot work with the options and the trusted hosts, as a sentence; None if it
+    can. The options have all `required_texts`.
     """
     secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
-    """Returns the reason why it cannot work with these secrets, as a sentence; None if it can."""
+    """Returns the reason why the provider cannot work with the secrets, as a sentence; None if it can."""
 
 
 MAX_OPTION_LENGTH: Final = 1000
@@ -113,9 +112,8 @@ APPROVAL_PERMISSIONS: Final = ("agents_create", "agents_modify")
 def stays_approved(
     before: Mapping[str, Any], after: Mapping[str, Any], *, has_new_secrets: bool, by_approver: bool
 ) -> bool:
-    """True if an approved pool stays approved after a change: the change does not concern the settings that determine
-    which hosts join, or the user who changes the pool may approve pools. `before` and `after` are the settings of the
-    pool by name.
+    """True if an approved pool stays approved after a change: the user who changes it may approve pools, or its secrets
+    and the settings that determine which hosts join stay the same. `before` and `after` are its settings by name.
     """
     approved_settings = ("provider", "options", "join_url", "edge_url")
     return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in approved_settings))
@@ -136,7 +134,7 @@ def options_problem(
 
 
 def is_same_destination(rules: ProviderRules, options: Options, other: Options) -> bool:
-    """True if the requests of a provider, and with them its secrets, have the same destination with both options."""
+    """True if a provider sends its requests, which contain its secrets, to the same destination with both options."""
     return all(options.get(name) == other.get(name) for name in rules.destination_options)
 
 
@@ -148,8 +146,8 @@ def lists_same_machines(rules: ProviderRules, options: Options, other: Options) 
 
 
 DEFAULT_EDGE_URL: Final = "https://{address}:8443"
-"""The default address of the edge gateway of a machine. `{address}` is its first IP address, `{hostname}` its host
-name.
+"""The default address of the edge gateway of a machine: `{address}` is the first IP address of the machine. `edge_url`
+may also contain `{hostname}`, its host name.
 """
 
 _SCRIPT: Final = Template("""#!/bin/sh
@@ -188,9 +186,9 @@ systemctl enable --now greenroom-agent greenroom-gateway
 class JoinParameters:
     """The values in the script with which a machine joins.
 
-    `ca_sha256` is the fingerprint of the authority that issued the certificate of the deployment; empty = a public
-    authority. `public_url` is the address at which users open the console; `join_url` is the address at which the
-    machine reaches the same deployment.
+    `name` is the name of the machine, and `token` its join token. `ca_sha256` is the fingerprint of the authority that
+    issued the certificate of the deployment; empty = a public authority. `public_url` is the address of the console for
+    users; `join_url` is the address at which the machine reaches the deployment.
     """
 
     name: str
@@ -240,7 +238,7 @@ def address_problem(url: str, *, this_host: bool = False) -> str | None:
 
 
 def edge_problem(template: str) -> str | None:
-    """Return the reason why this cannot be the address of the edge gateways, as a sentence; None if it can."""
+    """Return the reason why `template` cannot be the address of the edge gateways, as a sentence; None if it can."""
     filled = template.replace("{address}", "192.0.2.1").replace("{hostname}", "host-1")
     problem = address_problem(filled)
     has_port = problem is None and urlsplit(filled).port is not None
@@ -253,4 +251,4 @@ def edge_problem(template: str) -> str | None:
 
 
 _PLAIN_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:/{}[]")
-"""The characters that an address may contain. The script contains the address in quotes."""
+"""The characters that the address may contain, because the script contains it in quotes of the shell."""
