@@ -1,7 +1,8 @@
-"""The table of rules for the launches that a staged session cannot serve (docs/reference/staging.md).
+"""The rules by which a launch cannot get a staged session (docs/reference/staging.md).
 
-A staged container is created before its user is known. It therefore cannot serve a launch with a setting that applies
-to the creation of a container. All violations are returned, each with the setting and the groups that set it.
+The container of a staged session is created before its user is known. Therefore a launch with a setting that a
+container can get only at its creation violates a rule (`RULES`). Each violation names the setting and the groups that
+set it.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_wri
 
 AT_CREATION: Final = "when a container is created, so a staged session cannot have it"
 ALL_AT_CREATION: Final = "when a container is created, so a staged session cannot have them"
+"""The ends of the reasons of violations, for one value and for several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFacts:
-    """The merged settings of a user, an image and a launch.
+    """The settings of a user, a workspace and a launch, as the rules read them.
 
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
-    None = Enabled. `image_volume_mappings` maps host paths to options. `assign` is the command of the image, which can
-    receive a `kasm_url` at hand-over. `language` and `timezone` are preferences of the user or a group, not of a
-    browser. `has_ssh_keys` is also True if the user is not known. `filters_disabled` is True if the image is never
-    filtered, even if a group has a policy.
+    None = Enabled. `image_volume_mappings` maps paths of the host to options. `assign` is the command of the workspace
+    at the hand-over, which receives `kasm_url`. `language` and `timezone` are preferences of the user, not of a
+    browser. `has_ssh_keys` is also True if the user is not known. `filters_disabled` is True if the workspace has no
+    web filter, even if a group has a policy.
     """
 
     settings: Mapping[str, EffectiveSetting] = field(default_factory=lambda: resolve(()))
@@ -61,7 +63,9 @@ class LaunchFacts:
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
     def missing_profile(self) -> str | None:
-        """Return a sentence if a setting prevents the use of the workspace's persistent profile; None otherwise."""
+        """Return the reason why a setting of groups prevents the use of the workspace's persistent profile, as a
+        sentence; None if none does.
+        """
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -73,15 +77,15 @@ class LaunchFacts:
 
 
 def profile_is_allowed(setting: EffectiveSetting, path: str | None) -> bool:
-    """True if `allow_persistent_profile` permits a profile of a user at this path. Homes that the installation keeps
-    are permitted unless a group forbids them; folders of hosts are permitted only if a group allows them.
+    """True if `allow_persistent_profile` (`setting`) permits a profile of a user at this path. Homes that Greenroom
+    keeps are permitted unless a group forbids them. Other folders of a host are permitted only if a group allows them.
     """
     return bool(setting.value) or (path == STORED_HOMES_PATH and not setting.groups)
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The violation of a rule: the public `setting` that excludes staged sessions, and the groups that set it."""
+    """The violation of a rule: the `setting` that excludes staged sessions, and the names of the groups that set it."""
 
     code: str
     setting: str
@@ -91,7 +95,9 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of the table. `check` returns the reason for a violation as the end of a sentence, or None."""
+    """A rule of `RULES`. `check` gets the launch and the permissions of the staged sessions. It returns the reason of a
+    violation as the end of a sentence; None if the launch does not violate the rule.
+    """
 
     code: str
     setting: str
@@ -99,7 +105,7 @@ class Rule:
 
 
 def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
-    """Return all reasons why a staged session with `staged_permissions` cannot serve this launch, in table order."""
+    """Return the violations that prevent a launch from getting a staged session with `staged_permissions`."""
     violated: list[Violation] = []
     for rule in RULES:
         sentence = rule.check(facts, staged_permissions)
@@ -111,8 +117,8 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
-    """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or there is no
-    profile. `users` are plain launches of the workspace, one for each set of groups of the users who may use it.
+    """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or if `path` is
+    empty. `users` has a launch without options for each set of users with equal groups who may use the workspace.
     """
     if not path or not all(facts.missing_profile() for facts in users):
         return None
@@ -151,8 +157,8 @@ def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> st
 
 
 def _rule_if_set(name: str, sentence: str, applies: Callable[[LaunchFacts], object] = lambda _: True) -> Rule:
-    """Return the rule of a boolean or JSON setting. It is violated if the setting is true or not empty, and `applies`
-    is true for the launch.
+    """Return the rule of a group setting. A launch violates it if the setting is true or not empty, and `applies` is
+    true for the launch.
     """
     return Rule(name, name, lambda facts, _: sentence if facts.value(name) and applies(facts) else None)
 
@@ -171,8 +177,8 @@ def _on_or_off(value: object) -> str:
 
 
 def _preference(noun: str, value_of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
-    """Return the check of a preference of the user: language or time zone. It finds no violation if the groups allow
-    staged sessions with another value.
+    """Return the check of the user's preferred language or time zone. It finds no violation if a group allows staged
+    sessions with another value.
     """
 
     def check(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
@@ -190,7 +196,7 @@ def _launch_options(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | No
             ("environment", facts.environment),
             ("network_id", facts.network_id),
             ("kasm_url", facts.kasm_url if facts.assign is None else None),
-            ("egress", facts.filter_policy),  # the field of a lease from which this policy was created
+            ("egress", facts.filter_policy),  # `egress` is the field of a lease request that contains the policy
         )
         if value
     ]

@@ -1,9 +1,9 @@
 """The eviction of staged sessions, which makes room for a session on demand if the zone is full.
 
 Only sessions that are still starting are evicted, because administrators reserve capacity for usable staged sessions.
-Early replacements are evicted first, then the newest sessions. Invariants, tested as properties: the launch fits after
-the eviction; it would not fit if any evicted session stayed; all evicted sessions are on one Agent, which rejects the
-launch only for lack of room.
+Replacements for sessions that still exist are evicted first, then the newest sessions. Invariants, tested as
+properties: after the eviction, there is room for the launch; there would be no room if one evicted session stayed; all
+evicted sessions are on one Agent, which rejects the launch only for lack of room.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.launch.placement import Placement, PlacementAgent, PlacementRequest, Rejection, place
 
 WAITING_S: Final = 15.0
-"""The time after a refusal for which a user counts as waiting. In this time, the pools of the zone do not use free
-room.
+"""The time after a refusal for which a user counts as waiting. In this time, the pools of the zone start no sessions in
+free room.
 """
 MAX_WAITING_S: Final = 60.0
-"""The maximum time for which the pools wait for a user who tries repeatedly. The session may never fit."""
+"""The maximum time for which the pools wait for a user who tries repeatedly, because there may never be enough room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingSession:
     """A staged session that is not usable yet, with its reservation: `cores` (offered cores of its Agent) and `memory`
-    (bytes).
-
-    `is_replacement` is True if it replaces a session that still exists.
+    (bytes). `is_replacement` is True if it replaces a session that still exists.
     """
 
     session_id: str
@@ -43,7 +41,7 @@ class StartingSession:
 
 @dataclass(frozen=True, slots=True)
 class AgentWithRoom:
-    """An Agent for a new session, and the staged sessions that are evicted there; usually none."""
+    """An Agent for a new session, and the staged sessions that must be evicted there, usually none."""
 
     agent: PlacementAgent
     evicted: tuple[StartingSession, ...] = ()
@@ -60,7 +58,7 @@ def events_of(evicted: Iterable[StartingSession]) -> set[ChangeEvent]:
 
 
 def agents_large_enough(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[PlacementAgent, ...]:
-    """Return the Agents that are full now, and that could run the session if they had no other sessions."""
+    """Return the Agents that have no room now, but would have room for the session without their other sessions."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
         agent
@@ -72,9 +70,7 @@ def agents_large_enough(rejected: Sequence[Rejection], request: PlacementRequest
 def agents_with_room(
     placement: Placement, request: PlacementRequest, starting: Sequence[StartingSession]
 ) -> list[AgentWithRoom]:
-    """Return the Agents for a user's session, in the order to try. Staged sessions are evicted only if no Agent has
-    room.
-    """
+    """Return the Agents for a user's session in the order to try. The list has evictions only if no Agent has room."""
     if placement.candidates:
         return [AgentWithRoom(agent) for agent in placement.candidates]
     agent = room_after_eviction(placement.rejected, request, starting)
@@ -84,9 +80,7 @@ def agents_with_room(
 def room_after_eviction(
     rejected: Sequence[Rejection], request: PlacementRequest, starting: Sequence[StartingSession]
 ) -> AgentWithRoom | None:
-    """Return the Agent that needs the fewest evictions; None if not even the eviction of all starting sessions makes
-    room.
-    """
+    """Return the Agent that needs the fewest evictions; None if no Agent has room without its starting sessions."""
     agents = [
         AgentWithRoom(agent, evicted)
         for agent in agents_large_enough(rejected, request)
@@ -136,9 +130,7 @@ def _fits(agent: PlacementAgent, request: PlacementRequest) -> bool:
 
 
 def placement_reason(chosen: AgentWithRoom, zone_name: str, suffix: str = "") -> str:
-    """Return the sentence about the placement of a session. `suffix` is the part about the session that it replaces, or
-    empty.
-    """
+    """Return the sentence about the placement of a session. `suffix` is a text about the session that it replaces."""
     placed = f"A new session was placed on {chosen.agent.hostname} in zone {zone_name}{suffix}"
     number = len(chosen.evicted)
     if number == 0:

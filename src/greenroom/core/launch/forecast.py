@@ -1,13 +1,13 @@
-"""Three decisions about launches: the forecast of a launch, its outcome for each pool, and whether it may wait.
+"""The forecast of a launch, the outcome of a launch for each pool, and the limit of the queue of launches.
 
-For each workspace, the launcher displays the expected result of a launch: a session immediately, a session after some
-seconds, or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, as the launch itself
-does. The sentences in this module are for all users; only administrators see the names of machines.
+Forecast: for each workspace, the launcher displays the expected result of a launch: a session immediately, a session
+after some seconds, or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, as the
+launch itself does. Its sentences are for all users, so they do not contain the names of machines.
 
-`db.pool.history` computes the outcome of each pool in SQL.
+Outcome: `outcomes` has the same rules as the SQL in `db.pool.history`.
 
-A launch that would wait too long is refused immediately, with its position in the queue and the time after which to try
-again. Without a limit, all waiting launches would share the capacity, and all users would wait too long.
+Queue: a launch that would wait too long is refused immediately, with its position in the queue and the time after which
+to try again. Without a limit, all users would wait too long.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 class SimulatedLaunch:
     """The staged attempts of a launch, up to the attempt for one staging config.
 
-    `attempt` assigns a session of the config, unless its `misses` prevent it. `earlier` are the staged attempts without
-    misses before it. The launch ends at the first of these whose pool has a session.
+    `attempt` claims a session of the config, unless it has `misses`. `earlier` are the staged attempts without misses
+    before it. The launch gets a session at the first of these attempts whose pool has one.
     """
 
     attempt: LaunchAttempt
@@ -49,10 +49,10 @@ class SimulatedLaunch:
 
 
 def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
-    """Return the staged attempts of a plan of `core.launch.plan.plan_launch`, up to the one for a staging config.
+    """Return the staged attempts of a launch, up to the attempt for a staging config in the zone `zone_id`.
 
-    The plan has no attempt for the config if the launch does not search its zone or the workspace excludes the zone.
-    `attempt` is then the attempt of the zone, which has no pool.
+    `attempts` (from `core.launch.plan.plan_launch`) has no attempt for the config if the launch does not search the
+    zone, or the workspace excludes it. `SimulatedLaunch.attempt` is then the attempt of the zone, without a pool.
     """
     staged = [attempt for attempt in attempts if attempt.staged]
     of_config = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
@@ -64,7 +64,7 @@ def simulate_launch(attempts: Sequence[LaunchAttempt], staging_config_id: str, z
 def first_attempt_with_session(
     attempts: Sequence[LaunchAttempt], has_session: Callable[[LaunchAttempt], bool]
 ) -> LaunchAttempt | None:
-    """Return the staged attempt at which a launch ends; None if a session is created on demand."""
+    """Return the staged attempt at which a launch gets a session; None if no staged session can be claimed."""
     return next((a for a in attempts if a.staged and not a.misses and has_session(a)), None)
 
 
@@ -90,15 +90,15 @@ _CODES_BY_PRIORITY: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large",
     "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
-"""Only the first code that applies is displayed. Obstacles that often end without an action of a person are first."""
+"""The launcher displays only the first code that applies. Obstacles that often end by themselves are first."""
 LIMIT_REACHED: Final = "You have reached your maximum number of sessions. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchForecast:
-    """The forecast of a launch. `ready` is True if a staged session would be handed over. `expected_s` is None if no
-    launch is possible now; `reason` is then the reason, and empty otherwise.
+    """The forecast of a launch. `ready` is True if a staged session would be handed over. `expected_s` is the expected
+    time until the session is usable; None = no launch is possible now, and `reason` has the reason.
     """
 
     ready: bool
@@ -118,9 +118,9 @@ class MeasuredStarts:
 class Supply:
     """The zones, pools and Agents of the installation at one time, for forecasts.
 
-    `zones` are in the order of their creation. `claimable` is the number of claimable sessions by staging config and
-    config hash. `pools` and `measured` are by image id; `agents` and `starting` (staged sessions that launches may
-    evict) are by zone id. The state of images is not in `agents`, but in `image_states`.
+    `zones` are in the order of their creation. `claimable` maps staging config and config hash to the number of
+    claimable sessions. The keys of `pools` and `measured` are image ids. The keys of `agents` and `starting` (staged
+    sessions that a launch may evict) are zone ids. The state of images is only in `image_states`.
     """
 
     zones: tuple[LaunchZone, ...] = ()
@@ -155,8 +155,8 @@ def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply
 
 
 def refusal_for_user(misses: Iterable[Miss]) -> str:
-    """Return the sentences for a user about the misses that prevent a launch on demand."""
-    # An Agent without room for the session, even when it is empty, is too small. It never becomes free enough.
+    """Return the sentences for a user about the most important of the misses that prevent a launch on demand."""
+    # An Agent that has no room for the session even without other sessions is too small.
     codes = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
     return next(
         (USER_REMEDIES[code] for code in ("image_disabled", *_CODES_BY_PRIORITY) if code in codes), NOTHING_FITS
@@ -166,7 +166,7 @@ def refusal_for_user(misses: Iterable[Miss]) -> str:
 def launch_refusal(
     image: ImageFacts, trace: Sequence[TraceStep], on_demand_misses: Iterable[Miss], launch_id: str
 ) -> Refused:
-    """Return the error of a launch without a session. `on_demand_misses` are those of the attempts on demand."""
+    """Return the error of a launch that got no session. `on_demand_misses` are the misses of its attempts on demand."""
     if not image.enabled:
         return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")
     return NoResources(no_resources_reason(trace), for_user=refusal_for_user(on_demand_misses), launch_id=launch_id)
@@ -241,9 +241,9 @@ MAX_LAUNCHES_AT_ONCE: Final = 8
 other half is for other requests.
 """
 MAX_WAIT_S: Final = 10.0
-"""The maximum expected time in the queue. It applies from `ALWAYS_ADMITTED` waiting launches on."""
+"""The maximum expected time in the queue. It applies only if at least `ALWAYS_ADMITTED` launches wait."""
 ALWAYS_ADMITTED: Final = 100
-"""The number of launches that may always wait, even if the last launches were slow, because the next may be faster."""
+"""The number of launches that may always wait. If the last launches were slow, the next ones may be faster."""
 AVERAGE_WEIGHT: Final = 0.05
 """The weight of one launch in the moving average."""
 
@@ -278,7 +278,7 @@ class LaunchPace:
 
 
 def queue_full_step(error: Busy) -> TraceStep:
-    """Return the only step in the trace of a launch that was refused because the queue is full."""
+    """Return the trace of a launch that was refused because the queue is full: one step."""
     return TraceStep(
         order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message
     )

@@ -1,7 +1,7 @@
 """The choice of the zone in which a launch begins, by the round trips that the browser of the user measured (ADR 69).
 
-Only zones whose streams browsers reach directly are compared. In a zone with `proxy_connections`, streams pass through
-the gateway that the user addressed, so such a zone is never nearer than the zone of that gateway.
+Only zones whose streams browsers reach directly are compared. In a zone with `proxy_connections`, the streams pass
+through the web gateway that the user opened, so the zone is never nearer than the zone of that gateway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NearestZoneMode = Literal["off", "suggest", "on"]
 """The group setting `nearest_zone`."""
 
 NEARER_BY_MS: Final = 5.0
-"""The minimum difference of round trips for a nearer zone. Smaller differences are within the error of measurement."""
+"""The minimum difference between the round trips to two zones. Smaller differences can be errors of measurement."""
 
 MAX_ADDRESSES: Final = 3
 """The maximum number of addresses of one zone that a browser measures. A few are enough, because the Agents of a zone
@@ -33,8 +33,8 @@ MAX_ROUND_TRIP_MS: Final = 60_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTripTarget:
-    """A zone to which a browser measures its round trip. `addresses` are origins; an empty text is the gateway that the
-    browser addressed. `current` is True for the zone in which a launch begins unless another zone is nearer.
+    """A zone to which a browser measures its round trip. `addresses` are origins; an empty text is the web gateway that
+    the user opened. `current` is True for the zone in which a launch begins unless another zone is nearer.
     """
 
     zone_id: str
@@ -54,8 +54,9 @@ class NearerZone:
 def round_trip_targets(
     zones: Sequence[LaunchZone], current_zone_id: str, edge_urls: Mapping[str, Sequence[str]], request_host: str
 ) -> tuple[RoundTripTarget, ...]:
-    """Return the zones in which a launch could begin, the current zone first; none if there is no choice. `edge_urls`
-    are the addresses of edge gateways by zone; the user's browser addressed `request_host`, host[:port]."""
+    """Return the zones in which a launch could begin, the current zone first; empty if there is only one. `edge_urls`
+    maps the id of a zone to the addresses of its edge gateways. `request_host` is the host[:port] that the user opened.
+    """
     current_zone = _zone(zones, current_zone_id)
     others = [
         zone
@@ -100,8 +101,8 @@ def nearest_zone(
 
 
 def _may_begin_in(zone: LaunchZone, current_zone: LaunchZone) -> bool:
-    """True if a launch may begin in the zone. Both zones must search other zones, so that no launch fails because it
-    began in the nearer zone.
+    """True if a launch may begin in the zone. Launches of both zones must search other zones, so that no launch fails
+    because it begins in the nearer zone.
     """
     return current_zone.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
 
