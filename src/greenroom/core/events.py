@@ -15,8 +15,7 @@ from greenroom.core.access.permissions import USER
 
 class Topic(StrEnum):
     """The kind of object that changed. The id of an event is the id of the object; for ZONE and PRIMARY, it is the
-    `zone_key` of the zone; for STAGING, it is the id of the staging config. Events of plural topics have no id.
-    """
+    `zone_key` of the zone; for STAGING, it is the id of the staging config. Events of plural topics have no id."""
 
     SESSION = "session"
     AGENT = "agent"

@@ -57,7 +57,7 @@ class Installation:
         "attempts",
         1,
         "Maximum number of failed attempts from one address within `login_window_s`: wrong passwords, wrong links, and"
-        " refused log-ins of sign-on providers. For wrong keys and tokens, ten times this number",
+        " refused log-ins of sign-on providers. The maximum for wrong keys and tokens is ten times as high",
     )
     login_window_s: int = _number(
         300, "s", 1, "Time within which failed log-ins are counted, and after which log-ins are possible again"
@@ -182,8 +182,7 @@ def installation_of(stored: SettingValues) -> Installation:
 
 def validated_installation(name: str, value: object) -> Any:
     """Return `value` as it is stored for the setting `name`. The value of `WEBHOOK_HOSTS` may also be a list. Raises
-    Invalid: there is no such setting, or the value is invalid.
-    """
+    Invalid: there is no such setting, or the value is invalid."""
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")

@@ -1,13 +1,12 @@
 """Leases: their duration, the control of their sessions, and the limits for the numbers of desktops and leases.
 
-Each change of control begins a new, higher term. The page of the session accepts only input of the current term, and
-refuses commands of earlier terms. A person has control until a time, which they extend while they are present. After
-that time, the program has control again, even before the change is stored.
+Either the program or a person has control of a leased session. Each change of control increases the term of control
+(`Control.term`). The page of the session accepts only input and commands of the current term. A person has control
+until `Control.until`, and extends this time while they are present. After this time, the program has control, even
+before the change is stored.
 
-A desktop that a person opens counts toward `max_kasms_per_user` of its user. A lease counts toward
-`max_leases_per_user` of its user and, if it was created with an API key, also toward `max_leases` of that key. Desktops
-and leases do not count toward the limit of the other kind. The limit of a key applies in addition to the limit of its
-user.
+A desktop (a session without a lease) counts toward `max_kasms_per_user` of its user. A lease counts toward
+`max_leases_per_user` of its user and, if it was created with an API key, also toward `max_leases` of that key.
 """
 
 from __future__ import annotations
@@ -25,16 +24,17 @@ from greenroom.core.recording.descriptions import RecordingMode
 ControlHolder = Literal["program", "person"]
 
 USER: Final = "user"
-"""The value of `Control.viewer` and `Person.viewer` for the user of the session. For others, it is their viewer id."""
+"""The value of `Control.viewer` and `Person.viewer` for the user of the session. For other persons, the value is their
+viewer id.
+"""
 PROGRAM: Final = "program"
-"""The name that the gateway sends for the connections of the program to the page of the session."""
+"""The name of the program's connections on the page of the session. The gateway sends it to the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A term of control. `viewer` identifies the connections whose input is accepted; empty = those of the program.
-    `name` is the person who has control.
-    """
+    """The control of a leased session. `viewer` identifies the person who has control, `USER` or a viewer id; empty =
+    the program has control. `name` is the name of the person, and `until` the end of their control."""
 
     term: int = 0
     viewer: str = ""
@@ -48,7 +48,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person who requests control. `owns` is True for the user of the session, who may take control from others."""
+    """A person who requests control. `owns` is True for the user of the session, who may take it from other persons."""
 
     viewer: str
     name: str
@@ -56,15 +56,15 @@ class Person:
 
 
 def current_control(control: Control, now: datetime) -> Control:
-    """Return the control that applies now. After the time of a person, the program has control."""
+    """Return the control that applies now: the program has control after `control.until`."""
     is_over = control.until is not None and control.until <= now
     return replace(control, viewer="", name="", until=None) if is_over else control
 
 
 def take_control(control: Control, now: datetime, person: Person, away_s: float, term: int | None = None) -> Control:
-    """Return the control after a person took it or renewed their own term. They have it for `away_s` without a further
-    renewal. With `term`, they can only renew that term. Raises Held: another person has control, or control has changed
-    since that term."""
+    """Return the control after a person took or extended it. It lasts `away_s` without a further extension. With
+    `term`, the person can only extend their control of that term. Raises Held: another person has control, or control
+    has changed since that term."""
     current = current_control(control, now)
     has_control = current.viewer == person.viewer
     if term is not None and (term != control.term or not has_control):
@@ -95,12 +95,13 @@ def return_control(control: Control, now: datetime, person: Person, term: int | 
 
 
 def expire_control(control: Control, now: datetime) -> Control:
-    """Return the control to store: the program has control after the time of a person has ended; unchanged before."""
+    """Return the control to store: the program has control if `control.until` has passed; otherwise unchanged."""
     return Control(term=control.term + 1) if current_control(control, now) != control else control
 
 
 def withdraw_control(control: Control, term: int) -> Control:
-    """Return the control after its person lost the permission; unchanged if control changed since that term."""
+    """Return the control after the person with control in `term` lost the permission: the program has control;
+    unchanged if control has changed since that term."""
     return Control(term=term + 1) if control.term == term and control.viewer else control
 
 
@@ -119,10 +120,10 @@ Tags = list[str] | dict[str, str]
 class NewLease:
     """A lease to create: its holder, its duration, and its recording.
 
-    `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller;
-    `max_lease_s` and `not_after` are the maximum duration and the end from that key, which also limit extensions.
-    `reservation_id` is the row that counted toward the limits in place of the lease before its session existed
-    (`db.lease.leases`); None = there was none.
+    `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller.
+    `max_lease_s` and `not_after` are the maximum duration and the latest end that the key permits, also for extensions.
+    `reservation_id` is the row that counts toward the limits until the session of the lease exists (`db.lease.leases`);
+    None = there is none.
     """
 
     lease_id: str
@@ -143,7 +144,7 @@ class NewLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseLimits:
-    """The limits for the end of a lease: `max_lease_s` from now, `not_after`, and `max_days` from `created`."""
+    """The limits for the end of a lease: `max_lease_s` after now, `not_after`, and `max_days` after `created`."""
 
     created: datetime
     max_days: int
@@ -169,18 +170,18 @@ class LeaseLimits:
 
 
 LIMIT_TOPICS: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
-"""The topics of events after which a refused lease may be permitted: a lease ended, or a limit or the user's groups
-changed.
+"""The topics of events after which a lease that a limit refused may be permitted: a lease ended, or a limit or the
+groups of the user changed.
 """
 
 
 def max_for_user(settings: Mapping[str, EffectiveSetting], *, leased: bool) -> int:
-    """Return the maximum number of leases, or of desktops, that a user may have at the same time."""
+    """Return the maximum number of leases (`leased`), or of desktops, that a user may have at the same time."""
     return int(settings["max_leases_per_user" if leased else "max_kasms_per_user"].value)
 
 
 def user_limit_reached(maximum: int, *, leased: bool) -> SessionLimit | LeaseLimit:
-    """Return the refusal for a user who has `maximum` leases, or desktops."""
+    """Return the error for a user who has `maximum` leases (`leased`), or desktops."""
     if leased:
         verb = "lease is" if maximum == 1 else "leases are"
         return LeaseLimit(f"{maximum} {verb} allowed for this user (max_leases_per_user); release one first.")
@@ -189,7 +190,7 @@ def user_limit_reached(maximum: int, *, leased: bool) -> SessionLimit | LeaseLim
 
 
 def key_limit_reached(max_leases: int) -> LeaseLimit:
-    """Return the refusal for an API key that has `max_leases` leases."""
+    """Return the error for an API key that has `max_leases` leases."""
     noun = "lease" if max_leases == 1 else "leases"
     return LeaseLimit(f"This API key may hold {max_leases} {noun} at a time (max_leases); release one first.")
 
@@ -202,10 +203,10 @@ def limit_refusal(
     key_leases: int = 0,
     max_leases: int | None = None,
 ) -> SessionLimit | LeaseLimit | None:
-    """Return the refusal of a further lease, or desktop, of a user; None if it is permitted.
+    """Return the error for one more lease (`leased`), or desktop, of a user; None if it is permitted.
 
-    `user_sessions` is the number of leases, or desktops, of the user. `key_leases` is the number of leases of the API
-    key of the request, and `max_leases` is the limit of that key (None = it has no limit, or there is no key).
+    `user_sessions` is the number of leases, or of desktops, of the user. `key_leases` is the number of leases of the
+    API key of the request, and `max_leases` the limit of that key; None = it has no limit, or there is no key.
     """
     if user_sessions >= (maximum := max_for_user(settings, leased=leased)):
         return user_limit_reached(maximum, leased=leased)

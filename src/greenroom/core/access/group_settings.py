@@ -236,10 +236,10 @@ _DEFINITIONS: Final = (
         kind="choice",
         default="off",
         choices=("off", "suggest", "on"),
-        description="Zone in which launches begin. `off`: that of the gateway that the user opened. `on`: the zone"
+        description="Zone in which launches begin. `off`: the zone of the gateway that the user opened. `on`: the zone"
         " nearest to the user's browser. `suggest`: the launcher suggests the nearest zone to users with"
-        " `allow_zone_selection`. The nearest zone needs Proxy Connections off. It and the zone of the gateway need"
-        " Search Alternate Zones on",
+        " `allow_zone_selection`. Proxy Connections must be off in the nearest zone. Search Alternate Zones must be on"
+        " in the nearest zone and in the zone of the gateway",
     ),
     _permission(
         "allow_persistent_profile",

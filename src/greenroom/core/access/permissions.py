@@ -70,8 +70,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "sessions_modify": "Stop, pause and resume the sessions of all users, run commands and use files in them",
     "sessions_delete": "Delete the sessions of all users",
     "sessions_assist": "Join the sessions of all users to help; their users see it",
-    "sessions_assist_silent": "Join without an announcement to the user, if `allow_silent_assist` is on; always"
-    " audited",
+    "sessions_assist_silent": "Join the sessions of all users without an announcement, if `allow_silent_assist` is on;"
+    " always audited",
     "recordings_view": "See and export the recordings of all leases; always audited",
     "recordings_delete": "Delete recordings of leases, including own leases",
     "webfilters_view": "See web filter policies",

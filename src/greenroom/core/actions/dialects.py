@@ -213,8 +213,7 @@ def refs_of(items: Sequence[object]) -> list[str]:
 
 def replace_references(items: Sequence[object], places: Mapping[str, PlaceOrReason]) -> list[object]:
     """Return the actions with places on the screen in place of references to elements. `places` maps each reference to
-    its place. Raises Invalid: an element or its place does not exist, or the action cannot have an element.
-    """
+    its place. Raises Invalid: an element or its place does not exist, or the action cannot have an element."""
     return [_replace_reference(item, places, f"actions[{index}].ref") for index, item in enumerate(items)]
 
 

@@ -106,8 +106,7 @@ _KEYSYMS_BY_FOLDED_NAME: Final = {
 
 def keysym_of(name: str) -> int:
     """Return the keysym of a key. `name` is a single character, a code point such as `U20AC`, or the name of a key, in
-    which case and underscores are ignored. Raises Invalid: there is no such key.
-    """
+    which case and underscores are ignored. Raises Invalid: there is no such key."""
     if len(name) == 1 and (name.isprintable() or name == " "):
         return keysym_of_character(name)
     if name in KEYSYMS:

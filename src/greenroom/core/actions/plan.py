@@ -49,8 +49,7 @@ class Type(BaseStep, frozen=True, tag="type"):
 
 class Screenshot(BaseStep, frozen=True, tag="screenshot"):
     """Take a picture of the screen or of `region` (x1, y1, x2, y2), scaled to `width` and `height` if they are set.
-    `cursor`: the picture shows the pointer.
-    """
+    `cursor`: the picture shows the pointer."""
 
     region: tuple[int, int, int, int] | None = None
     width: int | None = None
@@ -151,8 +150,7 @@ class _Planner:
 
     def _check(self, point: Point, where: str, *, margin: int) -> None:
         """Check that a point is on the screen. `margin` is 1 for a pixel, and 0 for a corner of a region, which may be
-        at the right or lower edge of the screen. Raises Invalid: the point is outside.
-        """
+        at the right or lower edge of the screen. Raises Invalid: the point is outside."""
         width, height = self._display.width, self._display.height
         if not (0 <= point.x <= width - margin and 0 <= point.y <= height - margin):
             field_path = f"{where}.{point.field}" if point.field.isidentifier() or "[" in point.field else where

@@ -41,8 +41,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The program of a workspace. `window_title` is a regular expression that matches the title of its window. In a
-    recipe of the kind page, the program serves HTTP on the socket /tmp/.greenroom/program.sock.
-    """
+    recipe of the kind page, the program serves HTTP on the socket /tmp/.greenroom/program.sock."""
 
     command: Annotated[str, Meta(min_length=1)]
     window_title: str = ""
@@ -98,8 +97,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     """Return the recipe in `table`, the content of a `recipe.toml`. Raises Invalid: the recipe cannot be used; the
-    message names the recipe and the field.
-    """
+    message names the recipe and the field."""
     if not NAME.fullmatch(name):
         raise Invalid(f"The recipe {name!r} needs a name of 1 to 30 lowercase letters, digits and dashes.")
     try:

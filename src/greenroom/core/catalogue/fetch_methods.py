@@ -28,8 +28,7 @@ COPIES: Final = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
     """The state of an image on an Agent. In the state `pulling`, `how` is the method with which the Agent fetches the
-    image, `reason` is the reason for the method as a sentence, and `progress` is a percentage, 0 to 100.
-    """
+    image, `reason` is the reason for the method as a sentence, and `progress` is a percentage, 0 to 100."""
 
     state: Literal["present", "pulling", "absent", "failed"]
     how: FetchMethod
@@ -55,8 +54,7 @@ class ImageHolder:
 
 def copy_sources(holders: Iterable[ImageHolder]) -> list[ImageHolder]:
     """Return the Agents from which the image is copied, the Agent with the fewest sessions first. All have the same
-    digest, which is the most frequent one.
-    """
+    digest, which is the most frequent one."""
     least_busy_first = sorted(holders, key=lambda holder: (holder.sessions, holder.agent_id))
     counts_by_digest = Counter(holder.digest for holder in least_busy_first)
     most_frequent = min(counts_by_digest, key=lambda digest: (-counts_by_digest[digest], digest), default="")

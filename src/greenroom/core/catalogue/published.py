@@ -91,8 +91,7 @@ class PublishedList:
 
 def list_address(url: str) -> str:
     """Return the address of the list of a workspace registry: `url` if it is that of a JSON file, otherwise the path of
-    the list for `SCHEMA` below `url`.
-    """
+    the list for `SCHEMA` below `url`."""
     path = url.partition("?")[0]
     return url if path.endswith(".json") else f"{path.rstrip('/')}/{SCHEMA}/list.json"
 

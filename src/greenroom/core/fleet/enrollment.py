@@ -50,8 +50,7 @@ class RefusalLogLimiter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredJoinToken:
     """A stored join token. It admits `uses` hosts in total. `agent_id` is the only Agent that it admits; None = any new
-    Agent. `expired` is computed with the clock of the database. `enable_agent`: Agents that it admits are enabled.
-    """
+    Agent. `expired` is computed with the clock of the database. `enable_agent`: Agents that it admits are enabled."""
 
     role: str
     zone_id: str

@@ -202,8 +202,7 @@ class HostLimitValue:
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
     """Return the limits that are too low for this number of sessions, the limit for the fewest sessions first. `values`
-    maps the names of limits to their values on this host.
-    """
+    maps the names of limits to their values on this host."""
     known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((low for low in known if low.max_sessions < sessions), key=lambda low: low.max_sessions)
 

@@ -25,8 +25,7 @@ RECHECK_S: Final = 2.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
     """The timings of a leadership, in seconds: its duration without a renewal (`ttl_s`), the interval of renewals, the
-    time by which a window is shorter than the leadership, and the maximum duration of a statement.
-    """
+    time by which a window is shorter than the leadership, and the maximum duration of a statement."""
 
     ttl_s: float
     renew_s: float
@@ -89,15 +88,13 @@ def is_quiet(
 ) -> bool:
     """True during the quiet period: less than `missing_s` seconds have passed since the takeover, since the connection
     to the database was restored, or since the start of the database server. After `missing_s` without a report, an
-    Agent is missing.
-    """
+    Agent is missing."""
     return min(since_takeover_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
 def raised_term(term: int, seen_term: int) -> int | None:
     """Return the term that a Primary must use because an Agent has seen the higher term `seen_term`, after the database
-    was restored from a backup; None = it keeps `term`.
-    """
+    was restored from a backup; None = it keeps `term`."""
     return seen_term + 1 if seen_term > term else None
 
 

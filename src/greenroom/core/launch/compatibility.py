@@ -64,8 +64,7 @@ class LaunchFacts:
 
     def missing_profile(self) -> str | None:
         """Return the reason why a setting of groups prevents the use of the workspace's persistent profile, as a
-        sentence; None if none does.
-        """
+        sentence; None if none does."""
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -96,8 +95,7 @@ class Violation:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule of `RULES`. `check` gets the launch and the permissions of the staged sessions. It returns the reason of a
-    violation as the end of a sentence; None if the launch does not violate the rule.
-    """
+    violation as the end of a sentence; None if the launch does not violate the rule."""
 
     code: str
     setting: str
@@ -118,8 +116,7 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
     """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or if `path` is
-    empty. `users` has a launch without options for each set of users with equal groups who may use the workspace.
-    """
+    empty. `users` has a launch without options for each set of users with equal groups who may use the workspace."""
     if not path or not all(facts.missing_profile() for facts in users):
         return None
     return (
@@ -158,8 +155,7 @@ def _image_volume_mapping(facts: LaunchFacts, _staged: Mapping[str, bool]) -> st
 
 def _rule_if_set(name: str, sentence: str, applies: Callable[[LaunchFacts], object] = lambda _: True) -> Rule:
     """Return the rule of a group setting. A launch violates it if the setting is true or not empty, and `applies` is
-    true for the launch.
-    """
+    true for the launch."""
     return Rule(name, name, lambda facts, _: sentence if facts.value(name) and applies(facts) else None)
 
 
@@ -178,8 +174,7 @@ def _on_or_off(value: object) -> str:
 
 def _preference(noun: str, value_of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
     """Return the check of the user's preferred language or time zone. It finds no violation if a group allows staged
-    sessions with another value.
-    """
+    sessions with another value."""
 
     def check(facts: LaunchFacts, _staged: Mapping[str, bool]) -> str | None:
         if not value_of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):

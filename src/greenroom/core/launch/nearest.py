@@ -34,8 +34,7 @@ MAX_ROUND_TRIP_MS: Final = 60_000.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTripTarget:
     """A zone to which a browser measures its round trip. `addresses` are origins; an empty text is the web gateway that
-    the user opened. `current` is True for the zone in which a launch begins unless another zone is nearer.
-    """
+    the user opened. `current` is True for the zone in which a launch begins unless another zone is nearer."""
 
     zone_id: str
     zone_name: str

@@ -1,8 +1,8 @@
 """The placement of a new session: the candidate Agents in the order to try, and the reasons for rejected Agents.
 
-Capacity is reserved by the statement that inserts the session row, so a candidate may be full at that time. With CPU
-Shares, an Agent offers each of its cores several times (`overcommit`). With CPU Quotas, a session reserves whole cores
-of the host, each of which is `overcommit` offered cores.
+The statement that inserts the row of the session reserves the capacity, so a candidate may be full by then. An Agent
+offers each core of its host several times: `overcommit` offered cores. With CPU Shares, a session reserves offered
+cores. With CPU Quotas, it reserves cores of the host, each of which is `overcommit` offered cores.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class ImageReadiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementAgent(ImageReadiness):
-    """The data of an Agent that placement needs, with the state of the image. Cores are offered cores (with overcommit
-    and overrides applied); memory is in bytes.
+    """The data of an Agent that placement needs, with the state of the image. `cores` and `cores_allocated` are offered
+    cores, after the overcommit and the overrides of administrators. Memory is in bytes.
 
-    `overcommit` is the number of offered cores per core of the host; 1 if an administrator sets the offer. `cpu_used`
-    and `memory_used` are fractions of the host at its last check-in; None = not reported.
+    `overcommit` is the number of offered cores per core of the host; 1 if an administrator overrides the cores.
+    `cpu_used` and `memory_used` are the used fractions of the host at the last check-in; None = not reported.
     """
 
     hostname: str
@@ -64,7 +64,7 @@ class PlacementAgent(ImageReadiness):
     """Free disk of its host at its last check-in; None = not reported."""
     disk_kept_bytes: int = 0
     disk_free_inodes: float | None = None
-    """Fraction of all inodes of that disk; None = not reported."""
+    """Free inodes of that disk, as a fraction of all its inodes; None = not reported."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may request on its host, in addition to the default runtime of Docker."""
     can_add_secrets: bool = False
@@ -96,10 +96,10 @@ class PlacementAgent(ImageReadiness):
 
     @property
     def load(self) -> float:
-        """The load, 0 to 1: the mean of two fractions, reserved and used. Each is the larger one of CPU and memory.
+        """The load, 0 to 1: the mean of the reserved and the used fraction. Each is the larger value of CPU and memory.
 
-        The use is the real load of a host, but it is seconds old and does not change during a burst of launches.
-        Reservations are current, but are not the real load. If no use was measured, the load is the reserved fraction.
+        The used fraction is measured, but it is seconds old and does not change during many launches. The reserved
+        fraction is current, but is not measured. If no use was reported, the load is the reserved fraction.
         """
         reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
@@ -151,9 +151,8 @@ HOME_KEPT_ON: Final = "the user's home folder of this workspace is kept on"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
-    """The requirements of a session for its Agent: cores, memory in bytes, the image, and the only permitted Agent, if
-    any. An empty `runtime_class` is the default runtime of Docker.
-    """
+    """The requirements of a session for its Agent. `cores` are those of the workspace; memory is in bytes. An empty
+    `runtime_class` is the default runtime of Docker. `only_agent_id` is the only permitted Agent; None = any Agent."""
 
     image: str
     cores: float
@@ -161,14 +160,14 @@ class PlacementRequest:
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
     only_reason: str = RESTRICTED_TO
-    """The reason why no other Agent is permitted, as the beginning of a sentence that ends with the permitted Agent."""
+    """The reason why only that Agent is permitted, as a clause to which the name of the Agent is appended."""
     runtime_class: str = ""
     with_secrets: bool = False
     """True if its web filter must add secrets to requests."""
 
     def reserved_cores(self, agent: PlacementAgent) -> float:
-        """Return the number of offered cores that the session reserves on the Agent, as the SQL function of this name
-        does.
+        """Return the number of offered cores that the session reserves on the Agent. The SQL function `reserved_cores`
+        computes the same number.
         """
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
@@ -187,9 +186,8 @@ def placement_request_of(image: ImageFacts) -> PlacementRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """The reason why an Agent cannot run the session. `code` is listed in docs/reference/staging.md; `reason` is a
-    sentence with the numbers, without a full stop. `waiting_helps` is False if even the empty Agent has no room for the
-    session.
+    """The reason why an Agent cannot run the session. docs/reference/staging.md lists the values of `code`. `reason` is
+    a sentence without a full stop. `waiting_helps` is False if the Agent has no room even without other sessions.
     """
 
     agent: PlacementAgent
@@ -199,13 +197,13 @@ class Rejection:
 
     @property
     def is_temporary(self) -> bool:
-        """True if only the image is missing and the Agent pulls it or will pull it."""
+        """True if the only obstacle is a missing image that the Agent pulls or will pull."""
         return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The candidates in the order to try, and the reasons for all other Agents."""
+    """The candidates in the order to try, and the rejections of all other Agents."""
 
     candidates: tuple[PlacementAgent, ...]
     rejected: tuple[Rejection, ...]
@@ -217,11 +215,13 @@ SORT_KEYS: Final[dict[Strategy, Callable[[PlacementAgent], tuple[float, str]]]] 
     "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
     "Most Kasms": lambda agent: (-agent.sessions, agent.agent_id),
 }
-"""Load Balance Strategy → sort key. Agents with equal values are sorted by id, so that plans are reproducible."""
+"""Load Balance Strategy → sort key. Agents with equal values are sorted by id, so that results are reproducible."""
 
 
 def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy: Strategy) -> Placement:
-    """Divide the Agents of a zone into candidates, in order with silent Agents last, and rejected Agents."""
+    """Return the Agents of a zone that can run the session, sorted by `strategy` with silent Agents last, and the
+    rejections of all other Agents.
+    """
     permitted_hostname = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
     checked = [(agent, _rejection(agent, request, permitted_hostname)) for agent in agents]
     accepted = (agent for agent, rejection in checked if rejection is None)
@@ -231,8 +231,8 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
 
 
 def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
-    """Return the reason why the Agent cannot run the session, or None. `permitted_hostname` is the host of the only
-    permitted Agent, if it is in the zone.
+    """Return the rejection of the Agent; None if it can run the session. `permitted_hostname` is the host name of the
+    only permitted Agent, if that Agent is in the zone.
     """
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"
@@ -314,7 +314,7 @@ def _quarantined(agent: PlacementAgent) -> str:
 
 
 def _too_few_cores(agent: PlacementAgent, request: PlacementRequest) -> str:
-    """Return the sentence about cores. For a quota they are cores of the host, as in the workspace."""
+    """Return the sentence about too few cores. For CPU Quotas, it counts cores of the host, as the workspace does."""
     divisor, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = cores_text(agent.free_cores / divisor), cores_text(agent.cores / divisor)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {cores_text(request.cores)} are needed"

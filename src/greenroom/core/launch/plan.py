@@ -1,9 +1,9 @@
-"""The attempts of a launch, in their order over zones, and the trace of every step (docs/explanation/a-launch.md).
+"""The attempts of a launch in their order, and the trace of every step (docs/explanation/a-launch.md).
 
-The order is: staged here, staged elsewhere, on demand here, on demand elsewhere. "Here" is the current zone. The zones
-"elsewhere" are tried in the order of their names, only if Search Alternate Zones is on in the current zone, and without
-zones that the workspace excludes. Attempts that cannot succeed have reasons (`misses`); the caller tries the other
-attempts one after another until one succeeds.
+The order is: staged here, staged elsewhere, on demand here, on demand elsewhere. "Here" is the current zone, in which
+the launch begins. "Elsewhere" are the other zones in the order of their names. They are tried only if Search Alternate
+Zones is on in the current zone and the workspace does not exclude them. An attempt that cannot succeed has `misses`,
+the reasons. The caller tries the other attempts one after another until one succeeds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 
 Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-"""`turn`: in a simulation of many launches, the launch was refused before the first attempt (`core.launch.forecast`).
-The other steps are a claim of a staged session or a launch on demand, in the current zone or in another zone.
+"""`turn`: the launch was refused before its first attempt, because the queue was full (`core.launch.forecast`). The
+other steps are a claim of a staged session or a launch on demand, in the current zone or in another zone.
 """
 
 
@@ -34,7 +34,7 @@ class LaunchZone:
     load_balancing_strategy: Strategy = "Least Load"
     proxy: ProxyFacts = field(default_factory=ProxyFacts)
     former_names: tuple[str, ...] = ()
-    """Former names of the zone, which a gateway may still use."""
+    """Former names of the zone. The configuration of a gateway may still contain them."""
 
     @property
     def zone_id(self) -> str:
@@ -47,7 +47,7 @@ class LaunchZone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPool:
-    """A staging config of the launched image: the candidate of a staged step."""
+    """A staging config of the launched workspace, whose sessions a launch can claim."""
 
     staging_config_id: str
     zone_id: str
@@ -57,8 +57,8 @@ class StagedPool:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """The reason why a step was skipped. `code` is listed in docs/reference/staging.md; `setting` and `group` are those
-    of a violation. `waiting_helps` is False if there is no Agent, or even the empty Agent has no room for the session.
+    """The reason why an attempt cannot succeed or did not succeed. docs/reference/staging.md lists the codes. `setting`
+    and `group` are those of a `Violation`. `waiting_helps` is that of a `Rejection`, or False if the zone has no Agent.
     """
 
     code: str
@@ -78,7 +78,7 @@ class LaunchAttempt:
     zone: LaunchZone
     pool: StagedPool | None = None
     config_hash: str = ""
-    """The hash that a session of the pool must have to be claimed (`core.workspace.spec_builder.config_hash_of`)."""
+    """The hash of the sessions of the pool that can be claimed (`core.workspace.spec_builder.config_hash_of`)."""
     misses: tuple[Miss, ...] = ()
 
     @property
@@ -89,7 +89,8 @@ class LaunchAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
-    """An entry of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent that was considered."""
+    """A step of the trace, an entry of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent
+    that was considered. `used` is True if the launch got its session there."""
 
     order: int
     step: Step
@@ -166,7 +167,7 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
 
 
 def missed_steps(attempt: LaunchAttempt, misses: Sequence[Miss]) -> list[TraceStep]:
-    """Return the trace of an attempt without a session: one step per reason."""
+    """Return the trace steps of an attempt that got no session: one step for each of the misses."""
     pool_id = attempt.pool.staging_config_id if attempt.pool else None
     return [
         TraceStep(
@@ -197,9 +198,8 @@ def success_step(attempt: LaunchAttempt, candidate: str, reason: str) -> TraceSt
 
 
 def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
-    """Return the reasons why no Agent of a zone can run the session. `agent` is the noun for the Agents in the
-    sentence.
-    """
+    """Return the reasons why the rejected Agents of a zone cannot run the session. `agent` is the noun for an Agent in
+    the sentence about a zone without Agents."""
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected
@@ -231,9 +231,8 @@ MAX_REASONS_PER_ZONE: Final = 5
 
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """Return the reason why a launch got no session, as sentences for an administrator, with the remedies. Reasons of
-    Agents define the remedies; reasons of zones do so only if no Agent was rejected.
-    """
+    """Return the reason why a launch got no session, as sentences for an administrator, with remedies. The remedies are
+    those of the rejected Agents; if no Agent was rejected, those of the zones."""
     steps = _failed_on_demand_steps(trace)
     of_agents = [step for step in steps if step.candidate is not None]
     codes = dict.fromkeys(step.code or "" for step in of_agents or steps)
@@ -243,8 +242,7 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
 
 def outcome_reason(trace: Sequence[TraceStep]) -> str:
     """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
-    zone first. The reasons of pools are returned only if no session on demand was tried.
-    """
+    zone first. The reasons are those of the attempts on demand, or of the last step if there was no such attempt."""
     steps = _failed_on_demand_steps(trace)
     if trace and not trace[-1].used and steps:
         return _text_by_zone(steps)
@@ -264,7 +262,9 @@ def _text_by_zone(steps: Sequence[TraceStep]) -> str:
 
 
 def _without_repeated_details(reason: str, seen_details: set[str]) -> str:
-    """Return a reason without the details after its colon if they are in `seen_details`; otherwise add them there."""
+    """Return a reason. If its details (the text after the colon) are in `seen_details`, "for the same reason" replaces
+    them; otherwise they are added to `seen_details`.
+    """
     statement, colon, details = reason.partition(": ")
     if colon and details in seen_details:
         return f"{statement} for the same reason"
@@ -286,7 +286,7 @@ def _first_reasons(reasons: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContents:
-    """The numbers of sessions of a pool by state, counted without locks, to explain or simulate a claim."""
+    """The numbers of sessions of a pool by state, to explain or simulate a claim. They are counted without locks."""
 
     claimable: int = 0
     on_missing_agents: int = 0
@@ -305,7 +305,7 @@ class PoolContents:
 
 
 def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
-    """Return the reason why a claim found no session: the most informative reason that applies."""
+    """Return the reason why a claim found no session: the first of the checks below that applies."""
     subject = f"of {image.friendly_name} in zone {zone.zone_name}"
     if not contents.image_enabled:
         return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")

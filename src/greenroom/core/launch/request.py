@@ -1,4 +1,6 @@
-"""The request of a launch, the data that it needs, and all decisions before its first attempt."""
+"""The request of a launch, the data that it needs, and the decisions before its first attempt: the checks of the user
+and the workspace, the zone in which the launch begins, the attempts, and the properties of the session.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,10 @@ class LaunchRequest:
     """The request of a launch. Ids are UUIDs as text.
 
     `zone_id` applies only if the user may choose the zone (`allow_zone_selection`). `gateway_zone` is the name of the
-    zone whose gateway received the request (header X-Greenroom-Zone). `request_host` is the Host header. A `network_id`
-    only excludes staged sessions; the container does not get this network, because the caller must not choose it
-    (`host`, `container:…`, a network without the rules of Greenroom).
+    zone whose gateway received the request (header X-Greenroom-Zone). `request_host` is the Host header.
+    `persistent_profile_mode` is Enabled, Disabled, Reset, or None = Enabled. A `network_id` only excludes staged
+    sessions. The container is not connected to this network, because a caller could name a network that weakens the
+    isolation, such as `host`.
     """
 
     user_id: str
@@ -47,15 +50,15 @@ class LaunchRequest:
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → the round trip that the browser of the user measured."""
     lease: NewLease | None = None
-    """None = the settings of the user define the lifetime of the session."""
+    """The lease that the session gets; None = no lease."""
     filter_policy: str | None = None
-    """The web filter policy of the request, which allows no more than the policy in force; None = the policy in force.
-    """
+    """The web filter policy that the request contains, which allows no more than the policy in force; None = the policy
+    in force."""
     with_secrets: bool = False
-    """True if that web filter adds secrets to requests."""
+    """True if the web filter must add secrets to requests."""
 
     def body(self) -> str:
-        """Return the part of the request that must be equal in all requests with the same idempotency key, as JSON."""
+        """Return, as JSON, the part of the request that must be equal in all requests with one idempotency key."""
         fields = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
         del fields["lease"]
         if (lease := self.lease) is not None:
@@ -65,16 +68,15 @@ class LaunchRequest:
 
 
 def is_same_request(body: str | None, other_body: str | None) -> bool:
-    """True if two bodies are the same request. A missing field is equal to an empty field, because another version of
-    Greenroom without this field may have written the body.
-    """
+    """True if two bodies (`LaunchRequest.body`) are of the same request. A missing field equals an empty field, because
+    a version of Greenroom without the field may have stored one of the bodies."""
     return body == other_body or (
         body is not None and other_body is not None and _non_empty_fields(body) == _non_empty_fields(other_body)
     )
 
 
 def _non_empty_fields(body: str) -> dict[str, object]:
-    """Return the fields of a body that are not empty. The default of every field is empty."""
+    """Return the fields of a body that are not empty. The defaults of all fields are empty."""
     try:
         fields = json.loads(body)
     except ValueError:
@@ -110,7 +112,7 @@ class RepeatedLaunch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSnapshot(LaunchingUser):
-    """The input of a launch, except the Agents, which only a launch on demand needs."""
+    """The stored data that a launch needs. The Agents are read later, and only for a launch on demand."""
 
     image: ImageFacts | None
     """None = the workspace does not exist."""
@@ -135,8 +137,8 @@ class RepeatedRequest(Exception):  # noqa: N818 -- not an error: the answer is t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A planned launch. The session `wanted` is searched in the order of the `attempts`, which begin in
-    `current_zone_id`.
+    """A planned launch: the session to search (`wanted`), and the `attempts` in their order. `current_zone_id` is the
+    zone in which it begins. `max_sessions` is the maximum number of sessions, or of leases, of the user.
     """
 
     request: LaunchRequest
@@ -154,9 +156,7 @@ UNLIMITED: Final = 1_000_000
 
 
 def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
-    """Return the settings that apply to a launch of a workspace by a user; without a request, to a launch without
-    options.
-    """
+    """Return the settings of a launch of a workspace by a user. Without a request, the launch has no options."""
     return LaunchFacts(
         settings=resolve(user.groups),
         persistent_profile_path=image.persistent_profile_path,
@@ -177,7 +177,7 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
 def plan_request(
     request: LaunchRequest, snapshot: LaunchSnapshot, *, launch_id: str, decrypt: Callable[[bytes], str]
 ) -> Launch:
-    """Return the planned launch: its attempts in order, and the session to search.
+    """Return the planned launch. `decrypt` decrypts the private SSH key of the user.
 
     Raises:
         RepeatedRequest: an earlier request with the same idempotency key created a session.
@@ -187,8 +187,8 @@ def plan_request(
         SessionLimit, LeaseLimit: the user has `max_kasms_per_user` sessions, or for a lease `max_leases_per_user`
             leases.
         Invalid: the zone does not exist, the workspace accepts no variables, there is no profile to enable or reset,
-            the lease is longer than the time limit of sessions of the user, or a command of the workspace would run as
-            root next to a folder to which the session can write.
+            the lease is longer than the session time limit of the user, or a command of the workspace would run as root
+            in a session that can write to a folder of the host.
         NoResources: there is no zone.
     """
     if (repeated := snapshot.repeated) is not None:
@@ -265,7 +265,7 @@ def plan_request(
 
 
 def _restricted_to_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
-    """Restrict the session to the Agent with the user's home, unless the workspace is restricted to another Agent."""
+    """Return the request with only the Agent of the user's home, unless the workspace is restricted to an Agent."""
     is_kept = facts.persistent_profile_path == STORED_HOMES_PATH and facts.profile_is_applied()
     if not is_kept or home_agent_id is None or request.only_agent_id is not None:
         return request
@@ -287,8 +287,8 @@ def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFac
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
-    """Return the id of the zone in which a launch begins if `nearest_zone` is off (docs/explanation/a-launch.md).
-    `zones` are in the order of their creation.
+    """Return the id of the zone in which a launch begins if `nearest_zone` is off (docs/explanation/a-launch.md): the
+    requested zone if the user may choose, else the zone of the gateway, else the first of `zones`.
 
     Raises:
         Invalid: the requested zone does not exist.
@@ -307,8 +307,8 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 def _first_zone(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """Apply the setting `nearest_zone`: return the id of the zone in which the launch begins, and a sentence for the
-    trace if a zone is nearer to the user than the default zone.
+    """Return the id of the zone in which the launch begins by the setting `nearest_zone`, and a sentence for the trace;
+    empty if no zone is nearer to the user than the default zone.
     """
     may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
     first_zone_id = current_zone_id(zones, request, may_choose=may_choose)

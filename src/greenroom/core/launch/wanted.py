@@ -1,16 +1,15 @@
-"""The session that a launch or a replacement searches for a user, and the attempts after the failure of a session for
-which a user waits.
+"""The session that a user will get (`RequestedSession`), and the attempts after it fails while the user waits.
 
-After a failed *hand-over*, the launch is planned again from its beginning, because a pool may have sessions by then.
-After `MAX_STAGED_TRIED` failed hand-overs, a new session is created for the user. It needs no hand-over, so a wrong
-`assign` prevents no launch. After a failed *start*, the session is tried on another Agent of the zone and then in other
-zones; then it fails with all causes. A missing Agent may return until the deadline of the start. A start that was only
-too slow is repeated after a pause on another machine, because hosts are usually slow when many sessions start there at
-the same time. A launch that claimed a staged session has no setting that excludes staging, so any pool with the same
-permissions can serve it again.
+After a failed *hand-over*, all attempts of the launch are made again, because a pool may have sessions by then. After
+`MAX_STAGED_TRIED` sessions, a new session is created for the user. It needs no hand-over, so a wrong `assign` command
+prevents no launch. After a failed *start*, the session is tried on another Agent of the zone and then in other zones;
+then the launch fails with all causes. A missing Agent may return until the deadline of the start. A start that was only
+too slow is repeated on another host after a pause, because hosts are usually slow when many sessions start at the same
+time. A launch that claimed a staged session has no setting that excludes staging, so it can claim a session of any pool
+with the same permissions.
 
-A launch (`core.launch.request`) and a replacement (`sessions.replace`) search in the same way and differ only in these
-values.
+A launch (`core.launch.request`) and a replacement (`sessions.replace`) use the same search. They differ only in the
+values of the `RequestedSession`.
 """
 
 from __future__ import annotations
@@ -51,10 +50,10 @@ SLOW_BACKOFF_S: Final = 5.0
 class FailedSession:
     """A failed session of a user who waits.
 
-    `at_handover` is True if its hand-over failed, and False if its start failed. `sessions_tried` and `starts` count
-    the sessions of the launch, including this one. `starts` maps the id of a zone to the number of sessions that were
-    created for the user there. `causes` are the sentences about earlier failed starts, each with its Agent.
-    `permissions` are those of the session. `slow` is True if it failed only because of a time limit.
+    `at_handover` is True if its hand-over failed, and False if its start failed. `cause` is the reason as a sentence.
+    `sessions_tried` is the number of sessions of the launch, including this one. `starts` maps the id of a zone to the
+    number of sessions that were created for the user there. `causes` are the sentences about earlier failed starts,
+    each with its Agent. `permissions` are those of the session. `slow` is True if only a time limit ended the session.
     """
 
     at_handover: bool
@@ -73,8 +72,8 @@ class FailedSession:
 
 
 def backoff_s(failed: FailedSession, session_id: str) -> float:
-    """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The id of
-    the session varies the pause, so that sessions that failed together do not start again together.
+    """Return the pause between the failure and the next attempt in seconds: 0 unless a start was too slow. The pause
+    depends on the id of the session, so that sessions that failed together do not start again together.
     """
     if failed.at_handover or not failed.slow or failed.is_final:
         return 0.0
@@ -119,8 +118,8 @@ def _with_exhaustion_miss(attempt: LaunchAttempt, failed: FailedSession) -> Laun
 def mark_zones_without_host(
     attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. If `request_host` is empty (not known), attempts on demand in zones whose settings need it
-    get a miss, except in the zone `zone_id` of the failed session.
+    """Return the attempts. If `request_host`, the host of the launch, is unknown (empty), attempts on demand in zones
+    whose settings need it get a miss, except in the zone `zone_id` of the failed session.
     """
     return tuple(
         attempt
@@ -162,7 +161,7 @@ def failure_text(failed: FailedSession, session_id: str) -> str:
 
 
 def failure_step(failed: FailedSession, session_id: str, last: TraceStep) -> TraceStep:
-    """Return the last step of the trace, which was a success, as a failed step."""
+    """Return `last`, the step with which the launch got the failed session, as a failed step."""
     code = "hand_over_failed" if failed.at_handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure_text(failed, session_id)}.")
 
@@ -173,9 +172,9 @@ def renumbered_after(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceS
 
 
 def final_error(failed: FailedSession, trace: Sequence[TraceStep]) -> str:
-    """Return the error that users and administrators read for a session that could not be started.
+    """Return the error that users and administrators read if a launch failed after a session did not start.
 
-    `trace` is the trace of the last search; empty if there was no search, because no attempt was left.
+    `trace` is the trace of the last search for another session; empty if no attempt was left.
     """
     cause = failed.cause.rstrip(".")
     earlier = "; ".join(earlier_cause.rstrip(".") for earlier_cause in failed.causes)
@@ -191,8 +190,8 @@ def _with_agent(agent_name: str, cause: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionUser:
-    """The user of a session, and the values that the session has from its launch. `clocks` begin when the user gets the
-    session.
+    """The user of a session, and the values that the session gets from its launch. The time limits in `clocks` begin
+    when the user gets the session.
     """
 
     user_id: str
@@ -214,12 +213,13 @@ class SpecMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ZoneRoom:
-    """The Agents of a zone with room for a new session, in the order to try, and the reasons of the other Agents."""
+    """The Agents of a zone with room for a new session in the order to try, and the reasons against the others."""
 
     agents: Sequence[AgentWithRoom]
     misses: Sequence[Miss]
     room_helps: bool
-    """True if an empty Agent would have room. If no Agent has room now, pools then do not use room that becomes free.
+    """True if a full Agent would have room without its other sessions. While the user waits, pools then do not use room
+    that becomes free.
     """
 
 
@@ -240,12 +240,11 @@ class RequestedSession:
     """The Agent that is tried last, because a hand-over failed there."""
     excluded_agent_ids: frozenset[str] = frozenset()
     agent_noun: str = "Agent"
-    """The noun for the possible Agents in the sentence `Zone eu has no Agent.`, such as `other Agent`."""
+    """The noun in the sentence `Zone eu has no Agent.`: `Agent` or, for example, `other Agent`."""
     origin_suffix: str = ""
-    """A text such as ` in its place`, inserted into the sentence about the origin of the session. `remark` is appended
-    to that sentence.
-    """
+    """A text such as ` in its place`, which is inserted into the sentence about the origin of the session."""
     remark: str = ""
+    """A sentence that follows the sentence about the origin of the session; empty = none."""
     remembers_refusal: bool = False
     """True if a refused user counts as waiting: pools do not use room that becomes free, and machines are ordered."""
 

@@ -77,8 +77,7 @@ def order_actions(
 
 def _end_duplicates(order: MachineOrder, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
     """Return the actions for additional machines of an order, which exist if the answer to a request was lost. They are
-    ended if the order has no Agent, which could be on one of them.
-    """
+    ended if the order has no Agent, which could be on one of them."""
     if order.state in UNJOINED_STATES and order.agent is None:
         return _end_requests(order, pool, machines, now)
     reason = "another machine has the same name, and the machine of the Agent is unknown"
@@ -169,8 +168,7 @@ def _release(
     order: MachineOrder, pool: MachinePool, listing: ListedMachines | None, now: datetime, *, listed: Sequence[Machine]
 ) -> list[Action]:
     """Return the actions that end the machine of an order, and then the order. The machine has ended if a list that was
-    requested after its release does not contain it.
-    """
+    requested after its release does not contain it."""
     if listed:
         return [] if order.agent_sessions > 0 or order.other_agent else _end_requests(order, pool, listed, now)
     if order.list_unreliable_since is not None and not _is_older(order.list_unreliable_since, LIST_UNRELIABLE_S, now):
@@ -204,8 +202,7 @@ def failures_after_orders(
     state: MachinePoolFailures, failed: Sequence[str], *, joined: bool, now: datetime
 ) -> MachinePoolFailures:
     """Return the failures of a pool after a plan. `failed` has the reasons of the orders that failed in the plan;
-    `joined` is True if the Agent of an order joined.
-    """
+    `joined` is True if the Agent of an order joined."""
     if failed:
         number = state.failures + 1  # Failed orders of one plan count as one failure.
         next_try = now + timedelta(seconds=BACKOFF.delay_s(number))
@@ -215,8 +212,7 @@ def failures_after_orders(
 
 def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
     """Return the time of the next request to end a machine after `failures` failed requests. `retry_after_s` is the
-    pause that the provider requested.
-    """
+    pause that the provider requested."""
     return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 

@@ -177,8 +177,7 @@ def _empty_machine(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[M
 
 def _free_capacity(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
     """Return the capacity of Agents that accept sessions and of ordered machines, without draining machines, released
-    machines and machines of disabled pools.
-    """
+    machines and machines of disabled pools."""
     leaving = {
         order.agent.agent_id
         for pool in pools
@@ -274,8 +273,7 @@ def _add_machine(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> 
 
 def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     """Drain the machines that were surplus for `idle_s`. The machines with the fewest sessions are surplus first; among
-    equals, those that were surplus before, so that the choice does not change from plan to plan.
-    """
+    equals, those that were surplus before, so that the choice does not change from plan to plan."""
     joined = [
         order
         for order in pool.orders
@@ -294,8 +292,7 @@ def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
 def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
     """True if the other hosts of the zone have room for the sessions of the machine and for the standby capacity of the
     zone. The machine is then removed from the capacity of the zone. The standby capacity is that of all pools, because
-    otherwise a pool would order a machine when another pool drains one.
-    """
+    otherwise a pool would order a machine when another pool drains one."""
     machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if machine_host is None:
         return False
