@@ -1,5 +1,5 @@
-"""The plan of a gateway: a JSON file that `greenroom up` or `gateway.plan_writer` writes, and that the gateway process
-converts into the configuration of nginx.
+"""The plan of a gateway: a JSON file that `gateway.plan_writer`, or another program (`GREENROOM_GATEWAY_FILE`), writes.
+The gateway process converts it into the configuration of nginx.
 
 All values come from the administrator. Each value is still checked, because it becomes part of the configuration of
 nginx, in which quotes and semicolons have a meaning.

@@ -1,4 +1,4 @@
-"""Updates the `plan.json` of a gateway for which `greenroom up` writes no plan file.
+"""Updates the `plan.json` of a gateway for which no other program writes a plan (`GREENROOM_GATEWAY_FILE`).
 
 Every `CHECK_INTERVAL_S` it reads the files with ids, the addresses of host names, and for profile `web` the fleet that
 the api reports. The last report is stored on disk, so that the gateway starts while the api is unavailable. The process

@@ -1,7 +1,7 @@
-"""The providers that come with Greenroom.
+"""The plug-ins of the machine providers that come with Greenroom: `command`, `webhook` and `simulated`.
 
-Machines of the provider `simulated` exist only in this process and join no zone. An administrator can preview the
-orders of a machine pool without costs.
+Machines of the provider `simulated` exist only in this process and join no zone. With them, an administrator can
+preview the orders of a machine pool without costs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
 
 @dataclass(slots=True)
 class SimulatedCloud:
-    """The machines of a simulated cloud, by the provider's reference.
+    """The machines of a simulated cloud, by the id at the provider (`ProviderMachine.ref`).
 
-    `created` and `ended` are the total numbers of machines. `before_action` is called with the name of each action
-    before it, and may raise. `on_create` and `on_end` are called after a machine was created or ended.
+    `created` and `ended` are the numbers of machines since the start. `before_action` is called with the name of each
+    action before the action, and may raise an error. `on_create` and `on_end` are called after a machine was created or
+    ended.
     """
 
     machines: dict[str, ProviderMachine] = field(default_factory=dict[str, ProviderMachine])
@@ -67,7 +68,7 @@ class SimulatedProvider:
 
 
 TOKEN_SECRET: Final = "token"  # noqa: S105 -- the name of the secret, not its value
-"""The name of the secret that the provider `webhook` sends as a header."""
+"""The name of the secret that the provider `webhook` sends in the header `Authorization`."""
 
 
 def _command_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) -> str | None:
@@ -132,7 +133,7 @@ class WebhookPlugin(ProviderPlugin[FromEnvironment]):
 
 
 class SimulatedCloudPlugin(ProviderPlugin[FromEnvironment]):
-    """The provider `simulated`. The machines of a pool stay if the settings of the pool change."""
+    """The provider `simulated`. A change of the settings of a pool has no effect on its machines."""
 
     settings_type = FromEnvironment
     rules = SIMULATED

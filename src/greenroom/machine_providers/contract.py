@@ -1,7 +1,7 @@
-"""The interface of a provider of machines: list machines, create a machine, end a machine.
+"""The interface of a machine provider: list machines, create a machine, end a machine.
 
-Greenroom identifies the machines of a pool by their names (`core.fleet.machines.provider`), so it never changes other
-machines.
+Greenroom identifies the machines of a pool by their names (`core.fleet.machines.provider`), so that it never changes
+other machines.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ class ProviderMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMachine:
-    """A machine to be created with these cores and this memory in bytes. The machine runs the script `user_data` at its
-    first start. `join` has the data in this script, for programs that start an Agent in another way.
-    """
+    """A machine to be created, with its cores and its memory in bytes. The machine runs the script `user_data` at its
+    first start. `join` contains the data in this script, for programs that start an Agent in another way."""
 
     name: str
     cores: float
@@ -47,7 +46,7 @@ class NewMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinData:
-    """The data with which a machine joins."""
+    """The data with which a machine joins a zone (`core.fleet.machines.provider.JoinParameters`)."""
 
     url: str
     token: str = field(repr=False)
@@ -57,20 +56,18 @@ class JoinData:
 
 
 class Provider(Protocol):
-    """A provider of machines. Calls raise ProviderError; the caller limits the time of each call."""
+    """A machine provider. Calls raise ProviderError. The caller limits the time of each call."""
 
     async def list(self, prefix: str) -> Sequence[ProviderMachine]:
         """Return all machines whose names begin with `prefix`, including machines that are being created. Ended
-        machines must be omitted; other machines of the provider may be included.
-        """
+        machines must be omitted. Machines with other names may be included."""
         ...
 
     async def create(self, machine: NewMachine) -> str:
-        """Begin to create a machine, and return the provider's id of it. If the provider can find machines by name, a
-        repeated call with the same name creates no second machine.
-        """
+        """Begin to create a machine, and return its id at the provider. If the provider can find machines by name, a
+        repeated call with the same name creates no second machine."""
         ...
 
     async def end(self, ref: str, name: str) -> None:
-        """Begin to end a machine. A missing machine is no error."""
+        """Begin to end a machine. If the machine does not exist, the call succeeds."""
         ...

@@ -1,14 +1,15 @@
 """The providers `command` and `webhook`, which send requests as JSON to a program or to an address.
 
 A request is {"action": "list" | "create" | "end", …}. The answer is {"machines": […]}, {"ref": "…"} or {}. The answer
-for an error is {"error": "a sentence", "retry_after_s": 30}.
+after an error is {"error": "a sentence", "retry_after_s": 30}.
 
 `webhook` sends the secret `token` as `Authorization: Bearer`, and other secrets in the JSON. It follows no redirect,
 because a redirect would send the secrets to another host. Its addresses have the same rules as webhooks of events.
 
-`command` runs the program once for each request, with the JSON on stdin and stdout, and with the rights of the Manager.
-Therefore the program must be in a folder of the setting `GREENROOM_MACHINE_COMMANDS`, which the API cannot change. The
-environment is fixed, because variables such as BASH_ENV and LD_PRELOAD run code. Secrets are only in the JSON.
+`command` runs the program once for each request, with the rights of the Manager: the request is on stdin, and the
+answer on stdout. Therefore the program must be in a folder of the setting `GREENROOM_MACHINE_COMMANDS`, which the API
+cannot change. The environment is fixed, because variables such as BASH_ENV and LD_PRELOAD run code. Secrets are only in
+the JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class _ListedMachine(msgspec.Struct, frozen=True):
 
 
 class ProviderAnswer(msgspec.Struct, frozen=True):
-    """The answer to any action; unknown fields are ignored."""
+    """The answer to a request. Unknown fields are ignored."""
 
     machines: list[_ListedMachine] | None = None
     ref: str | None = None
@@ -90,7 +91,8 @@ def create_request(machine: NewMachine, options: Mapping[str, Any], secrets: Map
 
 
 def parse_answer(content: bytes, source: str, secret_texts: Collection[str]) -> ProviderAnswer:
-    """Decode an answer of `source`. Raises ProviderError: the answer cannot be read, or contains an error."""
+    """Return the answer in `content`. `source` is the address or the program, for messages. `secret_texts` are removed
+    from messages. Raises ProviderError: the answer cannot be read, or contains an error."""
     try:
         answer = msgspec.json.decode(content or b"{}", type=ProviderAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -113,8 +115,8 @@ def listed_machines(answer: ProviderAnswer, source: str) -> list[ProviderMachine
 
 
 def created_ref(answer: ProviderAnswer, source: str) -> str:
-    """Return the provider's id of the new machine. Raises ProviderError: the answer has no usable id; the machine may
-    exist."""
+    """Return the provider's id of the new machine. Raises ProviderError: the answer has no usable id, although the
+    machine may exist."""
     if answer.ref is None or not is_usable_ref(answer.ref):
         raise ProviderError(f"{source} returned no reference (ref) of the new machine.")
     return answer.ref
@@ -197,7 +199,7 @@ class WebhookProvider:
 
 
 def _retry_after_s(text: str) -> float:
-    """Return the pause that the header `Retry-After` requests, as seconds or as a date; 0 = none."""
+    """Return the seconds that the header `Retry-After` requests, as a number or as a date; 0 = none."""
     if text.isdecimal():
         return float(text[:9])
     try:
@@ -209,7 +211,8 @@ def _retry_after_s(text: str) -> float:
 PROGRAM_ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 MAX_STDERR_BYTES: Final = 20_000
 END_TIMEOUT_S: Final = 5.0
-"""The maximum wait for the end of a killed program. A program cannot end while it waits for a lost disk."""
+"""The maximum wait for the end of a killed program. A program cannot end while it waits for a disk that does not
+answer."""
 
 
 class CommandProvider:
@@ -255,10 +258,10 @@ class CommandProvider:
 
 
 async def _exchange(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
-    """Send the request to the program. Return the beginnings of its output and its error output."""
+    """Send the request to the program. Return the first bytes of its output and of its error output."""
     stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
     if stdin is None or stdout is None or stderr is None:
-        raise AssertionError("its streams are pipes")
+        raise AssertionError("the streams of the program are not pipes")
 
     async def send_request() -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the program may ignore the request
@@ -275,9 +278,8 @@ async def _exchange(process: asyncio.subprocess.Process, request: bytes) -> tupl
 
 
 async def _kill(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
-    """Kill the program with the processes of its group. The streams are closed, because processes that left the group
-    may hold them, and asyncio reports the end of the program only after the streams are closed.
-    """
+    """Kill the program and the processes of its group. Close the streams, because processes that left the group may
+    keep them open, and asyncio reports the end of the program only after the streams are closed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     for descriptor in range(3):

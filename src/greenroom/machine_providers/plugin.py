@@ -1,7 +1,7 @@
-"""The plug-ins of providers of machines.
+"""The plug-ins of machine providers.
 
 A distribution names its subclass of `ProviderPlugin` as an entry point of the group `greenroom.machine_providers`. The
-api uses the rules for options of a pool, and a Manager uses the provider of a pool.
+api uses `rules` to check the options of a pool, and a Manager uses the provider of a pool.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PoolContext:
 
 class ProviderPlugin(plugins.Plugin[S], ABC):
     """A kind of provider with its settings. The methods import libraries only when they are called, because other
-    processes do not need them."""
+    processes do not need the libraries."""
 
     rules: ClassVar[ProviderRules]
 

@@ -1,8 +1,9 @@
-"""The folders of this host that sessions mount. They are checked, created and emptied before a mount.
+"""The folders of this host that sessions mount. Before a mount they are checked, created, and emptied for a profile
+reset.
 
-Every part of a path is opened without following links, because a session's user may create links in a mounted folder.
-The container daemon resolves the path again. Therefore the mounted folder is compared with the checked one, and a
-container with another folder does not run.
+Every part of a path is opened without following links, because the user of a session may create links in a mounted
+folder. The container daemon resolves the path again. Therefore the mounted folder is compared with the checked folder,
+and a container with another folder does not run.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from greenroom.runtimes.host_homes import HostHomes
 log = structlog.get_logger(__name__)
 
 TRASH_PREFIX: Final = ".greenroom-reset-"
-"""Prefix of a profile that was renamed for removal; no folder of a user begins with a dot."""
+"""The prefix of a profile that was renamed for removal. No folder of a user begins with a dot."""
 
 FolderIdentity = tuple[int, int]
 """Device and inode of a folder."""
 
-_OPENAT2: Final = 437
+_OPENAT2: Final = 437  # the number of the system call
 _RESOLVE_IN_ROOT: Final = 0x10
 _FOLDER_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -43,7 +44,7 @@ _FOLDER_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class HostFolders:
     """The folders of this host that may be mounted. All methods block; a network file system may delay them.
 
-    Only folders in `allowed` or in `volumes_folder` are mounted, and none of `private` or
+    Only folders below `allowed` or `volumes_folder` are mounted, and none of `private` or
     `core.workspace.volumes.FORBIDDEN`. `volumes_folder` contains the data that sessions keep, and is created when first
     needed. The folders of `homes` are mounted only for sessions with a kept home: a volume mapping of an administrator
     cannot name them.
@@ -68,8 +69,8 @@ class HostFolders:
         return mount if home is None else replace(mount, source=self.homes.path_of(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """Create missing folders, and empty the folders of profiles to reset; may be repeated before the start. Raises
-        StartError: a folder may not be mounted, does not exist or cannot be created."""
+        """Create missing folders, and empty the folders of profiles to reset. The call may be repeated before the
+        start. Raises StartError: a folder may not be mounted, does not exist or cannot be created."""
         for mount in mounts:
             if (resolved := self.resolve(mount)) is mount:
                 self._check_source(mount.source)
@@ -78,7 +79,7 @@ class HostFolders:
             _prepare_folder(resolved, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, FolderIdentity]:
-        """Return the identities of folders. Raises StartError: one does not exist, is a link, or may not be mounted."""
+        """Return folder → identity. Raises StartError: a folder does not exist, is a link, or may not be mounted."""
         identities: dict[str, FolderIdentity] = {}
         for source in sources:
             self._check_mounted_source(source)
@@ -90,8 +91,8 @@ class HostFolders:
         return identities
 
     def put_files(self, source: str, files: Mapping[str, SessionFile]) -> None:
-        """Write files into a folder, each at its relative path; existing links are replaced, never followed. Raises
-        StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written."""
+        """Write files into the folder `source`, each at its relative path. Existing links are replaced, never followed.
+        Raises StartError: the folder does not exist, is a link, or may not be mounted; or a file cannot be written."""
         self._check_mounted_source(source)
         parent, name = _open_parent(source, makes_missing=False)
         try:
@@ -125,9 +126,8 @@ class HostFolders:
 
 
 def mounted_identity(pid: int, target: str) -> FolderIdentity | None:
-    """Return the identity of the folder at `target` inside the container whose first process is `pid`; None = that
-    process has ended. Raises StartError: it cannot be read.
-    """
+    """Return the identity of the folder at `target` in the container whose first process is `pid`; None = this process
+    has ended. Raises StartError: the folder cannot be inspected."""
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -197,8 +197,8 @@ def _open_or_make(parent: int, name: str, *, makes_missing: bool) -> int:
 
 
 def _open(parent: int, name: str) -> int:
-    """Open a folder. Opening for reading triggers an automount; O_PATH works if root may not read, as on some network
-    shares."""
+    """Open a folder. Opening for reading triggers an automount. If root may not read the folder, as on some network
+    shares, it is opened with O_PATH."""
     try:
         return os.open(name, os.O_RDONLY | _FOLDER_FLAGS, dir_fd=parent)
     except PermissionError:
@@ -214,8 +214,9 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _make_folder(parent: int, name: str, mount: Mount) -> None:
-    """Create the folder if it is missing, and set its owner. An existing empty folder of this account with mode 0700 is
-    of another start, which was interrupted or is creating it. Its owner is set too."""
+    """Create the folder if it is missing, and set its owner. An existing empty folder of this account with mode 0700
+    belongs to another start, which was interrupted or is still creating the folder. The owner of this folder is also
+    set."""
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -306,7 +307,7 @@ def _empty_trash(parent: int) -> None:
 def _remove_tree(parent: int, name: str) -> None:
     try:
         shutil.rmtree(name, dir_fd=parent, onerror=_log_removal_error)
-    except RecursionError:  # users choose the depth of their folders, which must not end the Agent
+    except RecursionError:  # the Agent must not end because a user nested folders deeply
         log.warning("a reset profile is nested too deeply; remove it by hand", path=name)
 
 

@@ -1,8 +1,8 @@
 """The homes that a host keeps between sessions, as folders below one folder that only the Agent can read.
 
-A home's name consists of two ids, and only its folder is mounted into a session. `du` and `rm` measure and remove
-homes, as separate processes with low priority: they follow no link, stay on one file system and support any depth of
-folders. If a network file system does not answer, only these processes wait.
+The name of a home consists of two ids, and only the folder of this home is mounted into a session. `du` and `rm`
+measure and remove homes, as separate processes with low priority: they follow no link, stay on one file system and
+support any depth of folders. If a network file system does not answer, only these processes wait.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, Sto
 DEFAULT_FOLDER: Final = "/var/lib/greenroom/homes"
 MEASURE_TIMEOUT_S: Final = 60.0
 DISK_TIMEOUT_S: Final = 20.0
-"""Time limit of an access to the folder of the homes."""
+"""The time limit of an access to the folder of the homes."""
 MAX_ERROR_CHARACTERS: Final = 300
 _LOW_PRIORITY: Final = ("nice", "-n", "19")
 _REMOVED_FOLDER: Final = ".removed"
-"""The folder next to the homes, for homes that are being removed."""
+"""The name of the folder next to the homes, for homes that are being removed."""
 
 Result = TypeVar("Result")
 
@@ -50,8 +50,8 @@ class HostHomes:
         return home_with_name(name) if parent == self.folder else None
 
     def create_folder(self) -> None:
-        """Create the folder if it is missing. Only the Agent can read it: an account of the host may have the user id
-        to which the homes belong. Raises OSError."""
+        """Create the folder if it is missing. Only the Agent can read it, because another account of the host may have
+        the user id of the homes' owner. Raises OSError."""
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -85,7 +85,7 @@ class HostHomes:
         ):
             return None
         du = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
-        # Its exit code is not reliable: it is 1 when files vanish while it counts, and it still prints a sum.
+        # The exit code of du is not used: it is 1 if files are deleted while du counts, but du still prints a sum.
         output, error_output = await self._run_program((*_LOW_PRIORITY, *du, self.path_of(home)), MEASURE_TIMEOUT_S)
         size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
         if not size.isdigit():
@@ -103,14 +103,14 @@ class HostHomes:
             raise HomeError(f"A part of the home folder cannot be removed: {error_output or 'it still exists'}.")
 
     def _move_away(self, home: HomeId, removed_path: str) -> None:
-        if os.path.lexists(removed_path):  # by this removal, before a restart: the present folder is a newer home
+        if os.path.lexists(removed_path):  # this removal moved it before a restart; the home's folder is newer
             return
         Path(self._removed_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path_of(home), removed_path)  # noqa: PTH104 -- a link would be renamed, not followed
 
     async def _run_in_thread(self, work: Callable[[], Result], problem: str) -> Result:
-        """Run the work in a separate thread: a network file system may never answer."""
+        """Run the work in a separate thread, because a network file system may never answer."""
         try:
             async with asyncio.timeout(DISK_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -131,7 +131,7 @@ class HostHomes:
         except TimeoutError as error:
             raise HomeError(f"The home folder could not be measured within {timeout_s:g} s: too many files.") from error
         finally:
-            if process.returncode is None:  # no wait for the end: a program in a hanging file system cannot be killed
+            if process.returncode is None:  # not awaited: a program may wait for a file system forever
                 process.kill()
                 self._hanging_program = process
         return output, error_output.decode(errors="replace").strip()[-MAX_ERROR_CHARACTERS:].rstrip(".")

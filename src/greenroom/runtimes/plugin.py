@@ -30,26 +30,26 @@ class Context:
     installation_id: str
     """Containers of other installations are never changed."""
     agent_id: str
-    """The id of this Agent, stored with the objects that it creates."""
+    """The id of this Agent. The runtime stores it with the objects that it creates."""
     folder: Path
     """The Agent's folder, in which the simulated runtime stores its state."""
     share: float = 1.0
-    """Fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
+    """The fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
     folders: HostFolders | None = None
     """The folders of the host that may be mounted; None = only those in `core.workspace.volumes.VOLUMES_FOLDER`."""
     connections_max: int = 0
     """The limit of open connections per session; 0 = unlimited."""
     runtime_classes: tuple[str, ...] = ()
-    """Runtimes that sessions may use in addition to the default one: Docker's, or RuntimeClasses of Kubernetes."""
+    """Container runtimes that sessions may use in addition to the default: those of Docker, or RuntimeClasses of
+    Kubernetes."""
     fence: Callable[[], None] = lambda: None
     """Raises RuntimeUnavailable while another replica of this Agent is active, so that this process changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFacts:
-    """The facts that `greenroom doctor` has about an instance and its host. `database_folder` is the folder of its own
-    database.
-    """
+    """The facts of `greenroom doctor` about an instance and its host. `database_folder` is the folder of the database
+    that the instance runs; None = the instance runs no database."""
 
     disk: FreeDisk
     database_folder: Path | None
@@ -97,7 +97,7 @@ class RuntimePlugin(Plugin[S], ABC):
 
     async def check(self, first_image: str) -> None:
         """Check the runtime before `up` starts. `first_image` is the image of the first workspace; empty = the
-        workspace exists already. Raises SetupError: no session could be created."""
+        workspace already exists. Raises SetupError: no session could be created."""
 
     async def check_host(self) -> None:
         """Check the host before it joins with an Agent. Raises SetupError: sessions cannot run on this host."""

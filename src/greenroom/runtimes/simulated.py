@@ -80,7 +80,7 @@ class SimulatedRuntime:
         self._runtime_classes = runtime_classes
         self._containers: dict[str, StoredContainer] = {}
         self._session_by_spec: dict[str, str] = {}
-        """Hash of its specification → session."""
+        """Hash of the specification → session id."""
         self._pulled: set[str] = set()
         self._filter_policies: set[str] = set()
         self._subscribers: set[asyncio.Queue[ContainerEvent]] = set()
@@ -287,7 +287,7 @@ class SimulatedRuntime:
     async def probe(
         self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep_connection: bool = False
     ) -> ProbeResult:
-        """Probe a session, which is found by its specification, since all addresses are the same."""
+        """Probe a session. It is identified by its specification, because all sessions have the same address."""
         del address, timeout_s, keep_connection
         stored = self._containers.get(self._session_by_spec.get(spec.hash(), ""))
         if stored is None or stored.state is not ContainerState.RUNNING:
@@ -309,7 +309,7 @@ class SimulatedRuntime:
         return name in self._pulled or name not in self.settings.missing_images
 
     async def images(self) -> list[Image]:
-        """Return the images that were pulled or used. `image` also finds all others, except `missing_images`."""
+        """Return the images that were pulled or are used. `image` also finds all others, except `missing_images`."""
         return [simulated_image(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
@@ -341,7 +341,7 @@ class SimulatedRuntime:
         return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes, simulated=True)
 
     async def disk_usage(self, session_id: str) -> DiskAmount | None:
-        """The usage is zero: simulated sessions write nothing."""
+        """Return a usage of zero, because simulated sessions write nothing."""
         return DiskAmount() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:

@@ -19,14 +19,14 @@ from greenroom.runtimes.contract import BuildError, ContainerConflict, Image, St
 
 
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The behavior of the simulated host. Images are given by name."""
+    """The behavior of the simulated host. Images are identified by their names."""
 
     address: str = "127.0.0.1:9"
     """The address of each session's page; usually nothing listens there."""
     create_s: float = 0.0
     start_s: float = 0.0
     paint_s: float = 0.0
-    """Time from the start of a container until its first frame."""
+    """The time from the start of a container until its first frame."""
     pull_s: float = 0.0
     cores: float = 64.0
     memory_bytes: int = 256 << 30
@@ -60,7 +60,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     filter_policy: str | None = None
     low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
     homes: list[str] = []
-    """Sources of its mounts that are kept homes."""
+    """The sources of its mounts that are kept homes."""
     state: ContainerState = ContainerState.CREATED
     started: float = 0.0
     address: str = "127.0.0.1:9"

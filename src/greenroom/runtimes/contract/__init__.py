@@ -25,12 +25,14 @@ from greenroom.runtimes.contract.installation import *  # noqa: F403 -- part of 
 class Runtime(Containers, Images, HostCapacity, Protocol):
     """Runs the sessions of one Agent.
 
-    Every call may be repeated: a state that already exists is success. Any call may raise `RuntimeUnavailable`; after
-    it, or after a cancellation, the effect is not known and the caller reads the state again with `inspect` or `list`.
+    Every call may be repeated: a state that already exists is success. Any call may raise `RuntimeUnavailable`. After
+    this error, or after a cancellation, the effect is not known, and the caller reads the state again with `inspect` or
+    `list`.
     """
 
     async def open(self) -> None:
-        """Connect, and create the resources that sessions share, such as a network. It is called first, and once."""
+        """Connect, and create the resources that sessions share, such as a network. It is called once, before all other
+        calls."""
         ...
 
     async def close(self) -> None:
@@ -38,8 +40,8 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
         ...
 
     async def remove_all(self) -> int:
-        """For `greenroom down`: remove all containers of this installation and their shared resources (network,
-        firewall rules); returns the number of containers."""
+        """Remove all containers of this installation and their shared resources (network, firewall rules), for
+        `greenroom down`. Return the number of containers."""
         ...
 
 

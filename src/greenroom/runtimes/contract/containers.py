@@ -20,17 +20,18 @@ INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
 SPEC_HASH: Final = "greenroom.spec-hash"
-"""Labels of every container, by which it is found again; containers without them are never changed."""
+"""The labels of every container, by which the runtime finds it again. Containers without these labels are never
+changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container(ObservedContainer):
-    """One container of this installation. `agent_id` is the Agent that created it; a host may have several.
+    """One container of this installation. `agent_id` is the Agent that created it; a host may have several Agents.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
-    with every start. `services` maps the name of each allowed service to its host:port, under the same conditions.
-    While `state` is exited, `exit_code` is the exit code; None = not known. `ended` is then the reason for the end, as
-    a sentence; empty if the first process ended by itself. `spec_hash` is `SessionSpec.hash()` at creation.
+    with every start. `services` maps the name of each allowed service to its host:port, also only while running. While
+    `state` is exited, `exit_code` is the exit code; None = not known. `ended` is then the reason for the end, as a
+    sentence; empty if the first process ended by itself. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
     agent_id: str
@@ -41,9 +42,9 @@ class Container(ObservedContainer):
 class ExecResult:
     """The result of a command. `exit_code` is None if the command still ran at its deadline; it continues to run.
 
-    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr, shortened by
-    `cut_output`. `output_complete` is false if more output may follow: the command still runs, a child process has
-    its stdout or stderr open, or the runtime delivered the output too late.
+    The exit codes 126 and 127 mean that the program could not be run or was not found. `output` is stdout and stderr,
+    shortened by `cut_output`. `output_complete` is false if more output may follow: the command still runs, a child
+    process has its stdout or stderr open, or the runtime delivered the output too late.
     """
 
     exit_code: int | None
@@ -59,7 +60,7 @@ class ExecResult:
 MAX_OUTPUT_END_CHARACTERS: Final = 500
 MAX_OUTPUT_CHARACTERS: Final = 60_000
 MAX_LOG_CHARACTERS: Final = 8_000
-"""The limit of `Containers.logs`. If many sessions end at the same time, one check-in contains the logs of all."""
+"""The limit of `Containers.logs`. If many sessions end at the same time, one check-in contains all their logs."""
 CUT_NOTICE: Final = "[the beginning of the output was cut off]\n"
 
 
@@ -111,14 +112,14 @@ class Containers(Protocol):
         """Create the session's container without starting it; `labels` are added to those of the runtime. With
         `low_cpu_share` it has a small share of a busy CPU until `give_full_cpu_share` is called.
 
-        A session under a web filter policy gets only the policy's network, which must be open.
+        A session under a web filter policy gets only the network of this policy, which must be open.
 
-        An existing container with this spec's hash and this installation is adopted: returned in its present state,
-        with its original labels.
+        If this installation already has a container with the hash of this spec, the call returns this container in its
+        current state, with its original labels.
 
         Raises:
-            ContainerConflict: the name is used by another spec, another installation, or a foreign container.
-            ImageMissing: `spec.image` is not on this host; nothing is pulled here.
+            ContainerConflict: a container of another spec, of another installation or without labels has the name.
+            ImageMissing: `spec.image` is not on this host; this call pulls no image.
             StartError: the runtime refuses this specification, or the network of its web filter is not open.
         """
         ...
@@ -133,7 +134,7 @@ class Containers(Protocol):
 
         Raises:
             ContainerMissing: it does not exist.
-            StartError: the runtime could not write them, e.g. into a folder that is mounted read-only.
+            StartError: the runtime could not write the files, e.g. into a folder that is mounted read-only.
         """
         ...
 
@@ -148,7 +149,7 @@ class Containers(Protocol):
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         """Request the end of the container, which may be paused, and kill it after `grace_s`. Its files stay. Raises
-        ContainerMissing: it does not exist."""
+        ContainerMissing: the container does not exist."""
         ...
 
     async def pause(self, session_id: str) -> None:
@@ -170,8 +171,8 @@ class Containers(Protocol):
         ...
 
     async def remove(self, session_id: str) -> None:
-        """Kill the container and delete it with its anonymous volumes. A missing container is success. Raises
-        ContainerConflict: the container with this name is not of this installation; it is not removed."""
+        """Kill the container and delete it with its anonymous volumes. If it does not exist, the call succeeds. Raises
+        ContainerConflict: the container with this name does not belong to this installation; it is not removed."""
         ...
 
     async def list(self) -> list[Container]:
@@ -188,8 +189,8 @@ class Containers(Protocol):
         The session's credential is not in the command's environment.
 
         Raises:
-            ContainerMissing: it does not exist.
-            StartError: it is not running.
+            ContainerMissing: the container does not exist.
+            StartError: the container is not running.
         """
         ...
 
@@ -200,8 +201,8 @@ class Containers(Protocol):
         ...
 
     def events(self) -> AsyncIterator[ContainerEvent]:
-        """Return events of this installation's containers from now on. Events may be lost; the iterator may end. Raises
-        RuntimeUnavailable: the connection was lost; call it again after a pause."""
+        """Return the events of this installation's containers from this call on. Events may be lost, and the iterator
+        may end. Raises RuntimeUnavailable: the connection was lost; call it again after a pause."""
         ...
 
     async def probe(

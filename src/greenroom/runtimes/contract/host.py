@@ -56,8 +56,8 @@ class HostDisk(Protocol):
     """A runtime whose sessions write to a disk of this host."""
 
     async def disk_usage(self, session_id: str) -> DiskAmount | None:
-        """Return the data that a session has written outside mounted folders; None = not known, or no container. Raises
-        DiskCountError: it is too much to be counted in time."""
+        """Return the amount of data that a session has written outside mounted folders; None = not known, or there is
+        no container. Raises DiskCountError: it is too much to be counted in time."""
         ...
 
 
@@ -102,14 +102,14 @@ class Images(Protocol):
         ...
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """Pull an image; yields the progress in percent (0-100, never falling) and ends when it is on this host. Raises
-        PullError: with the registry's reason."""
+        """Pull an image. Yields the progress in percent (0 to 100, never decreasing), and ends when the image is on
+        this host. Raises PullError, with the reason of the registry."""
         ...
 
 
 @runtime_checkable
 class LogInStore(Protocol):
-    """A runtime whose sessions run on other machines, which pull images themselves with stored log-ins."""
+    """A runtime whose sessions run on other machines. These machines pull images themselves, with stored log-ins."""
 
     async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
         """Store the registry log-ins of `images` and delete those of all other images. `credentials`: the log-in of
@@ -123,7 +123,7 @@ class BuildHost(Protocol):
     """A host that can build images."""
 
     def open_builder(self) -> AbstractAsyncContextManager[Builder]:
-        """Open the builder of this host. It is exclusive; other Agents of the host wait."""
+        """Open the builder of this host. Only one process can use it at a time; other Agents of the host wait."""
         ...
 
 
@@ -134,8 +134,8 @@ class ImageArchives(Protocol):
         """Return the image with this id, without its names.
 
         Raises:
-            ImageMissing: it is not here.
-            PullError: it cannot be read.
+            ImageMissing: the image is not on this host.
+            PullError: the image cannot be read.
         """
         ...
 
@@ -172,8 +172,8 @@ class FilterAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNetwork:
-    """A network for sessions under one web filter policy. Only the filter can be reached, at `address`; `subnet`
-    contains the sessions, in Squid's notation. Both are empty if sessions have no network."""
+    """A network for sessions under one web filter policy. The sessions reach only the filter, at `address`; `subnet`
+    contains the addresses of the sessions, in Squid's notation. Both are empty if sessions have no network."""
 
     policy_id: str
     address: str = ""
@@ -182,8 +182,8 @@ class FilterNetwork:
 
 @runtime_checkable
 class FilterHost(Protocol):
-    """A host whose sessions can be under a web filter. The Agent runs the filter at the network's address, which is
-    this host's, unless the runtime is a `FilterRunner`."""
+    """A host whose sessions can be under a web filter. Unless the runtime is a `FilterRunner`, the Agent runs the
+    filter at the address of the network, which is an address of this host."""
 
     @property
     def filters_packets(self) -> bool:
@@ -193,15 +193,15 @@ class FilterHost(Protocol):
     async def open_filter_network(
         self, policy_id: str, account: FilterAccount, *, trusts_authority: bool = False
     ) -> FilterNetwork:
-        """Create the network of a policy, and ensure that sessions in it reach only the filter; repeated calls check
-        again. `trusts_authority`: programs in the sessions must trust the certificate authority of the filter
-        (`core.named_secrets.TRUST_VARIABLES`). Raises StartError: this host cannot restrict the network, with the
-        reason."""
+        """Create the network of a policy, and ensure that sessions in it reach only the filter. A repeated call checks
+        this again. `trusts_authority`: programs in the sessions must trust the certificate authority of the filter
+        (`core.named_secrets.TRUST_VARIABLES`). Raises StartError, with the reason: this host cannot restrict the
+        network."""
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
-        """Remove the network if no container is on it, else return False; also remove the filter of a `FilterRunner`. A
-        missing network is success."""
+        """Remove the network, and the filter of a `FilterRunner`. Return False and remove nothing if a container is on
+        the network. If the network does not exist, the call succeeds."""
         ...
 
     async def filter_networks(self) -> list[FilterNetwork]: ...
@@ -223,18 +223,19 @@ class FilterRunner(Protocol):
 
     @property
     def filter_folder(self) -> str:
-        """The path of the folder with a filter's files, for references in these files."""
+        """The path of the folder with the files of a filter, as Squid sees it, for references in these files."""
         ...
 
     async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
-        """Start Squid with these files at the address of the policy's network, which must be open, and wait until it
-        serves. A running Squid reads changed files without ending connections. `squid.conf` is its configuration.
-        Return True if Squid did not serve before. Raises StartError: Squid does not serve, with the reason."""
+        """Start Squid with these files at the address of the policy's network, which must be open, and wait until Squid
+        serves. A running Squid reads changed files without ending connections. The file `squid.conf` is its
+        configuration. Return True if Squid did not serve before. Raises StartError, with the reason: Squid does not
+        serve."""
         ...
 
     def filter_output(self, policy_id: str) -> AsyncIterator[str]:
-        """Return the lines that Squid writes to its standard output from now on; ends when Squid does. Raises
-        RuntimeUnavailable: the connection was lost."""
+        """Return the lines that Squid writes to its standard output from this call on. The iterator ends when Squid
+        ends. Raises RuntimeUnavailable: the connection was lost."""
         ...
 
 
@@ -244,7 +245,7 @@ class FilterRunner(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHome:
     """An existing home. With a `removal_id`, the removal with this id has moved the home away and is not complete; no
-    session can use the home."""
+    session can use the home then."""
 
     home: HomeId
     removal_id: str = ""
@@ -276,19 +277,18 @@ class Homes(Protocol):
         ...
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        """Measure a home; None = it does not exist. Follows no link, and uses few resources of the host. Raises
-        HomeError: it took longer than about a minute.
-        """
+        """Measure a home. Return None if it does not exist. The measurement follows no link, and uses few resources of
+        the host. Raises HomeError: it took longer than about a minute."""
         ...
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         """Remove a home, and return after all its files are deleted. The home is moved away first, so that a later
         session of its user gets a new home. A call with the same `removal_id` continues the removal, also after a
-        restart. A missing home is success.
+        restart. If the home does not exist, the call succeeds.
 
         Raises:
-            HomeInUseError: a container uses it; it is unchanged.
-            HomeError: a part of it could not be removed; the rest stays moved away.
+            HomeInUseError: a container uses the home, which is unchanged.
+            HomeError: a part of the home could not be removed; this part stays moved away.
         """
         ...
 

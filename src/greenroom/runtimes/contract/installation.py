@@ -23,8 +23,8 @@ class ReplicaStore(Protocol):
 
     @property
     def place_id(self) -> str:
-        """The id of the store: equal for all processes of the group, different for a copied group. It may be empty
-        before the record of the election was read or written."""
+        """The id of the store. All processes of the group have the same id, and a copy of the group has another id. The
+        id may be empty before the record of the election was read or written."""
         ...
 
     @property
@@ -42,7 +42,7 @@ class ReplicaStore(Protocol):
 
     async def write_election_record(self, record: ElectionRecord, version: str | None) -> str:
         """Replace the record that has `version`, or create the record if `version` is None. Return the new version.
-        Raises ContainerConflict: another process has replaced or created it."""
+        Raises ContainerConflict: another process has replaced or created the record."""
         ...
 
     async def read(self, name: str) -> StoredRecord | None: ...
@@ -63,10 +63,8 @@ class InstallationObjects(Protocol):
         ...
 
     async def remove(self, item: RuntimeObject) -> None:
-        """Remove an object of the list. A missing object is no error.
+        """Remove an object of the list. If it does not exist, the call succeeds.
 
-        Raises:
-            StartError: another object uses it.
-            RuntimeUnavailable: the runtime does not answer.
+        Raises StartError: another object uses it. Raises RuntimeUnavailable: the runtime does not answer.
         """
         ...
