@@ -179,7 +179,7 @@ class HostLimits:
             await asyncio.sleep(LIMITS_POLL_S)
 
     async def check(self) -> None:
-        """Check the limits. A limit that becomes too low is logged once."""
+        """Check the limits. A limit is logged once when it becomes too low for the number of containers."""
         self._limits = await asyncio.to_thread(self._read_limits)
         containers = self._count_containers()
         too_low = host_limits.too_low(self._limits, containers)

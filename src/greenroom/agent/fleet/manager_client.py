@@ -110,9 +110,8 @@ class ManagerFailover:
         return state is not None and now < state.until
 
     def max_hold_s(self, url: str, now: float) -> float:
-        """Return the seconds for which the Manager at `url` may hold an answer: until a preferred Manager may be tried
-        again, or 0 if the Manager at `url` backs off.
-        """
+        """Return the seconds for which the Manager at `url` may hold an answer: until a Manager before it in `urls` may
+        be tried again, or 0 if the Manager at `url` backs off."""
         state = self._states.get(url)
         if state is not None and not state.is_answering:
             return 0.0

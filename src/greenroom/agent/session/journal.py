@@ -93,7 +93,7 @@ AnyRecord = TermRecord | SessionRecord | CommandRecord | HandoverRecord | Forget
 
 @dataclass(slots=True)
 class JournalState:
-    """The state that results from the journal's records."""
+    """The latest record about each subject of the journal."""
 
     term: TermRecord | None = None
     sessions: dict[str, SessionRecord] = field(default_factory=dict[str, SessionRecord])
@@ -122,7 +122,7 @@ class JournalState:
         return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
 
     def results_of_interrupted_work(self) -> list[AnyRecord]:
-        """Return records with the results of work that was begun before a crash."""
+        """Return records with the results of commands and hand-overs that a crash interrupted."""
         commands: list[AnyRecord] = [
             CommandRecord(command_id=c.command_id, session_id=c.session_id, state="unknown")
             for c in self.commands.values()

@@ -77,7 +77,7 @@ class SessionSnapshot:
 
 
 class SessionReader(Protocol):
-    """The read access of the stream authorizer to the observed sessions."""
+    """The sessions as the stream authorizer reads them."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """Return the session, or None if it is not in the desired list of this Agent."""

@@ -218,7 +218,7 @@ class PendingCommands:
         return frozenset(self._journal.state.commands) | self._screenshots.keys()
 
     def drop_session(self, session_id: str) -> None:
-        """Drop the commands of a session that left the desired list."""
+        """Drop the commands of a session that is not in the desired list any more."""
         self._keep_only(k for k, command in self._commands.items() if command.session_id != session_id)
 
     def _keep_only(self, command_ids: Iterable[str]) -> None:

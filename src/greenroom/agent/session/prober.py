@@ -217,7 +217,7 @@ class SessionProber:
             )
 
     def _record_steps(self, session_id: str, result: ProbeResult) -> None:
-        if result.usable or result.painted is False:  # None: the screen was not read
+        if result.usable or result.painted is False:  # `painted` is None if the screen was not read
             self.sessions.observed.record_step(session_id, "answering")
         if result.usable and result.painted:
             self.sessions.observed.record_step(session_id, "painted")

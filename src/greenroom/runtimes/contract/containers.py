@@ -114,8 +114,8 @@ class Containers(Protocol):
 
         A session under a web filter policy gets only the network of this policy, which must be open.
 
-        If this installation already has a container with the hash of this spec, the call returns this container in its
-        current state, with its original labels.
+        If the session already has a container of this installation with the hash of this spec, the call returns this
+        container in its current state, with its original labels.
 
         Raises:
             ContainerConflict: a container of another spec, of another installation or without labels has the name.
