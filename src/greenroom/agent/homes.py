@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 POLL_S: Final = 60.0
 PAUSE_FACTOR: Final = 4.0
 REPORT_EVERY_S: Final = 600.0
-"""The interval at which an unchanged report is repeated. A report with new sizes only is sent `SIZES_WAIT_S` after the
-last report."""
+"""The interval at which an unchanged report is repeated."""
 SIZES_WAIT_S: Final = 30.0
+"""The minimum interval of reports in which only sizes have changed."""
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
 """The pause after a failed removal."""
 MAX_HOMES: Final = 10_000
@@ -85,8 +85,7 @@ class HomesKeeper:
     # For the check-in -------------------------------------------------------------------------------------------------
 
     def report(self) -> list[HomeReport] | None:
-        """Return all homes, or None if no report may or must be sent now: the homes were not listed yet, a removal has
-        not begun, or no report is due."""
+        """Return all homes, or None if they were not listed yet, a removal has not begun, or no report is due."""
         attempted = self._attempts.keys() | {entry.removal_id for entry in self._moved_away}
         if self._stored is None or self._pending_removals().keys() - attempted:
             return None  # the Manager would count a home that is not in the report as removed
@@ -200,8 +199,7 @@ class HomesKeeper:
     # Removals ---------------------------------------------------------------------------------------------------------
 
     def _pending_removals(self) -> Mapping[str, HomeId]:
-        """Return removal id → home of the pending removals: ordered ones, and interrupted ones of homes that were moved
-        away."""
+        """Return removal id → home of all ordered and interrupted removals that are not complete."""
         moved_away = {entry.removal_id: entry.home for entry in self._moved_away}
         return {
             removal_id: home

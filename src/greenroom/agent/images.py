@@ -39,7 +39,7 @@ class Fetcher:
         self._receiver = receiver
 
     async def find_sources(self, missing: Iterable[DesiredImage]) -> None:
-        """Find the Agents that have the images without a registry."""
+        """Find the Agents from which missing images without a registry can be copied."""
         if self._receiver is not None:
             await self._receiver.find_sources(
                 [image.name for image in missing if not names_registry(image.name, image.registry)]

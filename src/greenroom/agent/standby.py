@@ -50,7 +50,7 @@ RENEWAL_RETRY_S: Final = 0.25
 @dataclass(eq=False)
 class Election:
     """Elects the active process. `own_name` is the name of this process. `address` is its address for gateways; empty =
-    none."""
+    it has none."""
 
     store: ReplicaStore
     own_name: str
@@ -65,8 +65,7 @@ class Election:
         self.observed: ObservedRecord | None = None
         """The record of the election at the last read; None = it was not read yet."""
         self.copy_number = 0
-        """The number of the last stored data for gateways. Each renewal contains it, so that a standby reads the new
-        data."""
+        """The number of the last stored data for gateways. Renewals contain it, so that standbys read the new data."""
         self.last_access_s: float | None = None
         """The time at which the record was last read or written, by `clock`; None = never."""
 
@@ -104,8 +103,7 @@ class Election:
         return takeover.record
 
     async def renew_until_lost(self) -> str:
-        """Renew the record until the renewals fail for too long or another process becomes active. Return the
-        reason."""
+        """Renew the record until this fails for too long or another process becomes active. Return the reason."""
         while self._held_record is not None:
             sent_at_s = self.clock()
             reason = await self._renew(self._held_record, sent_at_s)
@@ -180,8 +178,7 @@ class SharedRecord:
         return stored.content if stored else None
 
     async def take_over(self) -> bytes | None:
-        """Change the version of the record, so that writes of other processes fail. Return the content; None = there is
-        none."""
+        """Change the version of the record, so that writes of other processes fail. Return the content, or None."""
         while True:
             stored = await self._store.read(self._name)
             if stored is None:

@@ -39,7 +39,7 @@ ADMISSIONS_FILE: Final = "admissions.json"
 MAX_OPENING_S: Final = 10.0
 """A connection that was admitted within this time may not be open yet."""
 MAX_CUT_S: Final = 3.0
-"""The time within which the connections of a revoked viewer are ended."""
+"""The time within which `StreamTerminator` ends the connections of a revoked viewer."""
 
 
 class _StoredAdmissions(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,8 +89,8 @@ class Gateway:
         return self._plan
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGQUIT. Raises SetupError: the first plan cannot be served; the message has
-        the reason."""
+        """Serve until SIGTERM, SIGINT or SIGQUIT. Raises SetupError, with the reason: the first plan cannot be
+        served."""
         become_subreaper()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._wake.set)
@@ -185,6 +185,7 @@ class Gateway:
         self._retire_superseded()
 
     def _retire_superseded(self) -> None:
+        """Send the earlier nginx processes QUIT, each once."""
         if self._nginx is None:
             return
         for pid in superseded(nginx_processes(self._folder), self._nginx.pid):

@@ -256,8 +256,7 @@ class Nginx:
         return self._process.pid if self._process else -1
 
     async def start(self, listeners: Listeners) -> bool:
-        """Start the master and wait until it serves. Return False if it ended or does not serve within
-        `START_TIMEOUT_S`."""
+        """Start the master and wait until it serves. Return False if it ended or `START_TIMEOUT_S` is over."""
         try:
             self._pid_file.unlink(missing_ok=True)
             self._process = subprocess.Popen(  # noqa: ASYNC220 -- it does not block; asyncio would collect ended orphans

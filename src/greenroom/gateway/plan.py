@@ -170,8 +170,7 @@ def port_of(listener: str) -> int:
 
 
 def read_plan(path: Path) -> GatewayPlan:
-    """Return the plan in a file. Raises SetupError: the file cannot be read or is no plan; the message names every
-    problem."""
+    """Return the plan in a file. Raises SetupError, with all problems: the file cannot be read or is no plan."""
     try:
         return parse_plan(path.read_bytes())
     except OSError as error:

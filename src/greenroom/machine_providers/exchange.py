@@ -211,8 +211,7 @@ def _retry_after_s(text: str) -> float:
 PROGRAM_ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 MAX_STDERR_BYTES: Final = 20_000
 END_TIMEOUT_S: Final = 5.0
-"""The maximum wait for the end of a killed program. A program cannot end while it waits for a disk that does not
-answer."""
+"""The maximum wait for the end of a killed program, which may hang in an access to a disk."""
 
 
 class CommandProvider:

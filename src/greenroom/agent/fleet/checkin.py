@@ -134,7 +134,7 @@ class CheckInLoop:
     # One message --------------------------------------------------------------------------------------------------
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        """Send one message and apply its answer. Return True if the instructions or their term have changed, and the
+        """Send one message and apply its answer. Return True if the instructions or their term changed, and the
         answer."""
         message = self._message(hold_s)
         try:

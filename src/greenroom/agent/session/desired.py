@@ -21,14 +21,13 @@ from greenroom.kit.concurrency import convert_item_error
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_KNOWN_GENERATIONS: Final = 10_000
-"""The maximum number of stored generations. The generation of a removed session prevents that a late answer restores
-the session."""
+"""The maximum number of stored generations. The Agent keeps the generation of a removed session, so that a late answer
+does not restore the session."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListChange:
-    """A change of the desired list. `is_first`: the list is the first since the start, or the first of another
-    database."""
+    """A change of the desired list. `is_first`: the list is the first since the start, or of another database."""
 
     before: Mapping[str, Desired]
     now: Mapping[str, Desired]

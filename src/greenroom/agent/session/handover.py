@@ -87,15 +87,13 @@ class Handovers:
         return self._commit_events.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """Process an observation that a Manager has committed. The desired list in the same answer is already
-        applied."""
+        """Process an observation that a Manager has committed. The list in the same answer is already applied."""
         report = observed.assignment
         if report is not None and (commit := self._commit_events.get(report.assignment_id)) is not None:
             commit.set()
 
     def _is_still_assigned(self, record: HandoverRecord) -> bool:
-        """Return True if the session is still assigned to the user. To be called after a Manager has committed
-        `received`."""
+        """After the commit of `received`: return True if the session is still assigned to the user."""
         desired = self._sessions.desired.get(record.session_id)
         assignment = desired.assignment if desired is not None and desired.want == "running" else None
         return assignment is not None and assignment.assignment_id == record.assignment_id

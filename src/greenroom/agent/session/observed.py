@@ -23,8 +23,7 @@ from greenroom.wire.messages import Authorised, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeStatus:
-    """The state of a session after its last probe. `broken`: the session was unusable in consecutive probes
-    (`store_probe`)."""
+    """The state of a session after its last probe. `broken` and `error` are arguments of `store_probe`."""
 
     usable: bool = False
     broken: bool = False

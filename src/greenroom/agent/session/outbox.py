@@ -239,8 +239,7 @@ class PendingCommands:
         return output if len(output) <= SHORT_OUTPUT or self.has_room() else NO_ROOM + output[-SHORT_OUTPUT:]
 
     def store_screenshot(self, report: CommandReport) -> None:
-        """Store a screenshot, or the reason why there is none, until the Manager has it. It is dropped if the command
-        is overdue."""
+        """Store a screenshot, or the reason for its failure, until the Manager has it. An overdue one is dropped."""
         if report.command_id in self._commands:
             self._screenshots[report.command_id] = report
 

@@ -180,8 +180,7 @@ class SessionProber:
             await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, duration_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """Return the reason why the session is not usable. For a long start, the reason includes the kernel limits of
-        the host."""
+        """Return the reason why the session is not usable; for a long start, with the kernel limits of the host."""
         if not error or age_s < FAST_PROBING_S:
             return error
         return self.explain_failure(error, self.sessions.observed.journal_record(session_id).log_tail)

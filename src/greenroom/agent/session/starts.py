@@ -48,8 +48,7 @@ class _Start:
     decision: asyncio.Future[bool]
     waits_since_s: float
     container_started_at_s: float | None = None
-    """The time at which the container was started; None = the start waits for a slot, or the container is being
-    created."""
+    """The time at which the container was started; None = the start waits for a slot or creates the container."""
 
     def decide(self, *, is_wanted: bool) -> None:
         """End the wait: the start may begin, or it is not wanted any more."""

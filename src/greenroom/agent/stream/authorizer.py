@@ -78,7 +78,7 @@ MAX_TOKENS: Final = 3
 
 
 class Identity(Protocol):
-    """The Agent's identity (agent.fleet.identity)."""
+    """The identity of this Agent (`agent.fleet.identity`)."""
 
     @property
     def agent_id(self) -> str: ...
@@ -111,8 +111,7 @@ class SessionMovedError(Forbidden):
 
 
 LISTED_WITHIN_S: Final = 3.0
-"""The maximum wait for a desired list that contains a new guest or program. It arrives separately from the api's
-answer."""
+"""The maximum wait for a desired list with a new guest or program, which arrives separately from the api's answer."""
 LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
     "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
@@ -132,8 +131,8 @@ class PageChecker(Protocol):
 class StreamAuthorizer:
     """Answers the requests of nginx about streams.
 
-    `last_fresh` returns the time (time.monotonic()) of the last fresh answer of a Manager: no revocation before it is
-    missing.
+    `last_fresh` returns the time of the last fresh answer of a Manager (time.monotonic()), until which all revocations
+    are known.
     """
 
     sessions: SessionReader
@@ -357,8 +356,7 @@ class StreamAuthorizer:
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
     async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
-        """Wait until the condition is true for the viewer, because a new desired list may contain a new guest or
-        lease."""
+        """Wait until the condition is true for the viewer: a new desired list may contain a new guest or lease."""
         end_s = time.monotonic() + LISTED_WITHIN_S
         while not condition(viewer) and (left_s := end_s - time.monotonic()) > 0:
             self._list_changed.clear()

@@ -193,8 +193,7 @@ class Gateways:
         return _encoded(news)
 
     async def check(self, request: Request) -> Response:
-        """Check which admissions of the gateway are not permitted any more, and which sessions do not exist any
-        more."""
+        """Check which admissions are not permitted any more, and which of their sessions do not exist any more."""
         message = await _decode_body(request, Check)
         if message is None:
             return _unreadable()

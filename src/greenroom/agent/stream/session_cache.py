@@ -110,7 +110,7 @@ class SessionCache:
         """Emitted with the id of a session whose permitted viewers changed, or which is not in the list any more."""
         self._changed = asyncio.Event()
         self._encoded: dict[str, msgspec.Raw] = {}
-        """The encoded sessions of the file by id. Encoding 700 sessions after each change would cost more than a
+        """The encoded sessions of the file by id. To encode 700 sessions at each change would be slower than a
         launch."""
         self._outdated = set[str]()
         """The sessions that must be encoded again."""
@@ -160,8 +160,7 @@ class SessionCache:
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """Process a new list. The first list replaces the stored data, and the permissions of all viewers are checked
-        again."""
+        """Process a new list. The first list replaces the stored data, and all viewers are checked again."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.removed))
         revoked = list(change.with_changed_viewers)
         if change.is_first:  # an equal grant may belong to another user in another database

@@ -98,8 +98,7 @@ class Denials:
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[DenialRow]:
-        """Return the rows for new denials of the filter of `policy`. `session_of` returns the session id at a source
-        address."""
+        """Return the rows for new denials of a filter. `session_of` returns the session id at a source address."""
         self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < REPEAT_INTERVAL_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:

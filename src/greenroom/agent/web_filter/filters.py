@@ -187,7 +187,7 @@ class WebFilters:
             await squid.apply(policy, web_filter.network, secrets)
             if squid.run_id != before:
                 web_filter.count_start()
-                if before is not None:  # a round detected the end before the end of its output arrived
+                if before is not None:  # Squid had ended, but this was not known before
                     self._log_end(policy.filter_policy_id)
         web_filter.applied_policy, web_filter.secrets = policy, secrets
         web_filter.checked_at_s, web_filter.failures = time.monotonic(), 0

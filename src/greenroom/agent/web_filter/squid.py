@@ -189,7 +189,7 @@ class Squid:
         self._unwatch()
 
     def reopen_log(self) -> None:
-        """Make Squid open its log again, after the file was moved."""
+        """Make Squid open its log again, after the file was removed."""
         if self._running is not None:
             send_signal(self._running.pid, signal.SIGUSR1)
 

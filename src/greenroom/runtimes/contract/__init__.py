@@ -31,8 +31,7 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
     """
 
     async def open(self) -> None:
-        """Connect, and create the resources that sessions share, such as a network. It is called once, before all other
-        calls."""
+        """Connect, and create the resources that sessions share, such as a network. This is the first call."""
         ...
 
     async def close(self) -> None:

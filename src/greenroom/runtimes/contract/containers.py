@@ -20,8 +20,7 @@ INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
 SPEC_HASH: Final = "greenroom.spec-hash"
-"""The labels of every container, by which the runtime finds it again. Containers without these labels are never
-changed."""
+"""The labels of every container, by which the runtime finds it. Containers without these labels are never changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

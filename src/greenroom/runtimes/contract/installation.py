@@ -18,8 +18,7 @@ class StoredRecord:
 
 
 class ReplicaStore(Protocol):
-    """The records that a group of Agent replicas shares. Calls raise RuntimeUnavailable if the store does not
-    answer."""
+    """The records that a group of Agent replicas shares. Calls raise RuntimeUnavailable: the store does not answer."""
 
     @property
     def place_id(self) -> str:
