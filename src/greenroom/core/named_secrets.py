@@ -218,7 +218,7 @@ def require_reachable_hosts(policy: FilterPolicy, name: str, secret_hosts: Itera
             )
 
 
-AUTHORITY: Final = "/etc/greenroom/filter-authority.pem"
+AUTHORITY_FILE: Final = "/etc/greenroom/filter-authority.pem"
 COMBINED_BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
 """The file with the authorities that the image trusts, followed by the authority of the filter."""
 IMAGE_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
@@ -233,12 +233,12 @@ TRUST_VARIABLES: Final = {
         ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "PIP_CERT"),
         COMBINED_BUNDLE,
     ),
-    "NODE_EXTRA_CA_CERTS": AUTHORITY,
+    "NODE_EXTRA_CA_CERTS": AUTHORITY_FILE,
 }
 """Environment variables with the paths of these files: for OpenSSL, curl, requests, git, AWS CLI, pip and Node.js."""
 
 
-def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
+def trust_files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ...]:
     """Return the files for the container of a session with secrets. `certificate` is that of the filter's authority
     (PEM). `bundles` maps the paths of the image's files of trusted authorities to their contents.
     """
@@ -248,7 +248,7 @@ def files(certificate: str, bundles: Mapping[str, str]) -> tuple[SessionFile, ..
     policy = json.dumps({"CACertificates": [der]})
     contents = {
         **bundle_files,
-        AUTHORITY: certificate,
+        AUTHORITY_FILE: certificate,
         COMBINED_BUNDLE: default_bundle,
         **dict.fromkeys(BROWSER_POLICIES, policy),
     }

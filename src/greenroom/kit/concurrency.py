@@ -89,14 +89,14 @@ class CachedReads(Generic[T]):
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
-        self._readings: dict[str, asyncio.Task[T]] = {}
+        self._tasks: dict[str, asyncio.Task[T]] = {}
 
     async def get(self, name: str, read: Callable[[], Coroutine[None, None, T]]) -> T:
-        reading = self._readings.get(name)
-        if reading is None:
-            reading = self._readings[name] = asyncio.create_task(read())
-            asyncio.get_running_loop().call_later(self._keep_s, self._readings.pop, name)
-        return await asyncio.shield(reading)
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = asyncio.create_task(read())
+            asyncio.get_running_loop().call_later(self._keep_s, self._tasks.pop, name)
+        return await asyncio.shield(task)
 
 
 class FairLimit:

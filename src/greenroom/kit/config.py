@@ -161,8 +161,9 @@ class ManagerConfig(DatabaseConfig):
     handover_assigned_s: float = Field(default=3.0, gt=0)
     """The time limit of the `assign` command of a hand-over."""
     cpu_overcommit: float = Field(default=16.0, gt=0)
+    """The cores that an Agent offers for each core of its host, unless an administrator sets an override."""
     verdict_grace_s: float = Field(default=10.0, gt=0)
-    """The time after the first report of a container without a session for which the container is not removed."""
+    """A container without a session is removed at the earliest this time after its Agent first reported it."""
     ended_keep_days: float = Field(default=7.0, gt=0)
     """The days for which ended sessions stay in the lists."""
 

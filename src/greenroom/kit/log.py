@@ -39,7 +39,7 @@ def configure(level: str, process_name: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
-    _route_libraries(output, max(level_number, LIBRARY_LOG_LEVEL), shared, renderer)
+    _configure_library_logs(output, max(level_number, LIBRARY_LOG_LEVEL), shared, renderer)
 
 
 class LogStream:
@@ -74,7 +74,7 @@ class LogStream:
         return json.dumps({**fields, "timestamp": datetime.now(UTC).isoformat()}) + "\n"
 
 
-def _route_libraries(output: LogStream, level: int, shared: list[Processor], renderer: Processor) -> None:
+def _configure_library_logs(output: LogStream, level: int, shared: list[Processor], renderer: Processor) -> None:
     import structlog  # noqa: PLC0415 -- see `configure`
 
     handler = logging.StreamHandler(output)

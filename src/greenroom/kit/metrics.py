@@ -35,8 +35,8 @@ def build_info_name(role: str) -> str:
     return f"greenroom_{role}_build_info"
 
 
-Value = Callable[[], float]
-Values = Callable[[], Mapping[str, float]]
+ReadValue = Callable[[], float]
+ReadValues = Callable[[], Mapping[str, float]]
 
 
 class RoleMetrics:
@@ -57,14 +57,14 @@ class RoleMetrics:
         """Return a histogram of durations; `name` ends in `_seconds`."""
         return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)
 
-    def gauge(self, name: str, text: str, value: Value) -> None:
+    def gauge(self, name: str, text: str, value: ReadValue) -> None:
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
-    def add_counter(self, name: str, text: str, value: Value) -> None:
+    def add_counter(self, name: str, text: str, value: ReadValue) -> None:
         """Add a counter whose value is read with `value`; its name gets `_total`."""
         self.registry.register(_ReadCounter(self._prefix + name, text, None, lambda: {"": value()}))
 
-    def add_labeled_counter(self, name: str, text: str, label: str, values: Values) -> None:
+    def add_labeled_counter(self, name: str, text: str, label: str, values: ReadValues) -> None:
         """Add a counter for each value of `label`; `values` returns label value → count."""
         self.registry.register(_ReadCounter(self._prefix + name, text, label, values))
 
@@ -76,7 +76,7 @@ class RoleMetrics:
 class _ReadCounter(Collector):
     """A counter whose values are read each time when Prometheus reads the metrics."""
 
-    def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
+    def __init__(self, name: str, text: str, label: str | None, values: ReadValues) -> None:
         self._name = name
         self._text = text
         self._label = label

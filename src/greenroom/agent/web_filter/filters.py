@@ -202,7 +202,7 @@ class WebFilters:
         if web_filter.squid is None or not web_filter.adds_secrets:
             return ()
         bundles = await self._runtime.certificate_bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
-        return named_secrets.files(web_filter.squid.authority(), bundles)
+        return named_secrets.trust_files(web_filter.squid.authority(), bundles)
 
     # Rounds ---------------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ from greenroom.core.session.sharing import (
     UNKNOWN_LINK,
     ShareRequest,
     announcement,
-    keeps_view_only,
+    has_view_only_mode,
     needs_log_in,
     reason_against_joining,
     reason_against_sharing,
@@ -94,7 +94,7 @@ async def get_sharing(db: Db, act: SeeAct) -> SharingView:
     return SharingView(
         allowed=reason is None,
         reason=reason,
-        view=keeps_view_only(act.session.status, act.session.steps) is not False,
+        view=has_view_only_mode(act.session.status, act.session.steps) is not False,
         control=bool(settings["allow_shared_control"].value),
         guests=bool(settings["allow_guest_links"].value),
         max_seconds=int(settings["max_share_seconds"].value),
@@ -176,7 +176,7 @@ async def take_control_back(sharing: SharingDep, act: UnshareAct) -> None:
     async with sharing.db.transaction() as connection:
         events = await shares.resend_permitted_viewers(connection, act.session.session_id)
         changed = await shares.reduce_to_view(connection, act.session.session_id)
-        if keeps_view_only(act.session.status, act.session.steps) is False:  # the page accepts their input
+        if has_view_only_mode(act.session.status, act.session.steps) is False:  # the page accepts their input
             for share in changed:
                 await shares.end_shares(connection, act.session.session_id, share.share_id)
     await sharing.db.notify(*events)

@@ -30,7 +30,7 @@ from greenroom.core.session.sharing import (
     Audience,
     ShareRequest,
     announcement,
-    keeps_view_only,
+    has_view_only_mode,
     reason_against_joining,
     reason_against_new_share,
     share_end_time,
@@ -235,12 +235,10 @@ async def create(
         Refused: the session cannot be shared in this way, or there are too many shares.
     """
     settings = await settings_of(sharing.db, session.user_id)
-    is_view_only_kept = keeps_view_only(session.status, session.steps)
+    has_mode = has_view_only_mode(session.status, session.steps)
     if session.user_id is None:
         raise Refused("A staged session has no user, so it cannot be shared.")
-    if reason := reason_against_new_share(
-        share_request, settings, status=session.status, keeps_view_only=is_view_only_kept
-    ):
+    if reason := reason_against_new_share(share_request, settings, status=session.status, has_view_only_mode=has_mode):
         raise Forbidden(reason)
     if user is not None and user.user_id == session.user_id:
         raise Refused("The session belongs to this user.")

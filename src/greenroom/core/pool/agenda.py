@@ -44,11 +44,11 @@ class AgentCache:
         """Reserve the room of inserted sessions on the cached Agents."""
         if (cached := self._by_image.get(image.image_id)) is None:
             return
-        request, number = placement_request_of(image), Counter(create.agent_id for create in creates)
+        request, counts = placement_request_of(image), Counter(create.agent_id for create in creates)
         read_s, agents = cached
         self._by_image[image.image_id] = (
             read_s,
-            tuple(_with_sessions(agent, number[agent.agent_id], request) for agent in agents),
+            tuple(_with_sessions(agent, counts[agent.agent_id], request) for agent in agents),
         )
 
     def forget(self) -> None:
@@ -149,9 +149,9 @@ class Agenda:
         new, or whose checksum has changed, is due.
         """
         self._list_read_s = now_s
-        unchanged = {config_id for config_id, number in checksums.items() if self._checksums.get(config_id) == number}
-        due_s = float("-inf")
-        self._due_s = {name: self._due_s.get(name, due_s) if name in unchanged else due_s for name in checksums}
+        unchanged = {config_id for config_id, value in checksums.items() if self._checksums.get(config_id) == value}
+        past_s = float("-inf")
+        self._due_s = {name: self._due_s.get(name, past_s) if name in unchanged else past_s for name in checksums}
         self._without_actions &= unchanged
         self._checksums = dict(checksums)
         for by_config in (self._last_turn_s, self._changed_version):

@@ -1,7 +1,7 @@
 """The input of the plan of a pool of staged sessions, and the actions of a plan. `core.pool.plan` computes the plan.
 
-*Desired* is the number of staged sessions to keep, `num_sessions` of the config. A session *counts* if it is or will be
-claimable: it has the current config hash, is not expired, and its Agent is running and accepts new sessions.
+A session *counts* if it is or will be claimable: it has the current config hash, is not expired, and its Agent is
+running and accepts new sessions.
 *Retire* removes a claimable session from the pool and ends it, unless it was claimed meanwhile. *Destroy* ends a
 session that is not claimable.
 """
@@ -201,7 +201,7 @@ ShortfallCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """The reason why the pool is below Desired."""
+    """The reason why a pool has fewer sessions than desired."""
 
     code: ShortfallCode
     reason: str

@@ -2,8 +2,8 @@
 
 The Primary calls `plan(snapshot)` in the transaction that locks the row of the config, with sessions counted after the
 lock (docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as
-properties: after a plan at most Desired sessions count, plus one in rotation; sessions of users are not changed; no
-session gets two actions; repeated planning converges; a pool below Desired always has a shortfall.
+properties: after a plan at most the desired number of sessions count, plus one in rotation; sessions of users are not
+changed; no session gets two actions; repeated planning converges; a pool with too few sessions always has a shortfall.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Draft:
 
 
 def plan(snapshot: PoolSnapshot) -> PoolPlan:
-    """Return the actions that bring a pool closer to Desired."""
+    """Return the actions that bring a pool closer to the desired number of sessions."""
     draft = _Draft()
     failures = _end_failed(snapshot, draft)
     backoff = shortfalls.longer_backoff(

@@ -79,7 +79,7 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     """Return the reason why a pool cannot stay full with this expiration (in hours), as sentences; None if it can.
 
     The sessions are replaced one after another in the second half of their lifetime, as in `due_at`. `num_sessions` is
-    Desired. `start_s` None = not known yet.
+    the desired number. `start_s` None = not known yet.
     """
     expected_s = ASSUMED_START_S if start_s is None else start_s
     needed_s = (MARGIN_S + num_sessions * (START_SLACK * expected_s + START_OVERHEAD_S)) / MAX_LEAD_FRACTION

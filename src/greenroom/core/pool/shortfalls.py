@@ -1,4 +1,4 @@
-"""The reasons why a pool is below Desired, each as one sentence with the numbers, and the backoff after failures.
+"""The reasons why a pool has fewer sessions than desired, each as one sentence, and the backoff after failures.
 
 A successful start resets the number of failed starts. A *break* is the failure of a session that was usable. Breaks are
 counted separately; their number is reset after some time without a break.
@@ -246,7 +246,7 @@ def effective_shortfall(
     shortfall of the last round.
 
     `obstacle` is the current result of `staging_obstacle`, which applies even if no Manager of the zone runs.
-    `num_sessions` is Desired, `current` are claimable, and `starting` are requested or starting now.
+    `num_sessions` is the desired number, `current` are claimable, and `starting` are requested or starting now.
     """
     missing = num_sessions - current
     if missing <= 0:

@@ -48,12 +48,12 @@ def reason_against_new_share(
     settings: Mapping[str, EffectiveSetting],
     *,
     status: SessionStatus,
-    keeps_view_only: bool | None,
+    has_view_only_mode: bool | None,
 ) -> str | None:
     """Return the reason why the owner may not create this share, as a sentence; None if they may.
 
-    `settings` are those of the owner. `keeps_view_only` is True if the page of the session refuses input of viewers who
-    may only watch; None = not known yet.
+    `settings` are those of the owner. `has_view_only_mode` is True if the page of the session refuses input of viewers
+    who may only watch; None = not known yet.
     """
     max_s = int(settings["max_share_seconds"].value)
     sharing_refusal = reason_against_sharing(settings)
@@ -76,7 +76,7 @@ def reason_against_new_share(
             max_s and request.seconds is not None and request.seconds > max_s,
             f"A share may last {max_s} s at most: {settings['max_share_seconds'].trace}.",
         ),
-        (request.access == "view" and keeps_view_only is False, NO_VIEW_ONLY),
+        (request.access == "view" and has_view_only_mode is False, NO_VIEW_ONLY),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
 
@@ -97,7 +97,7 @@ def reason_to_end(
     """
     if audience != "assistant":
         request = ShareRequest(access=access, audience=audience)
-        return reason_against_new_share(request, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
+        return reason_against_new_share(request, settings, status=SessionStatus.RUNNING, has_view_only_mode=None)
     if not allows(permissions, ("sessions_assist",)):
         return "The administrator who helped has no permission `sessions_assist` any more."
     if silent and not allows(permissions, ("sessions_assist_silent",)):
@@ -127,7 +127,7 @@ class ShareFacts:
     status: SessionStatus
     owner_id: str | None
     owner_enabled: bool
-    keeps_view_only: bool | None
+    has_view_only_mode: bool | None
     viewers: int = 0
 
 
@@ -155,7 +155,7 @@ def needs_log_in(audience: Audience) -> bool:
 def _reason_against_viewing(share: ShareFacts) -> str | None:
     if share.status not in VIEWABLE_STATUSES:
         return f"The session is {share.status}; try again when it runs."
-    return NO_VIEW_ONLY if share.access == "view" and share.keeps_view_only is False else None
+    return NO_VIEW_ONLY if share.access == "view" and share.has_view_only_mode is False else None
 
 
 def reason_against_viewer(share: ShareFacts, *, user_enabled: bool, viewer_ended: bool) -> str | None:
@@ -179,7 +179,7 @@ def reason_against_silence(*, allowed: bool) -> str | None:
     return "Joining without an announcement is not allowed: the setting `allow_silent_assist` is off."
 
 
-def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:
+def has_view_only_mode(status: SessionStatus, steps: Mapping[str, float]) -> bool | None:
     """True if the page of the session refuses input of viewers who may only watch; None = not known yet.
 
     The page of Greenroom's images refuses it. Only this page reports its first frame (`painted`), so a running session

@@ -16,7 +16,7 @@ from typing import Final, LiteralString
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.sharing import Audience, ShareFacts, keeps_view_only, reason_to_end
+from greenroom.core.session.sharing import Audience, ShareFacts, has_view_only_mode, reason_to_end
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import Access
 from greenroom.db.access.groups import groups_by_id
@@ -59,7 +59,7 @@ class Share:
             status=self.status,
             owner_id=self.owner_id,
             owner_enabled=self.owner_enabled,
-            keeps_view_only=keeps_view_only(self.status, self.steps),
+            has_view_only_mode=has_view_only_mode(self.status, self.steps),
             viewers=self.viewers,
         )
 

@@ -15,13 +15,13 @@ DEBIAN = named_secrets.IMAGE_BUNDLES[0]
 
 
 def contents(bundles: dict[str, str]) -> dict[str, str]:
-    return {file.path: file.content for file in named_secrets.files(CERTIFICATE, bundles)}
+    return {file.path: file.content for file in named_secrets.trust_files(CERTIFICATE, bundles)}
 
 
 def test_programs_believe_what_the_image_believes_and_the_filter():
     found = contents({DEBIAN: "the image's\n"})
     assert found[DEBIAN] == found[named_secrets.COMBINED_BUNDLE] == f"the image's\n{CERTIFICATE}"
-    assert found[named_secrets.AUTHORITY] == CERTIFICATE
+    assert found[named_secrets.AUTHORITY_FILE] == CERTIFICATE
 
 
 def test_an_image_that_believes_no_one_believes_the_filter():
@@ -35,7 +35,7 @@ def test_browsers_have_a_policy_with_the_certificate():
 
 
 def test_everybody_in_the_session_may_read_them_and_no_one_write():
-    assert {(file.mode, file.folder_mode, file.uid) for file in named_secrets.files(CERTIFICATE, {})} == {
+    assert {(file.mode, file.folder_mode, file.uid) for file in named_secrets.trust_files(CERTIFICATE, {})} == {
         (0o644, 0o755, 0)
     }
 

@@ -18,7 +18,7 @@ from greenroom.core.session.sharing import (
     ShareFacts,
     ShareRequest,
     announcement,
-    keeps_view_only,
+    has_view_only_mode,
     needs_log_in,
     reason_against_joining,
     reason_against_new_share,
@@ -41,7 +41,7 @@ def settings(**changes: Any):
 def reason_to_refuse(
     request: ShareRequest, *, status: str = "running", page: bool | None = True, **changes: Any
 ) -> str | None:
-    return reason_against_new_share(request, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
+    return reason_against_new_share(request, settings(**changes), status=SessionStatus(status), has_view_only_mode=page)
 
 
 def share_request(access: Access, audience: Audience, seconds: int | None = None) -> ShareRequest:
@@ -50,7 +50,7 @@ def share_request(access: Access, audience: Audience, seconds: int | None = None
 
 def test_nothing_is_shared_by_default():
     reason = reason_against_new_share(
-        share_request("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True
+        share_request("view", "users"), resolve([]), status=SessionStatus.RUNNING, has_view_only_mode=True
     )
     assert reason == "Sessions may not be shared: `allow_kasm_sharing` = false by default."
     assert reason_against_sharing(settings()) is None
@@ -110,7 +110,7 @@ SHARE = ShareFacts(
     status=SessionStatus.RUNNING,
     owner_id="ada",
     owner_enabled=True,
-    keeps_view_only=True,
+    has_view_only_mode=True,
 )
 
 
@@ -128,8 +128,8 @@ def test_joining_is_refused_with_its_reason():
     assert "your own session" in (reason_against_joining(SHARE, "ada") or "")
     assert str(MAX_VIEWERS) in (reason_against_joining(replace(SHARE, viewers=MAX_VIEWERS), "bob") or "")
     assert "starting" in (reason_against_joining(replace(SHARE, status=SessionStatus.STARTING), "bob") or "")
-    assert reason_against_joining(replace(SHARE, keeps_view_only=False), "bob") == NO_VIEW_ONLY
-    assert reason_against_joining(replace(SHARE, keeps_view_only=False, access="control"), "bob") is None
+    assert reason_against_joining(replace(SHARE, has_view_only_mode=False), "bob") == NO_VIEW_ONLY
+    assert reason_against_joining(replace(SHARE, has_view_only_mode=False, access="control"), "bob") is None
 
 
 def test_who_joined_stays_until_the_share_the_viewer_or_the_owner_ends():
@@ -157,9 +157,9 @@ def test_watching_in_silence_takes_the_setting():
 
 
 def test_of_our_own_page_it_is_known_that_it_keeps_watchers_from_typing():
-    assert keeps_view_only(SessionStatus.RUNNING, {"painted": 1.0}) is True
-    assert keeps_view_only(SessionStatus.RUNNING, {"created": 1.0}) is False
-    assert keeps_view_only(SessionStatus.STARTING, {}) is None
+    assert has_view_only_mode(SessionStatus.RUNNING, {"painted": 1.0}) is True
+    assert has_view_only_mode(SessionStatus.RUNNING, {"created": 1.0}) is False
+    assert has_view_only_mode(SessionStatus.STARTING, {}) is None
 
 
 def test_the_others_read_who_does_what():
