@@ -1,1 +1,1 @@
-"""Every SQL statement of the product, one module per noun. A function raises `Unavailable` if the database is away."""
+"""All SQL statements of Greenroom. Each function raises `Unavailable` if the database cannot be reached."""

@@ -1,5 +1,5 @@
-"""The catalogue in SQL: lists of workspaces that third parties publish, the workspaces that were created from the
-catalogue, and pictures."""
+"""The catalogue: lists of workspaces that third parties publish, the workspaces that were created from the catalogue,
+and pictures."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from greenroom.db.listing import ListColumn, ListDefinition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A list of workspaces in the state in which it was last downloaded. `entries` is the number of its usable entries;
-    `left_out` has a sentence for each other entry."""
+    """A published list of workspaces, as last downloaded. `entries` is the number of usable entries; `left_out` has a
+    sentence for each other entry. `looked` is the time of the last attempt to download the list, `error` its failure.
+    """
 
     catalogue_id: str
     name: str
@@ -54,13 +55,13 @@ get_catalogue: Final = CATALOGUES.get
 
 
 async def read_entries(db: Database) -> list[tuple[str, ListedWorkspace]]:
-    """Return the entries of all lists, each with the name of its list."""
+    """Return the entries of all published lists, each with the name of its list."""
     rows = await db.fetch("SELECT name, entries FROM catalogues ORDER BY name")
     return [(row["name"], listed) for row in rows for listed in msgspec.convert(row["entries"], list[ListedWorkspace])]
 
 
 async def insert_catalogue(connection: Connection, name: str, list_url: str) -> str:
-    """Store a new list, which is not read yet; returns its id. Raises Duplicate: the name or the address exists."""
+    """Store a list that is not downloaded yet; returns its id. Raises Duplicate: the name or the address exists."""
     cursor = await connection.execute(
         "INSERT INTO catalogues (name, list_url) VALUES (%s, %s) RETURNING catalogue_id::text", (name, list_url)
     )
@@ -74,7 +75,7 @@ async def delete_catalogue(connection: Connection, catalogue_id: str) -> None:
 
 
 async def store_reading(db: Database, catalogue_id: str, published: PublishedList, etag: str) -> None:
-    """Store the result of a reading."""
+    """Store a list that was downloaded."""
     await db.write(
         "UPDATE catalogues SET entries = %s, left_out = %s, etag = %s, error = '', looked = clock_timestamp()"
         " WHERE catalogue_id = %s",
@@ -83,21 +84,21 @@ async def store_reading(db: Database, catalogue_id: str, published: PublishedLis
 
 
 async def store_unchanged(db: Database, catalogue_id: str) -> None:
-    """Store a reading that found no changes."""
+    """Store the time of a download that found no change."""
     await db.write(
         "UPDATE catalogues SET error = '', looked = clock_timestamp() WHERE catalogue_id = %s", (catalogue_id,)
     )
 
 
 async def store_failure(db: Database, catalogue_id: str, error: str) -> None:
-    """Store the failure of a reading; the earlier entries stay."""
+    """Store the failure of a download; the earlier entries stay."""
     await db.write(
         "UPDATE catalogues SET error = %s, looked = clock_timestamp() WHERE catalogue_id = %s", (error, catalogue_id)
     )
 
 
 async def find_due_catalogues(db: Database, older_than_s: float) -> Sequence[Catalogue]:
-    """Return the catalogues that were not read for this time."""
+    """Return the lists whose last attempt to download is older than this time, and those without an attempt."""
     return await db.fetch_as(
         Catalogue,
         f"{CATALOGUES.query} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
@@ -119,7 +120,7 @@ async def read_catalogue_workspaces(db: Database, images: Sequence[str]) -> list
 
 
 async def read_sizes(db: Database) -> dict[str, int]:
-    """Return image → bytes, as reported by an Agent that has it."""
+    """Return image → size in bytes, the largest size that an Agent reports."""
     rows = await db.fetch(
         "SELECT name, max(size_bytes) AS size_bytes FROM agent_images WHERE state = 'present' GROUP BY name"
     )
@@ -138,8 +139,8 @@ async def find_workspace_of_entry(db: Database, name: str) -> str | None:
 
 
 async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
-    """Store the entry and image of a workspace's origin or last update. Raises Duplicate: another
-    workspace has this entry."""
+    """Store the entry of the catalogue and the image from which a workspace was created or last updated. Raises
+    Duplicate: another workspace has this entry."""
     await connection.execute(
         "UPDATE images SET catalogue_name = %s, catalogue_image = %s WHERE image_id = %s", (name, image, image_id)
     )

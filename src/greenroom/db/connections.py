@@ -1,4 +1,4 @@
-"""Opens connections to PostgreSQL, cuts them when the server stops answering, and refuses poolers.
+"""Opens connections to PostgreSQL, cuts them when the server stops answering, and refuses connection poolers.
 
 The servers in a connection string, and the addresses of one host name, are tried in parallel. The first server that
 accepts writes is used, so that a frozen server causes no delay. The kernel of a frozen server may still accept data, so
@@ -40,7 +40,8 @@ KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 3000,
 }
-"""Options with which a connection whose line was cut fails within seconds. They have no effect on a unix socket."""
+"""Options with which a connection fails within seconds after the network is interrupted. They have no effect on a unix
+socket."""
 ANSWER_SLACK_S: Final = 3.0
 """The time that this process waits for an answer after the statement timeout, at which the server cancels the
 statement."""
@@ -67,9 +68,8 @@ class NoAnswerError(psycopg.OperationalError):
 
 @contextmanager
 def reraise_lost_cancellation() -> Generator[None]:
-    """Raise a cancellation that the block has lost. psycopg waits with `asyncio.wait_for`, which before Python
-    3.12 swallows a cancellation that arrives at the same moment as the answer; the loop around it would then never end.
-    """
+    """Raise a cancellation that the block has lost. psycopg waits with `asyncio.wait_for`, which before Python 3.12
+    loses a cancellation that arrives at the same moment as the answer; the task would then never end."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     yield
@@ -87,10 +87,10 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        """Try each server once.
+        """Connect to the first server that accepts writes, with one attempt at each server.
 
         Raises:
-            NoPrimaryError: all named servers are standbys.
+            NoPrimaryError: all servers are standbys or read-only.
             psycopg.OperationalError: no server can be reached.
         """
         return await cls._connect_to_first(conninfo, None, options)
@@ -108,9 +108,9 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
         """Connect to one server.
 
         Raises:
-            StandbyError: it accepts no writes.
-            RefusedError: it refuses the login, or refused it a moment ago.
-            psycopg.OperationalError: it cannot be reached.
+            StandbyError: the server accepts no writes.
+            RefusedError: the server refuses the login, or refused it a moment ago.
+            psycopg.OperationalError: the server cannot be reached.
         """
         refusals.require_due(server)
         try:
@@ -132,7 +132,7 @@ class TimeLimitedConnection(psycopg.AsyncConnection[Row]):
         try:
             return await super().wait(gen, _CTRL_C_CHECK_INTERVAL_S)
         except psycopg.OperationalError as error:
-            if silence.done:
+            if silence.has_cut:
                 raise NoAnswerError(f"the database did not answer within {self.answer_timeout_s:g} s") from error
             raise
         finally:
@@ -151,8 +151,8 @@ class PooledConnection(TimeLimitedConnection[Row]):
     async def connect(
         cls, conninfo: str = "", *, search_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
     ) -> Self:
-        """Try each server for `search_s`. Raises psycopg.OperationalError: no server can be used, or the pool is
-        `closing`."""
+        """Connect to the first server that accepts writes; all servers are tried for `search_s` seconds. Raises
+        psycopg.OperationalError: no server can be used, or the pool is `closing`."""
         ends_at_s = asyncio.get_running_loop().time() + search_s
         if closing is None:
             return await cls._connect_to_first(conninfo, ends_at_s, options)
@@ -227,7 +227,7 @@ class _ServerSearch:
                 return None
             usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
-            await asyncio.sleep(min(pause_s, remaining_s))  # up to the end: the pool starts its next search at once
+            await asyncio.sleep(min(pause_s, remaining_s))  # no earlier return: the pool repeats the search immediately
             if remaining_s < pause_s:
                 return None
 
@@ -297,7 +297,7 @@ class _SilenceTimer:
         self._connection = connection
         self._after_s = after_s
         self._timer = asyncio.get_running_loop().call_later(after_s, self._on_time_limit)
-        self.done = False
+        self.has_cut = False
 
     def cancel(self) -> None:
         self._timer.cancel()
@@ -308,10 +308,10 @@ class _SilenceTimer:
         descriptor = self._connection.fileno()
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        if poll.poll(0):  # this process was late, or the answer is long
+        if poll.poll(0):  # data has arrived: this process was late, or the answer is long
             self._timer = asyncio.get_running_loop().call_later(self._after_s, self._on_time_limit)
             return
-        self.done = True
+        self.has_cut = True
         log.warning("the database does not answer; the connection is cut", after_s=self._after_s)
         with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as socket_end:
             socket_end.shutdown(socket.SHUT_RDWR)
@@ -328,9 +328,9 @@ POOLER_CHECK_INTERVAL_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
-    """Check that a connection is one session of PostgreSQL with the requested options, because locks and notifications
-    belong to a session (ADR 67). A second connection holds a transaction in the meantime, so that a pooler
-    cannot answer with the same session by chance. Raises SetupError: the URL names a pooler."""
+    """Check that a connection stays in one session of PostgreSQL and has the requested options, because locks and
+    notifications belong to a session (ADR 67). A second connection holds a transaction in the meantime, so that a
+    pooler cannot use the same session again by chance. Raises SetupError: the URL names a pooler."""
     key = secrets.randbits(31)
     try:
         first = await _connect(dsn, autocommit=True)

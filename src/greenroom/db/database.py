@@ -1,8 +1,8 @@
 """The pool of connections to PostgreSQL, through which all SQL runs.
 
-Reads are repeated on a lost connection, at most `READ_ATTEMPTS` times; writes are not, because they may have been
-committed; their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL that is composed at
-run time. Database errors become those of `greenroom.core.errors` (constraint name → error that a user can act on).
+A read whose connection was lost is repeated: there are at most `READ_ATTEMPTS` attempts. A write is not repeated,
+because it may have been committed; the caller decides. Queries are `LiteralString`, so that the type checker refuses
+SQL that is composed at run time. Errors of the driver are raised as errors of `greenroom.core.errors`.
 """
 
 from __future__ import annotations
@@ -90,11 +90,12 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         "A staging config for this zone, image and set of permissions already exists; change its number of sessions.",
     ),
 }
-"""Constraint → (error, message; None = the database's own message)."""
+"""Violated constraint → (error, message for the user; None = the message of the database)."""
 
 
 def translate(error: psycopg.Error) -> GreenroomError | None:
-    """Return the domain error of a violated constraint, or None if it has none."""
+    """Return the error of `greenroom.core.errors` for a violated constraint or an impossible value; None = no such
+    error."""
     name = error.diag.constraint_name
     if name in CONSTRAINTS:
         kind, message = CONSTRAINTS[name]
@@ -111,7 +112,7 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
 
 @contextmanager
 def translating_errors() -> Generator[None]:
-    """Raise the domain error in place of the driver's error about a violated constraint or an impossible value."""
+    """Raise the result of `translate` in place of an error of the driver."""
     try:
         yield
     except UnicodeEncodeError as error:
@@ -127,10 +128,10 @@ log = structlog.get_logger(__name__)
 
 
 def unverified_hosts(dsn: str) -> list[str]:
-    """Return the hosts of a connection string, except this machine, whose certificate is not verified.
+    """Return the hosts of a connection string whose certificates are not verified, without this machine.
 
-    Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`. Raises SetupError: it is
-    not a connection string.
+    Certificates are verified with `sslmode=verify-full`, and the authority's certificate in `sslrootcert`. Raises
+    SetupError: `dsn` is not a connection string.
     """
     try:
         options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
@@ -143,7 +144,7 @@ def unverified_hosts(dsn: str) -> list[str]:
 
 
 def has_password(dsn: str) -> bool:
-    """Return True if a connection string has a password; False for one that cannot be parsed."""
+    """Return True if a connection string has a password; False also if the string cannot be parsed."""
     try:
         return bool(conninfo_to_dict(dsn).get("password"))
     except psycopg.ProgrammingError:
@@ -151,7 +152,7 @@ def has_password(dsn: str) -> bool:
 
 
 def warn_of_unverified(dsn: str) -> None:
-    """Log a warning for a database on another host that is not verified."""
+    """Log a warning if the database is on another host and its certificate is not verified."""
     if hosts := unverified_hosts(dsn):
         log.warning(
             "the database is on another host, and its certificate is not verified; add sslmode=verify-full and "
@@ -179,24 +180,24 @@ UNAVAILABLE_ERRORS: Final = (
     pg.ReadOnlySqlTransaction,
     pg.FeatureNotSupported,
 )
-"""Errors that do not depend on the statement: the database is away, this process was frozen inside a transaction, the
-server was demoted in the meantime, or a newer version migrated and added a column that a prepared statement of this
-connection does not expect. The driver classifies the last three as other errors."""
+"""Errors that do not depend on the statement. In their order: no connection is free or can be opened, the connection
+was lost, this process was frozen inside a transaction, the server was demoted, or a migration by a newer version added
+a column that a prepared statement does not expect."""
 _CANCELED: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 """Errors of a statement that the database canceled. The driver classifies them as lost connections."""
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
-"""Statement, or part of one, that notifies of `events` (`event_texts`) with its commit."""
+"""Statement, or part of a statement, that sends the notifications `events` (`event_texts`) with its commit."""
 
 
 def event_texts(events: Iterable[ChangeEvent]) -> list[str]:
-    """Return the texts of `events` for NOTIFY, without repetitions and sorted: listeners receive the notifications of a
-    commit in this order."""
+    """Return the texts of `events` for NOTIFY, sorted and each once. Listeners receive the notifications of a commit in
+    this order."""
     return sorted({str(event) for event in events})
 
 
 async def returned_row(cursor: Cursor) -> DictRow:
-    """Return the row of a statement that always returns one, e.g. INSERT … RETURNING."""
+    """Return the row of a statement that always returns a row, such as INSERT … RETURNING."""
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("a statement that always returns a row returned none")
@@ -211,18 +212,19 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
-    """Return one row as in `rows_as`, or None."""
+    """Return one row as a dataclass of this type; None for None. Raises msgspec.ValidationError: a value has a wrong
+    type."""
     return None if row is None else msgspec.convert(row, kind)
 
 
 class Database:
     """A pool of autocommit connections with one application name.
 
-    `dsn` is a libpq connection string; of several hosts, the server that accepts writes is used. `statement_timeout_ms`
-    limits one statement, and a pause inside a transaction; if the server has not answered `ANSWER_SLACK_S` later, the
-    connection is cut. `acquire_timeout_s` limits the wait for a connection. `plan_statements_once`: PostgreSQL plans
-    each statement once for all values. This suits statements that find rows by key; otherwise PostgreSQL would plan
-    statements with a list of keys every time.
+    `dsn` is a libpq connection string; if it has several hosts, the server that accepts writes is used.
+    `statement_timeout_ms` limits one statement, and a pause inside a transaction; if the server has not answered
+    `ANSWER_SLACK_S` later, the connection is cut. `acquire_timeout_s` limits the wait for a connection.
+    `plan_statements_once`: PostgreSQL plans each statement once for all values, which suits statements that find rows
+    by key; without it, PostgreSQL plans statements with a list of keys every time.
     """
 
     def __init__(
@@ -270,7 +272,8 @@ class Database:
         connection.answer_timeout_s = self._answer_timeout_s
 
     async def open(self) -> None:
-        """Start the pool, warn of unverified certificates, do not wait. Raises SetupError: the URL cannot be read."""
+        """Start the pool without waiting for a connection, and log a warning about unverified certificates. Raises
+        SetupError: the URL cannot be read."""
         warn_of_unverified(self.dsn)
         await self._pool.open()
 
@@ -283,9 +286,9 @@ class Database:
         """Yield a connection in autocommit mode.
 
         Raises:
-            DatabaseUnavailable: no connection within the pool's timeout, or the connection was lost in the meantime.
-            StatementCanceled: the statement was canceled although the database answers.
-            GreenroomError: the domain error of a violated constraint.
+            DatabaseUnavailable: no connection was available in time, or the connection was lost.
+            StatementCanceled: the database canceled the statement.
+            GreenroomError: a constraint was violated, or a value is impossible.
         """
         used: PooledConnection[DictRow] | None = None
         try:
@@ -309,24 +312,24 @@ class Database:
             raise outages.unavailable(reason or error) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
-        """Replace the connections that were opened before a lost one, because they have lost their server too. They are
-        closed without a message: a frozen server would make each caller wait in turn."""
+        """Replace the connections that were opened before a lost connection, because they have lost their server too.
+        Otherwise each caller would wait for a frozen server in turn."""
         if lost.opened_at_s > self._drained_at_s:
             self._drained_at_s = asyncio.get_running_loop().time()
             await self._pool.drain()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
-        """Yield a connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any
-        exception."""
+        """Yield a connection inside a transaction (READ COMMITTED), which is committed at the end and rolled back after
+        an exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def pipelined(self, events: Collection[ChangeEvent] = ()) -> AsyncGenerator[Connection]:
-        """Yield a transaction that waits only for statements whose rows are fetched: BEGIN is sent with the first,
-        COMMIT with the last, and after it, in the same round trip, the notifications of the `events` that exist by
-        then. An error is raised by the next fetch, or at the end."""
+        """Yield a connection inside a transaction that sends statements without waiting for their results. BEGIN is
+        sent with the first statement; COMMIT and the notifications of `events` are sent with the last statement. The
+        caller may add events until then. An error of a statement is raised by the next fetch, or at the end."""
         async with self.connection() as connection:
             try:
                 async with connection.pipeline():
@@ -337,13 +340,14 @@ class Database:
                     if events:
                         await connection.execute(NOTIFY, {"events": event_texts(events)})
             except BaseException:
-                with suppress(psycopg.Error):  # the connection is lost, as the first error states
+                with suppress(psycopg.Error):  # the connection may be lost; the first error is raised
                     await connection.rollback()
                 raise
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
-        """Return the rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is
-        False. A statement that the database canceled is not repeated, because it would take as long again."""
+        """Return the rows of a statement that changes nothing. The statement is repeated if the connection was lost,
+        unless `retry` is False. A statement that the database canceled is not repeated, because it would take as long
+        again."""
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:
@@ -356,21 +360,21 @@ class Database:
         raise AssertionError("unreachable")
 
     async def fetch_one(self, query: LiteralString, params: Params = None) -> DictRow | None:
-        """Return the first row of a statement that changes nothing, or None; repeated when the connection was lost."""
+        """Return the first row of a statement that changes nothing, or None; it is repeated as in `fetch`."""
         rows = await self.fetch(query, params)
         return rows[0] if rows else None
 
     async def fetch_as(
         self, kind: type[T], query: LiteralString, params: Params = None, *, retry: bool = True
     ) -> list[T]:
-        """`fetch`, with rows as dataclasses; ids are text in the statement (`::text`)."""
+        """Return the rows of `fetch` as dataclasses. The statement must cast ids to text (`::text`)."""
         return rows_as(kind, await self.fetch(query, params, retry=retry))
 
     async def fetch_one_as(self, kind: type[T], query: LiteralString, params: Params = None) -> T | None:
         return row_as(kind, await self.fetch_one(query, params))
 
     async def write(self, query: LiteralString, params: Params = None) -> list[DictRow]:
-        """Run one statement that changes something, in a separate transaction; returns the rows of RETURNING."""
+        """Run one statement that changes rows, in a separate transaction; returns the rows of RETURNING."""
         async with self.connection() as connection:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description else []

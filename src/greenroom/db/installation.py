@@ -1,4 +1,4 @@
-"""The installation in SQL: its id and its settings, which `greenroom.core.installation` defines."""
+"""The id of the installation and its stored settings, which `greenroom.core.installation` defines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from greenroom.db.database import Connection, Database
 
 
 async def installation_id(db: Database) -> str:
-    """Return the id of the installation. It is a label of each container."""
+    """Return the id of the installation, which is a label of each container."""
     row = await db.fetch_one("SELECT installation_id FROM installation")
     assert row is not None, "the first migration inserts the row"  # noqa: S101
     return str(row["installation_id"])
@@ -22,7 +22,7 @@ async def stored_settings(db: Database) -> dict[str, Any]:
 
 
 async def change_installation_settings(connection: Connection, changes: dict[str, Any]) -> None:
-    """Set each name to its value; None restores the default."""
+    """Set each setting to its value; None restores the default."""
     for name, value in sorted(changes.items()):
         if value is None:
             await connection.execute("DELETE FROM settings WHERE name = %s", (name,))

@@ -1,1 +1,1 @@
-"""Users, groups, log-ins and API keys in SQL."""
+"""SQL statements for users, groups, log-ins and API keys."""

@@ -1,8 +1,9 @@
-"""Log-ins at the console (cookies, attempts that count for the rate limit) and API keys.
+"""Log-ins at the console, log-in links, the log-in attempts that the rate limit counts, and API keys.
 
-A key has a public half that names it and a secret half, of which only the hash is stored. It belongs to the user who
-created it (`created_by`): it has no permission that this user lacks, and is refused while the user is disabled or
-locked. Only the first key of the installation belongs to no user.
+An API key has a public id and a secret; only the hash of the secret is stored. The key belongs to the user who created
+it (`created_by`): it has no permission that this user lacks, and is refused while the user is disabled or locked. Only
+the first key of the installation belongs to no user. A log-in ends at `expires`, or if it is not used for `idle_s`
+seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Login:
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
-    """Return the log-in with this cookie; None if it has ended or its user may no longer log in."""
+    """Return the log-in whose cookie has this hash; None if it has ended or its user may not log in."""
     return await db.fetch_one_as(
         Login,
         "SELECT u.user_id::text, u.username, u.password_once, l.expires,"
@@ -66,8 +67,8 @@ _COLUMNS: Final[LiteralString] = "login_id::text, created, last_used, expires, c
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
-    """Return the log-ins of a user that have not ended, last used first; `current` is the hash of the request's
-    log-in."""
+    """Return the log-ins of a user that have not ended, last used first. `current` is the hash of the cookie of the
+    request."""
     rows = await db.fetch(
         "SELECT " + _COLUMNS + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
@@ -90,7 +91,7 @@ async def delete_login_by_id(connection: Connection, user_id: str, login_id: str
 
 
 async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
-    """Delete a link. Return the id of its user and their present password hash; None = no link, or expired."""
+    """Delete a log-in link. Return the id and the password hash of its user; None = the link is unknown or expired."""
     rows = await db.write(
         "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
         " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
@@ -117,10 +118,10 @@ async def insert_login(
     client_ip: str,
     user_agent: str,
 ) -> str | None:
-    """Store a new log-in, and its time with the user; returns its id, or None = it was refused.
+    """Store a new log-in, and its time in the row of the user; returns the id of the log-in, or None = it was refused.
 
-    `password_hash` is the hash with which the user authenticated. If the password was changed or the user disabled
-    since then, all their log-ins were ended, so none may be added.
+    `password_hash` is the hash with which the user authenticated. If the password was changed, or the user disabled or
+    locked, since then, the log-in is refused.
     """
     user = await connection.execute(
         "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
@@ -153,11 +154,12 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
 async def begin_attempt(
     db: Database, username: str, source: str, *, max_attempts: int, window_s: float, is_known: bool = False
 ) -> float | None:
-    """Count an attempt to log in, before the password is checked; None = continue, else the seconds to wait.
+    """Count an attempt to log in before its password is checked. Return None if the check may follow, else the seconds
+    to wait (`core.rate_limits.account_wait_s`).
 
-    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot bypass the limit. Waiting
-    times come from `core.rate_limits.account_wait_s`, the source of an address from `core.rate_limits.source_of`; a
-    known device is a separate source. `is_known`: the user of the account is logged in at this source.
+    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot bypass the limit. `source` is
+    a known device, or the source of the client's address (`core.rate_limits.source_of`). `is_known`: the user of the
+    account is logged in at this source.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(username_key(%s)))", (username,))
@@ -203,7 +205,7 @@ OPEN_LOGINS: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogin:
-    """A valid log-in of a program or a browser. `ends` is the time of its end if it is not used before."""
+    """A valid log-in of a program or a browser. `ends` is the time at which it ends unless it is used before."""
 
     login_id: str
     user_id: str
@@ -235,8 +237,9 @@ async def prune_logins(db: Database, window_s: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. `owner` created it and has `owner_permissions` at present. `valid`: enabled, not
-    expired, and its owner may log in. `needs_touch`: `last_used` is more than a minute old, or empty."""
+    """An API key without its secret. `owner` is the name of the user who created it, `owner_permissions` are the
+    permissions of this user. `valid`: the key is enabled and not expired, and its owner may log in. `needs_touch`:
+    `last_used` is more than a minute old, or empty."""
 
     key_id: str
     secret_hash: bytes
@@ -281,12 +284,12 @@ lock_key: Final = KEYS.lock
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
-    """Return the key with this public half; None if there is none."""
+    """Return the key with this id; None if there is none."""
     return await KEYS.find(db, "k.key_id = %s", (key_id,))
 
 
 async def find_expiring_administrator_keys(db: Database, within_s: float) -> list[ApiKey]:
-    """Return valid keys with every permission that expire within this time, ordered by their expiration."""
+    """Return the valid keys with `global_admin` that expire within this time, the first to expire first."""
     keys = await db.fetch_as(
         ApiKey,
         f"{KEYS.query} WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
@@ -330,12 +333,12 @@ _CHANGEABLE: Final = ("name", "permissions", "read_only", "max_leases", "max_lea
 
 
 async def update_key(connection: Connection, key: ApiKey) -> None:
-    """Store the changeable fields of `key`, after `lock_key`."""
+    """Store the changeable fields of `key`. The caller has called `lock_key`."""
     await connection.execute(
         "UPDATE api_keys SET " + assignments(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key)
     )
 
 
 async def delete_key(connection: Connection, key_id: str) -> None:
-    """Revoke a key immediately, after `lock_key`."""
+    """Revoke a key immediately. The caller has called `lock_key`."""
     await connection.execute("DELETE FROM api_keys WHERE key_id = %s", (key_id,))

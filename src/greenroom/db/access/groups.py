@@ -1,4 +1,4 @@
-"""Groups in SQL: permissions, settings, members and images."""
+"""Groups: their permissions, settings, members and workspaces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from greenroom.db.workspace.filter_policies import FILTER_SETTING, find_policy_i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group(GroupSettings):
-    """A group. `images` are the ids of the workspaces its members may use."""
+    """A group. `images` are the ids of the workspaces that its members may use; `num_users` counts its members."""
 
     description: str
     is_system: bool
@@ -114,7 +114,8 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store name, description, priority and permissions, after `lock_group`. Raises Duplicate: the name exists."""
+    """Store name, description, priority and permissions. The caller has called `lock_group`. Raises Duplicate: the name
+    exists."""
     await connection.execute(
         "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),
@@ -122,7 +123,8 @@ async def update_group(connection: Connection, group: Group) -> None:
 
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
-    """Set each name to its validated value; None removes it. Raises Invalid: there is no such web filter policy."""
+    """Set each setting to its validated value; None removes the setting. Raises Invalid: there is no such web filter
+    policy."""
     for name, new_value in sorted(changes.items()):
         is_policy = name == FILTER_SETTING and new_value
         value = await find_policy_id(connection, new_value) if is_policy else new_value
@@ -137,7 +139,7 @@ async def change_settings(connection: Connection, group_id: str, changes: Settin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Add a workspace to a group; False = the group has it already. Raises Invalid: no such group or image."""
+    """Add a workspace to a group; False = the group has it already. Raises Invalid: no such group or workspace."""
     cursor = await connection.execute(
         "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
     )
@@ -153,7 +155,7 @@ async def remove_image(connection: Connection, group_id: str, image_id: str) -> 
 
 
 async def delete_group(connection: Connection, group: Group) -> None:
-    """Delete a group. Its members lose the permissions of the group. Raises Refused: it is a system group."""
+    """Delete a group. Its members lose its permissions. Raises Refused: the group is a system group."""
     if group.is_system:
         raise Refused(f"{group.name} is a system group and cannot be deleted.")
     await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

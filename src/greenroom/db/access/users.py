@@ -1,4 +1,4 @@
-"""Users: their rows, groups, preferences and SSH keys, and the epoch that revokes granted access."""
+"""Users: their rows, groups, preferences and SSH keys, and the revocation of their access to sessions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class User(UserFields):
     user_id: str
     realm: str
     anonymous: bool
-    """True if the user was created for one launch without a user; deleted some time after its last session."""
+    """True if Greenroom created the user for one launch without a user; the user is deleted after the session."""
     auth_epoch: int
     created: datetime
     last_session: datetime | None
@@ -109,7 +109,7 @@ list_users: Final = USERS.read
 USERNAME_REUSED: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
 )
-"""True if another user had the name of user `u` before."""
+"""SQL condition: another user had the name of user `u` before."""
 
 
 def require_user(row: T | None, user_id: str) -> T:
@@ -130,8 +130,8 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none. If older
-    accounts have names that are equal in this sense, the account with the same Unicode form is returned."""
+    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none. If several
+    older accounts match, the account with the same Unicode form is returned."""
     return await USERS.find(
         db,
         "lower(u.username) = lower(%(name)s)"
@@ -142,7 +142,8 @@ async def find_user(db: Database, username: str) -> User | None:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user, in All Users; returns the id. Raises Duplicate: the name, in any case or form of letters."""
+    """Store a new user in the group All Users; returns the id. Raises Duplicate: the name exists, in any case or
+    Unicode form of letters."""
     cursor = await connection.execute(
         "INSERT INTO users " + insert_values(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
@@ -165,14 +166,15 @@ async def find_expired_anonymous_users(db: Database, retention_s: float, limit: 
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
-    """Lock a user's row until commit, against changes and claims, and return it. Raises NotFound: no such user."""
+    """Lock the row of a user until commit, which delays other changes and claims. Return it. Raises NotFound: no such
+    user."""
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     cursor = await connection.execute(f"{USERS.query} WHERE u.user_id = %s", (user_id,))
     return require_user(row_as(User, await cursor.fetchone()), user_id)
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the changeable fields of `user`, after `lock_user`. Raises Duplicate: the new name exists."""
+    """Store the changeable fields of `user`. The caller has called `lock_user`. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE users SET " + assignments(FIELDS) + " WHERE user_id = %(user_id)s",
         values_of(UserFields, user) | {"user_id": user.user_id},
@@ -223,16 +225,16 @@ async def require_an_administrator(connection: Connection) -> None:
 _LEASED_BY_KEYS_OF_USER: Final[LiteralString] = (
     "SELECT b.session_id FROM leases b JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s AND %(barred)s"
 )
-"""Sessions with a lease of an API key of user `user_id`, if the user is `barred`."""
+"""Query: the sessions with a lease of an API key of user `user_id`; none if the user is not `barred`."""
 
 
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
-    """Invalidate all connect tokens and open streams of the user, also of sessions that others share with the user;
-    returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
-    `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
+    """End the access of a user to sessions: all connect tokens and open streams, also of sessions that others share
+    with the user. Return the events to notify after commit.
 
-    The epoch of the user's sessions grows, so Agents cut the streams at their next check-in. Lock order: users, then
-    sessions by id.
+    Tokens of leases that API keys hold stay valid, unless the user is `barred` (disabled, locked or deleted). The
+    tokens of leases that the API keys of a barred user hold for other users end too. `auth_epoch` of the sessions
+    increases, so Agents close the streams at their next check-in. Lock order: users, then sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(
@@ -263,7 +265,8 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
-    """Lock all sessions of a user by id, after `lock_user`; returns the ids of the sessions that are not ending yet."""
+    """Lock all sessions of a user in the order of their ids, and return the ids of the sessions that are not ending.
+    The caller has called `lock_user`."""
     cursor = await connection.execute(
         "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),
@@ -273,10 +276,10 @@ async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
 
 
 async def delete_user_row(connection: Connection, user_id: str) -> None:
-    """Delete a user who has no live session, after `lock_user`.
+    """Delete a user who has no live session. The caller has called `lock_user`.
 
-    The user is removed from sessions that are ending. Such a session never becomes claimable, because its status is not
-    `running`.
+    The user is removed from sessions that are ending. These sessions never become claimable, because their status is
+    not `running`.
 
     Raises:
         NotFound: there is no user with this id.
@@ -293,7 +296,7 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAttributes:
-    """The preferences and SSH keys of a user, which have a row from their first change on; None = not set."""
+    """The preferences and SSH keys of a user; None = not set. Their row is created by the first change."""
 
     user_id: str
     ssh_public_key: str | None = None
@@ -321,20 +324,20 @@ _SELECT_ATTRIBUTES: Final[LiteralString] = (
 
 
 async def get_attributes(db: Database, user_id: str) -> UserAttributes:
-    """Return the attributes of a user; all are unset if there is no row, or no such user."""
+    """Return the attributes of a user; no attribute is set if there is no row, or no such user."""
     return await db.fetch_one_as(UserAttributes, _SELECT_ATTRIBUTES, {"user_id": user_id}) or UserAttributes(
         user_id=user_id
     )
 
 
 async def lock_attributes(connection: Connection, user_id: str) -> UserAttributes:
-    """Return the attributes, after `lock_user`, which prevents other changes."""
+    """Return the attributes. The caller has called `lock_user`, which delays other changes."""
     cursor = await connection.execute(_SELECT_ATTRIBUTES, {"user_id": user_id})
     return row_as(UserAttributes, await cursor.fetchone()) or UserAttributes(user_id=user_id)
 
 
 async def store_attributes(connection: Connection, attributes: UserAttributes) -> None:
-    """Store all attributes, after `lock_user`."""
+    """Store all attributes. The caller has called `lock_user`."""
     await connection.execute(
         f"INSERT INTO user_attributes {insert_values(_ATTRIBUTES)}"
         f" ON CONFLICT (user_id) DO UPDATE SET {assignments(_ATTRIBUTES)}",

@@ -1,1 +1,1 @@
-"""The data of Diagnostics and metrics: log rows, requests, figures; the retention of rows."""
+"""SQL statements for Diagnostics and metrics, and for the deletion of outdated rows."""

@@ -1,8 +1,8 @@
-"""Rows that are collected and written together, or deleted together.
+"""Writes and deletes rows in batches.
 
-A row that the database refuses does not delay the others. Rows contain texts from unknown clients (a user name of a
-failed log-in, the host name of a refused Agent), so characters that cannot be stored are removed first. Outdated rows
-are deleted in small batches, so that no request waits for a lock and no statement exceeds its time limit.
+A row that the database refuses does not delay the other rows of a batch. Rows contain texts from unknown clients (a
+user name of a failed log-in, the host name of a refused Agent), so characters that cannot be stored are removed first.
+Outdated rows are deleted in small batches, so that no request waits for a lock and no statement exceeds its time limit.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def storable(value: Any) -> Any:
 
 
 class WaitingRows(Generic[Row]):
-    """Rows that wait to be written. Their number is limited; they are kept while the database is away; lost rows are
-    counted.
+    """Rows that wait to be written, also while the database cannot be reached. At most `max_rows` rows wait; further
+    rows are dropped and counted.
 
     `statement` writes all rows of the JSON list `rows`; one statement for each row would cost several times as much.
     `to_json` converts a row to an object of the list. `row_name` is the name of the rows in the log of this process,
-    such as "log rows". If `max_rows` rows wait, a new row is lost.
+    such as "log rows".
     """
 
     def __init__(
@@ -112,7 +112,7 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Jso
 
 
 async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
-    """Insert each row alone, in one transaction: if the database is lost, nothing was written."""
+    """Insert each row with its own statement, all in one transaction: if the connection is lost, no row is written."""
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:
@@ -129,16 +129,17 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""The maximum number of batches of one statement in a round. They delete more rows than a Manager can write between two
-rounds, because any client can send requests that are refused, and each of them writes a row."""
+"""The maximum number of batches that one call deletes. It exceeds the rows that a Manager writes between two calls: any
+client can send requests that are refused, and each refusal writes a row."""
 LOCK: Final = 75
-"""Advisory lock: one process cleans up at a time."""
+"""Number of the advisory lock with which only one process deletes rows at a time."""
 
 
 def deletion(
     table: LiteralString, key: LiteralString, where: LiteralString, locked: LiteralString = ""
 ) -> LiteralString:
-    """Return a statement for `delete_in_batches`: the rows of a table, with their `key`, that meet a condition."""
+    """Return a statement for `delete_in_batches` that deletes the rows of a table that meet the condition `where`.
+    `key` is a column that identifies a row; `locked` is a locking clause, such as `SKIP_LOCKED`."""
     return (
         f"DELETE FROM {table} WHERE {key} = ANY(ARRAY(SELECT {key} FROM {table} WHERE {where} LIMIT %(batch)s{locked}))"
     )
@@ -148,8 +149,9 @@ SKIP_LOCKED: Final = " FOR UPDATE SKIP LOCKED"
 
 
 async def delete_in_batches(db: Database, statement: LiteralString, values: Mapping[str, Any]) -> int:
-    """Repeat a statement, which deletes at most `%(batch)s` rows, until it finds no more; returns their number. A batch
-    that another process is deleting is skipped. Raises StatementCanceled: the database canceled the statement."""
+    """Repeat a statement, which deletes at most `%(batch)s` rows, until it finds no more rows, `MAX_BATCHES` is
+    reached, or another process deletes rows at the same time. Return the number of deleted rows. Raises
+    StatementCanceled: the database canceled the statement."""
     total = 0
     for _ in range(MAX_BATCHES):
         async with db.transaction() as connection:

@@ -58,7 +58,7 @@ class LogRow:
 
 
 class LogFields(TypedDict, total=False):
-    """The subject of a row, with the names of `LogRow`."""
+    """Optional fields of a `LogRow`."""
 
     zone_name: str | None
     session_id: str | None
@@ -71,8 +71,8 @@ class LogFields(TypedDict, total=False):
 
 
 class LogWriter:
-    """Collects rows and writes them `FLUSH_S` after the first. While the database is away, at most `MAX_QUEUED` are
-    kept. Rows without a zone get `zone_name`, if it is not empty."""
+    """Collects rows and writes them `FLUSH_S` after the first row. At most `MAX_QUEUED` rows wait while the database
+    cannot be reached. Rows without a zone get `zone_name`, if it is not empty."""
 
     def __init__(self, db: Database, component: str, zone_name: str = "") -> None:
         self._db = db
@@ -97,8 +97,8 @@ class LogWriter:
         urgent: bool = False,
         **fields: Unpack[LogFields],
     ) -> None:
-        """Queue a row and print it. `level` replaces the level of the code. `urgent`: the row is stored before the api
-        answers the request that caused it."""
+        """Queue a row and write it to the log of this process. `level` replaces the level of the code. `urgent`: the
+        row is stored before the api answers the request that caused it."""
         level = level or code.level
         self.urgent |= urgent
         message = one_line(message)
@@ -112,17 +112,17 @@ class LogWriter:
         self._rows.add(row)
 
     async def run(self) -> None:
-        """Write queued rows until cancelled, then the last ones."""
+        """Write queued rows until this task is canceled, and then the remaining rows."""
         try:
             while True:
                 await self._rows.wait_for_rows()
                 await asyncio.sleep(FLUSH_S)
-                await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
+                await asyncio.shield(self.flush())  # a canceled write would lose its rows
         finally:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write queued rows; they stay queued while the database is away."""
+        """Write queued rows; they stay queued while the database cannot be reached."""
         async with self._writing:
             self.urgent = False
             if not await self._rows.write():

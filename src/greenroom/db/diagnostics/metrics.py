@@ -1,4 +1,4 @@
-"""Figures of the whole deployment, for metrics."""
+"""Values of the metrics of the whole deployment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def read_figures(db: Database) -> list[Figure]:
         " count(*) AS value FROM managers m JOIN zones USING (zone_id) GROUP BY 1, 2",
         {"running_within_s": RUNNING_WITHIN_S},
     )
-    leases = await db.fetch(
+    leaderships = await db.fetch(
         "SELECT zone_name AS zone, (expires_at > clock_timestamp())::int AS held, term"
         " FROM zone_leases JOIN zones USING (zone_key)"
     )
@@ -51,8 +51,8 @@ async def read_figures(db: Database) -> list[Figure]:
         *_by_status("sessions", "Sessions that have not ended, by status", sessions),
         *_by_status("agents", "Agents by status", agents),
         *_by_status("managers", "Managers by status", managers),
-        *(Figure("zone_has_primary", "1 while the zone has a Primary", {"zone": r["zone"]}, r["held"]) for r in leases),
-        *(Figure("zone_term", "Term of the zone's last Primary", {"zone": r["zone"]}, r["term"]) for r in leases),
+        *(Figure("zone_has_primary", _HAS_PRIMARY, {"zone": row["zone"]}, row["held"]) for row in leaderships),
+        *(Figure("zone_term", _TERM, {"zone": row["zone"]}, row["term"]) for row in leaderships),
         *_capacity(capacity),
         *await _pools(db),
         *_webhooks(await count_waiting_deliveries(db)),
@@ -64,7 +64,7 @@ def _webhooks(waiting: WaitingDeliveries) -> list[Figure]:
         Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
         Figure(
             "webhook_oldest_waiting_seconds",
-            "Age of the oldest of these messages; 0 = no message waits",
+            "Age of the oldest message that waits for an enabled webhook; 0 = no message waits",
             {},
             waiting.oldest_s,
         ),
@@ -78,9 +78,9 @@ def _by_status(name: str, text: str, rows: Iterable[DictRow]) -> list[Figure]:
 def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
     capacities = (
         ("cores_offered", "Cores that enabled, running Agents offer", "cores"),
-        ("cores_reserved", "Cores reserved for sessions there", "cores_reserved"),
+        ("cores_reserved", "Cores that sessions reserve on enabled, running Agents", "cores_reserved"),
         ("memory_offered_bytes", "Memory that enabled, running Agents offer", "memory"),
-        ("memory_reserved_bytes", "Memory reserved for sessions there", "memory_reserved"),
+        ("memory_reserved_bytes", "Memory that sessions reserve on enabled, running Agents", "memory_reserved"),
     )
     return [
         Figure(name, text, {"zone": row["zone"]}, float(row[column]))
@@ -101,6 +101,8 @@ async def _pools(db: Database) -> list[Figure]:
     return figures
 
 
+_HAS_PRIMARY: Final = "1 while the zone has a Primary"
+_TERM: Final = "Term of the zone's last Primary"
 _STAGED: Final = "Staged sessions: claimable, starting and desired"
 _SHORTFALL: Final = "1 for the reason why a config has fewer sessions than desired"
 _AGE: Final = "Age of the oldest claimable session"

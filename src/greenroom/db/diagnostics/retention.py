@@ -22,7 +22,8 @@ MAX_DELIVERIES: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionLimits:
-    """The limits after which rows are deleted (`greenroom.core.installation`); `security_rows` is per code."""
+    """The limits after which rows are deleted (`greenroom.core.installation`). `security_rows` is the maximum number of
+    security events of each code."""
 
     log_rows: int
     log_days: float
@@ -82,7 +83,7 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     "webhook_deliveries": deletion(
         "webhook_deliveries", "delivery_id", "at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at"
     ),
-    # Pictures first: the rows of one statement must be few enough for its time limit.
+    # Pictures are deleted before recordings: one statement must delete few enough rows for its time limit.
     "recording_pictures": (
         f"DELETE FROM recording_pictures WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM {_OLD_RECORDINGS}"
         " JOIN recording_pictures p USING (lease_id) LIMIT %(batch)s))"
@@ -100,9 +101,9 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     ),
 }
 
-# Counted from the newest id, which needs no scan. Transactions that were rolled back leave gaps between ids, so a few
-# rows fewer may remain. Security events are counted by code: events that any client can cause (refusals, log-ins) do
-# not displace others.
+# Rows are counted from the newest id, which needs no scan. Transactions that were rolled back leave gaps between ids,
+# so fewer rows may remain. Security events are counted by code: events that any client can cause (refusals, log-ins)
+# do not displace other events.
 _BY_COUNT: Final[dict[str, LiteralString]] = {
     "logs": deletion(
         "logs", "log_id", "NOT security AND log_id <= (SELECT max(log_id) FROM logs) - %(rows)s ORDER BY log_id"
@@ -130,9 +131,9 @@ _BY_COUNT: Final[dict[str, LiteralString]] = {
 
 
 async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
-    """Delete outdated rows. Return the number of deleted rows by kind.
+    """Delete outdated rows. Return kind of row → number of deleted rows.
 
-    If the database cancels a statement, that kind waits for the next round.
+    If the database cancels a statement, the rows of this kind wait for the next call.
     """
     values: dict[str, Any] = {
         "log_s": retention.log_days * 86400,

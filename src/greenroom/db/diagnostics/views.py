@@ -1,7 +1,7 @@
-"""The data of Diagnostics: log rows, requests to Managers, and the rows of objects in a runtime (containers, volumes).
+"""The data of Diagnostics: log rows, requests to Managers, and the rows that belong to containers and volumes.
 
-Each request with another status than 2xx has a row; requests with 2xx are counted per Agent and minute. Gateways report
-the requests for Managers that they answered themselves.
+Each request whose answer is not 2xx has a row; requests with a 2xx answer are counted by Agent and minute. Gateways
+report the requests to Managers that the gateways answered themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_QUEUED: Final = 20_000
 
 @dataclass(slots=True, kw_only=True)
 class RequestRow:
-    """One request, or `count` of them with the longest duration."""
+    """One request to a Manager, or `count` requests of one minute; `duration_ms` is then the longest duration."""
 
     time: datetime
     agent_id: str | None
@@ -107,7 +107,7 @@ class RequestLog:
                         await self._rows.wait_for_rows()
                 await asyncio.sleep(FLUSH_S)
                 self._begin_minute(datetime.now(UTC).replace(second=0, microsecond=0))
-                await asyncio.shield(self.flush())  # cancelled midway, its rows would be lost
+                await asyncio.shield(self.flush())  # a canceled write would lose its rows
         finally:
             self._begin_minute(datetime.max.replace(tzinfo=UTC))
             await self.flush()
@@ -134,7 +134,7 @@ class StoredLogRow(LogRow):
 
     log_id: int
     staging_config_title: str | None
-    """Workspace and zone of its config at that time."""
+    """Workspace and zone of the staging config at the time of the row."""
 
 
 LOGS: Final = ListDefinition(
@@ -169,8 +169,8 @@ _LEVELS: Final[Mapping[str, LiteralString]] = {
 
 
 def log_conditions(*, level: str | None, q: str | None, **values: object) -> Conditions:
-    """Return the conditions for log rows. `level` includes higher levels; `q` is searched in the message, ignoring
-    case. `values` are those of the filters of `LOGS`; None = any."""
+    """Return the conditions for log rows. `level` includes higher levels; the text `q` is searched in the message,
+    ignoring case. `values` are the values of the filters of `LOGS`. None = any."""
     conditions = LOGS.matching(**values)
     if level is not None and level in _LEVELS:
         conditions.add(_LEVELS[level])
@@ -211,8 +211,8 @@ _REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 
 
 def request_conditions(*, status: int | None, refused: bool | None, **values: object) -> Conditions:
-    """Return the conditions for requests. `refused` is True if the status of the answer is not 2xx. `values` are those
-    of the other filters of `REQUESTS`; None = any."""
+    """Return the conditions for requests. `refused`: True = only answers that are not 2xx, False = only 2xx answers.
+    `values` are the values of the other filters of `REQUESTS`. None = any."""
     conditions = REQUESTS.matching(status=status, **values)
     if refused or (refused is None and not 200 <= (status or 200) <= 299):
         conditions.add(_REFUSED)
@@ -222,7 +222,8 @@ def request_conditions(*, status: int | None, refused: bool | None, **values: ob
 
 
 async def read_known_rows(db: Database, objects: Sequence[RuntimeObject]) -> KnownRows:
-    """Read the rows that belong to these objects of a runtime. The objects must be read before the rows."""
+    """Read the rows that belong to these objects of a container runtime. The caller must list the objects before, so
+    that the row of each object is found."""
     homes = [item.home for item in objects if item.home is not None]
     row = await db.fetch_one(
         "SELECT (SELECT coalesce(jsonb_object_agg(session_id, agent_id), '{}') FROM sessions"

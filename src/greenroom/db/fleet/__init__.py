@@ -1,1 +1,1 @@
-"""Zones, Managers, Agents and gateways in SQL: their registration, liveness and leadership."""
+"""SQL statements for zones, Managers, Agents and gateways: their registration, liveness and leadership."""

@@ -1,4 +1,4 @@
-"""Agents in SQL: registration, and changes by administrators."""
+"""Agents: their registration, and changes by administrators."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ALIVE_WITHIN_S: Final = 15.0
 """An Agent that checked in within this time is alive: no other host may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""Condition on an Agent `a`: it does not wait for an administrator. Until then it gets no instructions and no
-streams."""
+"""Condition on `agents a`: the Agent does not wait to be enabled by an administrator. A waiting Agent gets no
+instructions and no streams."""
 
 DB_EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
@@ -34,7 +34,7 @@ creates the table again, so the oid of the table or of the database differs."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRegistration:
-    """The result of a registration; a new Agent has no `edge_before`."""
+    """The result of a registration. `edge_before`: the edge gateway before the registration, None for a new Agent."""
 
     incarnation: int
     installation_id: str
@@ -48,13 +48,14 @@ class AgentRegistration:
 async def register(
     db: Database, request: RegistrationRequest, new_credential_hash: bytes, *, enabled: bool
 ) -> AgentRegistration:
-    """Admit an Agent to a zone with its next incarnation; `core.fleet.enrollment` decides who is admitted.
+    """Admit an Agent to a zone and count the registration (`incarnation`); `core.fleet.enrollment` decides who is
+    admitted.
 
-    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
-    Agent is enabled immediately if `enabled`, or if its token allows it.
+    An Agent that sends a join token gets a new credential (`new_credential_hash`); an Agent that sends its credential
+    keeps the credential. A new Agent is enabled immediately if `enabled` is true or its token says so.
 
     Raises:
-        Unauthenticated: the token or the credential is not valid here.
+        Unauthenticated: the token or the credential is not valid.
         IdentityConflict: another Agent has this identity, or the Agent is already registered.
     """
     async with db.transaction() as connection:
@@ -86,7 +87,7 @@ _SELECT_KNOWN_AGENT: Final = (
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:
-    """Check that no other Agent's id has the same first 8 digits, which are part of the paths of its streams."""
+    """Check that no other Agent's id has the same first 8 digits, which are part of the paths of streams."""
     cursor = await connection.execute(
         "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
     )
@@ -137,8 +138,8 @@ async def _readmit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCredentials:
-    """The credential of an Agent, and the facts that its requests need. `has_edge`: its last registration has an
-    address of an edge gateway, which may not be confirmed yet."""
+    """The credential of an Agent, and facts for the answers to its requests. `has_edge`: its last registration contains
+    an address of an edge gateway, which may not be confirmed yet."""
 
     agent_id: str
     zone_id: str
@@ -190,11 +191,11 @@ async def update_agent(
     cores_override: float | None = None,
     memory_override: int | None = None,
 ) -> None:
-    """Change an Agent; None = no change, an override of 0 removes it. The topics `zone:` and `agents:` are notified.
+    """Change an Agent and notify the topics `zone:` and `agents:`. None = no change; 0 removes an override.
 
-    An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
-    nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
-    is visible immediately. Raises NotFound: no such Agent.
+    An override is the exact offer of the Agent. Without an override, the Agent offers its cores times `cpu_overcommit`.
+    An Agent that reports no capacity offers none. The Primary applies changes within a round; a new override is also
+    stored here, so that it is visible immediately. Raises NotFound: no such Agent.
     """
     values = {
         "agent_id": agent_id,
@@ -233,14 +234,14 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
 
 
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
-    """Delete an Agent; the topics `agent:` and `agents:` are notified.
+    """Delete an Agent and notify the topics `agent:` and `agents:`.
 
-    Lock order as in the check-in: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
-    that will not return.
+    The lock order is the order of the check-in: the Agent, its capacity, then sessions by id. `force` ends the sessions
+    of an Agent that will not return.
 
     Raises:
         NotFound: no such Agent.
-        Refused: it has sessions, and `force` is false or it is alive.
+        Refused: the Agent has sessions, and `force` is false or the Agent is alive.
     """
     async with db.transaction() as connection:
         await remove_agent(connection, agent_id, force=force)
@@ -248,12 +249,8 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
 
 
 async def remove_agent(connection: Connection, agent_id: str, *, force: bool = False) -> None:
-    """`delete_agent` inside a transaction, which notifies afterwards.
-
-    Raises:
-        NotFound: no such Agent.
-        Refused: it has sessions, and `force` is false or it is alive.
-    """
+    """Delete an Agent as `delete_agent` does, with the same errors, inside a transaction. The caller notifies after the
+    commit."""
     await connection.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(

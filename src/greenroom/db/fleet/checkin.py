@@ -1,4 +1,4 @@
-"""The reads of a Manager before it answers a check-in, in SQL; `db.fleet.reports` has the writes."""
+"""Reads the data from which a Manager answers check-ins. `db.fleet.reports` stores the reports of the Agents."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _REGISTRY_LOGIN_IF_NEEDED: Final = (
     "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
-"""The password of the registry of image `i`, for an enabled Agent `a` that must pull it or keeps it for its
-machines."""
+"""The password for the registry of image `i`, if the enabled Agent `a` must pull the image, or keeps the password for
+its machines."""
 
 AGENT_NEEDS_IMAGE: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
     " AND (NOT i.restrict_to_server OR i.server_id = a.agent_id) AND " + ADMITTED
 )
-"""Condition: image `i` belongs to an enabled workspace that may run on Agent `a`, which should have the image."""
+"""Condition: image `i` belongs to an enabled workspace that may run on Agent `a`, so the Agent must have the image."""
 
 WireJson = dict[str, Any]
 """JSON in a format of `wire.messages`: a report of an Agent, or an instruction for it, stored unchanged."""
@@ -64,7 +64,7 @@ class RequestedRemoval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """The part of the input of an answer that belongs to one Agent."""
+    """The stored state of one Agent, for the answer to its check-in."""
 
     agent_id: str
     credential_hash: str
@@ -79,18 +79,18 @@ class AgentState:
     """The Manager that last stored a message of the Agent, in term `recorded_term`."""
     recorded_term: int
     generations: Mapping[str, int]
-    """Session id → generation: the desired list, or only the sessions that were read."""
+    """Session id → generation, for the whole desired list or for the sessions that were read."""
     digest: str = ""
-    """The digest of the whole list (`wire.messages.digest`), once it is known."""
+    """The digest of the whole desired list (`wire.messages.digest`); empty until it is known."""
     command_ids: frozenset[str]
     images_digest: str
     removals: tuple[RequestedRemoval, ...] = ()
-    """The homes that it must remove."""
+    """The homes that the Agent must remove."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneState:
-    """The part of the input of an answer that is the same for all Agents of a Manager."""
+    """The stored state of a zone, which is the same in the answers to all Agents of a Manager."""
 
     enabled: bool
     """True if the Manager is enabled."""
@@ -105,12 +105,12 @@ class ZoneState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckInState:
-    """The input of an answer."""
+    """The stored state from which a check-in is answered."""
 
     agent: AgentState
     zone: ZoneState
     fresh: bool = True
-    """False: the database is away, and this is the last state that was read."""
+    """False: the database cannot be reached, and this is the last state that was read."""
 
     def as_not_fresh(self) -> CheckInState:
         return replace(self, fresh=False)
@@ -134,7 +134,7 @@ _BEGIN_IMAGE_TEXT: Final = (
     " i.docker_token_encrypted IS NOT NULL"
 )
 _END_IMAGE_TEXT: Final = "), ',' ORDER BY i.name, i.image_id)"
-"""The begin and the end of the SQL for one text about all images `i`. Further values may be inserted between them."""
+"""The begin and the end of the SQL that joins all images `i` to one text; more columns may be inserted in between."""
 _GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
     "WITH zone AS MATERIALIZED (" + _ZONE + "), zone_images AS MATERIALIZED (SELECT i.* FROM images i, zone"
@@ -188,9 +188,9 @@ class CheckInReading:
 async def read_states(
     db: Database, session_ids_of: Mapping[str, Collection[str]], manager_id: str
 ) -> CheckInReading | None:
-    """Read the input of the answers for these Agents in one statement; None if the Manager's record does not exist.
+    """Read the state of these Agents and of the zone in one statement; None if the Manager's record does not exist.
 
-    `session_ids_of` contains, for each Agent, the sessions of its list to read; empty = all.
+    `session_ids_of` contains, for each Agent, the sessions of its desired list to read; empty = all.
 
     The statement is not repeated when the connection was lost, because the Agents wait for an answer.
     """
@@ -249,15 +249,14 @@ class DesiredSession:
     secrets: list[EncryptedFilterSecret] = field(default_factory=list[EncryptedFilterSecret])
     lease_id: str | None = None
     lease_epoch: int | None = None
-    """The lease of the session, and the epoch of its token; None while its user is disabled."""
+    """The lease of the session, and the epoch of its token; None while the user is disabled or locked."""
     must_record: bool = False
     has_run: bool = False
     permissions: dict[str, bool] = field(default_factory=dict[str, bool])
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
-    """Return the Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database
-    is away."""
+    """Return the Agent's whole desired list, or `only` these sessions of the list."""
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session has no user, so an Agent that returns late does not run `assign` in it.
@@ -297,8 +296,8 @@ def _desired_session(row: DictRow) -> DesiredSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryImage:
-    """An image that an Agent should have, and the login of its registry. `token` is encrypted, and None if the Agent
-    does not need it; `has_token`: the registry has one."""
+    """An image that an Agent must have, and the login at its registry. `token` is the encrypted password, None if the
+    Agent does not need it; `has_token`: a password is stored."""
 
     name: str
     docker_registry: str
@@ -311,10 +310,8 @@ class RegistryImage:
 
 
 async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
-    """Return the images that an Agent should have, each once: the images of enabled workspaces that may run on it.
-
-    No images while it waits to be enabled.
-    """
+    """Return the images that an Agent must have, each once: the images of enabled workspaces that may run on it. The
+    list is empty while the Agent waits to be enabled."""
     return await db.fetch_as(
         RegistryImage,
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, "
@@ -373,7 +370,7 @@ async def read_commands(db: Database, agent_id: str) -> list[CommandToBegin]:
 
 
 async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
-    """Return session id → user id (None = no user), for those of these sessions that are or were on this Agent."""
+    """Return session id → user id (None = no user). Sessions that were never on this Agent are omitted."""
     rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
@@ -383,7 +380,7 @@ async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Seque
 
 
 async def read_undeleted(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """Return the ids, among these, of sessions that are on this Agent and not deleted."""
+    """Return the ids of those of these sessions that are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

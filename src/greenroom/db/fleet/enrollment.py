@@ -1,7 +1,7 @@
-"""Enrollment of hosts, in SQL: join tokens, web gateways on separate hosts, the certificate authority of the fleet.
+"""Enrollment of hosts: join tokens, web gateways on separate hosts, and the certificate authority of the installation.
 
-Only the hash of a token is stored. A web gateway is admitted with a join token and gets a credential. An installation
-has one authority, whose key is stored encrypted.
+Only the hash of a token is stored. A web gateway is admitted with a join token and gets a credential. The key of the
+authority is stored encrypted.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ async def add_join_token(
 ) -> str:
     """Store a join token, which admits `uses` hosts of a role to one zone within `valid_s`. Return its id.
 
-    With `agent_id`, it admits only this known Agent again. With `enable_agent`, a new Agent is enabled immediately.
-    Tokens that ended long ago are removed.
+    With `agent_id`, the token admits only this known Agent again. With `enable_agent`, a new Agent is enabled
+    immediately. Tokens that expired more than `RETENTION_DAYS` ago are removed.
     """
     await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (RETENTION_DAYS,))
     rows = await db.write(_INSERT, (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s))
@@ -58,7 +58,7 @@ async def add_machine_token(
 
 
 async def revoke_token(connection: Connection, token_hash: bytes) -> None:
-    """Invalidate a token. An Agent that is joining at the same time either joins before it, or is refused."""
+    """Invalidate a token. An Agent that sends the token at the same time joins before this change, or is refused."""
     await connection.execute(
         "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE token_hash = %s", (token_hash,)
     )
@@ -104,7 +104,7 @@ _TOKENS: Final = ListDefinition(
 async def list_join_tokens(
     db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[JoinTokenRow]:
-    """List the tokens by zone, oldest first, or one token. Ended tokens stay in the list for some days."""
+    """List the tokens by zone, oldest first, or only one token. Ended tokens stay in the list for some days."""
     return await _TOKENS.read(db, _TOKENS.matching(id=join_token_id), after=after, limit=limit)
 
 
@@ -176,21 +176,21 @@ async def register_gateway(
         existing = await cursor.fetchone()
         token = await lock_token(connection, token_hash)
         # The gateway did not receive the answer to its first request.
-        again = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
-        if problem := refusal_of_token(token, "gateway", admitted_before=again):
+        repeated = existing is not None and existing["last_reported"] is None and existing["joined_with"] == token_hash
+        if problem := refusal_of_token(token, "gateway", admitted_before=repeated):
             raise problem
-        if existing is not None and not again:
+        if existing is not None and not repeated:
             raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")
         assert token is not None, "a missing token is refused"  # noqa: S101
-        if not again:
+        if not repeated:
             await count_use(connection, token_hash)
         cursor = await connection.execute(
             "INSERT INTO gateways (gateway_id, zone_id, hostname, credential_hash, joined_with)"
             " VALUES (%(gateway_id)s, %(zone_id)s, %(hostname)s, %(credential_hash)s, %(token_hash)s)"
-            " ON CONFLICT (gateway_id) DO UPDATE SET credential_hash = excluded.credential_hash WHERE %(again)s"
+            " ON CONFLICT (gateway_id) DO UPDATE SET credential_hash = excluded.credential_hash WHERE %(repeated)s"
             " RETURNING 1",
             {
-                "again": again,
+                "repeated": repeated,
                 "gateway_id": gateway_id,
                 "zone_id": token.zone_id,
                 "hostname": hostname,
@@ -240,7 +240,7 @@ async def gateway_credential_hash(db: Database, gateway_id: str) -> bytes | None
 
 
 async def record_gateway_request(db: Database, gateway_id: str) -> None:
-    """Record the time of a request of the gateway."""
+    """Record the time of a request of the gateway, at most once in `GATEWAY_RECORD_INTERVAL_S`."""
     await db.write(
         "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
         " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
@@ -250,7 +250,7 @@ async def record_gateway_request(db: Database, gateway_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredAuthority:
-    """Certificate (PEM) and encrypted key."""
+    """The certificate authority of the installation: its certificate (PEM) and its encrypted key."""
 
     certificate: str
     key_encrypted: bytes = field(repr=False)

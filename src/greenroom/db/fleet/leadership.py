@@ -1,6 +1,6 @@
-"""The leadership of a zone in SQL (docs/explanation/protocols.md §1).
+"""The leadership of a zone (docs/explanation/protocols.md §1).
 
-`LeadershipConnection` holds the advisory lock (71, zone_key) of the zone, which PostgreSQL releases when this process
+`LeadershipConnection` holds the advisory lock (71, zone_key) of the zone. PostgreSQL releases it when this process
 dies, so that a waiting Manager gets it immediately. All other readers of a leadership use the connection pool.
 """
 
@@ -24,7 +24,7 @@ from greenroom.db.database import CHANNEL, Connection, Database, row_as
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
-"""Timeout of every statement on the leadership connection except TAKE."""
+"""Timeout of every statement on the leadership connection except the statement of `take`."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
@@ -34,7 +34,7 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Proof of leadership, checked by the database at every privileged write."""
+    """The leadership under which a Primary writes; the database refuses the write if this leadership has ended."""
 
     zone_key: int
     holder: str
@@ -55,10 +55,10 @@ class Leadership:
 async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
     """Yield a transaction that only the holder of the term can commit.
 
-    The zone's row of `zone_leases` is locked FOR SHARE until commit, so no other term can begin in the meantime; keep
-    it short, and call nothing outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that
-    counts must lock in one statement and count in a later one. Raises LeaseLost: the term is over; nothing was
-    written.
+    The zone's row of `zone_leases` is locked FOR SHARE until commit, so no other term can begin in the meantime. The
+    block must be short and call nothing outside the database (GUARD of docs/explanation/protocols.md §1). A plan that
+    counts rows must lock them in one statement and count them in a later statement. Raises LeaseLost: the term is over;
+    nothing was written.
     """
     async with db.transaction() as connection:
         await lock_leadership(connection, fence)
@@ -66,8 +66,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 
 async def lock_leadership(connection: Connection, fence: Fence) -> None:
-    """Bind the transaction of `connection` to the term. For transactions that lock other rows before the row of the
-    leadership, or use a pipeline; for all others use `guarded`. Raises LeaseLost: the term is over."""
+    """Bind the transaction of `connection` to the term, if the transaction locks other rows before the row of the
+    leadership, or uses a pipeline. All other transactions use `guarded`. Raises LeaseLost: the term is over."""
     cursor = await connection.execute(
         "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
         " AND expires_at > clock_timestamp() FOR SHARE",
@@ -78,9 +78,9 @@ async def lock_leadership(connection: Connection, fence: Fence) -> None:
 
 
 class LeadershipConnection:
-    """A direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
-    connection must be closed (docs/explanation/protocols.md §1): a session lock survives the error that rolled its
-    statement back."""
+    """A direct connection, which is open while this Manager is Primary or waits to become Primary. After any error the
+    connection must be closed (docs/explanation/protocols.md §1): the error rolls the statement back, but does not
+    release an advisory lock that the statement took."""
 
     def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:
         self._connection = connection
@@ -90,8 +90,8 @@ class LeadershipConnection:
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
-        None = not available now; wait briefly. 0 = another Manager is alive; check whether this Manager is still
-        enabled, and try again. Must not be called while this Manager is Primary: PostgreSQL counts repeated locks of a
+        None = not available; wait briefly. 0 = another Manager is alive; check whether this Manager is still enabled,
+        and try again. Must not be called while this Manager is Primary: PostgreSQL counts repeated locks of a
         connection, so one release would not free the lock. Raises psycopg.Error: the connection must be closed.
         """
         row = await self._row(
@@ -101,8 +101,8 @@ class LeadershipConnection:
         return None if row is None or row["term"] is None else int(row["term"])
 
     async def complete_takeover(self, manager_id: str) -> Predecessor | None:
-        """Set the statement timeout and record this Manager as the holder. Return the previous holder, or None if
-        there was none. Called once after the first renewal of a TAKE, which it must not delay."""
+        """Set the statement timeout and record this Manager as the holder. Return the previous holder; None = there was
+        none. Call it once, after the first renewal that follows `take`: it must not delay this renewal."""
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
             "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
@@ -117,7 +117,7 @@ class LeadershipConnection:
         return row_as(Predecessor, row)
 
     async def renew(self, term: int, ttl_s: float) -> bool:
-        """Extend the leadership of exactly this term, held by exactly this connection; False = it was lost."""
+        """Extend the leadership of this term that this connection holds; False = the leadership was lost."""
         return await self._changes_row(
             "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
             " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
@@ -126,7 +126,7 @@ class LeadershipConnection:
         )
 
     async def raise_term(self, term: int, new_term: int) -> bool:
-        """Continue with a higher term without a gap; False = the leadership was lost."""
+        """Continue the leadership with a higher term; False = the leadership was lost."""
         return await self._changes_row(
             "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
@@ -134,7 +134,7 @@ class LeadershipConnection:
         )
 
     async def resign(self, term: int) -> bool:
-        """End the leadership of this term now and notify the followers."""
+        """End the leadership of this term and notify the waiting Managers; False = the term was over."""
         return await self._changes_row(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
@@ -153,8 +153,8 @@ class LeadershipConnection:
 async def leadership_connection(
     dsn: str, name: str, zone_key: int, holder: str
 ) -> AsyncGenerator[LeadershipConnection]:
-    """Open the connection; close it in every case, which releases the zone's lock. `dsn` is a direct address, not of a
-    transaction pooler; `name` the application name; `holder` the uuid of this process."""
+    """Open the connection, and close it at the end in every case, which releases the zone's lock. `dsn` is the address
+    of PostgreSQL, not of a connection pooler; `name` is the application name; `holder` is the uuid of this process."""
     connection = await TimeLimitedConnection[dict[str, Any]].connect(
         dsn,
         autocommit=True,
@@ -168,7 +168,7 @@ async def leadership_connection(
     try:
         yield LeadershipConnection(connection, zone_key, holder)
     finally:
-        # A clean shutdown would wait on a cut line. PostgreSQL detects the closed socket too.
+        # A clean shutdown would wait while the network is interrupted. PostgreSQL detects the closed socket too.
         connection.pgconn.finish()
 
 
@@ -193,8 +193,8 @@ async def read_leadership(db: Database, zone_key: int) -> Leadership:
 async def end_expired_connections(db: Database, zone_key: int) -> int:
     """End the connections that still hold the lock of a zone after its leadership ended; returns their number.
 
-    Only a connection that still holds the lock is ended. A connection of another holder than the last is ended only
-    after a second without activity, because it may have just got the lock and not yet committed its leadership.
+    A connection that is not that of the last holder is ended only after a second without activity, because it may have
+    just got the lock and not yet committed its leadership.
     """
     rows = await db.write(
         "SELECT pg_terminate_backend(l.pid) FROM zone_leases z JOIN pg_locks l"

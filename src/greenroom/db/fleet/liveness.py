@@ -1,6 +1,7 @@
-"""The Primary's reads and writes of Agents, of their sessions, and of the capacity that their sessions reserve.
+"""The liveness of Agents: changes of their status, of their sessions and of the capacity that their sessions reserve.
 
-Callers write only inside `db.fleet.leadership.guarded`, so that a Manager that is not Primary any more writes nothing.
+The Primary writes only inside `db.fleet.leadership.guarded`, so that a Manager that has lost the leadership writes
+nothing.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ async def mark_running(connection: Connection, agents: Mapping[str, str]) -> fro
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
     """Mark an Agent as missing if it is still silent; returns the changed sessions, or None if it reported.
 
-    Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
-    get a new generation, so that only a new observation can return a session to service.
+    The sessions of the Agent without a user change too: `running` sessions become `unreachable`; sessions that do not
+    run yet are deleted. All get a new generation, so that an older observation cannot return a session to service.
     """
     cursor = await connection.execute(
         "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
@@ -92,7 +93,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
 
 
 async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
-    """Mark a missing Agent as dead if it is still silent; False = it reported, or is not missing any more."""
+    """Mark a missing Agent as dead if it is still silent; False = the Agent reported, or is not missing."""
     cursor = await connection.execute(
         "UPDATE agents SET status = 'dead' WHERE agent_id = %s AND status = 'missing'"
         " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
@@ -140,14 +141,14 @@ ENDING_ON_DEAD_AGENTS: Final[LiteralString] = (
 
 
 async def read_ending_on_dead_agents(db: Database, zone_id: str) -> list[str]:
-    """Return sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
+    """Return sessions that are ending and have no Agent, or a dead Agent: no Agent will confirm their end."""
     rows = await db.fetch(ENDING_ON_DEAD_AGENTS + " LIMIT 500", {"zone_id": zone_id})
     return [row["session_id"] for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedOffer:
-    """The cores and memory (bytes) that an Agent offers now, and the stored values (`…_before`)."""
+    """The cores and the memory (bytes) that an Agent offers, and the stored values (`…_before`)."""
 
     agent_id: str
     hostname: str
@@ -184,7 +185,7 @@ LOCK_CAPACITY: Final[LiteralString] = (
 
 
 async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -> None:
-    """Store the offers of Agents. Reservations of CPU quotas change with the overcommit."""
+    """Store the offers of Agents. A change of `overcommit` changes the reservations of sessions with a CPU quota."""
     await connection.execute(LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
     await connection.execute(
         "UPDATE agent_capacity c SET cores = o.cores, overcommit = o.overcommit, memory = o.memory FROM"
@@ -211,14 +212,14 @@ _DIFFERING: Final[LiteralString] = (
 
 
 async def read_differing_allocations(db: Database, zone_id: str) -> list[Allocation]:
-    """Return the Agents whose stored reservation differs from the sum over their sessions, even by a rounding error.
-    The result is not exact while sessions start and end."""
+    """Return the Agents whose stored reservation differs from the sum of their sessions, even by a rounding error. The
+    result is not exact while sessions start and end."""
     return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))
 
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
-    """Lock the reservations of these Agents until commit, and return them. They are exact, because every reservation
-    and release locks these rows first."""
+    """Lock the reservations of these Agents until commit, and return them. The result is exact, because every
+    reservation and release locks these rows first."""
     await connection.execute(LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Machine orders in SQL. Only the Primary writes them, in transactions of `db.fleet.leadership.guarded`."""
+"""Machine orders. Only the Primary writes them, in transactions of `db.fleet.leadership.guarded`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _SET_TIME: Final[dict[OrderState, LiteralString]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineOrderRow:
-    """An order, for administrators. `reason` is the reason of the order, and `state_reason` that of its present state.
-    `ref` is the id of its machine at the provider. `sessions` is the present number of sessions on this machine."""
+    """An order, for administrators. `reason` is the reason of the order, `state_reason` the reason of its state. `ref`
+    is the id of its machine at the provider. `sessions` is the number of sessions on this machine."""
 
     machine_order_id: str
     machine_pool_id: str | None
@@ -57,9 +57,9 @@ class MachineOrderRow:
     changed: datetime
 
 
-# Agents that were joined by hand on the machine of order `o` after it was ordered. Machines with copies of one disk may
-# have the same machine id. Agents that registered before the order, or belong to another order, are therefore excluded:
-# they are on another machine. Dead Agents without a session are excluded too.
+# Agents that an administrator joined on the machine of order `o`. Machines with copies of one disk may have the same
+# machine id. Agents that registered before the order, or belong to another order, are therefore excluded: they are on
+# another machine. Dead Agents without a session are excluded too.
 ADDITIONAL_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
    AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
@@ -257,7 +257,7 @@ async def release_again(connection: Connection, stray: StrayMachine) -> bool:
 
 
 async def prune(db: Database) -> None:
-    """Delete orders that ended long ago."""
+    """Delete orders that ended more than `KEPT_DAYS` ago."""
     await db.write(
         "DELETE FROM machine_orders WHERE state = 'ended' AND ended < now() - make_interval(days => %s)", (KEPT_DAYS,)
     )

@@ -1,4 +1,4 @@
-"""Machine pools in SQL: their settings, and the state that the Primary stores."""
+"""Machine pools: their settings, and the state that the Primary stores."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ POOLS: Final = ListDefinition(
     order=BY_ZONE,
 )
 list_pools: Final = POOLS.read
-"""Machine pools by zone and name, also deleted ones with machines left."""
+"""Return machine pools by zone and name, also deleted pools that still have machines."""
 lock_pool: Final = POOLS.lock
-"""A pool, its row locked until commit, so that nothing is ordered in the meantime."""
+"""Return a pool and lock its row until commit, so that no machine is ordered in the meantime."""
 _JSON_FIELDS: Final = ("options", "secrets")
 
 
@@ -139,8 +139,8 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a pool and clear its failures; without approval its tokens enable no Agent. Raises Duplicate: the name
-    exists."""
+    """Store a pool and clear its failures. If the pool is not approved, its join tokens enable no Agent. Raises
+    Duplicate: the name exists."""
     await connection.execute(
         f"UPDATE machine_pools SET {assignments(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
@@ -179,8 +179,8 @@ async def store_failure_state(connection: Connection, machine_pool_id: str, stat
 
 
 async def record_listing(connection: Connection, machine_pool_id: str, listing: ListedMachines) -> None:
-    """Store the time of the provider's listing. For each listed machine of an open order, store the first time at which
-    it was listed with the present secrets (`shown`)."""
+    """Store the time of a list of machines from the provider. For each listed machine of an open order, store the first
+    time at which it was listed with the current secrets (`shown`)."""
     await connection.execute(
         "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)
     )

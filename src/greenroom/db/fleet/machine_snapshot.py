@@ -30,7 +30,7 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 MAX_USERS: Final = 1000
 """The maximum number of waiting users that are read, in the order of their waiting time, longest first."""
 MAX_MACHINES: Final = 20
-"""The maximum number of future machines of one pool that are part of the supply."""
+"""The maximum number of future machines of one pool that can serve waiting users in a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ _WAITING_USERS: Final[LiteralString] = (
     f" array_agg(w.zone_id::text ORDER BY w.since, w.zone_id) AS zone_ids{STILL_WAITING}"
     " GROUP BY w.user_id, w.image_id) w JOIN images i USING (image_id) ORDER BY w.since, w.user_id LIMIT %(max_users)s"
 )
-# A machine that has just joined is included: waiting users will launch on it. A failing provider supplies no machine.
+# The machines that each pool is getting or may order. A machine that has just joined is included: waiting users will
+# launch on it. If calls of the provider fail, the pool supplies no machine.
 _SUPPLY: Final[LiteralString] = """
 SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores, p.memory,
        CASE WHEN p.call_failures > 0 THEN 0 WHEN p.next_try > clock_timestamp() THEN o.coming
@@ -76,8 +77,8 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """Return the unmet demand of the waiting users who count in this zone with these `pools` (`zones_of_users`), and
-    sentences about users who also wait here but count in another zone."""
+    """Return the unmet demand of the waiting users that `zones_of_users` counts in this zone with these `pools`, and
+    sentences about users who wait in this zone but are counted in another zone."""
     params = {**waiting_parameters(zone_id), "max_users": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
@@ -205,8 +206,8 @@ async def read_snapshot(
     overcommit: float | None = None,
     quiet: bool = False,
 ) -> ZoneSnapshot:
-    """Return the input of the plan of these pools of one zone. `overcommit` None = the highest overcommit of its
-    Agents."""
+    """Return the input of the plan of these pools of one zone. `overcommit`: None = the highest value of its Agents.
+    `quiet`: the quiet period lasts."""
     params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     zone = await returned_row(await connection.execute(_ZONE, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)

@@ -1,4 +1,4 @@
-"""Managers and their zones in SQL.
+"""Managers: their registration, heartbeats, and changes by administrators.
 
 Heartbeats never write `enabled` or `zone_id`. Triggers on these two columns ensure that every zone has at least one
 enabled Manager (docs/explanation/protocols.md §1, DISABLE).
@@ -19,13 +19,13 @@ from greenroom.db.fleet.leadership import REMAINING, end_expired_connections
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
-"""A `running` Manager's last report and last finished round are at most this old (docs/reference/managers.md)."""
+"""Maximum age of the last report and of the last finished round of a Manager with the status `running`."""
 
 MANAGER_RUNS: Final[LiteralString] = (
     "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
     " >= clock_timestamp() - make_interval(secs => %(running_within_s)s)"
 )
-"""Condition on `managers m`: it is `running`. The parameter is `RUNNING_WITHIN_S`."""
+"""Condition on `managers m`: the Manager has the status `running`. The parameter is `RUNNING_WITHIN_S`."""
 
 _INSTANCE_LOCK: Final = 72
 
@@ -125,7 +125,7 @@ class Heartbeat:
 
 async def heartbeat(db: Database, manager_id: str, round_age_s: float | None, crash_loop: str = "") -> Heartbeat | None:
     """Store that this Manager is alive, the time since its last finished round, and the reason why it is crash-looping.
-    None: its record does not exist any more."""
+    None = its record was removed."""
     rows = await db.write(
         "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
@@ -164,7 +164,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
                 f"{change.instance_id} is the last enabled Manager of zone {change.zone_name}; "
                 "enable another Manager of the zone first."
             )
-        # triggers end its leadership and notify, as they do for plain SQL
+        # Triggers end the leadership of a disabled Manager and notify.
         await connection.execute(
             "UPDATE managers SET enabled = %s WHERE manager_id = %s AND enabled <> %s", (enabled, manager_id, enabled)
         )
@@ -174,7 +174,7 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
 
 
 async def lock_zones(connection: Connection) -> None:
-    """Lock all zones by id, as the triggers do, before Managers change, so that two such transactions cannot
+    """Lock all zones before a change of Managers. The triggers lock them in the same order, so that two changes cannot
     deadlock."""
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
 
@@ -240,12 +240,12 @@ _IS_LIVE: Final[LiteralString] = (
 
 
 async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:
-    """Remove the record of a Manager and end its leadership. A Manager that is alive registers again as a new one.
+    """Remove the record of a Manager and end its leadership. A Manager that is alive registers again as a new Manager.
 
     Raises:
         NotFound: no such Manager.
         LastEnabledManager: the zone would have no enabled Manager.
-        ManagerRuns: its process is alive, and `force` was not passed.
+        ManagerRuns: the process of the Manager is alive, and `force` is false.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(
@@ -277,8 +277,8 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record after `lock_zones`; False = the Manager has reported. Raises LastEnabledManager: it is the last
-    enabled Manager of its zone."""
+    """Remove the record of a Manager that was silent for `keep_days`; False = it was not. The caller has called
+    `lock_zones`. Raises LastEnabledManager: it is the last enabled Manager of its zone."""
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",

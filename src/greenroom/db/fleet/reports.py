@@ -1,8 +1,8 @@
-"""The writes of a Manager for the check-ins of Agents, in SQL. The reads are in `db.fleet.checkin`.
+"""Stores the reports of Agents from check-ins. `db.fleet.checkin` reads the data for the answers.
 
-The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then the rows that `end_sessions`
-locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that claims do not wait
-for their updates. Rows that did not change are not written.
+The transaction that stores check-ins follows the lock order of docs/explanation/protocols.md §3: agents, then the rows
+that `end_sessions` locks (agent_capacity, sessions), then sessions by id. Observations have a separate table, so that
+claims do not wait for their updates. Rows that did not change are not written.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class AgentProgress:
 
 
 async def write_progress(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
-    """Store the newest message of each Agent, in order of ids. Return the Agents whose message is newer than
-    the last."""
+    """Store the newest message of each Agent, in the order of the ids. Return the ids of the Agents whose message is
+    newer than the stored message."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
@@ -127,7 +127,7 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """The result of a command, or of a screenshot: `picture` is its JPEG, empty without one."""
+    """The result of a command or of a screenshot. `picture` is the JPEG of the screenshot; empty if there is none."""
 
     agent_id: str
     command_id: str
@@ -139,8 +139,8 @@ class CommandResult:
 
 
 async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
-    """Store results of commands and screenshots; a finished result never changes. Return the sessions of the
-    commands."""
+    """Store results of commands and screenshots; a finished result never changes. Return the ids of the sessions of
+    the commands."""
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
         " output_complete = coalesce(r.output_complete, true),"

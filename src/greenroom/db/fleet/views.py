@@ -1,5 +1,4 @@
-"""Agents in SQL as they are displayed to administrators, and as web gateways (core.fleet.addresses) and Agents that
-lack an image need them."""
+"""Reads Agents for administrators, the routes to edge gateways, and the Agents that can serve an image to others."""
 
 from __future__ import annotations
 
@@ -141,14 +140,14 @@ _AGENTS: Final = ListDefinition(
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
 ) -> ListPage[AgentRow]:
-    """Return Agents by zone and age, or one Agent."""
+    """Return Agents by zone in the order of their registration, or only one Agent."""
     conditions = _AGENTS.matching(agent_id=agent_id, running_within_s=RUNNING_WITHIN_S)
     return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
 
 async def find_agents(db: Database, name: str) -> list[str]:
-    """Return the agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to
-    hostnames, because an Agent chooses its hostname and could hide another from administrators."""
+    """Return the agent_ids for a name: an agent_id, its first 8 digits, or a hostname. Ids are preferred to hostnames,
+    because an Agent reports its hostname itself and could hide another Agent from administrators."""
     rows = await db.fetch(
         "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
         " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC, agent_id LIMIT 10",
@@ -159,7 +158,8 @@ async def find_agents(db: Database, name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRoute(ProxyFacts):
-    """The route to the streams of a zone, or of an Agent with an edge gateway, whose certificate `authority` signed."""
+    """The route to the streams of a zone, or of an Agent with an edge gateway. `authority` is the certificate (PEM) of
+    the authority that signs the certificates of edge gateways."""
 
     zone_id: str
     agent_id: str | None
@@ -180,8 +180,8 @@ async def read_routes(db: Database) -> list[StreamRoute]:
 
 
 async def confirm_edge(db: Database, agent_id: str, address: str) -> None:
-    """Confirm an address of an Agent's edge gateway: the requested address, or the address in use. The request ends;
-    `agents:` is notified. Raises Refused: the address is neither; the Agent may have requested another address."""
+    """Confirm an address of an Agent's edge gateway, the requested address or the address in use, and notify `agents:`.
+    No address is requested then. Raises Refused: the Agent has neither requested nor used this address."""
     confirmed = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
         " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",
@@ -210,8 +210,8 @@ _HOLDERS: Final = (
 
 
 async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[ImageHolder]]:
-    """Return image name → the Agents of the zone that can serve the image, for the images that this Agent
-    should have."""
+    """Return image name → the Agents of the zone that can serve the image. `taker` is the Agent that lacks the images;
+    images that it need not have are omitted."""
     holders = dict[str, list[ImageHolder]]()
     for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
         holders.setdefault(row.pop("name"), []).append(ImageHolder(**row))

@@ -50,12 +50,12 @@ class Zone(ZoneSettings):
 
 
 PROXY_JSON: Final = json_object(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")
-"""The row `z` of a zone as JSON for `ProxyFacts`, except an Agent's `edge_url`."""
+"""SQL for the fields of `ProxyFacts` of zone `z` as JSON, without `edge_url`."""
 LAUNCH_ZONE: Final[LiteralString] = (
     json_object(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
     + f" || jsonb_build_object('facts', {json_object(columns_of(ZoneFacts), 'z')}, 'proxy', {PROXY_JSON})"
 )
-"""The row `z` of a zone as JSON for `LaunchZone`."""
+"""SQL for zone `z` as JSON for `LaunchZone`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +92,8 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
-    """Return one zone, locked until the transaction ends.
-
-    All zones are locked, by id, because a new name is removed from the former names of another zone. Raises NotFound:
-    there is no zone with this id.
-    """
+    """Lock all zones until the transaction ends, because a new name is removed from the former names of other zones.
+    Return the zone with this id. Raises NotFound: there is no such zone."""
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
     return require_row(row_as(Zone, await cursor.fetchone()), "zone", zone_id)
@@ -117,10 +114,10 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
 
 
 async def update_zone(connection: Connection, zone: Zone) -> None:
-    """Store all settings of a zone, after `lock_zone`; a renamed zone is still found by its former names.
+    """Store all settings of a zone. The caller has called `lock_zone`. A renamed zone is still found by its old names.
 
     Raises:
-        NotFound: it was deleted in the meantime.
+        NotFound: the zone does not exist.
         Duplicate: the name exists.
         Invalid: a value is not allowed.
     """
@@ -136,7 +133,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
 
 
 async def _remove_former_name(connection: Connection, name: str) -> None:
-    """Remove the name from the former names of all zones, which are locked."""
+    """Remove the name from the former names of all zones. The caller has locked the zones."""
     await connection.execute(
         "UPDATE zones SET former_names = array_remove(former_names, %(name)s) WHERE %(name)s = ANY(former_names)",
         {"name": name},
@@ -161,9 +158,8 @@ MAX_LISTED_USES: Final = 8
 
 
 async def delete_zone(connection: Connection, zone: Zone) -> None:
-    """Delete a zone that is not in use, with its Managers that do not report any more and its ended sessions.
-    Raises Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
-    sentence names them."""
+    """Delete a zone that is not in use, its Managers that do not report, and its ended sessions. Raises Refused: a
+    Manager that reports, an Agent, a gateway, a session, a staging config or a workspace uses the zone."""
     parameters = {"zone_id": zone.zone_id, "reported_within_s": RUNNING_WITHIN_S}
     await lock_zones(connection)
     cursor = await connection.execute(_USES, parameters)
@@ -172,7 +168,7 @@ async def delete_zone(connection: Connection, zone: Zone) -> None:
         listed_uses = "; ".join(uses[:MAX_LISTED_USES])
         more_text = f"; and {len(uses) - MAX_LISTED_USES} more" if len(uses) > MAX_LISTED_USES else ""
         raise Refused(f"Zone {zone.zone_name} is in use: {listed_uses}{more_text}. Remove or move them first.")
-    # a trigger refuses to delete the last enabled Manager of a zone with `had_manager`
+    # A trigger refuses to delete the last enabled Manager of a zone with `had_manager`.
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", parameters)
     await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", parameters)
     await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", parameters)

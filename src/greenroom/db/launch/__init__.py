@@ -1,1 +1,1 @@
-"""Launches in SQL: the input of their plan, the claim, the new session, the ledger."""
+"""SQL statements for launches: the input of the plan, the claim, the new session, the ledger."""

@@ -1,8 +1,8 @@
 """The claim: a user gets one staged session of a pool, in one round trip (docs/explanation/protocols.md §3).
 
 `BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if the session is for a lease. A
-claim changes no capacity: the reservation was created when the session was staged. Its line in the ledger of launches
-is part of the statement, so that every claim has a trace.
+claim changes no capacity: the reservation was created when the session was staged. `CLAIM` also writes the line of the
+launch in the ledger, so that every claim has a trace.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES, LO
 from greenroom.db.session.transitions import CHANGE_TO
 
 CLAIM_ATTEMPTS: Final = 4
-"""The maximum number of attempts: SKIP LOCKED skips rows that a batch is updating, so an attempt may miss a session."""
+"""The maximum number of attempts. An attempt may miss a session, because it skips rows that another transaction has
+locked."""
 FRESH_AGENT_S: Final = 7.0
-"""Claims and placement prefer Agents seen within this time."""
+"""Claims and placement prefer Agents that checked in within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolClaim:
     """A user's claim on one pool.
 
-    Only sessions with `config_hash` are claimed: others were created before a change of workspace, config or zone.
-    `assignment` is the JSON of wire.messages.Assignment; the Agent's time to acknowledge is in
-    `core.session.deadlines`.
+    Only sessions with `config_hash` are claimed: other sessions were created before a change of workspace, config or
+    zone. `assignment` is the JSON of wire.messages.Assignment.
     """
 
     user: SessionUser
@@ -61,8 +61,8 @@ class PoolClaim:
 class LedgerLine:
     """The line of a launch in the ledger, written together with the row of its session.
 
-    `steps` is the whole trace of the launch; `duration_ms` is the time since the request. `current_zone_id` and
-    `request_host` are for the search for another session, if this one fails.
+    `steps` is the whole trace of the launch; `duration_ms` is the time since the request. `current_zone_id` is the zone
+    in which the launch began; it and `request_host` are needed to replace the session if it fails.
     """
 
     steps: Sequence[TraceStep] = ()
@@ -90,7 +90,7 @@ class ClaimedSession:
 
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
-"""Condition on `agents a`: staged sessions on it can be claimed."""
+"""Condition on `agents a`: staged sessions on this Agent can be claimed."""
 IS_STARTING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
 """Condition on a staged session of `sessions s`: it is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
@@ -123,8 +123,8 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """Return the parts `claimed` and `step` of a WITH, by which the user gets one session of the pool. `preferred` are
-    conditions on `agents a`, in the order of their preference."""
+    """Return the parts `claimed` and `step` of a WITH, which give one session of the pool to the user. `preferred` are
+    conditions on `agents a`, in the order of their preference; `only_if` is a condition for the claim."""
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
     return f"""claimed AS (UPDATE sessions SET {CHANGE_TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,
@@ -157,7 +157,7 @@ CLAIM_REPLACEMENT: Final[LiteralString] = (
     f"WITH {_claim_parts((_FRESH + ' AND ' + _OTHER_AGENT, _FRESH, _OTHER_AGENT, 'true'))}"
     f" {_CLAIMED_COLUMNS}{_FROM_CLAIMED}"
 )
-"""The claim of a launch, but preferably from another Agent than `agent_id`, on which the hand-over failed."""
+"""Claims a session for a user whose session on Agent `agent_id` failed, preferably on another Agent."""
 
 _CONTENTS: Final[LiteralString] = f"""
 WITH s AS (
@@ -195,12 +195,12 @@ async def claim(
     after_user_lock: Callable[[], Awaitable[None]] | None = None,
 ) -> ClaimedSession | PoolContents:
     """Claim one staged session of a pool for a user, in one round trip. Return the contents of the pool if it has no
-    session to claim.
+    session to claim. `after_user_lock` is awaited while the row of the user is locked.
 
     Raises:
-        SessionLimit, LeaseLimit: the user already has `max_sessions` desktops, or this number of leases.
+        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
-        IdempotencyMismatch: it was used for a different request.
+        IdempotencyMismatch: the idempotency key was used for a different request.
     """
     values = {**request.values(), **ledger.values(), "max_sessions": max_sessions}
     contents = PoolContents()
@@ -220,8 +220,8 @@ async def claim(
 
 
 async def claim_replacement(connection: Connection, request: PoolClaim, failed_on: str | None) -> ClaimedSession | None:
-    """Claim a staged session for the user, preferably from another Agent than `failed_on`; None = there is no session.
-    It never waits for a row (SKIP LOCKED), so it may follow the lock on the failed session."""
+    """Claim a staged session for the user, preferably on another Agent than `failed_on`; None = there is no session.
+    The claim never waits for a row (SKIP LOCKED), so the caller may have locked the failed session."""
     cursor = await connection.execute(CLAIM_REPLACEMENT, {**request.values(), "agent_id": failed_on})
     return row_as(ClaimedSession, await cursor.fetchone())
 
@@ -240,7 +240,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
 
 
 async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
-    """Read the contents of a pool, and the number of the user's sessions that count towards their limit."""
+    """Read the contents of a pool, and the number of the user's sessions that count towards the limit of the user."""
     (row,) = await db.fetch(_CONTENTS, values)
     num_counted: int = row.pop("num_counted")
     return PoolContents(**row), num_counted

@@ -1,5 +1,5 @@
-"""The ledger with the trace of every launch, and the input of launches: the snapshot from which a launch is planned,
-the user of a launcher page, and the sessions and Agents that the installation can offer now (the supply).
+"""The ledger with the trace of every launch, and the input of launches: the snapshot from which one launch is planned,
+the user of the launcher page, and the staged sessions and Agents that can serve launches (the supply).
 
 The snapshot is read in one round trip. The ledger is read page by page. The supply is read once for all callers.
 """
@@ -68,7 +68,7 @@ _IMAGES_OF_USER: Final[LiteralString] = f"""{_USER_COLUMNS},
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
-    """The user of a launcher page: `image_ids` are the workspaces of their groups."""
+    """The user of the launcher page. `image_ids` are the workspaces of the groups of the user."""
 
     image_ids: list[str]
 
@@ -76,7 +76,7 @@ class UserOfLauncher(LaunchingUser):
 async def read_launch_snapshot(
     db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
 ) -> LaunchSnapshot:
-    """Return the snapshot of a launch; `leased` = for a lease. Raises NotFound: there is no such user."""
+    """Return the snapshot of a launch. `leased`: the launch is for a lease. Raises NotFound: there is no such user."""
     values = {
         "user_id": user_id,
         "image_id": image_id,
@@ -88,14 +88,14 @@ async def read_launch_snapshot(
 
 
 async def read_launcher_input(db: Database, user_id: str) -> UserOfLauncher:
-    """Read the input of a user's launcher page. Raises NotFound: there is no such user."""
+    """Return the user of the launcher page. Raises NotFound: there is no such user."""
     values = {"user_id": user_id, "counted_statuses": COUNTED_STATUSES, "leased": False}
     return require_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedLaunch:
-    """A launch that no pool or Agent could serve. Successful launches are written with their session."""
+    """A launch that no pool or Agent could serve. Successful launches are stored together with their session."""
 
     launch_id: str
     user_id: str
@@ -118,7 +118,7 @@ class RecordedLaunch:
 
     launch_id: str
     session_id: str | None
-    """None = it produced no session."""
+    """None = the launch produced no session."""
     user_id: str | None
     username: str | None
     image_id: str | None
@@ -200,7 +200,7 @@ async def count_launches(db: Database, launch_filter: LaunchFilter) -> Total:
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
-    """Return the launch with this id; None = it is not in the ledger (any more)."""
+    """Return the launch with this id; None = it is not in the ledger."""
     return await LAUNCHES.find(db, "l.launch_id = %s", (launch_id,))
 
 
@@ -236,7 +236,7 @@ async def list_profile_paths(db: Database) -> list[tuple[str, str]]:
 NUM_MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
-# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgment.
+# `start_s`: from the insertion of the row until the session is usable. `hand_over_s`: from the claim to its confirmation.
 SELECT_MEASURED_STARTS: Final[LiteralString] = """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s
@@ -260,7 +260,7 @@ _CLAIMABLE: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An enabled, visible workspace: `image` for the launch, the other fields for the launcher."""
+    """An enabled, visible workspace: `image` for the launch, the other fields for the launcher page."""
 
     image: ImageFacts
     description: str
@@ -314,7 +314,7 @@ def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
 
 
 def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageReadiness]]:
-    """Return name of the image → id of the Agent → that Agent's report of it."""
+    """Return image name → agent_id → the state of the image on this Agent."""
     states: dict[str, dict[str, ImageReadiness]] = defaultdict(dict)
     for row in rows:
         states[row["name"]] |= {report.agent_id: report for report in rows_as(ImageReadiness, [row])}

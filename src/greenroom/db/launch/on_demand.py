@@ -1,5 +1,4 @@
-"""The SQL of a launch on demand: reads the Agents, inserts the session within the limit of its user, and ends staged
-sessions to make room for it.
+"""A launch on demand: reads the Agents, inserts the session within the limit of its user, and evicts staged sessions.
 
 Lock order of docs/explanation/protocols.md §3: users → agent_capacity → sessions (by id).
 """
@@ -85,11 +84,11 @@ async def read_starting_staged(db: Database, zone_id: str) -> list[StartingSessi
 
 
 async def end_to_make_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:
-    """End staged sessions that are not usable yet, and free their reservations immediately; False = one of them became
-    usable or ended.
+    """End staged sessions that are not usable yet, and release their reservations immediately; False = one of them
+    became usable or ended.
 
-    The transaction must hold no session row yet, and must be rolled back after False. All sessions are on `agent_id`;
-    `reason` is a sentence that is stored with them.
+    The transaction must not have locked a session before, and must be rolled back after False. All sessions are on
+    `agent_id`; `reason` is a sentence that is stored with them.
     """
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
@@ -112,8 +111,8 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
 async def store_waiting_user(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
     """Store that a launch was refused in this zone for lack of room, and that its user waits for room.
 
-    `room_helps` False: no host of the zone could run the session even if it were empty. Then the user waits for a
-    machine if the zone has a pool that may order one, and for nothing otherwise.
+    `room_helps`: True = an empty host of the zone could run the session. If False, the user is stored only if an
+    enabled machine pool of the zone may order a machine.
     """
     await db.write(
         "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id, room_helps)"
@@ -169,14 +168,14 @@ async def insert_for_user(
 ) -> bool:
     """Insert the session of a user. The row of the user is locked, so that two launches cannot exceed the limit.
 
-    Its line in the ledger, its lease and its notification are part of the transaction. The transaction also ends the
-    `evicted` sessions, which are staged on the same Agent and not usable yet. False = the Agent has no room any more,
-    or one of these sessions became usable.
+    The same transaction writes the line of the launch in the ledger, the lease and the notifications, and ends the
+    `evicted` sessions, which are staged on the same Agent and not usable yet. False = the Agent lacks room, or one of
+    the evicted sessions became usable.
 
     Raises:
-        SessionLimit, LeaseLimit: the user already has `max_sessions` desktops, or this number of leases.
+        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
-        IdempotencyMismatch: it was used for a different request.
+        IdempotencyMismatch: the idempotency key was used for a different request.
     """
     user = new.user
     if user is None:
@@ -200,7 +199,7 @@ async def insert_for_user(
 async def insert_with_evictions(
     connection: Connection, new: NewSession, *, max_sessions: int, evicted: Sequence[str]
 ) -> bool:
-    """Insert a user's session in the room of the `evicted` staged sessions, which end; False = nothing was changed.
+    """End the `evicted` staged sessions and insert a user's session in their room; False = nothing was changed.
 
     The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
     `evicted` sessions are on the same Agent and not usable yet.

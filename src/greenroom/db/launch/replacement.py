@@ -32,13 +32,13 @@ from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, DETACH_
 Outcome = Literal["staged", "on_demand"]
 
 MAX_QUARANTINED_PER_CONFIG: Final = 3
-"""The number of quarantined sessions of one config; older ones are destroyed."""
+"""The maximum number of quarantined sessions of one staging config; older sessions are destroyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionToReplace:
     """A failed session with a waiting user, and the input of its replacement. `sessions_tried` and `starts` (by zone
-    id) count the sessions of its launch like `core.launch.wanted.FailedSession`."""
+    id) count the sessions of its launch, as in `core.launch.wanted.FailedSession`."""
 
     session_id: str
     status: SessionStatus
@@ -62,7 +62,7 @@ class SessionToReplace:
     permissions: dict[str, bool]
     auth_epoch: int
     set_aside_reason: str | None
-    """The reason why its hand-over failed; None if it could not start."""
+    """The reason why its hand-over failed; None if the session could not start."""
     error: str | None
     slow: bool
     cores: float
@@ -83,18 +83,18 @@ class SessionToReplace:
     current_zone_id: str
     """The zone in which its launch began."""
     request_host: str
-    """The host of its launch's request; empty if it is not known any more."""
+    """The host in the request of its launch; empty if it is not known."""
     last_step: TraceStep | None
     sessions_tried: int
     starts: dict[str, int]
     started_on: frozenset[str]
-    """Agents where sessions of its launch did not start, and others of the same machine if a session was slow."""
+    """Agents on which sessions of its launch did not start; also other Agents of the machine if a session was slow."""
     causes: tuple[str, ...]
     """The reasons why earlier sessions of its launch did not start."""
 
     @property
     def user(self) -> SessionUser:
-        """The user of the session, for its successor. The clocks start again; `supersede` moves the idempotency key."""
+        """The user for the replacement. The clocks start again; `supersede` moves the idempotency key."""
         return SessionUser(
             user_id=self.user_id,
             launch_id=self.launch_id,
@@ -135,8 +135,8 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
   LEFT JOIN user_attributes t ON t.user_id = s.user_id
  WHERE """
 
-# A session on a missing Agent that was never usable. A session with a profile is excluded, because its home must not be
-# open on two hosts.
+# The session was never usable, and its Agent is missing. A session with a profile is excluded, because its home must
+# not be open on two hosts.
 _ORPHANED_START: Final[LiteralString] = (
     "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
     " AND a.status = 'missing'"
@@ -164,7 +164,7 @@ async def read_orphaned_starts(db: Database, zone_id: str) -> list[SessionToRepl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchTargets:
-    """The input of the search for another session of a workspace; `zones` by creation."""
+    """The input of the search for another session of a workspace; `zones` in the order of their creation."""
 
     image: ImageFacts
     zones: tuple[LaunchZone, ...]
@@ -172,14 +172,14 @@ class LaunchTargets:
 
 
 async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
-    """Return the present input for one workspace."""
+    """Return the input of the search for a session of this workspace."""
     (targets,) = await db.fetch_as(LaunchTargets, "SELECT " + LAUNCH_TARGETS, {"image_id": image_id})
     return targets
 
 
 async def quarantine(connection: Connection, session_id: str) -> SessionToReplace | None:
-    """Detach the user from a session whose hand-over failed; returns the row before the change, or None if
-    the session changed in the meantime."""
+    """Detach the user from a session whose hand-over failed. Return the row before the change; None = the session
+    changed in the meantime."""
     row = await _lock(connection, session_id)
     if row is not None:
         await connection.execute(
@@ -193,11 +193,11 @@ async def quarantine(connection: Connection, session_id: str) -> SessionToReplac
 async def discard_failed_start(
     connection: Connection, session_id: str, cause: str, reason: str
 ) -> SessionToReplace | None:
-    """Detach the user from a session that did not start, and end it; returns the row before the change, None = it
-    changed in the meantime.
+    """Detach the user from a session that did not start, and end the session. Return the row before the change; None =
+    the session changed in the meantime.
 
-    Its Agent, even if it is absent now, then receives only the instruction to end the session. `cause` is the reason
-    why it did not start, stored if the row has none; `reason` is the reason of its end.
+    The Agent of the session, also if it is absent, then receives only the instruction to end the session. `cause` is
+    the reason why the session did not start, stored if the row has none; `reason` is the reason of its end.
     """
     row = await _lock(connection, session_id)
     if row is not None:
@@ -228,10 +228,10 @@ async def supersede(
     outcome: Outcome,
     steps: Sequence[TraceStep],
 ) -> None:
-    """Link the failed session, which has lost its user, to its successor.
+    """Link the failed session `old`, which has lost its user, to its replacement `session_id`.
 
-    The successor inherits the idempotency key, the launch, and the epoch, so that revoked tokens stay revoked. The
-    ledger gets the outcome of the launch and the further `steps` of its trace.
+    The replacement gets the idempotency key, the shares, the lease and the launch of the failed session, and its epoch,
+    so that revoked tokens stay revoked. The ledger gets the outcome of the launch and the further `steps` of its trace.
     """
     await connection.execute(
         "UPDATE sessions SET superseded_by = %s WHERE session_id = %s", (session_id, old.session_id)
@@ -250,8 +250,8 @@ async def supersede(
 
 
 async def end_search(connection: Connection, old: SessionToReplace, error: str, steps: Sequence[TraceStep]) -> bool:
-    """End the search for a successor. The user keeps the failed session with its reason; False = it was deleted in the
-    meantime. `error` is the sentence for the user, `steps` are the next steps of the trace of the launch."""
+    """End the search for a replacement. The user keeps the failed session; False = it was deleted in the meantime.
+    `error` is the sentence for the user, `steps` are the next steps of the trace of the launch."""
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
         " WHERE session_id = %s AND awaits_successor RETURNING 1",

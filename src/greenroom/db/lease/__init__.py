@@ -1,1 +1,1 @@
-"""Leases of sessions in SQL."""
+"""SQL statements for leases of sessions."""

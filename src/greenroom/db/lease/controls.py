@@ -1,4 +1,5 @@
-"""The control of a leased session and its changes, in SQL; the rules are in `core.lease`."""
+"""The control of a leased session by its program, its user or a guest, and the changes of control. The rules are in
+`core.lease`."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class RecordedControlChange:
 
 
 async def read_control(db: Database, lease_id: str) -> Control:
-    """Return the present control of a lease."""
+    """Return the current control of a lease."""
     row = await db.fetch_one(_SELECT_LAST_CONTROL, (lease_id,))
     return current_control(msgspec.convert(row, Control), row["now"]) if row else Control()
 
@@ -50,8 +51,8 @@ async def read_control(db: Database, lease_id: str) -> Control:
 async def change_control(
     db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], sentence: str
 ) -> ControlUpdate:
-    """Change the control of a lease with `decide`, which gets the last term and the time. Concurrent calls are
-    serialized. An exception of `decide` is raised, and nothing is changed."""
+    """Change the control of a lease to the result of `decide`, which receives the last control and the time. `sentence`
+    is stored with a new term. Concurrent calls are serialized. If `decide` raises an exception, nothing is changed."""
     async with db.transaction() as connection:
         await connection.execute("SELECT 1 FROM leases WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,))
         cursor = await connection.execute(_SELECT_LAST_CONTROL, (lease_id,))
@@ -90,8 +91,8 @@ async def read_page_credential(db: Database, session_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldControl:
-    """The control that a user or guest has taken and not returned to the program yet. It has ended (`has_ended`) if
-    the person was away, or may not control the session any more (`may_control` is False)."""
+    """The control that a user or guest has taken and not returned to the program yet. It has ended (`has_ended`) if its
+    time is over, or if the person may not control the session (`may_control` is False)."""
 
     lease_id: str
     session_id: str
@@ -117,7 +118,7 @@ async def read_held_controls(db: Database) -> list[HeldControl]:
 
 
 async def withdraw_control_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """End the control of a user whose access was revoked, once their sessions are locked. Returns the events."""
+    """End the control of a user whose access was revoked; returns the events. The caller has locked the sessions."""
     cursor = await connection.execute(
         "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
         "  WHERE user_id = %s AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"

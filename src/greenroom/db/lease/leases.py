@@ -1,6 +1,6 @@
 """Leases of sessions: their holders, deadlines and number, and the addresses of their sessions.
 
-The deadline of a lease is the time limit of its session, so that the Primary ends it like any other expired session.
+The deadline of a lease is the time limit of its session, so the Primary ends a leased session as any expired session.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[LeaseRow]:
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
-    """Return True if the leased session is this user's."""
+    """Return True if the lease exists and its session belongs to this user."""
     query = "SELECT 1 FROM leases l JOIN sessions s USING (session_id) WHERE l.lease_id::text = %s AND s.user_id = %s"
     return await db.fetch_one(query, (lease_id, user_id)) is not None
 
@@ -153,8 +153,8 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
 
 
 async def extend(db: Database, session_id: str, seconds: float, max_s: float) -> bool:
-    """Move a leased session's deadline to `seconds` from now. False: the session ends, or would
-    last longer than `max_s` (0 = no limit)."""
+    """Move a leased session's deadline to `seconds` from now. False = the session is ending, or would last longer than
+    `max_s` (0 = no limit)."""
     rows = await db.write(
         "UPDATE sessions SET keepalive = extended.since, expires = extended.until, time_limit_ends = extended.until,"
         " expiry = expiry || jsonb_build_object('keepalive_s', extended.whole_s, 'time_limit_s', extended.whole_s)"
@@ -174,7 +174,7 @@ async def move_lease(connection: Connection, old_session_id: str, session_id: st
 
 
 async def end_leases_of_key(connection: Connection, key_id: str, reason: str) -> list[DeletedSession]:
-    """End the leases and invalidate the tokens of an API key. Returns their sessions, for events after the commit."""
+    """End the leases of an API key and invalidate their tokens; returns their sessions, for events after the commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions s WHERE status <> 'deleted' AND session_id IN"
         " (SELECT session_id FROM leases WHERE key_id = %s) ORDER BY s.session_id FOR NO KEY UPDATE",
@@ -197,7 +197,8 @@ async def end_leases_of_owner(connection: Connection, user_id: str, reason: str)
 
 
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
-    """Apply the present limits of an API key to its leases; a deadline after the key's end moves to its end."""
+    """Apply the limits of an API key to its leases. A deadline after the expiration of the key moves to the expiration.
+    """
     await connection.execute(
         "UPDATE sessions s SET expires = LEAST(s.expires, %(until)s::timestamptz), time_limit_ends = %(until)s,"
         " expiry = s.expiry || jsonb_build_object('keepalive_s', limited.whole_s, 'time_limit_s', limited.whole_s)"
@@ -300,9 +301,9 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
 
 
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
-    """Reserve a lease of an API key before it is created; returns the id of the reservation. None: the key has no limit
-    any more, or an earlier request with the same idempotency key created the lease. A repeated request does not count
-    its earlier reservation. Raises LeaseLimit: the key has `max_leases` leases."""
+    """Reserve a lease of an API key before it is created; returns the id of the reservation. None = the key has no
+    limit, or an earlier request with the same idempotency key created the lease. The reservation of an earlier request
+    with this key does not count. Raises LeaseLimit: the key has `max_leases` leases."""
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)

@@ -1,1 +1,1 @@
-"""Plain SQL files, applied in the order of their names by greenroom.db.migrate."""
+"""Migrations: SQL files that `greenroom.db.migrate` applies in the order of their names."""

@@ -1,1 +1,1 @@
-"""Pools of staged sessions in SQL: configs, the input of a plan, history."""
+"""SQL statements for pools of staged sessions: staging configs, the input of a plan, history."""

@@ -1,1 +1,1 @@
-"""Sessions in SQL: their rows, views, changes of status and shares, and the reports of Agents about them."""
+"""SQL statements for sessions: their rows, lists, changes of status and shares, and the reports of Agents."""

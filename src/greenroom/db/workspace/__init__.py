@@ -1,1 +1,1 @@
-"""Workspaces (images) and web filter policies in SQL."""
+"""SQL statements for workspaces (images), homes and web filter policies."""
