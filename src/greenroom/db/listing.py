@@ -1,4 +1,4 @@
-"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the previous page.
+"""Lists that PostgreSQL filters and orders. Each page begins after the last row of the previous page.
 
 The number of rows read for a page does not grow with the list (ADR 27): the rows come from an index in the requested
 order, and the number of rows that are searched for words or counted is limited.
@@ -76,7 +76,7 @@ class Total:
 
 @dataclass(slots=True)
 class Conditions:
-    """Conditions of a WHERE, and their values.
+    """Conditions of a WHERE clause, and their values.
 
     `alternatives` are mutually exclusive conditions, each with its own index. The list has the rows of all
     alternatives, which are read by separate statements.
@@ -125,7 +125,7 @@ class ListDefinition(Generic[T]):
 
     @property
     def orders(self) -> list[LiteralString]:
-        """The columns by which it can be ordered."""
+        """The columns by which the list can be ordered."""
         return [name for name, column in self.columns.items() if column.orders]
 
     @property
@@ -141,8 +141,7 @@ class ListDefinition(Generic[T]):
         return require_row(await self.find(db, f"{self.key} = %s", (key,)), self.noun, key)
 
     async def lock(self, connection: Connection, key: str) -> T:
-        """Lock the row until commit, against concurrent changes, and return it. Raises NotFound: there is no such
-        row."""
+        """Lock the row with this key until commit, and return it. Raises NotFound: there is no such row."""
         where: LiteralString = f"WHERE {self.key} = %s"
         await connection.execute(
             f"SELECT 1 {self.source} {where} FOR NO KEY UPDATE OF {self.key.partition('.')[0]}", (key,)
@@ -193,7 +192,7 @@ class ListDefinition(Generic[T]):
         return ListPage(rows_as(self.row_type, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
-        """Count the rows that match, among the first rows by a column."""
+        """Count the rows that match. At most `max_rows` rows are read, in descending order of the column `by`."""
         max_rows = MAX_COUNTED_WITH_WORDS if conditions.word_conditions else MAX_COUNTED
         candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"
@@ -208,8 +207,8 @@ class ListDefinition(Generic[T]):
         return Total(min(row["found"], max_rows), row["candidates"] > max_rows) if row else Total(0, more=False)
 
     def matching(self, words: Sequence[Word] = (), /, **values: object) -> Conditions:
-        """Return the conditions of `filters` for the values that are not None. Conditions without a value are not part
-        of the statement, so that PostgreSQL can choose the index. A row must have all the words."""
+        """Return the conditions of `filters` for the values that are not None. A condition without a value is not part
+        of the statement, so that PostgreSQL can choose the index. A row must contain all the words."""
         parts: list[LiteralString] = [part for name, part in self.filters.items() if values[name] is not None]
         conditions = Conditions(parts, values=values)
         for name, word in zip(_WORDS, words, strict=False):

@@ -3,9 +3,9 @@
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version can continue
 to run with it; *post* runs after every process has the new version. With `only_pre`, the files after the last *pre*
 file are not applied. A version also starts with a database that has *pre* files of the next version, so that an upgrade
-can be undone until its first *post* file. An advisory lock prevents two migrations at the same time; unlike a row, it
-ends with a killed process. Only migrations use the owner's role; the api and the Managers have a separate role
-(SERVICE_ROLE), which the database of an operator may not have.
+can be undone until its first *post* file. An advisory lock prevents two migrations at the same time; PostgreSQL
+releases it when the process is killed. Only migrations use the owner's role; the api and the Managers have a separate
+role (SERVICE_ROLE), which a database that an operator provides may lack.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OWNER_ROLE: Final = "greenroom"
 SERVICE_ROLE: Final = "greenroom_service"
 
 ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREATE ROLE greenroom_service LOGIN")
-"""Statements for a new cluster."""
+"""Statements that create the roles in a new database cluster."""
 
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
@@ -41,8 +41,8 @@ _GRANTS: Final[tuple[LiteralString, ...]] = (
 
 
 async def grant(connection: psycopg.AsyncConnection) -> None:
-    """Grant the service role exactly the privileges that it needs on all tables, if the role exists. `connection`
-    belongs to the owner; the migrations are applied."""
+    """Grant the service role the privileges that it needs on all tables, if the role exists. `connection` uses the
+    owner's role. The caller has applied the migrations."""
     async with connection.transaction():
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             return
@@ -51,8 +51,8 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 
 
 async def ensure_service_role(dsn: str) -> None:
-    """Create the service role in an older cluster of `up` that has none. In such a cluster, the owner may create
-    roles."""
+    """Create the service role if an older version of `greenroom up` created the database cluster without it. In such a
+    cluster, the owner may create roles."""
     async with await TimeLimitedConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
@@ -62,11 +62,11 @@ _LOCK = (73, 0)
 
 LOCK_TIMEOUT_MS: Final = 10_000
 """The maximum time for which a migration waits for a table that a transaction uses, such as a dump of the database.
-Meanwhile, the requests of running roles wait behind it."""
+Meanwhile, requests for this table wait for the migration."""
 
 LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
-"""The last of the earlier files that `0001_pre_schema.sql` replaced. A database in which this file was applied already
-has the schema of `0001_pre_schema.sql`."""
+"""The last of the files that `0001_pre_schema.sql` replaced. A database in which this file was applied already has the
+schema of `0001_pre_schema.sql`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ def migrations() -> list[Migration]:
 async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
-    With `only_pre`, only files with which the previous version can continue to run are applied, except to a new
-    database: all of them, or none if one fails. Raises SetupError: the database is newer than this program, an applied
-    file was changed, a file fails, or the database cannot be reached.
+    With `only_pre`, files after the last *pre* file are applied only to a new database; if one file fails, none is
+    applied. Raises SetupError: the database is newer than this program, an applied file was changed, a file fails, or
+    the database cannot be reached.
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
@@ -129,8 +129,7 @@ async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> N
 
 
 async def pending_files(dsn: str) -> list[str]:
-    """Return the names of the files that `migrate` would apply; changes nothing. Raises SetupError: as for
-    `migrate`."""
+    """Return the names of the files that `migrate` would apply. Raises SetupError for the reasons of `migrate`."""
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         applied = await _read_applied(connection) if rows[0][0] else {}
@@ -162,7 +161,7 @@ async def _replace_applied(connection: psycopg.AsyncConnection, applied: dict[st
 
 
 def with_first_schema(applied: dict[str, str]) -> dict[str, str]:
-    """Return the applied files, with `0001_pre_schema.sql` for all files that it replaced."""
+    """Return the applied files, with `0001_pre_schema.sql` in place of the files that it replaced."""
     if LAST_REPLACED not in applied:
         return applied
     first = migrations()[0]

@@ -121,8 +121,8 @@ async def insert_secret(
 
 
 async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
-    """Change a secret, and also its value unless `value` is None. Agents are notified. Raises Duplicate: the name
-    exists."""
+    """Change a secret, and its encrypted `value` unless it is None. A trigger notifies Agents. Raises Duplicate: the
+    name exists."""
     await connection.execute(
         "UPDATE secrets SET " + assignments(FIELDS) + " WHERE secret_id = %(secret_id)s",
         {**values_of(SecretFields, fields), "secret_id": secret_id},
@@ -134,12 +134,12 @@ async def update_secret(connection: Connection, secret_id: str, fields: SecretFi
 
 
 async def delete_secret(connection: Connection, secret_id: str) -> None:
-    """Delete a secret. The Agents of running filters are notified (migration 86)."""
+    """Delete a secret. A trigger notifies the Agents whose web filters use the secret."""
     await connection.execute("DELETE FROM secrets WHERE secret_id = %s", (secret_id,))
 
 
 async def add_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
-    """Add these secrets to a policy before its web filter starts. Return the number of secrets that still existed."""
+    """Add these secrets to a policy before its web filter starts. Return the number of secrets that exist."""
     rows = await db.write(
         "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
         " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"

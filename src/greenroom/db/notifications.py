@@ -21,17 +21,18 @@ ListenConnection = TimeLimitedConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
 CHECK_S: Final = 12.0
-"""The interval of requests that check the server, because a frozen server does not end its connections."""
+"""The interval of statements that check the server, because a frozen server does not end its connections."""
 _LISTENER_ANSWER_TIMEOUT_S: Final = 5.0 + ANSWER_SLACK_S
 """The time to wait for an answer. `prepare` may wait 5 s for a lock (`db.fleet.managers.lock_instance_id`)."""
 
 
 class Listener:
-    """One LISTEN connection to the server itself, reopened when it is lost (*L* in docs/explanation/protocols.md §1).
+    """A LISTEN connection to PostgreSQL, which is opened again when it is lost (*L* in docs/explanation/protocols.md
+    §1).
 
-    `on_event` must return immediately. `on_connect` is called after every (re)connect, because events may have been
-    missed. `prepare` is awaited with every new connection before it listens, for example to take a session lock; its
-    errors end `run`, except a lost connection.
+    `on_event` must return immediately. `on_connect` is called after every new connection, because events may have been
+    missed. `prepare` is awaited with every new connection before LISTEN, for example to take an advisory lock; its
+    errors end `run`, except the loss of the connection.
     """
 
     def __init__(
@@ -51,14 +52,15 @@ class Listener:
         self._connection: ListenConnection | None = None
 
     async def open(self) -> None:
-        """Connect before `run`, so that an error of `prepare` is raised here."""
+        """Connect before `run`, so that an error of `prepare` is raised here. Raises Unavailable: the database cannot
+        be reached."""
         try:
             self._connection = await self._connect()
         except (psycopg.OperationalError, OSError) as error:
             raise outages.unavailable(error) from error
 
     async def close(self) -> None:
-        """Close the connection of `open`, which also releases its session locks."""
+        """Close the connection, which also releases its advisory locks."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -82,7 +84,7 @@ class Listener:
             autocommit=True,
             connect_timeout=5,
             application_name=self._name,
-            # The server must detect a lost client: this connection may hold a session lock.
+            # The server must detect a lost client: this connection may hold an advisory lock.
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **KEEPALIVE_OPTIONS,
         )

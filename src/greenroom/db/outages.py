@@ -1,7 +1,6 @@
-"""Errors of a database that is away or cancels a statement: one sentence for users, and the cause for the log.
+"""Errors if the database cannot be reached or cancels a statement: one sentence for users, and the cause for the log.
 
-The cause is the text of the driver. It has several lines, addresses and host names, which users of the api must not
-see.
+The cause is the text of the driver. Users of the api must not see its addresses and host names.
 """
 
 from __future__ import annotations

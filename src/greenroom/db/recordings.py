@@ -46,7 +46,7 @@ class LeaseRecording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecordingRow(RecordedAct):
-    """A stored row; `picture` is the size of its picture."""
+    """A stored row. `picture` is the width and the height of its picture in pixels."""
 
     number: int
     picture: list[int] | None
@@ -55,8 +55,8 @@ class StoredRecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSize:
-    """The size of a locked recording. `user_bytes` is the size of all recordings of its user that are not
-    `required`."""
+    """The size of a locked recording. `user_bytes` is the size of the pictures of all recordings of its user that no
+    group requires; 0 if the recording is `required`."""
 
     rows: int
     picture_bytes: int
@@ -101,7 +101,7 @@ _SELECT_ROWS: Final[LiteralString] = (
 
 
 async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[StoredRecordingRow]:
-    """Return the rows after a number, in order."""
+    """Return at most `limit` rows of a recording with a number above `after`, in order."""
     return await db.fetch_as(
         StoredRecordingRow,
         f"{_SELECT_ROWS} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
@@ -130,10 +130,10 @@ async def read_stored_size(db: Database) -> StoredSize:
 async def append_rows(
     db: Database, lease_id: str, select_rows: Callable[[RecordingSize], RowsToStore]
 ) -> RowsToStore | None:
-    """Append the rows that `select_rows` returns for the present size of the recording; None = there is no recording.
+    """Append the rows that `select_rows` returns for the size of the recording; None = there is no recording.
 
-    A transaction writes one recording only, because two transactions with several recordings could deadlock. Raises
-    Unavailable: the database is away; nothing was written.
+    A transaction writes only one recording, because two transactions that write several recordings could deadlock.
+    Raises Unavailable: the database cannot be reached; nothing was written.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(

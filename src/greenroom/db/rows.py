@@ -1,4 +1,4 @@
-"""Rows of tables: SQL from a dataclass whose fields are columns, and the conversion of rows."""
+"""Creates SQL from dataclasses whose fields are columns, and converts rows to dataclasses."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def collect_unreadable() -> Generator[list[str]]:
 
 
 def convert(kind: type[T], row: Mapping[str, Any]) -> T | None:
-    """Return the row as a dataclass of this kind; None if a value has a wrong type, which is logged. Raises
+    """Return the row as a dataclass of this kind. If a value has a wrong type, log it and return None. Raises
     msgspec.ValidationError: the row lacks a field, because the statement is wrong."""
     try:
         return msgspec.convert(row, kind)

@@ -197,8 +197,7 @@ async def end_leases_of_owner(connection: Connection, user_id: str, reason: str)
 
 
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
-    """Apply the limits of an API key to its leases. A deadline after the expiration of the key moves to the expiration.
-    """
+    """Apply the limits of an API key to its leases. A deadline after the expiration of the key moves to that time."""
     await connection.execute(
         "UPDATE sessions s SET expires = LEAST(s.expires, %(until)s::timestamptz), time_limit_ends = %(until)s,"
         " expiry = s.expiry || jsonb_build_object('keepalive_s', limited.whole_s, 'time_limit_s', limited.whole_s)"

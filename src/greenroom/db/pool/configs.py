@@ -25,12 +25,12 @@ STAGED_POOL: Final[LiteralString] = (
     json_object(("staging_config_id", "zone_id", "paused"), "c")
     + f" || jsonb_build_object('permissions', {json_object(STAGED_PERMISSIONS, 'c')})"
 )
-"""The row `c` of a config as JSON for `StagedPool`."""
+"""SQL for the config `c` as JSON for `StagedPool`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedConfig(ConfigFields):
-    """A config with its row locked."""
+    """A config whose row is locked."""
 
     zone_id: str
     image_id: str
@@ -57,7 +57,7 @@ class StagingConfig(ConfigFields):
     num_current_sessions: int
     num_starting_sessions: int
     start_s: float | None
-    """The 95th percentile of its start times; None = not known yet."""
+    """The 95th percentile of the start times of its sessions; None = not known yet."""
     has_manager: bool
     hits_24h: int = 0
     misses_24h: int = 0
@@ -80,7 +80,7 @@ class StagingConfig(ConfigFields):
         return expiration_problem(self.expiration, self.num_sessions, self.start_s)
 
 
-# `num_current_sessions` counts claimable sessions, without those on an Agent that is missing, disabled or moved.
+# `num_current_sessions` excludes sessions on an Agent that is missing, disabled, draining or in another zone.
 # `has_manager`: without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
@@ -109,7 +109,7 @@ _CONFIGS: Final = ListDefinition(
 async def list_configs(
     db: Database, *, after: Position | None = None, limit: int | None = None, without_manager: bool = False
 ) -> ListPage[StagingConfig]:
-    """Return configs by zone and workspace; `without_manager` = only configs of zones without a running Manager."""
+    """Return configs by zone and workspace. `without_manager`: only configs of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
     if without_manager:
@@ -142,7 +142,7 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
     Raises:
         Duplicate: a config with this zone, image and set of permissions exists.
-        Invalid: zone or image do not exist.
+        Invalid: the zone or the image does not exist.
     """
     cursor = await connection.execute(
         f"INSERT INTO staging_configs {insert_values(('zone_id', 'image_id', *FIELDS))} RETURNING staging_config_id",
@@ -152,7 +152,8 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
-    """Lock a config; its sessions must be counted in a later statement. Raises NotFound: it was deleted."""
+    """Lock a config until commit and return it. The caller must count its sessions in a later statement. Raises
+    NotFound: there is no such config."""
     cursor = await connection.execute(
         f"SELECT zone_id::text, image_id::text, {column_list(FIELDS)} FROM staging_configs"
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
@@ -164,9 +165,9 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
     """Change a locked config. Earlier failures are cleared, so that the pool tries again immediately.
 
-    A changed expiration applies to the present staged sessions, too. A session that is older than the new expiration
-    keeps half of it, so that such sessions can be replaced one at a time. Raises Duplicate: another config has this
-    zone, image and set of permissions.
+    A changed expiration also applies to existing staged sessions. A session that is older than half of the new
+    expiration expires after this half, so that these sessions can be replaced one at a time. Raises Duplicate: another
+    config has this zone, image and set of permissions.
     """
     values = values_of(ConfigFields, fields) | {"staging_config_id": staging_config_id}
     await connection.execute(
@@ -238,8 +239,8 @@ async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFill:
-    """The fill level and shortfall of a pool. `age_s` is the age of its oldest claimable session; None = it has
-    none."""
+    """The fill level and shortfall of a pool. `age_s` is the age of its oldest claimable session; None = no session is
+    claimable."""
 
     staging_config_id: str
     zone_name: str

@@ -2,11 +2,10 @@
 
 A *hit* is a launch that got a session of the config. A *miss* is a launch for which the config was considered and that
 got no staged session: its user waited for a new container, or got no session. A launch that got a session of another
-pool is not a miss. A launch is also not a miss if another config has the permissions of its user. A failed
-hand-over is a further step in the ledger; its launch counts with the final outcome.
+pool is not a miss (`served_elsewhere`). A launch is also not a miss if another config has the permissions of its user.
+A failed hand-over is a further step in the ledger; its launch counts with the final outcome.
 
-Whole hours are counted once, when their launches do not change any more (ADR 27); younger launches are read from the
-ledger.
+The launches of an hour are counted once, when they cannot change (ADR 27). Later launches are read from the ledger.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from greenroom.db.database import Database
 WINDOWS_HOURS: Final = (1, 24, 168)
 """Periods for which hits and misses are summed up; the longest is the length of a history."""
 SETTLED_HOURS: Final = 1
-"""The time after which no launch changes any more: its user has a session, or the search for one has ended."""
+"""The age at which a launch cannot change: its user has a session, or the search for a session has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class PoolHitCounts:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits as a fraction of hits and misses; None if there are none."""
+        """Hits as a fraction of hits and misses; None if there are no hits or misses."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
 
 
@@ -69,7 +68,7 @@ class PoolMissReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissCause(PoolMissReason):
-    """A cause of misses, the number of launches with it, and the newest sentence."""
+    """A cause of misses: its newest sentence, the number of launches with this cause, and the time of the last."""
 
     launches: int
     last: datetime
@@ -177,8 +176,7 @@ async def hits_and_misses(db: Database, staging_config_ids: Sequence[str], *, ho
 
 
 async def store_hourly_counts(db: Database) -> None:
-    """Store the counts of whole hours whose launches do not change any more and that are not stored yet, one hour after
-    another."""
+    """Store the counts of each hour whose launches cannot change and that is not stored yet, one hour after another."""
     while await db.write(_STORE_NEXT_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
         pass
 

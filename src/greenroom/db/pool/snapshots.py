@@ -1,7 +1,7 @@
-"""Pools for the Primary's plans: the input of a plan, for one locked config or for all of a zone.
+"""The input of the Primary's plans of pools, for one locked config or for all configs of a zone.
 
-Statements of one reading are sent together if the connection is in pipeline mode; their number does not depend on the
-number of configs.
+The statements of `read_pools` are sent together if the connection is in pipeline mode. Their number does not depend on
+the number of configs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _CONFIG: Final[LiteralString] = (
     f" c.deleted, clock_timestamp() AS now, {json_object(_PLAN_STATE, 'c')} AS plan_state FROM staging_configs c"
 )
 
-# Configs in use, and deleted ones with sessions left.
+# Configs in use, and deleted configs that still have sessions.
 _CONFIGS_TO_PLAN: Final[LiteralString] = """
  WHERE c.zone_id = %(zone_id)s AND (c.deleted IS NULL OR EXISTS (SELECT 1 FROM sessions s
     WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
@@ -86,7 +86,7 @@ _IMAGES: Final[LiteralString] = (
     "SELECT " + IMAGE_FACTS + " AS image FROM images i WHERE i.image_id = ANY(%(images)s::uuid[])"
 )
 
-# Without a user, not being deleted, not quarantined for inspection.
+# Sessions without a user, except sessions that are ending or quarantined.
 _SESSIONS: Final[LiteralString] = f"""
 SELECT staging_config_id::text, session_id::text, agent_id::text, status, {CLAIMABLE} AS claimable,
        created, expires, started, replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
@@ -139,7 +139,7 @@ class FailedStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRows:
-    """The input of the plans of some configs of one zone, without the configs themselves.
+    """The input of the plans of configs of one zone, without the rows of the configs.
 
     `images` are by image id; `sessions` (oldest first), `last_successes` (creation time of the newest session that was
     ever usable), `leaving` (number of ending sessions without a user), `broken` (staged sessions that stopped working
@@ -157,7 +157,7 @@ class PoolRows:
     failed_on: Mapping[str, Sequence[FailedStart]]
     agents: AgentsByImage
     num_waiting_users: int
-    """Number of users whose launch was just refused in the zone for lack of room."""
+    """Number of users whose launch was recently refused in the zone for lack of room."""
 
 
 async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
@@ -170,7 +170,7 @@ async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
 async def find_configs_to_plan(
     connection: Connection, zone_id: str, config_ids: Collection[str] | None
 ) -> list[ConfigToPlan]:
-    """Return the configs that may need a change, among these of a zone (None = all). No row is locked."""
+    """Return the configs of a zone that may need a change: only `config_ids`, or all (None). No row is locked."""
     condition: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
     cursor = await connection.execute(
         _CONFIG + _CONFIGS_TO_PLAN + condition + " ORDER BY c.staging_config_id",
@@ -191,7 +191,7 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
 async def read_pools(
     connection: Connection, zone_id: str, configs: Sequence[ConfigToPlan], agents: AgentsByImage
 ) -> PoolRows:
-    """Read all other input of the plans of these configs. Sessions are counted after the lock, by another statement."""
+    """Read the other input of the plans of these configs. A plan that changes sessions must lock its config first."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],
@@ -223,8 +223,7 @@ async def read_pools(
 
 
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
-    """Return the Agents of a zone with the state of each of these images; an image without a report counts as
-    missing."""
+    """Return image id → the Agents of a zone with the state of this image; an image without a report is absent."""
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)
