@@ -192,7 +192,7 @@ class ListDefinition(Generic[T]):
         return ListPage(rows_as(self.row_type, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
-        """Count the rows that match. At most `max_rows` rows are read, in descending order of the column `by`."""
+        """Count the rows that match, in descending order of the column `by`. The number of rows read is limited."""
         max_rows = MAX_COUNTED_WITH_WORDS if conditions.word_conditions else MAX_COUNTED
         candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"

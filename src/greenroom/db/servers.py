@@ -1,5 +1,4 @@
-"""The servers of the database: the look-up of their addresses before each attempt to connect, and their refusals of the
-login."""
+"""The database servers: the look-up of their addresses before each attempt to connect, and their refusals of logins."""
 
 from __future__ import annotations
 
@@ -41,8 +40,8 @@ async def addresses_of(server: str) -> list[str]:
     """Return the addresses of the host name in the connection string of one server; empty if it has no host name.
 
     Simultaneous callers with the same name share one look-up, so that a slow resolver gets only one request. A separate
-    thread waits for it, so that no other work is delayed. Raises psycopg.OperationalError: the name has no address, or
-    the resolver does not answer in time.
+    thread waits for the resolver, so that no other work is delayed. Raises psycopg.OperationalError: the name has no
+    address, or the resolver does not answer in time.
     """
     parts = conninfo_to_dict(server)
     host, port = str(parts.get("host") or ""), str(parts.get("port") or "5432")
@@ -86,8 +85,8 @@ BACKOFF: Final = Backoff(first_s=1.0, max_s=15.0)
 _REFUSED: Final = re.compile(
     r"FATAL:\s+(.*(?:authentication failed|no pg_hba\.conf entry|is not permitted to log in|does not exist).*)"
 )
-"""libpq has no code for a refusal, only the message of the server. A message in another language is not recognized, and
-the server counts as absent."""
+"""libpq has no code for a refusal, only the message of the server. With a message in another language, the refusal is
+not recognized, and the server is treated as unreachable."""
 
 
 class RefusedError(psycopg.OperationalError):
@@ -97,12 +96,12 @@ class RefusedError(psycopg.OperationalError):
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     sentence: str
-    in_a_row: int
-    again_at_s: float
+    consecutive: int
+    retry_at_s: float
 
 
 class Refusals:
-    """The refusals of one process, by connection string of a single server."""
+    """The refusals of logins that one process has received, by the connection string of a single server."""
 
     def __init__(self) -> None:
         self._last: dict[str, _Refusal] = {}
@@ -110,7 +109,7 @@ class Refusals:
     def due_in_s(self, server: str) -> float:
         """Return the seconds until the server may be tried again."""
         last = self._last.get(server)
-        return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
+        return max(0.0, last.retry_at_s - time.monotonic()) if last else 0.0
 
     def messages(self, servers: Iterable[str]) -> str:
         """Return the last messages of the servers that refuse the login, at any address; empty if none refuses it."""
@@ -135,12 +134,12 @@ class Refusals:
         last = self._last.get(server)
         if last and self.due_in_s(server) > 0:  # a simultaneous attempt has already stored it
             return RefusedError(last.sentence)
-        in_a_row = last.in_a_row + 1 if last else 1
-        pause_s = BACKOFF.delay_s(in_a_row)
+        consecutive = last.consecutive + 1 if last else 1
+        pause_s = BACKOFF.delay_s(consecutive)
         sentence = (
             f"{name} refuses the login: {match[1].strip()}; check user, password and database in the database URL"
         )
-        self._last[server] = _Refusal(sentence, in_a_row, time.monotonic() + pause_s)
+        self._last[server] = _Refusal(sentence, consecutive, time.monotonic() + pause_s)
         log.warning("the database refuses the login", reason=sentence, again_in_s=pause_s)
         return RefusedError(sentence)
 

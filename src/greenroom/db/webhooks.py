@@ -1,6 +1,5 @@
-"""Webhooks and their deliveries in SQL. A delivery is one message about one event to one webhook. Only one process at a
-time takes a delivery.
-"""
+"""Webhooks and their deliveries. A delivery is one message about one event to one webhook. Only one process at a time
+attempts a delivery."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(WebhookFields):
-    """A webhook, with the number of its waiting deliveries and the time of the last one that succeeded."""
+    """A webhook, with the number of its waiting deliveries and the time of the last successful delivery."""
 
     webhook_id: str
     created: datetime
@@ -91,8 +90,8 @@ async def change_secret(connection: Connection, webhook_id: str, secret_encrypte
 
 
 async def delete_webhook(connection: Connection, webhook_id: str) -> None:
-    """Delete a webhook and its deliveries. A delivery that is inserted at the same time remains until its retention
-    ends."""
+    """Delete a webhook and its deliveries. A delivery that another process inserts at the same time remains until its
+    retention ends."""
     await connection.execute("DELETE FROM webhooks WHERE webhook_id = %s", (webhook_id,))
     await connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = %s", (webhook_id,))
 
@@ -103,7 +102,7 @@ RETAKE_AFTER_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A delivery and the result of its last attempt. `at` is the time of the event, `due` that of the next attempt,
+    """A delivery and the result of its last attempt. `at` is the time of the event, `due` the time of the next attempt,
     `status` the HTTP status of the response."""
 
     delivery_id: str
@@ -123,7 +122,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveDelivery:
-    """A delivery that this process attempts now; `attempts` includes this attempt."""
+    """A delivery that this process is attempting; `attempts` includes this attempt."""
 
     delivery_id: str
     event: str
@@ -138,7 +137,7 @@ class ActiveDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """An enabled webhook with waiting deliveries; `in_s` is the time until the first is due; negative = overdue."""
+    """An enabled webhook with waiting deliveries. `in_s`: seconds until the first is due, negative if it is overdue."""
 
     webhook_id: str
     in_s: float
@@ -146,7 +145,7 @@ class DueWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDeliveries:
-    """The number of waiting deliveries of enabled webhooks, and the age of the oldest of them; 0 = there is none."""
+    """The number of waiting deliveries of enabled webhooks, and the age of the oldest one; 0 = no delivery waits."""
 
     number: int
     oldest_s: float
@@ -171,7 +170,7 @@ _ACTIVE_COLUMNS: Final[LiteralString] = (
 
 
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
-    """Return a delivery of a webhook. Raises NotFound: the webhook has no delivery with this id (any more)."""
+    """Return a delivery of a webhook. Raises NotFound: the webhook has no delivery with this id."""
     row = await DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
     return require_row(row, "delivery", delivery_id)
 
@@ -187,7 +186,7 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
 
 
 async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
-    """Count the waiting deliveries of all enabled webhooks; those of disabled webhooks are not attempted."""
+    """Count the waiting deliveries of all enabled webhooks. Deliveries of disabled webhooks are not attempted."""
     (row,) = await db.fetch_as(
         WaitingDeliveries,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
@@ -198,7 +197,7 @@ async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
 
 
 async def take_due(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
-    """Take up to `limit` due deliveries of an enabled webhook. No other process takes them within `RETAKE_AFTER_S`."""
+    """Take up to `limit` due deliveries of an enabled webhook, which no other process takes within `RETAKE_AFTER_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(retake_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
@@ -226,7 +225,7 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
 async def record_attempt(
     db: Database, delivery: ActiveDelivery, attempt: DeliveryAttempt, verdict: DeliveryVerdict
 ) -> None:
-    """Store the result of an attempt, unless another process has taken the delivery since."""
+    """Store the result of an attempt, unless another process has taken the delivery in the meantime."""
     await db.write(
         "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"
         " answer = %(answer)s, error = %(error)s,"
@@ -238,7 +237,7 @@ async def record_attempt(
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """Queue a delivery again that succeeded or was given up, with the full number of attempts."""
+    """Queue a delivery that succeeded or was given up again, with the full number of attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",
@@ -247,8 +246,8 @@ async def replay(db: Database, delivery_id: str) -> None:
 
 
 async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) -> int:
-    """Queue all deliveries of a webhook again that were given up, except those of the event `excluded_event`; returns
-    their number."""
+    """Queue all given-up deliveries of a webhook again, except deliveries of the event `excluded_event`; returns their
+    number."""
     rows = await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",

@@ -100,7 +100,7 @@ class WaitingRows(Generic[Row]):
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
     """Run `statement` with all `rows`; a row that cannot be stored is omitted and logged.
 
-    Returns the number of omitted rows. Raises Unavailable: the database is away; nothing was written.
+    Returns the number of omitted rows. Raises Unavailable: the database cannot be reached; no row was written.
     """
     try:
         await db.write(statement, {"rows": Jsonb(rows)})

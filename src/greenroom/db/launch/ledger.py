@@ -236,7 +236,7 @@ async def list_profile_paths(db: Database) -> list[tuple[str, str]]:
 NUM_MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
-# `start_s`: from the insertion of the row until the session is usable. `hand_over_s`: from the claim to the confirmation.
+# `start_s` is the time until a new session is usable, `hand_over_s` the time from a claim to its confirmation.
 SELECT_MEASURED_STARTS: Final[LiteralString] = """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s

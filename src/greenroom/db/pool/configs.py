@@ -165,9 +165,9 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
     """Change a locked config. Earlier failures are cleared, so that the pool tries again immediately.
 
-    A changed expiration also applies to existing staged sessions. A session that is older than half of the new
-    expiration expires after this half, so that these sessions can be replaced one at a time. Raises Duplicate: another
-    config has this zone, image and set of permissions.
+    A changed expiration also applies to existing staged sessions. Each session keeps at least half of the expiration as
+    its remaining time, so that old sessions can be replaced one at a time. Raises Duplicate: another config has this
+    zone, image and set of permissions.
     """
     values = values_of(ConfigFields, fields) | {"staging_config_id": staging_config_id}
     await connection.execute(

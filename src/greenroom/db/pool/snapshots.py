@@ -223,7 +223,7 @@ async def read_pools(
 
 
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
-    """Return image id → the Agents of a zone with the state of this image; an image without a report is absent."""
+    """Return image id → the Agents of a zone, each with the state of this image on the Agent."""
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
     agents = await connection.execute(AGENTS_OF_ZONE, values)
     images = await connection.execute(_IMAGES_ON_AGENTS, values)

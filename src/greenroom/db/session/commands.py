@@ -1,4 +1,4 @@
-"""Commands in a session, and screenshots, which are stored and sent in the same way."""
+"""Commands in a session, and screenshots, which are stored and sent to Agents in the same way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""Condition on `session_commands k`: a caller may still wait for its result. A command that has not begun before the
-end of this time never begins."""
+"""Condition on `session_commands k`: a caller may still wait for the result. A command that has not begun by then never
+begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
 MAX_SCREENSHOT_AGE_S: Final = 1.0
@@ -32,8 +32,8 @@ async def request_command(
     workdir: str | None,
     deadline_s: float,
 ) -> str | None:
-    """Request a command in a user's running session; returns the Agent's id. None if the session is not running or has
-    no user, or if `MAX_OPEN` commands in it have no result yet."""
+    """Request a command in a user's running session; returns the Agent's id. None = the session is not running or has
+    no user, or `MAX_OPEN` commands in the session have no result yet."""
     rows = await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
         " deadline_s) SELECT %(command_id)s, session_id, agent_id, generation, %(argv)s, %(run_as)s, %(env)s,"
@@ -57,7 +57,7 @@ async def request_command(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandState:
-    """State and result of a command or screenshot; `picture` is the JPEG."""
+    """State and result of a command or screenshot; `picture` is the JPEG of the screenshot."""
 
     state: Literal["requested", "started", "done", "unknown"]
     exit_code: int | None
@@ -67,7 +67,7 @@ class CommandState:
 
 
 async def read_command(db: Database, command_id: str) -> CommandState | None:
-    """Return a command or screenshot; None if its row does not exist any more."""
+    """Return a command or screenshot; None if its row does not exist."""
     return await db.fetch_one_as(
         CommandState,
         "SELECT state, exit_code, output, output_complete, picture FROM session_commands WHERE command_id = %s",
@@ -77,8 +77,8 @@ async def read_command(db: Database, command_id: str) -> CommandState | None:
 
 @dataclass(frozen=True, slots=True)
 class RequestedScreenshot:
-    """A screenshot in progress or a recent one. `agent_id` is None unless it is new; `fits`: it has the requested
-    size."""
+    """A screenshot that is in progress or recent. `agent_id` is None unless this request created it; `fits`: it has the
+    requested size."""
 
     command_id: str
     agent_id: str | None
@@ -88,11 +88,11 @@ class RequestedScreenshot:
 async def request_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
 ) -> RequestedScreenshot | None:
-    """Request a screenshot within width x height, or find a recent one, and delete old ones. None: the session is not
-    running."""
+    """Request a screenshot of at most `width` x `height` pixels, or return a recent screenshot. Old screenshots are
+    deleted. None = the session is not running."""
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
-        # the session before its commands: the same order as at the end of a session
+        # Lock the session before its commands, in the same order as the end of a session does.
         await connection.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR KEY SHARE", (session_id,))
         await connection.execute(
             "DELETE FROM session_commands WHERE session_id = %s AND screenshot IS NOT NULL"

@@ -1,5 +1,4 @@
-"""Sessions past a deadline, in SQL, for the Primary, and the check if a round has work. All writes are inside
-`guarded`."""
+"""The deadlines of sessions, and the check if a round of the Primary has work. All writes are inside `guarded`."""
 
 from __future__ import annotations
 
@@ -58,10 +57,10 @@ class SessionWithDeadline(SessionInTransition):
 
 
 async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDeadline]:
-    """Return the sessions in transitional statuses, and those whose Agent has returned.
+    """Return the sessions in transitional statuses, and the sessions whose Agent has returned.
 
     If the Agent is missing, only first starts and hand-overs are included, because their users wait. A decision about
-    other sessions, also resumed ones, waits until the Agent returns or is dead.
+    other sessions, such as resumed sessions, waits until the Agent returns or is dead.
     """
     return await db.fetch_as(SessionWithDeadline, WITH_DEADLINE, {"zone_id": zone_id, **WITH_DEADLINE_PARAMETERS})
 
@@ -69,8 +68,8 @@ async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDead
 async def lock_with_deadline(
     connection: Connection, zone_id: str, session_ids: Sequence[str]
 ) -> list[SessionWithDeadline]:
-    """Lock the sessions with these ids that still have a deadline, by id, and return them. Rows that another
-    transaction has locked are omitted."""
+    """Lock the sessions with these ids that still have a deadline, in the order of the ids, and return them. Rows that
+    another transaction has locked are omitted."""
     cursor = await connection.execute(
         WITH_DEADLINE
         + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
@@ -81,7 +80,7 @@ async def lock_with_deadline(
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """The reason of a failure, as a sentence. `set_aside`: quarantine the session; `slow`: it only took too long."""
+    """The reason of a failure, as a sentence. `set_aside`: quarantine the session; `slow`: the time limit passed."""
 
     reason: str
     set_aside: bool = False
@@ -89,8 +88,8 @@ class SessionFailure:
 
 
 async def fail(connection: Connection, session_id: str, status: str, failure: SessionFailure) -> ChangedSession | None:
-    """Set `failed` with its reason, if the session still has this status. Return its row; None = its status has
-    changed."""
+    """Change the status of a session from `status` to `failed`, and store the reason. Return the row; None = the
+    session had another status."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
@@ -111,7 +110,7 @@ _RECOVERED: Final[LiteralString] = (
 
 
 async def read_recovered(db: Database, zone_id: str) -> list[str]:
-    """Return the ids of sessions that were quarantined because they were slow, and have been usable since then."""
+    """Return the ids of sessions that were quarantined because they were slow, and that have become usable."""
     return [row["session_id"] for row in await db.fetch(_RECOVERED, (zone_id,))]
 
 
@@ -128,8 +127,8 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
 
 
 async def delete_again(connection: Connection, session_id: str) -> ChangedSession | None:
-    """Instruct the Agent again to end a session; None: it has ended. `status_changed` does not change,
-    because the wait began at this time."""
+    """Instruct the Agent again to end a session; None = the session has ended. `status_changed` stays the time at which
+    the wait began."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
         " deadline = clock_timestamp() + make_interval(secs => %s)"
@@ -144,9 +143,9 @@ async def discard_failed(
 ) -> list[ChangedSession]:
     """Delete failed sessions after their retention; returns the changed rows.
 
-    A user's session is deleted as soon as the user has a later one of the same workspace, so that repeated launches do
-    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` applies to the
-    sessions of a deleted pool, also to quarantined ones.
+    A user's session is deleted as soon as the user has a later session of the same workspace, so that repeated launches
+    do not fill the hosts with failed sessions. The plan of a pool discards the failed sessions of the pool;
+    `pool_keep_s` applies to the sessions of a deleted pool, also to its quarantined sessions.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
@@ -174,7 +173,7 @@ DELETE_ENDED_ROWS: Final[LiteralString] = (
 
 
 async def delete_ended_rows(connection: Connection, zone_id: str, keep_days: float) -> int:
-    """Delete rows of sessions that ended long ago, a few hundred at a time; returns their number."""
+    """Delete rows of sessions that ended more than `keep_days` ago, at most 300 rows; returns their number."""
     cursor = await connection.execute(DELETE_ENDED_ROWS, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount
 

@@ -1,4 +1,4 @@
-"""The commands stop, pause and resume in SQL, and the two clocks of users' sessions: the keepalive and the time limit
+"""The commands stop, pause and resume, and the two clocks of users' sessions: the keepalive and the time limit
 (`core.session.states`, `core.session.deadlines`).
 
 A statement changes a session only in the statuses that permit the change. After the commit, the caller sends the
@@ -29,7 +29,7 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, ChangedSession
 
 MAX_EXPIRING: Final = 100
-"""The maximum number of sessions that one call of `read_expiring` returns. The next call returns others."""
+"""The maximum number of sessions that one call of `read_expiring` returns. Later calls return further sessions."""
 
 EXPIRING_PARAMETERS: Final = {"counted_statuses": sorted(map(str, COUNTS_FOR_USER))}
 """The parameters of `EXPIRING` in addition to `zone_id`."""
@@ -61,8 +61,8 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Restart the keepalive clock; returns the new expiration, or None if the session has no user, or is stopped,
-    paused or being deleted."""
+    """Restart the keepalive clock of a session; returns the new expiration. None = the session has no user, or is
+    stopped, paused or ending."""
     rows = await db.write(
         f"UPDATE sessions SET{_START_CLOCKS}"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
@@ -74,8 +74,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> ChangedSession | None:
-    """Stop or pause a user's session. Its keepalive clock stops; its time limit continues. Return its row, or None if
-    its status does not permit the command."""
+    """Stop or pause a user's session. Its keepalive clock stops; its time limit continues. Return its row; None = its
+    status does not permit the command."""
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET "
@@ -88,7 +88,7 @@ async def stop_or_pause(
 
 
 async def resume(connection: Connection, session_id: str, clocks: Clocks) -> ChangedSession | None:
-    """Resume a user's stopped or paused session; returns its row, or None if it is neither."""
+    """Resume a user's stopped or paused session; returns its row. None = the session is neither stopped nor paused."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
         f"UPDATE sessions SET {CHANGE_TO[transition.transitional_status]},{_START_CLOCKS}"
@@ -100,7 +100,7 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Cha
 
 async def revoke_stop_or_pause(connection: Connection, session_id: str, status: str) -> ChangedSession | None:
     """Revoke a stop or pause that did not complete: the session must run again, and its keepalive clock starts again.
-    Returns the row, or None if it is not in `status` any more."""
+    Return its row; None = the session has another status than `status`."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
@@ -163,8 +163,8 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
-    """Lock the sessions with these ids that are still expired, by id, and return them. Rows that another transaction
-    has locked are omitted."""
+    """Lock the sessions with these ids that are still expired, in the order of the ids, and return them. Rows that
+    another transaction has locked are omitted."""
     cursor = await connection.execute(
         EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, **EXPIRING_PARAMETERS, "ids": list(session_ids)},

@@ -1,7 +1,7 @@
-"""The observations of sessions by Agents, and the status changes that follow from them, in SQL.
+"""Stores the observations of sessions by Agents, and the status changes that follow from the observations.
 
 Observations have a separate table, so that claims do not wait for their updates. Rows that did not change are not
-written. The whole observation is stored, so that the Primary can later decide from the stored row as the commit does.
+written. The whole observation is stored, so that the Primary can later decide about a change of status from the row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ReportedSession(SessionRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation(ObservedFacts):
-    """An observation in message `seq` of an Agent's process `incarnation`."""
+    """An observation in message `seq` after registration `incarnation` of an Agent."""
 
     agent_id: str
     incarnation: int
@@ -45,7 +45,7 @@ class Observation(ObservedFacts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChange:
-    """A change of status. It is made only if the row still has a status in `sources`, this generation and this
+    """A change of status, which requires that the row still has a status in `sources`, this generation and this
     assignment."""
 
     session_id: str
@@ -64,7 +64,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoverReport:
-    """The state of a hand-over; after `received`, it must be done within `deadline_s`."""
+    """The state of a hand-over. After `received`, the Agent must complete the hand-over within `deadline_s`."""
 
     session_id: str
     agent_id: str
@@ -75,7 +75,7 @@ class HandoverReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartStep:
-    """A step of a start; `at` in seconds since the epoch, None = now."""
+    """A step of a start; `at` in seconds since 1970, None = now."""
 
     session_id: str
     name: str
@@ -159,7 +159,8 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change statuses, guarded as in docs/explanation/protocols.md §2; returns the ids of the changed sessions."""
+    """Change the statuses for which the conditions of `StatusChange` hold (docs/explanation/protocols.md §2); returns
+    the ids of the changed sessions."""
     if len(changes) > 1:
         await lock_sessions(connection, _session_ids(changes))
     cursor = await connection.execute(
@@ -183,7 +184,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
 
 
 async def write_handovers(connection: Connection, reports: Sequence[HandoverReport]) -> dict[str, str]:
-    """Store the progress of hand-overs; `received` begins the second deadline. Returns session id → new state."""
+    """Store the progress of hand-overs; `received` starts a new deadline. Return session id → new state."""
     cursor = await connection.execute(
         "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
         " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"
@@ -199,7 +200,7 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
 
 
 async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> None:
-    """Store steps of starts; the first time of each counts."""
+    """Store steps of starts; the first stored time of each step is kept."""
     await connection.execute(
         "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
         " coalesce(to_timestamp(t.at), clock_timestamp())"

@@ -2,10 +2,10 @@
 Claims are in `db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
-from which it may start (`core.session.states`). A caller that writes here notifies after commit: agent, session and
-zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE, which conflicts with the foreign keys of
-observations and steps. With FOR UPDATE, a claim (SKIP LOCKED) would skip a session while an Agent's report of it is
-written, and the foreign keys of a batch would lock session rows in another order than by id.
+from which it may start (`core.session.states`). After the commit, the caller notifies the topics of the Agent, the
+session and the zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE, which conflicts with the foreign keys
+of observations and steps: a claim (SKIP LOCKED) would skip a session while an observation of it is written, and the
+foreign keys of several observations would lock sessions in another order than by id.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ A failed session with a waiting user counts, too: another one will replace it.
 COUNTED_SESSIONS: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
     AND (status = ANY(%(counted_statuses)s) AND status <> 'deleted' OR awaits_successor)
     AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
-"""The number of desktops, or leases (`leased`), of user `user_id` that count towards their limit; `counted_statuses` is
-COUNTED_STATUSES.
+"""The number of sessions of user `user_id` that count towards a limit: sessions with a lease if `leased`, else sessions
+without a lease. `counted_statuses` is COUNTED_STATUSES.
 
-The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
-planned again each time, which takes longer than a claim itself.
+The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it, PostgreSQL plans
+the statement again each time, which takes longer than a claim itself.
 """
 _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
@@ -75,10 +75,10 @@ class StagingDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session to be inserted on one Agent, for a user or a pool; `sessions.launch` creates it.
+    """A session to be inserted on one Agent, for a user or a pool; `sessions.launch` creates this object.
 
-    `files_encrypted` are the files of `spec` as encrypted JSON (None = none), `memory` (bytes) is the reservation of
-    its workspace in addition to the cores of `spec`, `term` the Primary's term or None if the api inserts.
+    `files_encrypted` are the files of `spec` as encrypted JSON; None = no files. The session reserves `memory` (bytes)
+    and the cores of `spec`. `term` is the term of the Primary; None if the api inserts the session.
     """
 
     session_id: str
@@ -152,11 +152,11 @@ RETURNING session_id
 
 
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
-    """Reserve capacity and insert the session in one statement; False if the Agent has no room (any more), or the
-    user's limit is reached.
+    """Reserve capacity and insert the session in one statement; False = the Agent lacks room, or the user's limit is
+    reached.
 
-    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is passed. Raises
-    UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` converts it to RepeatedRequest.
+    For a user's session, the caller has called `lock_user` and passes `max_sessions`. Raises UniqueViolation: the
+    idempotency key exists (`sessions_idempotency_unique`); `insert_for_user` converts this error to RepeatedRequest.
     """
     values = {**new.values(), "counted_statuses": COUNTED_STATUSES, "max_sessions": max_sessions}
     cursor = await connection.execute(_RESERVE_AND_INSERT, values)
@@ -164,7 +164,7 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
-    """Insert staged sessions like `insert_session`, in one round trip if the connection is in pipeline mode."""
+    """Insert staged sessions as `insert_session` does, in one round trip if the connection is in pipeline mode."""
     limits = {"counted_statuses": COUNTED_STATUSES, "max_sessions": None}
     cursors = [await connection.execute(_RESERVE_AND_INSERT, session.values() | limits) for session in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
@@ -176,7 +176,8 @@ async def lock_user(connection: Connection, user_id: str) -> None:
 
 
 async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
-    """Lock the capacity rows of these sessions' Agents by id: the first statement of every release."""
+    """Lock the capacity rows of the Agents of these sessions, by id. Every release of reservations begins with this
+    statement."""
     await connection.execute(
         "SELECT 1 FROM agent_capacity WHERE agent_id IN (SELECT agent_id FROM sessions"
         " WHERE session_id = ANY(%s::uuid[]) AND status <> 'deleted') ORDER BY agent_id FOR NO KEY UPDATE",
@@ -185,7 +186,7 @@ async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[s
 
 
 async def lock_sessions(connection: Connection, session_ids: Iterable[str]) -> None:
-    """Lock session rows until commit, by id; capacity rows come before them."""
+    """Lock session rows until commit, by id. A transaction must lock capacity rows before session rows."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
         (sorted(session_ids),),
@@ -208,15 +209,15 @@ UPDATE agent_capacity c SET
           FROM ended JOIN agent_capacity USING (agent_id) GROUP BY agent_id) e
  WHERE c.agent_id = e.agent_id
 """
-"""Statement that frees the reservations of the sessions in the common table expression `ended`."""
+"""Statement that releases the reservations of the sessions in the common table expression `ended`."""
 
 
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
-    """Mark sessions without a container as `deleted` and free their reservations; returns the ids of these sessions.
+    """Mark sessions without a container as `deleted` and release their reservations; returns the ids of these sessions.
 
     Their waiting commands end too. Only `deleting` and `failed` sessions are ended. Lock order of
     docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the
-    transaction must hold no session row yet. `reason` is a sentence, stored if the deletion recorded none.
+    transaction must not have locked a session before. `reason` is a sentence, stored if the row has no reason yet.
     """
     await lock_sessions_capacity(connection, session_ids)
     cursor = await connection.execute(
@@ -242,7 +243,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
 
 @dataclass(frozen=True, slots=True)
 class DeletedSession:
-    """The session of a deletion; `changed` is False if it was already ending."""
+    """The session of a deletion; `changed` is False if the session was already ending."""
 
     session_id: str
     agent_id: str | None
@@ -251,8 +252,8 @@ class DeletedSession:
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
-    """Mark a session for deletion, or the last session that replaced it; repeatable. Raises NotFound: there is no such
-    session."""
+    """Mark a session, or the last session that replaced it, for deletion. A repeated call changes nothing. Raises
+    NotFound: there is no such session."""
     cursor = await connection.execute(
         f"""
         WITH RECURSIVE chain AS (
@@ -280,7 +281,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
-    """Remove one claimable session from its pool permanently; False = it was claimed first."""
+    """Remove one claimable session from its pool and end it; False = it was claimed before."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
@@ -293,8 +294,8 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
 async def request_end(
     connection: Connection, session_id: str, reason: str, *, only_if: LiteralString = "true"
 ) -> ChangedSession | None:
-    """Mark exactly this session for deletion if the condition `only_if` holds; its successor is not changed. Returns
-    its row, or None if the condition does not hold, or the session is ending already."""
+    """Mark this session for deletion if the condition `only_if` holds; its replacement is not changed. Return its row;
+    None = the condition does not hold, or the session is already ending."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s) AND " + only_if + CHANGED_SESSION,
@@ -304,7 +305,7 @@ async def request_end(
 
 
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
-    """End a session without a user that is not claimable; False = it is claimable, has a user, or is gone."""
+    """End a session that has no user and is not claimable; False = it is another session, quarantined, or ended."""
     only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
     return await request_end(connection, session_id, reason, only_if=only_if) is not None
 
@@ -323,13 +324,13 @@ async def end_pool_sessions(connection: Connection, staging_config_id: str, reas
 
 
 async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
-    """Store the latest address of a session."""
+    """Store the latest address at which a user can open a session."""
     await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """Return the error for a violated constraint. For the idempotency key, it is RepeatedRequest with the session of
-    the first request. Raises IdempotencyMismatch: the first request was a different request."""
+    """Return the error to raise for a violated constraint. For the idempotency key, this is RepeatedRequest with the
+    session of the first request. Raises IdempotencyMismatch: the first request was a different request."""
     if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
     first = await db.fetch_one(

@@ -1,6 +1,6 @@
-"""Shares of sessions and their viewers (`core.session.sharing`), in SQL.
+"""Shares of sessions and their viewers (`core.session.sharing`).
 
-Every change of the permitted viewers of a session raises its generation: its Agent then receives the new list of
+Every change of the permitted viewers of a session increases its generation, so that its Agent receives the new list of
 viewers. Lock order: the session before its shares. Callers notify after commit. A *silent* share is not displayed to
 the user of the session. In statements, `h` is the share, `s` its session, and `v` a viewer.
 """
@@ -26,8 +26,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share with its session. `viewers` is the number of viewers that joined, and `present` the number of these that
-    have an open stream."""
+    """A share with its session. `viewers` is the number of viewers that joined, `present` the number of viewers with an
+    open stream."""
 
     share_id: str
     session_id: str
@@ -95,7 +95,7 @@ async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Sh
 
 
 async def list_shares_with(db: Database, user_id: str) -> list[Share]:
-    """Return the shares of live sessions that name this user, oldest first."""
+    """Return the shares of live sessions with this user by name, oldest first."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + SHARE_IS_OVER + " AND s.status NOT IN ('deleting',"
@@ -131,8 +131,8 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
 
 
 async def resend_permitted_viewers(connection: Connection, session_id: str) -> set[ChangeEvent]:
-    """Lock a session, so that its Agent receives the list of permitted viewers again; returns the events to notify
-    after commit."""
+    """Lock a session and increase its generation, so that its Agent receives the list of permitted viewers again.
+    Return the events to notify after commit."""
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
         " RETURNING agent_id::text",
@@ -157,7 +157,8 @@ _RETURN_SHARE: Final[LiteralString] = " RETURNING share_id, session_id::text, au
 
 
 async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[ChangedShare]:
-    """End one share or all shares of a session, after `resend_permitted_viewers`; returns the shares that were open."""
+    """End one share or all shares of a session; returns the shares that were open. The caller has called
+    `resend_permitted_viewers`."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND (%s::text IS NULL OR share_id = %s)" + _RETURN_SHARE,
@@ -167,7 +168,7 @@ async def end_shares(connection: Connection, session_id: str, share_id: str | No
 
 
 async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
-    """End the shares by which this administrator assists, after `resend_permitted_viewers`."""
+    """End the assistance of this administrator in a session. The caller has called `resend_permitted_viewers`."""
     await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND audience = 'assistant' AND user_id = %s",
@@ -176,7 +177,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 
 
 async def reduce_to_view(connection: Connection, session_id: str) -> list[ChangedShare]:
-    """Reduce shares with control to `view`, after `resend_permitted_viewers`; returns the changed shares."""
+    """Reduce shares with control to `view`; returns these shares. The caller has called `resend_permitted_viewers`."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
         f" AND access = 'control'{_RETURN_SHARE}",
@@ -192,12 +193,12 @@ EXPIRED_SHARES: Final[LiteralString] = (
 
 
 async def read_expired_shares(db: Database, zone_id: str) -> list[str]:
-    """Return the ids of the shares of a zone whose time is over."""
+    """Return the ids of the shares of a zone that have expired and are not ended."""
     return [row["share_id"] for row in await db.fetch(EXPIRED_SHARES, {"zone_id": zone_id})]
 
 
 async def end_expired_shares(connection: Connection, zone_id: str) -> tuple[list[ChangedShare], set[ChangeEvent]]:
-    """End the shares of a zone whose time is over; returns them, and the events to notify after commit."""
+    """End the expired shares of a zone; returns these shares, and the events to notify after commit."""
     cursor = await connection.execute(
         "SELECT session_id::text FROM sessions WHERE session_id IN (SELECT session_id FROM session_shares"
         " WHERE share_id IN (" + EXPIRED_SHARES + ")) ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED",
@@ -219,12 +220,13 @@ JOINED_SESSIONS: Final[LiteralString] = (
     "SELECT h.session_id FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.user_id = %(user_id)s AND v.ended IS NULL AND h.ended IS NULL"
 )
-"""The sessions of others that a user has joined."""
+"""The sessions of other users that user `user_id` has joined."""
 
 
 async def end_sharing_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """Remove a user whose access was revoked from the sessions of others, once those sessions are locked. If the user
-    may not log in any more, shares with them by name, and their own shares, end, too. Returns the events."""
+    """Remove a user whose access was revoked from the sessions of other users; returns the events to notify. The caller
+    has locked these sessions. If the user may not log in, the shares with this user by name, and the shares of the
+    user's sessions, end too."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
     cursor = await connection.execute(
         "SELECT DISTINCT session_id::text FROM (" + JOINED_SESSIONS + ") joined ORDER BY 1", {"user_id": user_id}
@@ -256,8 +258,8 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OpenShare:
-    """A share that is not over; `groups` are the groups of the session's user, `permissions` those of the share's
-    user."""
+    """A share that is not over. `groups` are the groups of the user of the session; `permissions` are the permissions
+    of the user with whom it is shared."""
 
     share_id: str
     session_id: str
@@ -282,7 +284,7 @@ _SELECT_OPEN_SHARES: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class DisallowedShare:
-    """A share that was ended because groups, members or settings no longer allow it, with the reason."""
+    """A share that was ended because groups, their members or settings do not allow it, with the reason."""
 
     share_id: str
     session_id: str
@@ -290,8 +292,9 @@ class DisallowedShare:
 
 
 async def end_disallowed_shares(connection: Connection) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
-    """End the shares that groups, their members and the installation's settings do not allow in this transaction;
-    returns them, and the events to notify after commit. Sessions are locked in the order of their ids."""
+    """End the shares that groups, their members or the installation's settings do not allow, as they are in this
+    transaction. Return these shares, and the events to notify after commit. Sessions are locked in the order of their
+    ids."""
     open_shares = rows_as(_OpenShare, await (await connection.execute(_SELECT_OPEN_SHARES)).fetchall())
     groups = (
         await groups_by_id(connection, {group for share in open_shares for group in share.groups})
@@ -318,8 +321,8 @@ async def end_disallowed_shares(connection: Connection) -> tuple[list[Disallowed
 
 @asynccontextmanager
 async def permission_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
-    """Yield a transaction for changes of groups, their members or the installation's settings. Before it commits, end
-    the shares that are no longer allowed; after the commit, write a log row about each of them."""
+    """Yield a transaction for changes of groups, their members or the installation's settings. Before the commit, end
+    the shares that are not allowed; after the commit, write a log row about each of these shares."""
     async with db.transaction() as connection:
         yield connection
         ended, events = await end_disallowed_shares(connection)

@@ -1,8 +1,7 @@
-"""The columns that every status change of a session writes: one assignment list for `UPDATE sessions SET` per new
-status.
+"""The columns that a status change of a session writes: for each new status, the assignments of `UPDATE sessions SET`.
 
-Statements add only their own columns (a reason, a user, clocks) and their guard. Changes that Agents report are written
-in bulk, with the status as a value, in `db.session.observations.change_statuses`.
+Statements add their own columns (a reason, a user, clocks) and their conditions. `change_statuses` of
+`db.session.observations` writes the changes that Agents report, with the status as a value.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline =
 _INSTRUCT_AGENT: Final[LiteralString] = "generation = generation + 1"
 """The change is sent to the Agent, and observations of the previous generation are ignored."""
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
-"""Tokens of the stream become invalid, and open streams are cut."""
+"""Tokens of the stream become invalid, and Agents close open streams."""
 
 CHANGE_TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_INSTRUCT_AGENT}",
@@ -43,7 +42,7 @@ DETACH_USER: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session with a new status, and its Agent, user and config; `agent_id` None = its Agent need not act."""
+    """A session with a new status, and its Agent, user and config. `agent_id`: None = the Agent need not act."""
 
     session_id: str
     status: SessionStatus

@@ -1,4 +1,4 @@
-"""The viewers who joined sessions by shares, and the data with which a viewer or a stream is authorized, in SQL."""
+"""The viewers who joined sessions by shares, and the data with which the api authorizes viewers and streams."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from greenroom.db.session.shares import SHARE_IS_OVER, Share
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerRow:
-    """A viewer that joined; `access` is the present access of the share. The user of the session does not see
-    `silent` viewers: administrators who assist without a notice."""
+    """A viewer who joined; `access` is the access of the share. The user of the session does not see `silent` viewers:
+    administrators who assist without a notice."""
 
     viewer_id: str
     share_id: str
@@ -42,8 +42,8 @@ _VIEWER: Final[LiteralString] = (
 
 
 async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
-    """Store a viewer, and return the id; a user who joins by the same share again keeps the viewer id. Call
-    `shares.resend_permitted_viewers` first in the same transaction: it locks the session."""
+    """Store a viewer, and return the id; a user who joins by the same share again keeps the viewer id. The caller has
+    called `shares.resend_permitted_viewers` in the same transaction, which locks the session."""
     cursor = await connection.execute(
         "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
         (share.share_id, user_id),
@@ -58,8 +58,8 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer. Call `shares.resend_permitted_viewers` first in the same transaction: it locks the session.
-    Raises NotFound: the session has no viewer with this id."""
+    """Remove a viewer. The caller has called `shares.resend_permitted_viewers` in the same transaction, which locks the
+    session. Raises NotFound: the session has no viewer with this id."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"
@@ -73,8 +73,8 @@ async def end_viewer(connection: Connection, session_id: str, viewer_id: str) ->
 
 
 async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -> list[ViewerRow]:
-    """Return the viewers of a session except its user, by the time of their presence; with `silent`, also silent
-    viewers."""
+    """Return the viewers of a session who have an open stream, except its user, the longest present first; with
+    `silent`, also silent viewers."""
     return await db.fetch_as(
         ViewerRow,
         "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
@@ -86,7 +86,7 @@ async def list_present_viewers(db: Database, session_id: str, *, silent: bool) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedViewer:
-    """A viewer who joined, with the data that decides whether the viewer's token is still valid."""
+    """A viewer who joined, with the data that decides whether the viewer's token is valid."""
 
     share_id: str
     name: str
@@ -128,8 +128,8 @@ async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -
 async def store_present_viewer_rows(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store the present viewers (viewer id → origin) that the Agent reports. Returns the viewers that arrived and the
-    viewers that left."""
+    """Store the present viewers that the Agent reports (viewer id → origin). Return the viewers who arrived and the
+    viewers who left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
@@ -167,7 +167,7 @@ _COMMON_GROUP: Final = (
 
 
 async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_users: str) -> bool:
-    """Return True if two users have a common group, except `all_users`."""
+    """Return True if two users have a common group other than the group `all_users`."""
     query = "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP
     return await db.fetch_one(query, {"owner": owner_id, "user": user_id, "all_users": all_users}) is not None
 
@@ -175,8 +175,8 @@ async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_us
 async def find_share_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[ShareCandidate]:
-    """Return enabled users whose name contains `word`: all (`everybody`), or users with a common group, except
-    `all_users`."""
+    """Return enabled users whose name contains `word`: all users if `everybody`, else only users who have a common
+    group with the owner other than the group `all_users`."""
     return await db.fetch_as(
         ShareCandidate,
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
@@ -194,9 +194,9 @@ async def find_share_candidates(
 class StreamSession:
     """The session whose stream a request gets: the requested session, or the last session that replaced it.
 
-    `requested_agent_id` runs the requested session, `agent_id` this session; `family`: ids of this session and of all
-    that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
-    holds it, `lease_epoch` the epoch of its token.
+    `requested_agent_id` runs the requested session, `agent_id` this session. `family` contains the ids of this session
+    and of the sessions that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`
+    is the lease of this session, `lease_epoch` the epoch of the lease's token.
     """
 
     session_id: str
@@ -216,7 +216,7 @@ class StreamSession:
 
     @property
     def path(self) -> str | None:
-        """The path of its stream behind the web gateway; None without Proxy Connections."""
+        """The path of the stream behind the web gateway; None if the zone does not use Proxy Connections."""
         if not self.proxy_connections or self.agent_id is None:
             return None
         return ProxyFacts(proxy_path=self.proxy_path).path_of(self.agent_id, self.session_id) + "/"

@@ -1,4 +1,4 @@
-"""Sessions in SQL for display: one session, or a list of sessions by filter and order."""
+"""Reads sessions for display: one session, or a list of sessions by filter and order."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(SessionLifetime):
-    """A session for display; `status` is the displayed status. `cores` and `memory` (bytes) are its reservation."""
+    """A session for display. `status` is the displayed status; `cores` and `memory` (bytes) are its reservation."""
 
     user_id: str | None
     username: str | None
     staging_config_id: str | None
-    """The config of its pool, also after it was assigned to a user."""
+    """The config of its pool, also after the session was assigned to a user."""
     image_id: str
     image_name: str
     image_friendly_name: str
@@ -61,12 +61,12 @@ class Session(SessionLifetime):
     lease_id: str | None
     """The lease of a program."""
     record: RecordingMode
-    """The recording mode of the program's actions."""
+    """The recording mode of the lease; `none` without a lease."""
     auth_epoch: int
     claimable: bool
     replaces: str | None
     awaits_successor: bool
-    """True if it failed, and its user gets another session."""
+    """True if the session failed, and its user waits for a replacement."""
     superseded_by: str | None
     created: datetime
     started: datetime | None
@@ -75,12 +75,12 @@ class Session(SessionLifetime):
     last_screenshot_at: datetime | None
     ended: datetime | None
     steps: dict[str, float]
-    """Name of a step → its time, in seconds since the epoch."""
+    """Name of a step → its time, in seconds since 1970."""
     seen_error: str
     """The error of the Agent's last check of the page or the container."""
     status_age_s: float
     status_limit_s: float | None
-    """The limit in the row; None = the default limit of its status."""
+    """The time limit of the status that is stored in the row; None = the default limit of the status."""
     error: str | None
     log_tail: str | None
     exit_code: int | None
@@ -95,7 +95,7 @@ class Session(SessionLifetime):
 
 
 async def read_queue(db: Database, session_id: str) -> QueuePosition | None:
-    """Return the queue before a session that waits for a start slot of its Agent; None if it was never in a queue."""
+    """Return the position of a session in the queue for a start on its Agent; None if it was never in a queue."""
     return await db.fetch_one_as(
         QueuePosition,
         """
@@ -178,8 +178,8 @@ list_sessions: Final = SESSIONS.read
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
-    """Return the session with this id, or with `follow` the session that replaced it. Raises NotFound: there is no
-    session with this id."""
+    """Return the session with this id; with `follow`, the last session that replaced it, if there is one. Raises
+    NotFound: there is no session with this id."""
     where: LiteralString = """s.session_id = (
         WITH RECURSIVE chain AS (
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
@@ -200,7 +200,7 @@ _ENDED: Final[LiteralString] = "s.status = 'deleted'"
 
 
 async def is_session_of_user(db: Database, session_id: str, user_id: str) -> bool:
-    """Return True if the session is this user's."""
+    """Return True if the session exists and belongs to this user."""
     row = await db.fetch_one(
         "SELECT 1 FROM sessions WHERE session_id::text = %s AND user_id = %s", (session_id, user_id)
     )
@@ -211,9 +211,8 @@ async def is_session_of_user(db: Database, session_id: str, user_id: str) -> boo
 class SessionFilter:
     """The filter of a list of sessions; None = any.
 
-    `status` is the displayed status. `staged`: True = only sessions without a user, False = only with a user. `ended`:
-    includes deleted and superseded sessions. `set_aside`: only quarantined sessions. `session_ids`: only these
-    sessions. `words`: all must match.
+    `status` is the displayed status. `staged`: True = only sessions without a user, False = only sessions with a user.
+    `ended`: also deleted and replaced sessions. `set_aside`: only quarantined sessions. `words`: all must match.
     """
 
     user_id: UUID | str | None = None

@@ -16,7 +16,7 @@ from greenroom.db.rows import assignments, columns_of, insert_values, qualified,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFields:
-    """The fields of a policy that can be set."""
+    """The changeable fields of a policy."""
 
     name: str
     description: str
@@ -76,7 +76,7 @@ get_filter_policy: Final = _POLICIES.get
 
 
 async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> ListPage[StoredPolicy]:
-    """List the policies by name, without policies of leases, which are created and deleted automatically."""
+    """Return the policies by name, without the policies of leases, which are created and deleted automatically."""
     return await _POLICIES.read(db, Conditions(["NOT p.of_leases"]), after=after, limit=limit)
 
 
@@ -89,12 +89,13 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
     return str((await returned_row(cursor))["filter_policy_id"])
 
 
-async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: LeaseEgress) -> None:
-    """Store a policy that leases share, or extend its retention. Its lists are derived from `narrowing`. The policy is
+async def store_lease_policy(db: Database, policy: FilterPolicy, egress: LeaseEgress) -> None:
+    """Store a policy that leases share, or extend its retention. Its lists are derived from `egress`. The policy is
     deleted some time after its last session ended. Raises Duplicate: another policy has its name."""
     async with db.transaction() as connection:
-        narrows = narrowing.restricting_policy_id
-        allow, deny = lists_of_lease(await _lock_narrowed(connection, narrows) if narrows else None, narrowing.wanted)
+        restricting_id = egress.restricting_policy_id
+        restricting = await _lock_restricting(connection, restricting_id) if restricting_id else None
+        allow, deny = lists_of_lease(restricting, egress.wanted)
         await connection.execute(
             "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases, narrows,"
             " wanted) VALUES (%(id)s, %(name)s, 'deny', %(allow)s, %(deny)s, true, %(narrows)s, %(wanted)s)"
@@ -104,14 +105,14 @@ async def store_lease_policy(db: Database, policy: FilterPolicy, narrowing: Leas
                 "name": policy.name,
                 "allow": list(allow),
                 "deny": list(deny),
-                "narrows": narrows,
-                "wanted": list(narrowing.wanted),
+                "narrows": restricting_id,
+                "wanted": list(egress.wanted),
             },
         )
 
 
-async def _lock_narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
-    """Return the policy that a policy of leases narrows, locked until the transaction ends; None if it was deleted."""
+async def _lock_restricting(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
+    """Return a policy that restricts policies of leases, locked until the transaction ends; None if it was deleted."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies"
         " WHERE filter_policy_id = %s FOR SHARE",
@@ -130,12 +131,12 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store a locked policy, and update the policies of leases that narrow it. Raises Duplicate: the name exists."""
+    """Store a locked policy, and update the policies of leases that it restricts. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE filter_policies SET " + assignments(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
     )
-    policy = await _lock_narrowed(connection, filter_policy_id)
+    policy = await _lock_restricting(connection, filter_policy_id)
     cursor = await connection.execute(
         "SELECT filter_policy_id::text, wanted FROM filter_policies WHERE narrows = %s ORDER BY filter_policy_id"
         " FOR UPDATE",
@@ -178,7 +179,8 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
 
 
 async def find_policy_id(connection: Connection, name_or_id: str) -> str:
-    """Return the id of the policy with this id or name, locked against deletion. Raises Invalid: there is none."""
+    """Return the id of the policy with this id or name, and lock it against deletion. Raises Invalid: there is no such
+    policy."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(name_or_id)s)"
         " OR name = %(name_or_id)s ORDER BY (name = %(name_or_id)s) LIMIT 1 FOR KEY SHARE",

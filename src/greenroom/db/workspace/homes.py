@@ -1,7 +1,7 @@
-"""Homes on Agents, in SQL: reports of Agents, lists, and deletions.
+"""Homes on Agents: reports of Agents, lists, and deletions.
 
-A deletion is requested in the row (`removal_id`). The Agent gets the request with every answer until it does not report
-the home any more; then the row is deleted. A transaction that stores a report locks only the rows of homes.
+A deletion is requested in the row (`removal_id`). The Agent gets the request with every answer until the home is absent
+from its report; then the row is deleted. A transaction that stores a report locks only the rows of homes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Home:
     removal_id: str | None
     moved_away: bool
     sessions: list[str]
-    """The sessions that use it, in any state."""
+    """The ids of the sessions that use the home, in any status except `deleted`."""
 
 
 # `/{homes}/` and the names of homes are defined in core.workspace.homes.HomeId.
@@ -86,7 +86,7 @@ async def request_removal(db: Database, home_id: str) -> None:
 
     Raises:
         NotFound: there is no home with this id.
-        HomeInUse: a session uses it.
+        HomeInUse: a session uses the home.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute("SELECT agent_id FROM homes WHERE home_id = %s FOR UPDATE", (home_id,))
@@ -106,8 +106,8 @@ async def request_removal(db: Database, home_id: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedHome:
-    """A home in an Agent's report; times in seconds since the epoch. `removal_id`: the removal for which the Agent
-    moved it away."""
+    """A home in an Agent's report; times in seconds since 1970. `removal_id`: the removal for which the Agent has moved
+    the home to another folder; empty for a home in use."""
 
     user_id: str
     image_id: str
@@ -119,9 +119,8 @@ class ReportedHome:
 
 
 async def write_homes(connection: Connection, agent_id: str, homes: Sequence[ReportedHome]) -> None:
-    """Store the whole list of homes that an Agent reports. Rows of other homes are deleted, except those that may have
-    been created after the Agent made its list: homes of live sessions, and those used in the last
-    `UNREPORTED_KEPT_S`."""
+    """Store the whole list of homes that an Agent reports. Rows of other homes are deleted, except homes that may be
+    newer than the list: homes of live sessions, and homes that were used in the last `UNREPORTED_KEPT_S`."""
     values = {"agent_id": agent_id, "homes": Jsonb(list(homes))}
     await connection.execute("SELECT 1 FROM agents WHERE agent_id = %(agent_id)s FOR KEY SHARE", values)
     await connection.execute(

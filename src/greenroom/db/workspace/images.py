@@ -1,4 +1,4 @@
-"""Images (the administrator's "Workspaces"): their definitions, groups and uses."""
+"""Workspaces, which the database calls images: their definitions, groups and uses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageOnAgentRow(ImageProgress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceRow(Definition):
-    """A stored workspace. `facts` is its part for launches. `available`: an Agent has its image. `groups` are the ids
+    """A stored workspace. `facts` is the input for launches. `available`: an Agent has its image. `groups` are the ids
     of the groups whose members may use it. `warnings` are sentences about settings without effect."""
 
     image_id: str
@@ -44,7 +44,7 @@ class WorkspaceRow(Definition):
     agents: list[ImageOnAgentRow]
     groups: list[str]
     client_fields: dict[str, Any]
-    """The data that clients of the published interface store with it."""
+    """The data that clients of the published interface store with the workspace."""
     warnings: tuple[str, ...] = ()
 
 
@@ -62,7 +62,7 @@ IMAGE_FACTS: Final[LiteralString] = (
     "   THEN (SELECT value #>> '{}' FROM settings WHERE name = 'default_cpu_allocation_method')"
     "   ELSE i.cpu_allocation_method END = 'Quotas' THEN 'Quotas' ELSE 'Shares' END))"
 )
-"""The row `i` of an image as JSON for `ImageFacts`."""
+"""SQL for the row `i` of an image as JSON for `ImageFacts`."""
 
 BY_NAME: Final = SortOrder("name")
 IMAGES: Final = ListDefinition(
@@ -119,13 +119,13 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, rollover: Rollover) -> None:
-    """Store an image, after `lock_image`, and apply `rollover` to its staged sessions. The failures of its pools
-    are cleared, so that they try again immediately.
+    """Store an image and apply `rollover` to its staged sessions. The failures of its pools are cleared, so that the
+    pools try again immediately. The caller has called `lock_image`.
 
-    The pools are locked before `recycled` is set, so that a session that is inserted meanwhile counts as older.
+    The pools are locked before `recycled` is set, so that a session that is inserted in the meantime counts as older.
 
     Raises:
-        NotFound: it was deleted in the meantime.
+        NotFound: the image does not exist.
         Duplicate: the friendly name exists.
         Invalid: a zone does not exist.
     """
@@ -145,7 +145,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
 
 
 async def add_client_fields(connection: Connection, image_id: str, fields: Mapping[str, Any]) -> None:
-    """Store these values with an image, in addition to its present values."""
+    """Add these values to the client fields of an image."""
     await connection.execute(
         "UPDATE images SET client_fields = client_fields || %s WHERE image_id = %s", (Jsonb(dict(fields)), image_id)
     )
@@ -172,7 +172,7 @@ async def delete_image(connection: Connection, image_id: str) -> None:
 
     Raises:
         NotFound: there is no image with this id.
-        Invalid: a session or staging config still uses it.
+        Invalid: a session or staging config uses the image.
     """
     await connection.execute("DELETE FROM sessions WHERE image_id = %s AND status = 'deleted'", (image_id,))
     await connection.execute(
@@ -200,7 +200,7 @@ async def find_image(db: Database, id_or_name: str) -> str | None:
 
 
 async def image_references(db: Database) -> list[str]:
-    """The reference of the image of each workspace."""
+    """Return the references of the images of all workspaces, each once."""
     return [row["name"] for row in await db.fetch("SELECT DISTINCT name FROM images ORDER BY name")]
 
 
