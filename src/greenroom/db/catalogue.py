@@ -23,8 +23,7 @@ from greenroom.db.listing import ListColumn, ListDefinition
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """A published list of workspaces, as last downloaded. `entries` is the number of usable entries; `left_out` has a
-    sentence for each other entry. `looked` is the time of the last attempt to download the list, `error` its failure.
-    """
+    sentence for each other entry. `looked` is the time of the last attempt to download it, `error` the failure."""
 
     catalogue_id: str
     name: str

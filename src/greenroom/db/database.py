@@ -94,8 +94,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
 
 
 def translate(error: psycopg.Error) -> GreenroomError | None:
-    """Return the error of `greenroom.core.errors` for a violated constraint or an impossible value; None = no such
-    error."""
+    """Return the error of `core.errors` for a violated constraint or an impossible value; None if there is none."""
     name = error.diag.constraint_name
     if name in CONSTRAINTS:
         kind, message = CONSTRAINTS[name]
@@ -212,8 +211,7 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
-    """Return one row as a dataclass of this type; None for None. Raises msgspec.ValidationError: a value has a wrong
-    type."""
+    """Return one row as a dataclass; None for None. Raises msgspec.ValidationError: a value has a wrong type."""
     return None if row is None else msgspec.convert(row, kind)
 
 

@@ -27,8 +27,7 @@ _LISTENER_ANSWER_TIMEOUT_S: Final = 5.0 + ANSWER_SLACK_S
 
 
 class Listener:
-    """A LISTEN connection to PostgreSQL, which is opened again when it is lost (*L* in docs/explanation/protocols.md
-    §1).
+    """A LISTEN connection to PostgreSQL, opened again when it is lost (*L* in docs/explanation/protocols.md §1).
 
     `on_event` must return immediately. `on_connect` is called after every new connection, because events may have been
     missed. `prepare` is awaited with every new connection before LISTEN, for example to take an advisory lock; its

@@ -114,8 +114,7 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store name, description, priority and permissions. The caller has called `lock_group`. Raises Duplicate: the name
-    exists."""
+    """Store the changed fields of a group. The caller has called `lock_group`. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),
@@ -123,8 +122,7 @@ async def update_group(connection: Connection, group: Group) -> None:
 
 
 async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
-    """Set each setting to its validated value; None removes the setting. Raises Invalid: there is no such web filter
-    policy."""
+    """Set each setting to its validated value; None removes the setting. Raises Invalid: no such web filter policy."""
     for name, new_value in sorted(changes.items()):
         is_policy = name == FILTER_SETTING and new_value
         value = await find_policy_id(connection, new_value) if is_policy else new_value

@@ -142,8 +142,7 @@ async def find_user(db: Database, username: str) -> User | None:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user in the group All Users; returns the id. Raises Duplicate: the name exists, in any case or
-    Unicode form of letters."""
+    """Store a new user in All Users; returns the id. Raises Duplicate: the name exists, ignoring case and letter form."""
     cursor = await connection.execute(
         "INSERT INTO users " + insert_values(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
@@ -166,8 +165,7 @@ async def find_expired_anonymous_users(db: Database, retention_s: float, limit: 
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
-    """Lock the row of a user until commit, which delays other changes and claims. Return it. Raises NotFound: no such
-    user."""
+    """Lock a user until commit, against other changes and claims, and return it. Raises NotFound: no such user."""
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     cursor = await connection.execute(f"{USERS.query} WHERE u.user_id = %s", (user_id,))
     return require_user(row_as(User, await cursor.fetchone()), user_id)

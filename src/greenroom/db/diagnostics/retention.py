@@ -22,8 +22,7 @@ MAX_DELIVERIES: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionLimits:
-    """The limits after which rows are deleted (`greenroom.core.installation`). `security_rows` is the maximum number of
-    security events of each code."""
+    """The limits after which rows are deleted (`greenroom.core.installation`); `security_rows` applies to each code."""
 
     log_rows: int
     log_days: float

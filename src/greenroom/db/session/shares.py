@@ -292,9 +292,8 @@ class DisallowedShare:
 
 
 async def end_disallowed_shares(connection: Connection) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
-    """End the shares that groups, their members or the installation's settings do not allow, as they are in this
-    transaction. Return these shares, and the events to notify after commit. Sessions are locked in the order of their
-    ids."""
+    """End the shares that groups, their members or the installation's settings do not allow in this transaction. Return
+    these shares, and the events to notify after commit. Sessions are locked in the order of their ids."""
     open_shares = rows_as(_OpenShare, await (await connection.execute(_SELECT_OPEN_SHARES)).fetchall())
     groups = (
         await groups_by_id(connection, {group for share in open_shares for group in share.groups})

@@ -179,8 +179,7 @@ async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
 
 
 async def find_policy_id(connection: Connection, name_or_id: str) -> str:
-    """Return the id of the policy with this id or name, and lock it against deletion. Raises Invalid: there is no such
-    policy."""
+    """Return the id of the policy with this id or name, locked against deletion. Raises Invalid: no such policy."""
     cursor = await connection.execute(
         "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(name_or_id)s)"
         " OR name = %(name_or_id)s ORDER BY (name = %(name_or_id)s) LIMIT 1 FOR KEY SHARE",
