@@ -142,7 +142,7 @@ async def find_user(db: Database, username: str) -> User | None:
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:
-    """Store a new user in All Users; returns the id. Raises Duplicate: the name exists, ignoring case and letter form."""
+    """Store a new user in All Users; returns the id. Raises Duplicate: the name exists, in any case or letter form."""
     cursor = await connection.execute(
         "INSERT INTO users " + insert_values(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
