@@ -259,7 +259,7 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OpenShare:
     """A share that is not over. `groups` are the groups of the user of the session; `permissions` are the permissions
-    of the user with whom it is shared."""
+    of the user of the share."""
 
     share_id: str
     session_id: str
