@@ -1,4 +1,4 @@
-"""`python -m greenroom.recipes`: `greenroom.recipes.command`, which also handles Ctrl-C during its import."""
+"""`python -m greenroom.recipes` runs `greenroom.recipes.command`, and handles Ctrl-C also during its import."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Folders as archives. A zip file is created while it is sent: nothing of it is stored, and it may be larger than
-memory and disk. tar files are created and unpacked by the program tar."""
+"""Sends folders as zip or tar archives, and unpacks tar archives.
+
+A zip archive is created while it is sent, so that it may be larger than memory and disk. The program tar creates and
+unpacks tar archives."""
 
 import asyncio
 import contextlib
@@ -14,12 +16,12 @@ from pathlib import Path
 from files import UNFINISHED_PUT, make_folder
 from protocol import CHUNK_BYTES, COMMON_HEADERS, Chunks, RefusedError, run_while_connected
 
-OLDEST, NEWEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-"""The range of times in the zip format."""
+OLDEST_TIME, NEWEST_TIME = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
+"""The range of times that a zip archive can contain."""
 
 
 class Sink:
-    """A write target for zipfile that collects the data until it is taken."""
+    """A file object for zipfile, which collects the written data until `pop_chunk` returns the data."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -39,12 +41,12 @@ class Sink:
 
 
 async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> None:
-    """Answer with the folder at `path` as zip. A file that cannot be read closes the connection, so that an
-    incomplete archive is not mistaken for a complete one."""
+    """Answer with the folder at `path` as a zip archive. If a file cannot be read, the connection is closed, so that
+    the client does not mistake the incomplete archive for a complete one."""
     lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *COMMON_HEADERS, *extra, "", ""]
     writer.write("\r\n".join(lines).encode())
     sink = Sink()
-    with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- all that zipfile needs of a file
+    with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- zipfile needs only these methods
         for file, name in members(path):
             with file.open("rb") as source, archive.open(zip_member(file, name), "w", force_zip64=True) as target:
                 while data := source.read(CHUNK_BYTES):
@@ -57,7 +59,7 @@ async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> 
 
 
 def members(path: Path) -> Iterator[tuple[Path, str]]:
-    """The files below a folder and their names in the archive, without links and hidden files."""
+    """Yield the files below a folder and their names in the archive, except links and hidden files."""
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -67,15 +69,16 @@ def members(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def zip_member(file: Path, name: str) -> zipfile.ZipInfo:
-    """The name and modification time of a member."""
+    """The entry of a file in the archive: its name, modification time and mode."""
     modified = time.localtime(file.stat().st_mtime)[:6]
-    facts = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST), NEWEST))
-    facts.external_attr = 0o644 << 16
-    return facts
+    member = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST_TIME), NEWEST_TIME))
+    member.external_attr = 0o644 << 16
+    return member
 
 
 async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer with a folder as tar. If a part of it cannot be read, the answer is not terminated."""
+    """Answer with a folder as a tar archive. If tar fails, the last chunk is missing, so that the client detects the
+    incomplete answer."""
     pipe, devnull = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--create", "--directory", str(path), f"--exclude=./{UNFINISHED_PUT}*", ".")
     process = await asyncio.create_subprocess_exec(*command, stdin=devnull, stdout=pipe, stderr=devnull)
@@ -97,7 +100,11 @@ async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Unpack a tar into a folder and replace files with the same names."""
+    """Unpack a tar archive, received in `parts`, into the folder `path`. Files with the same names are replaced.
+
+    Raises:
+        RefusedError: the archive cannot be unpacked, or conflicts with the folder.
+    """
     unpacked = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED_PUT))
     try:
         unpacked.chmod(0o755)
@@ -111,10 +118,10 @@ async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
 
 
 async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Unpack a tar with the program tar.
+    """Unpack a tar archive into the existing folder `path` with the program tar.
 
     Raises:
-        RefusedError: the data is no tar, or there is not enough space.
+        RefusedError: the data is not a tar archive, or there is not enough space.
     """
     pipe, devnull = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     command = ("tar", "--extract", "--directory", str(path), "--no-same-owner", "--delay-directory-restore")
@@ -122,7 +129,7 @@ async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
     message = asyncio.create_task(first_message(process.stderr))
     try:
         async for data in parts:
-            with contextlib.suppress(ConnectionError):  # tar has read the end of the archive, or has failed
+            with contextlib.suppress(ConnectionError):  # tar reads no more after the end of the archive or an error
                 process.stdin.write(data)
                 await process.stdin.drain()
         process.stdin.close()
@@ -138,7 +145,7 @@ async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
 
 
 async def first_message(pipe: asyncio.StreamReader) -> str:
-    """tar's message about the first failure. The rest is read, so that tar can continue."""
+    """The first error message of tar. All other messages are read and dropped, because a full pipe would block tar."""
     first = ""
     while line := await pipe.readline():
         first = first or line.decode(errors="replace").strip().removeprefix("tar: ").rstrip(".")
@@ -146,10 +153,10 @@ async def first_message(pipe: asyncio.StreamReader) -> str:
 
 
 def merge(source: Path, target: Path) -> None:
-    """Move the content of `source` into `target`.
+    """Move the content of the folder `source` into the folder `target`.
 
     Raises:
-        RefusedError: a file would take the place of a folder or a folder that of a file; nothing was moved.
+        RefusedError: a file would replace a folder, or a folder a file; nothing was moved.
     """
     files = [Path(parent, name) for parent, _, names in os.walk(source) for name in names]
     folders = [Path(parent, name) for parent, names, _ in os.walk(source) for name in names]

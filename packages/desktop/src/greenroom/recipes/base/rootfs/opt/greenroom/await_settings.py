@@ -1,6 +1,6 @@
-"""Wait until a program provides the settings of the desktop: until the selection _XSETTINGS_S0 has an owner.
+"""Wait until a program provides the settings of the desktop: it owns the X selection _XSETTINGS_S0 then.
 
-After LIMIT_S without one the desktop continues; it may look different.
+If no program owns the selection within LIMIT_S, exit with an error. The desktop starts anyway, with default settings.
 """
 
 import ctypes

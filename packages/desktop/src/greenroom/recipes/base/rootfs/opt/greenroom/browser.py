@@ -1,17 +1,17 @@
-"""Lets programs drive the browser of the session, Chromium, if the image has DevTools and chromedriver.
+"""Lets programs control Chromium, the browser of the session, if the image has DevTools and chromedriver.
 
-    GET, PUT cdp/json/…      the answers of Chromium's DevTools, with the addresses of this page
-    websocket cdp/devtools/… of the browser or of a page; cdp/ is the browser's
-    webdriver/…              W3C WebDriver: chromedriver, started by the first request, for the running browser
+    GET, PUT cdp/json/…      the answers of Chromium's DevTools, with the addresses of this server
+    websocket cdp/devtools/… the DevTools of the browser or of a web page; cdp/ is the address of the browser
+    webdriver/…              W3C WebDriver for the running browser; the first request starts chromedriver
 
-Both listen on loopback. They refuse requests of web pages in this browser by their Origin header. The page does not
-forward an Origin, because the gateway has authorized the program. Chromedriver would accept pages of local servers, so
-it uses a port that browsers do not connect to for any page. While a person has control (control.py), commands that act
-are refused; in WebDriver these are all requests except GET and the end of a session.
+DevTools and chromedriver listen on loopback, and refuse requests with the Origin header of a web page. This server
+removes the header, because the gateway has authorized the program. Chromedriver would accept the web pages of local
+servers, so it listens on a port to which browsers refuse to connect. While a person has control (control.py), commands
+that act are refused; in WebDriver these are all requests except GET and the end of a WebDriver session.
 
-A program that leases a session does not wait for the start of the browser: its websocket was opened while the session
-was staged, and has answered a command (`OpenWebsocket`). It is not the first websocket of this browser: Chromium sometimes
-closes the first one at once.
+A program that leases a session does not wait for the start of the browser: this server opened a websocket to the
+browser while the session was staged (`OpenWebsocket`). A websocket is used only after it has answered a command,
+because Chromium sometimes closes the first websocket immediately.
 """
 
 import asyncio
@@ -29,15 +29,16 @@ from protocol import TEXT, BadRequestError, Request, accept, discard_input, forw
 
 HOST = "127.0.0.1"
 DEVTOOLS = Path("/tmp/.greenroom/devtools")
-"""The file with the port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
+"""The file to which Chromium's start script (/etc/chromium.d) writes the port of DevTools."""
 SETUP = Path("/etc/chromium.d/programs")
 """A file that exists in images whose browser has DevTools."""
 MAX_HEAD_BYTES = 1 << 16
 MAX_ANSWER_BYTES = 1 << 24
-"""The size limit of answers of DevTools and chromedriver about themselves."""
+"""The size limit of the short answers of DevTools and chromedriver, which are read as a whole."""
 OPEN_TIMEOUT_S = 10.0
 REOPEN_PAUSE_S = 1.0
-"""The time between two attempts to open the websocket while the browser starts, or after the user closed it."""
+"""The time between two attempts to open the websocket while the browser starts, or after the user closed the
+browser."""
 TEST_COMMAND = b'{"id": 1, "method": "Browser.getVersion"}'
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -45,14 +46,13 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 FOLDERS = ("cdp", "webdriver")
 DRIVER = "/usr/bin/chromedriver"
 DRIVER_PORT = 6697
-"""One of the bad ports of https://fetch.spec.whatwg.org/#port-blocking."""
-DRIVER_STARTS_S = 10.0
+"""One of the ports to which browsers do not connect: https://fetch.spec.whatwg.org/#port-blocking."""
+DRIVER_START_TIMEOUT_S = 10.0
 DRIVER_POLL_S = 0.02
 MAX_SESSION_BYTES = 1 << 20
 """The size limit of the request for a new WebDriver session."""
 UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
-"""The path to which Selenium uploads a file for a field of a page; chromedriver supports only the path without
-`se/`."""
+"""The path to which Selenium uploads a file for a form field; chromedriver supports only the path without `se/`."""
 REMOVED_HEADERS = ("authorization", "connection", "host", "origin", "cookie")
 URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
@@ -61,7 +61,8 @@ NO_BROWSER = "The browser of this session is not running at the moment; try agai
 
 
 class Browser:
-    """The browser of this session, and chromedriver once a program needs it."""
+    """Access to the browser of this session, by DevTools and by chromedriver, which is started when a program needs
+    it."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -112,26 +113,27 @@ class Browser:
     async def connect_devtools(
         self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Carry the websocket of a page or of the browser, which may already be open."""
+        """Connect a program to the DevTools of a web page or of the browser. The websocket of the browser may already
+        be open."""
         websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=False)
         if (upstream := await self.open_websocket.take(below)) is not None:
             accept(request, writer)
             return await websocket.carry(*upstream)
         port = port_of_devtools()
-        lines = head_for(request, port, below or await own_websocket())
+        lines = head_for(request, port, below or await browser_websocket_path())
         return await websocket.upgrade(lines, await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
         """Start chromedriver.
 
         Raises:
-            OSError: the image has no chromedriver, or it does not start.
+            OSError: the image has no chromedriver, or chromedriver does not start.
         """
         quiet = asyncio.subprocess.DEVNULL
         self.driver = await asyncio.create_subprocess_exec(
             DRIVER, f"--port={DRIVER_PORT}", "--log-level=OFF", stdin=quiet, stdout=quiet, stderr=quiet
         )
-        end_s = time.monotonic() + DRIVER_STARTS_S
+        end_s = time.monotonic() + DRIVER_START_TIMEOUT_S
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, DRIVER_PORT)
@@ -148,21 +150,24 @@ class Browser:
     async def begin_session(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Begin a WebDriver session for the running browser; chromedriver would otherwise start a new one."""
+        """Begin a WebDriver session with the running browser; by default chromedriver would start another browser."""
         length = int(request.number("content-length"))
         if not 0 < length <= MAX_SESSION_BYTES:
             return refuse(writer, "413 Content Too Large", "The request requires a Content-Length of at most 1 MiB.")
         try:
-            wanted = for_running_browser(json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}")
+            session_request = for_running_browser(
+                json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}"
+            )
         except (ValueError, TypeError, AttributeError, KeyError):
             return refuse(writer, "400 Bad Request", "The request is not a valid JSON request for a new session.")
-        status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
-        here = own_address(request, "webdriver").encode()
-        return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
+        status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(session_request).encode())
+        address = public_address(request, "webdriver").encode()
+        return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", address, body))
 
 
 def refusal_to_upload(request: Request) -> tuple[str, str] | None:
-    """The status and the message that refuse an upload; None if it is allowed. The body is a ZIP in base64."""
+    """The status and the message that refuse an upload; None if the upload is allowed. The body is a zip file in
+    base64."""
     if not UPLOADS:
         return "403 Forbidden", "Uploads into this session are not allowed."
     if request.number("content-length") * 3 / 4 > max_bytes(request):
@@ -171,16 +176,17 @@ def refusal_to_upload(request: Request) -> tuple[str, str] | None:
 
 
 def changes_state(request: Request) -> bool:
-    """True if a request does more than read. (GET json/activate and json/close change tabs.)"""
+    """True if a request does more than read. GET json/new, json/activate and json/close change the tabs."""
     if request.parts[0] == "webdriver":
         ends_session = request.method == "DELETE" and len(request.parts) == len(("webdriver", "session", "ID"))
         return request.method != "GET" and not ends_session
     return request.method != "GET" or request.parts[2:3] in (["new"], ["activate"], ["close"])
 
 
-def for_running_browser(wanted: dict[str, dict[str, object]], address: str) -> dict[str, object]:
-    """A request for a new session, for the browser whose DevTools are at `address`."""
-    capabilities = wanted.setdefault("capabilities", {})
+def for_running_browser(session_request: dict[str, dict[str, object]], address: str) -> dict[str, object]:
+    """Change a request for a WebDriver session, so that the session uses the browser whose DevTools are at
+    `address`."""
+    capabilities = session_request.setdefault("capabilities", {})
     always: dict[str, object] = capabilities.setdefault("alwaysMatch", {})
     options = dict(always.get("goog:chromeOptions", {}))
     first = capabilities.get("firstMatch", [])
@@ -190,50 +196,50 @@ def for_running_browser(wanted: dict[str, dict[str, object]], address: str) -> d
     return {"capabilities": {"alwaysMatch": always, "firstMatch": first or [{}]}}
 
 
-def own_address(request: Request, folder: str) -> str:
-    """The address of websockets of a folder for this client."""
+def public_address(request: Request, folder: str) -> str:
+    """The address at which this client reaches the websockets of `folder` ("cdp" or "webdriver")."""
     host, prefix = (request.headers.get(name, "") for name in ("host", "x-forwarded-prefix"))
     return f"wss://{host}{prefix}/{folder}"
 
 
 async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWriter) -> None:
-    """Forward a request to DevTools, and answer with the addresses of this page."""
+    """Forward a request to DevTools. In the answer, replace the addresses by those that the client can reach."""
     path, question, query = below.partition("?")
     if not (path.startswith("json") and request.method in ("GET", "PUT", "POST")):
         return refuse(writer, "404 Not Found", "DevTools serve json/version, json/list, json/new and devtools/….")
     method = "PUT" if request.method == "POST" else request.method
-    # the address of a new page must not end the request line
+    # a space in the address of a new tab would end the request line
     target = f"/{path.rstrip('/')}{question}{quote(query, safe=URL_CHARACTERS)}"
     status, body = await ask(port_of_devtools(), method, target)
-    here = own_address(request, "cdp").encode()
+    address = public_address(request, "cdp").encode()
     try:
         content = json.loads(body)
-    except ValueError:  # a message
+    except ValueError:  # a message as plain text
         return reply(writer, status, body, "text/plain")
     for target in content if isinstance(content, list) else [content]:
         if isinstance(target, dict):
             target.pop("devtoolsFrontendUrl", None)
             target.pop("devtoolsFrontendUrlCompat", None)
     body = json.dumps(content).encode()
-    return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", here, body))
+    return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", address, body))
 
 
 async def forward_to_port(
     request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Forward a request to a port, and carry its connection until one side ends."""
+    """Forward a request to a port, and relay the data of both sides until one side ends."""
     upstream = await asyncio.open_connection(HOST, port)
     await forward_request(head_for(request, port, below), request, reader, writer, upstream)
 
 
 def head_for(request: Request, port: int, below: str) -> list[str]:
-    """The lines of a forwarded request."""
+    """The head of a forwarded request, as lines."""
     kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in REMOVED_HEADERS]
     return [f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
 
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
-    """Refuse a request, with the fields of WebDriver as well."""
+    """Refuse a request, with an error in the formats of this server and of WebDriver."""
     content = {"error_message": sentence, "value": {"error": "unknown error", "message": sentence, "stacktrace": ""}}
     reply(writer, status, json.dumps(content).encode(), "application/json", "Connection: close", *extra)
 
@@ -242,20 +248,20 @@ def port_of_devtools() -> int:
     """The port of Chromium's DevTools.
 
     Raises:
-        FileNotFoundError: this image has no such browser.
-        ValueError: it has not chosen one yet.
+        FileNotFoundError: this image has no browser with DevTools.
+        ValueError: the port is not written yet.
     """
     return int(DEVTOOLS.read_text())
 
 
-async def own_websocket() -> str:
-    """The path of the browser's websocket, without a slash before it."""
+async def browser_websocket_path() -> str:
+    """The path of the browser's own DevTools websocket, without the first slash."""
     _, body = await ask(port_of_devtools(), "GET", "/json/version")
     return str(json.loads(body)["webSocketDebuggerUrl"]).split("/", 3)[3]
 
 
 async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[str, bytes]:
-    """Send a request and return the status line and the body of its short answer."""
+    """Send a request to a local port. Return the status, such as "200 OK", and the body of the answer."""
     reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_HEAD_BYTES)
     try:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}:{port}", "Connection: close"]
@@ -280,13 +286,14 @@ class OpenWebsocket:
         self._ended: asyncio.Task[bytes] | None = None
 
     async def keep_open(self) -> None:
-        """Open a websocket, and another one after it was taken or has ended, as long as the session runs."""
+        """Keep one websocket open as long as the session runs. Open the next one when a program took it, or it
+        ended."""
         while SETUP.exists():
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    self._path = await own_websocket()
+                    self._path = await browser_websocket_path()
                     self._streams = await connect_websocket(self._path)
-            except Exception:  # noqa: BLE001 -- it does not run, or the user has put anything in its place
+            except Exception:  # noqa: BLE001 -- no browser answers, or another program of the user answers at its port
                 pass
             else:
                 self._ended = asyncio.create_task(self._streams[0].read(1))
@@ -297,7 +304,7 @@ class OpenWebsocket:
             await asyncio.sleep(REOPEN_PAUSE_S)
 
     async def take(self, path: str) -> Streams | None:
-        """Take the open websocket if it is the one of `path` (empty: the browser's); None if there is none."""
+        """Take the open websocket for `path`; an empty path is the websocket of the browser. None if it is not open."""
         streams, ended = self._streams, self._ended
         if path not in ("", self._path) or streams is None or ended is None or ended.done():
             return None
@@ -308,10 +315,10 @@ class OpenWebsocket:
 
 
 async def connect_websocket(path: str) -> Streams:
-    """Open a websocket and wait for its answer to a command.
+    """Open a websocket to DevTools and wait for the answer to a command.
 
     Raises:
-        BadRequestError: it was not opened.
+        BadRequestError: DevTools refused the websocket, or its answer is too long.
     """
     port = port_of_devtools()
     reader, writer = await asyncio.open_connection(HOST, port)

@@ -1,8 +1,9 @@
-"""A connection to the session's D-Bus: the part of the protocol that is needed to read the elements of programs.
+"""A client of the session's D-Bus, with the part of the protocol that desk_tree.py needs to read the accessibility
+tree.
 
-`serve_registry` is the registry of accessible programs. Programs that draw with GTK look for it at their start, and
-write warnings into their terminal if it does not answer. It registers nothing, because desk_tree.py reads the bus
-directly.
+`serve_registry` answers as the AT-SPI registry, the list of the programs with an accessibility tree. GTK programs call
+the registry when they start, and write warnings to their terminal if it does not answer. The registry here stays empty,
+because desk_tree.py asks the programs directly.
 """
 
 import asyncio
@@ -16,19 +17,23 @@ CALL_TIMEOUT_S = 1.0
 MAX_MESSAGE_BYTES = 1 << 24
 """The size limit of a message."""
 CALL, RETURN, ERROR = 1, 2, 3
+"""Types of messages."""
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 4, 5, 6, 7, 8
+"""Codes of the header fields of a message."""
 NO_REPLY = 1
-"""A flag of a call."""
+"""The flag of a call that needs no answer."""
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 STRUCT_FORMATS = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
+"""D-Bus type → format of the module struct."""
 BUS_NAME = "org.freedesktop.DBus"
 REGISTRY = "org.a11y.atspi.Registry"
 REGISTRY_ROOT = "/org/a11y/atspi/accessible/root"
 DO_NOT_QUEUE = 4
+"""The flag of RequestName: do not wait for the name if it has an owner."""
 RECONNECT_PAUSE_S = 0.1
 EMPTY_ARRAY = bytes(8)
 EMPTY_LISTS = {"GetRegisteredEvents": "a(ss)", "GetKeystrokeListeners": "a(souua(iisi)u(bbb))", "GetDeviceEventListeners": "a(souua(iisi)u(bbb))"}
-"""Method → the signature of its answer, which is an empty list."""
+"""Method of the registry → the signature of its answer, an empty list."""
 
 
 class BusError(Exception):
@@ -36,14 +41,14 @@ class BusError(Exception):
 
 
 class Bus:
-    """A connection, created by `connect`."""
+    """A connection to the bus, created by `connect`. `name` is the name of the connection on the bus."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self.name = ""
         self.on_call: Callable[[Any], tuple[str, bytes] | None] = lambda member: None
-        """Return the signature and body of the answer to a method that others call; None if there is no such method."""
+        """Returns the signature and the body of the answer to a call of the method; None if the method is unknown."""
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
         self._reading = asyncio.create_task(self._read(), name="D-Bus")
@@ -55,7 +60,7 @@ class Bus:
         self._writer.close()
 
     async def ended(self) -> None:
-        """Wait until the bus ends."""
+        """Wait until the bus closes the connection."""
         await asyncio.wait({self._reading})
         self._writer.close()
 
@@ -63,7 +68,7 @@ class Bus:
         """Call a method and return its results.
 
         Raises:
-            BusError: it was refused, or not answered in time.
+            BusError: the call was refused, or not answered within `CALL_TIMEOUT_S`.
         """
         self._serial += 1
         serial, answer = self._serial, asyncio.get_running_loop().create_future()
@@ -84,10 +89,10 @@ class Bus:
                 head = await self._reader.readexactly(16)
                 order = "<" if head[:1] == b"l" else ">"
                 size, serial, fields = struct.unpack_from(f"{order}III", head, 4)
-                rest = -fields % 8
+                padding = -fields % 8
                 if size + fields > MAX_MESSAGE_BYTES:
                     raise BusError("a message is too long")
-                data = head + await self._reader.readexactly(fields + rest + size)
+                data = head + await self._reader.readexactly(fields + padding + size)
                 if data[1] == CALL:
                     self._answer(serial, MessageReader(data, order), expected=not data[2] & NO_REPLY)
                 else:
@@ -97,23 +102,23 @@ class Bus:
                 if not answer.done():
                     answer.set_exception(BusError(f"the session's bus has ended: {error}"))
 
-    def _answer(self, call: int, reading: "MessageReader", *, expected: bool) -> None:
-        reading.at = 12
-        fields = dict(reading.value("a(yv)"))
+    def _answer(self, call: int, reader: "MessageReader", *, expected: bool) -> None:
+        reader.at = 12
+        fields = dict(reader.value("a(yv)"))
         result = self.on_call(fields.get(MEMBER))
         if expected:
             self._serial += 1
             self._writer.write(answer(self._serial, call, fields.get(SENDER, ""), result))
 
-    def _process_answer(self, kind: int, reading: "MessageReader") -> None:
-        reading.at = 12
-        fields = dict(reading.value("a(yv)"))
-        reading.align(8)
+    def _process_answer(self, kind: int, reader: "MessageReader") -> None:
+        reader.at = 12
+        fields = dict(reader.value("a(yv)"))
+        reader.align(8)
         answer = self._waiting.get(fields.get(REPLY_SERIAL, 0))
         if answer is None or answer.done():
             return
         try:
-            values = reading.values(fields.get(SIGNATURE, ""))
+            values = reader.values(fields.get(SIGNATURE, ""))
         except (ValueError, IndexError, struct.error, RecursionError) as error:
             answer.set_exception(BusError(f"the answer cannot be read: {error}"))
             return
@@ -149,7 +154,7 @@ async def connect() -> Bus:
 
 
 def message(serial: int, to: str, path: str, interface: str, member: str, signature: str, values: tuple[Any, ...]) -> bytes:
-    """The bytes of a call. Values are texts and integers."""
+    """The bytes of a call of the method `member`. The `values` of the arguments are strings and integers."""
     body = MessageWriter()
     for kind, value in zip(signature, values, strict=True):
         body.append(kind, value)
@@ -162,7 +167,8 @@ def message(serial: int, to: str, path: str, interface: str, member: str, signat
 
 
 def answer(serial: int, call: int, to: str, result: tuple[str, bytes] | None) -> bytes:
-    """The bytes of the answer to a call; `result` is None if there is no such method."""
+    """The bytes of the answer to the call with the serial number `call`. `result`: the signature and the body; None if
+    the method is unknown."""
     fields = MessageWriter(16)
     fields.field(REPLY_SERIAL, "u", call)
     fields.field(DESTINATION, "s", to)
@@ -174,14 +180,14 @@ def answer(serial: int, call: int, to: str, result: tuple[str, bytes] | None) ->
 
 
 def message_bytes(kind: int, serial: int, fields: "MessageWriter", body: bytes) -> bytes:
-    """The bytes of a message with these fields and this body."""
+    """The bytes of a message of the type `kind` with these header fields and this body."""
     length = len(fields.data)
     fields.align(8)
     return struct.pack("<BBBBIII", ord("l"), kind, 0, 1, len(body), serial, length) + bytes(fields.data) + body
 
 
 class MessageWriter:
-    """A writer of values for a part of a message that follows `before` other bytes."""
+    """Writes values into a part of a message. `before` bytes of the message precede the part."""
 
     def __init__(self, before: int = 0) -> None:
         self.data = bytearray()
@@ -192,7 +198,7 @@ class MessageWriter:
         self.data += bytes(-(self._before + len(self.data)) % to)
 
     def append(self, kind: str, value: Any) -> None:
-        """Append a value of a basic type."""
+        """Append a value of the basic D-Bus type `kind`."""
         if kind == "g":
             self.data += bytes([len(value)]) + value.encode() + b"\0"
         elif kind in "so":
@@ -204,14 +210,14 @@ class MessageWriter:
             self.data += struct.pack(f"<{STRUCT_FORMATS[kind]}", value)
 
     def field(self, code: int, kind: str, value: Any) -> None:
-        """Append a field of a head."""
+        """Append a header field: the value has the type `kind`."""
         self.align(8)
         self.data += bytes([code, 1]) + kind.encode() + b"\0"
         self.append(kind, value)
 
 
 class MessageReader:
-    """A reader of the values in a message."""
+    """Reads the values of a message from the position `at` on. `order` is the byte order, "<" or ">"."""
 
     def __init__(self, data: bytes, order: str) -> None:
         self._data = data
@@ -219,15 +225,15 @@ class MessageReader:
         self.at = 0
 
     def align(self, to: int) -> None:
-        """Skip the padding."""
+        """Skip the padding, up to a multiple of `to`."""
         self.at += -self.at % to
 
     def values(self, signature: str) -> list[Any]:
-        """The values of a signature."""
+        """Read one value for each type of the signature."""
         return [self.value(kind) for kind in types(signature)]
 
     def value(self, kind: str) -> Any:
-        """The next value, of one complete type."""
+        """Read the next value, of the complete type `kind`."""
         first = kind[0]
         if first in STRUCT_FORMATS:
             size = struct.calcsize(STRUCT_FORMATS[first])
@@ -261,10 +267,10 @@ class MessageReader:
 
 
 def types(signature: str) -> list[str]:
-    """The complete types in a signature.
+    """Split a signature into its complete types.
 
     Raises:
-        ValueError: it is no signature.
+        ValueError: the signature is invalid.
     """
     found, at = [], 0
     while at < len(signature):
@@ -279,7 +285,7 @@ def types(signature: str) -> list[str]:
 
 
 def index_after_bracket(signature: str, at: int) -> int:
-    """The index after the bracket that closes the one at `at`."""
+    """The index after the bracket that closes the bracket at `at`."""
     depth = 0
     for index in range(at, len(signature)):
         depth += (signature[index] in "({") - (signature[index] in ")}")
@@ -289,7 +295,7 @@ def index_after_bracket(signature: str, at: int) -> int:
 
 
 async def serve_registry() -> None:
-    """Answer calls to the registry until the session ends."""
+    """Answer calls to the AT-SPI registry until the session ends."""
     while True:
         try:
             connection = await connect()
@@ -297,11 +303,11 @@ async def serve_registry() -> None:
             await connection.call(BUS_NAME, "/org/freedesktop/DBus", BUS_NAME, "RequestName", "su", REGISTRY, DO_NOT_QUEUE)
             await connection.ended()
         except BusError:
-            await asyncio.sleep(RECONNECT_PAUSE_S)  # the bus is still starting
+            await asyncio.sleep(RECONNECT_PAUSE_S)  # the bus may still be starting
 
 
 def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
-    """The signature and body of the answer to a call; None if there is no such method."""
+    """The signature and the body of the registry's answer to a call of `member`; None if the method is unknown."""
     if member == "Embed":
         body = MessageWriter()
         body.append("s", connection.name)

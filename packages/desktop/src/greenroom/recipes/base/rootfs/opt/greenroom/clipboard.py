@@ -1,11 +1,11 @@
-"""Images on the clipboard, because RFB carries only text, and notifications of its changes.
+"""Transfers pictures on the clipboard, because RFB transfers only text, and notifies viewers of copied pictures.
 
     GET clipboard/         the allowed directions: `out` of the session, and `in`
     GET clipboard/image    the picture on the session's clipboard, as PNG; 404 if there is none
     PUT clipboard/image    a picture for the session's clipboard, as PNG
 
-The directions are allowed as for text: by KASM_SVC_SEND_CUT_TEXT (out) and KASM_SVC_ACCEPT_CUT_TEXT (in), which the X
-server also reads.
+Two variables allow the directions, for pictures and, in the X server, for text: KASM_SVC_SEND_CUT_TEXT (out) and
+KASM_SVC_ACCEPT_CUT_TEXT (in).
 """
 
 import asyncio
@@ -27,10 +27,11 @@ MAX_BYTES = 16 << 20
 READ_TIMEOUT_S = 5
 RECONNECT_PAUSE_S = 0.5
 PNG = "image/png"
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SELECT_SELECTION_INPUT = 2
-"""A request of XFIXES."""
+"""The number of a request of the X extension XFIXES."""
 NEW_OWNER = 1
+"""The mask of the event that a selection has a new owner."""
 GET_SELECTION_OWNER = 23
 NEW_OWNER_TIMEOUT_S = 5
 POLL_S = 0.002
@@ -42,8 +43,8 @@ class ContentError(Exception):
 
 
 def is_direction_allowed(variable: str) -> bool:
-    """True unless the variable disables this direction of the clipboard, in any form that images use: 0, false,
-    -SendCutText 0."""
+    """True unless the environment variable disables this direction of the clipboard. Images use the values 0, false and
+    "-SendCutText 0"."""
     return not os.environ.get(variable, "1").strip().lower().endswith(("0", "false"))
 
 
@@ -79,13 +80,13 @@ async def get(writer: asyncio.StreamWriter) -> None:
     try:
         image = await content(PNG)
     except ContentError as error:
-        said = json.dumps({"error_message": f"{str(error)[:1].upper()}{str(error)[1:]}."})
-        return reply(writer, "404 Not Found", said.encode())
+        refusal = json.dumps({"error_message": f"{str(error)[:1].upper()}{str(error)[1:]}."})
+        return reply(writer, "404 Not Found", refusal.encode())
     return reply(writer, "200 OK", image, PNG) if image else reply(writer, "404 Not Found", b"{}")
 
 
 async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Receive a picture from the viewer and put it on the clipboard until something else is copied."""
+    """Receive a picture from the viewer and put it on the clipboard."""
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         sentence = f"The picture is too large: up to {MAX_BYTES >> 20} MiB can be on the clipboard."
@@ -96,17 +97,17 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
         if not data:
             raise BadRequestError("the upload of the picture was interrupted")
         image += data
-    if not image.startswith(SIGNATURE):
+    if not image.startswith(PNG_SIGNATURE):
         return await refuse(reader, writer, "415 Unsupported Media Type", "The data is not a PNG picture.")
     await put_on_clipboard(PNG, bytes(image))
     return reply(writer, "200 OK", b"{}", "application/json", CONNECTION_CLOSE)
 
 
 async def put_on_clipboard(target: str, data: bytes) -> None:
-    """Put data in the format `target` on the clipboard.
+    """Put data in the format `target` (an X selection target, such as image/png) on the clipboard.
 
     Raises:
-        TimeoutError: the X server did not accept the data.
+        TimeoutError: the owner of the clipboard did not change.
     """
     async with expect_new_owner():
         process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
@@ -114,10 +115,10 @@ async def put_on_clipboard(target: str, data: bytes) -> None:
 
 
 async def content(target: str) -> bytes:
-    """The complete content of the clipboard in this format; empty if its owner does not offer the format.
+    """Read the content of the clipboard in the format `target`; empty if the clipboard does not have the format.
 
     Raises:
-        ContentError: the owner does not answer, or the content is larger than `MAX_BYTES`.
+        ContentError: the program that owns the clipboard does not answer, or the content is larger than `MAX_BYTES`.
     """
     output = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*XCLIP, target, "-out", stdout=output, stderr=subprocess.DEVNULL)
@@ -137,7 +138,7 @@ async def read_all(output: asyncio.StreamReader) -> bytes:
     """Read all output of a program.
 
     Raises:
-        ContentError: it is more than `MAX_BYTES`.
+        ContentError: the output is longer than `MAX_BYTES`.
     """
     found = bytearray()
     while data := await output.read(CHUNK_BYTES):
@@ -148,14 +149,14 @@ async def read_all(output: asyncio.StreamReader) -> bytes:
 
 
 async def notify_of_images() -> None:
-    """Notify viewers of each picture that is copied in the session."""
+    """Notify viewers of each picture that a program of the session copies."""
     while OUT:
         with contextlib.suppress(OSError, EOFError):
             async for _ in owner_changes():
                 with contextlib.suppress(ContentError):
                     if PNG.encode() in (await content("TARGETS")).split():
                         publish("clipboard")
-        await asyncio.sleep(RECONNECT_PAUSE_S)  # the X server is still starting
+        await asyncio.sleep(RECONNECT_PAUSE_S)  # the X server may still be starting
 
 
 async def owner_changes() -> AsyncIterator[None]:
@@ -180,8 +181,8 @@ async def owner_changes() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def expect_new_owner() -> AsyncIterator[None]:
-    """Wait at the end until the clipboard has another owner than at the beginning: the request of a program that ends
-    may not have reached the X server yet.
+    """Run the block, then wait until the clipboard has another owner than before: xclip may exit before the X server
+    has processed its request.
 
     Raises:
         TimeoutError: the owner did not change within `NEW_OWNER_TIMEOUT_S`.

@@ -1,18 +1,19 @@
-"""Control of the session: the program that leased it, or one person at a time, gives input; all other input is
-discarded.
+"""Control of a leased session: the right to give input. Either the program or one person has control; the input of all
+others is discarded.
 
-    PUT desk/control     the api's order: {"term", "viewer", "name", "lasts_s"}, signed with the session's password
+    PUT desk/control     an order of the api: {"term", "viewer", "name", "lasts_s"}, signed with the session's password
     GET desk/control     for programs: {"term", "holder", "name"}
 
-In a leased session the header X-Greenroom-Viewer identifies the sender of a request: `program`, or one of the people.
-The gateway sets it; clients cannot. Terms only grow, and an order with an earlier term is refused. A person's term ends
-`lasts_s` after the last order. In a session that no program has leased, every user with input permission has control.
+The api gives control to a person (`viewer`) or, with an empty `viewer`, to the program. Each change has a term, a
+number that increases; an order with an earlier term is refused. The control of a person ends `lasts_s` after the last
+order. The gateway sets the header X-Greenroom-Viewer of each request to the sender: `program`, or the id of a person;
+clients cannot set the header. In a session that no program has leased, every user with input permission has control.
 
-`InputGate` filters the RFB input of a viewer. `FilteredWebsocket` filters the commands that programs send to the browser
-by websocket (DevTools, WebDriver BiDi): commands that only read, or that belong to a connection, pass; commands that act
-are answered here with an error, which clients raise from this call only. Without the filter a delayed command
-would act after the person has handed back control, long after the program's timeout for it. A message that began before
-the change of control passes completely.
+`InputGate` filters the RFB input of a viewer. `FilteredWebsocket` filters the commands that programs send to the
+browser by websocket (DevTools, WebDriver BiDi). Commands that only read, or that concern only the connection, pass.
+Commands that act are answered with an error, which affects only this call of the client. They are not delayed: a
+delayed command would act after the person has handed back control, although the call of the program may have timed out
+by then. A message that began before the change of control passes completely.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ READ_METHODS = frozenset(
         "browsingContext.captureScreenshot",
     }
 )  # fmt: skip
-"""Methods that pass. Pages that the person opens wait for some of them if a program requested that."""
+"""Methods that pass. Some of them must pass because a program can let new tabs wait for them, also tabs of a person."""
 LIBRARY_SCRIPT = re.compile(
     r"\s*\(\(\) => \{\s*const module = \{\};.*"
     r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
@@ -72,17 +73,20 @@ PREPARATION_SCRIPTS = {
     "Runtime.evaluate": ("expression", LIBRARY_SCRIPT),
     "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT_SCRIPT),
 }
-"""The preparation of each page by Playwright and Puppeteer: they define functions, which do nothing until they are
-called, and request the document. After a refusal of these commands a client fails in this page forever.
-A script that only resembles these passes as well; its author could have left it in the page earlier."""
+"""Method → the parameter with the script, and the pattern of scripts that pass. Playwright and Puppeteer prepare each
+web page with these scripts: they define functions, which do nothing until they are called, and request the document.
+After a refusal the client could never use the page. Other scripts that match pass as well; this is no additional risk,
+because a program can also leave a script in the page before a person takes control."""
 SERVER_ERROR = -32000
+"""A JSON-RPC error code."""
 SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
-"""Methods that are answered as if the script had raised the error. After any other error Playwright assumes that the
-page is being left: it would retry until its timeout and report the timeout."""
+"""Methods that are answered as if their script had raised the error. After any other error Playwright assumes that the
+browser leaves the page: it would retry until its timeout, and report only the timeout."""
 
 
 class Control:
-    """The control of one session; `password` is the key of the signatures of orders."""
+    """The control of one session. `password` is the key that signs orders; `name` is the name of the person in the last
+    order."""
 
     def __init__(self, password: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._password = password.encode()
@@ -91,7 +95,7 @@ class Control:
         self._last_order = (0, "")
         self._ends_s = float("inf")
         self._end_timer: asyncio.TimerHandle | None = None
-        self._changed: set[Callable[[], None]] = set()
+        self._callbacks: set[Callable[[], None]] = set()
         self.name = ""
 
     @property
@@ -106,11 +110,12 @@ class Control:
 
     @property
     def viewer(self) -> str:
-        """The person whose input passes; empty if it is the program's."""
+        """The id of the person who has control; empty if the program has control."""
         return self._last_order[1] if self._clock() < self._ends_s else ""
 
     def sender_of(self, request: Request) -> str:
-        """The sender of a request; empty if the session is not leased, according to the gateway."""
+        """The sender of a request, from the header of the gateway; empty if the session is not leased. Also records
+        that the session is leased."""
         sender = request.headers.get("x-greenroom-viewer", "")
         self._leased |= bool(sender)
         return sender
@@ -120,11 +125,11 @@ class Control:
         return not self._leased or sender == (self.viewer or PROGRAM)
 
     def refusal(self) -> str:
-        """The message for senders whose input does not pass."""
+        """The message for senders who do not have control."""
         return PERSON_HAS_CONTROL.format(self.name) if self.viewer else PROGRAM_HAS_CONTROL
 
     def apply_order(self, term: int, viewer: str, name: str, lasts_s: float) -> bool:
-        """Apply an order; False if it has an earlier term, or is a different order of the current term."""
+        """Apply an order. Return False if its term is earlier, or if it names another viewer in the current term."""
         if term < self.term or (term == self.term and viewer != self._last_order[1]):
             return False
         self._leased = True
@@ -137,23 +142,23 @@ class Control:
         return True
 
     def _check_end(self) -> None:
-        if self._last_order[1] and self.viewer:  # a timer may be early
+        if self._last_order[1] and self.viewer:  # a timer can fire too early
             self._end_timer = asyncio.get_running_loop().call_later(max(0.0, self._ends_s - self._clock()), self._check_end)
         else:
             self._notify()
 
-    def on_change(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Call `changed` whenever control changes; returns a function that removes the callback."""
-        self._changed.add(changed)
-        return lambda: self._changed.discard(changed)
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` whenever control changes. Return a function that removes the callback."""
+        self._callbacks.add(callback)
+        return lambda: self._callbacks.discard(callback)
 
     def _notify(self) -> None:
-        for changed in list(self._changed):
-            changed()
+        for callback in list(self._callbacks):
+            callback()
         publish("control", **self.state())
 
     def state(self) -> dict[str, object]:
-        """The state, for people."""
+        """The state of control, for the pages of viewers."""
         return {"leased": self._leased, "term": self.term, "viewer": self.viewer, "name": self.name if self.viewer else ""}
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,15 +175,15 @@ class Control:
         order_fields = json.loads(order)
         if self.apply_order(int(order_fields["term"]), str(order_fields["viewer"]), str(order_fields["name"]), float(order_fields["lasts_s"])):
             return reply(writer, "200 OK", b'{"ok": true}', "application/json", CONNECTION_CLOSE)
-        said = b'{"error_message": "The control of this desktop has changed in the meantime.", "code": "held"}'
-        return reply(writer, HELD_STATUS, said, "application/json", CONNECTION_CLOSE)
+        refusal = b'{"error_message": "The control of this desktop has changed in the meantime.", "code": "held"}'
+        return reply(writer, HELD_STATUS, refusal, "application/json", CONNECTION_CLOSE)
 
 
 class InputGate:
-    """The RFB input of one viewer, which passes only while the viewer has control.
+    """Forwards the RFB input of one viewer while the viewer has control.
 
-    When the viewer loses control, its pressed keys and buttons are released: a key that stays pressed would affect the
-    input of the next holder of control.
+    When the viewer loses control, their pressed keys and buttons are released: a key that stays pressed would change
+    the input of the next holder of control.
     """
 
     def __init__(self, control: Control, sender: str, display: asyncio.StreamWriter) -> None:
@@ -193,18 +198,19 @@ class InputGate:
 
     @property
     def lacks_control(self) -> bool:
-        """True if the viewer has no control now."""
+        """True if the viewer does not have control."""
         return not self._control.may_send(self._sender)
 
     def forwarded(self, piece: Piece) -> bytes:
-        """The part of a piece that is sent to the X server.
+        """The bytes that are sent to the X server for this piece of a message.
 
-        Raises BadRequestError: it cannot be read, so it may be input.
+        Raises:
+            BadRequestError: the kind of the message is unknown, and the viewer does not have control.
         """
         if not self._control.leased:
             return piece.data
         if piece.kind == HANDSHAKE:
-            # the desktop is always shared: otherwise the X server would disconnect the program
+            # the last byte requests a shared desktop: otherwise the X server would disconnect the program
             return piece.data[:-1] + b"\x01" if piece.ends else piece.data
         if piece.begins:
             self._passes = piece.kind in PASSED or self._may_pass(piece.kind)
@@ -217,7 +223,8 @@ class InputGate:
         return piece.data + (self._release_all() if piece.ends and self.lacks_control else b"")
 
     def _may_pass(self, kind: int) -> bool:
-        """True if this kind passes. Only the program changes the size of the screen: its coordinates depend on it."""
+        """True if messages of this kind pass. Only the program may change the size of the screen, because the program
+        calculates coordinates from the size."""
         return not self.lacks_control and (kind != SIZE or self._sender == PROGRAM)
 
     def _record_pressed(self, piece: Piece) -> None:
@@ -248,7 +255,7 @@ class InputGate:
 def is_acting(command: dict[str, object]) -> bool:
     """True if a command does more than read."""
     method, params = str(command.get("method", "")), command.get("params")
-    if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty script only creates a world of the client
+    if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty script only creates an isolated world
         return not isinstance(params, dict) or bool(params.get("source"))
     if method in PREPARATION_SCRIPTS and isinstance(params, dict):
         (name, script) = PREPARATION_SCRIPTS[method]
@@ -257,7 +264,7 @@ def is_acting(command: dict[str, object]) -> bool:
 
 
 def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
-    """The answer to a command that must not be executed now; None if it passes."""
+    """The error that answers a command of a program while a person has control; None if the command passes."""
     try:
         command = json.loads(message)
     except ValueError:
@@ -290,13 +297,14 @@ class FilteredWebsocket:
         self._writer = writer
         self._is_bidi = is_bidi
         self._message_lock = asyncio.Lock()
-        """Locked while a message to the program is in transit: an answer from here is sent before or after it."""
+        """Locked while a message of the browser is copied to the program, so that no error is sent inside the
+        message."""
 
     async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Send this upgrade request to the browser and carry the websocket."""
+        """Send this upgrade request to the browser, and relay the messages of both sides until one side ends."""
         browser, to_browser = upstream
         try:
-            # compressed messages could not be read
+            # compressed messages could not be inspected
             kept = [line for line in lines if not line.lower().startswith("sec-websocket-extensions:")]
             to_browser.write("\r\n".join([*kept, "Connection: Upgrade", "", ""]).encode("latin-1"))
             head = await browser.readuntil(b"\r\n\r\n")
@@ -310,7 +318,7 @@ class FilteredWebsocket:
             to_browser.close()
 
     async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
-        """Carry the messages of both sides on an open websocket until one side ends."""
+        """Relay the messages of both sides on an open websocket until one side ends."""
         directions = {asyncio.create_task(self._to_browser(to_browser)), asyncio.create_task(self._to_program(browser))}
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
@@ -322,7 +330,7 @@ class FilteredWebsocket:
 
     async def _to_browser(self, browser: asyncio.StreamWriter) -> None:
         frames = bytearray()
-        """The frames of a message that is inspected, as received; `message` is their unmasked content."""
+        """The received frames of a message that is inspected. `message` is the unmasked content of the frames."""
         message = bytearray()
         is_inspected = False
         while True:

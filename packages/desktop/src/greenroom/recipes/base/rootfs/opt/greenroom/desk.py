@@ -1,15 +1,16 @@
-"""The desk: actions of programs on the screen of the session, and their view of it (docs/reference/actions.md).
+"""The desk: the interface through which programs see and use the screen of the session (docs/reference/actions.md).
 
     GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
-                            → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …], "screenshot", "state"}
-    GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
-    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py; desk/control: control of the session (control.py)
+                            → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …],
+                            "screenshot", "state"}
+    GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0 desk/exec, desk/files, desk/tree:
+    desk_exec.py, desk_files.py, desk_tree.py; desk/control: control of the session (control.py)
 
-With `expected`, nothing is done if the state of the screen differs: 409 with `state`. Requests are processed one after
-the other. If a program disconnects, the keys and buttons that its request pressed are released. While a person has
-control, steps are refused with 423; when a person takes over, running steps end, and all keys and buttons that programs
-pressed are released.
+If the state of the screen differs from `expected`, no step is executed, and the answer is 409 with `state`. Requests
+with steps are processed one after the other. If a program disconnects, the keys and buttons that its request pressed
+are released. While a person has control, steps are refused with 423. When a person takes control, running steps end,
+and all keys and buttons that programs pressed are released.
 """
 
 import asyncio
@@ -29,11 +30,12 @@ from steps import Result, Step, StepError, StepExecutor, checked
 FOLDER = "desk"
 MAX_BODY_BYTES = 8 << 20
 MAX_WAITING = 16
+"""The maximum number of requests with steps that wait or run at the same time."""
 REFUSED = "This address is for programs: it needs the token of the session's lease."
 NO_SCREEN = "The X server of this session does not answer; the session may be ending."
 
 RARELY_NEEDED = ("exec", "files", "tree")
-"""Modules desk_… that are imported when they are first needed: most sessions never need them."""
+"""Paths whose modules (desk_exec.py and so on) are imported at the first request: most sessions never need them."""
 
 Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -48,7 +50,7 @@ def imported_when_needed(module: str) -> Answer:
 
 
 class Desk:
-    """The desk of a session."""
+    """The desk of a session. `folders`: the second part of a path → the function that answers."""
 
     def __init__(self, rfb_socket: str, control: Control) -> None:
         self.control = control
@@ -79,7 +81,7 @@ class Desk:
             refuse(writer, "503 Service Unavailable", NO_SCREEN, "Retry-After: 1")
 
     async def state(self) -> dict[str, Any]:
-        """The state of the screen, for callers that plan steps."""
+        """The state of the screen, in the format of desk/state."""
         (width, height), (x, y, held) = await self.screen.size(), await self.screen.pointer()
         return {"width": width, "height": height, "pointer": [x, y], "held": held}
 
@@ -113,13 +115,13 @@ class Desk:
         work = asyncio.create_task(self._execute(actions, screenshot_step, request_fields.get("expected")))
         self._work.add(work)
         work.add_done_callback(self._work.discard)
-        gone = asyncio.create_task(reader.read(1))
+        disconnected = asyncio.create_task(reader.read(1))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (gone, work):
+            for task in (disconnected, work):
                 task.cancel()
-            await asyncio.gather(gone, work, return_exceptions=True)
+            await asyncio.gather(disconnected, work, return_exceptions=True)
         if work.cancelled() and self.control.viewer:
             return refuse(writer, HELD_STATUS, f"{self.control.refusal()} Some of the actions may have been done before.")
         if work.cancelled():
@@ -144,7 +146,7 @@ class Desk:
     async def _execute(
         self, actions: list[list[Step]], screenshot_step: Step | None, expected: dict[str, Any] | None
     ) -> tuple[str, dict[str, Any]]:
-        """Execute a request; returns the status and body of the answer."""
+        """Execute a request with steps. Return the status and the body of the answer."""
         self._waiting += 1
         try:
             async with self._steps_lock:

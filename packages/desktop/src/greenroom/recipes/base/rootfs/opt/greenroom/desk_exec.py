@@ -1,13 +1,15 @@
-"""Runs commands for programs, as the user of the session and with the environment of its desktop.
+"""Runs commands for programs, as the user of the session and with the environment of the desktop.
 
     POST desk/exec  {"command": ["ls", "-l"], "env": {}, "workdir": "", "input": "", "timeout_s": 60}
 
-The answer is a line of JSON for each piece of output as it arrives, {"stdout": "…"} or {"stderr": "…"}; output that is
-not UTF-8 is {"stdout_base64": "…"}; {} is sent while there is no output. The last line is {"exit_code": 0}, with 128
-plus the number after a signal, or {"exit_code": null, "error_message": "…"} for a command that was ended at its
-timeout. A command also ends with the connection of its program, together with all processes that it started. Processes
-that it leaves running when it ends by itself continue. A session created without uploads or downloads has no commands,
-because they transfer data in both directions.
+The answer consists of lines of JSON. Each piece of output is sent as it arrives: {"stdout": "…"} or {"stderr": "…"}, or
+{"stdout_base64": "…"} or {"stderr_base64": "…"} for output that is not UTF-8. While there is no output, {} is sent. The
+last line is {"exit_code": 0}, or {"exit_code": null, "error_message": "…"} after a timeout. A command that was ended by
+a signal has the exit code 128 plus the number of the signal.
+
+At its timeout, or when the program disconnects, a command is ended together with all processes that it started. When a
+command ends by itself, the processes that it started continue. Commands transfer data in both directions, so they are
+refused in a session without uploads or without downloads.
 """
 
 import asyncio
@@ -29,24 +31,26 @@ NAMES = ("command", "env", "workdir", "input", "timeout_s")
 MAX_BODY_BYTES = 2 << 20
 MAX_RUNNING = 32
 MAX_TIMEOUT_S = 86400.0
-TIMEOUT_S = 60.0
+DEFAULT_TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 15
 KEEPALIVE_S = 10.0
 LAST_OUTPUT_PAUSE_S = 0.1
-"""The time to wait for output after a command has ended: processes that it left running may keep its pipes open."""
+"""After a command has ended, the time without output after which its pipes are closed: processes that the command
+started may keep the pipes open."""
 TERMINATION_TIMEOUT_S = 2.0
 """The time between SIGTERM and SIGKILL."""
 KILL_ATTEMPTS, KILL_RETRY_S = 100, 0.02
 MARK = "GREENROOM_EXEC"
-"""The variable that identifies all processes of a command, including those that left its process group."""
+"""The environment variable that identifies all processes of a command, including those that left its process group."""
 BAD_REQUEST = "400 Bad Request"
 
 running: set[str] = set()
+"""The marks (values of `MARK`) of the running commands."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that a program requests."""
+    """A command that a program requests; an empty or relative `workdir` is below the home folder."""
 
     argv: list[str]
     env: dict[str, str]
@@ -56,10 +60,10 @@ class Command:
 
 
 def parse(data: bytes) -> Command:
-    """Parse a request.
+    """Parse the body of a request.
 
     Raises:
-        RefusedError: the request is invalid; the message names the field.
+        RefusedError: the request is invalid.
     """
     try:
         content = json.loads(data)
@@ -72,7 +76,7 @@ def parse(data: bytes) -> Command:
             raise RefusedError(BAD_REQUEST, f"{name}: unknown field; the fields are {', '.join(NAMES)}.")
     fields = {name: value for name, value in content.items() if value is not None}
     argv, env, workdir = fields.get("command"), fields.get("env", {}), fields.get("workdir", "")
-    text, timeout_s = fields.get("input", ""), fields.get("timeout_s", TIMEOUT_S)
+    text, timeout_s = fields.get("input", ""), fields.get("timeout_s", DEFAULT_TIMEOUT_S)
     if not isinstance(argv, list) or not argv or not all(is_text(part) for part in argv) or not argv[0]:
         raise RefusedError(BAD_REQUEST, "command: must be a list of strings, the program and its arguments, without NUL characters.")
     if not isinstance(env, dict) or not all(is_text(value) and is_variable(name) for name, value in env.items()):
@@ -87,12 +91,12 @@ def parse(data: bytes) -> Command:
 
 
 def is_text(value: object) -> bool:
-    """True if the value can be an argument."""
+    """True if the value can be an argument of a command: a string without NUL and surrogates."""
     return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def is_variable(name: object) -> bool:
-    """True if the name can be the name of a variable."""
+    """True if the name can be the name of an environment variable."""
     return is_text(name) and bool(name) and "=" not in str(name)
 
 
@@ -134,8 +138,8 @@ def require_allowed() -> None:
 
 
 class Process(asyncio.subprocess.SubprocessStreamProtocol):
-    """A running command. The `wait` of asyncio also waits for processes that the command left running with its
-    pipes."""
+    """A running command. `has_ended` is set when the command itself has ended; asyncio's `wait` would also wait for
+    processes that keep its pipes open."""
 
     transport: asyncio.SubprocessTransport
 
@@ -144,16 +148,16 @@ class Process(asyncio.subprocess.SubprocessStreamProtocol):
         self.has_ended = asyncio.Event()
 
     def process_exited(self) -> None:
-        """Note that the command itself has ended."""
+        """Record that the command itself has ended; asyncio calls this method."""
         super().process_exited()
         self.has_ended.set()
 
 
 async def start(command: Command, mark: str) -> Process:
-    """Start a command.
+    """Start a command; `mark` becomes the value of `MARK` in its environment.
 
     Raises:
-        RefusedError: there is no such folder or program, or it cannot be run.
+        RefusedError: the folder does not exist, or the program does not exist or cannot be run.
     """
     workdir = Path(os.environ.get("HOME", "/"), command.workdir)
     if not workdir.is_dir():
@@ -178,14 +182,14 @@ async def start(command: Command, mark: str) -> Process:
 
 
 class OutputStream:
-    """The output of a command, sent to the program that requested it."""
+    """Sends the output of a command to the program that requested the command. `pieces` increases with each piece."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.chunks = Chunks(writer)
         self.pieces = 0
 
     async def run(self, process: Process, command: Command, mark: str) -> None:
-        """Send the whole answer."""
+        """Send the whole answer, until the command ends or its timeout is over."""
         self.chunks.begin("application/x-ndjson")
         keepalives = asyncio.create_task(self.send_keepalives())
         work = asyncio.create_task(self.relay(process, command.input))
@@ -222,7 +226,7 @@ class OutputStream:
             await asyncio.gather(*readers, writing_input, return_exceptions=True)
 
     async def send_output_of(self, pipe: asyncio.StreamReader, name: str) -> None:
-        """Send the output of a pipe; a character is not split."""
+        """Send the output of a pipe. A character is not split between two lines."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         while data := await pipe.read(PIECE_BYTES):
             self.pieces += 1
@@ -232,11 +236,11 @@ class OutputStream:
             await self.send_line({f"{name}_base64": base64.b64encode(rest).decode()})
 
     async def send_piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
-        """Send one piece, as text if it is text."""
+        """Send one piece of output: as text if it is UTF-8 without NUL, otherwise in base64."""
         rest = decoder.getstate()[0]
         try:
             text = decoder.decode(data)
-            if "\0" in text:  # binary data, which JSON escapes would make six times as large
+            if "\0" in text:  # binary data; the JSON escape of a NUL has six bytes
                 raise ValueError
         except ValueError:
             decoder.reset()
@@ -246,11 +250,11 @@ class OutputStream:
                 await self.send_line({name: text})
 
     async def send_line(self, content: dict[str, object]) -> None:
-        """Send one line."""
+        """Send one line of JSON."""
         await self.chunks.send(json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
     async def send_keepalives(self) -> None:
-        """Send empty lines, so that each side detects the end of the other."""
+        """Send {} regularly, so that each side detects when the connection is lost."""
         while True:
             await asyncio.sleep(KEEPALIVE_S)
             await self.send_line({})
@@ -267,14 +271,14 @@ async def write_input(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
 
 
 async def end_command(process: Process, mark: str) -> None:
-    """End a command that has not ended by itself, with all processes that it started."""
+    """If a command has not ended by itself, end the command and all processes that it started. Close its pipes."""
     pid = process.transport.get_pid()
     if not process.has_ended.is_set():
         for each in processes_of(pid, mark):
             send(each, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.has_ended.wait(), TERMINATION_TIMEOUT_S)
-        for _ in range(KILL_ATTEMPTS):  # processes that it starts meanwhile are found in the next round
+        for _ in range(KILL_ATTEMPTS):  # the next round finds processes that were started meanwhile
             if not [each for each in processes_of(pid, mark) if send(each, signal.SIGKILL)]:
                 break
             await asyncio.sleep(KILL_RETRY_S)
@@ -282,7 +286,7 @@ async def end_command(process: Process, mark: str) -> None:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Send a signal to a process. Return False if the process does not exist."""
+    """Send a signal to a process. Return False if the process does not exist or belongs to another user."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -290,11 +294,12 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def processes_of(session: int, mark: str) -> Iterator[int]:
-    """Yield the processes of a command, including its own: those in its process session, and those with its mark."""
+def processes_of(pid: int, mark: str) -> Iterator[int]:
+    """Yield the pids of the processes of a command: those in its process session, whose id is `pid`, and those
+    with its mark in their environment."""
     variable = f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             state, _, _, process_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if state != "Z" and (int(process_session) == session or variable in (folder / "environ").read_bytes().split(b"\0")):
+            if state != "Z" and (int(process_session) == pid or variable in (folder / "environ").read_bytes().split(b"\0")):
                 yield int(folder.name)

@@ -1,10 +1,10 @@
-"""The accessibility tree of the session: the elements of the programs' windows, for programs that do not use pictures.
+"""The accessibility tree: the elements of the windows in the session, for programs that do not use screenshots.
 
     GET  desk/tree?ref=REF&depth=N&max=N&all   {"elements": [element, …], "left_out": N}
     POST desk/tree  {"refs": [REF, …]}         {"places": {REF: [x, y, width, height] or a sentence, …}}
 
-Programs that draw with GTK 3 provide it on the session's bus (AT_SPI_BUS_ADDRESS), without a registry: nothing runs for
-it until it is requested. Elements of other toolkits are missing, and so are pages of browsers, which have DevTools.
+Each program with GTK 3 provides its own tree on the session's D-Bus (AT_SPI_BUS_ADDRESS). No other process is needed.
+The tree does not contain elements of other toolkits and web pages; programs read web pages with DevTools.
 """
 
 import asyncio
@@ -26,13 +26,15 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 FOLDER = "/org/a11y/atspi/accessible/"
 ROOT = "root"
 SCREEN = 0
+"""The coordinate type of positions relative to the screen."""
 TEXT_CHARACTERS = 2000
+"""The maximum number of characters of an element's text that are read."""
 STATES = {
     1: "active", 4: "checked", 7: "editable", 9: "expandable", 10: "expanded", 11: "focusable", 12: "focused", 16: "modal",
     17: "multi-line", 20: "pressed", 22: "selectable", 23: "selected", 32: "indeterminate", 33: "required", 41: "checkable",
     43: "read-only",
 }  # fmt: skip
-"""The AT-SPI states that describe possible or completed actions, by number."""
+"""The number of an AT-SPI state → its name in answers. Other states are left out."""
 ENABLED, SENSITIVE, SHOWING = 8, 24, 25
 GONE = "Element {ref} no longer exists; read the tree again."
 HIDDEN = "Element {ref} is not on the screen now."
@@ -40,19 +42,19 @@ HIDDEN = "Element {ref} is not on the screen now."
 
 @dataclass(frozen=True)
 class Element:
-    """An object of a program: its connection to the bus and its name on it."""
+    """An element of a program: the program's connection on the bus, and the last part of the element's object path."""
 
     connection: str
     name: str
 
     @property
     def ref(self) -> str:
-        """The reference in requests and answers."""
+        """The reference to the element in requests and answers."""
         return f"{self.connection.removeprefix(':')}-{self.name}"
 
     @property
     def path(self) -> str:
-        """The object path on the bus."""
+        """The object path of the element on the bus."""
         return FOLDER + self.name
 
 
@@ -60,7 +62,7 @@ def element_of(ref: str) -> Element:
     """Parse a reference.
 
     Raises:
-        RefusedError: it is no reference.
+        RefusedError: the text is not a reference.
     """
     found = re.fullmatch(r"(\d{1,9}\.\d{1,9})-(root|\d{1,20})", ref, re.ASCII)
     if not found:
@@ -70,7 +72,8 @@ def element_of(ref: str) -> Element:
 
 @dataclass
 class Tree:
-    """The elements of programs that are read, up to `remaining`."""
+    """Reads elements from the bus. `remaining` is the number of elements that may still be read, `left_out` counts the
+    elements that were not read, and `everything` includes elements that are not visible."""
 
     bus: Bus
     remaining: int = MAX_ELEMENTS
@@ -79,12 +82,12 @@ class Tree:
     call_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     async def ask(self, element: Element, interface: str, member: str, signature: str = "", *values: Any) -> Any:
-        """Call a method of an element and return its single result."""
+        """Call a method of an element and return its only result."""
         async with self.call_limit:
             return (await self.bus.call(element.connection, element.path, interface, member, signature, *values))[0]
 
     async def programs(self) -> list[Element]:
-        """The roots of all programs that have such elements."""
+        """The root elements of all programs with an accessibility tree."""
         (names,) = await self.bus.call(bus.BUS_NAME, "/org/freedesktop/DBus", bus.BUS_NAME, "ListNames")
         roots = [Element(name, ROOT) for name in names if name.startswith(":") and name != self.bus.name]
         found = await asyncio.gather(*map(self.children_of, roots), return_exceptions=True)
@@ -95,7 +98,7 @@ class Tree:
         (count,) = await self.bus.call(element.connection, element.path, PROPERTIES, "Get", "ss", ACCESSIBLE, "ChildCount")
         if count <= MAX_CHILDREN:
             found = await self.ask(element, ACCESSIBLE, "GetChildren")
-        else:  # a table of a million rows has as many children
+        else:  # a table can have a million rows, each an element
             self.left_out += count - MAX_CHILDREN
             indices = range(MAX_CHILDREN)
             found = await asyncio.gather(*(self.ask(element, ACCESSIBLE, "GetChildAtIndex", "i", index) for index in indices))
@@ -107,11 +110,12 @@ class Tree:
         return {32 * index + bit for index, word in enumerate(words) for bit in range(32) if word >> bit & 1}
 
     async def place_of(self, element: Element) -> list[int]:
-        """The position on the screen: x, y, width, height."""
+        """The rectangle of an element on the screen: x, y, width, height."""
         return list(await self.ask(element, COMPONENT, "GetExtents", "u", SCREEN))
 
     async def read(self, element: Element, depth: int) -> dict[str, Any] | None:
-        """An element with its descendants; None if it no longer exists or is not visible."""
+        """The description of an element, with its descendants down to `depth`; None if the element no longer exists, is
+        not visible, or exceeds `remaining`."""
         try:
             states = await self.states_of(element)
             if element.name != ROOT and SHOWING not in states and not self.everything:
@@ -120,14 +124,14 @@ class Tree:
                 self.left_out += 1
                 return None
             self.remaining -= 1
-            described = await self.describe(element, states)
+            description = await self.describe(element, states)
             if depth > 0:
                 children = await self.children_of(element)
-                read = await asyncio.gather(*(self.read(child, depth - 1) for child in children))
-                described["children"] = [child for child in read if child]
+                descriptions = await asyncio.gather(*(self.read(child, depth - 1) for child in children))
+                description["children"] = [child for child in descriptions if child]
         except BusError:
             return None
-        return described
+        return description
 
     async def describe(self, element: Element, states: set[int]) -> dict[str, Any]:
         """The description of an element, without its children."""
@@ -137,21 +141,21 @@ class Tree:
             self.ask(element, ACCESSIBLE, "GetInterfaces"),
         )
         properties = dict(properties)
-        described: dict[str, Any] = {"ref": element.ref, "role": role, "name": properties.get("Name", "")}
+        description: dict[str, Any] = {"ref": element.ref, "role": role, "name": properties.get("Name", "")}
         if properties.get("Description"):
-            described["description"] = properties["Description"]
+            description["description"] = properties["Description"]
         if element.name != ROOT:
-            described["states"] = [name for number, name in STATES.items() if number in states]
+            description["states"] = [name for number, name in STATES.items() if number in states]
             if not states & {ENABLED, SENSITIVE}:
-                described["states"].append("disabled")
+                description["states"].append("disabled")
         if COMPONENT in interfaces and element.name != ROOT:
             place = await self.place_of(element)
-            described |= {"place": place} if place[2] > 0 and place[3] > 0 else {}
+            description |= {"place": place} if place[2] > 0 and place[3] > 0 else {}
         if TEXT in interfaces and role != "password text":
-            described["text"] = await self.ask(element, TEXT, "GetText", "ii", 0, TEXT_CHARACTERS)
-            if described["text"] == described["name"]:
-                del described["text"]
-        return described
+            description["text"] = await self.ask(element, TEXT, "GetText", "ii", 0, TEXT_CHARACTERS)
+            if description["text"] == description["name"]:
+                del description["text"]
+        return description
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,15 +163,17 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     try:
         if request.method not in ("GET", "POST"):
             raise RefusedError("405 Method Not Allowed", "Use GET or POST.")
-        wanted = await body(request, reader, MAX_BODY_BYTES)
+        request_body = await body(request, reader, MAX_BODY_BYTES)
         connection = await bus.connect()
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 tree = Tree(connection)
-                described = await (places(tree, refs_of(wanted)) if request.method == "POST" else elements(tree, request))
+                content = await (
+                    places(tree, refs_of(request_body)) if request.method == "POST" else elements(tree, request)
+                )
         finally:
             await connection.close()
-        reply(writer, "200 OK", json.dumps(described).encode(), "application/json", CONNECTION_CLOSE)
+        reply(writer, "200 OK", json.dumps(content).encode(), "application/json", CONNECTION_CLOSE)
     except TimeoutError:
         await refuse_error(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
     except BusError as error:
@@ -181,18 +187,18 @@ async def elements(tree: Tree, request: Request) -> dict[str, Any]:
     ref = request.query.get("ref", "")
     tree.remaining = number(request, "max", MAX_ELEMENTS)
     tree.everything = "all" in request.query
-    begins = [element_of(ref)] if ref else await tree.programs()
-    read = [await tree.read(begin, number(request, "depth", MAX_DEPTH)) for begin in begins]
-    if ref and not read[0]:
+    tops = [element_of(ref)] if ref else await tree.programs()
+    descriptions = [await tree.read(top, number(request, "depth", MAX_DEPTH)) for top in tops]
+    if ref and not descriptions[0]:
         raise RefusedError("404 Not Found", GONE.format(ref=ref))
-    return {"elements": [each for each in read if each], "left_out": tree.left_out}
+    return {"elements": [each for each in descriptions if each], "left_out": tree.left_out}
 
 
-def number(request: Request, name: str, most: int) -> int:
-    """A number of the query; without it, the maximum."""
-    text = request.query.get(name, str(most))
-    if not text.isascii() or not text.isdecimal() or int(text) > most:
-        raise RefusedError("400 Bad Request", f"{name}: must be a number from 0 to {most}.")
+def number(request: Request, name: str, maximum: int) -> int:
+    """The number `name` of the query, from 0 to `maximum`; `maximum` if it is missing."""
+    text = request.query.get(name, str(maximum))
+    if not text.isascii() or not text.isdecimal() or int(text) > maximum:
+        raise RefusedError("400 Bad Request", f"{name}: must be a number from 0 to {maximum}.")
     return int(text)
 
 
@@ -200,7 +206,7 @@ def refs_of(data: bytes) -> list[str]:
     """Parse the references of a request.
 
     Raises:
-        RefusedError: the body does not contain any.
+        RefusedError: the body does not contain a valid list of references.
     """
     try:
         refs = json.loads(data)["refs"]
@@ -212,12 +218,12 @@ def refs_of(data: bytes) -> list[str]:
 
 
 async def places(tree: Tree, refs: list[str]) -> dict[str, Any]:
-    """The current positions of elements, or the reason why there is none."""
+    """The current rectangle of each element on the screen, or the reason why the element has none."""
     return {"places": {ref: await place(tree, element_of(ref)) for ref in refs}}
 
 
 async def place(tree: Tree, element: Element) -> list[int] | str:
-    """The position of an element, or the reason why there is none."""
+    """The rectangle of an element on the screen, or the reason why the element has none."""
     try:
         if SHOWING in await tree.states_of(element):
             found = await tree.place_of(element)
@@ -229,7 +235,7 @@ async def place(tree: Tree, element: Element) -> list[int] | str:
 
 
 async def grab_focus(ref: str) -> str:
-    """Give an element the keyboard focus. Returns an empty string, or the reason why that failed."""
+    """Give the keyboard focus to an element. Return an empty string, or the reason of a failure."""
     try:
         element, connection = element_of(ref), await bus.connect()
     except (RefusedError, BusError) as error:

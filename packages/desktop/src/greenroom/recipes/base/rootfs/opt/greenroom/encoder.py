@@ -1,15 +1,19 @@
-"""Encodes the screen as H.264: the process behind video.py, which runs only while there are viewers.
+"""Encodes the screen as H.264 with the library pixelflux. video.py runs this program while there are viewers.
 
     encoder.py FRAMES_PER_S     reads requests from standard input, writes stripes of the screen to standard output
 
-Requests, one byte each: `n` the next frame with a change may be sent, `k` a whole picture, a digit 0–9 the quality,
-`+` with the pointer in the picture (each viewer's browser draws its own pointer, but not those of others), `-` without,
-`r` the screen is at rest and is captured less often, `w` it is not.
-A stripe is 4 bytes of length and then that many bytes: the head of pixelflux's stripes and H.264 in Annex B form. The
-process ends with its standard input.
+Each request is one byte:
+    n      send the next frame that contains a change
+    k      send a whole picture
+    0–9    set the quality
+    + -    draw the pointer into the picture, or not: each viewer's browser draws only the pointer of this viewer
+    r w    the screen is at rest, so capture it less often; the screen is not at rest
 
-Nothing is encoded before `n`. If frames have to wait, the rate is lowered: a viewer that reads slowly gets fewer
-frames, not old ones.
+A stripe consists of its length in 4 bytes, a head of pixelflux, and H.264 in Annex B form. The process ends when its
+standard input ends.
+
+No frame is sent before `n`. If frames have to wait, the frame rate is lowered, so that a slow viewer gets fewer frames
+instead of old frames.
 """
 
 import os
@@ -22,19 +26,19 @@ sys.path.insert(0, "/opt/greenroom/pixelflux")
 import pixelflux
 
 STRIPES = os.dup(1)
-os.dup2(2, 1)  # pixelflux reports on standard output
+os.dup2(2, 1)  # pixelflux writes messages to standard output, which must not be among the stripes
 
 MIN_FRAMES_PER_S = 5.0
 REST_FRAMES_PER_S = 15.0
 RATE_CHECK_S = 0.5
 MAX_WAIT_S = 0.2
-"""A wait of more than this in POLL_S shows that frames are captured faster than they are read."""
+"""If frames wait for longer than this during `RATE_CHECK_S`, they are captured faster than they are read."""
 CRF_OF_QUALITY_0, CRF_STEP = 41, 2.4
-"""The CRF of quality 0, and the decrease with each step of quality."""
+"""The constant rate factor (CRF) of quality 0, and its decrease with each step of quality."""
 
 
 class Encoder:
-    """The screen of DISPLAY, in stripes."""
+    """Captures the screen of DISPLAY and writes its stripes."""
 
     def __init__(self, frames_per_s: float) -> None:
         self.max_frames_per_s = self.frames_per_s = frames_per_s
@@ -47,7 +51,8 @@ class Encoder:
         self.capture.start_capture(self.stripe, self.settings)
 
     def stripe(self, stripe: pixelflux.StripeFrame) -> None:
-        """Write a stripe. The capture's thread calls it and waits here until the next frame may be sent."""
+        """Write a stripe. The thread of the capture calls this method, and waits here until the next frame may be
+        sent."""
         if len(stripe) == 0:
             return
         if stripe.frame_id != self.frame_id:
@@ -59,7 +64,7 @@ class Encoder:
         os.write(STRIPES, struct.pack(">I", len(stripe)) + bytes(stripe))
 
     def adjust_rate(self) -> None:
-        """Adjust the rate to the time that frames have waited."""
+        """Lower the frame rate if frames have waited, otherwise raise it up to the maximum."""
         now = time.monotonic()
         if now - self.rate_checked_s < RATE_CHECK_S:
             return
@@ -71,7 +76,7 @@ class Encoder:
         self.waited_s, self.rate_checked_s = 0.0, now
 
     def execute(self, request: bytes) -> None:
-        """Execute the request of one byte of standard input."""
+        """Execute a request, one byte of standard input."""
         if request == b"n":
             self.frame_permits.release()
         elif request == b"k":
@@ -87,8 +92,7 @@ class Encoder:
 
 
 def settings(frames_per_s: float) -> pixelflux.CaptureSettings:
-    """The settings of the capture: only changed stripes, at constant quality, and again in better quality after a
-    change."""
+    """The settings of the capture: only changed stripes, at constant quality."""
     capture_settings = pixelflux.CaptureSettings()
     capture_settings.capture_width = capture_settings.capture_height = 64  # until pixelflux has determined the size of the screen
     capture_settings.auto_adjust_screen_capture_size = True
@@ -106,7 +110,7 @@ def main() -> None:
     encoder = Encoder(float(sys.argv[1]))
     while request := os.read(0, 1):
         encoder.execute(request)
-    os._exit(0)  # the capture's thread may be waiting for `n`
+    os._exit(0)  # a normal exit would wait for the thread of the capture, which may be waiting for `n`
 
 
 main()

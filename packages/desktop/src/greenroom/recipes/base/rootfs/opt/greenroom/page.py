@@ -1,27 +1,28 @@
-"""The web server of a session: HTTPS with basic authentication, the files in web/, and a relay from a websocket to the
-X server.
+"""The web server of a session, called the page in this folder: HTTPS with basic authentication, the files in web/, and
+a relay between websockets and the X server.
 
     page.py FOLDER            the folder of the session's sockets; the password is read from file descriptor 3
 
-Served on NO_VNC_PORT to VNC_USER (default kasm_user):
+It listens on the port NO_VNC_PORT (default 6901) and accepts the user VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} if the X server accepts connections, else 503
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the screen as a video (video.py)
     /clipboard/…     images on the clipboard (clipboard.py)
-    /events          notifications of copying and printing; PUT /region: time zone and language of the browser (viewers.py)
+    /events          notifications of copying and printing (viewers.py)
+    /region          PUT: the time zone and language of the viewer's browser (viewers.py)
     /api/…           statistics of the stream (stats.py)
-    /cdp/…           for programs that control the browser, like /webdriver/… (browser.py)
-    /desk/…          for programs that use the screen (desk.py)
-    /sound           the sound of programs, /microphone the sound that they record (sound.py)
+    /cdp/…           DevTools of the session's browser, for programs; /webdriver/…: its WebDriver (browser.py)
+    /desk/…          the desk, for programs that use the screen (desk.py)
+    /sound           the sound of programs; /microphone: the sound that programs record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back unchanged, so that
                      clients can measure the round trip on the same path as their frames. Header
                      X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
 Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py). The header is also in answers with files
 of web/.
-In a workspace of kind page all requests except /health go to the program (`WorkspaceProgram`). It serves HTTP on a socket
-that only it and the page use, without password and certificate: the page checks the password and has the certificate. Only
-the standard library is used. A failure of a connection ends only that connection.
+In a workspace of kind page all requests except /health go to the program of the workspace (`WorkspaceProgram`). The
+program serves HTTP without password and certificate on a socket that only page.py uses. Only the standard library is
+used. A failure of a connection ends only that connection.
 """
 
 import asyncio
@@ -76,14 +77,15 @@ PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 IDLE_CLOSED = 4408
 """The close code of a websocket whose viewer gave no input for too long, in analogy to the HTTP status 408."""
 CLOSE_TIMEOUT_S = 2
-"""The time to wait until the browser of the viewer answers this close."""
+"""The time limit for the viewer's browser to answer a close with `IDLE_CLOSED`."""
 REMOVED_HEADERS = ("authorization", "connection")
 """Headers that are not sent to the program of a workspace."""
 PR_SET_DUMPABLE = 4
+"""An option of prctl."""
 
 
 class WorkspaceProgram:
-    """The program of a workspace of kind page. It listens on `socket`."""
+    """The program of a workspace of kind page. The program listens on `socket`."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
@@ -109,7 +111,7 @@ class WorkspaceProgram:
 
 
 class Page:
-    """The page of a session, with all its connections."""
+    """The web server of a session. `program` is set in a workspace of kind page."""
 
     def __init__(self, user: str, password: str, program: WorkspaceProgram | None) -> None:
         self.program = program
@@ -159,7 +161,7 @@ class Page:
 
     async def answer_control(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below PROGRAM_FOLDERS."""
-        self.control.sender_of(request)  # notices that the session is leased
+        self.control.sender_of(request)  # records that the session is leased
         await (self.desk if request.parts[0] == desk.FOLDER else self.browser).answer(request, reader, writer)
 
     async def answer_viewer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -219,7 +221,7 @@ async def display_answers() -> bool:
 async def relay(
     request: Request, reader: asyncio.StreamReader, writer: stats.Stream, video: Video, control: Control
 ) -> None:
-    """Upgrade to a websocket and relay RFB until one side ends."""
+    """Accept a websocket and relay RFB between the viewer and the X server until one side ends."""
     try:
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
@@ -240,7 +242,7 @@ async def relay(
         elif not done & {input_task, output_task}:
             output_task.cancel()
             writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
-            # A close at once would reset the connection if the viewer is sending, and the code would be lost.
+            # Without this wait, the end of the connection could reset it before the viewer has read the close code.
             await asyncio.wait({input_task}, timeout=CLOSE_TIMEOUT_S)
     finally:
         gate.close()
@@ -264,7 +266,8 @@ async def copy_input(
     monitor: InputMonitor,
     view_filter: ViewOnlyFilter | None,
 ) -> bytes:
-    """Copy input from the browser to the X server, until the browser closes the websocket. Return the close code."""
+    """Copy input from the viewer's browser to the X server, until the browser closes the websocket. Return the close
+    code."""
     kind = BINARY
     while True:
         opcode, data = await read_frame(reader)
@@ -284,14 +287,14 @@ async def copy_input(
 
 
 async def copy_output(display: asyncio.StreamReader, writer: stats.Stream) -> None:
-    """Copy output from the X server to the browser."""
+    """Copy output from the X server to the viewer's browser."""
     while data := await display.read(1 << 16):
         writer.write(frame(BINARY, data))
         await writer.drain()
 
 
 def create_tls_context() -> ssl.SSLContext:
-    """Create a certificate for this session, and return a TLS context with it."""
+    """Create a self-signed certificate for this session, and return a TLS context with the certificate."""
     certificate, key = FOLDER / "certificate.pem", FOLDER / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     options = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]
@@ -305,7 +308,7 @@ def hide_memory() -> None:
     """Hide the memory of this process, which contains the password, from other programs of the same user.
 
     Raises:
-        OSError: the kernel does not hide it.
+        OSError: the kernel refused.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
