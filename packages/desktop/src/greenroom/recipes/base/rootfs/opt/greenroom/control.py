@@ -29,7 +29,7 @@ from protocol import (
     CONTINUATION,
     FIRST_CONTROL_OPCODE,
     MASKED,
-    MESSAGE_MAX,
+    MAX_MESSAGE_BYTES,
     PIECE_BYTES,
     TEXT,
     BadRequestError,
@@ -343,7 +343,7 @@ class FilteredWebsocket:
                 browser.write(head)
                 await copy_bytes(self._reader, browser, length)
                 continue
-            if len(message) + length > MESSAGE_MAX:
+            if len(message) + length > MAX_MESSAGE_BYTES:
                 raise BadRequestError("a command is too long to be inspected")
             data = await self._reader.readexactly(length)
             frames += head + data

@@ -3,9 +3,10 @@
     GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
                             → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …],
-                            "screenshot", "state"}
-    GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0 desk/exec, desk/files, desk/tree:
-    desk_exec.py, desk_files.py, desk_tree.py; desk/control: control of the session (control.py)
+                               "screenshot", "state"}
+    GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
+    desk/exec               desk_exec.py; desk/files: desk_files.py; desk/tree: desk_tree.py
+    desk/control            control of the session (control.py)
 
 If the state of the screen differs from `expected`, no step is executed, and the answer is 409 with `state`. Requests
 with steps are processed one after the other. If a program disconnects, the keys and buttons that its request pressed

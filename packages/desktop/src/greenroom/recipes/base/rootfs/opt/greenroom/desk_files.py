@@ -1,6 +1,6 @@
 """Files of the session for programs: everything below the home folder, including hidden files.
 
-    GET    desk/files?path=PATH            a file, or a part of it (Range); for a folder, its listing
+    GET    desk/files?path=PATH            a file, or a part of a file (Range); for a folder, its listing
     GET    desk/files?path=PATH&list       the listing of a folder
     GET    desk/files?path=PATH&tar        a folder as tar
     GET    desk/files?path=PATH&watch      server-sent events of changes below a folder
@@ -9,8 +9,8 @@
     PUT    desk/files?path=PATH/           a folder
     DELETE desk/files?path=PATH            a file or an empty folder; with &recursive any folder
 
-Folders above a new file are created. Uploads and downloads are allowed or refused as for viewers (files.py): reading is
-a download, changing is an upload.
+Missing parent folders are created. The permissions are those of viewers (files.py): a request that reads is a download,
+a request that changes files is an upload.
 
 Changes come from the kernel's inotify:
 
@@ -18,7 +18,7 @@ Changes come from the kernel's inotify:
     data: {"path": "Downloads/report.pdf", "is_folder": false}
 
 `written`: the file is complete, because it was closed or was renamed to this name. `event: overflow`: some changes were
-lost; list again. A `created` folder is watched from then on, and its existing content is reported as well.
+lost; list the folder again. A `created` folder is watched as well, and its existing content is reported.
 """
 
 import asyncio
@@ -49,13 +49,16 @@ from protocol import (
 BAD, MISSING, CONFLICT = "400 Bad Request", "404 Not Found", "409 Conflict"
 OPTIONS = ("list", "tar", "watch")
 MAX_FOLDERS = 1000
+"""The maximum number of folders that one request watches. `MAX_WATCHES` requests can watch at the same time."""
 MAX_WATCHES = 8
 KEEPALIVE_S = 10.0
 CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 OVERFLOW, ONLYDIR, DONT_FOLLOW, ISDIR = 0x4000, 0x1000000, 0x2000000, 0x40000000
 WATCHED = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR | DONT_FOLLOW
-HEAD = struct.Struct("iIII")
+EVENT_HEAD = struct.Struct("iIII")
+"""The head of an inotify event: number of the watch, mask, cookie, length of the name."""
 LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
+"""Error of inotify → the sysctl of the host that sets the limit."""
 
 watches: set[object] = set()
 
@@ -87,7 +90,7 @@ def require_allowed(method: str) -> None:
     """Check the permissions of the session.
 
     Raises:
-        RefusedError: the session was created without this direction, or there is no such method.
+        RefusedError: the session does not allow uploads or downloads, or the method is not supported.
     """
     if method in ("GET", "HEAD"):
         if not DOWNLOADS:
@@ -99,15 +102,15 @@ def require_allowed(method: str) -> None:
 
 
 def home() -> Path:
-    """The home folder, which contains all paths."""
+    """The home folder, which contains all files of this interface."""
     return folder("").resolve()
 
 
 def absolute_path(text: str) -> Path:
-    """The absolute path of a path in a request.
+    """The absolute path for the path in a request.
 
     Raises:
-        RefusedError: it leads out of the home folder.
+        RefusedError: the path is not below the home folder.
     """
     if ".." in text.split("/"):
         raise RefusedError(BAD, f"{text}: “..” is not allowed in paths, which are below the home folder.")
@@ -128,26 +131,26 @@ async def send_content(path: Path, request: Request, reader: asyncio.StreamReade
     """Answer with a file or a folder.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: the path does not exist, or is not a folder although the request has an option for folders.
     """
-    wanted = [option for option in OPTIONS if option in request.query]
+    options = [option for option in OPTIONS if option in request.query]
     if not path.exists():
         raise RefusedError(MISSING, f"There is no file or folder {relative_to_home(path)}.")
-    if path.is_file() and not wanted:
+    if path.is_file() and not options:
         return await send_file(writer, request, path, "Content-Disposition: attachment")
     if not path.is_dir():
         kind = "a file" if path.is_file() else "neither a file nor a folder"
         raise RefusedError(CONFLICT, f"{relative_to_home(path)} is {kind}.")
     os.scandir(path).close()  # raises an error for a folder that may not be read, which `listing` would report as empty
-    if "watch" in wanted:
+    if "watch" in options:
         await watch(path, relative_to_home(path), reader, writer)
-    elif "tar" in wanted:
+    elif "tar" in options:
         from archives import send_tar  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
 
         await send_tar(path, reader, writer)
     else:
-        said = {"path": relative_to_home(path), **listing(path, is_listed)}
-        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", CONNECTION_CLOSE)
+        content = {"path": relative_to_home(path), **listing(path, is_listed)}
+        reply(writer, "200 OK", json.dumps(content).encode(), "application/json", CONNECTION_CLOSE)
     return None
 
 
@@ -158,10 +161,10 @@ def is_listed(entry: os.DirEntry[str]) -> bool:
 
 
 async def put(text: str, path: Path, request: Request, reader: asyncio.StreamReader) -> None:
-    """Create or replace a file, or create a folder, completely or not at all.
+    """Create or replace a file, create a folder, or unpack a tar archive. An incomplete request has no effect.
 
     Raises:
-        RefusedError, OSError: it cannot be created.
+        RefusedError, OSError: the file or folder cannot be created.
     """
     if text.endswith("/") and "tar" not in request.query:
         if has_body(request):
@@ -191,7 +194,7 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
 
 
 async def limit_size(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Yield the same parts; refuse the request once they exceed the limit."""
+    """Yield the same parts; refuse the request when they exceed `limit` bytes."""
     received = 0
     async for data in parts:
         received += len(data)
@@ -201,13 +204,13 @@ async def limit_size(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[b
 
 
 def size_error(limit: int) -> RefusedError:
-    """The refusal of an upload over the limit."""
+    """The refusal of an upload with more than `limit` bytes."""
     return RefusedError("413 Content Too Large", f"Up to {limit / 1_000_000:g} MB may be uploaded into this session at a time.")
 
 
 @contextlib.contextmanager
 def create_folder(path: Path) -> Iterator[None]:
-    """Create a folder and its parents for the block. If the block fails, the new folders are removed."""
+    """Create a folder and its parents, then run the block. If the block fails, remove the new folders."""
     missing_folders = [each for each in (path, *path.parents) if not each.exists()]
     nearest = next(each for each in (path, *path.parents) if each.exists())
     if not nearest.is_dir():
@@ -223,7 +226,7 @@ def create_folder(path: Path) -> Iterator[None]:
 
 
 async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Store a file under its name once it is complete; it keeps the mode of the file that it replaces."""
+    """Store a file under its name when it is complete, with the mode of the file that it replaces."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED_PUT)
     try:
         os.fchmod(descriptor, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
@@ -243,7 +246,7 @@ def delete(path: Path, *, recursive: bool) -> None:
     """Delete a file or a folder.
 
     Raises:
-        RefusedError, OSError: it cannot be deleted.
+        RefusedError, OSError: the file or folder cannot be deleted.
     """
     if path == home():
         raise RefusedError(CONFLICT, "The home folder itself cannot be deleted.")
@@ -260,7 +263,8 @@ def delete(path: Path, *, recursive: bool) -> None:
 
 
 class Changes:
-    """The changes below `root` from now on, as (kind, path below root, True for a folder)."""
+    """Watches the folder `root` and its subfolders. A change is (kind, path below `root`, True for a folder).
+    `folders`: number of an inotify watch → path below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -281,10 +285,10 @@ class Changes:
         os.close(self.descriptor)
 
     def add(self, name: str) -> Iterator[tuple[str, str, bool]]:
-        """Watch a folder and its subfolders; yields their existing content.
+        """Watch the folder with the path `name` relative to `root`, and its subfolders. Yield their existing content.
 
         Raises:
-            RefusedError: it is too many folders.
+            RefusedError: these are more than `MAX_FOLDERS`, or a limit of the host is reached.
         """
         number = self.libc.inotify_add_watch(self.descriptor, os.fsencode(self.root / name), WATCHED)
         if number < 0:
@@ -303,19 +307,19 @@ class Changes:
                     yield from self.add(below)
 
     def read(self) -> Iterator[tuple[str, str, bool]]:
-        """The changes since the last call."""
+        """Yield the changes since the last call."""
         try:
             data = os.read(self.descriptor, 1 << 16)
         except BlockingIOError:
             return
         while data:
-            number, mask, _, length = HEAD.unpack_from(data)
-            name = os.fsdecode(data[HEAD.size : HEAD.size + length].rstrip(b"\0"))
-            data = data[HEAD.size + length :]
+            number, mask, _, length = EVENT_HEAD.unpack_from(data)
+            name = os.fsdecode(data[EVENT_HEAD.size : EVENT_HEAD.size + length].rstrip(b"\0"))
+            data = data[EVENT_HEAD.size + length :]
             yield from self.changes_of_event(number, mask, name)
 
     def changes_of_event(self, number: int, mask: int, name: str) -> Iterator[tuple[str, str, bool]]:
-        """The changes that one event of the kernel stands for."""
+        """Yield the changes that an event of inotify reports."""
         parent, is_folder = self.folders.get(number), bool(mask & ISDIR)
         if mask & OVERFLOW:
             yield "overflow", "", True
@@ -337,7 +341,7 @@ class Changes:
                 yield ("created" if mask & CREATE else "written"), below, False
 
     def forget(self, name: str) -> None:
-        """Stop watching a folder that may have moved, and its subfolders."""
+        """Stop watching a folder that was deleted or moved, and its subfolders."""
         for number, watched in list(self.folders.items()):
             if watched == name or watched.startswith(f"{name}/"):
                 self.libc.inotify_rm_watch(self.descriptor, number)
@@ -345,17 +349,16 @@ class Changes:
 
 
 def limit_error(code: int) -> RefusedError:
-    """The refusal for a limit of the host."""
+    """The refusal of a watch after the inotify error `code`: a limit of the host is reached."""
     name = LIMITS.get(code, os.strerror(code))
     return RefusedError("429 Too Many Requests", f"No more folders can be watched on this host now: the limit {name} is reached.")
 
 
 async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send the changes below the folder with the path `name` in requests, until the connection ends or the folder is
-    removed.
+    """Send the changes below `path` until the connection ends or the folder is removed. `name`: its path in requests.
 
     Raises:
-        RefusedError: it cannot be watched.
+        RefusedError: the folder cannot be watched.
     """
     if len(watches) >= MAX_WATCHES:
         raise RefusedError("429 Too Many Requests", f"{MAX_WATCHES} folders are already watched in this session; end one of the requests.")
@@ -370,7 +373,7 @@ async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asy
 
 
 async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> None:
-    """Send events until the folder itself is removed or has too many subfolders."""
+    """Send events until the folder is removed or has too many subfolders. `root` is its path below the home folder."""
     writer.write("\r\n".join(["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *COMMON_HEADERS, "", ": ready\n\n"]).encode())
     has_changes = asyncio.Event()
     asyncio.get_running_loop().add_reader(changes.descriptor, has_changes.set)

@@ -1,18 +1,19 @@
-"""Files that a viewer uploads into the session and downloads from it, if the session allows that.
+"""Files that a viewer uploads into the session and downloads from the session.
 
-    GET files/PATH/           the permissions, and the content of that folder of ~/Downloads, or with ?in=Uploads of ~/Uploads
-    GET files/PATH/?zip       the folder as a zip file
-    GET files/PATH            a file; with ?open, a PDF is displayed instead of stored
+    GET files/PATH/           the permissions, and the content of a folder in ~/Downloads; with ?in=Uploads in ~/Uploads
+    GET files/PATH/?zip       the folder as a zip archive
+    GET files/PATH            a file; with ?open, the browser displays a PDF instead of storing it
     GET files/?upload=ID      the received size of an upload in pieces
-    PUT files/PATH            into ~/Uploads, under the next unused name; ?upload=ID with a Content-Range: a piece of it
+    PUT files/PATH            a file for ~/Uploads; with ?upload=ID and Content-Range, a piece of a file. If the name is
+                              used, a number is added
     DELETE files/?upload=ID   cancel an upload in pieces
 
 KASM_SVC_UPLOADS and KASM_SVC_DOWNLOADS set the permissions: 0 or false = not allowed.
 
-An upload arrives whole, or in pieces that continue after a broken connection. An upload in pieces has an id that its
-sender chose, and each piece has its position (`Content-Range`). Until the last byte has arrived it is a hidden file in
-~/Uploads; it is removed a day after its last piece. A piece cannot make the file larger than allowed: it must begin at
-the end of the file, and end within the limit.
+A file arrives in one request, or in pieces, so that the upload can continue after a broken connection. The sender
+chooses the id of an upload in pieces, and sends the position of each piece (`Content-Range`). An incomplete upload is a
+hidden file in ~/Uploads, which is removed a day after its last piece. A piece must begin at the end of this file, and
+end within the size limit.
 """
 
 import asyncio
@@ -47,16 +48,18 @@ UPLOAD_MAX_BYTES = 16 << 30
 CHUNK_TIMEOUT_S = 60
 MAX_NAMES_TRIED = 1000
 FINISHED_KEPT = 1000
+"""The maximum number of entries in `finished`."""
 UNFINISHED, UNFINISHED_PUT = ".upload-", ".greenroom-"
-"""The prefixes of unfinished files of viewers and of programs."""
+"""The prefixes of the names of incomplete uploads, of viewers and of programs."""
 UNFINISHED_KEPT_S = 24 * 3600
 EXPIRE_EVERY_S = 3600
 
 finished: dict[str, str] = {}
-"""Id → name of complete uploads in pieces: the answer to a last piece may be lost, and the piece sent again."""
+"""Id → name of the file, for complete uploads in pieces: if the answer to the last piece is lost, the sender repeats
+the piece."""
 writers: dict[str, object] = {}
-"""Id → the connection that writes the upload: the newer one of two, because the page knows that the older one is
-broken."""
+"""Id → an object that identifies the request that may write the upload. A newer request replaces an older one, because
+the sender repeats a piece only if the older connection is broken."""
 
 UPLOADS, DOWNLOADS = allowed("KASM_SVC_UPLOADS"), allowed("KASM_SVC_DOWNLOADS")
 
@@ -94,7 +97,7 @@ async def send_entry(names: list[str], request: Request, writer: asyncio.StreamW
     elif path is None or (name and not path.is_file()):
         refuse(writer, "404 Not Found", f"There is no such file in {root if root in ROOTS else ROOTS[0]}.")
     elif name:
-        # browsers display a PDF themselves, and its scripts cannot reach the page
+        # a browser displays a PDF in its own viewer, and scripts in the PDF cannot access the web page
         is_displayed = "open" in request.query and name.lower().endswith(".pdf")
         await send_file(writer, request, path, (attachment.replace("attachment", "inline") if is_displayed else attachment) + quote(name))
     elif folders and not path.is_dir():
@@ -121,18 +124,17 @@ def folder(name: str) -> Path:
 
 
 def is_name(name: str) -> bool:
-    """True if the name is a valid name of a file or folder inside a folder."""
+    """True if viewers may use the name for a file or folder."""
     return not name.startswith(".") and "/" not in name and name.isprintable() and 0 < len(name.encode()) <= 240
 
 
 def path_in(root: str, names: list[str]) -> Path | None:
-    """The path of these names in ~/`root`; None if one of them is not valid."""
+    """The path below ~/`root` that consists of `names`; None if one of the names is not valid."""
     return folder(root).joinpath(*names) if all(is_name(name) for name in names) else None
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents with the mode that programs of the desktop use; the umask of the page is
-    stricter."""
+    """Create a folder and its parents with mode 755, as programs of the desktop do; page.py has a stricter umask."""
     for each in reversed((path, *path.parents)):
         if not each.is_dir():
             each.mkdir()
@@ -140,8 +142,8 @@ def make_folder(path: Path) -> None:
 
 
 def listing(path: Path, is_shown: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
-    """List a folder by name, with the entries that `is_shown` accepts; by default without hidden files and unfinished
-    downloads of browsers."""
+    """List a folder, sorted by name, with the entries that `is_shown` accepts; by default without hidden files and
+    incomplete downloads of browsers."""
     is_shown = is_shown or is_listed
     try:
         entries = sorted((each for each in os.scandir(path) if is_shown(each)), key=lambda each: each.name.lower())
@@ -150,23 +152,28 @@ def listing(path: Path, is_shown: Callable[[os.DirEntry[str]], bool] | None = No
     files: list[dict[str, object]] = []
     folders: list[dict[str, object]] = []
     for entry in entries[:MAX_LISTED]:
-        facts = entry.stat()
+        status = entry.stat()
         if entry.is_dir():
-            folders.append({"name": entry.name, "modified": facts.st_mtime})
+            folders.append({"name": entry.name, "modified": status.st_mtime})
         else:
-            files.append({"name": entry.name, "size_bytes": facts.st_size, "modified": facts.st_mtime})
+            files.append({"name": entry.name, "size_bytes": status.st_size, "modified": status.st_mtime})
     return {"files": files, "folders": folders, "left_out": max(0, len(entries) - MAX_LISTED)}
 
 
 def is_listed(entry: os.DirEntry[str]) -> bool:
-    """True if viewers see the entry: a folder, or a complete file."""
+    """True if viewers see the entry: a folder or a complete file, not hidden."""
     if not is_name(entry.name):
         return False
     return entry.is_dir() or (entry.is_file() and not entry.name.endswith((".part", ".crdownload")))
 
 
 class Piece:
-    """The part of an upload in a request: its bytes from `begin` on, of `total`; a whole file has no `id`."""
+    """The piece of a file in a request: `length` bytes from the position `begin` on, of a file with `total` bytes. `id`
+    is empty if the request contains the whole file.
+
+    Raises:
+        RefusedError: the headers of the request are not valid.
+    """
 
     def __init__(self, request: Request) -> None:
         length = request.headers.get("content-length", "")
@@ -183,7 +190,7 @@ class Piece:
 
 
 def max_bytes(request: Request) -> int:
-    """The size limit of an upload of this viewer."""
+    """The size limit for uploads of this viewer, in bytes."""
     limit = int(request.number("x-greenroom-max-upload-mb") * 1_000_000)
     return min(limit or UPLOAD_MAX_BYTES, UPLOAD_MAX_BYTES)
 
@@ -191,7 +198,8 @@ def max_bytes(request: Request) -> int:
 async def receive_upload(
     names: list[str], request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Store an upload or a piece of it; the answer to a piece that is not the last is the size received so far."""
+    """Store a file or a piece of a file. The answer is the name of the stored file; before the last piece, the received
+    size."""
     try:
         target = path_in("Uploads", names)
         if target is None or not names:
@@ -210,7 +218,7 @@ async def receive_upload(
 
 
 def answer_progress(request: Request, writer: asyncio.StreamWriter) -> None:
-    """Answer with the received size of an upload in pieces; with DELETE, remove it, since its user cancelled it."""
+    """Answer with the received size of an upload in pieces. DELETE cancels the upload: it is removed."""
     upload, received = request.query.get("upload", ""), 0
     if is_id(upload):
         path = unfinished(upload)
@@ -228,10 +236,10 @@ def is_id(text: str) -> bool:
 
 
 def check_size(piece: Piece, limit: int) -> None:
-    """Check the size of an upload.
+    """Check that the file of a piece may be stored.
 
     Raises:
-        RefusedError: the file is too large, or there is no space for the rest of it.
+        RefusedError: the file is larger than `limit` bytes, or there is not enough space for the rest of the file.
     """
     if piece.total > limit:
         at_most = f"{limit / 1_000_000:g} MB" if limit < UPLOAD_MAX_BYTES else f"{limit >> 30} GiB"
@@ -246,7 +254,11 @@ def check_size(piece: Piece, limit: int) -> None:
 
 @contextlib.contextmanager
 def refusing_disk_errors(path: Path | None) -> Iterator[None]:
-    """Convert an error of the disk into a refusal and remove the incomplete upload at `path`."""
+    """Convert an OSError of the block into a refusal, and remove the incomplete upload at `path`.
+
+    Raises:
+        RefusedError: the block raised an OSError.
+    """
     try:
         yield
     except OSError as error:
@@ -257,7 +269,7 @@ def refusing_disk_errors(path: Path | None) -> Iterator[None]:
 
 
 async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
-    """Read the piece and return the name of the file below ~/Uploads; None if the upload is not complete."""
+    """Receive the piece. Return the path of the file relative to ~/Uploads; None if the upload is not complete."""
     if piece.id:
         return await store_piece(target, piece, reader)
     with refusing_disk_errors(None):
@@ -269,7 +281,11 @@ async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str
 
 
 async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
-    """Do the same as `store` for an upload in pieces. Data that arrived before a broken connection is kept."""
+    """Do the same as `store` for an upload in pieces. The data that was received before a broken connection is kept.
+
+    Raises:
+        RefusedError: the piece does not begin at the end of the received data.
+    """
     if piece.id in finished:
         await discard_input(reader)
         return finished[piece.id]
@@ -298,7 +314,11 @@ async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) 
 
 
 async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, path: Path | None = None) -> None:
-    """Append the bytes of the piece."""
+    """Append the bytes of the piece to the open file. An error of the disk removes the file at `path`.
+
+    Raises:
+        BadRequestError: the connection is broken, or a newer request has replaced this request.
+    """
     left, owner = piece.length, writers.get(piece.id)
     while left > 0:
         data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), CHUNK_TIMEOUT_S)
@@ -311,8 +331,8 @@ async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, p
 
 
 def link_under_free_name(file: Path, target: Path, root: Path | None = None) -> str:
-    """Link the file under its name, or the next unused one; returns the name relative to `root` (default:
-    ~/Uploads)."""
+    """Link `file` at `target`, or at the first unused name with a number. Return the new path relative to `root`
+    (default: ~/Uploads)."""
     file.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
     for number in range(1, MAX_NAMES_TRIED):
@@ -326,12 +346,12 @@ def link_under_free_name(file: Path, target: Path, root: Path | None = None) -> 
 
 
 def unfinished(upload: str) -> Path:
-    """The path of an upload in pieces until it is complete."""
+    """The path of an incomplete upload in pieces with this id."""
     return folder("Uploads") / f"{UNFINISHED}{upload}"
 
 
 async def remove_expired() -> None:
-    """Remove uploads in pieces that received nothing for a day, as long as the page is served."""
+    """Every hour, remove the incomplete uploads that received nothing for a day."""
     while True:
         for path in folder("Uploads").glob(f"{UNFINISHED}*"):
             with contextlib.suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
 """A printer that creates PDF files in ~/Downloads and offers them to viewers.
 
-Programs find it like CUPS, by CUPS_SERVER, a socket of the session; no other process runs for it. It implements the
-part of the Internet Printing Protocol (RFC 8010) that a local printer needs.
+Programs connect to it as to CUPS: the variable CUPS_SERVER names a socket of the session, on which page.py listens. The
+server implements the part of the Internet Printing Protocol (IPP, RFC 8010) that a local printer needs.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from protocol import BadRequestError, Request, body_parts
 from viewers import publish
 
 OPERATION, JOB, END, PRINTER = 1, 2, 3, 4
-"""Tags of groups."""
+"""Tags of groups of attributes."""
 INTEGER, BOOLEAN, ENUM, RANGE, TEXT, NAME, KEYWORD, URI, CHARSET, LANGUAGE, MIME = (
     0x21, 0x22, 0x23, 0x33, 0x41, 0x42, 0x44, 0x45, 0x47, 0x48, 0x49,
 )  # fmt: skip
@@ -26,6 +26,7 @@ INTEGER, BOOLEAN, ENUM, RANGE, TEXT, NAME, KEYWORD, URI, CHARSET, LANGUAGE, MIME
 
 Value = int | bool | str | tuple[int, int]
 Attribute = tuple[int, str, Value | list[str] | list[int]]
+"""The tag, the name and the value or values of an attribute."""
 
 PRINTED_MAX_BYTES = 1 << 30
 REQUEST_TIMEOUT_S = 60
@@ -34,11 +35,17 @@ PRINTER_URI = "ipp://localhost/printers/PDF"
 PRINT_JOB, VALIDATE_JOB, CREATE_JOB, SEND_DOCUMENT, CANCEL_JOB, JOB_ATTRIBUTES, JOBS, ATTRIBUTES = (
     0x02, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0A, 0x0B,
 )  # fmt: skip
+"""Codes of operations of IPP."""
 GET_DEFAULT, GET_PRINTERS, GET_CLASSES = 0x4001, 0x4002, 0x4005
+"""Codes of operations that CUPS adds."""
 OK, NOT_FOUND, NOT_A_PDF, NOT_SUPPORTED, FAILED = 0x0000, 0x0406, 0x040A, 0x0501, 0x0500
+"""Status codes of answers."""
 COMPLETED = 9
+"""A state of a job."""
 DEFAULT_PRINTER, COLOR = 0x20000, 0x8
+"""Flags of the attribute printer-type."""
 SIZES = {"iso_a4_210x297mm": ("A4", 595, 842), "na_letter_8.5x11in": ("Letter", 612, 792), "iso_a3_297x420mm": ("A3", 842, 1191)}
+"""IPP name of a paper size → its PPD name, its width and its height in points."""
 
 
 class IncompleteError(Exception):
@@ -46,7 +53,12 @@ class IncompleteError(Exception):
 
 
 class Operation:
-    """A request without its document: operation, number, attributes (the first value of each), and length."""
+    """The head of an IPP request, which the document follows: the code of the operation, the number of the request, the
+    first value of each attribute, and the length of the head.
+
+    Raises:
+        IncompleteError: the end of the head is missing.
+    """
 
     def __init__(self, data: bytes | bytearray) -> None:
         if len(data) < 8:
@@ -83,7 +95,7 @@ class Operation:
 
 
 def encoded_answer(operation: Operation, status: int, groups: list[tuple[int, list[Attribute]]]) -> bytes:
-    """The answer to an operation."""
+    """The bytes of the answer to an operation. Each of the `groups` is its tag and its attributes."""
     first: list[Attribute] = [(CHARSET, "attributes-charset", "utf-8"), (LANGUAGE, "attributes-natural-language", "en")]
     data = bytearray(operation.version + struct.pack(">HI", status, operation.number))
     for group, attributes in [(OPERATION, first), *groups]:
@@ -110,7 +122,7 @@ def _encoded(tag: int, name: str, value: Value) -> bytes:
 
 
 class Printer:
-    """The printer and the jobs of this session, by number → name."""
+    """The printer of this session. `_jobs`: number of a job → its name."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, str] = {}
@@ -230,7 +242,8 @@ def job(number: int) -> list[Attribute]:
 
 
 async def store(name: str, first_part: bytes, rest: AsyncIterator[bytes]) -> int:
-    """Store the document in ~/Downloads, completely or not at all, and offer it to viewers."""
+    """Store the document of a job in ~/Downloads and offer it to viewers. Return the status code of the answer. An
+    incomplete document is not stored."""
     try:
         folder("Downloads").mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder("Downloads"), prefix=".printed-") as file:
@@ -253,14 +266,14 @@ async def store(name: str, first_part: bytes, rest: AsyncIterator[bytes]) -> int
 
 
 def file_name(job_name: str) -> str:
-    """The name of the file for the name of a job."""
+    """The name of the PDF file for a job with this name."""
     name = "".join(char if char.isprintable() and char != "/" else " " for char in job_name).strip(" .")[:80].strip()
     name = name.removesuffix(".pdf") or "printed"
     return f"{name}.pdf" if is_name(f"{name}.pdf") else "printed.pdf"
 
 
 def ppd_description() -> bytes:
-    """The description of the printer for programs older than IPP (PPD)."""
+    """The description of the printer in the format PPD, for programs that do not support IPP."""
     lines = [
         '*PPD-Adobe: "4.3"', '*FormatVersion: "4.3"', '*FileVersion: "1.0"', "*LanguageVersion: English",
         "*LanguageEncoding: ISOLatin1", '*PCFileName: "PDF.PPD"', '*Manufacturer: "Greenroom"', '*Product: "(PDF)"',
@@ -279,7 +292,7 @@ def ppd_description() -> bytes:
 
 @contextlib.asynccontextmanager
 async def printer(path: Path) -> AsyncIterator[None]:
-    """Accept print jobs at this socket."""
+    """Accept print jobs at the Unix socket `path` during the block."""
     server = await asyncio.start_unix_server(Printer().answer_connection, path, limit=HEAD_MAX_BYTES)
     os.chmod(path, 0o600)
     async with server:

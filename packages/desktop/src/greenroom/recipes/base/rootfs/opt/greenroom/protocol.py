@@ -1,4 +1,4 @@
-"""The part of HTTP 1.1 and of websockets (RFC 6455) that the session's page needs."""
+"""The part of HTTP 1.1 and of websockets (RFC 6455) that page.py needs."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ READ_TIMEOUT_S = 60
 DISCARD_S = 0.5
 PIECE_BYTES = 1 << 16
 CONNECTION_CLOSE = "Connection: close"
-"""The header of an answer after which the connection ends, for example the answer to a request with a body."""
+"""The header of an answer after which the connection is closed, for example of the answer to a request with a body."""
 COMMON_HEADERS = (
     "Server: greenroom-desktop",
     "Cache-Control: no-cache",
@@ -30,16 +30,17 @@ COMMON_HEADERS = (
 
 
 class BadRequestError(Exception):
-    """The other end violates HTTP or the websocket protocol."""
+    """The other side violates HTTP, the websocket protocol or RFB, or has interrupted a transfer. The connection
+    ends."""
 
 
 class RefusedError(Exception):
-    """The status and the message for a request that is not executed."""
+    """A request is refused. The arguments are the HTTP status, such as "404 Not Found", and the message."""
 
 
 class Request:
-    """The head of a request: its lines, method, decoded path without query, segments of the path (`parts`), query,
-    and headers by lower-case name."""
+    """The head of a request: its lines, its method, the decoded path without query, the decoded segments of the path
+    (`parts`), the parameters of the query, and the headers by name in lower case."""
 
     def __init__(self, head: bytes) -> None:
         self.lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
@@ -59,11 +60,11 @@ class Request:
 
     @property
     def keeps_alive(self) -> bool:
-        """True if the connection may carry another request; a request with a body is the last."""
+        """True if another request may follow on the connection; a request with a body is the last."""
         return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
 
     def number(self, header: str) -> float:
-        """The value of a numeric header; 0 if it is missing or no number."""
+        """The value of a numeric header; 0 if the header is missing or not a number."""
         try:
             return float(self.headers.get(header, "0"))
         except ValueError:
@@ -74,7 +75,7 @@ async def body(request: Request, reader: asyncio.StreamReader, max_bytes: int) -
     """Return the whole body of a request.
 
     Raises:
-        BadRequestError: it is longer than `max_bytes`, or violates HTTP.
+        BadRequestError: the body is longer than `max_bytes`, violates HTTP, or is incomplete.
     """
     content = bytearray()
     async for part in body_parts(request, reader):
@@ -88,7 +89,7 @@ async def body_parts(request: Request, reader: asyncio.StreamReader) -> AsyncIte
     """Yield the body of a request in parts.
 
     Raises:
-        BadRequestError: it violates HTTP, or is incomplete.
+        BadRequestError: the body violates HTTP, or is incomplete.
     """
     if request.headers.get("transfer-encoding", "").lower() != "chunked":
         remaining = int(request.number("content-length"))
@@ -123,14 +124,15 @@ async def read_some(reader: asyncio.StreamReader, remaining: int) -> bytes:
 
 
 def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:
-    """Write a complete answer."""
+    """Write a complete answer; `extra` are additional header lines."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *COMMON_HEADERS]
     writer.write("\r\n".join([*lines, *extra, "", ""]).encode() + body)
 
 
 async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
-    """Answer with an existing file. An ETag avoids repeated transfers; a request for a part of the file (`Range`,
-    `If-Range`) resumes an interrupted download."""
+    """Answer with an existing file; `extra` are additional header lines. With the ETag, a client avoids a repeated
+    transfer; with `Range` and `If-Range`, it requests a part of the file, such as the rest of an interrupted
+    download."""
     with path.open("rb") as file:
         file_status = os.fstat(file.fileno())
         etag = f'"{file_status.st_mtime_ns:x}-{file_status.st_size:x}"'
@@ -162,8 +164,9 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
 
 
 def requested_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """The requested part of a file as its first byte and the byte after its end. If the first byte is `size` or more,
-    there is no such part. None = the whole file, also if several parts are requested."""
+    """The requested part of a file with `size` bytes: the position of its first byte, and the position after its last
+    byte. If the first position is `size` or more, the part does not exist. None: the whole file must be sent, also if
+    several parts are requested."""
     found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
     if not found or found[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
         return None
@@ -176,22 +179,22 @@ def requested_range(request: Request, etag: str, size: int) -> tuple[int, int] |
 
 
 class Chunks:
-    """An answer in chunks. Without a call of `end` it is incomplete for its reader."""
+    """An answer in HTTP chunks. A client considers the answer incomplete until `end` is called."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self._write_lock = asyncio.Lock()
 
     def begin(self, mime: str, *extra: str) -> None:
-        """Write the head."""
+        """Write the head of the answer."""
         lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", f"Content-Type: {mime}", "Connection: close"]
         self._writer.write("\r\n".join([*lines, *COMMON_HEADERS, *extra, "", ""]).encode())
 
     async def send(self, data: bytes) -> None:
-        """Write a chunk once earlier chunks are on their way.
+        """Write a chunk after all earlier chunks.
 
         Raises:
-            OSError: the reader is gone.
+            OSError: the client has disconnected.
         """
         async with self._write_lock:
             self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -203,17 +206,17 @@ class Chunks:
 
 
 async def run_while_connected(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
-    """Run `work` until it is done, or cancel it when the other end disconnects. The other end sends nothing more. Return
-    True if the work was done.
+    """Run `work` until it is done, or cancel it when the client disconnects. All data that the client sends meanwhile
+    is discarded. Return True if the work was done.
     """
-    gone = asyncio.create_task(_until_closed(reader))
+    disconnected = asyncio.create_task(_until_closed(reader))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         was_done = work.done()
     finally:
-        gone.cancel()
+        disconnected.cancel()
         work.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
+        await asyncio.gather(work, disconnected, return_exceptions=True)
     if was_done:
         work.result()
     return was_done
@@ -224,7 +227,7 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
         while await reader.read(1 << 10):
             pass
     except OSError:
-        pass  # the peer has broken the connection, which is an end too
+        pass  # a broken connection counts as closed
 
 
 REFUSED_BY_SYSTEM = {
@@ -243,7 +246,7 @@ REFUSED_BY_SYSTEM = {
     errno.ENOSPC: "507 Insufficient Storage",
     errno.EDQUOT: "507 Insufficient Storage",
 }
-"""Errors of the system that refuse a request; all others are internal errors."""
+"""Error of the operating system → the status of the refusal. All other errors are internal errors."""
 
 
 def status_and_message(error: Exception) -> tuple[str, str]:
@@ -262,8 +265,8 @@ def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str
 
 
 async def discard_input(reader: asyncio.StreamReader) -> None:
-    """Read and discard data for a short time: closing the connection earlier could discard the refusal before it is
-    read."""
+    """Read and discard data for `DISCARD_S`, before a request is refused: if the connection were closed earlier, the
+    client could lose the refusal."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_S):
             while await reader.read(CHUNK_BYTES):
@@ -273,8 +276,12 @@ async def discard_input(reader: asyncio.StreamReader) -> None:
 async def refuse_error(
     error: Exception, writer: asyncio.StreamWriter, sender: asyncio.StreamReader | None = None
 ) -> None:
-    """Refuse a request with the status and the message of an error. A `sender` may not have sent all of the request
-    yet."""
+    """Refuse a request with the status and the message of `error`. Give a `sender` if the client may still be sending
+    the body.
+
+    Raises:
+        ConnectionError, EOFError, TimeoutError, BadRequestError: `error` itself, because the connection must end.
+    """
     if isinstance(error, (ConnectionError, EOFError, TimeoutError, BadRequestError)):
         raise error
     if sender:
@@ -282,9 +289,11 @@ async def refuse_error(
     refuse(writer, *status_and_message(error))
 
 
-MESSAGE_MAX = 16 << 20
+MAX_MESSAGE_BYTES = 16 << 20
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+"""Opcodes of websocket frames."""
 CONTINUATION, FIRST_CONTROL_OPCODE, MASKED = 0, 8, 128
+"""The opcode of a continued message, the lowest opcode of control frames, and the flag of a frame with a mask."""
 
 
 def accept(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -299,27 +308,27 @@ def accept(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The opcode and the unmasked payload of the client's next frame."""
+    """Read the next frame of a client. Return its opcode and its unmasked payload."""
     first, second = await reader.readexactly(2)
     length = second & 127
     if length == 126:
         (length,) = struct.unpack(">H", await reader.readexactly(2))
     elif length == 127:
         (length,) = struct.unpack(">Q", await reader.readexactly(8))
-    if not second & 128 or length > MESSAGE_MAX:
+    if not second & 128 or length > MAX_MESSAGE_BYTES:
         raise BadRequestError("a frame has no mask or is too long")
     mask = await reader.readexactly(4)
     return first & 15, unmasked(await reader.readexactly(length), mask)
 
 
 def unmasked(data: bytes, mask: bytes) -> bytes:
-    """Apply a mask to a payload."""
+    """Apply a mask of 4 bytes to a payload; a second call with the same mask restores the payload."""
     pattern = (mask * (len(data) // 4 + 1))[: len(data)]
     return (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(len(data), "big")
 
 
 def frame(opcode: int, data: bytes) -> bytes:
-    """A complete, final frame of the server."""
+    """The bytes of a message of the server, in one frame."""
     length = len(data)
     if length < 126:
         head = struct.pack(">BB", 0x80 | opcode, length)
@@ -331,14 +340,14 @@ def frame(opcode: int, data: bytes) -> bytes:
 
 
 def masked(opcode: int, data: bytes) -> bytes:
-    """A complete, final frame of a client, with less than 126 bytes."""
+    """The bytes of a message of a client, in one frame; `data` has less than 126 bytes."""
     mask = os.urandom(4)
     return bytes((0x80 | opcode, 0x80 | len(data))) + mask + unmasked(data, mask)
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, bool, int, int]:
-    """Read the head of the next frame. Returns the head with its mask, True for the last frame of a message, the
-    opcode, and the number of bytes that follow."""
+    """Read the head of the next frame. Return the bytes of the head with the mask, True for the last frame of a
+    message, the opcode, and the length of the payload in bytes."""
     head = await reader.readexactly(2)
     length = head[1] & 127
     if length >= 126:
@@ -366,7 +375,8 @@ async def forward_request(
     writer: asyncio.StreamWriter,
     upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
-    """Send a request with these lines to `upstream`, and copy the data of both sides until one side ends."""
+    """Send the request with these `lines` to `upstream`. Relay the data of both sides until `upstream` ends, or, after
+    an upgrade, until one side ends."""
     is_upgrade = "upgrade" in request.headers
     program_reader, program_writer = upstream
     head = [*lines, f"Connection: {'Upgrade' if is_upgrade else 'close'}", "", ""]

@@ -1,9 +1,10 @@
 """Statistics of the session's streams, measured on request and answered in the format of KasmVNC's server.
 
-    GET api/get_frame_stats?client=auto   requests a whole picture from the X server and measures the time; measures the round
-                                          trip to viewers. `client`: auto (the first viewer), all, none, or a name
-    GET api/get_bottleneck_stats          for each viewer, from 0 to 10 (no delay): the processor for the X server, and the
-                                          network, each now and since the viewer connected
+    GET api/get_frame_stats?client=auto   the time that the X server takes for a whole picture, and the round-trip time
+                                          to viewers; `client`: auto (the first viewer), all, none, or a viewer's name
+    GET api/get_bottleneck_stats          four scores for each viewer, from 0 (always waiting) to 10 (never): the X
+                                          server waits for the processor, now and since the viewer connected; the
+                                          stream waits for the network, now and since the viewer connected
 
 Times are whole milliseconds. Without a viewer the answer is 503, as from KasmVNC.
 """
@@ -23,24 +24,26 @@ from watching import OutputRelay, ViewOnlyFilter
 
 FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"
 FOLDER = "api"
-LOCK = Path("/tmp/.X1-lock")  # noqa: S108 -- where X servers write their process
+LOCK = Path("/tmp/.X1-lock")  # noqa: S108 -- the file in which X servers write their pid
 CURRENT_S = 0.25
-"""The duration of the measurement of current values."""
-PONG_WITHIN_S = 2.0
-PICTURE_WITHIN_S = 10.0
+"""The time for which the current scores are measured."""
+PONG_TIMEOUT_S = 2.0
+PICTURE_TIMEOUT_S = 10.0
 TIGHT, LAST_RECTANGLE, QUALITY_8 = 7, -224, -24
+"""Encodings of RFB."""
 MAX_SCORE = 10.0
 
 
 class WaitTimes(NamedTuple):
-    """The accumulated times at `at` for which the X server waited for the processor, and a viewer for the network."""
+    """The accumulated times for which the X server waited for the processor (`cpu_s`) and the stream of a viewer waited
+    for the network (`network_s`), measured at the `time.monotonic` `at`."""
 
     at: float
     cpu_s: float
     network_s: float
 
     def since(self, before: "WaitTimes") -> tuple[float, float]:
-        """The scores of processor and network since `before`, from 0 (always waiting) to 10 (never)."""
+        """The scores of the processor and of the network since `before`, from 0 (always waiting) to 10 (never)."""
         elapsed_s = max(self.at - before.at, 1e-6)
         waits = (self.cpu_s - before.cpu_s, self.network_s - before.network_s)
         cpu, network = (round(MAX_SCORE * (1 - min(1.0, max(0.0, wait_s) / elapsed_s)), 1) for wait_s in waits)
@@ -48,7 +51,8 @@ class WaitTimes(NamedTuple):
 
 
 class Stream:
-    """The stream to one viewer, with the time it spent waiting for the network; replaces its writer."""
+    """The stream to one viewer. It replaces the writer of the connection, and measures how long it waits for the
+    network. `begun` has the times at the start of the stream."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         address = (writer.get_extra_info("peername") or ("",))[0]
@@ -64,7 +68,7 @@ class Stream:
         self._writer.write(data)
 
     async def drain(self) -> None:
-        """Drain, as `StreamWriter.drain`, and add the waiting time."""
+        """Drain, as `StreamWriter.drain`, and measure the time."""
         self._waits_since = time.monotonic()
         try:
             await self._writer.drain()
@@ -79,18 +83,18 @@ class Stream:
         return WaitTimes(now, waited_for_processor_s(), self._waited_s + waiting_s)
 
     async def ping_ms(self) -> int:
-        """The round-trip time of a message in milliseconds; 0 if no answer arrived."""
+        """Measure the round-trip time of a ping in milliseconds; 0 if no answer arrived within `PONG_TIMEOUT_S`."""
         data, begun = os.urandom(8), time.monotonic()
         self._pings[data] = answer = asyncio.get_running_loop().create_future()
         self._writer.write(frame(PING, data))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PONG_WITHIN_S):
+            async with asyncio.timeout(PONG_TIMEOUT_S):
                 return max(1, round(1000 * (await answer - begun)))
         del self._pings[data]
         return 0
 
     def record_pong(self, data: bytes) -> None:
-        """Note that the answer to a ping has arrived."""
+        """Record that the answer to the ping with this payload has arrived."""
         if (answer := self._pings.pop(data, None)) and not answer.done():
             answer.set_result(time.monotonic())
 
@@ -106,8 +110,8 @@ class Stats:
 
     @contextlib.contextmanager
     def counted(self, request: Request, writer: asyncio.StreamWriter):
-        """The stream of a viewer while it is connected. Connections of the Agent do not use the gateway and are not
-        counted."""
+        """Yield the stream of a viewer, which is measured until the end of the block. A connection that does not come
+        from the gateway is the Agent's, and is not measured."""
         stream = Stream(writer)
         if "x-forwarded-prefix" in request.headers:
             self._streams[stream.name] = stream
@@ -124,7 +128,7 @@ class Stats:
         elif not self._streams:
             reply(writer, "503 Service Unavailable", b"")
         else:
-            async with self._measuring:  # several whole pictures at the same time would be much work for the X server
+            async with self._measuring:  # several whole pictures at the same time would slow down the X server
                 measured = await (self._frame(request) if name == FRAME_STATS else self._bottleneck())
             reply(writer, "200 OK", json.dumps(measured).encode())
 
@@ -163,7 +167,8 @@ class Stats:
 
 
 class Picture(NamedTuple):
-    """A whole picture of the screen, its duration, and its rectangles in JPEG."""
+    """A whole picture of the screen: its size, the time until it was received, and the number and the area of its
+    rectangles in JPEG. Sizes are in pixels."""
 
     width: int
     height: int
@@ -173,20 +178,20 @@ class Picture(NamedTuple):
 
     @property
     def jpeg(self) -> dict[str, int]:
-        """The area in JPEG, and the time for it: the part of the whole time that corresponds to the area."""
-        part = self.jpeg_area / (self.width * self.height)
-        return {"time": round(self.ms * part), "count": self.jpeg_rectangles, "area": self.jpeg_area}
+        """The statistics of JPEG; `time` is the share of `ms` that corresponds to the share of the area."""
+        share = self.jpeg_area / (self.width * self.height)
+        return {"time": round(self.ms * share), "count": self.jpeg_rectangles, "area": self.jpeg_area}
 
 
 async def whole_picture(rfb_socket: str) -> Picture:
-    """Request a picture from the X server, as viewers with the light picture do.
+    """Request a whole picture from the X server by RFB, as viewers do, and measure the time.
 
     Raises:
-        OSError, EOFError, TimeoutError: it does not answer.
+        OSError, EOFError, TimeoutError: the X server does not answer.
     """
     reader, writer = await asyncio.open_unix_connection(rfb_socket)
     try:
-        async with asyncio.timeout(PICTURE_WITHIN_S):
+        async with asyncio.timeout(PICTURE_TIMEOUT_S):
             begin = await rfb.shake_hands(reader, writer)
             width, height = struct.unpack(">HH", begin[:4])
             encodings = (TIGHT, LAST_RECTANGLE, QUALITY_8)
@@ -213,7 +218,8 @@ class Discarding:
 
 
 def waited_for_processor_s() -> float:
-    """The time that the X server was ready but did not run, since its start; 0 if it is not known."""
+    """The time for which the X server has waited for a processor since its start; 0 if the kernel does not report
+    it."""
     try:
         pid = int(LOCK.read_text())
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9

@@ -1,13 +1,13 @@
 """The viewers of a session: their permissions, notifications to them, and the region of their browsers.
 
-    GET events    server-sent events: something was copied in the session, or printed, or control has changed; viewers who
-                  may only watch receive only the last kind
+    GET events    server-sent events: `clipboard`, `printed` and `control` (control has changed). A viewer who may only
+                  watch receives only `control`
     PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; each may be omitted
 
-All programs get the zone at once: /etc/localtime leads to FOLDER/localtime. A language applies to programs that start
-later; the programs of the desktop that start others are restarted. English needs no change. Only the first browser sets
-the region, because a later one may belong to another person. Nothing changes if the launch has set TZ or LC_ALL, in a
-leased session, and for viewers who may only watch.
+The time zone applies to all programs immediately, because /etc/localtime is a link to FOLDER/localtime. The language
+applies to programs that start later; programs of the desktop that start other programs are restarted. English is the
+language of the image. Only the first browser sets the region, because a later browser may belong to another person.
+Nothing is changed if the launch has set TZ or LC_ALL, in a leased session, and by viewers who may only watch.
 """
 
 import asyncio
@@ -20,21 +20,24 @@ from pathlib import Path
 from protocol import COMMON_HEADERS, BadRequestError, Request, body, reply
 
 HEARTBEAT_S = 20
-"""The interval of empty events; a lost connection is detected by a write."""
+"""The interval of empty events: a lost connection is detected only by a write."""
 
 VIEW_ONLY_EVENTS = ("control",)
 FOLDER = Path("/tmp/.greenroom")
 ZONES = Path("/usr/share/zoneinfo")
 LANGUAGES = Path("/usr/share/i18n/locales")
 COMPILE_PROGRAM = "/opt/greenroom/language"
+"""The program that compiles the locale of a language."""
 DEFAULT_ZONE = "Etc/UTC"
 """The zone of a session that no browser has opened."""
 MAX_BODY_BYTES = 1024
 ZONE_PATTERN = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
 LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}_[A-Z]{2}")
 PROGRAM_STARTERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
-"""Programs of the desktop that start others; /opt/greenroom/desktop restarts them."""
+"""Programs of the desktop that start other programs. After they are killed, /opt/greenroom/desktop starts them
+again."""
 CLOCK_PROGRAMS = ("xfce4-panel",)
+"""Programs that display the time in the zone in which they were started."""
 
 _region_lock = asyncio.Lock()
 _queues: dict[asyncio.Queue[bytes], bool] = {}
@@ -42,7 +45,7 @@ _queues: dict[asyncio.Queue[bytes], bool] = {}
 
 
 def allowed(variable: str) -> bool:
-    """True if a service of the session is enabled."""
+    """True unless the environment variable disables a service of the session (0 or false)."""
     return os.environ.get(variable, "1").lower() not in ("0", "false")
 
 
@@ -52,7 +55,7 @@ def is_view_only(request: Request) -> bool:
 
 
 def event(name: str, fields: Mapping[str, object]) -> bytes:
-    """Return the bytes of an event."""
+    """Return the bytes of a server-sent event."""
     return f"event: {name}\ndata: {json.dumps(fields)}\n\n".encode()
 
 
@@ -83,7 +86,7 @@ async def follow(request: Request, writer: asyncio.StreamWriter, first: bytes = 
 async def set_region(
     request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, may_change: bool
 ) -> None:
-    """Answer a request for `region`; `may_change` is False for viewers whose browser must not change it."""
+    """Answer a request for `region`. With `may_change` False, the region is not changed."""
     if request.method != "PUT":
         return reply(writer, "405 Method Not Allowed", b"{}", "application/json", "Allow: PUT")
     try:
@@ -100,7 +103,7 @@ async def set_region(
 
 
 def set_zone(name: str) -> tuple[str, ...]:
-    """Set the zone of the session if it has none yet. Return the programs to restart."""
+    """Set the time zone of the session if no browser has set one. Return the programs to restart."""
     link, zone = FOLDER / "localtime", ZONES / name
     if os.environ.get("TZ") or link.readlink() != ZONES / DEFAULT_ZONE or not ZONE_PATTERN.fullmatch(name) or not zone.is_file():
         return ()
@@ -111,7 +114,7 @@ def set_zone(name: str) -> tuple[str, ...]:
 
 
 async def set_language(name: str) -> tuple[str, ...]:
-    """Set the language of the session if it has none yet. Return the programs to restart."""
+    """Set the language of the session if no browser has set one. Return the programs to restart."""
     language_file = FOLDER / "language"
     if os.environ.get("LC_ALL") or language_file.exists() or name.startswith("en_"):
         return ()
