@@ -1,10 +1,10 @@
-"""PNG pictures of the screen, and the detection of the moment at which programs have drawn their reaction to input.
+"""PNG pictures of the screen, taken at the moment at which programs have drawn their reaction to input.
 
-The X server collects the areas in which something was drawn (its extension DAMAGE). Only those bands of the last
-picture are read and compressed again. There is no cost while no picture is requested. A picture is divided into bands
-of rows. Each band is compressed separately, so that all bands together form one zlib stream (RFC 1950): its parts may
-end at any whole byte, and the checksum of the stream follows from the checksums of the parts. The picture of the
-pointer (XFIXES) is drawn into the rows.
+A picture is divided into bands of rows. The X server collects the areas in which something was drawn (its extension
+DAMAGE), and only the bands with these areas are read and compressed again. There is no cost while no picture is
+requested. Each band is compressed separately, and all bands together form one zlib stream (RFC 1950): each part of the
+stream ends at a whole byte, and the checksum of the stream is calculated from the checksums of the parts. The picture
+of the pointer (X extension XFIXES) is drawn into the rows.
 """
 
 import asyncio
@@ -18,32 +18,35 @@ import x11
 from x11 import Scaled
 
 CREATE_DAMAGE, SUBTRACT = 1, 3
+"""Requests of DAMAGE."""
 NON_EMPTY = 3
+"""The report level of DAMAGE: one event when the collected area becomes non-empty."""
 CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
-"""Requests of DAMAGE and XFIXES."""
+"""Requests of XFIXES."""
 FIRST_DRAWING_S = 0.03
 """The maximum time after input to wait for the first drawing."""
 POINTER_DRAWING_S = 0.02
-"""The same if the pointer was moved and there was no other input: programs draw the effect with the next frame, or
-never."""
+"""The same if the only input was a movement of the pointer: programs draw its effect with the next frame, or never."""
 QUIET_S = 0.01
 """A picture is taken when nothing was drawn for this time."""
 MAX_DRAWING_S = 0.15
 """The maximum time after input to wait for drawing to stop: some programs draw continuously."""
 
 HEAD_BYTES = 32
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LEVEL = 1
+"""The size of the head in the answer to GET_CURSOR_IMAGE."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ZLIB_LEVEL = 1
 ROWS = 32
-"""Rows of a band. The pointer or a line of text is in one or two bands."""
+"""The number of rows in a band. The pointer or a line of text is in one or two bands."""
 STREAM_BEGIN, STREAM_END = b"\x78\x01", b"\x03\x00"
-ADLER = 65521
+"""The first bytes of a zlib stream, and its last block, which is empty."""
+ADLER_MODULUS = 65521
 Region = tuple[int, int, int, int]
-"""x1, y1, x2, y2. The second corner is exclusive."""
+"""x1, y1, x2, y2 in pixels. The second corner is exclusive."""
 
 
 class PictureRequest(NamedTuple):
-    """The requested part of the screen and the size of its picture."""
+    """The requested part of the screen, and the size of its picture in pixels."""
 
     region: Region
     width: int
@@ -51,13 +54,14 @@ class PictureRequest(NamedTuple):
 
     @property
     def is_scaled(self) -> bool:
-        """True if one pixel of the picture is not one pixel of the screen."""
+        """True if the picture is larger or smaller than its part of the screen."""
         left, top, right, bottom = self.region
         return (self.width, self.height) != (right - left, bottom - top)
 
 
 class Cursor(NamedTuple):
-    """The picture of the pointer, with its position in the pixels of the screen's picture; `argb` is premultiplied."""
+    """The picture of the pointer. `x` and `y` are its position in the picture of the screen; the colors of `argb` are
+    premultiplied with alpha."""
 
     x: int
     y: int
@@ -66,7 +70,7 @@ class Cursor(NamedTuple):
     argb: tuple[int, ...]
 
     def bands(self, rows: int, count: int) -> Iterator[int]:
-        """The numbers of the bands that it covers, with `rows` rows in each of `count` bands."""
+        """The numbers of the bands that the pointer covers, with `rows` rows in each of `count` bands."""
         return iter(range(max(0, self.y // rows), min(count, -(-(self.y + self.height) // rows))))
 
     def drawn(self, bgrx: bytes, width: int, top: int) -> bytes:
@@ -76,17 +80,18 @@ class Cursor(NamedTuple):
         for y in range(max(self.y, top), min(self.y + self.height, bottom)):
             for x in range(max(self.x, 0), min(self.x + self.width, width)):
                 pixel = self.argb[(y - self.y) * self.width + x - self.x]
-                under = 255 - (pixel >> 24)
-                if under == 255:
+                transparency = 255 - (pixel >> 24)
+                if transparency == 255:
                     continue
                 at = 4 * ((y - top) * width + x)
-                for part in (0, 1, 2):
-                    pixels[at + part] = min(255, (pixel >> 8 * part & 0xFF) + pixels[at + part] * under // 255)
+                for byte in (0, 1, 2):
+                    pixels[at + byte] = min(255, (pixel >> 8 * byte & 0xFF) + pixels[at + byte] * transparency // 255)
         return bytes(pixels)
 
 
 def cursor_of(answer: bytes, region: tuple[int, int, int, int], width: int, height: int) -> Cursor | None:
-    """The pointer in a picture of `region` with this size; None if there is no pointer at the moment."""
+    """The pointer in a picture of `region` with this size, from the answer to GET_CURSOR_IMAGE; None if the screen has
+    no pointer."""
     x, y, own_width, own_height, hot_x, hot_y = struct.unpack_from("<hhHHHH", answer, 8)
     argb = struct.unpack_from(f"<{own_width * own_height}I", answer, HEAD_BYTES)
     if not argb:
@@ -105,7 +110,7 @@ def cursor_of(answer: bytes, region: tuple[int, int, int, int], width: int, heig
 
 
 class Band(NamedTuple):
-    """Compressed rows; `adler` and `size` are the checksum and the size of the uncompressed data."""
+    """Compressed rows. `adler` is the Adler-32 checksum, and `size` the length, of the uncompressed data."""
 
     data: bytes
     adler: int
@@ -116,7 +121,7 @@ def compressed(rgb: bytes, width: int) -> Band:
     """Compress rows of RGB with three bytes per pixel."""
     stride = 3 * width
     rows = b"".join(b"\0" + rgb[at : at + stride] for at in range(0, len(rgb), stride))  # 0: no filter
-    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    compressor = zlib.compressobj(ZLIB_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     data = compressor.compress(rows) + compressor.flush(zlib.Z_FULL_FLUSH)
     return Band(data, zlib.adler32(rows), len(rows))
 
@@ -124,18 +129,18 @@ def compressed(rgb: bytes, width: int) -> Band:
 def png_of(width: int, height: int, bands: list[Band]) -> bytes:
     """The PNG that consists of these bands, from top to bottom."""
     adler = 1
-    for one in bands:
-        adler = combined_adler(adler, one.adler, one.size)
-    stream = b"".join([STREAM_BEGIN, *(one.data for one in bands), STREAM_END, adler.to_bytes(4, "big")])
+    for band in bands:
+        adler = combined_adler(adler, band.adler, band.size)
+    stream = b"".join([STREAM_BEGIN, *(band.data for band in bands), STREAM_END, adler.to_bytes(4, "big")])
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"".join([SIGNATURE, _chunk(b"IHDR", head), _chunk(b"IDAT", stream), _chunk(b"IEND", b"")])
+    return b"".join([PNG_SIGNATURE, _chunk(b"IHDR", head), _chunk(b"IDAT", stream), _chunk(b"IEND", b"")])
 
 
 def combined_adler(first: int, second: int, second_size: int) -> int:
-    """The Adler-32 of two concatenated pieces, from the Adler-32 of each."""
+    """The Adler-32 of two concatenated parts, from the Adler-32 of each part and the length of the second."""
     sum1, sum2 = first & 0xFFFF, first >> 16
-    low = (sum1 + (second & 0xFFFF) - 1) % ADLER
-    high = (sum2 + (second >> 16) + second_size * (sum1 - 1)) % ADLER
+    low = (sum1 + (second & 0xFFFF) - 1) % ADLER_MODULUS
+    high = (sum2 + (second >> 16) + second_size * (sum1 - 1)) % ADLER_MODULUS
     return high << 16 | low
 
 
@@ -151,7 +156,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 class View:
-    """A picture of the screen as bands, with the set of outdated bands."""
+    """A picture of the screen as bands. `stale` contains the numbers of the bands that must be read again; `_raw` has
+    the pixels of each band, `_bands` the compressed rows, or None if the pixels have changed."""
 
     def __init__(self, request: PictureRequest) -> None:
         self.request = request
@@ -170,7 +176,7 @@ class View:
             self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.request.height, int(end + more)) // ROWS)))
 
     def runs(self) -> list[tuple[int, int]]:
-        """The rows that must be read, as top and bottom of each run."""
+        """The rows of the stale bands, as the first row and the end of each run of neighboring bands."""
         found: list[tuple[int, int]] = []
         for index in sorted(self.stale):
             top, bottom = index * ROWS, min((index + 1) * ROWS, self.request.height)
@@ -180,7 +186,7 @@ class View:
         return found
 
     def read(self, top: int, pixels: bytes) -> None:
-        """Store the current pixels of the rows from `top` on."""
+        """Store the pixels that were read for the rows from `top` on."""
         size = 4 * self.request.width * ROWS
         for number, at in enumerate(range(0, len(pixels), size)):
             index, raw = top // ROWS + number, pixels[at : at + size]
@@ -189,7 +195,7 @@ class View:
         self.stale.difference_update(range(top // ROWS, top // ROWS + -(-len(pixels) // size)))
 
     def picture(self, cursor: Cursor | None) -> bytes:
-        """The PNG, with the pointer at its position."""
+        """The PNG of the picture, with the pointer drawn into it."""
         bands = [self._band(index) for index in range(len(self._bands))]
         if cursor:
             for index in cursor.bands(ROWS, len(bands)):
@@ -215,7 +221,7 @@ class View:
 
 
 class Screen:
-    """The screen of the session. The connection is opened when it is first needed."""
+    """The screen of the session. The connection to the X server is opened by the first request."""
 
     def __init__(self) -> None:
         self._display: x11.Display | None = None
@@ -246,7 +252,7 @@ class Screen:
         reaction.
 
         Raises:
-            ValueError: the region is not on the screen; the sentence says so.
+            ValueError: the region is not on the screen.
         """
         async with self._picture_lock:
             display = await self.display()
@@ -264,7 +270,8 @@ class Screen:
             await self._take_damage()
 
     async def _update(self, display: x11.Display, view: View, input_s: tuple[float, float] | None) -> None:
-        """Update a picture until nothing more is drawn; rows are compressed during the wait."""
+        """Update a picture until programs stop drawing; rows are compressed during the wait. `input_s` as in
+        `picture`."""
         loop = asyncio.get_running_loop()
         begun_s, first_s = input_s or (0.0, 0.0)
         end_s = begun_s + MAX_DRAWING_S if input_s else 0.0
@@ -282,10 +289,10 @@ class Screen:
                 return
 
     async def display(self) -> x11.Display:
-        """Return the connection; open it if there is none.
+        """Return the connection to the X server; open it if there is none.
 
         Raises:
-            OSError: there is no X server.
+            OSError: the X server accepts no connection.
         """
         async with self._opening:
             if self._display is None or not self._display.is_open:
@@ -309,8 +316,8 @@ class Screen:
         display.send(struct.pack("<BBHI", self._fixes, CREATE_REGION, 2, self._parts))
 
     async def _take_damage(self) -> bool:
-        """Mark the bands of the last picture in which something was drawn since the last call as outdated; False if
-        nothing was."""
+        """Mark the bands in which something was drawn since the last call as stale. Return False if nothing was
+        drawn."""
         display = await self.display()
         self._drawn.clear()
         display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._all, 0, self._parts))
@@ -321,7 +328,7 @@ class Screen:
         return len(answer) > x11.MESSAGE_BYTES
 
     async def _read(self, display: x11.Display, view: View) -> None:
-        """Read the outdated rows of a picture."""
+        """Read the rows of the stale bands of a picture."""
         request = view.request
         left, first, _, _ = request.region
         with contextlib.closing(Scaled(display, request, self._render)) as scaled:
@@ -338,10 +345,11 @@ class Screen:
 
 
 def picture_request(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> PictureRequest:
-    """The part of the screen and the size of its picture. If one side is missing, it follows from the other side.
+    """The request for a part of the screen, by default the whole screen. If only the width or only the height is given,
+    the picture keeps the proportions of the region.
 
     Raises:
-        ValueError: it cannot be shown.
+        ValueError: the region is not on the screen.
     """
     left, top, right, bottom = region or (0, 0, *screen)
     if not (0 <= left < right <= screen[0] and 0 <= top < bottom <= screen[1]):

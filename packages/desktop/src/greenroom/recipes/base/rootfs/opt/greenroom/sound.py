@@ -1,17 +1,18 @@
-"""Sound of a session: the sound of its programs is sent to viewers, and the sound of viewers comes out of its
-microphone.
+"""Sound of a session: viewers hear the sound of the programs, and programs record the sound of the viewers'
+microphones.
 
     GET sound               the permissions, with reasons
     websocket sound         each binary message to the viewer is a packet of Opus: 20 ms, 48 kHz, stereo. Silence is not
                             sent
     websocket microphone    each binary message of the viewer is a packet of Opus: 20 ms, 48 kHz, one channel
 
-KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT set the permissions: 0 or false = not allowed. A viewer who may only watch has
-no microphone. An encoder runs while a viewer listens, a decoder while a viewer uses the microphone (sound_codec.py).
+KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT set the permissions: 0 or false = not allowed. A viewer who may only watch
+cannot use a microphone. One encoder runs while viewers listen, and one decoder for each viewer who uses the microphone
+(sound_codec.py).
 
-PulseAudio is started when a program connects to its socket, and again after it has ended because no program used it
-(`SoundServer`). The socket exists from the start, so that every program finds a sound server; while nothing plays, none
-is running. PulseAudio takes over the socket as from an init system (LISTEN_FDS) and leaves it in place.
+`SoundServer` creates the socket of PulseAudio, and starts PulseAudio when a program connects to the socket. PulseAudio
+ends when no program has used it for `IDLE_S`, and is started again for the next program. PulseAudio receives the open
+socket as from systemd (LISTEN_FDS), and does not remove it.
 """
 
 import asyncio
@@ -30,15 +31,17 @@ PATHS = ("/sound", "/microphone")
 HERE = Path(__file__).parent
 AUDIO, MICROPHONE = allowed("KASM_SVC_AUDIO"), allowed("KASM_SVC_AUDIO_INPUT")
 PACKET_MAX_BYTES = 1500
-"""The size limit of a packet; one of 20 ms has at most 1275 bytes."""
+"""The size limit of a packet; a packet of 20 ms has at most 1275 bytes."""
 LATE_BYTES = 8192
-"""About half a second of unsent packets: a viewer that is further behind misses packets instead of hearing all of
-them late."""
+"""The maximum size of unsent packets, about half a second. Further packets are dropped: a viewer with a slow connection
+misses packets instead of hearing all packets late."""
 MAX_MICROPHONE_USERS = 4
 INTERNAL_ERROR = struct.pack(">H", 1011)
+"""A close code of a websocket."""
 SOCKET = Path(os.environ.get("PULSE_SERVER", "unix:/tmp/.greenroom/pulse/native").removeprefix("unix:"))
 IDLE_S = 15
 FAILED_PAUSE_S = 2.0
+"""The time after a failure of PulseAudio until it can be started again."""
 
 OPTIONS = (
     *("--daemonize=no", "--use-pid-file=no", f"--exit-idle-time={IDLE_S}"),
@@ -47,10 +50,11 @@ OPTIONS = (
 )
 MICROPHONE_OPTIONS = ("-F", str(HERE / "microphone.pa")) if MICROPHONE else ()
 START = 'descriptor=$1; shift; eval "exec 3<&$descriptor"; LISTEN_FDS=1 LISTEN_PID=$$ exec pulseaudio "$@"'
+"""The shell command that starts PulseAudio with the open socket as file descriptor 3."""
 
 
 def refusal(path: str, request: Request) -> str | None:
-    """The reason why this viewer may not use the path; None if it is allowed."""
+    """The reason why this viewer may not use the path; None if the viewer may use it."""
     if path == "/sound":
         return None if AUDIO else "Sound is not allowed for your group."
     if not MICROPHONE:
@@ -61,7 +65,7 @@ def refusal(path: str, request: Request) -> str | None:
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Answer a request for one of PATHS; False if the connection cannot be used for another request."""
+    """Answer a request for one of PATHS. Return False if the connection cannot be used for another request."""
     reason = refusal(request.path, request)
     if request.headers.get("upgrade", "").lower() != "websocket":
         reasons = {path[1:]: refusal(path, request) for path in PATHS}
@@ -85,7 +89,7 @@ async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
-    """The binary messages of a viewer, until it closes the websocket."""
+    """Yield the binary messages of a viewer, until the viewer closes the websocket."""
     while True:
         opcode, data = await read_frame(reader)
         if opcode == CLOSE:
@@ -98,27 +102,28 @@ async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 def start_codec(direction: str, **pipes: int):
-    """Start a process that loads libpulse and libopus, which would use memory in this process."""
+    """Start sound_codec.py with `direction` "encode" or "decode". It is a process of its own, because libpulse and
+    libopus would use memory in this process."""
     return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), direction, **pipes)
 
 
 async def kill_codec(process: asyncio.subprocess.Process) -> None:
-    """Kill an encoder or a decoder; it has no state to save."""
+    """Kill an encoder or a decoder, which has no state to save."""
     if process.returncode is None:
         process.kill()
     await process.wait()
 
 
 class Listening:
-    """The listeners and their shared encoder."""
+    """The viewers who listen, and the encoder that they share."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.StreamWriter] = set()
         self._encoding: asyncio.Task[None] | None = None
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send packets until the viewer leaves; when the encoder ends, the websocket is closed and the page connects
-        again."""
+        """Send packets until the viewer leaves. When the encoder ends, the websocket is closed, and the viewer's
+        browser connects again."""
         self._listeners.add(writer)
         if self._encoding is None or self._encoding.done():
             self._encoding = asyncio.create_task(self._encode())
@@ -151,7 +156,7 @@ class Listening:
 
 
 class MicrophoneUsers:
-    """The viewers that use the microphone; PulseAudio mixes their sound."""
+    """The viewers who use the microphone; PulseAudio mixes their sound."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -162,13 +167,13 @@ class MicrophoneUsers:
         try:
             process = await start_codec("decode", stdin=asyncio.subprocess.PIPE)
             try:
-                passed = asyncio.create_task(self._forward_packets(reader, writer, process.stdin))
+                forwarding = asyncio.create_task(self._forward_packets(reader, writer, process.stdin))
                 ended = asyncio.create_task(process.wait())
-                await asyncio.wait({passed, ended}, return_when=asyncio.FIRST_COMPLETED)
-                if not passed.done():
+                await asyncio.wait({forwarding, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if not forwarding.done():
                     writer.write(frame(CLOSE, INTERNAL_ERROR))
-                passed.cancel()
-                await asyncio.gather(passed, return_exceptions=True)
+                forwarding.cancel()
+                await asyncio.gather(forwarding, return_exceptions=True)
             finally:
                 await kill_codec(process)
         finally:
@@ -186,7 +191,7 @@ _listening, _microphone_users = Listening(), MicrophoneUsers()
 
 
 class SoundServer:
-    """The session's sound server, while the page is running."""
+    """Starts PulseAudio, the session's sound server, whenever a program needs it, until the end of the block."""
 
     async def __aenter__(self) -> None:
         SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -226,7 +231,7 @@ class SoundServer:
             loop.remove_reader(self._socket)
 
     def _refuse_waiting(self) -> None:
-        """Close waiting connections; their programs continue without sound."""
+        """Close the connections that wait for PulseAudio; their programs continue without sound."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.accept()[0].close()

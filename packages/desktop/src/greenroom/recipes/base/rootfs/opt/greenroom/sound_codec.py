@@ -1,10 +1,10 @@
-"""The processes behind sound.py, which load libpulse and libopus; in the page they would use memory all the time.
+"""Encodes and decodes sound for sound.py. In page.py, libpulse and libopus would use memory all the time.
 
     sound_codec.py encode    writes the sound of the session's programs to standard output
     sound_codec.py decode    plays standard input into the session's microphone
 
-Both use packets of Opus, each preceded by its length in two bytes. The stream of `encode` lets PulseAudio suspend:
-while nothing plays, neither process uses the processor. Silence is not written.
+The data are packets of Opus, each preceded by its length in two bytes. Silence is not written. The stream of `encode`
+lets PulseAudio suspend its output, so that no process uses the processor while nothing plays.
 """
 
 import ctypes
@@ -17,32 +17,37 @@ opus = ctypes.CDLL("libopus.so.0")
 
 RATE = 48000
 FRAMES = RATE // 50
-"""The number of frames in a packet of 20 ms."""
+"""The number of frames in a packet of 20 ms. A frame consists of one sample for each channel."""
 SAMPLE_BYTES = 2
 S16_LE = 3
+"""A sample format of PulseAudio: signed 16-bit integers."""
 DEFAULT = 0xFFFFFFFF
 PLAYED_CHANNELS = 2
 PLAYED_BYTES = FRAMES * PLAYED_CHANNELS * SAMPLE_BYTES
-"""The size of 20 ms of programs' sound."""
+"""The size of 20 ms of the programs' sound."""
 BITS_PER_S = 96_000
 SILENT_PACKETS = 3
-"""The number of silent packets that are still encoded: the encoder is 6 ms late, and a decoder fades out."""
+"""The number of silent packets that are still sent at the end of sound: the encoder is 6 ms late, and a decoder fades
+out."""
 
-AUDIO = 2049
-SET_BITRATE = 4002
+OPUS_APPLICATION_AUDIO = 2049
+OPUS_SET_BITRATE = 4002
 READY, FAILED, TERMINATED = 4, 5, 6
-"""States of a context."""
+"""States of a context of PulseAudio."""
 STREAM_FAILED, STREAM_TERMINATED = 3, 4
 NO_AUTOSPAWN = 1
+"""The flag of a context that must not start PulseAudio."""
 ADJUST_LATENCY, LETS_SUSPEND = 0x2000, 0x8000
+"""Flags of a stream."""
 MICROPHONE_CHANNELS = 1
 MICROPHONE_BYTES = FRAMES * MICROPHONE_CHANNELS * SAMPLE_BYTES
 FRAMES_MAX = 5760
-"""The maximum number of frames in a packet: 120 ms, though packets of the page have 20 ms."""
+"""The maximum number of frames in a packet of Opus, 120 ms; the packets of viewers have 20 ms."""
 PREBUFFER, TARGET_BUFFER = 2 * MICROPHONE_BYTES, 3 * MICROPHONE_BYTES
 MAX_PACKETS_AT_ONCE = 4
-"""The maximum number of packets that arrive together after a network delay and are played: the newest ones."""
+"""If more packets arrive together after a network delay, only this number of the newest packets is played."""
 PLAYBACK = 1
+"""A direction of a stream."""
 
 StateCallback = CFUNCTYPE(None, c_void_p, c_void_p)
 DataCallback = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
@@ -55,16 +60,16 @@ class SampleSpec(ctypes.Structure):
 
 
 class BufferAttr(ctypes.Structure):
-    """The struct pa_buffer_attr, in bytes; DEFAULT is the server's choice."""
+    """The struct pa_buffer_attr with sizes in bytes; for DEFAULT, PulseAudio chooses the size."""
 
     _fields_ = tuple((name, c_uint32) for name in ("maxlength", "tlength", "prebuf", "minreq", "fragsize"))
 
 
 def c_function(library: ctypes.CDLL, name: str, result: object, *arguments: object):
-    """A function of a library with its types."""
-    found = getattr(library, name)
-    found.restype, found.argtypes = result, arguments
-    return found
+    """The C function `name` of a library, with the types of its result and its arguments."""
+    function = getattr(library, name)
+    function.restype, function.argtypes = result, arguments
+    return function
 
 
 mainloop_new = c_function(pulse, "pa_mainloop_new", c_void_p)
@@ -88,31 +93,31 @@ stream_drop = c_function(pulse, "pa_stream_drop", c_int, c_void_p)
 encoder_create = c_function(opus, "opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int))
 encode = c_function(opus, "opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32)
 encoder_ctl = opus.opus_encoder_ctl
-"""A function with a variable number of arguments, which its callers wrap individually."""
+"""A function with a variable number of arguments: callers convert each argument to its C type."""
 decoder_create = c_function(opus, "opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int))
 decode = c_function(opus, "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int)
 
 
 class Encoder:
-    """An encoder from samples to packets."""
+    """Encodes samples as packets of Opus."""
 
     def __init__(self) -> None:
-        self._opus = encoder_create(RATE, PLAYED_CHANNELS, AUDIO, byref(c_int()))
-        encoder_ctl(c_void_p(self._opus), c_int(SET_BITRATE), c_int32(BITS_PER_S))
+        self._opus = encoder_create(RATE, PLAYED_CHANNELS, OPUS_APPLICATION_AUDIO, byref(c_int()))
+        encoder_ctl(c_void_p(self._opus), c_int(OPUS_SET_BITRATE), c_int32(BITS_PER_S))
         self._packet = ctypes.create_string_buffer(4000)
         self._samples = bytearray()
-        self._silent = 0
+        self._silent_packets = 0
 
     def take(self, samples: bytes) -> bytes:
-        """Add samples; returns the packets that they complete."""
+        """Add samples. Return the packets that are complete, each preceded by its length."""
         self._samples += samples
         packets = b""
         while len(self._samples) >= PLAYED_BYTES:
-            part = bytes(self._samples[:PLAYED_BYTES])
+            packet_samples = bytes(self._samples[:PLAYED_BYTES])
             del self._samples[:PLAYED_BYTES]
-            self._silent = 0 if any(part) else self._silent + 1
-            if self._silent <= SILENT_PACKETS:
-                length = encode(self._opus, part, FRAMES, self._packet, len(self._packet))
+            self._silent_packets = 0 if any(packet_samples) else self._silent_packets + 1
+            if self._silent_packets <= SILENT_PACKETS:
+                length = encode(self._opus, packet_samples, FRAMES, self._packet, len(self._packet))
                 packets += length.to_bytes(2, "big") + self._packet.raw[:length]
         return packets
 
@@ -164,11 +169,11 @@ def encode_sound() -> None:
 
 def remove_complete_packets(received: bytearray) -> list[bytes]:
     """Remove the complete packets from the received data and return them."""
-    found = []
+    packets = []
     while len(received) >= 2 and len(received) >= 2 + (length := int.from_bytes(received[:2], "big")):
-        found.append(bytes(received[2 : 2 + length]))
+        packets.append(bytes(received[2 : 2 + length]))
         del received[: 2 + length]
-    return found
+    return packets
 
 
 def decode_to_microphone() -> None:

@@ -1,8 +1,9 @@
-"""The steps of which actions of programs consist (greenroom.core.actions.steps), and their execution on this screen.
+"""Validates and executes the steps of actions on this screen. The api translates each action of a program to steps
+(greenroom.core.actions.steps).
 
-The X server itself assigns a key to a character that is missing on the keyboard, but it has only about twenty unused
-keys and does not reuse them. `Keymap` uses the keys of multimedia keyboards, and reuses them for other characters after
-programs had time to read the typed ones: programs look up the meaning of a key when they read it.
+A character that is missing on the keyboard needs a key. The X server assigns keys by itself, but it has only about
+twenty unused keys and does not reuse them. `Keymap` assigns the keys of multimedia keyboards. It reuses a key for
+another character only after a pause, because programs look up the meaning of a key when they read the event.
 """
 
 import asyncio
@@ -23,42 +24,54 @@ Step = dict[str, Any]
 Result = dict[str, Any]
 
 NUMBERS = (int, float)
-POSITION = (int, type(None))
+OPTIONAL_INTEGER = (int, type(None))
 FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
-    "pointer": {"buttons": (int,), "x": POSITION, "y": POSITION},
+    "pointer": {"buttons": (int,), "x": OPTIONAL_INTEGER, "y": OPTIONAL_INTEGER},
     "key": {"keysym": (int,), "down": (bool,)},
     "type": {"text": (str,)},
     "focus": {"ref": (str,)},
     "wait": {"seconds": NUMBERS},
     "clipboard": {"text": (str,)},
     "open": {"url": (str,)},
-    "screenshot": {"region": (list, type(None)), "width": POSITION, "height": POSITION, "cursor": (bool, type(None))},
+    "screenshot": {
+        "region": (list, type(None)),
+        "width": OPTIONAL_INTEGER,
+        "height": OPTIONAL_INTEGER,
+        "cursor": (bool, type(None)),
+    },
     "cursor_position": {},
     "read_clipboard": {},
 }
+"""Step → its fields and their types. A field whose types include None may be missing."""
 MAX_VALUES = {"buttons": 0x7F, "x": 0xFFFF, "y": 0xFFFF, "keysym": 0xFFFFFFFF, "seconds": 60, "width": 8192, "height": 8192}
 INPUT = ("pointer", "key", "type", "focus", "open")
-"""Steps after which programs may draw."""
+"""Steps that are input: programs may draw a reaction to them."""
 
 KEYSYMS = {"\n": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B, "\x7f": 0xFFFF}
 UNICODE = 0x01000000
+"""The number that is added to a Unicode character outside of Latin-1 for its keysym."""
 TYPED_AT_ONCE = 32
 """The number of characters after which to wait for the X server."""
-OPEN = "/opt/greenroom/open"
+OPEN_PROGRAM = "/opt/greenroom/open"
+"""The program that opens an address."""
 OPEN_TIMEOUT_S = 10.0
-"""The time limit of a start. A program that runs longer is the browser itself, which has received the address."""
+"""The time limit for the exit code of `OPEN_PROGRAM`. If it runs longer, it has become the browser that shows the
+address."""
 TEXT = "UTF8_STRING"
+"""The format of text on the clipboard."""
 CHANGE_KEYS, READ_KEYS = 100, 101
+"""Requests of X11."""
 FIRST_KEY, KEYS = 8, 248
+"""The lowest keycode, and the number of keycodes."""
 ASCII = range(0x20, 0x7F)
 FUNCTION_KEYS = range(0xFD00, 0x10000)
 MULTIMEDIA_KEYSYMS = range(0x1008FE00, 0x10090000)
 NAMED_KEYS = frozenset(0x1008FF00 + number for number in (0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x26, 0x27, 0x29))
-"""The multimedia keys that actions name: sound, and back, forward, refresh."""
+"""The multimedia keys that actions can press: for sound, and back, forward and refresh."""
 MAX_ASSIGNED_KEYS = 60
-"""The maximum number of characters that have a key at the same time; there are about eighty of these keys."""
+"""The maximum number of characters that have a key at the same time; a keyboard has about eighty multimedia keys."""
 REASSIGN_AFTER_S = 0.25
-"""The time for which a key keeps its meaning after it was typed."""
+"""The time for which an assigned key keeps its character after a text was typed."""
 
 
 class StepError(Exception):
@@ -69,7 +82,7 @@ def checked(step: Any) -> Step:
     """Validate a step and return it.
 
     Raises:
-        StepError: it is not a valid step.
+        StepError: the step is not valid.
     """
     fields = FIELDS.get(step.get("step")) if isinstance(step, dict) else None
     if fields is None:
@@ -86,7 +99,7 @@ def checked(step: Any) -> Step:
 
 
 def keysym_of(character: str) -> int:
-    """The keysym that writes a character: Latin-1 characters are their own keysym, other Unicode has a range.
+    """The keysym that types a character: the code of the character in Latin-1, else its Unicode code plus `UNICODE`.
 
     Raises:
         StepError: no key can type the character.
@@ -100,7 +113,8 @@ def keysym_of(character: str) -> int:
 
 
 class Keymap:
-    """The keys of one X server that are assigned to characters, the oldest assignment first."""
+    """The keys of one X server that are assigned to characters. `_assigned`: keycode → keysym, the oldest assignment
+    first; `_free`: the multimedia keys without an assignment, None before the first use."""
 
     def __init__(self) -> None:
         self._free: list[int] | None = None
@@ -108,9 +122,8 @@ class Keymap:
         self._typed_s = 0.0
 
     async def provide(self, display: x11.Display, keysyms: Iterable[int]) -> None:
-        """Assign keys so that all of these keysyms, a part from `split_by_keys`, can be typed. Their keys are not
-        reassigned within `REASSIGN_AFTER_S` after this call.
-        """
+        """Assign keys so that all of these keysyms can be typed; `split_by_keys` limits their number. The keys are not
+        reassigned within `REASSIGN_AFTER_S` after this call."""
         wanted = {keysym for keysym in keysyms if is_special(keysym)}
         if wanted:
             keys = await _read_keys(display)
@@ -129,17 +142,18 @@ class Keymap:
         if len(missing) > len(self._free):
             await asyncio.sleep(max(0.0, self._typed_s + REASSIGN_AFTER_S - time.monotonic()))
         del self._free[: len(missing)]
-        assigned = dict(zip(chosen, missing, strict=False))  # characters without a key are left to the X server
+        assigned = dict(zip(chosen, missing, strict=False))  # the X server assigns keys to the other characters
         for code, keysym in assigned.items():
             self._assigned.pop(code, None)
             self._assigned[code] = keysym
         for request in assignment_requests(assigned):
             display.send(request)
-        await _read_keys(display)  # its answer comes after the changes
+        await _read_keys(display)  # the X server answers after it has processed the changes
 
 
 def split_by_keys(keysyms: list[int]) -> Iterator[list[int]]:
-    """Split a text so that no part has more than `MAX_ASSIGNED_KEYS` characters that need a key."""
+    """Split the keysyms of a text so that no part has more than `MAX_ASSIGNED_KEYS` different characters that may need
+    a key."""
     begin, special = 0, set[int]()
     for at, keysym in enumerate(keysyms):
         if is_special(keysym) and keysym not in special:
@@ -151,8 +165,9 @@ def split_by_keys(keysyms: list[int]) -> Iterator[list[int]]:
 
 
 def assignment_requests(assigned: dict[int, int]) -> Iterator[bytes]:
-    """The requests that assign these characters (key → character), one request for each row of neighboring keys: a
-    window manager reads the whole keyboard again after each request, and the pointer stalls meanwhile."""
+    """The requests of X11 that assign keys (keycode → keysym), one request for each row of neighboring keys. There are
+    as few requests as possible, because the window manager reads the whole keyboard after each request, and the pointer
+    stalls meanwhile."""
     rows: list[list[int]] = []
     for code in sorted(assigned):
         if rows and rows[-1][-1] == code - 1:
@@ -165,18 +180,18 @@ def assignment_requests(assigned: dict[int, int]) -> Iterator[bytes]:
 
 
 def is_special(keysym: int) -> bool:
-    """True if it is a character that some keyboards do not have."""
+    """True if the keysym is a character that the keyboard may lack."""
     return not (keysym in ASCII or keysym in FUNCTION_KEYS or keysym in MULTIMEDIA_KEYSYMS)
 
 
 def is_unused(symbols: tuple[int, ...]) -> bool:
-    """True if a key with these meanings may be reassigned."""
-    meanings = {symbol for symbol in symbols if symbol}
-    return bool(meanings) and all(symbol in MULTIMEDIA_KEYSYMS and symbol not in NAMED_KEYS for symbol in meanings)
+    """True if a key with these keysyms may be assigned to a character."""
+    keysyms = {symbol for symbol in symbols if symbol}
+    return bool(keysyms) and all(symbol in MULTIMEDIA_KEYSYMS and symbol not in NAMED_KEYS for symbol in keysyms)
 
 
 async def _read_keys(display: x11.Display) -> dict[int, tuple[int, ...]]:
-    """Key → its meanings, the first two without and with Shift."""
+    """Read the keyboard. Return keycode → its keysyms, the first two without and with Shift."""
     answer = await display.ask(struct.pack("<BxHBBxx", READ_KEYS, 2, FIRST_KEY, KEYS))
     width = answer[1]
     symbols = struct.unpack_from(f"<{KEYS * width}I", answer, x11.MESSAGE_BYTES)
@@ -194,7 +209,7 @@ class StepExecutor:
         self._only_moved = True
 
     async def act(self, steps: list[Step]) -> Result:
-        """Perform one action; its output or its error is in the result. After an error the keys and buttons that it
+        """Perform one action. Return its output or its error. After an error, the keys and buttons that the action
         pressed are released."""
         begun = time.monotonic()
         buttons, keys = self._input.buttons, set(self._input.keys)
@@ -314,7 +329,7 @@ class StepExecutor:
     async def _open(self, url: str) -> None:
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(
-            OPEN, url, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, "KASM_URL": ""}
+            OPEN_PROGRAM, url, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, "KASM_URL": ""}
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_TIMEOUT_S):
