@@ -1,10 +1,10 @@
 """Builds the image of a recipe on this host: the shared base from Debian packages, then the layer of the recipe.
 
-Two files in a folder define its base: `packages` lists the Debian packages, and `excludes` the files of these packages
-that no session uses.
+Two files of a folder define a base image: `packages` lists the Debian packages, and `excludes` the files of these
+packages that are not installed, because no session uses them.
 
-An image has the labels `greenroom.recipe`, the digest of all its inputs, and `greenroom.base`, the image that it is
-built on. An image with the current values of both is not built again.
+An image has the labels `greenroom.recipe`, the digest of all its inputs, and `greenroom.base`, the name of its base
+image. An image with the current values of both labels is not built again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NO_BASE_MESSAGE: Final = (
 
 
 def suite() -> str:
-    """Return the release of Debian or Ubuntu whose packages this machine uses."""
+    """Return the codename of the Debian or Ubuntu release of this machine, such as `bookworm`."""
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 
 
@@ -48,7 +48,7 @@ def base_name(repository: str, folder: Path) -> str:
 
 
 async def build_base(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]:
-    """Build the base image of `folder`, and name it `name`. Yields the messages of mmdebstrap.
+    """Build the base image of `folder`, and name it `name`. Yield the messages of mmdebstrap.
 
     Raises:
         BuildError: mmdebstrap is missing, or a step failed.
@@ -61,7 +61,7 @@ async def build_base(builder: Builder, name: str, folder: Path) -> AsyncGenerato
     image_build = asyncio.create_task(builder.build_from_tree(_read_chunks(stdout)))
 
     def kill_if_unread(done: asyncio.Task[str]) -> None:
-        # The output of mmdebstrap is no longer read, so it would not end.
+        # After a failed import nothing reads the output of mmdebstrap, so mmdebstrap would block.
         if process.returncode is None and (done.cancelled() or done.exception()):
             process.kill()
 
@@ -99,7 +99,7 @@ async def _mmdebstrap_command(folder: Path) -> list[str]:
 
 
 async def _apt_options() -> list[str]:
-    """Return the options of this machine's apt for access to its sources."""
+    """Return the options with which apt on this machine accesses its package sources."""
     process = await asyncio.create_subprocess_exec("apt-config", "dump", stdout=PIPE)
     dump, _ = await process.communicate()
     return [line for line in dump.decode().splitlines() if re.match(r"Acquire::(Check-|https?::|Retries)", line)]
@@ -114,11 +114,12 @@ BASE_REPOSITORY: Final = "greenroom/desktop-base"
 RECIPE_LABEL: Final = "greenroom.recipe"
 BASE_LABEL: Final = "greenroom.base"
 PAGE: Final = BASE / "page"
-"""The session's page. script/lib builds it from images/page; it is part of the package."""
+"""The web page of a session. script/lib builds it from images/page; it is part of the package."""
 ENCODER: Final = BASE / "encoder"
-"""The library of the video picture. script/lib downloads it; without it images have only the light picture."""
+"""The folder with the library pixelflux, which encodes the screen as video. script/lib downloads the library; sessions
+of an image without it have no video."""
 BASE_PERCENT: Final = 50
-"""The progress at which the base is complete, in a build that includes it."""
+"""The progress when the base image is complete, in a build that includes the base image."""
 BASE_STEPS: Final = 12
 """The approximate number of lines that mmdebstrap writes."""
 CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -129,11 +130,11 @@ exec {command} "$@"
 """
 _STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
 _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
-"""Docker writes errors of commands in red."""
+"""A color code: Docker writes the errors of commands in red."""
 _LINES_WITHOUT_REASON: Final = re.compile(
     r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]?Reading |^Building dependency "
 )
-"""Lines that do not contain the reason of a failure. The output of apt can arrive after its errors."""
+"""Lines that do not contain the reason of a failure; such lines of apt can arrive after its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +146,19 @@ class BuildProgress:
 
 
 async def is_built(builder: Builder, image: RecipeImage, base: str = "") -> bool:
-    """True if this host has the current image."""
+    """True if this host has the image, built from the current recipe and the current base image."""
     labels = await builder.labels(image.reference) or {}
     return labels.get(RECIPE_LABEL) == image.digest and labels.get(BASE_LABEL) == _base_reference(base)
 
 
 async def make(builder: Builder, image: RecipeImage, base: str = "") -> AsyncGenerator[BuildProgress]:
-    """Build the image if it is not current; `base` is an image to build on instead of this machine's packages.
+    """Build the image if it is missing or outdated. Yield the progress.
+
+    Arguments:
+        base: the base image; empty to build the base image from the Debian packages of this machine.
 
     Raises:
-        BuildError: the build failed; the message has the line with the reason.
+        BuildError: the build failed; the message contains the reason.
         RuntimeUnavailable: no Docker daemon answers.
     """
     if await is_built(builder, image, base):
@@ -207,7 +211,7 @@ def _base_reference(chosen: str) -> str:
 
 
 def _build_context(image: RecipeImage) -> bytes:
-    """Return a tar with the Dockerfile and all files that it copies."""
+    """Return a tar archive with the Dockerfile and all files that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("own", "install", "encoder"):  # the Dockerfile copies them even if there are no such files
@@ -216,7 +220,7 @@ def _build_context(image: RecipeImage) -> bytes:
             tar.addfile(entry)
         for name, content in _context_files(image):
             entry = tarfile.TarInfo(name)
-            # Not the mode of the file, which some archives of packages do not preserve.
+            # The mode of the file on this machine is not used: some package formats do not preserve it.
             entry.mode = 0o755 if content.startswith(b"#!") else 0o644
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -229,8 +233,8 @@ def _context_files(image: RecipeImage) -> Iterator[tuple[str, bytes]]:
     yield from _files_below(BASE / "rootfs", "rootfs")
     yield from _files_below(PAGE, "page")
     for wheel in ENCODER.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as packed:
-            yield from ((f"encoder/{name}", packed.read(name)) for name in packed.namelist() if name[-1] != "/")
+        with zipfile.ZipFile(wheel) as archive:
+            yield from ((f"encoder/{name}", archive.read(name)) for name in archive.namelist() if name[-1] != "/")
     for folder in image.folders:
         yield from _files_below(folder / "rootfs", "own")
         yield from _files_below(folder / "install", "install")

@@ -1,7 +1,8 @@
-"""`python -m greenroom.recipes NAME…` builds images on this host; images/build and the other scripts call it.
+"""`python -m greenroom.recipes NAME…` builds images on this host. images/build and other scripts call this command.
 
 NAME is a flavor of greenroom/desktop, a recipe, or `catalogue` for all recipes. `--base REPOSITORY FOLDER` builds the
-Debian base of that folder and prints its name. The variable BASE names an image to build on instead.
+base image of FOLDER from Debian packages, and prints its name. If the environment variable BASE is set, it names the
+base image, and no base image is built.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.builder import DockerBuilder
 
 PRINT_EVERY_S: Final = 20.0
-"""The time between two lines if the output is no terminal."""
+"""The time between two lines of progress if the output is not a terminal."""
 
 
 def main(arguments: list[str]) -> int:
@@ -73,8 +74,8 @@ async def _as_progress(steps: AsyncIterator[str]) -> AsyncIterator[build.BuildPr
 
 
 async def _show(title: str, steps: AsyncIterator[build.BuildProgress]) -> None:
-    """Show the progress and the duration: a line that changes on a terminal, otherwise an occasional line. Nothing
-    is shown if there was nothing to do."""
+    """Show the progress and the duration of a build: on a terminal one line that changes, otherwise a line every
+    `PRINT_EVERY_S`. Nothing is shown for a build without steps."""
     began = printed = time.monotonic()
     is_terminal = sys.stderr.isatty()
     has_steps = False

@@ -1,7 +1,7 @@
-"""Reads the recipes that come with Greenroom, and names the image of each by a digest of its inputs.
+"""Reads the recipes that come with Greenroom, and determines the inputs and the name of each image.
 
-An image's tag is the beginning of a digest of the shared base and of the recipe's files. A changed recipe therefore has
-a new tag, and its image can be built while sessions of the old image run.
+The tag of an image is the beginning of a digest of the shared base and the files of the recipe. A changed recipe has a
+new tag, so that its image can be built while sessions of the old image run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parent
 BASE: Final = ROOT / "base"
 CATALOGUE: Final = ROOT / "catalogue"
 DESKTOP: Final = ROOT / "desktop"
-"""The packages and files that desktops for people add to the base."""
+"""The folder with the packages and files that images with a desktop add to the base."""
 FLAVORS: Final = ("xfce", "plain", "openbox", "never-paints")
 """The flavors of greenroom/desktop: the desktop, and three smaller ones for tests."""
 
@@ -30,7 +30,7 @@ FLAVORS: Final = ("xfce", "plain", "openbox", "never-paints")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeImage:
     """The inputs of an image in addition to the base. `flavor` selects the programs that /opt/greenroom/desktop
-    starts. If several `folders` have the same file, the last one is used."""
+    starts. If several `folders` contain the same file, the file of the last folder is used."""
 
     reference: str
     digest: str
@@ -45,7 +45,7 @@ def all_recipes() -> tuple[Recipe, ...]:
     """Return all recipes, sorted by name.
 
     Raises:
-        Invalid: one cannot be used.
+        Invalid: a recipe is not valid.
     """
     return tuple(_read(file.parent) for file in sorted(CATALOGUE.glob("*/recipe.toml")))
 
@@ -54,7 +54,7 @@ def find(name: str) -> Recipe:
     """Return the recipe with this name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the catalogue does not have the recipe.
     """
     for recipe in all_recipes():
         if recipe.name == name:
@@ -104,7 +104,7 @@ def _desktop_packages() -> tuple[str, ...]:
 
 
 def lines(file: Path) -> list[str]:
-    """Return the lines of a file without its comments."""
+    """Return the lines of a file, without empty lines and comments (#)."""
     return [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
 
 
@@ -135,13 +135,13 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _images() -> Iterator[RecipeImage]:
-    """Yield all images that this version builds: the flavors of greenroom/desktop, and those of the recipes."""
+    """Yield all images that this version can build: the flavors of greenroom/desktop, and the images of the recipes."""
     yield from map(flavor, FLAVORS)
     yield from map(image_of, all_recipes())
 
 
 class DesktopRecipes(RecipeSource):
-    """The recipes for the api and Agents."""
+    """The recipes of this package, through the interface that the api and the Agent use."""
 
     def recipes(self) -> Sequence[Recipe]:
         return all_recipes()
@@ -156,7 +156,7 @@ class DesktopRecipes(RecipeSource):
         return any(image.reference == reference for image in _images())
 
     async def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        from greenroom.recipes import build  # noqa: PLC0415 -- the api builds nothing, and does not load the runtimes
+        from greenroom.recipes import build  # noqa: PLC0415 -- the api builds no images, and loads no runtimes
 
         image = next(image for image in _images() if image.reference == reference)
         async for progress in build.make(builder, image):
@@ -164,4 +164,4 @@ class DesktopRecipes(RecipeSource):
 
 
 SOURCE: Final = DesktopRecipes()
-"""The recipes of this package, to which its entry point refers."""
+"""The object that the entry point of this package names."""

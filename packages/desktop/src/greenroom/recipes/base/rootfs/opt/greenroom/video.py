@@ -1,17 +1,18 @@
-"""The video picture of the screen, for viewers who want moving pictures: H.264 in addition to the RFB of the X server.
+"""The picture of the screen as a video, for viewers of moving pictures: H.264, instead of the light picture that the X
+server sends by RFB.
 
-    GET stream/        {"video": true if it is available, "default": the picture with which a viewer begins}
+    GET stream/        {"video": true if video is available, "default": the picture with which a viewer begins}
     websocket stream/  binary messages are stripes of the picture; a text message is sent back unchanged. The viewer
-                       sends binary messages: 0 and the number of a frame it painted, 1 and a quality of 0–9
+                       sends binary messages: 0 and the number of a painted frame, or 1 and a quality of 0–9
 
-It contains only the picture: keys, pointer, clipboard and the size of the screen use RFB, where access is decided. The
-encoder (encoder.py) is started when a viewer connects, serves all viewers, and is ended `GRACE_S` after the last
-viewer. It also ends with the last RFB viewer, so that a viewer who is disconnected from the session cannot continue to
-watch it.
+The stream contains only the picture. Keys, pointer, clipboard and the size of the screen use RFB, where permissions are
+checked. The encoder (encoder.py) is started when a viewer connects, serves all viewers, and is ended `GRACE_S` after
+the last viewer has left. It also ends when the last RFB connection ends, so that a viewer who is disconnected from the
+session cannot continue to watch the session.
 
-`Pace` selects the stripes for a viewer by the frames that the viewer has painted, without I/O and clock. The number of
-frames sent ahead of those painted grows while frames arrive about as fast as the fastest did, and shrinks otherwise. A
-viewer who is not ready misses frames, and then receives each row again from a stripe that does not depend on others.
+`Pace` selects the stripes for one viewer, without I/O and clock. A limited number of frames is sent before the viewer
+has painted them. The limit grows while frames arrive about as fast as the fastest frame, and shrinks otherwise. A
+viewer who has reached the limit misses frames, and then receives each row again from an independent stripe.
 """
 
 import asyncio
@@ -28,53 +29,60 @@ from viewers import is_view_only
 
 ENCODER = Path("/opt/greenroom/encoder.py")
 HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))
-"""True if there is a library for the Python of the image; an image that is built on another release may have none."""
+"""True if pixelflux is available for the Python of the image; an image with another Debian release may lack it."""
 LOG = Path("/tmp/.greenroom/video.log")
 GRACE_S = 5.0
 """The time from the end of the last viewer to the end of the encoder; a start takes a tenth of a second."""
 MAX_STARTS, STARTS_WITHIN_S = 5, 60.0
-"""The limit of starts within a time: if the encoder fails at once, viewers stay with the light picture."""
+"""The maximum number of starts within a time: if the encoder fails repeatedly, viewers keep the light picture."""
 KEY_FRAME_PAUSE_S = 1.0
+"""The minimum time between two requests for a whole picture."""
 REST_AFTER_S = 3.0
 """The time without input and without a change after which the screen is at rest."""
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011
+"""Close codes of a websocket."""
 
 ACK, QUALITY = 0, 1
+"""The first byte of messages of a viewer."""
 FIRST_WINDOW, MIN_WINDOW, MAX_WINDOW = 6, 2, 20
+"""The first, the lowest and the highest limit of frames that are sent before the viewer has painted them."""
 LATE_S = 0.15
-"""A frame that takes this much longer than the fastest was delayed on its way."""
+"""A frame that takes this much longer than the fastest frame was delayed by the network."""
 STUCK_S = 10.0
+"""A viewer who has not painted a sent frame for this time is disconnected."""
 
-HEAD = struct.Struct(">BBHH")
-"""The head of a stripe: 4, codec with the flag of an independent stripe in the last bit, number of its frame, its
-upper row."""
+STRIPE_HEAD = struct.Struct(">BBHH")
+"""The head of a stripe: 4; the codec, whose last bit marks an independent stripe; the number of the frame; the upper
+row."""
 
 
 def frame_of(stripe: bytes) -> int:
-    """The number of a stripe's frame."""
-    return HEAD.unpack_from(stripe)[2]
+    """The number of the frame to which a stripe belongs."""
+    return STRIPE_HEAD.unpack_from(stripe)[2]
 
 
 class Pace:
-    """The pace of one viewer, from the start of the stream."""
+    """Selects the stripes for one viewer, from the start of the stream."""
 
     def __init__(self) -> None:
         self.needs_key_frame = True
         self._window = FIRST_WINDOW
         self._fastest_s = float("inf")
         self._in_flight: deque[tuple[int, float]] = deque()
+        """The number and the time of each sent frame that the viewer has not painted."""
         self._rows: set[int] = set()
+        """The upper rows of the stripes that the viewer can decode."""
         self._frame = -1
         self._takes_frame = False
 
     @property
     def is_ready(self) -> bool:
-        """True if another frame should be sent."""
+        """True if another frame may be sent."""
         return len(self._in_flight) < self._window
 
     def should_send(self, stripe: bytes, now: float) -> bool:
-        """True if this stripe is sent to the viewer."""
-        _, kind, frame, row = HEAD.unpack_from(stripe)
+        """True if this stripe must be sent to the viewer."""
+        _, kind, frame, row = STRIPE_HEAD.unpack_from(stripe)
         if frame != self._frame:
             self._frame, self._takes_frame = frame, self.is_ready
         if not self._takes_frame:
@@ -90,38 +98,38 @@ class Pace:
         return True
 
     def record_painted(self, frame: int, now: float) -> None:
-        """Record that the viewer painted a frame, and so all frames before it. A number that was not sent is ignored."""
-        if all(sent != frame for sent, _ in self._in_flight):
+        """Record that the viewer has painted this frame and all earlier frames. An unknown number is ignored."""
+        if all(sent_frame != frame for sent_frame, _ in self._in_flight):
             return
-        sent, at = self._in_flight.popleft()
-        while sent != frame:
-            sent, at = self._in_flight.popleft()
-        self._fastest_s = min(self._fastest_s, now - at)
-        step = -1 if now - at > self._fastest_s + LATE_S else 1
+        sent_frame, sent_s = self._in_flight.popleft()
+        while sent_frame != frame:
+            sent_frame, sent_s = self._in_flight.popleft()
+        self._fastest_s = min(self._fastest_s, now - sent_s)
+        step = -1 if now - sent_s > self._fastest_s + LATE_S else 1
         self._window = max(MIN_WINDOW, min(MAX_WINDOW, self._window + step))
 
     def is_stuck(self, now: float) -> bool:
-        """True if frames that were sent no longer arrive."""
+        """True if the viewer has not painted a sent frame for `STUCK_S`."""
         return bool(self._in_flight) and now - self._in_flight[0][1] > STUCK_S
 
 
 class Viewer:
-    """A viewer of the stream: its connection, its pace, and the code with which it is disconnected."""
+    """A viewer of the stream. `close_code` is set when the viewer must be disconnected."""
 
     def __init__(self, writer: asyncio.StreamWriter, *, may_choose: bool) -> None:
         self.writer = writer
-        self.may_choose = may_choose  # the quality, which is the same for all
+        self.may_choose = may_choose  # the quality, which applies to all viewers
         self.pace = Pace()
         self.close_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end_stream(self, code: int) -> None:
-        """End the stream with this code."""
+        """Disconnect the viewer with this close code."""
         if not self.close_code.done():
             self.close_code.set_result(code)
 
 
 class Video:
-    """The encoder and its viewers."""
+    """The encoder and its viewers. `displays` is the number of open RFB connections."""
 
     def __init__(self) -> None:
         self.viewers: set[Viewer] = set()
@@ -135,7 +143,7 @@ class Video:
         self._is_at_rest = False
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request for stream/; False if the connection cannot be used for another request."""
+        """Answer a request for stream/. Return False if the connection cannot be used for another request."""
         if request.headers.get("upgrade", "").lower() != "websocket":
             begins_with = "video" if os.environ.get("GREENROOM_PICTURE") == "video" else "light"
             reply(writer, "200 OK", json.dumps({"video": HAS_LIBRARY, "default": begins_with}).encode())
@@ -150,11 +158,11 @@ class Video:
         return False
 
     def display_opened(self) -> None:
-        """Record that a viewer has connected to the X server."""
+        """Record that a viewer has opened an RFB connection to the X server."""
         self.displays += 1
 
     def display_closed(self) -> None:
-        """Record that a viewer has disconnected from the X server."""
+        """Record that an RFB connection has ended. With the last one, end all streams."""
         self.displays -= 1
         if self.displays == 0:
             self._end_all(GOING_AWAY)
@@ -184,7 +192,7 @@ class Video:
             self._changed.set()
 
     async def _listen(self, viewer: Viewer, reader: asyncio.StreamReader) -> bytes:
-        """Read the messages of a viewer until it closes the websocket; returns its close code."""
+        """Read the messages of a viewer until the viewer closes the websocket. Return the close code."""
         while True:
             opcode, data = await read_frame(reader)
             if opcode == CLOSE:
@@ -202,16 +210,16 @@ class Video:
                 self._requests.write(b"%d" % data[1])
 
     def _start(self) -> bool:
-        """Start the encoder if it does not run; False if it has failed too often."""
+        """Start the encoder if it does not run. Return False if it was started too often."""
         if self._running is not None and not self._running.done():
             return True
-        if self._died_too_often():
+        if self._was_started_too_often():
             return False
         self._started.append(time.monotonic())
         self._running = asyncio.create_task(self._run())
         return True
 
-    def _died_too_often(self) -> bool:
+    def _was_started_too_often(self) -> bool:
         return len(self._started) == MAX_STARTS and time.monotonic() - self._started[0] < STARTS_WITHIN_S
 
     async def _run(self) -> None:
@@ -232,7 +240,7 @@ class Video:
             done, _ = await asyncio.wait({requesting, forwarding}, return_when=asyncio.FIRST_COMPLETED)
             if forwarding in done:
                 code = await encoder.wait()
-                rest = "; it is not started again for a minute" if self._died_too_often() else ""
+                rest = "; it is not started again for a minute" if self._was_started_too_often() else ""
                 print(f"the video encoder has ended with {code}; viewers get the light picture{rest}", file=sys.stderr)
         finally:
             self._requests = None
@@ -244,9 +252,9 @@ class Video:
             await encoder.wait()
 
     async def _request_frames(self, requests: asyncio.StreamWriter) -> None:
-        """Request the next frame whenever a viewer is ready for one, until there has been no viewer for a while.
+        """Request the next frame whenever a viewer is ready for a frame, until there was no viewer for `GRACE_S`.
 
-        The fastest viewer sets the pace; the others miss frames and continue with a whole picture.
+        The fastest viewer sets the pace; slower viewers miss frames and continue with a whole picture.
         """
         self._is_frame_requested = False
         key_frame_requested_s = time.monotonic()  # the encoder begins with a whole picture

@@ -1,15 +1,15 @@
-"""The messages between a viewer and the X server, and the time since the viewer's last input.
+"""Filters the RFB messages between a viewer and the X server, and measures the time since the viewer's last input.
 
-`ViewOnlyFilter` is for a viewer who may only watch. It forwards their requests for pictures, but not keys, pointer,
-clipboard and the size of the screen. From the X server it forwards everything except the clipboard, which may contain a
-password. The filter must parse the messages, so it requests only encodings whose lengths are known here. An unknown
+`ViewOnlyFilter` is for viewers who may only watch. It forwards their requests for pictures, but not keys, pointer,
+clipboard and the size of the screen. It forwards all messages of the X server except the clipboard, which may contain a
+password. The filter must parse these messages, so it removes requests for encodings that it cannot parse. An unknown
 message ends the connection, because it could contain anything.
 
-`InputMonitor` is for a viewer with control. Keys, pointer and clipboard are input; requests for pictures and answers to
-fences are not. After a message of unknown kind everything counts as input, so that no user is disconnected by mistake.
-Pointer events of KasmVNC's client are converted to standard events, and its other extensions are dropped, because the X
-server would end the connection. A viewer who cannot give input because someone else has control (control.py) is not
-disconnected as idle.
+`InputMonitor` is for all other viewers. Keys, pointer and clipboard are input; requests for pictures and answers to
+fences are not. After a message of unknown type all data counts as input, so that no user is disconnected by mistake.
+Pointer events of KasmVNC's client are converted to standard events, and its additional messages are dropped, because
+the X server would end the connection. While a viewer cannot give input because another person or a program has control
+(control.py), the viewer does not count as idle.
 """
 
 import asyncio
@@ -48,15 +48,19 @@ SUPPORTED = frozenset(
     {RAW, COPY, TIGHT, DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS, -312, -313}
     | {*range(-32, -22), *range(-256, -246), *range(-512, -411), *range(-768, -762)}
 )
-"""Supported encodings, fences and continuous updates, and levels of quality and compression."""
+"""The encodings that a viewer may request: of rectangles, of fences and continuous updates, and levels of quality and
+compression."""
 FLUSH_BYTES = 1 << 16
+"""The amount of collected data at which it is sent."""
 INPUT = (KEY, POINTER, 6, SCAN_CODE, KASM_CLIPBOARD, KASM_MOTION, UNKNOWN)
-"""Key, pointer, clipboard, key with its scan code, KasmVNC's clipboard and relative motion, unknown messages."""
+"""The types of messages that are input: key, pointer, clipboard, key with its scan code, KasmVNC's clipboard and
+relative motion, unknown messages."""
 WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 8, 16, 32, 64
+"""Buttons in the mask of a pointer event."""
 
 
 class Sink(Protocol):
-    """The destination of the picture."""
+    """A writer for the data of the X server."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -64,8 +68,8 @@ class Sink(Protocol):
 
 
 class ViewOnlyFilter:
-    """The connection of one viewer, from its start. `jpeg_rectangles` counts the rectangles sent as JPEG, and `jpeg_area`
-    their pixels."""
+    """Filters the connection of one viewer, from its start. `jpeg_rectangles` counts the rectangles that the X server
+    sent as JPEG, and `jpeg_area` their pixels."""
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
         self._messages = ClientMessages()
@@ -75,13 +79,17 @@ class ViewOnlyFilter:
         self.jpeg_rectangles = self.jpeg_area = 0
 
     def forwarded(self, data: bytes) -> bytes:
-        """Filter data of the viewer. Return the part for the X server."""
+        """Filter data of the viewer. Return the data for the X server.
+
+        Raises:
+            BadRequestError: a message is unknown, or changes the pixel format after a request for a picture.
+        """
         forwarded = bytearray()
         for kind, part, _, ends in self._messages.pieces(data):
             if kind == UNKNOWN or self._messages.version != VERSION:
                 raise BadRequestError("an unreadable message of a viewer with view access is not forwarded")
             if kind == HANDSHAKE:
-                forwarded += part[:-1] + b"\x01" if ends else part  # the desktop is always shared
+                forwarded += part[:-1] + b"\x01" if ends else part  # the last byte requests a shared desktop
             elif kind in {PIXEL_FORMAT, ENCODINGS}:
                 self._encodings += part
                 if ends:
@@ -102,7 +110,7 @@ class ViewOnlyFilter:
         return struct.pack(f">BxH{len(kinds)}i", ENCODINGS, len(kinds), *kinds)
 
     async def copy_output(self, display: asyncio.StreamReader, writer: Sink) -> None:
-        """Copy output from the X server to the browser, without the clipboard."""
+        """Copy output from the X server to the viewer, without the clipboard."""
         output = OutputRelay(display, writer)
         try:
             await output.forward(VERSION_BYTES)
@@ -122,7 +130,7 @@ class ViewOnlyFilter:
             return  # the X server has ended
 
     async def message(self, output: "OutputRelay") -> int:
-        """Forward one message, and return its kind."""
+        """Forward one message of the X server, and return its type."""
         (kind,) = await output.read(1)
         if kind == 3:
             (length,) = struct.unpack(">3xi", await output.read(7))
@@ -144,7 +152,7 @@ class ViewOnlyFilter:
         return kind
 
     async def _rectangle(self, output: "OutputRelay") -> bool:
-        """Forward one rectangle. Return False if it was the last."""
+        """Forward one rectangle of a picture. Return False if it ends the picture."""
         width, height, encoding = struct.unpack(">4xHHi", await output.forward(12))
         pixel = self._pixel_bytes
         if encoding == RAW:
@@ -188,12 +196,12 @@ class ViewOnlyFilter:
 
     @property
     def _is_true_color(self) -> bool:
-        """True if Tight sends three bytes for each pixel."""
+        """True if the encoding Tight sends three bytes for each pixel."""
         return self._pixel_format is not None and self._pixel_format[:2] == b"\x20\x18" and self._pixel_format[4:10] == b"\x00\xff" * 3
 
 
 class OutputRelay:
-    """The data of the X server that is forwarded to the viewer."""
+    """Reads data of the X server, and forwards it to the viewer."""
 
     def __init__(self, display: asyncio.StreamReader, writer: Sink) -> None:
         self._display = display
@@ -209,7 +217,7 @@ class OutputRelay:
         self._out += data
 
     async def forward(self, count: int) -> bytes:
-        """Forward `count` bytes. Return the first part of them, or all if they are few."""
+        """Forward `count` bytes. Return the bytes, or only the first `FLUSH_BYTES`."""
         first = b""
         while count > 0:
             data = await self._display.readexactly(min(count, FLUSH_BYTES))
@@ -226,7 +234,7 @@ class OutputRelay:
             count -= len(await self._display.readexactly(min(count, FLUSH_BYTES)))
 
     async def length(self) -> int:
-        """Forward a length of Tight, one to three bytes, and return it."""
+        """Forward a length of the encoding Tight, which has one to three bytes, and return it."""
         value = 0
         for shift in (0, 7, 14):
             (byte,) = await self.forward(1)
@@ -236,7 +244,7 @@ class OutputRelay:
         return value
 
     async def flush(self) -> None:
-        """Send the collected data."""
+        """Send the data that was collected for the viewer."""
         if self._out:
             self._writer.write(frame(BINARY, bytes(self._out)))
             self._out.clear()
@@ -244,7 +252,7 @@ class OutputRelay:
 
 
 class InputMonitor:
-    """The input of one viewer, from the start of the connection."""
+    """Filters the input of one viewer, from the start of the connection. `on_input` is called for each input."""
 
     def __init__(self, on_input: Callable[[], None] = lambda: None, gate: InputGate | None = None) -> None:
         self._on_input = on_input
@@ -260,9 +268,10 @@ class InputMonitor:
         return time.monotonic() - self._last_input
 
     def process(self, data: bytes) -> bytes:
-        """Process data of the viewer, at any position in the stream of messages. Return the data for the X server.
+        """Process data of the viewer, which may be split at any position. Return the data for the X server.
 
-        Raises BadRequestError: a message of KasmVNC's client cannot be read.
+        Raises:
+            BadRequestError: a message of KasmVNC's client is unknown, or `InputGate` refuses a message.
         """
         forwarded = bytearray()
         for piece in self._messages.pieces(data):
@@ -280,8 +289,8 @@ class InputMonitor:
 
 
 def standard_pointer(event: bytes) -> bytes:
-    """Convert a pointer event for a server with eight buttons, four of them for the wheel: a turn of the wheel becomes
-    a press and a release."""
+    """Convert a pointer event of KasmVNC's client to standard events with eight buttons, four of them for the wheel. A
+    turn of the wheel becomes a press and a release of its button."""
     mask, x, y, right, down = struct.unpack(">xHHHhh", event)
     buttons = mask & 0xFF
     wheel_turns = (down < 0, WHEEL_UP), (down > 0, WHEEL_DOWN), (right < 0, WHEEL_LEFT), (right > 0, WHEEL_RIGHT)

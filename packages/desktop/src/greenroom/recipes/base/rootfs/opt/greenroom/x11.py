@@ -1,6 +1,6 @@
-"""A connection to the session's X server: the part of X11 that the desk and the clipboard need.
+"""A client of the session's X server, with the part of X11 that the desk and the clipboard need.
 
-`Scaled` creates smaller and larger pictures of the screen with the X server's extension RENDER.
+`Scaled` creates smaller and larger pictures of the screen with the X extension RENDER.
 """
 
 import asyncio
@@ -9,19 +9,22 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
-SOCKET = "/tmp/.X11-unix/X1"  # noqa: S108 -- where X servers listen
+SOCKET = "/tmp/.X11-unix/X1"  # noqa: S108 -- the socket on which X servers listen
 INTERN_ATOM, GET_GEOMETRY, QUERY_POINTER, GET_IMAGE, QUERY_EXTENSION = 16, 14, 38, 73, 98
+"""Requests of X11."""
 FIXES, FIXES_VERSION = b"XFIXES", (5, 0)
 DAMAGE, DAMAGE_VERSION = b"DAMAGE", (1, 1)
 RENDER, RENDER_VERSION = b"RENDER", (0, 11)
 QUERY_VERSION = 0
 """The first request of every extension."""
 MESSAGE_BYTES = 32
+"""The length of an event, of an error, and of a reply without additional data."""
 ZPIXMAP, ALL_PLANES = 2, 0xFFFFFFFF
 BUFFER_BYTES = 1 << 20
 ERROR, REPLY = 0, 1
+"""Types of messages; all other types are events."""
 
-Event = Callable[[bytes], None]
+EventHandler = Callable[[bytes], None]
 
 
 class DisplayError(OSError):
@@ -29,14 +32,14 @@ class DisplayError(OSError):
 
 
 class Display:
-    """A connection, created by `connect`; `root` is the window of the screen."""
+    """A connection to the X server, created by `connect`. `root` is the id of the window of the whole screen."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, setup: bytes) -> None:
         self._reader = reader
         self._writer = writer
         self._sequence = 0
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._events: dict[int, Event] = {}
+        self._event_handlers: dict[int, EventHandler] = {}
         (self._ids,) = struct.unpack_from("<I", setup, 4)
         (vendor_bytes,), formats = struct.unpack_from("<H", setup, 16), setup[21]
         (self.root,) = struct.unpack_from("<I", setup, 32 + len(padded(setup[32 : 32 + vendor_bytes])) + 8 * formats)
@@ -52,13 +55,13 @@ class Display:
         self._reading.add_done_callback(lambda _: handler())
 
     async def close(self) -> None:
-        """Close the connection and release everything that was created over it."""
+        """Close the connection; the X server releases all resources of the connection."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
 
     def new_id(self) -> int:
-        """An unused id for a resource on the server."""
+        """An unused id for a resource on the X server."""
         self._ids += 1
         return self._ids
 
@@ -71,7 +74,7 @@ class Display:
         """Send a request and return its complete reply.
 
         Raises:
-            DisplayError: there is none.
+            DisplayError: the X server refused the request, or has ended.
         """
         if not self.is_open:
             raise DisplayError("the X server has ended")
@@ -80,16 +83,16 @@ class Display:
         return await answer
 
     async def atom(self, name: bytes) -> int:
-        """The number of an atom; it is created if it does not exist."""
+        """The number of the atom with this name; the X server creates a missing atom."""
         request = struct.pack("<BBHHxx", INTERN_ATOM, 0, 2 + len(padded(name)) // 4, len(name)) + padded(name)
         (number,) = struct.unpack_from("<I", await self.ask(request), 8)
         return number
 
     async def extension(self, name: bytes, version: tuple[int, int]) -> tuple[int, int]:
-        """The number of an extension's requests and the number of its first event.
+        """Prepare an extension for use. Return the number of its requests and the type of its first event.
 
         Raises:
-            DisplayError: the server has none.
+            DisplayError: the X server does not have the extension.
         """
         request = struct.pack("<BxHHxx", QUERY_EXTENSION, 2 + len(padded(name)) // 4, len(name)) + padded(name)
         present, opcode, first_event = struct.unpack_from("<BBB", await self.ask(request), 8)
@@ -98,9 +101,9 @@ class Display:
         await self.ask(struct.pack("<BBHII", opcode, QUERY_VERSION, 3, *version))
         return opcode, first_event
 
-    def on_event(self, number: int, handler: Event) -> None:
-        """Call `handler` for each event with this number."""
-        self._events[number] = handler
+    def on_event(self, number: int, handler: EventHandler) -> None:
+        """Call `handler` with each event of the type `number`."""
+        self._event_handlers[number] = handler
 
     async def _read(self) -> None:
         try:
@@ -112,7 +115,7 @@ class Display:
                     message += await self._reader.readexactly(more) if more else b""
                 if kind in (ERROR, REPLY):
                     self._answered(sequence, message)
-                elif handler := self._events.get(kind):
+                elif handler := self._event_handlers.get(kind):
                     handler(message)
         except (OSError, EOFError):
             pass  # the X server has ended; `is_open` returns False
@@ -153,30 +156,34 @@ async def connect() -> Display:
 
 
 async def image(display: Display, drawable: int, x: int, y: int, width: int, height: int) -> bytes:
-    """The pixels of a window or pixmap, row by row: blue, green, red and an unused byte."""
+    """The pixels of a part of a window or pixmap, row by row: blue, green, red and an unused byte."""
     request = struct.pack("<BBHIhhHHI", GET_IMAGE, ZPIXMAP, 5, drawable, x, y, width, height, ALL_PLANES)
     return (await display.ask(request))[MESSAGE_BYTES:]
 
 
 def padded(text: bytes) -> bytes:
-    """Text as in a request: padded to a multiple of 4 bytes."""
+    """The text, padded to a multiple of 4 bytes as in a request."""
     return text + bytes(-len(text) % 4)
 
 
 FORMATS, CREATE, FREE, COMPOSITE, TRANSFORM, FILTER = 1, 4, 7, 8, 28, 30
 """Requests of RENDER."""
 CREATE_PIXMAP, FREE_PIXMAP = 53, 54
+"""Requests of X11."""
 DEPTH = 24
 SUBWINDOWS, INCLUDE_INFERIORS = 1 << 8, 1
+"""An attribute of a picture, and its value: the picture of a window contains its subwindows."""
 REPEAT, PAD = 1 << 0, 2
+"""An attribute of a picture, and its value: pixels outside of the picture are those of its edge."""
 SOURCE = 1
+"""The operation of COMPOSITE that copies pixels."""
 FIXED_POINT_ONE = 1 << 16
 """The value 1 as a fixed-point number."""
-SMOOTH = b"bilinear"
+FILTER_NAME = b"bilinear"
 
 
 class PictureRequest(Protocol):
-    """The requested part of the screen and the size of its picture."""
+    """The requested part of the screen, and the size of its picture in pixels."""
 
     region: tuple[int, int, int, int]
     width: int
@@ -184,7 +191,8 @@ class PictureRequest(Protocol):
 
 
 class Scaled:
-    """A scaled picture in progress. Call `close` at the end."""
+    """Creates a scaled picture on the X server, and reads its pixels. Call `close` at the end. `render` is the number
+    of the requests of RENDER."""
 
     def __init__(self, display: Display, request: PictureRequest, render: int) -> None:
         self._display = display
@@ -208,7 +216,7 @@ class Scaled:
         return await image(self._display, self._pixmap, 0, top, width, count)
 
     def close(self) -> None:
-        """Release the resources on the server."""
+        """Release the resources on the X server."""
         for request in self._free_requests:
             self._display.send(request)
 
@@ -225,8 +233,8 @@ class Scaled:
         across, down = FIXED_POINT_ONE * (right - left) // width, FIXED_POINT_ONE * (bottom - top) // height
         matrix = (across, 0, left * FIXED_POINT_ONE, 0, down, top * FIXED_POINT_ONE, 0, 0, FIXED_POINT_ONE)
         display.send(struct.pack("<BBHI9i", render, TRANSFORM, 11, self._screen, *matrix))
-        name = padded(SMOOTH)
-        display.send(struct.pack("<BBHIHxx", render, FILTER, 3 + len(name) // 4, self._screen, len(SMOOTH)) + name)
+        name = padded(FILTER_NAME)
+        display.send(struct.pack("<BBHIHxx", render, FILTER, 3 + len(name) // 4, self._screen, len(FILTER_NAME)) + name)
         self._free_requests = [
             struct.pack("<BBHI", render, FREE, 2, self._screen),
             struct.pack("<BBHI", render, FREE, 2, self._picture),
@@ -235,10 +243,10 @@ class Scaled:
 
 
 def screen_format(answer: bytes) -> int:
-    """The format of the screen in RENDER: 24 bits deep, red at bit 16.
+    """The id of the picture format of the screen, from the answer to FORMATS: 24 bits deep, with red at bit 16.
 
     Raises:
-        DisplayError: there is none.
+        DisplayError: the X server does not have the format.
     """
     (count,) = struct.unpack_from("<I", answer, 8)
     for number, kind, depth, red, green, blue in struct.iter_unpack(
