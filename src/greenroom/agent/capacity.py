@@ -182,7 +182,7 @@ class HostLimits:
         """Check the limits. A limit is logged once when it becomes too low for the number of containers."""
         self._limits = await asyncio.to_thread(self._read_limits)
         containers = self._count_containers()
-        too_low = host_limits.too_low(self._limits, containers)
+        too_low = host_limits.limits_too_low(self._limits, containers)
         if any(entry.limit.name not in self._reported for entry in too_low):
             sentence = f"Host {self._hostname}: {host_limits.overload_explanation(self._limits, containers)}"
             self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)

@@ -1,4 +1,4 @@
-"""The settings of the installation. Each has one value for all users. An administrator can change it at run time."""
+"""The settings of the installation. Each setting has one value for all users. Administrators change it at run time."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.database.api.staging import PATH, Stage
 from tests.database.api.test_diagnostics_api import values
 from tests.support import rows
 
-from greenroom.core.launch.forecast import outcomes
+from greenroom.core.launch.forecast import pool_outcomes
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.pool import history as db_history
@@ -166,7 +166,7 @@ async def test_the_ledger_is_read_as_the_process_counts(db: Database):
             "INSERT INTO launches (launch_id, image_id, outcome, steps) VALUES (gen_random_uuid(), %s, 'staged', %s)",
             (image_id, Jsonb([asdict(step) for step in trace])),
         )
-        for outcome in outcomes(trace):
+        for outcome in pool_outcomes(trace):
             results[outcome.staging_config_id, outcome.result] += 1
             if outcome.result == "miss":
                 codes.update((outcome.staging_config_id, code) for code in outcome.codes)

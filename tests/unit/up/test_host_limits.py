@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.host_limits import LIMITS, MAX_SESSIONS, too_low
+from greenroom.core.fleet.host_limits import LIMITS, MAX_SESSIONS, limits_too_low
 from greenroom.up.host_limits import find_lowest_limit, limits_to_raise, session_capacity
 
 VALUES = st.dictionaries(st.sampled_from([limit.name for limit in LIMITS]), st.integers(0, 10**7))
@@ -38,7 +38,7 @@ def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
 def test_what_is_raised_is_enough_and_nothing_is_lowered(subject: Any, values: dict[str, int]):
     raised = subject(values)
     assert all(raised[name] > values[name] for name in raised)
-    assert not [low for low in too_low(values | raised, MAX_SESSIONS) if low.limit.is_kernel_setting]
+    assert not [low for low in limits_too_low(values | raised, MAX_SESSIONS) if low.limit.is_kernel_setting]
 
 
 @for_all(
@@ -51,7 +51,7 @@ def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(
     subject: Any, values: dict[str, int], sessions: int
 ):
     first = subject(values)
-    assert (first is not None and first.max_sessions < sessions) == bool(too_low(values, sessions))
+    assert (first is not None and first.max_sessions < sessions) == bool(limits_too_low(values, sessions))
 
 
 def test_each_remedy_is_given_once_and_what_the_host_keeps_is_counted():

@@ -17,7 +17,7 @@ from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
 from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.errors import Unavailable
-from greenroom.core.launch.forecast import outcomes
+from greenroom.core.launch.forecast import pool_outcomes
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -84,7 +84,7 @@ class RequestMetrics(RoleMetrics):
         self.launch_seconds.labels(outcome).observe(seconds)
         for code in {step.code for step in trace if step.code}:
             self.launch_misses.labels(code).inc()
-        for config in outcomes(trace):
+        for config in pool_outcomes(trace):
             labels = (config.zone_name, workspace, config.staging_config_id)
             self.staging_outcomes.labels(*labels, config.result).inc()
             for code in config.codes if config.result == "miss" else ():

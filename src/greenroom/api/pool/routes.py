@@ -172,7 +172,7 @@ async def explain_staging_config(
         step="staged_here" if simulated.attempt.zone is first_zone else "staged_elsewhere",
         would_get=not misses,
         reasons=[ExplainReason.model_validate(miss) for miss in misses],
-        notes=[note for note in (facts.missing_profile(), config.warning) if note],
+        notes=[note for note in (facts.missing_profile_warning(), config.warning) if note],
     )
 
 

@@ -13,7 +13,7 @@ from greenroom.api.security import Caller
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.launch.compatibility import unused_profile
+from greenroom.core.launch.compatibility import unused_profile_warning
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.core.pool.rotation import rollover
@@ -50,7 +50,7 @@ async def with_warnings(db: Database, image: WorkspaceRow, *, compare_agents: bo
     warnings = [await _capacity_warning(db, image) if compare_agents else None]
     if path := image.persistent_profile_path:
         user_sets = await group_similar_users(db, image.facts)
-        warnings.append(unused_profile(image.friendly_name, path, (similar.facts for similar in user_sets)))
+        warnings.append(unused_profile_warning(image.friendly_name, path, (similar.facts for similar in user_sets)))
         warnings.append(home_write_warning(path, image.run_config.get("user")))
     return replace(image, warnings=tuple(warning for warning in warnings if warning))
 

@@ -39,8 +39,8 @@ class Setting:
     `unit` is displayed after the value. `minimum` is for the kinds int and float, `choices` for the kind choice.
     `excludes_staging`: the container must have the value from its creation, so a user with this setting gets no staged
     session. `looseness` maps a value to a number: a larger number permits more, and users who may change only their own
-    groups cannot increase it (`permissions`). `stored_with_session`: the session stores the value, for its Agent and
-    viewers.
+    groups cannot increase it (`core.access.permissions`). `stored_with_session`: the session stores the value, for its
+    Agent and viewers.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _no_limit_at_0(value: float) -> float:
 
 
 _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
-"""Sorted by what each preserves: delete nothing, stop the disk, pause the disk and the memory."""
+"""Sorted by the state that remains: none (delete), the disk (stop), the disk and the memory (pause)."""
 
 
 def _switch(
@@ -358,7 +358,7 @@ def permissions_of(resolved: Mapping[str, EffectiveSetting]) -> dict[str, bool]:
 
 
 ClientSettings = Mapping[str, bool | int | float]
-"""The settings that are `stored_with_session`, and `keepalive_interval` (s), by their names."""
+"""Name → value of the settings with `stored_with_session`, and of `keepalive_interval` in seconds."""
 
 
 def client_settings_of(resolved: Mapping[str, EffectiveSetting]) -> ClientSettings:

@@ -1,4 +1,4 @@
-"""The permissions of users and API keys: codes, their meanings, and the rule that compares them.
+"""The permissions of users and API keys: their codes, the comparison of codes, and the rules for changes of own groups.
 
 A caller needs all codes that a route names. `global_admin` includes every other code. Users who may change only their
 own groups (`groups_modify_ifmember`) may restrict the members, but never permit more: after their change, no setting

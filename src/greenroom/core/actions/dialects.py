@@ -206,7 +206,7 @@ PlaceOrReason = tuple[int, int] | str
 
 
 def refs_of(items: Sequence[object]) -> list[str]:
-    """Return the references of the elements whose places the actions need, without duplicates."""
+    """Return the references to the elements whose places the actions need, without duplicates."""
     refs = [ref for item in items if (ref := _ref_of(item)) is not None]
     return list(dict.fromkeys(ref for ref in refs if isinstance(ref, str)))
 

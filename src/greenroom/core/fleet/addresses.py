@@ -26,7 +26,7 @@ _MAX_HOST_CHARACTERS: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """An entry of Allow Origin Domain; `port` None = any port."""
+    """An entry of Allow Origin Domain or of the setting `webhook_hosts`; `port` None = any port."""
 
     host: str
     port: int | None = None

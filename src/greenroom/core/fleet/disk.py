@@ -1,4 +1,4 @@
-"""The rules for the disk of a host, and warnings about the Docker of a host.
+"""The rules for the disk of a host, and warnings about Docker on a host.
 
 The root file system of a container is on the disk of its host, next to the images of Docker and, in a deployment on one
 machine, the database. If the storage of Docker has quotas, a session that reaches its limit gets the error "disk full".
@@ -55,7 +55,7 @@ class FreeDisk:
     free_bytes: int | None = None
     kept_bytes: int = 0
     free_inodes: float | None = None
-    """Fraction of all inodes, 0 to 1; also None if the file system has no fixed number of inodes."""
+    """Free inodes as a fraction of all inodes, 0 to 1; also None if the file system has no fixed number of inodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ in docs/reference/doctor.md is the same.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerHost:
-    """The Docker of a host, and the disk that Docker and this instance use."""
+    """Docker on a host, and the disk that Docker and this instance use."""
 
     driver: str
     file_system: str

@@ -200,7 +200,7 @@ class HostLimitValue:
         return RAISE_KERNEL_LIMITS if self.limit.is_kernel_setting else f"{self.limit.manual_remedy}."
 
 
-def too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
+def limits_too_low(values: Mapping[str, int], sessions: int) -> list[HostLimitValue]:
     """Return the limits that are too low for this number of sessions, the limit for the fewest sessions first. `values`
     maps the names of limits to their values on this host."""
     known = (HostLimitValue(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
@@ -230,7 +230,7 @@ def failure_explanation(values: Mapping[str, int], sessions: int, text: str) -> 
 
 def overload_explanation(values: Mapping[str, int], sessions: int) -> str:
     """Return sentences about a host with more sessions than its limits permit; empty for other hosts."""
-    if not (limits := too_low(values, sessions)):
+    if not (limits := limits_too_low(values, sessions)):
         return ""
     low = limits[0]
     return f"{sessions} sessions are more than this host supports ({low.max_sessions}): {low.sentence}. {low.remedy}"

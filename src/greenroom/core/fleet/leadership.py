@@ -24,8 +24,8 @@ RECHECK_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """The timings of a leadership, in seconds: its duration without a renewal (`ttl_s`), the interval of renewals, the
-    time by which a window is shorter than the leadership, and the maximum duration of a statement."""
+    """The timings of a leadership. It ends `ttl_s` after its last renewal; a window ends `margin_s` earlier. `renew_s`
+    is the interval of renewals, and `statement_timeout_s` the maximum duration of a statement in the database."""
 
     ttl_s: float
     renew_s: float

@@ -6,7 +6,7 @@ process that waits for the operation multiplies the limit by `lateness_factor`. 
 factor is 1 to `MAX_LATENESS_FACTOR`, is 1 on a quiet host, and never falls when the lateness grows.
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
-                                            ◀───── reports again, complete ─────┴──────────┘
+                                            ◀──────── complete check-in ────────┴──────────┘
 
 An Agent is silent while no report arrives; a complete check-in reports all sessions of the Agent. A new Agent stays
 pending until an administrator, its join token or the setting `auto_agent` enables it. A missing Agent gets no new
@@ -147,8 +147,8 @@ def effective_status(
     writes.
 
     `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
-    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is the address of its edge
-    gateway that waits for a confirmation; None if none does.
+    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is that of its
+    `EdgeRegistration`.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         reason = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."
@@ -196,7 +196,7 @@ class AgentTransition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsLost:
-    """Mark the sessions with users on an Agent lost until the Agent returns."""
+    """Mark the sessions with users on an Agent as lost until the Agent returns."""
 
     agent_id: str
     reason: str
@@ -240,7 +240,7 @@ def _transition(agent: AgentReport, to: AgentStatus, reason: str) -> AgentTransi
     return AgentTransition(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
 
 
-def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
+def offer_change_text(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
     """Return the sentence about a change of the capacity that an Agent offers to sessions. `before` and `after` are
     cores and bytes of memory.
     """

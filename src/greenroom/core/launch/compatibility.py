@@ -1,4 +1,4 @@
-"""The rules by which a launch cannot get a staged session (docs/reference/staging.md).
+"""The rules that decide whether a launch can get a staged session (docs/reference/staging.md).
 
 The container of a staged session is created before its user is known. Therefore a launch with a setting that a
 container can get only at its creation violates a rule (`RULES`). Each violation names the setting and the groups that
@@ -62,7 +62,7 @@ class LaunchFacts:
         mappings = (self.image_volume_mappings, self.value("volume_mapping"))
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
-    def missing_profile(self) -> str | None:
+    def missing_profile_warning(self) -> str | None:
         """Return the reason why a setting of groups prevents the use of the workspace's persistent profile, as a
         sentence; None if none does."""
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
@@ -114,10 +114,10 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
     return tuple(violated)
 
 
-def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
+def unused_profile_warning(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
     """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or if `path` is
     empty. `users` has a launch without options for each set of users with equal groups who may use the workspace."""
-    if not path or not all(facts.missing_profile() for facts in users):
+    if not path or not all(facts.missing_profile_warning() for facts in users):
         return None
     return (
         f"No user gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the "

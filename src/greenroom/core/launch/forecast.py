@@ -4,7 +4,7 @@ Forecast: for each workspace, the launcher displays the expected result of a lau
 after some seconds, or the reason why none is possible now. The forecast uses `core.launch.plan.plan_launch`, as the
 launch itself does. Its sentences are for all users, so they do not contain the names of machines.
 
-Outcome: `outcomes` has the same rules as the SQL in `db.pool.history`.
+Outcome: `pool_outcomes` has the same rules as the SQL in `db.pool.history`.
 
 Queue: a launch that would wait too long is refused immediately, with its position in the queue and the time after which
 to try again. Without a limit, all users would wait too long.
@@ -196,13 +196,13 @@ class PoolOutcome:
     codes: tuple[str, ...]
 
 
-def outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
+def pool_outcomes(trace: Sequence[TraceStep]) -> list[PoolOutcome]:
     """Return an outcome for each staging config that a launch considered, in their order. `trace` must be complete.
 
     The result is `hit` for the config whose session the launch got. For all other configs, it is:
 
-    - `other_permissions`, if the permissions of the config differ from those of the user, and the permissions of
-      another considered config do not;
+    - `other_permissions`, if the permissions of the config differ from those of the user, and another considered config
+      has the permissions of the user;
     - `served_elsewhere`, if the launch got a staged session of another config;
     - `miss`, if the launch got no staged session.
     """
@@ -278,7 +278,7 @@ class LaunchPace:
 
 
 def queue_full_step(error: Busy) -> TraceStep:
-    """Return the trace of a launch that was refused because the queue is full: one step."""
+    """Return the only step in the trace of a launch that was refused because the queue was full."""
     return TraceStep(
         order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message
     )

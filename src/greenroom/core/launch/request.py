@@ -258,7 +258,7 @@ def plan_request(
                 with_secrets=request.with_secrets,
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
-            remark=" ".join(filter(None, (nearest_remark, facts.missing_profile()))),
+            remark=" ".join(filter(None, (nearest_remark, facts.missing_profile_warning()))),
             remembers_refusal=True,
         ),
     )

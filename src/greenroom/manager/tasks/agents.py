@@ -133,7 +133,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
         await db_liveness.write_offers(connection, offers)
     for offer in offers:
         before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
-        ctx.events.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
+        ctx.events.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change_text(offer.hostname, before, after))
     ctx.events.add(ChangeEvent(Topic.AGENTS))
 
 

@@ -20,7 +20,7 @@ from greenroom.core.fleet.liveness import (
     checkin_timings_problem,
     corrections,
     effective_status,
-    offer_change,
+    offer_change_text,
     plan,
     unattended_zone_warning,
 )
@@ -292,6 +292,6 @@ def test_agents_are_not_missing_while_their_check_in_is_held():
 
 
 def test_an_offer_that_follows_names_both():
-    sentence = offer_change("host-1", (4.0, 1_000_000_000), (3.5, 2_000_000_000))
+    sentence = offer_change_text("host-1", (4.0, 1_000_000_000), (3.5, 2_000_000_000))
     assert "Agent host-1" in sentence
     assert sentence.endswith("cores 4 → 3.5, memory 1 GB → 2 GB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.fleet.host_limits import failure_explanation, limit_in_error, too_low
+from greenroom.core.fleet.host_limits import failure_explanation, limit_in_error, limits_too_low
 
 UNTOUCHED = {"fs.inotify.max_user_instances": 128, "kernel.pid_max": 32768, "net.ipv4.neigh.default.gc_thresh3": 1024}
 
@@ -41,9 +41,9 @@ def test_a_failure_names_the_limit_that_was_met_or_exceeded():
 
 def test_the_lowest_limits_come_first_and_what_the_host_keeps_is_counted():
     values = {"kernel.pid_max": 1999, "fs.inotify.max_user_instances": 5, "nofile of dockerd": 215}
-    assert [low.limit.name for low in too_low(values, 5)] == [
+    assert [low.limit.name for low in limits_too_low(values, 5)] == [
         "fs.inotify.max_user_instances",
         "nofile of dockerd",
         "kernel.pid_max",
     ]
-    assert [low.max_sessions for low in too_low({"kernel.pid_max": 500}, 1)] == [0], "not fewer than none"
+    assert [low.max_sessions for low in limits_too_low({"kernel.pid_max": 500}, 1)] == [0], "not fewer than none"

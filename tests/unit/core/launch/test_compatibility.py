@@ -22,7 +22,7 @@ from greenroom.core.launch.compatibility import (
     AT_CREATION,
     RULES,
     LaunchFacts,
-    unused_profile,
+    unused_profile_warning,
     violations,
 )
 from greenroom.core.workspace.homes import STORED_HOMES_PATH
@@ -222,14 +222,14 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
         "The workspace's persistent profile is not used: allow_persistent_profile is off for the user "
         f"({source}), so the files of the session are deleted when it ends."
     )
-    assert facts.missing_profile() == said
+    assert facts.missing_profile_warning() == said
 
 
 @pytest.mark.parametrize(("value", "is_kept"), [(None, True), (True, True), (False, False)])
 def test_homes_of_the_installation_are_kept_unless_a_group_forbids_it(value: bool | None, is_kept: bool):
     launch = replace(allowed(value), persistent_profile_path=STORED_HOMES_PATH)
     assert launch.profile_is_applied() is is_kept
-    assert (launch.missing_profile() is None) is is_kept
+    assert (launch.missing_profile_warning() is None) is is_kept
     assert not replace(launch, persistent_profile_mode="Disabled").profile_is_applied()
 
 
@@ -248,7 +248,7 @@ def test_a_persistent_profile_that_no_user_gets_is_of_no_use(path: str | None, u
         "of all users who may use it, so the files of users are deleted with their sessions. Enable the "
         "setting in one of those groups."
     )
-    assert unused_profile("Desktop", path, users) == (said if is_said else None)
+    assert unused_profile_warning("Desktop", path, users) == (said if is_said else None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.forecast import SimulatedLaunch, outcomes, simulate_launch
+from greenroom.core.launch.forecast import SimulatedLaunch, pool_outcomes, simulate_launch
 from greenroom.core.launch.plan import (
     LaunchAttempt,
     LaunchZone,
@@ -127,7 +127,7 @@ def silent_about_settings(*arguments: Any) -> tuple[LaunchAttempt, ...]:
 @for_all(cases, subject=plan_launch, mutants=[silent_about_paused, silent_about_settings])
 def test_no_cold_start_is_silent(subject: Any, case: Case):
     trace = simulated(case.attempts(subject), case.inside)
-    results = outcomes(trace)
+    results = pool_outcomes(trace)
     assert all(step.reason for step in trace)
     if not any(outcome.result == "hit" for outcome in results):
         in_reach = {
@@ -147,7 +147,7 @@ def without_the_zones_before(*arguments: Any) -> SimulatedLaunch:
 @for_all(cases, subject=simulate_launch, mutants=[without_the_zones_before])
 def test_what_is_foretold_of_a_config_is_what_a_launch_gets(subject: Any, case: Case):
     attempts, inside = case.attempts(plan_launch), case.inside
-    served = [one.staging_config_id for one in outcomes(simulated(attempts, inside)) if one.result == "hit"]
+    served = [one.staging_config_id for one in pool_outcomes(simulated(attempts, inside)) if one.result == "hit"]
     for config in case.configs:
         ahead = subject(attempts, config.staging_config_id, config.zone_id)
         serves_before = any(inside[a.pool.staging_config_id].claimable for a in ahead.earlier if a.pool)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.launch.forecast import PoolOutcome, outcomes
+from greenroom.core.launch.forecast import PoolOutcome, pool_outcomes
 from greenroom.core.launch.plan import Step, TraceStep
 
 
@@ -52,9 +52,9 @@ MADE = line("on_demand_here", "agent-1")
     ],
 )
 def test_what_a_launch_was_for_a_config(trace: list[TraceStep], results: list[tuple[str, str, tuple[str, ...]]]):
-    assert [(o.staging_config_id, o.result, o.codes) for o in outcomes(trace)] == results
+    assert [(o.staging_config_id, o.result, o.codes) for o in pool_outcomes(trace)] == results
 
 
 def test_a_code_counts_once_and_names_the_configs_zone():
     twice = [line("staged_here", "a", "pool_empty"), replace(line("staged_here", "a", "pool_empty"), reason="again")]
-    assert outcomes(twice) == [PoolOutcome("a", "eu", "miss", ("pool_empty",))]
+    assert pool_outcomes(twice) == [PoolOutcome("a", "eu", "miss", ("pool_empty",))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.fleet.host_limits import LIMITS, HostLimitValue, too_low
+from greenroom.core.fleet.host_limits import LIMITS, HostLimitValue, limits_too_low
 from greenroom.kit.host_limits import PROC, read_limits, setting_file
 
 
@@ -50,7 +50,7 @@ def session_capacity(values: Mapping[str, int], fitting_sessions: int = 0) -> Se
     permitted_text = f"The limits of this host permit {lowest.max_sessions} sessions"
     if lowest.max_sessions >= fitting_sessions:
         return SessionCapacity(f"{permitted_text}; the lowest limit: {lowest.sentence}.")
-    low = too_low(values, fitting_sessions)
+    low = limits_too_low(values, fitting_sessions)
     remedies = " ".join(dict.fromkeys(limit.remedy for limit in low))
     causes = "; ".join(limit.sentence for limit in low)
     return SessionCapacity(

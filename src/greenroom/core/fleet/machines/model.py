@@ -1,8 +1,8 @@
 """Machine pools and their orders, as the plan reads them, and the actions of a plan.
 
 A machine pool defines the machines that may be ordered in a zone: their provider, their size and their maximum number.
-The row of an order is inserted before the machine is requested, and ends when the provider no longer lists the machine.
-The Agent of the machine joins with the one-time token of its order.
+The row of an order is inserted before the machine is requested. The order ends when the provider does not list the
+machine. The Agent of the machine joins with the one-time token of its order.
 
 The module also has two parts of the demand for machines: waiting users (`zones_of_users`) and the schedules of
 administrators (`ScheduleEntry`). A launch tries one zone after another, and its user waits in each zone without room.
@@ -37,9 +37,7 @@ class WaitingUser:
 
 
 def reserve_room(hosts: list[PlacementAgent], request: PlacementRequest) -> bool:
-    """Reserve room for a session on the host with the most load that has room. Return False if no host has room. The
-    element of `hosts` is replaced.
-    """
+    """Reserve room for a session in `hosts`, on the host with room that has the most load; return False if none has."""
     candidates = place(hosts, request, "Most Load").candidates
     if not candidates:
         return False
