@@ -50,8 +50,8 @@ class Secrets:
         self._ticket_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
         self._sign_on_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
         self._decrypt = lru_cache(MAX_CACHED)(self._fernet.decrypt)
-        self._siv = AESSIV(_derive_key(key, b"greenroom sealed text v1", 64))
-        self._decrypt_sealed = lru_cache(MAX_CACHED)(self._siv.decrypt)
+        self._sealing_cipher = AESSIV(_derive_key(key, b"greenroom sealed text v1", 64))
+        self._decrypt_sealed = lru_cache(MAX_CACHED)(self._sealing_cipher.decrypt)
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
@@ -97,7 +97,7 @@ class Secrets:
         """Encrypt a text so that the same text always has the same result. Values inside JSON can therefore be compared
         without decryption. The result reveals only that two texts are equal.
         """
-        return SEALED + base64.urlsafe_b64encode(self._siv.encrypt(text.encode() or b"\0", None)).decode()
+        return SEALED + base64.urlsafe_b64encode(self._sealing_cipher.encrypt(text.encode() or b"\0", None)).decode()
 
     def unseal(self, text: str) -> str:
         """Return the text that was sealed. An unsealed text, from a row of an older version, is returned unchanged.

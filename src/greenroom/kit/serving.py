@@ -154,13 +154,13 @@ class _ErrorsAfterResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_complete = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal is_complete
             await send(message)
             is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_record)
         except Exception:
             if not is_complete:
                 raise
@@ -183,7 +183,7 @@ async def _listen(host: str, port: int) -> socket.socket:
                 ) from error
             if deadline_s is None:
                 deadline_s = now_s + PORT_WAIT_S
-                log.info("the port is taken; it is waited for", host=host, port=port, at_most_s=PORT_WAIT_S)
+                log.info("the port is in use; the process waits for it", host=host, port=port, at_most_s=PORT_WAIT_S)
         await asyncio.sleep(PORT_POLL_S)
 
 

@@ -97,4 +97,4 @@ class StartLog:
             else:
                 self._file.write_bytes(msgspec.json.encode(starts))
         except OSError as error:
-            log.warning("the starts of this process cannot be noted", file=str(self._file), reason=reason_of(error))
+            log.warning("the starts of this process cannot be written", file=str(self._file), reason=reason_of(error))

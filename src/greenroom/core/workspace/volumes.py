@@ -23,7 +23,7 @@ HOME: Final = "/home/kasm-user"
 
 USER_TOKENS: Final = ("{username}", "{user_id}")
 TOKENS: Final = (*USER_TOKENS, "{image_id}")
-"""Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
+"""The tokens in a path that stand for the launching user (`{username}` as one folder name) and the workspace."""
 
 VolumeMappings = dict[str, Any]
 """JSON of an administrator: folder of the host → mount options that `mappings_problem` allows."""
@@ -61,6 +61,7 @@ FORBIDDEN: Final = (
     "/var/run",
     "/var/spool/cron",
 )
+"""Folders of the host that are never mounted, with the folders below them, except `VOLUMES_FOLDER`."""
 
 VOLUMES_FOLDER: Final = "/var/lib/greenroom/volumes"
 """The folder of a default instance whose content may be mounted, although the folder around it is forbidden."""
@@ -221,7 +222,7 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
     """Return the mount of the persistent profile as the home folder. If `path` is `homes.STORED_HOMES_PATH`, the mount
-    is the home of the user and the workspace. A path without a placeholder for the user gets the user's id as its last
+    is the home of the user and the workspace. A path without a token for the user gets the user's id as its last
     folder, so that no two users share a profile.
     """
     if path == STORED_HOMES_PATH:
