@@ -265,7 +265,7 @@ UNFILTERED_HOSTS: Final = "localhost,127.0.0.1,::1"
 
 
 def proxy_variables(address: str) -> dict[str, str]:
-    """Return the environment variables that make programs send all requests through the filter at this address."""
+    """Return the environment variables that make programs send requests through the filter at this address."""
     proxy = f"http://{f'[{address}]' if ':' in address else address}:{FILTER_PORT}"
     variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": UNFILTERED_HOSTS}
     return variables | {name.upper(): value for name, value in variables.items()}

@@ -244,11 +244,11 @@ class AgentConfig(ProcessConfig):
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
     """The maximum number of simultaneous connections of a session; 0 = no limit."""
     volume_folders: str = ""
-    """Comma list of folders. Sessions mount only folders below these folders and below `own_volumes()`."""
+    """Comma list of folders. Sessions mount only these folders, `own_volumes()`, and folders below them."""
     homes_folder: Path | None = None
     """The folder of the users' homes, by default `homes` in agent_dir; on a disk of this host, for this Agent only."""
     instance_data: Path | None = None
-    """The data folder of `greenroom up`. Sessions can mount only folders below its subfolder `volumes`."""
+    """The data folder of `greenroom up`. Of its folders, sessions can mount only those below `volumes`."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
         """Return `web_filter_resolvers` as addresses. Raises SetupError: one of them is not an IP address."""

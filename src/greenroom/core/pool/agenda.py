@@ -68,9 +68,7 @@ MAX_POOLS: Final = 100
 MAX_PLANS: Final = 20
 """The maximum number of pools for which rows are written in one round."""
 MAX_WAITING_POOLS: Final = 25
-"""The maximum number of pools that are read in one round of those that are not at rest and whose last plan had no
-actions.
-"""
+"""The maximum number of pools in one round that are not at rest and whose last plan had no actions."""
 
 LASTING_SHORTFALLS: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until the config, the workspace or the zone is changed. Other shortfalls depend on reports of

@@ -64,8 +64,8 @@ ActionKind = Literal["fail", "set_aside", "revoke", "delete_again"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionInTransition:
-    """A session that must reach another status: its status is transitional, or its Agent has returned. Datetimes are of
-    the clock of the database.
+    """A session that must reach another status: its status is transitional, or its Agent has returned. Times are of the
+    clock of the database.
     """
 
     session_id: str
@@ -136,7 +136,7 @@ def overdue_at(session: SessionInTransition, timing: ManagerTiming = ON_TIME_MAN
 
 
 def _larger_lateness(session: SessionInTransition, timing: ManagerTiming) -> tuple[Lateness, str]:
-    """Return the larger of the latenesses of the Agent and this Manager, and the name of the process that has it."""
+    """Return the larger lateness, that of the Agent or that of this Manager, and the name of its process."""
     reported = session.lateness if session.silent_s <= LATENESS_VALID_S else ON_TIME
     if lateness_factor(timing.lateness) > lateness_factor(reported):
         return timing.lateness, "this Manager"
@@ -227,9 +227,7 @@ class Clocks:
 
 
 def clocks_of(settings: Mapping[str, EffectiveSetting], image_limit_s: float | None, image_name: str) -> Clocks:
-    """Return the clocks for a user with these settings. `image_limit_s` is the limit of the workspace; None or 0 =
-    none.
-    """
+    """Return the clocks for a user with these settings. `image_limit_s` is the workspace's limit; None, 0 = none."""
     group_limit = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [
         (float(group_limit.value), group_limit.trace),

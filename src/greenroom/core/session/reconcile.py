@@ -188,7 +188,7 @@ def _full_share(
 ) -> list[Action]:
     if not journal.low_cpu_share or journal.failure or desired.session_id in low_cpu_ids or not _is_running(observed):
         return []
-    reason = "the session has a user or its first frame, or its time for the first frame is over; it gets its full share"
+    reason = "the session has a user or a first frame, or the time for a first frame is over; it gets its full share"
     return [_action(ActionKind.FULL_SHARE, desired, reason)]
 
 

@@ -98,7 +98,7 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
         (
             one(wanted(), seen(RUNNING), JournalFacts(ran=True, low_cpu_share=True)),
             ActionKind.FULL_SHARE,
-            "the session has a user or its first frame, or its time for the first frame is over; it gets its full share",
+            "the session has a user or a first frame, or the time for a first frame is over; it gets its full share",
         ),
         (
             one(None, seen(RUNNING)),
