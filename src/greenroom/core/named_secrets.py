@@ -222,7 +222,7 @@ AUTHORITY_FILE: Final = "/etc/greenroom/filter-authority.pem"
 COMBINED_BUNDLE: Final = "/etc/greenroom/ca-certificates.crt"
 """The file with the authorities that the image trusts, followed by the authority of the filter."""
 IMAGE_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-"""The file of trusted authorities in images of Debian, Ubuntu, Alpine and Arch, and in images of Fedora and RHEL."""
+"""Files of trusted authorities: the first in images of Debian, Ubuntu, Alpine, Arch; the second of Fedora and RHEL."""
 BROWSER_POLICIES: Final = (
     "/etc/chromium/policies/managed/greenroom-filter.json",
     "/etc/opt/chrome/policies/managed/greenroom-filter.json",

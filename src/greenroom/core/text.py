@@ -164,7 +164,7 @@ PydanticError = Mapping[str, Any]
 
 
 def error_text(error: PydanticError) -> str:
-    """Return the text of an error from `ERROR_TEXTS`; for other types, such as Greenroom's validators, its message."""
+    """Return the text of an error from `ERROR_TEXTS`; for types without an entry, the message of the validator."""
     text = ERROR_TEXTS.get(error["type"])
     if text is None:
         return str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
