@@ -103,6 +103,7 @@ class _Planner:
         self.held = held
 
     def steps(self, action: Action, where: str) -> Iterator[Step]:
+        """Return the steps of an action. `where` is the path of the action in the request, for errors."""
         match action:
             case Move(at, keys):
                 yield from self._while_holding(keys, [self._pointer(self._screen_position(at, where))])

@@ -232,7 +232,7 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
 
 def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
     """Return the rejection of the Agent; None if it can run the session. `permitted_hostname` is the host name of the
-    only permitted Agent, if that Agent is in the zone.
+    only permitted Agent, if that Agent is in the zone. Each `_obstacle` function returns a code and a reason, or None.
     """
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"

@@ -98,6 +98,7 @@ def _is_in_backoff(pool: MachinePool, now: datetime) -> bool:
 def _next_state(
     order: MachineOrder, pool: MachinePool, now: datetime, *, machine: Machine | None, absent: bool, quiet: bool
 ) -> NextState | None:
+    """Return the next state; None = no change. `absent`: the list of the provider has no machine of the order."""
     if order.state in (OrderState.JOINED, OrderState.DRAINING):
         return _next_after_join(order, absent=absent, quiet=quiet)
     if order.agent is not None and order.agent.status != "pending":
