@@ -147,7 +147,7 @@ async def set_origin(connection: Connection, image_id: str, name: str, image: st
 
 @dataclass(frozen=True, slots=True)
 class CataloguePicture:
-    """A picture in the form in which it is served."""
+    """A picture with the media type with which the api serves it."""
 
     media_type: str
     content: bytes
@@ -170,7 +170,7 @@ async def store_picture(connection: Connection, image_id: str, picture: Catalogu
 
 
 async def remove_picture(connection: Connection, image_id: str) -> None:
-    """Delete the picture; a workspace that was created from a recipe has the recipe's picture again."""
+    """Delete the picture of a workspace; a workspace from a recipe gets the picture of the recipe."""
     await connection.execute("DELETE FROM image_pictures WHERE image_id = %s", (image_id,))
     await connection.execute(
         "UPDATE images SET image_src = CASE WHEN catalogue_name NOT LIKE '%%/%%'"

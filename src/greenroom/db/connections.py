@@ -193,7 +193,7 @@ class _ServerSearch:
 
     async def connect_to_first(self) -> Any:
         """Connect to the first of several servers that accepts writes, and cancel the other attempts."""
-        tasks = [asyncio.create_task(self._try_later(number), name="connect") for number in range(len(self._servers))]
+        tasks = [asyncio.create_task(self._try_later(index), name="connect") for index in range(len(self._servers))]
         chosen = None
         try:
             for task in asyncio.as_completed(tasks, timeout=self._remaining_s()):
@@ -209,24 +209,26 @@ class _ServerSearch:
     def _remaining_s(self) -> float | None:
         return None if self._ends_at_s is None else max(0.0, self._ends_at_s - asyncio.get_running_loop().time())
 
-    async def _try_later(self, number: int) -> Any:
-        if number:
+    async def _try_later(self, index: int) -> Any:
+        """Try a server when the previous server has failed, or `NEXT_SERVER_S` later than the previous server."""
+        if index:
             with suppress(TimeoutError):
-                async with asyncio.timeout(number * NEXT_SERVER_S):
-                    await self._failed[number - 1].wait()
-        return await self._try_until_end(number)
+                async with asyncio.timeout(index * NEXT_SERVER_S):
+                    await self._failed[index - 1].wait()
+        return await self._try_until_end(index)
 
-    async def _try_until_end(self, number: int) -> Any:
+    async def _try_until_end(self, index: int) -> Any:
+        """Try a server until `ends_at_s`; None = there is no connection."""
         while True:
             try:
-                return await self._try_once(self._servers[number])
+                return await self._try_once(self._servers[index])
             except psycopg.OperationalError as error:
-                self._failures[number] = error
-                self._failed[number].set()
+                self._failures[index] = error
+                self._failed[index].set()
             if (remaining_s := self._remaining_s()) is None:
                 return None
             usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
-            pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
+            pause_s = max(usual_s, refusals.due_in_s(self._servers[index]))
             await asyncio.sleep(min(pause_s, remaining_s))  # no earlier return: the pool repeats the search immediately
             if remaining_s < pause_s:
                 return None
@@ -245,7 +247,7 @@ class _ServerSearch:
 
     def _connection_error(self) -> psycopg.OperationalError:
         names = [_display_name(server) for server in self._servers]
-        errors = [self._failures.get(number) for number in range(len(names))]
+        errors = [self._failures.get(index) for index in range(len(names))]
         if len(errors) == 1 and errors[0] is not None and not isinstance(errors[0], StandbyError):
             return errors[0]
         if all(isinstance(error, StandbyError | NoPrimaryError) for error in errors):

@@ -237,7 +237,7 @@ async def record_attempt(
 
 
 async def replay(db: Database, delivery_id: str) -> None:
-    """Queue a delivery that succeeded or was given up again, with the full number of attempts."""
+    """Queue a successful or given-up delivery again, with the full number of attempts."""
     await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
         " WHERE delivery_id = %s AND state <> 'waiting'",

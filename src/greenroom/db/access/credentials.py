@@ -52,7 +52,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
 
 @dataclass(frozen=True, slots=True)
 class ListedLogin:
-    """A log-in in the lists for its user and administrators, without its token. `current`: the request uses it."""
+    """A log-in as its user and administrators see it, without its token. `current`: the log-in of the request."""
 
     login_id: str
     created: datetime
@@ -333,12 +333,12 @@ _CHANGEABLE: Final = ("name", "permissions", "read_only", "max_leases", "max_lea
 
 
 async def update_key(connection: Connection, key: ApiKey) -> None:
-    """Store the changeable fields of `key`. The caller has called `lock_key`."""
+    """Store the changeable fields of `key`. The caller must have called `lock_key`."""
     await connection.execute(
         "UPDATE api_keys SET " + assignments(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key)
     )
 
 
 async def delete_key(connection: Connection, key_id: str) -> None:
-    """Revoke a key immediately. The caller has called `lock_key`."""
+    """Revoke a key immediately. The caller must have called `lock_key`."""
     await connection.execute("DELETE FROM api_keys WHERE key_id = %s", (key_id,))

@@ -79,7 +79,7 @@ async def groups_of_user(db: Database, user_id: str) -> list[GroupSettings]:
 
 
 async def group_combinations_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """Return each combination of groups that a member of this group has, once, with the settings of the groups."""
+    """Return the distinct combinations of groups of the members of this group, each group with its settings."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
@@ -114,7 +114,7 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store the changed fields of a group. The caller has called `lock_group`. Raises Duplicate: the name exists."""
+    """Store the fields of a group. The caller must have called `lock_group`. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),

@@ -113,7 +113,7 @@ USERNAME_REUSED: Final[LiteralString] = (
 
 
 def require_user(row: T | None, user_id: str) -> T:
-    """Return the row of a user. Raises NotFound: it is None."""
+    """Return the row of a user. Raises NotFound: the row is None."""
     if row is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
     return row
@@ -172,7 +172,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the changeable fields of `user`. The caller has called `lock_user`. Raises Duplicate: the name exists."""
+    """Store the `UserFields` of a user. The caller must have called `lock_user`. Raises Duplicate: the name exists."""
     await connection.execute(
         "UPDATE users SET " + assignments(FIELDS) + " WHERE user_id = %(user_id)s",
         values_of(UserFields, user) | {"user_id": user.user_id},
@@ -188,7 +188,7 @@ async def add_to_group(connection: Connection, user_id: str, group_id: str) -> b
 
 
 async def remove_from_group(connection: Connection, user_id: str, group_id: str) -> bool:
-    """End a membership; False = there was none. Raises Refused: all users are in All Users."""
+    """End a membership; False = the user was no member. Raises Refused: the group is All Users."""
     if group_id == ALL_USERS:
         raise Refused("Every user is in the group All Users; this membership cannot be removed.")
     cursor = await connection.execute(
@@ -198,7 +198,7 @@ async def remove_from_group(connection: Connection, user_id: str, group_id: str)
 
 
 async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
-    """Make the user a member of exactly these groups, and of All Users. Raises Invalid: one does not exist."""
+    """Make the user a member of exactly these groups, and of All Users. Raises Invalid: no such group."""
     all_group_ids = sorted({*group_ids, ALL_USERS})
     await connection.execute(
         "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, all_group_ids)
@@ -264,7 +264,7 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
     """Lock all sessions of a user in the order of their ids, and return the ids of the sessions that are not ending.
-    The caller has called `lock_user`."""
+    The caller must have called `lock_user`."""
     cursor = await connection.execute(
         "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),
@@ -274,7 +274,7 @@ async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
 
 
 async def delete_user_row(connection: Connection, user_id: str) -> None:
-    """Delete a user who has no live session. The caller has called `lock_user`.
+    """Delete a user who has no live session. The caller must have called `lock_user`.
 
     The user is removed from sessions that are ending. These sessions never become claimable, because their status is
     not `running`.
@@ -329,13 +329,13 @@ async def get_attributes(db: Database, user_id: str) -> UserAttributes:
 
 
 async def lock_attributes(connection: Connection, user_id: str) -> UserAttributes:
-    """Return the attributes. The caller has called `lock_user`, which delays other changes."""
+    """Return the attributes. The caller must have called `lock_user`, which delays other changes."""
     cursor = await connection.execute(_SELECT_ATTRIBUTES, {"user_id": user_id})
     return row_as(UserAttributes, await cursor.fetchone()) or UserAttributes(user_id=user_id)
 
 
 async def store_attributes(connection: Connection, attributes: UserAttributes) -> None:
-    """Store all attributes. The caller has called `lock_user`."""
+    """Store all attributes. The caller must have called `lock_user`."""
     await connection.execute(
         f"INSERT INTO user_attributes {insert_values(_ATTRIBUTES)}"
         f" ON CONFLICT (user_id) DO UPDATE SET {assignments(_ATTRIBUTES)}",

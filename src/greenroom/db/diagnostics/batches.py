@@ -29,7 +29,7 @@ MAX_ROWS: Final = 500
 
 
 def storable(value: Any) -> Any:
-    """Return `value` with texts that PostgreSQL accepts, at any depth: no NUL, no half of a surrogate pair."""
+    """Return `value` with storable texts at any depth: at most `MAX_TEXT` long, no NUL, no half of a surrogate pair."""
     if isinstance(value, str):
         return value[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
     if isinstance(value, dict):

@@ -189,7 +189,7 @@ async def _remove_agent(
 
 
 async def record_call(connection: Connection, machine_order_id: str) -> bool:
-    """Store that the provider is called now. Return False if it was called before, or the state is not `ordered`."""
+    """Store the time of the call of the provider. False = it was called before, or the state is not `ordered`."""
     cursor = await connection.execute(
         "UPDATE machine_orders SET asked = clock_timestamp() WHERE machine_order_id = %s AND state = 'ordered'"
         " AND asked IS NULL RETURNING 1",

@@ -34,8 +34,8 @@ class PoolFields(MachinePoolLimits):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePoolRow(PoolFields):
-    """A machine pool. `listed` is the time of the last list of machines from its provider. `joined`, `coming`,
-    `draining` and `releasing` are numbers of open orders; `unrequested` orders were not sent to the provider yet."""
+    """A machine pool. `listed` is the time of the last list of machines from its provider. `joined`, `coming` (without
+    an Agent), `draining` and `releasing` count open orders; `unrequested` orders were not sent to the provider yet."""
 
     machine_pool_id: str
     zone_id: str

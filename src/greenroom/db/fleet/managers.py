@@ -278,7 +278,7 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
     """Remove the record of a Manager that was silent for `keep_days`; False = it reported, or its process is alive. The
-    caller has called `lock_zones`. Raises LastEnabledManager: it is the last enabled Manager of its zone."""
+    caller must have called `lock_zones`. Raises LastEnabledManager: it is the last enabled Manager of its zone."""
     cursor = await connection.execute(
         "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",

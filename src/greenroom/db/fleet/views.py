@@ -181,7 +181,7 @@ async def read_routes(db: Database) -> list[StreamRoute]:
 
 async def confirm_edge(db: Database, agent_id: str, address: str) -> None:
     """Confirm an address of an Agent's edge gateway, the requested address or the address in use, and notify `agents:`.
-    No address is requested then. Raises Refused: the Agent has neither requested nor used this address."""
+    The Agent then has no requested address. Raises Refused: the Agent has neither requested nor used this address."""
     confirmed = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
         " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",

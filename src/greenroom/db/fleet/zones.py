@@ -114,7 +114,8 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
 
 
 async def update_zone(connection: Connection, zone: Zone) -> None:
-    """Store all settings of a zone. The caller has called `lock_zone`. A renamed zone is still found by its old names.
+    """Store the settings of a zone. A renamed zone is still found by its old names. The caller must have called
+    `lock_zone`.
 
     Raises:
         NotFound: the zone does not exist.
@@ -133,7 +134,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
 
 
 async def _remove_former_name(connection: Connection, name: str) -> None:
-    """Remove the name from the former names of all zones. The caller has locked the zones."""
+    """Remove the name from the former names of all zones. The caller must have locked the zones."""
     await connection.execute(
         "UPDATE zones SET former_names = array_remove(former_names, %(name)s) WHERE %(name)s = ANY(former_names)",
         {"name": name},

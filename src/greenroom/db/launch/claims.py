@@ -92,14 +92,14 @@ class ClaimedSession:
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: staged sessions on this Agent can be claimed."""
 IS_STARTING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
-"""Condition on a staged session of `sessions s`: it is starting and not claimable yet."""
+"""Condition on `sessions s`: the staged session is starting and not claimable yet."""
 CLAIMABLE: Final[LiteralString] = "s.claimable"
-"""Condition on `sessions s`: it is staged and usable; it may be expired."""
+"""Condition on `sessions s`: the session is staged and usable; it may be expired."""
 CLAIMABLE_UNEXPIRED: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
-"""Condition on `sessions s`: it is usable and not expired. A claim also requires that its Agent serves and is in its
-zone."""
+"""Condition on `sessions s`: the session is staged, usable and not expired. A claim also requires that its Agent is in
+its zone and meets `AGENT_SERVES`."""
 CLAIMABLE_NOW: Final[LiteralString] = CLAIMABLE_UNEXPIRED + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
-"""Condition on `sessions s` and its `agents a`: a claim would find it."""
+"""Condition on `sessions s` and its `agents a`: a claim can take the session."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
 """Condition on the parameter `staging_config_id`: sessions of this config may be claimed. `_CONTENTS` selects the parts
@@ -123,8 +123,8 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """Return the parts `claimed` and `step` of a WITH, which give one session of the pool to the user. `preferred` are
-    conditions on `agents a`, in the order of their preference; `only_if` is a condition for the claim."""
+    """Return the parts `claimed` and `step` of a WITH clause, which give one session of the pool to the user. `only_if`
+    is a condition for the claim; `preferred` are conditions on `agents a`, in the order of their preference."""
     oldest: LiteralString = ", ".join([_oldest(among) for among in preferred])
     return f"""claimed AS (UPDATE sessions SET {CHANGE_TO[SessionStatus.ASSIGNING]}, replaces = NULL,
     user_id = %(user_id)s, launch_id = %(launch_id)s,

@@ -139,7 +139,7 @@ STILL_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""The FROM and WHERE of the waiting users of all zones; the parameters are those of `waiting_parameters`."""
+"""The FROM and WHERE clauses that select the waiting users of all zones, with the values of `waiting_parameters`."""
 COUNT_WAITING_USERS: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )

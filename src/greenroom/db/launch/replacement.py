@@ -47,7 +47,7 @@ class SessionToReplace:
     username_reused: bool
     agent_id: str | None
     agent_name: str
-    """Empty if the Agent does not exist any more."""
+    """Empty if the Agent does not exist."""
     zone_id: str
     zone_name: str
     image_id: str
@@ -267,7 +267,7 @@ async def end_search(connection: Connection, old: SessionToReplace, error: str, 
 
 
 async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
-    """Delete a quarantined session; False = it is being deleted already."""
+    """End a quarantined session; False = it is already ending."""
     only_if = "set_aside_for IS NOT NULL AND status = 'failed'"
     return await request_end(connection, session_id, reason, only_if=only_if) is not None
 

@@ -118,7 +118,7 @@ async def read_held_controls(db: Database) -> list[HeldControl]:
 
 
 async def withdraw_control_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """End the control of a user whose access was revoked; returns the events. The caller has locked the sessions."""
+    """End the control of a user whose access was revoked; returns the events. The sessions must be locked."""
     cursor = await connection.execute(
         "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
         "  WHERE user_id = %s AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"

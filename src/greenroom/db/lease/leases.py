@@ -138,7 +138,7 @@ async def find_lease_of(db: Database, session_id: str) -> LeaseRow | None:
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:
     """Store the lease of the session that the user's launch got in this transaction, and delete its reservation. Does
-    nothing if the user has no lease, or got no session. No row is fetched, so that it may be part of a pipeline."""
+    nothing if the launch is not for a lease, or got no session. No row is fetched, so that a pipeline need not wait."""
     if (lease := user.lease) is None:
         return
     await connection.execute(
@@ -217,7 +217,7 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSession:
     """A session whose desktop the api controls for a program: the session of a lease, or a session that an API key
-    names by its id. `auth_epoch` is that of its token; `upstream_auth` is the `host[:port]` of a gateway."""
+    names by its id. `auth_epoch` is the epoch of its token; `upstream_auth` is the `host[:port]` of a gateway."""
 
     session_id: str
     status: SessionStatus
@@ -274,8 +274,8 @@ _KEY_LEASE_COUNTS: Final[LiteralString] = (
 class LeaseCounts:
     """The input of the decision on another lease of a user (`core.lease.limit_refusal`).
 
-    `user_leases` and `key_leases` are the leases that count. `repeated`: the request gets the session of an earlier
-    request.
+    `user_leases` and `key_leases` are the numbers of leases that count towards the limits. `repeated`: the request gets
+    the session of an earlier request.
     """
 
     groups: list[GroupSettings]

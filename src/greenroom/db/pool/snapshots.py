@@ -26,7 +26,7 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 
 T = TypeVar("T")
 AgentsByImage = Mapping[str, tuple[PlacementAgent, ...]]
-"""Image id → the Agents of a zone with the state of the image there."""
+"""Image id → the Agents of a zone, each with the state of this image on the Agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

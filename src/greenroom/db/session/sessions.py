@@ -27,10 +27,8 @@ from greenroom.db.session.transitions import CHANGE_TO, CHANGED_SESSION, Changed
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTED_STATUSES: Final = sorted(map(str, COUNTS_FOR_USER))
-"""Statuses that count towards a user's limit, as the parameter of a statement.
-
-A failed session with a waiting user counts, too: another one will replace it.
-"""
+"""Statuses that count towards a user's limit, as the parameter of a statement. A failed session also counts while its
+user waits for the replacement."""
 COUNTED_SESSIONS: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
     AND (status = ANY(%(counted_statuses)s) AND status <> 'deleted' OR awaits_successor)
     AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
@@ -155,7 +153,7 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     """Reserve capacity and insert the session in one statement; False = the Agent lacks room, or the user's limit is
     reached.
 
-    For a user's session, the caller has called `lock_user` and passes `max_sessions`. Raises UniqueViolation: the
+    For a user's session, the caller must have called `lock_user` and pass `max_sessions`. Raises UniqueViolation: the
     idempotency key exists (`sessions_idempotency_unique`); `insert_for_user` converts this error to RepeatedRequest.
     """
     values = {**new.values(), "counted_statuses": COUNTED_STATUSES, "max_sessions": max_sessions}
@@ -305,7 +303,7 @@ async def request_end(
 
 
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
-    """End a session that has no user and is not claimable; False = it is another session, quarantined, or ended."""
+    """End a session without a user that is neither claimable nor quarantined; False = it is another kind of session."""
     only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
     return await request_end(connection, session_id, reason, only_if=only_if) is not None
 

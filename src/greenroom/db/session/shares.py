@@ -95,7 +95,7 @@ async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Sh
 
 
 async def list_shares_with(db: Database, user_id: str) -> list[Share]:
-    """Return the shares of live sessions with this user by name, oldest first."""
+    """Return the shares of live sessions that were made for this user by name, oldest first."""
     return await db.fetch_as(
         Share,
         _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + SHARE_IS_OVER + " AND s.status NOT IN ('deleting',"
@@ -157,7 +157,7 @@ _RETURN_SHARE: Final[LiteralString] = " RETURNING share_id, session_id::text, au
 
 
 async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[ChangedShare]:
-    """End one share or all shares of a session; returns the shares that were open. The caller has called
+    """End one share or all shares of a session; returns the shares that were open. The caller must have called
     `resend_permitted_viewers`."""
     cursor = await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
@@ -168,7 +168,7 @@ async def end_shares(connection: Connection, session_id: str, share_id: str | No
 
 
 async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
-    """End the assistance of this administrator in a session. The caller has called `resend_permitted_viewers`."""
+    """End the assistance of this administrator in a session. The caller must have called `resend_permitted_viewers`."""
     await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
         " AND audience = 'assistant' AND user_id = %s",
@@ -177,7 +177,7 @@ async def end_assistance(connection: Connection, session_id: str, user_id: str) 
 
 
 async def reduce_to_view(connection: Connection, session_id: str) -> list[ChangedShare]:
-    """Reduce shares with control to `view`; returns these shares. The caller has called `resend_permitted_viewers`."""
+    """Reduce shares with control to `view`; returns them. The caller must have called `resend_permitted_viewers`."""
     cursor = await connection.execute(
         "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL"
         f" AND access = 'control'{_RETURN_SHARE}",
@@ -224,9 +224,8 @@ JOINED_SESSIONS: Final[LiteralString] = (
 
 
 async def end_sharing_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """Remove a user whose access was revoked from the sessions of other users; returns the events to notify. The caller
-    has locked these sessions. If the user may not log in, the shares with this user by name, and the shares of the
-    user's sessions, end too."""
+    """Remove a user whose access was revoked from the locked sessions of other users. If the user may not log in, also
+    end the shares for this user by name, and the shares of the user's sessions. Return the events to notify."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
     cursor = await connection.execute(
         "SELECT DISTINCT session_id::text FROM (" + JOINED_SESSIONS + ") joined ORDER BY 1", {"user_id": user_id}

@@ -58,8 +58,8 @@ async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str,
 
 
 async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> ViewerRow:
-    """Remove a viewer. The caller has called `shares.resend_permitted_viewers` in the same transaction, which locks the
-    session. Raises NotFound: the session has no viewer with this id."""
+    """Remove a viewer. The caller must have called `shares.resend_permitted_viewers` in the same transaction, which
+    locks the session. Raises NotFound: the session has no viewer with this id."""
     cursor = await connection.execute(
         "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
         " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL"
@@ -112,7 +112,7 @@ FROM_CONTROLLING_VIEWERS: Final[LiteralString] = (
     " FROM session_viewers v JOIN session_shares h USING (share_id)"
     " WHERE v.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND h.access = 'control'"
 )
-"""The FROM and WHERE of the viewers with control: session_viewers `v` and session_shares `h`."""
+"""The FROM and WHERE clauses that select the viewers with control, as session_viewers `v` and session_shares `h`."""
 
 
 async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -> str | None:

@@ -120,7 +120,7 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, rollover: Rollover) -> None:
     """Store an image and apply `rollover` to its staged sessions. The failures of its pools are cleared, so that the
-    pools try again immediately. The caller has called `lock_image`.
+    pools try again immediately. The caller must have called `lock_image`.
 
     The pools are locked before `recycled` is set, so that a session that is inserted in the meantime counts as older.
 
