@@ -17,7 +17,7 @@ from pyrage import x25519  # pyright: ignore[reportAttributeAccessIssue, reportM
 from tests.support.scratch import passing_folder
 
 from greenroom.backup import restore
-from greenroom.backup.contents import REPLACED_PREFIX, STAGING_NAME
+from greenroom.backup.contents import REPLACED_PREFIX, RESTORING_NAME
 from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.backup.database import REPLACED_SCHEMA
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
@@ -167,7 +167,7 @@ def test_a_failed_move_puts_the_files_and_the_database_back(
     rename = Path.rename
 
     def fail(path: Path, to: Path) -> Path:
-        if path == source.data / STAGING_NAME / source.ports.name:
+        if path == source.data / RESTORING_NAME / source.ports.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return rename(path, to)
 
@@ -184,11 +184,11 @@ def test_a_restore_that_was_killed_while_it_moved_files_can_be_repeated(backup: 
     file = backup()
     add_user(dsn, "later")
     replaced = source.data / f"{REPLACED_PREFIX}20261127T000000Z"
-    for folder in (replaced, source.data / STAGING_NAME):
+    for folder in (replaced, source.data / RESTORING_NAME):
         folder.mkdir()
     source.instance.rename(replaced / source.instance.name)
     with psycopg.connect(dsn, application_name="greenroom api"), pytest.raises(SetupError, match="stop it first"):
         restored(file, source.data)
-    assert not (source.data / STAGING_NAME).exists()
+    assert not (source.data / RESTORING_NAME).exists()
     restored(file, source.data)
     assert (users(dsn), source.instance.exists()) == ([], True)

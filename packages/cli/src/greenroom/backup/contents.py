@@ -18,21 +18,21 @@ import msgspec
 from greenroom.core.errors import SetupError
 
 FORMAT: Final = 1
-"""The version of the format. A backup with a higher one is refused."""
+"""The version of the format. A backup with a higher version is refused."""
 
 HEADER_NAME: Final = "greenroom-backup.json"
 DIGESTS_NAME: Final = "digests.json"
 DUMP_PREFIX: Final = "database.dump."
 DATA_PREFIX: Final = "data/"
 
-STAGING_NAME: Final = "restoring"
+RESTORING_NAME: Final = "restoring"
 """The folder in DATA into which a restore extracts files, before it moves them into place."""
 REPLACED_PREFIX: Final = "replaced-"
 """The prefix of the folders in DATA that contain the files that a restore replaced."""
 LOCK_NAME: Final = "backup.lock"
 
 _EXCLUDED_NAMES: Final = frozenset(
-    {"lock", LOCK_NAME, STAGING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
+    {"lock", LOCK_NAME, RESTORING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
 )
 """Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 
@@ -40,14 +40,16 @@ RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first member of a backup. `migrations` is name → checksum of the applied migrations."""
+    """The first member of a backup. `migrations` maps the names of the applied migrations to their checksums. `homes`
+    and `recordings`: True if the backup contains them.
+    """
 
     format: int
     version: str
     created: datetime
     installation_id: str
     postgres: int
-    """The major version of the server."""
+    """The major version of the database server."""
     migrations: dict[str, str]
     tables: list[str]
     """The tables whose rows the dump contains."""
@@ -59,7 +61,7 @@ def read_header(data: bytes) -> Header:
     """Return the header of a backup.
 
     Raises:
-        SetupError: this is no header, or that of a newer format.
+        SetupError: `data` is not a header, or is the header of a newer format.
     """
     try:
         fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
@@ -75,10 +77,10 @@ def read_header(data: bytes) -> Header:
 
 
 def is_included(path: PurePosixPath, *, homes: bool) -> bool:
-    """True if a backup contains this file or folder of DATA, a relative path.
+    """True if a backup contains the file or folder at `path`, which is relative to DATA.
 
-    Homes are the folders of persistent profiles and the homes of Agents. Of the gateway, only certificates and the
-    credential are included.
+    `homes` includes the folders of persistent profiles and the homes of Agents. The folder of the gateway is included
+    with only its certificates, keys and credential.
     """
     first, *rest = path.parts or ("",)
     if first in _EXCLUDED_NAMES or first.startswith(REPLACED_PREFIX):
@@ -96,11 +98,12 @@ def may_be_link(path: PurePosixPath) -> bool:
 
 
 def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
-    """Check that a member can be extracted: it stays in its folder, and a backup may contain it. The backup may be from
-    anyone, because recipient keys are public. `links` are the names of earlier symbolic links; a link is added.
+    """Check that a member can be extracted safely: its path stays in the target folder, and a backup may contain such a
+    member. Anyone can create a backup, because recipient keys are public. `links` contains the names of the earlier
+    symbolic links; the function adds the name of a symbolic link.
 
     Raises:
-        SetupError: it is unsafe.
+        SetupError: the member is unsafe.
     """
     path = PurePosixPath(member.name)
     entry = PurePosixPath(member.name.removeprefix(DATA_PREFIX))
@@ -120,7 +123,9 @@ def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
 
 
 def digest_key(name: str) -> str:
-    """Return the name of a member in the list of digests. It is JSON, and names of files in homes may not be UTF-8."""
+    """Return the name of a member in the list of digests. The list is JSON, but a file name in a home can be invalid
+    UTF-8.
+    """
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -136,11 +141,11 @@ def digest_problem(expected: Mapping[str, str], actual: Mapping[str, str]) -> st
     return None
 
 
-_NAME: Final = re.compile(r"greenroom-[0-9a-f]{8}-\d{8}T\d{6}Z\.backup")
+_FILE_NAME: Final = re.compile(r"greenroom-[0-9a-f]{8}-\d{8}T\d{6}Z\.backup")
 
 
 def file_name(installation_id: str, created: datetime) -> str:
-    """Return the name of a backup. Names of an installation are in the order of their times."""
+    """Return the file name of a backup. The names for one installation sort by time."""
     return f"greenroom-{installation_id[:8]}-{created.astimezone(UTC):%Y%m%dT%H%M%SZ}.backup"
 
 
@@ -149,7 +154,7 @@ def backups_to_delete(names: Iterable[str], installation_id: str, keep: int) -> 
     ignored.
     """
     prefix = f"greenroom-{installation_id[:8]}-"
-    backups = sorted(name for name in names if _NAME.fullmatch(name) and name.startswith(prefix))
+    backups = sorted(name for name in names if _FILE_NAME.fullmatch(name) and name.startswith(prefix))
     return backups[: max(len(backups) - keep, 0)]
 
 

@@ -44,7 +44,7 @@ from greenroom.up.layout import Layout, check_folder, exclusive_lock, missing_in
 from greenroom.up.progress import Progress
 
 PART_BYTES: Final = 8 * 2**20
-"""The size of a part of the dump."""
+"""The minimum size of each part of the dump except the last part."""
 PART_SUFFIX: Final = ".part"
 
 
@@ -60,17 +60,17 @@ class BackupOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedBackup:
-    """A new backup. `deleted` are the names of older backups that were deleted."""
+    """A new backup. `deleted` contains the names of the older backups that were deleted."""
 
     file: Path
     bytes: int
     members: int
-    """The number of its verified members."""
+    """The number of verified members in the archive."""
     deleted: list[str]
 
 
 async def create_backup(layout: Layout, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
-    """Write a verified backup of an instance, running or stopped, into a folder. The file appears when it is complete.
+    """Write a backup of a running or stopped instance into a folder, and verify it. The file then gets its final name.
 
     Raises:
         SetupError: there is no instance, another backup runs, the folder cannot be written, or the verification failed.
@@ -115,7 +115,7 @@ def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions,
     unfinished_file = file.with_name(file.name + PART_SUFFIX)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for unfinished in folder.glob(f"{file.name[:18]}*{PART_SUFFIX}"):  # of this installation, whose lock is held
+        for unfinished in folder.glob(f"{file.name[:18]}*{PART_SUFFIX}"):  # left by interrupted backups
             unfinished.unlink()
         with _new_file(unfinished_file) as target:
             with progress.step("Writing the backup"):
@@ -125,7 +125,7 @@ def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions,
             with progress.step("Verifying the backup"):
                 members = verify_backup(unfinished_file, backup_key, tools)
             unfinished_file.rename(file)
-        # Ignore backups with a later time, which are from a time when the clock was wrong.
+        # Ignore backups with a later time: the clock was wrong when they were created.
         names = [existing.name for existing in folder.iterdir() if existing.name <= file.name]
         deleted = backups_to_delete(names, database.installation_id, options.keep) if options.keep else []
         for name in deleted:
@@ -180,7 +180,7 @@ def list_files(data: Path, *, homes: bool) -> Iterator[PurePosixPath]:
 def _refuse_unreadable(error: OSError) -> None:
     if isinstance(error, PermissionError):
         raise _unreadable_error(error.filename) from error
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # these: it was deleted or replaced meanwhile
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # the file was deleted or replaced meanwhile
         raise error
 
 
@@ -189,10 +189,11 @@ def _unreadable_error(path: object) -> SetupError:
 
 
 def _open_without_links(path: str, flags: int) -> int:
-    """Open a file without following a link or waiting at a named pipe, with which its owner may have replaced it.
+    """Open a file, but neither follow a symbolic link nor wait at a named pipe. The owner of the file may have replaced
+    the file with a link or a pipe.
 
     Raises:
-        FileNotFoundError: it is a link now.
+        FileNotFoundError: the path is a symbolic link.
     """
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -203,7 +204,7 @@ def _open_without_links(path: str, flags: int) -> int:
 
 
 class _Archive:
-    """The archive of a backup, which is written as a stream, with the digest of each member."""
+    """Writes the archive of a backup as a stream, and computes the digest of each member."""
 
     def __init__(self, target: IO[bytes]) -> None:
         self._tar = tarfile.open(  # noqa: SIM115 -- `close` closes it
@@ -218,8 +219,8 @@ class _Archive:
         self._tar.addfile(member, io.BytesIO(data))
 
     def add_file(self, data: Path, path: PurePosixPath) -> None:
-        """Add a folder, a file or a symbolic link of DATA. Other kinds, and files that were deleted in the meantime,
-        are left out.
+        """Add a folder, a file or a symbolic link of DATA. Omit other kinds of files, and files that were deleted
+        meanwhile.
         """
         try:
             if stat.S_ISSOCK((data / path).lstat().st_mode):  # tarfile has no member for a socket
@@ -245,7 +246,7 @@ class _Archive:
 
     @contextmanager
     def parts(self) -> Generator[_DumpParts]:
-        """Yield a file whose content becomes the parts of the dump."""
+        """Yield an object that adds the data written to it as the parts of the dump."""
         parts = _DumpParts(self.add_bytes)
         yield parts
         parts.flush()
@@ -256,8 +257,9 @@ class _Archive:
 
 
 def _keep_service_account_names(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Remove the name of the owner, so that a restore uses the id. Only service accounts, whose ids differ between
-    machines, keep their name."""
+    """Remove the name of the owner, so that a restore uses the id of the owner. Keep the name of a service account,
+    because its id differs between machines.
+    """
     if not member.uname.startswith(SERVICE_ACCOUNT):
         member.uname = member.gname = ""
     return member
@@ -279,7 +281,7 @@ class _FixedSizeReader:
 
 
 class _DumpParts:
-    """Collects written data into members of `PART_BYTES`."""
+    """Collects the written data, and adds a member to the archive each time `PART_BYTES` are collected."""
 
     def __init__(self, add_member: Callable[[str, bytes], None]) -> None:
         self._add_member, self._buffer, self._count = add_member, bytearray(), 0

@@ -30,13 +30,13 @@ CHUNK_BYTES: Final = 2**20
 REPLACED_SCHEMA: Final = "greenroom_replaced"
 """The schema into which a restore moves the tables that it replaces."""
 PORTABLE_OPTIONS: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
-"""The target may have roles with other names. The migration grants the privileges."""
+"""The target server may have roles with other names. The migration grants the privileges."""
 
 
 @asynccontextmanager
 async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator[str]:
-    """Yield the address of the database of an instance. It is not migrated. The embedded PostgreSQL of a stopped
-    instance is started for the duration of the block.
+    """Yield the address of the database of an instance, without a migration. The embedded PostgreSQL of a stopped
+    instance runs for the duration of the block.
 
     Raises:
         SetupError: there is no instance, or its database does not start.
@@ -73,7 +73,7 @@ def read_installed_database(dsn: str) -> InstalledDatabase:
     """Read the properties of a database.
 
     Raises:
-        SetupError: it does not answer, or contains no installation.
+        SetupError: the database does not answer, or contains no installation.
     """
     with _connect(dsn) as connection:
         tables = _tables(connection)
@@ -90,7 +90,7 @@ def read_installed_database(dsn: str) -> InstalledDatabase:
 
 
 def server_version(dsn: str) -> int:
-    """Return the major version of the server."""
+    """Return the major version of the database server."""
     with _connect(dsn) as connection:
         return connection.info.server_version // 10_000
 
@@ -99,7 +99,7 @@ def check_migrations(applied: dict[str, str]) -> None:
     """Check that this version supports the applied migrations of a backup.
 
     Raises:
-        SetupError: it does not have one of the *post* migrations.
+        SetupError: an applied *post* migration is missing in this version, or an applied migration has changed.
     """
     plan(migrations(), with_first_schema(applied))
 
@@ -132,16 +132,16 @@ class DumpListing:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTools:
-    """The programs of PostgreSQL in a folder, of the major version of the server."""
+    """Runs pg_dump and pg_restore of the major version of the database server, which are in `folder`."""
 
     folder: Path
 
     @classmethod
     def of_server(cls, version: int) -> PostgresTools:
-        """Find the programs: those of the embedded PostgreSQL, of the distribution, or on PATH.
+        """Find the programs of this major version: in the embedded PostgreSQL, in the distribution, or on PATH.
 
         Raises:
-            SetupError: there are none of this major version.
+            SetupError: pg_dump of this major version is not installed.
         """
         on_path = shutil.which("pg_dump")
         candidates = [
@@ -161,7 +161,7 @@ class PostgresTools:
         """Pass a dump of the database in the custom format to `write`.
 
         Raises:
-            SetupError: pg_dump failed; the message has its last line.
+            SetupError: pg_dump failed; the message contains its last error line.
         """
         excluded = f"--exclude-schema={REPLACED_SCHEMA}"
         options = [excluded, *(f"--exclude-table-data=public.{table}" for table in without_rows_of)]
@@ -228,11 +228,11 @@ def _major_version(program: Path) -> int | None:
     try:
         result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return None  # not installed here, or not for this machine
+        return None  # the program is missing, or cannot run on this machine
     return int(result.stdout.split()[2].split(".")[0])
 
 
-_SET_TABLES_ASIDE: Final[tuple[LiteralString, ...]] = (
+_MOVE_TABLES_AWAY: Final[tuple[LiteralString, ...]] = (
     f"ALTER SCHEMA public RENAME TO {REPLACED_SCHEMA}",
     "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
     "GRANT USAGE ON SCHEMA public TO PUBLIC",
@@ -242,7 +242,7 @@ _FIND_OTHER_PROCESS: Final = (
     " AND application_name LIKE 'greenroom%' LIMIT 1"
 )
 _FIND_REPLACED_SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
-_PUT_TABLES_BACK: Final[tuple[LiteralString, ...]] = (
+_MOVE_TABLES_BACK: Final[tuple[LiteralString, ...]] = (
     "DROP SCHEMA public CASCADE",
     f"ALTER SCHEMA {REPLACED_SCHEMA} RENAME TO public",
 )
@@ -252,7 +252,7 @@ def check_contents(dsn: str, *, replace: bool) -> bool:
     """Check the contents of the database. Return True if it contains tables, which the caller may replace.
 
     Raises:
-        SetupError: it contains tables, and `replace` is False.
+        SetupError: the database contains tables, and `replace` is False.
     """
     with _connect(dsn) as connection:
         has_tables = bool(_tables(connection))
@@ -265,12 +265,12 @@ def check_contents(dsn: str, *, replace: bool) -> bool:
 
 @contextmanager
 def empty_database(dsn: str, *, replace: bool) -> Generator[None]:
-    """Empty the database for the block, which restores another one. If the block fails, the database has its former
-    tables again. Otherwise these remain in `REPLACED_SCHEMA` until `drop_replaced_tables`.
+    """Move the tables of the database to `REPLACED_SCHEMA` before the block, which restores a backup. If the block
+    fails, move them back. Otherwise, they remain in `REPLACED_SCHEMA` until `drop_replaced_tables`.
 
     Raises:
-        SetupError: the database contains tables and `replace` is False, it is in use, or an earlier restore was
-            interrupted in a state that only a person can judge.
+        SetupError: the database contains tables and `replace` is False, the database is in use, or an interrupted
+            restore left tables in both schemas.
     """
     _undo_interrupted_restore(dsn, replace=replace)
     if not check_contents(dsn, replace=replace):
@@ -279,17 +279,17 @@ def empty_database(dsn: str, *, replace: bool) -> Generator[None]:
     with _connect(dsn) as connection:
         if row := connection.execute(_FIND_OTHER_PROCESS).fetchone():
             raise SetupError(f"A running process of Greenroom uses the database ({row[0]}); stop it first.")
-        _execute(connection, _SET_TABLES_ASIDE)
+        _execute(connection, _MOVE_TABLES_AWAY)
     try:
         yield
     except BaseException:
         with _connect(dsn) as connection:
-            _execute(connection, _PUT_TABLES_BACK)
+            _execute(connection, _MOVE_TABLES_BACK)
         raise
 
 
 def _undo_interrupted_restore(dsn: str, *, replace: bool) -> None:
-    """Move the tables back that a restore left in `REPLACED_SCHEMA`, because it was killed."""
+    """Move the tables back that an interrupted restore left in `REPLACED_SCHEMA`."""
     with _connect(dsn) as connection:
         if not connection.execute(_FIND_REPLACED_SCHEMA, (REPLACED_SCHEMA,)).fetchone():
             return
@@ -300,7 +300,7 @@ def _undo_interrupted_restore(dsn: str, *, replace: bool) -> None:
                 f"The schemas public and {REPLACED_SCHEMA} of the database both have tables, because an earlier restore"
                 " was interrupted; delete the schema that you do not need with psql (DROP SCHEMA … CASCADE)."
             )
-        _execute(connection, _PUT_TABLES_BACK)
+        _execute(connection, _MOVE_TABLES_BACK)
 
 
 def drop_replaced_tables(dsn: str) -> None:

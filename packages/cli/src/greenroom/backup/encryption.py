@@ -1,9 +1,9 @@
-"""The encryption of a backup with age, through `pyrage`.
+"""The encryption of a backup in the file format age (https://age-encryption.org), with the library `pyrage`.
 
-The file is a tar archive with two members. `data.age` contains the data, encrypted with a new key for each backup, and
-`key.age` this key, encrypted with the passphrase or to the recipients. So data of any size is encrypted as a stream.
-The program that writes a backup keeps its key in memory until it has verified the backup, and therefore does not need
-the private key of a recipient. The program `age` can decrypt both members.
+The file is a tar archive with two members. `data.age` contains the data, encrypted as a stream with a new key for each
+backup. `key.age` contains this key, encrypted with the passphrase or to the recipients. The program that writes a
+backup keeps the key in memory until it has verified the backup, so it does not need the private key of a recipient. The
+program `age` can decrypt both members.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ DAMAGED_HINT: Final = "the file is damaged, or was not written completely; use a
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """The key that encrypts a backup: either a passphrase, or recipients of age or ssh (public keys)."""
+    """The key that encrypts a backup: either a passphrase, or recipients, which are public keys of age or ssh."""
 
     passphrase: str | None = field(default=None, repr=False)
     recipients: Sequence[str] = ()
 
     def encrypt(self, text: str) -> bytes:
-        """Return the encrypted text. Raises SetupError: a recipient is no public key."""
+        """Return the encrypted text. Raises SetupError: a recipient is not a public key."""
         if self.passphrase is not None:
             return age.passphrase.encrypt(text.encode(), self.passphrase)
         return age.encrypt(text.encode(), [_parse_recipient(recipient) for recipient in self.recipients])
@@ -60,7 +60,7 @@ def _parse_recipient(text: str) -> Any:
 @dataclass(frozen=True, slots=True)
 class DecryptionKey:
     """The key that decrypts a backup: a passphrase, or `identities`, the text of a file with private keys (age or ssh).
-    `ask` asks for a passphrase that is needed and not given."""
+    `ask` asks the user for the passphrase, if a passphrase is required and `passphrase` is None."""
 
     passphrase: str | None = field(default=None, repr=False)
     identities: str | None = field(default=None, repr=False)
@@ -90,7 +90,7 @@ def parse_identities(text: str) -> list[Any]:
     """Return the private keys in the text of a file of `age-keygen`, or the private key in a file of ssh.
 
     Raises:
-        SetupError: there is none.
+        SetupError: the text contains no usable private key.
     """
     try:
         if "PRIVATE KEY-----" in text:
@@ -107,7 +107,7 @@ def write_encrypted(target: IO[bytes], key: EncryptionKey, write_data: Callable[
     """Write an encrypted backup of the data that `write_data` writes, and return the key of this backup.
 
     Raises:
-        SetupError: a recipient cannot be used.
+        SetupError: a recipient is not a public key.
         OSError: the file cannot be written.
     """
     backup_key = age.x25519.Identity.generate()
@@ -140,7 +140,7 @@ def read_backup_key(file: Path, decryption_key: DecryptionKey) -> str:
     """Return the key of a backup.
 
     Raises:
-        SetupError: the file is no backup, or `decryption_key` does not decrypt it.
+        SetupError: the file is not a backup, or `decryption_key` does not decrypt it.
     """
     not_a_backup = SetupError(f"{file} is not a backup of Greenroom.")
     try:
@@ -177,14 +177,14 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
 
     with write_in_thread(write_data) as stream:
         yield stream
-        while stream.read(io.DEFAULT_BUFFER_SIZE):  # the end of the data is authenticated too
+        while stream.read(io.DEFAULT_BUFFER_SIZE):  # also authenticate the data that the block did not read
             pass
 
 
 @contextmanager
 def write_in_thread(write_data: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
-    """Yield a stream of the data that `write_data` writes in a thread. An error of `write_data` is raised at the end of
-    the block, in place of an error of the block about the incomplete stream.
+    """Yield a stream of the data that `write_data` writes in a thread. At the end of the block, an error of
+    `write_data` is raised, and replaces an error of the block about the incomplete stream.
     """
     read_end, write_end = os.pipe()
 

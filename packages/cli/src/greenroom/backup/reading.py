@@ -51,9 +51,9 @@ def read_backup(
 
     Args:
         stream: the decrypted data.
-        write_dump: gets the dump of the database.
-        check_header: gets the header before all other data, and raises SetupError to end the reading.
-        folder: gets the files of DATA; None = they are only checked.
+        write_dump: receives the parts of the database dump.
+        check_header: receives the header before all other data; raises SetupError to refuse the backup.
+        folder: the target folder of the files of DATA; None = the files are checked and not extracted.
 
     Raises:
         SetupError: the backup is damaged, not from Greenroom, or refused by `check_header`.
@@ -98,14 +98,14 @@ def _copy_and_hash(source: IO[bytes], write: Callable[[bytes], object]) -> str:
 
 
 class _DataExtractor:
-    """Extracts the files of DATA into `folder`; None = it only computes their digests."""
+    """Extracts the files of DATA into `folder`, and computes their digests; None = it only computes the digests."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._folders: list[tuple[Path, tarfile.TarInfo]] = []
 
     def extract(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
-        """Extract a member, and return the digest of a file."""
+        """Extract a member. Return the digest if the member is a file, else None."""
         if self._folder is None:
             return None if source is None else _copy_and_hash(source, lambda _: None)
         path = self._folder / member.name.removeprefix(DATA_PREFIX)
@@ -136,7 +136,7 @@ def _set_attributes(path: Path, member: tarfile.TarInfo) -> None:
 
 
 def _set_owner(path: Path, member: tarfile.TarInfo) -> None:
-    """Set the owner of a file, which only root can: a service account by its name, another by its id."""
+    """Set the owner of a file if this process is root: a known account by its name, another account by its id."""
     if os.geteuid() != 0:
         return
     try:

@@ -1,6 +1,6 @@
 """`greenroom restore`: check a backup, and restore it into a new DATA, or with `replace` into an existing one.
 
-The files and the database are restored completely, the files in DATA/restoring, before an existing file is moved.
+A restore extracts all files into DATA/restoring and restores the database before it moves an existing file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, STAGING_NAME, Header
+from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, RESTORING_NAME, Header
 from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
     PostgresTools,
@@ -40,14 +40,14 @@ from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 from greenroom.up.versions import Version, check_backup_version
 
 DUMP_FILE: Final = "database.dump"
-IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, STAGING_NAME})
+IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, RESTORING_NAME})
 """Entries of DATA that a restore neither moves nor counts as content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreTarget:
-    """The target of a restore. `database_url` is the database to restore to; None = the one in the settings of the
-    backup. With `replace`, DATA and the database may have contents."""
+    """The target of a restore. `database_url` is the address of the database to restore to; None = the database in the
+    settings of the backup. With `replace`, DATA and the database may have contents."""
 
     layout: Layout
     database_url: str | None
@@ -64,12 +64,12 @@ class RestoredBackup:
     migrations: list[str]
     """The migrations that were applied to the restored database."""
     replaced: Path | None
-    """The folder with the replaced files."""
+    """The folder with the replaced files; None = no file was replaced."""
 
 
 def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarget) -> RestoredBackup:
-    """Read and check a whole backup and the target. Nothing is changed. The database in the settings of the backup is
-    not checked.
+    """Check the whole backup and the target, without changes. The function does not check the database in the settings
+    of the backup.
 
     Raises:
         SetupError: the backup cannot be restored to the target.
@@ -89,14 +89,14 @@ def _check_header(header: Header) -> None:
 
 
 def _check_target(target: RestoreTarget) -> None:
-    """Refuse a DATA with contents, unless they are an instance that may be replaced."""
+    """Refuse a DATA with contents, unless the contents are an instance that may be replaced."""
     layout = target.layout
     checks.check_path(layout.data)
     names = _names_in(layout.data)
     if all(name.startswith(REPLACED_PREFIX) for name in names):
         return
-    if not (layout.data / STAGING_NAME).exists() and _replaced_instance(layout) == layout:
-        check_folder(layout)  # otherwise, a restore was killed while it moved files
+    if not (layout.data / RESTORING_NAME).exists() and _replaced_instance(layout) == layout:
+        check_folder(layout)  # not after an interrupted restore, which may have moved some files
     if not target.replace:
         raise SetupError(
             f"{layout.data} already contains an instance; specify another --data, or --replace to replace it."
@@ -110,8 +110,8 @@ def _names_in(data: Path) -> list[str]:
 
 
 def _replaced_instance(layout: Layout) -> Layout:
-    """Return the layout of the instance that a restore replaces. Its files are not in DATA if an earlier restore was
-    killed after it had moved them.
+    """Return the layout of the instance that a restore replaces. An interrupted restore may have moved the files of the
+    instance from DATA to a subfolder.
     """
     folders = [layout.data, *sorted(layout.data.glob(f"{REPLACED_PREFIX}*"), reverse=True)]
     return next((candidate for candidate in map(Layout, folders) if candidate.instance.exists()), layout)
@@ -123,7 +123,7 @@ async def restore_backup(
     """Restore a backup. A restore that fails leaves the target as it was.
 
     Raises:
-        SetupError: it cannot be restored to the target, which runs or has contents, or the backup cannot be used.
+        SetupError: the target is running or has contents, or the backup cannot be used.
     """
     _check_target(target)
     key = read_backup_key(file, decryption_key)
@@ -133,16 +133,16 @@ async def restore_backup(
         with _lock_data(layout), backup_lock(layout):
             _check_target(target)  # an instance may have been created since the first check
             await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
-            with _staging(layout) as staging:
+            with _extraction_folder(layout) as extracted:
                 with progress.step("Decrypting and checking the backup"):
-                    verified = await asyncio.to_thread(_extract, file, key, staging)
-                _adapt_settings(staging, target)
-                external_url = stored_settings(staging).database_url
+                    verified = await asyncio.to_thread(_extract, file, key, extracted)
+                _adapt_settings(extracted, target)
+                external_url = stored_settings(extracted).database_url
                 with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
-                    migrations = await _restore_database(staging, progress)
+                    migrations = await _restore_database(extracted, progress)
                     record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
-                    write_json(staging.restored, record, 0o600)
-                    replaced = _move_into_place(staging, layout, now)
+                    write_json(extracted.restored, record, 0o600)
+                    replaced = _move_into_place(extracted, layout, now)
             if external_url is not None:
                 drop_replaced_tables(external_url)
     except OSError as error:
@@ -152,8 +152,8 @@ async def restore_backup(
 
 @contextmanager
 def _lock_data(layout: Layout) -> Generator[None]:
-    """Lock DATA, which is created if it is missing. If the block fails and DATA contains only locks, the lock of
-    backups is removed, and a new DATA, too.
+    """Lock DATA; create DATA if it is missing. If the block fails and DATA contains only lock files, remove the lock
+    file of backups, and remove DATA if it is new.
 
     Raises:
         SetupError: the instance is running.
@@ -174,36 +174,37 @@ def _lock_data(layout: Layout) -> Generator[None]:
 
 
 @contextmanager
-def _staging(layout: Layout) -> Generator[Layout]:
+def _extraction_folder(layout: Layout) -> Generator[Layout]:
     """Yield the layout of a new folder in DATA, which is removed if the block fails."""
-    staging = Layout(layout.data / STAGING_NAME)
-    shutil.rmtree(staging.data, ignore_errors=True)
+    extracted = Layout(layout.data / RESTORING_NAME)
+    shutil.rmtree(extracted.data, ignore_errors=True)
     try:
-        staging.data.mkdir(mode=0o700)  # `Layout.create` sets its mode after the files have theirs
-        yield staging
+        extracted.data.mkdir(mode=0o700)  # `Layout.create` sets the final mode after the extraction of the files
+        yield extracted
     except BaseException:
-        shutil.rmtree(staging.data, ignore_errors=True)
+        shutil.rmtree(extracted.data, ignore_errors=True)
         raise
 
 
-def _extract(file: Path, key: str, staging: Layout) -> VerifiedBackup:
-    accounts = service_accounts()  # owners of extracted files
-    with (staging.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-        (staging.data / DUMP_FILE).chmod(0o600)
-        verified = read_backup(stream, dump.write, check_header=_check_header, folder=staging.data)
-    check_reachable(staging, accounts)
-    staging.create(accounts)
-    check_folder(staging)
+def _extract(file: Path, key: str, extracted: Layout) -> VerifiedBackup:
+    accounts = service_accounts()  # creates missing accounts, which then own extracted files
+    with (extracted.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
+        (extracted.data / DUMP_FILE).chmod(0o600)
+        verified = read_backup(stream, dump.write, check_header=_check_header, folder=extracted.data)
+    check_reachable(extracted, accounts)
+    extracted.create(accounts)
+    check_folder(extracted)
     return verified
 
 
-def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
-    """Replace the settings that differ on this machine: the database, and the path of a certificate that is not here.
+def _adapt_settings(extracted: Layout, target: RestoreTarget) -> None:
+    """Adapt the restored settings to this machine: the address of the database, and the paths of the certificate and
+    key if this machine does not have this certificate.
 
     Raises:
-        SetupError: the database in the settings of the backup would be replaced, and is not that of this instance.
+        SetupError: the settings name an external database that does not belong to the replaced instance.
     """
-    settings = stored_settings(staging)
+    settings = stored_settings(extracted)
     if target.database_url is not None:
         settings = replace(settings, database_url=target.database_url)
     elif target.replace and settings.database_url not in (
@@ -216,17 +217,17 @@ def _adapt_settings(staging: Layout, target: RestoreTarget) -> None:
         )
     if settings.tls_cert is not None and not Path(settings.tls_cert).exists():
         names = ("restored.pem", "restored.key")
-        for copy, name in zip(staging.custom_certificate, names, strict=True):
-            shutil.copy2(copy, staging.tls / name)
+        for copy, name in zip(extracted.custom_certificate, names, strict=True):
+            shutil.copy2(copy, extracted.tls / name)
         certificate, key = (str(target.layout.tls / name) for name in names)
         settings = replace(settings, tls_cert=certificate, tls_key=key)
-    write_json(staging.instance, settings.stored(), 0o600)
+    write_json(extracted.instance, settings.stored(), 0o600)
 
 
-async def _restore_database(staging: Layout, progress: Progress) -> list[str]:
-    """Restore the dump into the database of the settings, and migrate it. Return the applied migrations."""
-    dump = staging.data / DUMP_FILE
-    async with running_database(staging, progress) as dsn:
+async def _restore_database(extracted: Layout, progress: Progress) -> list[str]:
+    """Restore the dump into the database of the settings, and migrate the database. Return the applied migrations."""
+    dump = extracted.data / DUMP_FILE
+    async with running_database(extracted, progress) as dsn:
         with progress.step("Restoring the database"):
             tools = PostgresTools.of_server(server_version(dsn))
             await asyncio.to_thread(tools.restore, dsn, dump)
@@ -235,10 +236,10 @@ async def _restore_database(staging: Layout, progress: Progress) -> list[str]:
     return migrations
 
 
-def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | None:
-    """Move the existing files of DATA into a folder, and the restored files into DATA. Return this folder. An instance
-    can start only with instance.json, so this file is moved away first and into place last. If a move fails, all are
-    undone.
+def _move_into_place(extracted: Layout, layout: Layout, now: datetime) -> Path | None:
+    """Move the existing files of DATA into a subfolder, then the restored files into DATA. Return the subfolder; None =
+    DATA was empty. An instance can start only with instance.json, so this file is moved away first and into place
+    last. If a move fails, all moves are undone.
     """
     existing = [name for name in _names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
     replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None
@@ -247,8 +248,8 @@ def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | N
         replaced.mkdir(mode=0o700)
         existing_in_order = sorted(existing, key=lambda name: name != layout.instance.name)
         moves += [(layout.data / name, replaced / name) for name in existing_in_order]
-    restored_in_order = sorted(_names_in(staging.data), key=lambda name: name == layout.instance.name)
-    moves += [(staging.data / name, layout.data / name) for name in restored_in_order]
+    restored_in_order = sorted(_names_in(extracted.data), key=lambda name: name == layout.instance.name)
+    moves += [(extracted.data / name, layout.data / name) for name in restored_in_order]
     completed: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:
@@ -260,5 +261,5 @@ def _move_into_place(staging: Layout, layout: Layout, now: datetime) -> Path | N
         if replaced is not None:
             replaced.rmdir()
         raise
-    shutil.rmtree(staging.data, ignore_errors=True)  # the restore is complete
+    shutil.rmtree(extracted.data, ignore_errors=True)  # the restore is complete
     return replaced
