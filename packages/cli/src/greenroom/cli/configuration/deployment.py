@@ -17,17 +17,17 @@ from greenroom.core.masking import MASK
 SESSIONS_END_S: Final = 60.0
 """The maximum time to wait for the end of the sessions of a workspace or zone before its deletion."""
 POLL_S: Final = 0.5
-UPLOADED_PICTURES: Final = "/api/v1/images/"
+UPLOADED_PICTURE_PREFIX: Final = "/api/v1/images/"
 """The prefix of the address of an uploaded picture, which is not part of a document."""
 
 _ID_FIELDS: Final = {name: field for field, name in NAME_FIELDS.items()}
 Tables = Mapping[str, Mapping[str, str]]
-"""Section → id → name, or section → name → id."""
+"""The replacements of references: section → id → name, or section → name → id."""
 
 
 def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
-    """Return the objects of the deployment, with its live sessions if the plan can end some. Raises ApiError: the key
-    may not see one of the lists."""
+    """Return the objects of the deployment. `with_sessions` adds the live sessions, which deletions may end. Raises
+    ApiError: the API key may not read one of the lists."""
     rows = {kind.section: [row for row in client.rows(kind.noun.path) if not row.get("deleted")] for kind in KINDS}
     agents = {row["agent_id"]: row["hostname"] for row in client.rows(NOUNS["agents"].path)}
     names = {"agents": agents}
@@ -55,17 +55,17 @@ def export_document(snapshot: DeployedObjects) -> Document:
 
 
 def _portable_values(kind: ObjectKind, values: Row) -> Row:
-    """Return the values for another installation: without values that are valid only in this one, and without secrets
-    that are not set.
+    """Return the values for another installation: without values that are valid only in this installation, and without
+    secrets that are not set.
     """
     excluded = {*kind.local_fields, *(name for name in kind.secrets if not values[name])}
-    if str(values.get("image_src", "")).startswith(UPLOADED_PICTURES):
+    if str(values.get("image_src", "")).startswith(UPLOADED_PICTURE_PREFIX):
         excluded.add("image_src")
     return {name: value for name, value in values.items() if name not in excluded}
 
 
 def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
-    """Return a row of the api as in a document, with `MASK` in place of the secrets that exist."""
+    """Return a row of the api in the form of the document, with `MASK` in place of each secret that is set."""
     required = (name for name, field in kind.fields.items() if field.is_required)
     values: Row = dict.fromkeys((*kind.identity, *required))
     values |= _replace_names({name: row[field.name] for name, field in kind.fields.items() if field.name in row}, names)
@@ -75,8 +75,8 @@ def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
 
 
 def _replace_names(values: Row, tables: Tables) -> Row:
-    """Return the values of a document with the ids or names of other objects replaced, also in settings. A value that
-    its table does not have is not changed."""
+    """Return the values with each reference to another object replaced, also in settings. A reference that is not in
+    `tables` stays unchanged."""
 
     def replace_value(name: str, value: Any) -> Any:
         if name == "settings" and value:
@@ -91,7 +91,7 @@ def _replace_names(values: Row, tables: Tables) -> Row:
 
 
 class PlanApplication:
-    """One application of a plan. `report` gets each action before it is applied, and the warnings of the api."""
+    """Applies a plan. `report` receives each action before it is applied, and the warnings of the api."""
 
     def __init__(self, client: Client, snapshot: DeployedObjects, report: Callable[[str], None]) -> None:
         self._client = client
@@ -105,7 +105,7 @@ class PlanApplication:
 
     def apply(self, plan: Plan) -> None:
         """Apply all actions. Raises ApiError: the plan has problems, and nothing was changed; or the server refused an
-        action, and the actions before it are done. The message contains their number."""
+        action, and the earlier actions are done. The message contains the number of done actions."""
         if plan.problems:
             raise ApiError("Nothing was changed. " + " ".join(plan.problems))
         for number, action in enumerate(plan.actions):
@@ -136,7 +136,7 @@ class PlanApplication:
             self._report(f"Warning: {sentence}")
 
     def _body(self, values: Row) -> Row:
-        """Return the request of the api for values of a document."""
+        """Return the body of the request for an object with these values of the document."""
         return {_ID_FIELDS.get(name, name): value for name, value in _replace_names(values, self._ids).items()}
 
     def _delete(self, action: ConfigurationAction) -> None:
@@ -148,7 +148,7 @@ class PlanApplication:
         self._client.delete(f"{kind.noun.path}/{action.object_id}")
 
     def _wait_for_end(self, key: str, object_id: str) -> None:
-        """Wait until no session uses the object: those of users, and those of its deleted pools."""
+        """Wait until no session of a user or of a deleted pool uses the object. Raises ApiError: a session remains."""
         deadline = time.monotonic() + SESSIONS_END_S
         while any(row[key] == object_id for row in self._client.rows("/sessions")):
             if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
-"""The configuration document: its types, which are those of requests of the api, its JSON schema, YAML, and secrets.
+"""The configuration document: its types, its JSON schema, its YAML text and its secrets.
 
-A secret is a reference to an environment variable or a file. PyYAML reads the text, msgspec checks the content.
+The types are those of the requests of the api. In the document, a secret is a reference to an environment variable or a
+file. PyYAML reads the text, msgspec checks the content.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ HEADER: Final = (
     "# the schema. Each secret is {env: NAME}, an environment variable, or {file: PATH}.\n"
 )
 Document = dict[str, list[Row]]
-"""Section → its objects. A section that the document does not have is not managed."""
+"""Section → its objects. A plan does not change the objects of a section that the document does not have."""
 
 
 class SecretReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,7 +55,7 @@ _GROUP_SETTINGS: Final = msgspec.defstruct(
 )
 
 
-def _type_of(kind: ObjectKind, name: str, field: Field) -> Any:
+def _type_of_field(kind: ObjectKind, name: str, field: Field) -> Any:
     annotation: Any = Literal[field.choices] if field.choices else _TYPES.get(field.type, str)
     if name in kind.secrets:
         annotation = SecretReference
@@ -70,9 +71,9 @@ def _type_of(kind: ObjectKind, name: str, field: Field) -> Any:
 
 
 def _type_of_kind(kind: ObjectKind) -> Any:
-    required = [(name, _type_of(kind, name, kind.fields[name])) for name in kind.identity]
+    required = [(name, _type_of_field(kind, name, kind.fields[name])) for name in kind.identity]
     optional = [
-        (name, _type_of(kind, name, field) | UnsetType, UNSET)
+        (name, _type_of_field(kind, name, field) | UnsetType, UNSET)
         for name, field in kind.fields.items()
         if name not in kind.identity
     ]
@@ -97,10 +98,10 @@ def schema() -> Row:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that occurs twice in a mapping, of which PyYAML would keep the last."""
+    """Refuses a mapping with a duplicate key. PyYAML would keep only the last value of the key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping."""
+        """Return the mapping of a node. Raises ConstructorError: a key occurs twice."""
         construct = cast("Callable[..., Hashable]", self.construct_object)  # pyright: ignore[reportUnknownMemberType]
         keys = [construct(key, deep=True) for key, _ in node.value]
         if duplicates := [key for number, key in enumerate(keys) if key in keys[:number]]:
@@ -109,7 +110,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_document(text: str) -> Document:
-    """Return the sections of a document. Raises Invalid: it is not YAML, or does not have the form of the schema; the
+    """Return the sections of a document. Raises Invalid: the text is not YAML, or does not match the schema; the
     message names the place."""
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
@@ -120,7 +121,7 @@ def parse_document(text: str) -> Document:
     for kind in KINDS:
         names = [kind.name_of(row) for row in document.get(kind.section, ())]
         duplicates = {name for name in names if names.count(name) > 1}
-        if duplicates and kind.section != "staging_configs":  # several pools of a place differ in their permissions
+        if duplicates and kind.section != "staging_configs":  # these may differ only in permissions
             raise Invalid(f"The document has several entries of the {kind.noun.singular} {min(duplicates)}; keep one.")
     return document
 
@@ -151,7 +152,7 @@ SecretLookup = Callable[[SecretReference], str | None]
 
 def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
     """Return a value of a document in which `change` has replaced each secret and each environment variable of a
-    container. `place` are the keys from the document to the value.
+    container. `place` contains the keys that lead from the document to the value.
     """
     if place[-1:] == ("docker_token",) or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
         return change(value, place)
@@ -184,8 +185,8 @@ def resolve_secrets(document: Document, look_up: SecretLookup) -> Document:
 
 def reference_secrets(kind: ObjectKind, row: Row, used_names: dict[str, tuple[str, ...]]) -> Row:
     """Return the values of an object with a reference to an environment variable in place of each secret and each
-    variable of a container. `used_names` has the names of environment variables that the document uses already, and is
-    changed.
+    variable of a container. `used_names` maps each environment variable of the document to the place of its secret; the
+    function adds the new variables.
     """
     name = kind.name_of(row)
     return map_secrets(row, lambda _, place: {"env": _free_name(name, place, used_names)})

@@ -38,9 +38,9 @@ SECTION_OF: Final = {
 class ObjectKind:
     """A kind of objects.
 
-    `identity` are the fields of the document by which objects are matched. `secrets` are the fields that the api never
-    returns, each with the fields whose change also sends the secret. `local_fields` are valid only in one installation,
-    and are not exported. `session_key` is the field of a session with the id of the object.
+    `identity` contains the fields of the document by which objects are matched. `secrets` maps each field that the api
+    never returns to the fields whose change also sends the secret. `local_fields` are valid only in one installation,
+    and are not exported. `session_key` is the field of a session with the id of the object; None = there is none.
     """
 
     section: str
@@ -91,8 +91,8 @@ KINDS: Final = (
 
 
 def normalize_object(kind: ObjectKind, row: Row) -> Row:
-    """Return the values as the api stores them: without a local default, and with the options of the image's maker.
-    Raises Invalid: a domain or a line of a schedule is not valid."""
+    """Return the values as the api stores them: without an empty `join_url`, and with the default options of a known
+    image. Raises Invalid: a domain or a line of a schedule is not valid."""
     complete = with_defaults(row["name"], row) if kind.section == "workspaces" and "name" in row else row
     values = {name: complete[name] for name in row if (name, row[name]) != ("join_url", "")}
     try:
@@ -113,5 +113,5 @@ _NORMAL_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def normalize_value(name: str, value: Any) -> Any:
-    """Return the value of a field in the form in which the api stores it; the order of a set has no meaning."""
+    """Return the value of a field in the form in which the api stores it. A set becomes a sorted list."""
     return _NORMAL_FORMS[name](value) if name in _NORMAL_FORMS and value is not None else value

@@ -1,7 +1,7 @@
-"""Compares a document with the objects of a deployment: the creations, changes and deletions, each with its reason.
+"""Plans the creations, changes and deletions that make a deployment equal to a document, each with its reason.
 
 A field that is missing in the document is not changed. A field of the document replaces the whole value. Objects are
-matched by name. Invariants, tested as properties: the plan after an apply is empty; without `prune` there is no
+matched by name. Property tests check three rules: the plan after an apply is empty; without `prune` there is no
 deletion; a plan with problems changes nothing.
 """
 
@@ -30,7 +30,7 @@ class DeployedObject:
 
 @dataclass(frozen=True, slots=True)
 class DeployedObjects:
-    """The objects of a deployment by section, hostname → id of its Agents, and the api's rows of its live sessions."""
+    """The objects of a deployment by section, its Agents (hostname → id), and the rows of its live sessions."""
 
     objects: Mapping[str, Sequence[DeployedObject]]
     agents: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -39,8 +39,8 @@ class DeployedObjects:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """`prune`: delete what the sections of the document do not have. `force`: also if that ends sessions of users.
-    `send_secrets`: also send the secrets that the api never returns, which cannot be compared.
+    """`prune`: delete objects that are missing in the sections of the document. `force`: also delete objects with live
+    sessions of users. `send_secrets`: also send secrets, which cannot be compared because the api never returns them.
     """
 
     prune: bool = False
@@ -50,8 +50,8 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationAction:
-    """A creation, change or deletion with its reason. `values` are the fields to send, `before` their present values;
-    `sessions` are the ids of the sessions of users that end.
+    """A creation, change or deletion with its reason. `values` contains the fields to send, `before` their present
+    values, and `sessions` the ids of the sessions of users that a deletion ends.
     """
 
     verb: Verb
@@ -85,9 +85,9 @@ class Plan:
 
 
 def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) -> Plan:
-    """Return the actions after which the deployment has the content of the document. The secrets of the document are
-    resolved; one without a value is `MASK`, and keeps its present value. Raises Invalid: a value of the document cannot
-    be stored."""
+    """Return the actions after which the deployment has the content of the document. The document contains the values
+    of its secrets. A secret without a value is `MASK`, and keeps its present value. Raises Invalid: a value of the
+    document cannot be stored."""
     changes, deletions = list[ConfigurationAction](), list[ConfigurationAction]()
     for kind in KINDS:
         if kind.section in document:
@@ -108,7 +108,7 @@ def _match_objects(
     kind: ObjectKind, rows: Sequence[Row], present: Sequence[DeployedObject], options: PlanOptions
 ) -> list[tuple[Row, DeployedObject | None]]:
     """Match each object of the document with a deployed object of the same name. Several staging configs can have the
-    same workspace and zone. Those without a difference are matched first.
+    same workspace and zone, so objects without a difference are matched first.
     """
     unmatched, matches = list(present), dict[int, DeployedObject]()
     for exact in (True, False):
@@ -143,7 +143,7 @@ def _creation_or_update(
 
 
 def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, options: PlanOptions) -> Row:
-    """Return the fields of the document whose values differ from the present ones."""
+    """Return the fields of the document whose values differ from the deployed values."""
     values: Row = {}
     for name, value in row.items():
         old = deployed.values.get(name)
@@ -162,14 +162,14 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
 
 
 def _text_or_present_text(text: str, old: str | None) -> str:
-    """Return the new value of a variable. The present value `old` stays if the secret of the document has no value, or
-    if the API key must not read the present value. None = the object is new.
+    """Return the new value of an environment variable: `old`, the present value, if the secret of the document has no
+    value or the API key may not read the present value; else `text`. `old` is None if the object is new.
     """
     return old if old is not None and MASK in (text, old) else text
 
 
 def _setting_changes(new: Row, old: Row | None) -> Row:
-    """Return the settings to change; None removes one."""
+    """Return the settings to change; None removes a setting."""
     present = old or {}
     removed = dict.fromkeys(name for name in present if name not in new)
     return {name: value for name, value in new.items() if present.get(name) != value} | removed
@@ -189,8 +189,8 @@ def _deletion(kind: ObjectKind, deployed: DeployedObject, snapshot: DeployedObje
 
 
 def _with_default_workspaces(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
-    """Yield the actions. If the default workspace of a group is new, an additional action at the end sets it, after the
-    creation of the workspace.
+    """Yield the actions. If the default workspace of a group is new, an additional action at the end sets the default
+    workspace, after the creation of the workspace.
     """
     creations = [action for action in actions if action.verb == "create"]
     new_workspaces = {action.name for action in creations if action.kind.section == "workspaces"}

@@ -32,8 +32,8 @@ _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": 
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """The creation of a user (`user_id` None) or the change of one, from a line of the file; `values` are those of the
-    document, with the names of groups.
+    """The creation (`user_id` is None) or the change of a user, from a line of the file. `values` contains the fields
+    to send, with the names of groups in place of their ids.
     """
 
     line: int
@@ -43,7 +43,7 @@ class UserChange:
 
     @property
     def as_row(self) -> Row:
-        """The change for people, without the password."""
+        """The change as a row of the output, with the names of the fields and without their values."""
         fields = [name for name in self.values if name != "username"]
         verb_text = "create" if self.user_id is None else "update"
         return {"line": self.line, "username": self.username, "action": verb_text, "fields": fields}
@@ -108,7 +108,7 @@ def _header_problem(header: Sequence[str]) -> str | None:
 
 
 def _values(cells: Mapping[str, Any], group_names: set[str], add_error: Callable[[str], None]) -> Row:
-    """Return the values of the cells that are not empty; `add_error` gets each problem."""
+    """Return the values of the cells that are not empty. `add_error` receives each problem."""
     values: Row = {}
     if "" in cells:
         add_error("The line has more cells than the header; quote values that contain a comma.")
@@ -134,7 +134,7 @@ def _values(cells: Mapping[str, Any], group_names: set[str], add_error: Callable
 
 
 def _change(line: int, values: Row, user: Row | None) -> UserChange | None:
-    """Return the change of a line; None if the user has the values already. The password of a user is not changed."""
+    """Return the change of a line; None if the user already has the values. The password of a user is not changed."""
     if user is None:
         return UserChange(line, values["username"], None, values)
     present = {**user, "groups": sorted(group["name"] for group in user["groups"])}
@@ -169,7 +169,7 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
 
 
 def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]) -> UsersImport:
-    """Send the request of each change. Return the applied changes and the refusals. A lost server ends the import."""
+    """Send the request of each change, until the server is unreachable. Return the applied changes and the errors."""
     applied = UsersImport()
     for change in changes:
         body = dict(change.values)
