@@ -84,7 +84,7 @@ def _show_settings(call: Call, settings: list[Row]) -> None:
 
 
 OUTCOME_CHARACTERS: Final = 60
-"""Characters of a response in the list."""
+"""The maximum number of characters of a response in the list of deliveries."""
 
 
 def _outcome_text(delivery: Row) -> str | None:

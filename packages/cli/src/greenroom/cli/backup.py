@@ -95,9 +95,9 @@ def restore(
     log.configure_for_command("restore")
     os.umask(0o022)
     decryption_key = DecryptionKey(
-        passphrase=None if passphrase_file is None else _passphrase(passphrase_file),
+        passphrase=None if passphrase_file is None else _read_passphrase(passphrase_file),
         identities=None if identity is None else identity.read_text(errors="replace"),
-        ask=_passphrase if sys.stdin.isatty() else None,
+        ask=_read_passphrase if sys.stdin.isatty() else None,
     )
     target = RestoreTarget(layout=Layout(data), database_url=external_url, replace=replace)
     if dry_run:
@@ -123,23 +123,23 @@ def restore(
 
 
 def backup_key(passphrase_file: Path | None, recipient: list[str] | None) -> EncryptionKey:
-    """Return the key of a new backup, for which a passphrase may be asked.
+    """Return the key that encrypts a new backup. Ask for a passphrase if there is neither a file nor a recipient.
 
     Raises:
         SetupError: there is no usable passphrase.
-        BadParameter: there are both a passphrase and a recipient.
+        typer.BadParameter: there are both a passphrase file and a recipient.
     """
     from greenroom.backup.encryption import EncryptionKey  # noqa: PLC0415
 
     if recipient and passphrase_file:
         raise typer.BadParameter("Specify --recipient or --passphrase-file, not both.")
-    secret = None if recipient else _passphrase(passphrase_file, confirm=True)
-    return EncryptionKey(passphrase=secret, recipients=recipient or ())
+    passphrase = None if recipient else _read_passphrase(passphrase_file, confirm=True)
+    return EncryptionKey(passphrase=passphrase, recipients=recipient or ())
 
 
-def _passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
-    """Return the first line of a file, or what is typed. Raises SetupError: it is empty, or there is neither a file nor
-    a terminal."""
+def _read_passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
+    """Return the passphrase: the first line of the file, or the input in the terminal. Raises SetupError: the
+    passphrase is empty, or there is neither a file nor a terminal."""
     if file is not None:
         try:
             text = file.read_text().partition("\n")[0]

@@ -62,8 +62,8 @@ def _post_entry(call: Call, name: str, body: Row, wait: bool, within_s: float) -
 
 
 def wait_for_image(client: Client, output: Printer, image_id: str, within_s: float) -> Row:
-    """Display the progress of each Agent with the image of a workspace. Return the workspace as soon as an Agent has
-    the image. Raises ApiError: all Agents failed to get it, or none has it after `within_s`."""
+    """Display how each Agent gets the image of a workspace. Return the workspace as soon as an Agent has the image.
+    Raises ApiError: all Agents failed to get the image, or no Agent has it after `within_s`."""
     end_s = time.monotonic() + within_s
     printed_lines: dict[str, str] = {}
     with output.err.status("Waiting for an Agent …") as status:

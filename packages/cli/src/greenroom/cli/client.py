@@ -1,4 +1,4 @@
-"""`/api/v1` for the command line: `greenroom.client`, with the errors of commands."""
+"""The HTTP client of the command line for `/api/v1`: `greenroom.client`, with error messages for commands."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ApiError(GreenroomError):
 class Client(Greenroom):
     """A connection to one deployment, used as a context manager; tests pass a `transport`.
 
-    Paths are those under /api/v1. A query parameter that is None is omitted. Each request raises ApiError if the
-    status is not 2xx.
+    Paths are relative to /api/v1. A query parameter that is None is omitted. Each request raises ApiError if the status
+    is not 2xx.
     """
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
@@ -48,7 +48,7 @@ class Client(Greenroom):
         return self.request("DELETE", path, query=query)
 
     def changes(self, topic: str) -> Iterator[None]:
-        """Yield immediately, and each time an object of `topic` may have changed. End at the end of the stream. Raises
+        """Yield once immediately, and each time an object of `topic` may have changed, until the stream ends. Raises
         GreenroomError: the server sends no events, or the connection was lost."""
         with self.listen() as lines:
             for line in lines:

@@ -22,7 +22,7 @@ def decline_edge(call: Call) -> None:
 
 
 def _set_edge(call: Call, field: str) -> None:
-    """Use the address in this field of an Agent that reports a new one."""
+    """Set the edge address of an Agent to the value of `field`. Raises ApiError: the Agent reports no new address."""
     path = call.path
     agent = call.client.get(path)
     if agent["edge_url_requested"] is None:

@@ -13,7 +13,7 @@ from greenroom.core.errors import SetupError
 from greenroom.up import host_setup
 
 READY: Final = "This host is ready; run `greenroom up`."
-"""script/lib recognizes its beginning."""
+"""A script in script/lib recognizes the beginning of this text."""
 
 host = new_application("Prepare this machine for Greenroom.")
 

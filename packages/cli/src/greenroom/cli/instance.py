@@ -30,7 +30,7 @@ Data = Annotated[
         default_factory=default_data,
         resolve_path=True,
         help="Data folder of the instance.",
-        readable=False,  # others may be able to traverse it; its content shows which account owns it
+        readable=False,  # the commands open only files with known names, so they need no permission to list
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
 ]

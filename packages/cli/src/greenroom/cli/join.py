@@ -1,7 +1,7 @@
 """`greenroom join`: makes this host part of a deployment, as the host of an Agent or of a web gateway.
 
-The fingerprint in the join command identifies the deployment's authority, so the token is sent to no other server. All
-files are written to one folder; no process is started.
+The fingerprint in the join command identifies the certificate authority of the deployment, so the token is sent to no
+other server. All files are written to one folder; no process is started.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def join(
 
 @dataclass(frozen=True, slots=True)
 class DeploymentToJoin:
-    """The deployment to join and the authority of its certificate (PEM, empty = the system's)."""
+    """The deployment to join. `authority` is the certificate of its authority (PEM); empty = those of the system."""
 
     url: str
     authority: str
@@ -106,7 +106,7 @@ class DeploymentToJoin:
         """Send a request and return its response.
 
         Raises:
-            SetupError: the api cannot be reached, or refuses; the sentence has the reason.
+            SetupError: the api cannot be reached, or refuses the request; the message contains the reason.
             Unreachable: the response is not from Greenroom.
         """
         hint = "" if self.authority else " For a private authority, pass --ca-sha256 as in the join command."
@@ -146,8 +146,8 @@ def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> De
 
 
 def _fetch_authority(url: str, ca_sha256: str) -> str:
-    """Return the authority's certificate from the deployment. It is accepted only with the correct fingerprint. Raises
-    SetupError: it cannot be fetched, or is another certificate."""
+    """Return the authority's certificate from the deployment, if it has the correct fingerprint. Raises SetupError: the
+    certificate cannot be fetched, or has another fingerprint."""
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the response is compared with the fingerprint
@@ -158,7 +158,7 @@ def _fetch_authority(url: str, ca_sha256: str) -> str:
             f"{url} did not return the certificate of its authority; the status is {response.status_code}."
         )
     try:
-        authority = first_certificate(response.text)  # the fingerprint is that of one certificate; trust no other
+        authority = first_certificate(response.text)  # only the certificate of the fingerprint is trusted
     except ValueError as error:
         raise SetupError(f"{url} did not return a certificate as its authority.") from error
     actual = fingerprint(authority)
@@ -314,7 +314,7 @@ def _write_settings(folder: Path, name: str, values: Mapping[str, str], files: M
 
 
 def _owner_of(folder: Path) -> os.stat_result | None:
-    """Return the owner of the folder, which may be the account of a gateway, as the owner for new files; None if this
-    process is not root and cannot set an owner.
+    """Return the `stat` of the folder, whose owner also owns the new files; None if this process is not root and cannot
+    set an owner. The owner may be the account of a gateway.
     """
     return folder.stat() if os.getuid() == 0 else None

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are used, and their `--help`: plain text that never truncates a name.
+"""Commands that are imported when they are used, and the format of `--help`: plain text that never truncates a name.
 
 A group has placeholders for its commands (`LazyCommand`), with the name and the help text that the group displays.
 """
@@ -35,11 +35,11 @@ class _TitledHelp:
 
 
 class TitledCommand(_TitledHelp, TyperCommand):
-    """A command with such a help."""
+    """A command whose `--help` has titled panels."""
 
 
 class TitledGroup(_TitledHelp, TyperGroup):
-    """A group with such a help."""
+    """A group whose `--help` has titled panels."""
 
 
 HELP_WIDTH: Final = 100
@@ -64,7 +64,7 @@ class LazyCommand(TitledCommand):
 
 
 class LazyGroup(TitledGroup):
-    """A group that creates a command when it is used."""
+    """A group that imports a command when the command is used."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and the remaining arguments."""

@@ -26,7 +26,7 @@ from greenroom.core.events import MAX_RECENT, Topic
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
-"""The maximum time after which a row appears later than a newer row: several processes write rows."""
+"""The maximum delay with which a row appears after a newer row, because several processes write rows."""
 
 _LOG_COLUMNS: Final = columns(TIME, "level component code message")
 _LOG_OPTIONS: Final = field_options("GET /logs")
@@ -50,23 +50,23 @@ def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
 
 
 def read_newest(client: Client, query: Row, lines: int) -> list[Row]:
-    """Return the newest rows, the oldest of them first."""
+    """Return the `lines` newest rows, ordered from old to new."""
     return client.rows("/logs", query, lines)[::-1]
 
 
 def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
-    """Yield the newest rows, then new ones without end, each once, even a row that appears after a newer row."""
+    """Yield the `lines` newest rows, then new rows without end. Yield also new rows that appear after a newer row."""
     window = read_newest(client, query, PAGE_ROWS)
     yield from window[-lines:]
-    before = window[0]["log_id"] if window else 0
+    oldest_id = window[0]["log_id"] if window else 0
     for _ in _changes(client):
         known_ids = {row["log_id"] for row in window}
         window = client.rows("/logs", query | _since_filter(query, window))[::-1] or window
-        yield from (row for row in window if row["log_id"] > before and row["log_id"] not in known_ids)
+        yield from (row for row in window if row["log_id"] > oldest_id and row["log_id"] not in known_ids)
 
 
 def _changes(client: Client) -> Iterator[None]:
-    """Yield when new rows may exist: at the server's events, or every `POLL_S` without them."""
+    """Yield when new rows may exist: at each event of the server, or every `POLL_S` while events are unavailable."""
     while True:
         with suppress(GreenroomError):  # if the server is gone, the next request for rows raises its error
             yield from client.changes("logs")
@@ -75,7 +75,7 @@ def _changes(client: Client) -> Iterator[None]:
 
 
 def _since_filter(query: Row, window: list[Row]) -> Row:
-    """Return the start time of the next request: shortly before the newest row, never before the caller's limit."""
+    """Return the filter `since` of the next request: shortly before the newest row, but not before `query["since"]`."""
     if not window:
         return {}
     start = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)
@@ -94,7 +94,7 @@ def _show_row(call: Call, row: Row) -> None:
 
 
 class _Reconnections(logging.Handler):
-    """Writes to the current stderr when the client library connects to the events again."""
+    """Writes a message to stderr each time the client library connects to the events again."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201

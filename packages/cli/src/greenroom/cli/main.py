@@ -160,8 +160,8 @@ def root_options(
 
 
 _COMMAND_VARIABLES: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
-"""Variables of the command line. An environment with only these needs no check of the settings of roles, whose import
-takes time."""
+"""Variables of the command line. If an environment has no other variables, the settings of roles are not checked,
+because their import takes time."""
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ def mcp(call: Call, *, user: User = None) -> None:
     """
     call.client.get("/permissions")  # reports a wrong address or key in one sentence
     user_id = None if user is None else NOUNS["users"].find_id(call.client, user)
-    # These imports are needed only here; the library of the protocol takes a second.
+    # Only this command needs these imports; the import of the MCP library takes a second.
     import asyncio  # noqa: PLC0415
 
     serve = plugins.command_function("mcp")

@@ -1,5 +1,7 @@
-"""The description of a noun of the command line, and the search for its objects by name or id. `nouns` has all
-nouns."""
+"""The types of nouns and verbs of the command line, and the search for objects by name or id.
+
+In `greenroom users list`, `users` is the noun and `list` is the verb. `greenroom.cli.nouns` contains all nouns.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,9 @@ _ID_FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RequestVerb:
-    """A verb that sends one request about an object and displays the response; a response that is a list has `columns`.
-    `path` is relative to the path of the object. `body` has fixed values; None = the body has the fields that the
-    caller passes. An empty `help` is replaced by the description of the operation.
+    """A verb that sends one request about an object and displays the response. `path` is relative to the path of the
+    object. `body` contains fixed values; None = the body contains the passed options. `columns` are the columns of a
+    response that is a list. An empty `help` is replaced by the description of the operation.
     """
 
     verb: str
@@ -68,11 +70,11 @@ class RequestVerb:
 class Noun:
     """A noun of the command line, such as `users`, with its list in the api.
 
-    `noun` is its word in commands, `singular` its name in sentences. `list_path` is the path of its list, if that is
-    not `noun`. `name_field` is the field with the name of an object; with `server_accepts_name`, paths of the api can
-    have this name in place of the id. `search_parameter` is the query parameter that reduces a long list to a name.
-    `excluded` has the verbs that other modules define or that no command needs, and the fields without an option.
-    `actions` are further verbs. `get` displays the fields `nested_tables` as tables.
+    `noun` is the word in commands, `singular` the name in sentences. `list_path` is the path of the list in the api;
+    None = the noun. `name_field` is the field with the name of an object; with `server_accepts_name`, paths of the api
+    accept this name in place of the id. `search_parameter` is the query parameter that filters a long list by name.
+    `excluded` contains the verbs that other modules define or that no command needs, and the fields without an option.
+    `actions` contains additional verbs. `get` displays the fields in `nested_tables` as tables.
     """
 
     noun: str
@@ -111,7 +113,7 @@ class Noun:
         return f"{method} {self.path}/{{{self.id_field}}}{path}"
 
     def find_id(self, client: Client, name_or_id: str) -> str:
-        """Return the id of the object with this name or id. Raises ApiError: there is none, or several objects have the
+        """Return the id of the object with this name or id. Raises ApiError: no object or several objects have this
         name."""
         if (uuid := parse_uuid(name_or_id)) is not None:
             return uuid
@@ -136,7 +138,7 @@ class Noun:
 
 
 def parse_uuid(text: str) -> str | None:
-    """Return the uuid in its normal form; None if the text is no uuid."""
+    """Return the UUID in its normal form; None if the text is not a UUID."""
     try:
         return str(UUID(text))
     except ValueError:

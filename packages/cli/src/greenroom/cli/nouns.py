@@ -1,7 +1,7 @@
-"""The nouns of the command line: their names, the columns of their lists, and the verbs that need no code.
+"""The nouns of the command line: their names, the columns of their lists, and the verbs that only send one request.
 
-`greenroom.cli.verbs` creates the verbs from this table. The options of `list`, `create`, `update` and `delete` are the
-fields of the requests of the api, so that no field can be missing here.
+`greenroom.cli.verbs` creates the verbs from this table. The options of `list`, `create`, `update` and `delete` are not
+in the table: they are created from the fields of the requests of the api.
 """
 
 from __future__ import annotations
@@ -297,4 +297,4 @@ REFERENCES: Final = {
     NOUNS[noun].id_field: noun
     for noun in ("zones", "images", "users", "agents", "filter-policies", "sessions", "staging", "groups")
 } | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users"}
-"""Field with the id of another noun → that noun. Its option also takes a name."""
+"""Field with the id of an object of another noun → this noun. The option of such a field also accepts a name."""

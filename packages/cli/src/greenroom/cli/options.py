@@ -1,8 +1,8 @@
-"""Options from the fields of a request, and the request from the passed options.
+"""Creates the options of a command from the fields of a request, and the request from the passed options.
 
-`--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, and a single
-empty value empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a
-nullable field; `-` reads a secret from stdin. Fields without an option in the call are not sent.
+A boolean has two options, such as `--enabled` and `--no-enabled`. A reference accepts a name or an id. The option of a
+list can be repeated; a single empty value empties the list. The option of an object accepts `NAME=VALUE` (repeated) or
+a JSON object. A nullable field accepts `null`. For `-`, a secret is read from stdin. Only passed options are sent.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from greenroom.cli.output import Row
 from greenroom.cli.values import duration_parser, parse_assignments, parse_number, read_text, time_parser, without_empty
 
 NULL: Final = object()
-"""The value of an option `null`: set the field to null. None = the option was not passed."""
+"""The parsed value of the text `null`, which sets a field to null. None = the option was not passed."""
 
 Convert = Callable[[Any, Client], Any]
+"""Converts the parsed value of an option to the value in the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class FieldOption:
 
 
 def request_body(options: Sequence[FieldOption], values: Mapping[str, Any], client: Client) -> Row:
-    """Return the request, with the fields that were passed."""
+    """Return the body of the request, with the fields whose options were passed."""
     passed = [(option, values[option.field]) for option in options if values[option.field] not in (None, [])]
     return {option.field: None if value is NULL else option.convert(value, client) for option, value in passed}
 
@@ -65,8 +66,7 @@ DURATION_UNITS: Final = dict.fromkeys(("deadline_s", "idle_s", "order_deadline_s
 }
 """Field with a duration → its unit."""
 FUTURE_TIME_FIELDS: Final = frozenset({"expires"})
-"""Fields with a time in the future. A duration for such a field counts from now; other fields have times in the
-past."""
+"""Fields with a time in the future: a duration is the time from now. For other fields, it is the time before now."""
 SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user")} | {
     "categories": "category"
 }
@@ -74,7 +74,7 @@ SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host
 FLAG_FIELDS: Final = frozenset({"force", "enable"})
 """Booleans whose option has no negative form."""
 OPTION_NAMES: Final = {"url": "address", "enable_agent": "enable"}
-"""Field → its option, if that has another name, e.g. because the option is that of the deployment."""
+"""Field → its option, if the name differs. `--url`, for example, is already the address of the deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ _OPTION_KINDS: Final = {
     "number": _OptionKind(float, parser=parse_number, metavar="NUMBER"),
     "uuid": _OptionKind(metavar="UUID"),
 }
-"""Type of a field → the kind of its option. All other values are not converted."""
+"""Type of a field → the kind of its option. An option of another type is a text."""
 
 
 def _option_kind(field: Field) -> _OptionKind:
@@ -198,8 +198,8 @@ def _null_parser(kind: _OptionKind) -> Callable[[str], Any]:
 
 
 def _prompt_secret(name: str, value: str) -> str:
-    """Return a secret. For `-`, prompt for it, or read a line from stdin if that is no terminal, so that the secret is
-    not in the list of processes.
+    """Return a secret. For `-`, prompt for the secret, or read a line from stdin if stdin is not a terminal. So the
+    secret is not in the list of processes.
     """
     if value != "-":
         return value
@@ -207,8 +207,8 @@ def _prompt_secret(name: str, value: str) -> str:
 
 
 def _read_secret(name: str, value: str) -> str:
-    """Return a secret from a file, or for `-` the result of `_prompt_secret`. Raises typer.BadParameter: there is no
-    such file. The sentence does not contain the argument, which may be the secret."""
+    """Return a secret from a file, or for `-` the result of `_prompt_secret`. Raises typer.BadParameter: the file does
+    not exist. The message does not contain the argument, because the argument may be the secret."""
     if value == "-":
         return _prompt_secret(name, value)
     if not Path(value).is_file():

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LIST_WIDTH: Final = 100
-"""The width of a list, in characters, if the output is no terminal."""
+"""The width of a list, in characters, if the output is not a terminal."""
 COLUMN_GAP: Final = 2
 """The number of spaces between two columns of a table."""
 
-_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UUID_PATTERN: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME_PATTERN: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would control the terminal; names and messages may come from untrusted users."""
-_BYTES: Final = frozenset(
+_BYTE_FIELDS: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
 COLORS: Final = {
@@ -52,8 +52,8 @@ _TIME_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: its title, as in the console, and the field or the function that has its value. A `wide`
-    column is displayed only with --wide.
+    """A column of a list: its title, as in the console, and the field with its value or a function that returns the
+    value. A `wide` column is displayed only with --wide.
     """
 
     title: str
@@ -104,7 +104,7 @@ TITLES: Final = {
 
 def columns(*parts: str | Column, wide: str = "") -> tuple[Column, ...]:
     """Return the columns of a list: names of fields separated by spaces, and columns with another title or value.
-    `wide` has the fields that are displayed only with --wide.
+    `wide` contains the fields that are displayed only with --wide.
     """
     narrow = [
         column
@@ -145,7 +145,7 @@ class Printer:
         return console(stderr=True)
 
     def print_if_json(self, answer: Any) -> bool:
-        """Print a response as one line of JSON, flushed, if that is requested, and return True if it was printed."""
+        """With --json, print a response as one line of JSON, and flush stdout. Return True if it was printed."""
         if self.as_json:
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
@@ -169,7 +169,7 @@ class Printer:
             self.err.print(empty_text)
 
     def print_object(self, row: Row, nested_tables: NestedTables = ()) -> None:
-        """Print one object with all its fields. The fields in `nested_tables` are tables below the others."""
+        """Print one object with all its fields. The fields in `nested_tables` are tables below the other fields."""
         if self.print_if_json(row):
             return
         from rich.table import Table  # noqa: PLC0415 -- see the docstring of this module
@@ -221,7 +221,7 @@ class Printer:
 
 
 def print_local_result(value: Any, *lines: str, as_json: bool) -> None:
-    """Print the result of a command that uses no deployment: `value` as JSON, or `lines`."""
+    """Print the result of a command that has no `Printer`: `value` as JSON, or `lines`."""
     sys.stdout.write((json.dumps(value) if as_json else "\n".join(lines)) + "\n")
 
 
@@ -231,15 +231,16 @@ def warnings_in(answer: Row) -> list[str]:
 
 
 def styled(text: str, style: Any = "") -> Text:
-    """Return a text with its color."""
+    """Return a text with a style of rich, such as a color."""
     from rich.text import Text  # noqa: PLC0415 -- see the docstring of this module
 
     return Text(text, style=style)
 
 
 def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: int | None) -> list[int]:
-    """Return the width of each column of a table in `max_width` (None = any). The widest columns become narrower, but
-    never the first column, which other commands take as an argument, nor an id, nor a word of a title.
+    """Return the width of each column, so that the table fits `max_width` (None = unlimited). The widest columns become
+    narrower. The first column and columns with ids, which other commands accept as arguments, and the words of titles
+    stay complete.
     """
     value_widths = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
     widths = [max(len(title), width) for title, width in zip(titles, value_widths, strict=True)]
@@ -248,7 +249,7 @@ def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: i
     min_widths = [max(map(len, title.split())) for title in titles]
     widths = [max(min_width, min(width, max_width)) for min_width, width in zip(min_widths, value_widths, strict=True)]
     for number, column in enumerate(zip(*cells, strict=True)):
-        if number == 0 or any(_ID.fullmatch(text.plain) for text in column):
+        if number == 0 or any(_UUID_PATTERN.fullmatch(text.plain) for text in column):
             min_widths[number] = widths[number]
     while sum(widths) + COLUMN_GAP * (len(widths) - 1) > max_width:
         shrinkable = [number for number, width in enumerate(widths) if width > min_widths[number]]
@@ -259,7 +260,7 @@ def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: i
 
 
 def format_cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
-    """Return a value for people, on one line; `full` keeps its lines and adds the absolute time."""
+    """Return the text of a value on one line. `full` keeps the line breaks, and adds the absolute time."""
     text = printable(_format_value(value, field, now, full=full))
     return styled(text if full else " ".join(text.split()), COLORS.get(text, ""))
 
@@ -280,8 +281,8 @@ def _format_value(value: Any, field: str, now: datetime, *, full: bool) -> str:
 
 
 def _parse_time(text: str) -> datetime | None:
-    """Return the time, or None for a string that only begins like a time."""
-    if not _TIME.match(text):
+    """Return the time; None if the string is not a time with a time zone."""
+    if not _TIME_PATTERN.match(text):
         return None
     try:
         time = datetime.fromisoformat(text)
@@ -295,11 +296,11 @@ def _format_number(value: float, field: str) -> str:
         return "yes" if value else "no"
     if field.endswith("_ms"):
         return f"{value:.3g} ms" if value < 999.5 else f"{value / 1000:.1f} s"
-    return size(int(value)) if field in _BYTES else f"{value:.15g}"
+    return size(int(value)) if field in _BYTE_FIELDS else f"{value:.15g}"
 
 
 def _format_compound(value: Any, *, full: bool) -> str:
-    """Return names with commas between them; objects without names as JSON, with `full` one line per entry."""
+    """Return a list of names separated by commas. Return other objects as JSON, with `full` one line per entry."""
     if full and isinstance(value, dict):
         entries = cast("Row", value).items()
         return "\n".join(f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in entries)
@@ -310,7 +311,7 @@ def _format_compound(value: Any, *, full: bool) -> str:
 
 def printable(text: str) -> str:
     """Return a text without characters that would control the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def format_relative_time(time: datetime, now: datetime) -> str:
@@ -323,7 +324,7 @@ def format_relative_time(time: datetime, now: datetime) -> str:
 
 
 def format_time(time: datetime) -> str:
-    """Return `2026-11-20 08:56:54` in this machine's time zone, or in UTC if that would leave the calendar."""
+    """Return `2026-11-20 08:56:54` in this machine's time zone, or in UTC if the local time is after the year 9999."""
     try:
         time = time.astimezone()
     except OverflowError:  # the last hours of 9999, which some programs use for "never"

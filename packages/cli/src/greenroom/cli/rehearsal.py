@@ -1,4 +1,4 @@
-"""The launches of a rehearsal, the outcome of each visit, and the shortages, as sentences with numbers."""
+"""The launch times of a rehearsal, the outcome of each launch, and the shortages, as sentences with numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from greenroom.core.text import size
 
 
 def arrivals(users: int, within_s: float, seed: int) -> list[float]:
-    """Return the seconds from the beginning at which each user clicks, in order: most of them in the middle of
-    `within_s`.
+    """Return the launch time of each user, in seconds since the beginning and in ascending order. Most launches are in
+    the middle of `within_s`.
     """
     generator = Random(seed)  # noqa: S311 -- repeatable, not secret
     return sorted(generator.triangular(0, within_s, within_s / 2) for _ in range(users))
@@ -25,14 +25,14 @@ def staged_needed(launches_s: Sequence[float], refill_s: float) -> int:
     """Return the size of the smallest pool with which every launch is staged, if each place is filled again `refill_s`
     after its claim.
 
-    That is the largest number of clicks within any `refill_s`.
+    This size is the largest number of launches within any `refill_s`.
     """
-    clicks = sorted(launches_s)
-    return max((bisect_left(clicks, click + refill_s) - index for index, click in enumerate(clicks)), default=0)
+    times = sorted(launches_s)
+    return max((bisect_left(times, time + refill_s) - index for index, time in enumerate(times)), default=0)
 
 
 def peak_per_s(times_s: Sequence[float], window_s: float) -> float:
-    """Return the highest rate over any `window_s`."""
+    """Return the highest number of events per second in any window of `window_s` seconds."""
     times = sorted(times_s)
     most_in_window = max((bisect_right(times, time + window_s) - index for index, time in enumerate(times)), default=0)
     return most_in_window / window_s
@@ -48,14 +48,16 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
 PEAK_PARTS: Final = 20
-"""The number of parts of the launch period. The peak is the highest rate in a window of this length, at least 1 s."""
+"""The peak rate is measured in a window of one `PEAK_PARTS`-th of the launch period, but at least 1 s."""
 
 Outcome = Literal["staged", "on_demand", "refused", "late"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalPlan:
-    """The parameters of a rehearsal. `zone_id` None = the zone of the address of the deployment."""
+    """The parameters of a rehearsal. `usable_within_s` is the longest wait of a user for a usable session. `zone_id`
+    None = the zone of the address of the deployment.
+    """
 
     users: int
     within_s: float
@@ -84,8 +86,8 @@ class SupplyAtStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsedVisit:
-    """The visit of one user: seconds of the click since the beginning, and from the click to the reply and to a usable
-    session.
+    """The launch of one user and its outcome. `launched_s` is in seconds since the beginning of the rehearsal.
+    `reply_s` and `usable_s` are the seconds from the launch to the reply and to a usable session.
     """
 
     launched_s: float
@@ -100,7 +102,7 @@ class RehearsedVisit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """A reason with the number of its launches; `sentence` is that of the first launch."""
+    """A reason of several launches with their number. `sentence` is the reason of the first of these launches."""
 
     code: str
     sentence: str
@@ -109,7 +111,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalResult(RehearsalPlan):
-    """The result of a rehearsal, with its parameters. A time is None if no user had one."""
+    """The result of a rehearsal, with its parameters. A time is None if no launch has this time."""
 
     staged: int
     on_demand: int
@@ -143,8 +145,8 @@ def summarize(
     not_staged: list[Reason],
     refill_s: float | None,
 ) -> RehearsalResult:
-    """Return the result. `not_staged`: the reasons why launches on demand got no staged session; `refill_s`: the
-    longest start of a session.
+    """Return the result. `not_staged` contains the reasons why launches on demand got no staged session. `refill_s` is
+    the duration of the longest start of a session.
     """
     outcomes = Counter(visit.outcome for visit in visits)
     served = [(visit.launched_s, visit.usable_s) for visit in visits if visit.usable_s is not None]
@@ -166,7 +168,7 @@ def summarize(
         usable_max_s=max(usable_s, default=None),
         reply_p99_s=reply_p99_s,
         peak_offered_per_s=peak_per_s(launches_s, window_s),
-        peak_served_per_s=peak_per_s([click + usable for click, usable in served], window_s),
+        peak_served_per_s=peak_per_s([launched + usable for launched, usable in served], window_s),
         refill_s=refill_s,
         staged_desired=supply.desired,
         staged_needed=needed,
@@ -209,7 +211,7 @@ def _pool_shortages(
 
 
 def _capacity_shortages(plan: RehearsalPlan, supply: SupplyAtStart, needed: int | None) -> Iterator[str]:
-    """Yield the shortages for all users at once, in addition to the pool that serves them."""
+    """Yield the shortages of cores and memory, if all users have a session at the same time and the pool is full."""
     pool = max(needed or 0, supply.desired)
     sessions = plan.users + pool - supply.staged
     load = f"{plan.users} users and {pool} staged sessions"

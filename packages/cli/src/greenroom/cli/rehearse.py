@@ -1,6 +1,6 @@
 """`greenroom rehearse`: simulates many launches on a live system before users need it, and reports shortages.
 
-The users and sessions of the rehearsal are separate, and are deleted at the end.
+The rehearsal creates its own users and sessions, and deletes them at the end.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.access.users import ALL_USERS
 
 POLL_S: Final = 0.1
-"""The interval between two checks of the sessions that users wait for, up to `IDS_PER_REQUEST` in one request."""
+"""Seconds between two checks of the sessions that users wait for."""
 IDS_PER_REQUEST: Final = 100
+"""The maximum number of sessions that one request checks."""
 
 Report = Callable[[str], None]
 """Displays a sentence."""
@@ -56,7 +57,8 @@ class RehearsedUsers:
         self._waiting: dict[str, asyncio.Event] = {}
 
     async def run_visits(self, user_ids: Sequence[str], launches_s: Sequence[float]) -> list[RehearsedVisit]:
-        """Return the visit of each user; a user who has no usable session in time is "late"."""
+        """Launch a session for each user at the times `launches_s`, and return the outcomes. The outcome of a user who
+        has no usable session in time is "late"."""
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             polling = group.create_task(self._poll())
@@ -109,7 +111,7 @@ class RehearsedUsers:
     async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
-            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # another session replaced it
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # may be replaced
             if row and row["status"] == "running" and session_id in self._waiting:
                 self._waiting[session_id].set()
 
@@ -127,15 +129,15 @@ PAUSE_S: Final = 0.5
 
 
 def _run_rehearsal(call: Call, plan: RehearsalPlan, agents: Sequence[Row], show_progress: Report) -> RehearsalResult:
-    """Run the rehearsal and delete the objects that it created; warn about those that could not be deleted."""
+    """Run the rehearsal, and delete the objects that it created. Warn about objects that could not be deleted."""
     client = call.client
     supply = read_supply(client, plan, agents)
-    before = {row["session_id"] for row in client.rows("/sessions", {"image_id": plan.image_id})}
+    earlier_ids = {row["session_id"] for row in client.rows("/sessions", {"image_id": plan.image_id})}
     with _temporary_users(client, plan, show_progress, call.output.print_warning) as user_ids:
         visits = asyncio.run(_run_visits(client, plan, user_ids, show_progress))
         show_progress("Reading the outcomes of the sessions …")
-        after = client.rows("/sessions", {"image_id": plan.image_id})
-        started = [row for row in after if row["session_id"] not in before and row["started"]]
+        rows = client.rows("/sessions", {"image_id": plan.image_id})
+        started = [row for row in rows if row["session_id"] not in earlier_ids and row["started"]]
         starts = [datetime.fromisoformat(row["started"]) - datetime.fromisoformat(row["created"]) for row in started]
         refill_s = max(starts).total_seconds() if starts else None
         not_staged = count_reasons(list(_read_misses(client, visits)))
@@ -143,8 +145,8 @@ def _run_rehearsal(call: Call, plan: RehearsalPlan, agents: Sequence[Row], show_
 
 
 def _usable_agents(client: Client, *, real_containers: bool) -> list[Row]:
-    """Return the Agents that take new sessions. Raises SetupError: there is none, or one has real containers, which are
-    not allowed."""
+    """Return the Agents that accept new sessions. Raises SetupError: there is no such Agent, or an Agent has real
+    containers and `real_containers` is False."""
     agents = [agent for agent in client.rows("/agents") if agent["enabled"] and not agent["draining"]]
     if not agents:
         raise SetupError("No Agent is enabled, so no session could start; see greenroom agents list.")
@@ -215,8 +217,8 @@ def _read_misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[R
 
 @contextmanager
 def _temporary_users(client: Client, plan: RehearsalPlan, show_progress: Report, warn: Report) -> Generator[list[str]]:
-    """Yield the users, in a group that may use the workspace. They are deleted at the end, even if only a part was
-    created.
+    """Yield the ids of new users in a new group that may use the workspace. All created users and the group are deleted
+    at the end, also after an error.
     """
     name = f"rehearsal-{secrets.token_hex(3)}"
     try:
@@ -239,7 +241,7 @@ def _create_users(client: Client, plan: RehearsalPlan, name: str, show_progress:
 
 
 def delete_rehearsal(client: Client, name: str) -> Iterator[str]:
-    """Delete all objects of that name, and yield a sentence for each that remains."""
+    """Delete the users, the group and the sessions of a rehearsal. Yield a sentence for each that remains."""
     try:
         groups = [group for group in client.rows("/groups") if group["name"] == name]
         users = [user for user in client.rows("/users", {"q": name}) if user["username"].startswith(f"{name}-")]

@@ -1,8 +1,8 @@
 """`greenroom doctor --repair` for the deployment at an address.
 
-The command sends the objects in Docker on this machine, or in a namespace, to the deployment, which returns those that
-belong to no session and no Agent. The command removes these with the rights of its user. It never removes another
-object.
+The command sends the list of objects in Docker on this machine, or in a Kubernetes namespace, to the deployment. The
+deployment returns the leftovers: the objects that belong to no session and no Agent. The command removes only these,
+with the rights of its user.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from greenroom.up.doctor import RepairOutcome, remove_leftovers, show_outcomes
 
 
 def repair_remote(client: Client, *, removes: bool, as_json: bool) -> None:
-    """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
+    """List leftovers, or remove them; exit code 1 if a removable leftover remains.
 
-    The settings of an Agent in the environment define the runtime of the sessions: GREENROOM_RUNTIME and its settings.
+    GREENROOM_RUNTIME and the related settings of an Agent in the environment define the runtime of the sessions.
 
     Raises:
-        SetupError: those settings cannot be used.
+        SetupError: the settings cannot be used.
         GreenroomError: the deployment, Docker or the cluster does not respond.
     """
     log.configure_for_command("doctor")
@@ -45,8 +45,8 @@ async def _repair(client: Client, installation: str, *, removes: bool) -> list[R
 
 
 def find_leftovers(client: Client, objects: list[RuntimeObject]) -> list[Leftover]:
-    """Return the leftovers among these objects, by the response of the deployment. Raises SetupError: the response
-    contains another thing."""
+    """Ask the deployment for the leftovers among these objects. Raises SetupError: the response contains an object that
+    was not in the request."""
     by_ref = {item.ref: item for item in objects}
     parts = [objects[first : first + MAX_AT_ONCE] for first in range(0, len(objects), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]

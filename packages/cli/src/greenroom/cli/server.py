@@ -1,8 +1,8 @@
 """The deployment that the command line uses: that of the options or the environment, else the local instance.
 
-A certificate is verified with the system's authorities, `--ca-file` and the authority of the local instance. An address
-of this machine with an unknown authority is verified by the owner of its listening socket instead: only root, the
-caller and the gateway's account are trusted, so that a program of another user on that port never gets the key.
+A certificate is verified with the authorities of the system, and with `--ca-file` or the authority of the local
+instance. For another address of this machine, the owner of the listening socket is verified instead of the certificate:
+it must be root, the caller or the account of the gateway. So a program of another user at this port never gets the key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Server:
     secret: str = field(repr=False)
     tls: ssl.SSLContext = field(repr=False)
     is_local: bool
-    """True if it is the instance of this machine, found in its folder."""
+    """True if the deployment is the instance in the data folder of this machine."""
 
 
 def find_server(
@@ -106,7 +106,7 @@ def _is_trusted(owners: set[int]) -> bool:
 
 
 def owners_of_port(port: int) -> set[int]:
-    """Return the uids of the listening sockets of a TCP port of this machine."""
+    """Return the user ids of the owners of the sockets that listen on a TCP port of this machine."""
     tables = [table for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if table.exists()]
     rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
     return {int(row[7]) for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}

@@ -22,7 +22,7 @@ from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
 if TYPE_CHECKING:
     from rich.text import Text
 
-_DEADLINE_S: Final = 60.0
+_DEFAULT_DEADLINE_S: Final = 60.0
 POLL_S: Final = 0.25
 FINAL_STATUSES: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
 """Statuses from which a starting session can no longer become running."""
@@ -118,7 +118,7 @@ def placement(call: Call) -> None:
 def execute(call: Call, *, argv: Argv) -> None:
     """Run a command in a running session and print its output; exit code 1 if the command fails."""
     body: Row = {"command": argv, **call.body()}
-    wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
+    wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEFAULT_DEADLINE_S))
     result = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
     if call.output.print_if_json(result):
         return
@@ -141,8 +141,8 @@ def screenshot(call: Call, *, output: File = Path("screenshot.jpg")) -> None:
 
 
 def wait_until_running(client: Client, output: Printer, session_id: str, within_s: float) -> Row:
-    """Display each step as soon as the server has recorded it. Return the session after it runs. Raises ApiError: it
-    failed, was ended, or does not run in time; the sentence has the reason."""
+    """Display each step as soon as the server has recorded it. Return the session when it is running. Raises ApiError:
+    the session failed, ended, or is not running after `within_s`; the message contains the reason."""
     end_s = time.monotonic() + within_s
     printed = 0
     with output.err.status("Launching …") as status:
@@ -164,13 +164,13 @@ def wait_until_running(client: Client, output: Printer, session_id: str, within_
 
 def _step_lines(steps: list[Row]) -> Iterator[Text]:
     """Yield a line for each step that happened, with the time since the previous step."""
-    before: datetime | None = None
+    previous_time: datetime | None = None
     for step in steps:
         if step["at"] is None:
             continue
         step_time = datetime.fromisoformat(step["at"])
         line = styled("✓ ", "green").append(step["title"], style="default")
-        if before is not None:
-            line.append(f"  {(step_time - before).total_seconds():.1f} s", style="dim")
-        before = step_time
+        if previous_time is not None:
+            line.append(f"  {(step_time - previous_time).total_seconds():.1f} s", style="dim")
+        previous_time = step_time
         yield line

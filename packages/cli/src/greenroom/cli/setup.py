@@ -1,5 +1,6 @@
-"""`greenroom setup`: the one-time setup of a deployment; in containers, its compose file also runs it at each
-update.
+"""`greenroom setup`: the setup of a deployment in containers or on several machines.
+
+The compose file also runs these commands at each update.
 """
 
 from __future__ import annotations

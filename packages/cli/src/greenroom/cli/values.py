@@ -1,6 +1,6 @@
-"""Parses numbers, durations, times and assignments that users type, in the same way for every option.
+"""Parses numbers, durations, times and assignments of options, in the same way for every option.
 
-Secrets that are passed as options are removed from the command line, which every user of this machine can read.
+Secrets that are passed as options are removed from the command line, because every user of this machine can read it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _DURATION: Final = re.compile(rf"(?:{_NUMBER_WITH_UNIT.pattern}\s*)+")
 
 
 def parse_number(text: str) -> float:
-    """Return a finite number; `NaN` and `inf` are refused, because JSON lacks them. Raises typer.BadParameter: it is no
-    number."""
+    """Return a number. Raises typer.BadParameter: the text is not a finite number; JSON has no `NaN` and `inf`."""
     try:
         number = float(text)
     except ValueError:
@@ -43,15 +42,15 @@ def parse_number(text: str) -> float:
 
 
 def parse_duration_s(text: str) -> float | None:
-    """Return the seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is no duration."""
+    """Return the seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None if it is not a duration."""
     if not _DURATION.fullmatch(text.strip()):
         return None
     return sum(float(count) * UNITS_S[unit] for count, unit in _NUMBER_WITH_UNIT.findall(text))
 
 
 def duration_parser(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
-    """Return a parser of durations that returns them in `unit` (of `UNITS_S`), which is also the unit of a number
-    without unit. `whole`: only whole numbers are allowed, and returned as int.
+    """Return a function that parses a duration and returns it in `unit`, a key of `UNITS_S`. A number without a unit is
+    in `unit`. With `whole`, only whole numbers are accepted, and returned as int.
     """
 
     def parse(value: str | float) -> float:
@@ -72,8 +71,8 @@ def duration_parser(unit: str, *, whole: bool = False) -> Callable[[str | float]
 
 
 def time_parser(*, is_future: bool) -> Callable[[str], str]:
-    """Return a parser of times that returns ISO 8601 with an offset. A time without an offset is in the time zone of
-    this machine. A duration is relative to now: in the past, or with `is_future` in the future.
+    """Return a function that parses a time and returns it in ISO 8601 with an offset. A time without an offset is in
+    the time zone of this machine. A duration is the time before now, or with `is_future` the time from now.
     """
     example = "30d (from now)" if is_future else "10m (ago)"
 
@@ -98,11 +97,11 @@ def without_empty(values: list[str]) -> list[str]:
 def parse_assignments(
     items: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None
 ) -> Row:
-    """Return an object from `NAME=VALUE` and JSON objects. A VALUE that is not JSON is a string, with `as_texts` every
-    VALUE.
+    """Return an object from items of the form `NAME=VALUE` or JSON object. A VALUE that is not JSON is a string; with
+    `as_texts`, every VALUE is a string.
 
-    `settings`: known NAMEs; a VALUE of a known duration may have a unit, such as `10m`. Raises typer.BadParameter: an
-    item has another form.
+    `settings` maps known NAMEs to their definitions; the VALUE of a duration may have a unit, such as `10m`. Raises
+    typer.BadParameter: an item has another form.
     """
     values: Row = {}
     for item in without_empty(items):
@@ -129,7 +128,9 @@ def _setting_value(setting: Setting | None, text: str) -> Any:
 
 
 def _strict_json(text: str) -> Any:
-    """Return JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python parses but cannot send."""
+    """Return the value of a JSON text. Raises ValueError: the text is not JSON, or contains `NaN`, `Infinity` or a
+    number such as `1e999`, which Python accepts and JSON does not.
+    """
 
     def finite(literal: str) -> float:
         if not isfinite(value := float(literal)):
@@ -140,7 +141,7 @@ def _strict_json(text: str) -> Any:
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file, or of stdin. Raises typer.BadParameter: it cannot be read as text."""
+    """Return the text of a file, or of stdin for `-`. Raises typer.BadParameter: the file cannot be read as text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -148,13 +149,13 @@ def read_text(path: str) -> str:
 
 
 def move_option_to_environment(option: str, variable: str, secret: str) -> NoReturn:
-    """Start this program again in this process, with the secret in the environment `variable` instead of in `option` on
-    the command line.
+    """Start this program again in this process, with the secret in the environment variable `variable`, and without
+    `option` on the command line.
     """
     sys.stdout.flush()
     arguments = [sys.executable, "-P", "-m", "greenroom", *without_option(option, sys.argv[1:])]
-    # -P: no package of this name from the current folder
-    os.execve(sys.executable, arguments, os.environ | {variable: secret})  # noqa: S606 -- ourselves
+    # -P: do not import a package `greenroom` from the current folder
+    os.execve(sys.executable, arguments, os.environ | {variable: secret})  # noqa: S606 -- this program
 
 
 def without_option(option: str, arguments: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Converts functions into commands, and creates the verbs of every noun from its entry in the table of nouns."""
+"""Converts functions into commands, and creates the verbs of every noun from its entry in `greenroom.cli.nouns`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ID_FIELDS: Final = {
     "web_filter_policy": "filter-policies",
     "server_id": "agents",
 }
-"""Field of a response, or setting, with an id but without a name → its noun."""
+"""Field of a response, or setting, that contains the id of an object without its name → the noun of the object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +46,17 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path of the object. Raises ApiError: there is none of this name or id."""
+        """The path of the object. Raises ApiError: no object has this name or id."""
         assert self.noun is not None, "this verb takes no object"  # noqa: S101 -- only verbs with `takes_object` use it
         return f"{self.noun.path}/{self.noun.find_id(self.client, self.target)}"
 
     def body(self) -> Row:
-        """Return the passed fields in the form of the api."""
+        """Return the body of the request, with the fields whose options were passed."""
         return request_body(self.options, self.fields, self.client)
 
-    def print_object(self, row: Row, parts: NestedTables = ()) -> None:
-        """Print one object, for people with names in place of ids and its `parts` as tables."""
-        self.output.print_object(row if self.output.as_json else self._with_names(row), parts)
+    def print_object(self, row: Row, nested_tables: NestedTables = ()) -> None:
+        """Print one object: as JSON, or with names in place of ids and the fields in `nested_tables` as tables."""
+        self.output.print_object(row if self.output.as_json else self._with_names(row), nested_tables)
 
     def print_list(
         self, path: str, columns: Sequence[Column], empty_text: str, limit: int | None = None, *, fold: bool = False
@@ -65,8 +65,8 @@ class Call:
         self.output.print_list(self.client.rows(path, self.body(), limit), columns, empty_text, fold=fold)
 
     def _with_names(self, row: Row) -> Row:
-        """Return `row` with names in place of ids. An id without a name, or that this key may not look up, is not
-        changed.
+        """Return `row` with names in place of ids. An id stays if it has no name, or if the API key may not read the
+        name.
         """
         return {name: self._with_name(name, value) for name, value in row.items()}
 
@@ -80,7 +80,7 @@ class Call:
         noun = NOUNS[ID_FIELDS[field]]
         try:
             rows = self.client.rows(noun.path)
-        except ApiError:  # a key may be allowed to see one noun and not another
+        except ApiError:  # the API key may lack the permission for this noun
             return value
         names = {row[noun.id_field]: row[noun.name_field or noun.id_field] for row in rows}
         texts = [names.get(item, item) for item in ids]
@@ -97,7 +97,7 @@ KeySecret = Annotated[str | None, _deployment_option("GREENROOM_SECRET", "Secret
 CaFile = Annotated[Path | None, _deployment_option("GREENROOM_CA_FILE", "Certificate of the authority, PEM.")]
 _Data = Annotated[
     Path | None,
-    # The folder is only traversed, so it may be unreadable; its content shows which account owns it.
+    # The commands open only files with known names in the folder, so they need no permission to list the folder.
     _deployment_option("GREENROOM_DATA", "Folder of the local instance, used without --url.", readable=False),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows, newest first.")]
@@ -139,12 +139,12 @@ def field_options(operation: str, *excluded: str) -> OptionsFactory:
 
 
 def noun_group(name: str, text: str, *modules: str) -> LazyGroup:
-    """Return the group of a noun: the verbs of its entry in the table, then those of functions in these modules. It
-    prints its help if no verb is named."""
+    """Return the group of a noun: the verbs of its entry in `NOUNS`, then the verbs that these modules define. Without
+    a verb, the group prints its help."""
     for module in modules:
         importlib.import_module(f"greenroom.cli.{module}")
     standard = [] if name not in NOUNS else _standard_verbs(NOUNS[name])
-    added = [command for _, command in sorted(_VERBS[name].items())]  # in an order that no import changes
+    added = [command for _, command in sorted(_VERBS[name].items())]  # independent of the order of imports
     commands: dict[str, Any] = {command.name or "": command for command in (*standard, *added)}
     return LazyGroup(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=commands)
 
@@ -152,12 +152,12 @@ def noun_group(name: str, text: str, *modules: str) -> LazyGroup:
 def verb(
     noun: str, name: str = "", *, options: OptionsFactory = list[FieldOption], takes_object: bool = True
 ) -> Callable[[VerbFunction], VerbFunction]:
-    """Add a function that takes a `Call` as the command `greenroom NOUN NAME`. The default name is that of the
-    function.
+    """Return a decorator that adds a function as the command `greenroom NOUN NAME`. The first parameter of the function
+    is a `Call`. The default of NAME is the name of the function.
 
-    `options` are created from fields, and `Call.body` returns their values. With `takes_object`, the first argument of
-    the command is the name or id of an existing object, and `Call.target` returns it. Otherwise `function` declares all
-    arguments itself.
+    `options` creates the options from fields, and `Call.body` returns their values. With `takes_object`, the first
+    argument of the command is the name or id of an existing object, and `Call.target` contains it. Otherwise the
+    function declares all arguments.
     """
 
     def add(function: VerbFunction) -> VerbFunction:
@@ -170,14 +170,14 @@ def verb(
 
 
 def local_verb(noun: str, name: str, function: VerbFunction) -> None:
-    """Add a function with typer's signature as the command `greenroom NOUN NAME`. It sends no request to a
+    """Add a function with typer's signature as the command `greenroom NOUN NAME`. The command sends no request to a
     deployment."""
     _VERBS[noun][name] = LazyCommand(name, inspect.getdoc(function) or "", partial(build_command, name, function))
 
 
 def command(function: VerbFunction, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> VerbFunction:
-    """Return `function` with typer's signature: the object, its options, its own parameters, and those of every
-    command.
+    """Return a command with typer's signature that calls `function`. Its parameters are the object, `options`, the
+    parameters of `function` after the `Call`, and the options of every command.
     """
     identity = [] if noun is None else [argument("object_id", "ID", f"The {noun.singular}, {noun.identified_by}.")]
     own_parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -230,7 +230,7 @@ def _standard_verbs(noun: Noun) -> list[LazyCommand]:
         deleted = {noun.id_field: path.rpartition("/")[2], "deleted": True}
         call.output.print_result(f"The {noun.singular} {call.target} is deleted.", deleted)
 
-    # Single rows of a list are `get` on the command line.
+    # `list` has no option for the id, because `get` shows a single object.
     filters = field_options(f"GET {noun.path}", noun.id_field)
     delete_options = field_options(noun.operation("DELETE"), *noun.excluded)
     verbs = [
