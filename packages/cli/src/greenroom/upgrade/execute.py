@@ -1,8 +1,8 @@
 """The execution of an upgrade, by the program of the new version.
 
-Until `up` itself has changed, a failure returns the roles to the previous version. The database then has only the *pre*
-migrations in addition, which the previous version supports. Every step can be repeated, so an upgrade that was killed
-can be run again.
+The process `up` is replaced after the roles. Before that, a failure returns the roles to the previous version, which
+supports the database, because only *pre* migrations were applied. Every step can be repeated, so an upgrade that was
+killed can be run again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from greenroom.upgrade.running import read_roles
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
-"""The time limit for a replaced role."""
+"""The time limit until a replaced role is ready."""
 LOADED_WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
 END_WITHIN_S: Final = 10.0
@@ -64,8 +64,8 @@ _LOAD_ROLES: Final = "from greenroom.up import fork_server; fork_server.import_a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeResult:
-    """The result of an upgrade. `back` are the commands that return to the previous version and its backup; empty if
-    there is no record of the upgrade.
+    """The result of an upgrade. `back` contains the commands that return to the previous version and its backup; empty
+    if there is no record of the upgrade.
     """
 
     previous: str
@@ -76,9 +76,9 @@ class UpgradeResult:
 
 @dataclass(slots=True, kw_only=True)
 class Upgrade:
-    """An upgrade of a running instance to the version of this program. `current_up` describes the supervisor (`up`)
-    before the upgrade; `record` is the record of an interrupted upgrade. `changed_roles` are the roles that were
-    replaced; the replacement of the last one may not be complete.
+    """An upgrade of a running instance to the version of this program. `current_up` describes the supervisor (the
+    process `up`) before the upgrade. `record` is the record of an interrupted upgrade. `changed_roles` contains the
+    roles that were replaced; the replacement of the last role may be incomplete.
     """
 
     layout: Layout
@@ -158,7 +158,7 @@ class Upgrade:
         """Replace a role, and wait until it works with the version `expected`.
 
         Raises:
-            SetupError: it was not ready in time.
+            SetupError: the role was not ready in time.
         """
         await send_request(self.layout, ReplaceRole(name))
         try:
@@ -172,19 +172,19 @@ class Upgrade:
         return next(role.problem_with(expected) for role in roles if role.name == name)
 
     async def _check_all(self) -> None:
-        """Raises SetupError: a role does not work, or has another version than this program."""
+        """Check all roles. Raises SetupError: a role does not work, or has another version than this program."""
         for role in await read_roles(self.http, self.db, self.site):
             if problem := role.problem_with(version()):
                 raise SetupError(f"{role.name}: {problem}.")
 
     async def _return_and_raise(self, cause: GreenroomError) -> None:
-        """Return to the previous version after `cause`, and raise it.
+        """Return to the previous version after the error `cause`, and raise an error.
 
         Raises:
-            SetupError: `cause`, with the version that runs now.
+            SetupError: always; the message contains that of `cause` and the running version.
         """
         previous = self.current_up.version
-        if previous == version():  # the supervisor has the new version, so there is no previous one to return to
+        if previous == version():  # the supervisor has the new version, so the roles cannot return
             raise SetupError(
                 f"The upgrade failed: {cause.message} Remove the cause, and run it again with: {self._repeat_command}"
             ) from cause
@@ -204,16 +204,16 @@ class Upgrade:
         raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
 
     async def _replace_up(self) -> None:
-        """Replace `up` by that of the new version. If it does not answer in time, start the previous version.
+        """Run the new version in the process `up`. If `up` does not answer in time, start the previous version.
 
         Raises:
-            SetupError: the new `up` does not work.
+            SetupError: the new version of `up` does not work.
         """
         settings = self.layout.instance.read_text()
         with self.progress.step("Replacing the supervisor"):
             try:
                 await send_request(self.layout, BecomeUp(ProgramFiles.of(own_programs())))
-                # The supervisor waits for the roles and then for the Agents. All roles continue meanwhile.
+                # The new supervisor first waits for the other roles, then for the Agents. All roles continue meanwhile.
                 await _wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
@@ -228,11 +228,11 @@ class Upgrade:
         return "" if answer.version == version() else f"it has the version {answer.version}"
 
     def _start_previous(self, settings: str, cause: SetupError) -> None:
-        """End the supervisor, not the sessions. Start the previous version with its `settings` (instance.json), and
-        raise `cause`.
+        """End the supervisor, but not the sessions. Start the previous version with its `settings` (instance.json), and
+        raise an error.
 
         Raises:
-            SetupError: `cause`, with the version that runs now.
+            SetupError: always; the message contains that of `cause` and the running version.
         """
         previous = self.current_up.version
         if (pid := running_pid(self.layout)) is not None:
@@ -240,7 +240,7 @@ class Upgrade:
             wait_for_end(self.layout, pid, END_WITHIN_S)  # the next start reports a process that has not ended
         command = [self.programs.python, "-P", "-m", "greenroom", "up", "--detach", "--data", str(self.layout.data)]
         try:
-            write_text(self.layout.instance, settings, 0o600)  # the new version may have become ready, too late
+            write_text(self.layout.instance, settings, 0o600)  # the new version may have replaced it
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
             problem = ""
             if result.returncode != 0:
@@ -302,7 +302,7 @@ def _check_programs(site: Site) -> None:
     """Check that the accounts of the instance can run the programs of this version, and that the roles can be loaded.
 
     Raises:
-        SetupError: they cannot.
+        SetupError: an account cannot read a program, PostgreSQL has another major version, or a role cannot be loaded.
     """
     if (path := find_unreadable_path(site.accounts)) is not None:
         raise SetupError(
@@ -325,7 +325,7 @@ def _check_programs(site: Site) -> None:
 
 
 async def _wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
-    """Wait until a part has no problem. Raises SetupError: it still has one after `within_s`."""
+    """Wait until `problem` returns no problem. Raises SetupError: there is still a problem after `within_s`."""
     end_s = asyncio.get_running_loop().time() + within_s
     while text := await problem():
         if asyncio.get_running_loop().time() > end_s:

@@ -1,4 +1,4 @@
-"""The plan of an upgrade: which roles are replaced in which order, and how to return to the previous version."""
+"""The plan of an upgrade: the roles to replace and their order, and the return to the previous version."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from greenroom.db.migrate import is_pre
 from greenroom.up.versions import Version
 
 ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
-"""The order of the roles (docs/howto/rolling-update.md). The Primary is the last Manager."""
+"""The order in which roles are replaced (docs/howto/rolling-update.md). The Primary is the last Manager."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRole:
-    """A running role of the instance. `version` is None if it does not report one; `problem` is the reason why it does
-    not work, empty if it works.
+    """A running role of the instance. `version` is None if the role does not report its version. `problem` is the
+    reason why the role does not work; empty if it works.
     """
 
     name: str
@@ -30,7 +30,7 @@ class RunningRole:
     problem: str = ""
 
     def problem_with(self, expected: str) -> str:
-        """Return the reason why the role does not work with the version `expected`, empty if it does."""
+        """Return the reason why the role does not work with the version `expected`; empty if it works."""
         if self.problem or self.version == expected:
             return self.problem
         return f"it reports the version {self.version or 'unknown'} in place of {expected}"
@@ -53,11 +53,11 @@ class UpgradePlan:
 
     @property
     def is_empty(self) -> bool:
-        """True if everything has the new version."""
+        """True if all roles, the supervisor and the database have the new version."""
         return self.current == self.new and not (self.roles or self.pre or self.post or self.interrupted)
 
     def as_json(self) -> dict[str, object]:
-        """Return the changes for programs."""
+        """Return the changes as the JSON object of `greenroom upgrade --dry-run --json`."""
         return {
             "current": str(self.current),
             "new": str(self.new),
@@ -67,7 +67,7 @@ class UpgradePlan:
         }
 
     def lines(self) -> list[str]:
-        """Return the changes for people, a line each."""
+        """Return the changes as lines of text."""
         if self.is_empty:
             return [f"The instance runs Greenroom {self.new}; there is nothing to upgrade."]
         if self.current == self.new:
@@ -85,10 +85,11 @@ class UpgradePlan:
 
 
 def check_environment(running_python: str, python: str, current: Version, new: Version) -> None:
-    """Check that the new version is not installed in the environment of the current one. Arguments are interpreters.
+    """Check that the new version has another environment than the current version. `running_python` is the interpreter
+    of the current version, `python` that of the new version.
 
     Raises:
-        SetupError: it is; then no process can return to the current version.
+        SetupError: both have the same environment, so no process could return to the current version.
     """
     if Path(running_python).parent == Path(python).parent:
         raise SetupError(
@@ -98,10 +99,11 @@ def check_environment(running_python: str, python: str, current: Version, new: V
 
 
 def check_plugins(running: Collection[str], installed: Collection[str], new: Version) -> None:
-    """Check that the distributions with plug-ins that the instance is `running` are `installed` for the new version.
+    """Check that the plug-ins of the current version are also installed for the new version. `running` and `installed`
+    contain the distributions of the plug-ins of the two versions.
 
     Raises:
-        SetupError: one is not; for example, log-ins through providers would end with greenroom-identity.
+        SetupError: a distribution is missing. Without greenroom-identity, for example, log-ins through providers fail.
     """
     if missing := sorted(set(running) - set(installed)):
         raise SetupError(
@@ -113,7 +115,7 @@ def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[s
     """Check that the instance, whose Managers have the `instance_ids`, is the only one that uses its database.
 
     Raises:
-        SetupError: a Manager of another one runs. Migrations after the roles could stop it.
+        SetupError: a Manager of another instance is running. Migrations after the roles could stop this Manager.
     """
     for manager in managers:
         if manager.status == "running" and manager.instance_id not in instance_ids:
@@ -134,9 +136,9 @@ def plan_upgrade(
 ) -> UpgradePlan:
     """Plan the upgrade of a running instance.
 
-    `current` is the version of its supervisor, `new` that of this program. `pending` are the names of all migrations
-    that are not applied yet, and `pre` those that the current version supports. `interrupted`: an earlier upgrade was
-    interrupted, so that roles may not work.
+    `current` is the version of its supervisor, `new` the version of this program. `pending` contains the names of all
+    migrations that are not applied yet, and `pre` those that must be applied before the roles are replaced.
+    `interrupted`: an earlier upgrade was interrupted, so that roles may not work.
 
     Raises:
         SetupError: a role does not work, or the current version does not support a migration in `pre`.
@@ -166,17 +168,17 @@ def plan_upgrade(
 
 
 def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[str]) -> list[str]:
-    """Return the names of the roles to replace for the return to the `previous` version, the last changed first.
+    """Return the names of the roles to replace for the return to the `previous` version, the last changed role first.
 
-    `changed` are the names of the roles that the upgrade replaced, or was replacing, in their order. These are replaced
-    even if they report the previous version, because their process may be ending.
+    `changed` contains the names of the roles that the upgrade replaced, or was replacing, in this order. These roles
+    are replaced even if they report the previous version, because the process of this version may be ending.
     """
     other_roles = [role.name for role in roles if role.version != previous and role.name not in changed]
     return [*reversed(changed), *other_roles]
 
 
 def return_commands(python: str, data: str, backup: str) -> list[str]:
-    """Return the commands that return to the previous version, whose interpreter is `python`, and to its backup."""
+    """Return the commands that return to the previous version, whose interpreter is `python`, and to the backup."""
     greenroom = f"{shlex.quote(python)} -m greenroom"
     folder = f"--data {shlex.quote(data)}"
     return [

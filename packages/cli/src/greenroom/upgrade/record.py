@@ -1,4 +1,4 @@
-"""The files of an upgrade in DATA: its lock, and the record of an upgrade that has not ended."""
+"""The files of an upgrade in DATA: the lock of upgrades, and the record of an upgrade that has not ended."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from greenroom.up.layout import Layout, exclusive_lock, read_json, write_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeRecord:
-    """The file `run/upgrade.json` in DATA, from the first change of an upgrade until its end. `python` is the
-    interpreter of the previous version, and `backup` the file that was written before the first change.
+    """The content of `run/upgrade.json` in DATA, which exists from the first change of an upgrade until its end.
+    `python` is the interpreter of the previous version, and `backup` the backup before the first change.
     """
 
     previous: str
@@ -25,7 +25,7 @@ class UpgradeRecord:
 
     @classmethod
     def read(cls, layout: Layout) -> Self | None:
-        """Return the record of an upgrade that did not end, or None. Raises SetupError: it cannot be read."""
+        """Return the record of an upgrade that did not end, or None. Raises SetupError: the file cannot be read."""
         stored = read_json(_record_file(layout))
         return msgspec.convert(stored, cls) if stored else None
 

@@ -1,4 +1,4 @@
-"""The running instance as an upgrade finds it: the health and the version of each role."""
+"""Reads the health and the version of each role of a running instance, for an upgrade."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSION_LABEL: Final = r'\{version="([^"]*)"\} 1'
 
 
 async def read_roles(http: httpx2.AsyncClient, db: Database, site: Site) -> list[RunningRole]:
-    """Return the roles of the instance. Raises SetupError: its database does not answer."""
+    """Return the roles of the instance. Raises SetupError: the database does not answer."""
     checks = await health.check_all(http, db, site)
     if problems := [check.detail for check in checks if check.role == "postgres" and not check.ok]:
         raise SetupError(problems[0])
@@ -49,7 +49,7 @@ async def _roles(
 
 
 async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
-    """Return the version in the metrics of a role; None if it does not answer."""
+    """Return the version in the metrics of a role; None if the role does not answer."""
     status, text = await health.get_status(http, f"http://127.0.0.1:{port}{METRICS_PATH}", None)
     match = re.search(build_info_name(role) + _VERSION_LABEL, text)
     return match[1] if status is not None and match else None
