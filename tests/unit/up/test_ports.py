@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
-from greenroom.up.options import Reservations, choose_ports, has_ipv6, preferred_ports
+from greenroom.up.options import PortReservations, choose_ports, has_ipv6, preferred_ports
 
 NAMES = preferred_ports(["manager-default-1"], ["agent-default"])
 some_ports = st.sets(st.sampled_from([8080, 8081, 8181, 8182, 8443, 8445, 8446, 8447, 4444, 4445]))
@@ -50,7 +50,7 @@ def test_no_port_left_is_a_sentence():
 
 
 def test_two_instances_that_start_at_once_do_not_get_the_same_port():
-    one, other = Reservations(), Reservations()
+    one, other = PortReservations(), PortReservations()
     port = free_port()
     assert one.take(port)
     assert one.take(port)
@@ -63,7 +63,7 @@ def test_two_instances_that_start_at_once_do_not_get_the_same_port():
 @pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
 def test_a_port_with_a_listener_is_not_free(host: str, family: socket.AddressFamily):
     with socket.create_server((host, 0), family=family) as server:
-        assert not Reservations().take(server.getsockname()[1])
+        assert not PortReservations().take(server.getsockname()[1])
 
 
 @pytest.mark.parametrize(("number", "part"), [(errno.EAFNOSUPPORT, "socket"), (errno.EADDRNOTAVAIL, "bind")])
@@ -82,4 +82,4 @@ def test_a_machine_without_ipv6_listens_on_ipv4_alone(monkeypatch: pytest.Monkey
     assert has_ipv6()
     monkeypatch.setattr(socket, "socket", WithoutIpv6)
     assert not has_ipv6()
-    assert Reservations().take(free_port())
+    assert PortReservations().take(free_port())

@@ -1,1 +1,1 @@
-"""The whole product on one machine: embedded PostgreSQL, supervisor, first data."""
+"""A complete deployment on one machine: the embedded PostgreSQL, the supervisor of the roles, and the first data."""

@@ -1,4 +1,4 @@
-"""The system accounts of the services if root starts `up`. No account can read the files of another."""
+"""The system accounts of the services of an instance that root starts. No account can read the files of another one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Final
 from greenroom.kit.accounts import ensure_system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
-"""Runs api and Managers. Reads the installation's key and logs in to the database."""
+"""The account of api and Managers. It reads the installation's key and logs in to the database."""
 GATEWAY_ACCOUNT: Final = "greenroom-gateway"
-"""Runs the gateway and its nginx, which accept requests from the network. Reads its own certificate and credential."""
+"""The account of the gateway and its nginx, which accept requests from the network. It reads only the certificate and
+the credential of the gateway."""
 DATABASE_ACCOUNT: Final = "greenroom-database"
-"""Runs PostgreSQL. No other account can access its files and access rules."""
+"""The account of PostgreSQL. No other account can access the files and access rules of PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Accounts:
 
 
 def service_accounts() -> Accounts:
-    """Return the accounts of the services, which are created if they do not exist; the caller's account if the caller
-    is not root.
+    """Return the accounts of the services, and create missing accounts. If the caller is not root, each account is that
+    of the caller.
 
     Raises:
         SetupError: an account could not be created.
@@ -75,8 +76,8 @@ def _account(name: str) -> Account:
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:
-    """Return the first folder on `path`, itself included, whose mode bits block the account. A missing folder does not
-    count.
+    """Return the first folder on `path`, including `path`, that the account cannot traverse by its mode bits; None if
+    there is no such folder before the end of the path or a missing folder.
     """
     for folder in [*reversed(path.parents), path]:
         try:

@@ -1,4 +1,4 @@
-"""Checks before any file is created, so that a start that cannot succeed leaves nothing behind."""
+"""Checks of `greenroom up` before it creates a file, so that a start that cannot succeed leaves no files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from greenroom.up.progress import Progress
 from greenroom.up.tls import check_certificate_pair
 
 PROGRAMS: Final = ("nginx", "setpriv")
-"""Programs of the distribution."""
+"""The required programs of the Linux distribution."""
 
 _UNUSABLE_CHARACTERS: Final = re.compile(r"""["$'\\`:,]""")
 """Characters that a path cannot contain: nginx cannot escape `$`; programs of PostgreSQL pass paths to a shell in
@@ -67,7 +67,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
 
 
 async def provide_desktop_image(layout: Layout, settings: Settings, progress: Progress) -> None:
-    """Build the image of the first workspace for a new instance, if it is missing and the installed recipes have it.
+    """Build the image of the first workspace for a new instance, if the image is missing and has an installed recipe.
     Raises SetupError: the image is missing, and cannot be built."""
     if layout.instance.exists():
         return
@@ -159,7 +159,7 @@ MEMORY_BYTES: Final = 300_000_000
 
 
 def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
-    """Refuse to start if there would soon be too little space for a file or a process.
+    """Refuse to start if the disk or the memory has too little free space.
 
     Raises:
         SetupError: there is too little space; the message contains the required and the free space.

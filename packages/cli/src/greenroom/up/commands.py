@@ -61,10 +61,11 @@ DOWN_WITHIN_S: Final = 120.0
 
 
 def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
-    """Start an instance. Return after it has ended or, if detached, as soon as it serves.
+    """Start an instance. With `detach`, return when the instance is ready. Otherwise, this process becomes `up`, the
+    process that runs the instance.
 
     Raises:
-        SetupError: it cannot be started as requested.
+        SetupError: the instance cannot be started with these options.
     """
     os.umask(0o022)
     layout = Layout(data)
@@ -77,11 +78,12 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
 def _exec_up(
     layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
 ) -> NoReturn:
-    """Lay out DATA and become the process `up`, which receives all later `END_SIGNALS`.
+    """Prepare DATA, then become the process `up`, which receives all later `END_SIGNALS`. `events` is the descriptor to
+    which a process in the background writes its progress.
 
     Raises:
-        SetupError: it cannot be started as requested.
-        KeyboardInterrupt: one of `END_SIGNALS` arrived before that.
+        SetupError: the instance cannot be started with these options.
+        KeyboardInterrupt: one of `END_SIGNALS` arrived before this process has become `up`.
     """
     log.configure_for_command("up")
     for number in instance.END_SIGNALS:
@@ -102,7 +104,7 @@ def _exec_up(
 
 
 def _start_in_background(layout: Layout, options: Options) -> InstanceDescription:
-    """Fork the background process. Display its steps until it serves, and return the object of `--json`."""
+    """Fork the background process. Display the steps of its start, and return the description of the instance."""
     read_end, write_end = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
     pid = os.fork()
@@ -121,8 +123,8 @@ def _start_in_background(layout: Layout, options: Options) -> InstanceDescriptio
 
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
-    """Forward the first of `END_SIGNALS` as SIGTERM to the starting background process, and wait for its end. A signal
-    that was blocked until now is forwarded too."""
+    """Forward the first signal of `END_SIGNALS` as SIGTERM to the starting background process, and wait for its end. A
+    signal that arrived while signals were blocked is forwarded, too."""
     for number in instance.END_SIGNALS:
         signal.signal(number, _interrupt)
     try:
@@ -141,7 +143,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _run_in_background(layout: Layout, options: Options, write_end: int) -> NoReturn:
-    """Run the background process."""
+    """Run the background process. Write its progress or its error to the pipe `write_end`."""
     events = EventProgress(os.fdopen(write_end, "w"))
     try:
         os.setsid()
@@ -238,11 +240,11 @@ def _show_status(current_status: Status) -> None:
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
-    """Check the invariants; exit code 1 if one is broken, or the database cannot be used. Warnings go to stderr and do
-    not change the exit code.
+    """Check the invariants; exit code 1 if an invariant is broken or the database cannot be used. Warnings go to stderr
+    and do not change the exit code.
 
     Raises:
-        SetupError: the instance does not run, or is of an older version than this program.
+        SetupError: the instance is not running, or has an older version than this program.
     """
     log.configure_for_command("doctor")
     failure, findings, warning_texts, capacity = asyncio.run(_doctor(running_layout(data)))
@@ -296,8 +298,8 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], Sessio
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:
-    """Migrate a database to this version, with `only_pre` only as far as the previous version can still use it. Return
-    the names of the files that were applied, and of those that were not.
+    """Migrate a database to this version. With `only_pre`, apply only migrations that the previous version supports.
+    Return the names of the applied and of the pending migrations.
 
     Raises:
         SetupError: the database is newer than this program, or cannot be reached.
@@ -316,7 +318,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
     check_folder(layout)
     if running_pid(layout) is not None:
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
-    async with instance.database_of(layout, stderr_progress()):  # its start applies all migrations
+    async with instance.database_of(layout, stderr_progress()):  # the start applies all migrations
         return [], []
 
 

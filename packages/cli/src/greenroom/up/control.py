@@ -1,7 +1,7 @@
-"""The socket in DATA on which `up` accepts requests of `greenroom upgrade`: replace roles, and then itself.
+"""The socket in DATA on which the process `up` accepts the requests of `greenroom upgrade` to replace roles and `up`.
 
-Only the account that started `up` can reach the socket. Each connection has one request and one answer, a line of JSON
-each. The other end may be of the next version, so fields may be added, but not removed or renamed.
+Only the account that started `up` can reach the socket. Each connection has one request and one answer; each is one
+line of JSON. The client can have the next version, so fields may be added, but not removed or renamed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CHANGE_WITHIN_S: Final = 30.0
 """The time limit of one change: the fork server loads programs, or a role ends and its next process starts."""
 ANSWER_WITHIN_S: Final = CHANGE_WITHIN_S + 5.0
 REQUEST_WITHIN_S: Final = 5.0
-"""The time limit for a request after its connection. From Python 3.12 on, an open connection delays the end of `up`."""
+"""The time limit from the connection to the request. An open connection delays the end of `up` (since Python 3.12)."""
 
 
 class ProgramFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The programs of a version, which all accounts of the instance can read."""
+    """The paths of the programs of a version. All accounts of the instance can read these programs."""
 
     python: str
     postgres: str
@@ -52,11 +52,11 @@ class ProgramFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Describe(msgspec.Struct, frozen=True, tag="describe"):
-    """Describe `up`."""
+    """Return the version, the programs and the plug-ins of `up`."""
 
 
 class UsePrograms(msgspec.Struct, frozen=True, tag="use-programs"):
-    """Start every later process with these programs. Running roles stay."""
+    """Start every later process with these programs. Running roles continue."""
 
     files: ProgramFiles
 
@@ -68,7 +68,7 @@ class ReplaceRole(msgspec.Struct, frozen=True, tag="replace-role"):
 
 
 class BecomeUp(msgspec.Struct, frozen=True, tag="become-up"):
-    """Replace `up` by these programs. Its process keeps its pid and its children. The answer precedes the change."""
+    """Run these programs in the process `up`, which keeps its pid and its children. `up` sends the answer first."""
 
     files: ProgramFiles
 
@@ -99,7 +99,7 @@ class UpControl:
         self._version, self._plugins = version(), tuple(plugins.distributions())
         """Read at the start, because other packages may be installed later."""
         self._lock = asyncio.Lock()
-        """Held during a request: the client of the previous one may have been killed."""
+        """Held while a request is executed. A second request can arrive if the client of the first one was killed."""
 
     async def serve(self) -> None:
         """Accept requests until cancelled."""

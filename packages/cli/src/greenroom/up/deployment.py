@@ -1,13 +1,13 @@
 """The folder of a deployment in containers, by default `/opt/kasm/current` of each host; and Secrets on Kubernetes.
 
-`installation/` belongs to root and must be backed up with the database: the installation's key, the password of the
-database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of the files that the
-role needs, owned by its account and mounted only in its container. No secret is in an environment or an image. A host
-that joins the database of another host gets an `installation/` from that host (`add_host`), without the authority's key
-and with the password of the service role only.
+`installation/` belongs to root and must be backed up with the database. It contains the installation's key, the
+password of the database's owner, the certificate authority and the first credentials. `secrets/<role>/` contains copies
+of the files that the role needs, owned by its account and mounted only in its container. No secret is in an environment
+or an image. A host that uses the database of another host gets an `installation/` from that host (`add_host`), without
+the key of the authority and with only the password of the service role.
 
-On Kubernetes, the folder is the same: keys are created once and must be backed up. The Secret of a role has the files
-of the role's folder in `secrets/`, and a few further files (`secrets_of`).
+On Kubernetes, the folder is the same: keys are created once and must be backed up. The Secret of a role contains the
+files of the role's folder in `secrets/`, and a few other files (`kubernetes_secrets`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ ROOT: Final = Account(None)
 """The accounts of the images; their ids are the same in each image."""
 
 MANAGERS: Final = ("manager", "manager_2")
-"""Folders of the host's first and second Manager, with their identity. Folders of these names in `tmp` have the file
-that exists while the Manager is disabled."""
+"""Folders of the host's first and second Manager, with their identity. Folders of these names in `tmp` contain the
+sentinel file, which exists while the Manager is disabled."""
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
@@ -52,7 +52,7 @@ DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
 CUSTOM_CERTIFICATE: Final = ("given.pem", "given.key")
 """The administrator's own certificate and key, in `installation/`."""
 SERVICE_FILE: Final = "service.password"
-"""On a further host, in `installation/`: the database password of its api and Manager."""
+"""The file in the `installation/` of an additional host: the database password of its api and Manager."""
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 CREATED_BY: Final = "greenroom setup"
 
@@ -75,12 +75,12 @@ class Deployment:
 
     @property
     def has_database(self) -> bool:
-        """True if the database and the authority are on this host; otherwise it uses those of another host."""
+        """True if the database and the authority are on this host; otherwise, this host uses those of another host."""
         return not (self.installation / "server.key").exists() or self.authority[1].exists()
 
     @property
     def authority(self) -> tuple[Path, Path]:
-        """Certificate and key of the certificate authority; further hosts have no key."""
+        """Certificate and key of the certificate authority. Additional hosts have no key."""
         return self.installation / "ca.pem", self.installation / "ca.key"
 
     @property
@@ -96,9 +96,9 @@ class Deployment:
         return (self.folder / "agent/identity.json").exists()
 
     def create_files(self, hosts: Sequence[str], now: datetime) -> None:
-        """Create missing files, renew certificates that expire soon, and give each role its copies.
+        """Create missing files, renew certificates that expire soon, and copy the files that each role needs.
 
-        `hosts`: names and addresses of this host, in addition to the local ones.
+        `hosts`: names and addresses of this host, in addition to `LOCAL_HOSTS`.
 
         Raises:
             SetupError: a file is missing that cannot be created again.
@@ -120,7 +120,7 @@ class Deployment:
         self._write_role_files()
 
     def _write_agent_id(self) -> None:
-        """Copy the Agent's id for its gateway: addresses of streams contain it."""
+        """Create the Agent's id, and copy it for the edge gateway: addresses of streams contain this id."""
         write_once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
@@ -143,8 +143,8 @@ class Deployment:
             write_text(self.join_token, new_secret() + "\n", 0o600)
 
     def _token_is_old(self, now: datetime) -> bool:
-        """True if the token must be replaced. It is replaced only after half of its life, because an Agent may be
-        joining with it.
+        """True if the join token must be replaced: it is missing, or half of its lifetime is over. A newer token stays,
+        because an Agent may be joining with it.
         """
         if not self.join_token.exists():
             return True
@@ -176,8 +176,8 @@ class Deployment:
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
-        """Return the password of api and Managers in the database. A further host has only this password, from which
-        the password of the owner cannot be derived.
+        """Return the password of api and Managers in the database. An additional host has only this password. The
+        password of the owner cannot be derived from it.
         """
         file = self.installation / SERVICE_FILE
         return _read(file) if file.exists() else service_password(_read(self.installation / "database.password"))
@@ -199,8 +199,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstHost:
-    """The data of the first host in the database. `hosts` are its names for browsers, in addition to the local ones;
-    `port` is that of the console, as Agents reach it.
+    """The data of the first host in the database. `hosts` contains its names for browsers, in addition to
+    `LOCAL_HOSTS`; `port` is the port at which Agents reach the console.
     """
 
     zone: str
@@ -211,8 +211,8 @@ class FirstHost:
 
 
 async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
-    """Migrate the database, insert the first data and zone into a new one, and let the Agent of this host join. Return
-    the names of the applied migrations.
+    """Migrate the database, insert the first data and zone into a new database, and let the Agent of this host join.
+    Return the names of the applied migrations.
 
     Raises:
         SetupError: the database cannot be reached, or is of a newer version.
@@ -226,9 +226,9 @@ async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost)
 
 
 async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[str]:
-    """Begin an installation whose roles are separate processes: `installation.key`, the gateways' credential and the
-    first credentials in `folder`, each readable only by its owner, and the database's first data. Existing files and
-    data are kept. Return the names of the applied migrations.
+    """Create an installation whose roles are separate processes: write `installation.key`, the gateways' credential and
+    the first credentials to `folder`, each readable only by its owner, and insert the first data into the database.
+    Existing files and data are kept. Return the names of the applied migrations.
 
     Raises:
         SetupError: the folder cannot be written; the database cannot be reached, is of a newer version, or belongs to
@@ -273,10 +273,10 @@ async def _allow_agent_to_join(deployment: Deployment, db: Database, zone: str) 
 
 
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
-    """Create the `installation/` of a further host that joins this database. Return its folder, which must be copied
-    there.
+    """Create the `installation/` of an additional host that uses this database. Return the folder, which must be copied
+    to that host.
 
-    `name` (host name or address) is for its certificate; its Agent may join `zone` within JOIN_HOURS.
+    The certificate of the host is for `name`, a host name or address. Its Agent may join `zone` within `JOIN_HOURS`.
 
     Raises:
         SetupError: this host has no authority, or the name is not valid.
@@ -302,7 +302,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
 
 
 def service_password(owner_password: str) -> str:
-    """Return the password of SERVICE_ROLE, derived from that of the owner of the tables."""
+    """Return the password of SERVICE_ROLE, which is derived from the password of the owner of the tables."""
     return hmac.new(owner_password.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
 
 
@@ -319,7 +319,7 @@ def _read(file: Path) -> str:
 
 ROLES: Final = ("setup", "api", "manager", "proxy", "agent", "db")
 DATABASE_AUTHORITY: Final = "database-ca.pem"
-"""The authority of an external database. An administrator puts it into the folder of the installation's keys."""
+"""The certificate authority of an external database. An administrator puts this file into `installation/`."""
 CALLER: Final = Account(None)
 """The files belong to the account that runs the command: the roles get copies of them from the cluster."""
 

@@ -44,26 +44,26 @@ from greenroom.up.site import Site, site_of
 from greenroom.up.terminal import console
 
 SETTLE_S: Final = 3.0
-"""Only violations that still exist after this time are reported; others were in flight."""
+"""Only violations that still exist after this time are reported. Other violations were changes in progress."""
 RECENT_S: Final = 600.0
 """Older failures of tasks do not count: tasks are tried again at least every 30 s."""
 KEY_WARNING_S: Final = 30 * 86400.0
-"""The time before the expiry of administrators' keys from which there is a warning."""
+"""The remaining time before an administrator's key expires at which the warnings begin."""
 RESTORE_WARNING: Final = timedelta(days=7)
 FULL_WARNING_S: Final = 2 * 3600.0
-"""While pictures of recordings are left out, the log gets a row once an hour."""
+"""The maximum age of a log row about omitted pictures of recordings. Such a row is written once an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """An invariant. `broken` has a sentence for each violation."""
+    """The result of the check of an invariant. `broken` contains a sentence for each violation."""
 
     code: str
     holds: str
     """The condition that must hold, as a text."""
     broken: tuple[str, ...]
     skipped: str = ""
-    """The reason why it could not be checked; empty if it was."""
+    """The reason why the invariant could not be checked; empty if it was checked."""
 
 
 async def check_invariants(db: Database, site: Site) -> list[Finding]:
@@ -89,7 +89,7 @@ async def check_invariants(db: Database, site: Site) -> list[Finding]:
 
 
 def skip_all_invariants(reason: str) -> list[Finding]:
-    """Return every invariant as skipped, because each concerns rows."""
+    """Return every invariant as skipped for this reason."""
     conditions = {i.code: i.holds for i in INVARIANTS} | CONTAINER_INVARIANTS | OTHER_INVARIANTS
     findings = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in conditions.items()]
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
@@ -97,7 +97,7 @@ def skip_all_invariants(reason: str) -> list[Finding]:
 
 async def find_warnings(db: Database) -> list[str]:
     """Return problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon,
-    pictures of recordings that are left out.
+    omitted pictures of recordings.
     """
     task_warnings = [
         f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {RECENT_S / 60:g}"
@@ -117,7 +117,7 @@ async def find_warnings(db: Database) -> list[str]:
 
 
 async def restore_warnings(db: Database, layout: Layout, now: datetime) -> list[str]:
-    """Return what was repaired since a restore in the last days, because the backup was older than the containers."""
+    """Return a sentence about the repairs after a recent restore, whose backup can be older than the containers."""
     stored = read_json(layout.restored)
     if not stored or (restored := datetime.fromisoformat(stored["time"])) < now - RESTORE_WARNING:
         return []
@@ -131,7 +131,7 @@ async def restore_warnings(db: Database, layout: Layout, now: datetime) -> list[
 
 async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
     """Return problems with the runtime of the sessions, which break no invariant: Docker and its disk, or the cluster.
-    `db` None: the database, which has the reports of Agents about their disks, cannot be used.
+    `db` is None if the database, which contains the reports of Agents about their disks, cannot be used.
     """
     runtime = find_runtime(site.settings.runtime)
     try:
@@ -179,7 +179,9 @@ def compare_containers(sessions: Mapping[str, str], containers: Sequence[str]) -
 
 
 async def _sentinels(db: Database, site: Site) -> list[str]:
-    """Return a sentence for each Manager of this machine whose sentinel file contradicts its flag."""
+    """Return a sentence for each Manager of this machine whose sentinel file contradicts its row. The file must exist
+    exactly while the Manager is disabled.
+    """
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     contradicting = [
         manager for manager in site.managers if enabled.get(manager.instance_id) is manager.sentinel_file.exists()
@@ -192,7 +194,7 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
 
 
 async def api_loops(site: Site) -> list[str]:
-    """Return a sentence if the api of this machine is crash-looping; the file of its starts needs no database."""
+    """Return a sentence if the api of this machine is crash-looping. The starts of the api are in a file of DATA."""
     crash_loop = StartLog(site.layout.api).read_crash_loop()
     return [with_subject("The api", crash_loop)] if crash_loop else []
 
@@ -214,7 +216,7 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
     """Yield the database of a running instance.
 
     Raises:
-        SetupError: it is of an older version than this program, or behind a pooler.
+        SetupError: the instance has an older version than this program, or its database is behind a connection pooler.
     """
     dsn = site_of(layout).dsn
     if pending := await pending_files(dsn):
@@ -232,7 +234,7 @@ RepairResult = Literal["removed", "would be removed", "left", "not removed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOutcome:
-    """The outcome for a leftover, and its reason as a sentence."""
+    """The outcome for a leftover, and the reason of the outcome as a sentence."""
 
     thing: str
     became: RepairResult
@@ -240,11 +242,10 @@ class RepairOutcome:
 
 
 async def find_leftovers(db: Database, runtime_objects: InstallationObjects) -> list[Leftover]:
-    """Return the leftovers, which belong to no session or Agent. Without the database or the runtime, there is no
-    result.
+    """Return the leftovers: the objects of the runtime that belong to no session and no Agent.
 
     Raises:
-        GreenroomError: one of them does not respond.
+        GreenroomError: the database or the runtime does not respond.
     """
     objects = await runtime_objects.list()
     return plan(objects, await read_known_rows(db, objects))
@@ -253,7 +254,7 @@ async def find_leftovers(db: Database, runtime_objects: InstallationObjects) -> 
 async def remove_leftovers(
     runtime_objects: InstallationObjects, leftovers: Sequence[Leftover], *, removes: bool
 ) -> list[RepairOutcome]:
-    """Remove leftovers that may be removed, one after the other. A failure does not stop the others."""
+    """With `removes`, remove each leftover that may be removed, even after a failure. Return the outcomes."""
     outcomes: list[RepairOutcome] = []
     for leftover in leftovers:
         became: RepairResult = "would be removed" if leftover.removed else "left"
@@ -269,37 +270,38 @@ async def remove_leftovers(
 
 
 def repair_instance(data: Path, *, removes: bool, as_json: bool) -> None:
-    """List leftovers, or remove them; exit code 1 if one that can be removed still exists.
+    """List leftovers, or remove them; exit code 1 if a removable leftover remains.
 
     Raises:
-        SetupError: the instance does not run, or there is no result.
+        SetupError: the instance is not running.
+        GreenroomError: the database or the runtime does not respond.
     """
     log.configure_for_command("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
     show_outcomes(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
 
 
-def show_outcomes(outcomes: Sequence[RepairOutcome], remove: str, *, as_json: bool) -> None:
-    """Print the outcome of each leftover; `remove` is the command that removes them. The exit code is that of
-    `repair_instance`.
+def show_outcomes(outcomes: Sequence[RepairOutcome], remove_command: str, *, as_json: bool) -> None:
+    """Print the outcome of each leftover; exit code 1 if a removable leftover remains. `remove_command` is the command
+    that removes the leftovers.
     """
     if as_json:
         rows = [{"thing": outcome.thing, "became": outcome.became, "reason": outcome.reason} for outcome in outcomes]
         print(json.dumps(rows))  # noqa: T201 -- the command's result
     else:
-        _show_lines(outcomes, remove)
+        _show_lines(outcomes, remove_command)
     if any(outcome.became in {"would be removed", "not removed"} for outcome in outcomes):
         raise SystemExit(1)
 
 
-def _show_lines(outcomes: Sequence[RepairOutcome], remove: str) -> None:
+def _show_lines(outcomes: Sequence[RepairOutcome], remove_command: str) -> None:
     out = console(soft_wrap=True)
     for outcome in outcomes:
         out.print(f"{outcome.became}: {outcome.thing}: {outcome.reason}.", markup=False)
     if not outcomes:
         out.print("Nothing is left over.")
     elif any(outcome.became == "would be removed" for outcome in outcomes):
-        out.print(f"Nothing was removed. To remove the leftovers, run: {remove}", markup=False)
+        out.print(f"Nothing was removed. To remove the leftovers, run: {remove_command}", markup=False)
 
 
 async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:

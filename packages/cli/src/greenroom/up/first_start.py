@@ -1,6 +1,6 @@
-"""The data that an instance needs once in its database: first data, zones, join tokens; and its credentials.
+"""The rows that an instance needs in its database at the start: first data, zones, join tokens; and its credentials.
 
-`DATA/credentials.json` has the one-time password and the API key of a new instance.
+`DATA/credentials.json` contains the one-time password and the API key of a new instance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from greenroom.up.site import Site
 
 
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
-    """Insert the first data of a new installation. `file` gets its password and API key before that. A database with
-    data (an external database that was used before) is not changed, and the file is not written.
+    """Write the password and the API key of a new installation to `file`, then insert the first data. A database with
+    data (an external database that was used before) is not changed, and a new file is deleted.
     """
     is_new = not read_json(file)
     stored = prepare_credentials(file)
@@ -42,7 +42,7 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
 
 
 def prepare_credentials(file: Path) -> dict[str, str]:
-    """Return the password and API key of `file`, for a database without data; they are created if there are none."""
+    """Return the password and API key in `file`. Create them if the file does not contain them."""
     stored = read_json(file)
     if not stored:
         stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
@@ -51,13 +51,13 @@ def prepare_credentials(file: Path) -> dict[str, str]:
 
 
 def new_key_id() -> str:
-    """Return the public half of an API key: 12 letters and digits."""
+    """Return the id of a new API key: 12 letters and digits. The id is not secret."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
 @dataclass(frozen=True, slots=True)
 class FirstCredentials:
-    """The credentials that `up` created for its administrator; None if their file was removed."""
+    """The credentials that `up` created for the first administrator. The values are None if the file was removed."""
 
     admin: AdminLogin
     api_key: str | None
@@ -65,7 +65,7 @@ class FirstCredentials:
 
 
 async def read_credentials(db: Database, layout: Layout) -> FirstCredentials:
-    """Return the credentials. The password is None after its user has replaced it."""
+    """Return the first credentials. The password is None after the administrator has replaced it."""
     stored = read_json(layout.credentials)
     password = stored.get("admin_password") if await has_one_time_password(db, ADMIN) else None
     return FirstCredentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))

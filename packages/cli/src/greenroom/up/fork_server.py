@@ -1,11 +1,11 @@
-"""The process from which `up` forks its roles. All modules that the roles use are imported once, and all roles share
-them.
+"""The fork server: the process that forks the roles for the process `up`. It imports the modules of all roles once, and
+all roles share their memory.
 
-The first fork server is forked from `up` itself, before `up` has read any data (`fork_from_up`). If it ends, `up`
-starts a new one as `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two
-descriptors: a file with a `ForkRequest`, and the log for the output. The response is the pid of a new child of `up`.
-Only the new child reads the request, so neither the fork server nor a role that is forked later knows its contents. The
-fork server has no threads and no event loop.
+The first fork server is forked from `up`, before `up` has read any data (`fork_from_up`). If the fork server ends, `up`
+starts another one as `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message of `up` comes
+with two descriptors: a file with a `ForkRequest`, and the log for the output. The response is the pid of a new child of
+`up`. Only the new child reads the request, so neither the fork server nor a role that is forked later knows its
+contents. The fork server has no threads and no event loop.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from greenroom.core.errors import SetupError
 from greenroom.kit import program
 
 READY: Final = b"ready"
-"""The first message of a replacement, after it has imported the modules."""
-_MAX_BYTES: Final = 16
+"""The first message of a fork server that `up` started again, after the import of the modules."""
+_MAX_MESSAGE_BYTES: Final = 16
 _LATE_IMPORTS: Final = (
     *("concurrent.futures.thread", "encodings.idna", "uvicorn.loops.uvloop"),
     *("anyio._backends._asyncio", "httpcore2", "uvicorn.lifespan.off", "uvicorn.protocols.http.auto"),
@@ -46,8 +46,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The properties of a forked process. `argv` is the command line in `ps`; `account` is (uid, gid), None = that of
-    the fork server.
+    """The properties of a forked process. `argv` is the command line in `ps`. `account` is (uid, gid); None = the
+    account of the fork server. The process gets `death_signal` when `up` ends.
     """
 
     role: str
@@ -68,7 +68,7 @@ class ForkServer:
 
 
 def main() -> None:
-    """Fork for `up` until it ends. In a forked process, run its role."""
+    """Fork roles for `up` until `up` ends. In a forked process, run its role."""
     up_pid = os.getppid()
     import_all()
     channel = socket.socket(fileno=os.dup(0))
@@ -77,8 +77,8 @@ def main() -> None:
 
 
 def fork_from_up() -> ForkServer:
-    """Import all modules of the roles, and fork a fork server from this process, which is `up`. It has no threads yet,
-    and no data that must be hidden from roles. The garbage collector is off afterwards.
+    """Import the modules of all roles, and fork the fork server from this process, which is `up`. `up` has no threads
+    yet, and no data that must be hidden from roles. The garbage collector of `up` is off afterwards.
     """
     import_all()
     up_pid = os.getpid()
@@ -112,7 +112,7 @@ def import_all() -> None:
 
 
 def _serve(channel: socket.socket, up_pid: int) -> None:
-    """Fork for `up` until it ends. In a forked process, run its role, and return when the role has ended."""
+    """Fork roles for `up` until `up` ends. In a forked process, run its role, and return when the role has ended."""
     request, log = _next_request(channel)
     role = _apply_request(request, log, up_pid)
     gc.enable()
@@ -120,13 +120,13 @@ def _serve(channel: socket.socket, up_pid: int) -> None:
 
 
 def _next_request(channel: socket.socket) -> tuple[int, int]:
-    """Return the descriptors of a message, in the process that was forked for it.
+    """Wait for messages, and fork a process for each. Return the descriptors of the message in the forked process.
 
     Raises:
         SystemExit: `up` has ended, or has closed the socket.
     """
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _MAX_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(channel, _MAX_MESSAGE_BYTES, 2)
         if not message:
             raise SystemExit
         request, log = descriptors
@@ -137,8 +137,8 @@ def _next_request(channel: socket.socket) -> tuple[int, int]:
 
 
 def _fork(channel: socket.socket) -> bool:
-    """Fork a process that becomes a child of `up`, the subreaper, because its parent ends at once. Return
-    True in it.
+    """Fork a process through an intermediate process, which ends immediately: so the process becomes a child of `up`,
+    the subreaper. Return True in the new process, False in the fork server.
     """
     read_end, write_end = os.pipe()
     intermediate = os.fork()
@@ -153,7 +153,7 @@ def _fork(channel: socket.socket) -> bool:
     os.read(read_end, 1)  # returns when the fork server closes its end, after the intermediate process has ended
     try:
         channel.send(str(os.getpid()).encode())
-    except ConnectionError:  # `up` ended in the meantime, and the role with it
+    except ConnectionError:  # `up` has ended, so the role must not run
         os._exit(0)
     return True
 
@@ -179,7 +179,7 @@ def _apply_request(request_descriptor: int, log: int, up_pid: int) -> str:
 
 
 def _set_death_signal(up_pid: int, death_signal: str) -> None:
-    """Request this signal for the end of `up`.
+    """Let the kernel send this signal to this process when `up` ends.
 
     Raises:
         SystemExit: `up` has already ended.
@@ -190,8 +190,8 @@ def _set_death_signal(up_pid: int, death_signal: str) -> None:
 
 
 def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
-    """Change from root to another account permanently, with only these capabilities, which also apply to programs that
-    it starts.
+    """Change from root to another account permanently, and keep only these capabilities. Programs that this process
+    starts also have them.
     """
     os.setgroups([])
     os.setresgid(gid, gid, gid)
@@ -209,7 +209,7 @@ def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
 
 
 def _set_command_line(argv: tuple[str, ...]) -> None:
-    """Write the command line for `ps` over that of this process, as far as there is space."""
+    """Overwrite the command line that `ps` displays for this process, as far as there is space."""
     fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
     text = b"\0".join(word.encode() for word in argv)[: end - begin - 1]

@@ -15,12 +15,12 @@ from greenroom.up.processes import ProcessCommand
 
 log = structlog.get_logger(__name__)
 
-_MAX_BYTES: Final = 16
+_MAX_MESSAGE_BYTES: Final = 16
 
 
 class ForkClient:
-    """Requests forked processes, which are children of this process. If the fork server ends, the request is repeated
-    after it was started again.
+    """Requests processes from the fork server. The new processes are children of this process. If the fork server ends,
+    the request is repeated at the next fork server.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class ForkClient:
 
     @property
     def is_forking(self) -> bool:
-        """True if this process may have a child that is not known yet."""
+        """True if this process may have a child whose pid it does not know yet."""
         return self._lock.locked()
 
     def connect(self) -> socket.socket:
-        """Return the stdin of a fork server that is about to be started. It is used as soon as it is ready."""
+        """Return the stdin for a new fork server. The fork server is used as soon as it is ready."""
         channel, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._set_channel(channel)
         self._starting_channel = channel
@@ -48,9 +48,9 @@ class ForkClient:
     def _read_ready(self, channel: socket.socket) -> None:
         self._stop_waiting()
         try:
-            if channel.recv(_MAX_BYTES) == READY:
+            if channel.recv(_MAX_MESSAGE_BYTES) == READY:
                 self._connected.set()
-        except ConnectionError as error:  # it has ended, and is started again
+        except ConnectionError as error:  # the fork server has ended, and `up` starts it again
             log.info("the fork server was not ready", reason=str(error))
 
     def adopt(self, channel: socket.socket) -> None:
@@ -116,9 +116,9 @@ class ForkClient:
             os.lseek(request, 0, os.SEEK_SET)
             with command.log.open("ab") as log:
                 socket.send_fds(channel, [b"fork"], [request, log.fileno()])
-            response = await asyncio.get_running_loop().sock_recv(channel, _MAX_BYTES)
+            response = await asyncio.get_running_loop().sock_recv(channel, _MAX_MESSAGE_BYTES)
         except BaseException:
-            self._close(channel)  # otherwise its response would count for the next request
+            self._close(channel)  # else, its response would be that of the next request
             raise
         finally:
             self._request_channel = None

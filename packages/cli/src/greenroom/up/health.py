@@ -1,4 +1,4 @@
-"""Health checks of each part of the instance, at the addresses that its users use."""
+"""Health checks of each part of the instance, at the addresses at which the part is used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The health of a part; `detail` is its problem or its report."""
+    """The health of a part of the instance. `detail` is its problem if `ok` is False, else its state."""
 
     name: str
     role: str
@@ -53,9 +53,7 @@ MAX_TEXT_CHARACTERS: Final = 300
 async def get_status(
     http: httpx2.AsyncClient, url: str, length: int | None = MAX_TEXT_CHARACTERS
 ) -> tuple[int | None, str]:
-    """Return (HTTP status, the first `length` characters of the body), or (None, the reason why there was no
-    response).
-    """
+    """Return (HTTP status, the first `length` characters of the body); without a response, (None, the reason)."""
     try:
         response = await http.get(url)
     except httpx2.HTTPError as error:
@@ -109,7 +107,7 @@ async def _primary_states(db: Database) -> dict[str, str]:
 
 
 async def _gateway_health(http: httpx2.AsyncClient, site: Site) -> Health:
-    """Return the health of the gateway: it must serve the listener of every Manager. The detail is that of the first
+    """Return the health of the gateway: it must respond at the address of every Manager. `detail` describes the first
     failure.
     """
     probes = (probe_health(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
@@ -120,7 +118,7 @@ async def _gateway_health(http: httpx2.AsyncClient, site: Site) -> Health:
 
 
 async def probe_health(http: httpx2.AsyncClient, name: str, role: str, url: str, primary_state: str = "") -> Health:
-    """Return the health of the part at `url`. `primary_state` is added to its detail if it works."""
+    """Return the health of the part at `url`. `primary_state` is added to the detail of a part that works."""
     status, text = await get_status(http, url)
     body = _parse_body(text)
     if status == 200:
@@ -134,7 +132,7 @@ async def probe_health(http: httpx2.AsyncClient, name: str, role: str, url: str,
 
 
 class _HealthBody(msgspec.Struct):
-    """The body of the response of a part, or of a problem from its gateway."""
+    """The JSON body of the response of a part, or of an error response of the gateway."""
 
     status: str | int = ""
     detail: str = ""
@@ -151,7 +149,7 @@ def _parse_body(text: str) -> _HealthBody:
 
 
 def is_frozen(text: str) -> bool:
-    """True if the stand-in responded for a frozen Manager (`manager.stand_in`)."""
+    """True if the stand-in (`manager.stand_in`) sent this response, because the process of the Manager is frozen."""
     return _parse_body(text).frozen
 
 
@@ -163,8 +161,8 @@ def _problem_in(text: str) -> str:
 
 
 async def _agent_health(db: Database, site: Site, problem: str | None) -> list[Health]:
-    """Return the state of each Agent: promoted, or waiting for an administrator; unknown while the database has a
-    `problem`.
+    """Return the state of each Agent at its Manager. `problem` is the reason why the database cannot be read; None =
+    the database responds.
     """
     states: dict[str, ListedAgent] = {}
     unknown = problem or "not registered"
@@ -177,7 +175,7 @@ async def _agent_health(db: Database, site: Site, problem: str | None) -> list[H
 
 
 def health_at_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
-    """Return the state of an Agent at its Manager; `agent` None = nothing to report, for the reason `unknown`."""
+    """Return the state of an Agent at its Manager. `agent` is None if the state is unknown; `unknown` is the reason."""
     title = f"{name} at the Manager"
     if agent is None:
         return Health(name=title, role="agent", ok=False, detail=unknown)

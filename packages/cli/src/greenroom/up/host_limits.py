@@ -93,7 +93,7 @@ def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Lim
 
 
 def restore_limits(before: Mapping[str, int], proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> None:
-    """Restore earlier values, and remove them from `sysctl_file`. A setting that the kernel no longer has is left out.
+    """Restore the values `before`, and remove them from `sysctl_file`. A setting that the kernel lacks is omitted.
     Raises OSError: a setting or the file could not be written."""
     now = read_limits(proc)
     for name, value in before.items():
@@ -125,7 +125,7 @@ def _read_settings(file: Path) -> dict[str, str]:
 
 
 def _write(file: Path, settings: Mapping[str, str]) -> None:
-    """With `-`, a setting whose kernel module is not loaded at the start of the host is no error."""
+    """Write settings with the prefix `-`: sysctl then ignores a setting whose kernel module is not loaded."""
     file.parent.mkdir(parents=True, exist_ok=True)
     header = (
         "# Written by `greenroom setup limits`: limits for the sessions of this host (docs/reference/host-limits.md)."

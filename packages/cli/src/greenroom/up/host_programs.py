@@ -24,22 +24,22 @@ _SOCKET: Final = "/var/run/docker.sock"
 DOCKER_WAIT_S: Final = 60.0
 
 DockerState = Literal["running", "stopped", "remote", "unreachable"]
-"""The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another one."""
+"""The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another daemon."""
 
 
 def search_path(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the PATH of the environment, followed by the folders of system programs, which only root usually has in
-    PATH."""
+    """Return the PATH of the environment, followed by the folders of system programs, which are often only in the PATH
+    of root."""
     return f"{environment.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def has_program(name: str) -> bool:
-    """Return True if the search path has the program."""
+    """True if the program is in a folder of the search path."""
     return shutil.which(name, path=search_path()) is not None
 
 
 def run(*command: str) -> str:
-    """Run a command and return its output. Raises SetupError: it failed, with the end of its output."""
+    """Run a command and return its output. Raises SetupError: the command failed; the message has the last lines."""
     result = _run_command(command)
     if result.returncode:
         end = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
@@ -51,7 +51,7 @@ def run(*command: str) -> str:
 
 
 def try_output(*command: str) -> str | None:
-    """Return the output of a command; None if it is missing or fails."""
+    """Return the output of a command; None if the command is missing or fails."""
     if not has_program(command[0]):
         return None
     result = _run_command(command)
@@ -59,8 +59,8 @@ def try_output(*command: str) -> str | None:
 
 
 def command_output(*command: str, within_s: float) -> str:
-    """Return everything that a command writes, with its exit code if it fails. Raises SetupError: it is not installed,
-    or does not end in time."""
+    """Return the stdout and stderr of a command, and its exit code if it fails. Raises SetupError: the command is not
+    installed, or does not end within `within_s`."""
     if not has_program(command[0]):
         raise SetupError(f"{command[0]} is not installed.")
     try:
@@ -72,7 +72,7 @@ def command_output(*command: str, within_s: float) -> str:
 
 
 def _run_command(command: Sequence[str], within_s: float | None = None) -> subprocess.CompletedProcess[str]:
-    # A question of the program must not wait for an answer, because its output is not displayed.
+    # The output is not displayed, so a command that asks a question must not wait for an answer.
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -90,7 +90,7 @@ def _environment() -> dict[str, str]:
 
 
 def docker_state(*, responds: bool) -> DockerState:
-    """Return the state of the daemon; `responds` is the result of a command of docker."""
+    """Return the state of the daemon. `responds`: True if a `docker` command succeeded."""
     if os.environ.get("DOCKER_HOST"):
         return "remote" if responds or not has_program("docker") else "unreachable"
     if responds:

@@ -1,7 +1,7 @@
 """The setup of this host: the packages, services and kernel limits that `greenroom up` requires.
 
-`read_host` takes a snapshot, `plan` decides and `apply` executes the steps. A record of the changes makes `plan_undo`
-possible.
+`read_host` reads the state of the host, `plan` returns the required steps, and `Setup.apply` executes them and records
+the changes. `plan_undo` returns the steps that revert the recorded changes.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ NO_SERVICES_POLICY: Final = "#!/bin/sh\n# Written by `greenroom host setup`.\nex
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A Debian package and its use. It is not installed if the host has `program` from another source. `service` is
-    the service of the package that must not run: Greenroom starts its own process of the program.
+    """A Debian package and its use. The package is not installed if the host has `program` from another source.
+    `service` is the service of the package that must not run: Greenroom starts its own process of the program.
     """
 
     package: str
@@ -67,9 +67,8 @@ REQUIREMENTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A snapshot of the host. `programs` are the required programs on the search path; `is_interrupted` is True after
-    an interrupted installation of packages; `docker` is the state of the daemon: `remote` and `unreachable` if
-    DOCKER_HOST names another one."""
+    """The state of the host. `programs` contains the required programs on the search path. `is_interrupted` is True
+    after an interrupted installation of packages. `docker` is the state of the Docker daemon."""
 
     system: str
     release: str
@@ -98,7 +97,7 @@ class SetupStep:
 
     @property
     def sentence(self) -> str:
-        """The step as a line for people."""
+        """The step as a line of the output."""
         return f"{_STEP_TEXTS[self.action].format(', '.join(self.subjects))}: {self.reason}."
 
 
@@ -115,7 +114,8 @@ _STEP_TEXTS: Final[Mapping[Action, str]] = {
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes of all setups of this host: installed packages, and kernel settings with their former values."""
+    """The changes of all setups of this host: installed packages, kernel settings with their former values, and whether
+    a setup started the Docker daemon."""
 
     packages: tuple[str, ...] = ()
     limits: dict[str, int] = {}
@@ -123,7 +123,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(host: Host) -> list[SetupStep]:
-    """Return the steps that this host needs, in their order; an empty list if it is ready. Raises SetupError: the host
+    """Return the steps that this host needs, in order; an empty list if the host is ready. Raises SetupError: the host
     is not supported, or packages are missing that cannot be installed."""
     if host.machine not in MACHINES:
         raise SetupError(
@@ -161,13 +161,13 @@ def _is_missing(requirement: Requirement, host: Host) -> bool:
         return False
     if requirement.package == "docker.io":
         return host.docker != "remote"
-    # Older releases have the program in docker.io; after the installation of this, `Setup` looks for the program.
+    # In older releases, docker.io contains the program `docker`; `Setup` checks this after it installed docker.io.
     return requirement.package != "docker-cli" or "docker.io" in host.installed or "dockerd" in host.programs
 
 
 def plan_undo(record: Record, host: Host) -> list[SetupStep]:
-    """Return the steps that revert the recorded changes. Raises SetupError: containers run, or may run, in a Docker
-    daemon that the steps would remove."""
+    """Return the steps that revert the recorded changes. Raises SetupError: the steps would stop or remove a Docker
+    daemon that runs containers or whose containers cannot be counted."""
     packages = tuple(package for package in record.packages if package in host.installed)
     removes_docker = record.docker_started or "docker.io" in packages
     if removes_docker and host.docker in {"remote", "unreachable"}:
@@ -201,7 +201,7 @@ def support_warning(host: Host) -> str:
 
 
 def read_host() -> Host:
-    """Take a snapshot of this host."""
+    """Return the state of this host."""
     system = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     has_apt = has_program("apt-get")
     containers = try_output("docker", "ps", "--quiet")
@@ -222,8 +222,8 @@ def read_host() -> Host:
 
 
 def read_record(file: Path = RECORD) -> Record:
-    """Return the record of earlier setups; an empty one if there is none. Raises SetupError: the record cannot be
-    read."""
+    """Return the record of earlier setups; an empty record if there was no setup. Raises SetupError: the record cannot
+    be read."""
     try:
         return msgspec.convert(read_json(file), Record)
     except msgspec.ValidationError as error:
@@ -241,15 +241,15 @@ def delete_record(file: Path = RECORD) -> None:
 
 @dataclass
 class Setup:
-    """Executes steps on this host and records its changes. `say` prints a line."""
+    """Executes steps on this host, and records the changes in `file`."""
 
     print_line: Callable[[str], None]
     record: Record
     file: Path = RECORD
 
     def apply(self, steps: Iterable[SetupStep]) -> None:
-        """Execute the steps; changes that were made before an error are recorded. Raises SetupError: a step failed,
-        with the end of its output."""
+        """Execute the steps. Changes before an error are recorded, too. Raises SetupError: a step failed; the message
+        contains the end of its output."""
         actions: Mapping[Action, Callable[[list[str]], object]] = {
             "repair": lambda _: self._repair(),
             "install": self._install,
@@ -278,7 +278,7 @@ class Setup:
                 self._install_packages(("docker-cli",))
 
     def _install_packages(self, packages: Sequence[str]) -> None:
-        # apt lists a package that is installed already with its version in brackets, and must not remove another one.
+        # apt lists an installed package with its version in brackets. With --no-remove, it removes no other package.
         lines = [line.split() for line in _apt("install", "--simulate", "--no-remove", *packages).splitlines()]
         new = {fields[1] for fields in lines if fields[0] == "Inst" and not fields[2].startswith("[")}
         self._store_record(msgspec.structs.replace(self.record, packages=tuple(sorted({*self.record.packages, *new}))))
@@ -290,7 +290,7 @@ class Setup:
 
     def _raise_limits(self) -> None:
         recorded_limits, limits = self.record.limits, host_limits.read_limits()
-        # Before the change: the file of the settings may be read-only.
+        # Record the values before the change, because `raise_limits` fails after it if its file is read-only.
         self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | recorded_limits)
         changes = raise_limits()
         self._store_limits({change.name: change.before for change in changes if not change.problem} | recorded_limits)
@@ -309,7 +309,7 @@ class Setup:
 
 @contextmanager
 def _no_services() -> Generator[None]:
-    """Keep the scripts of packages from starting services during the block. A policy of the host's own stays."""
+    """Keep the scripts of packages from starting services during the block. An existing policy of the host stays."""
     if POLICY.exists() and POLICY.read_text() != NO_SERVICES_POLICY:
         yield
         return
@@ -328,7 +328,7 @@ def _installed() -> frozenset[str]:
 
 
 def _apt(action: str, *arguments: str) -> str:
-    """Run apt-get without questions: changed configuration files stay. Return its output."""
+    """Run apt-get without questions, and return its output. Changed configuration files stay."""
     options = ("DPkg::Lock::Timeout=60", "Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold")
     return run(
         *("apt-get", "--quiet=2", "--yes", "--no-install-recommends", *(f"--option={option}" for option in options)),

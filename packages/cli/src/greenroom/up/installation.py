@@ -1,4 +1,4 @@
-"""The installation in SQL for `greenroom up`, `down`, `status` and `setup`: zones, join tokens, states and first data.
+"""The SQL of `greenroom up`, `down`, `status` and `setup`: zones, join tokens, states of Agents, and the first data.
 
 A new installation begins with two groups, an administrator, an API key and the workspace `Desktop`.
 """
@@ -41,7 +41,7 @@ from greenroom.db.session.transitions import CHANGE_TO
 async def ensure_zones(
     db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
 ) -> None:
-    """Create the zones that do not exist, and update those whose values were not edited since `up` wrote them.
+    """Create the zones that do not exist, and update the zones whose values were not edited since `up` wrote them.
 
     A renamed zone is found by its former name. `stream_port` is stored as the zone setting `proxy_port`, to which
     browsers connect if the setting `proxy_connections` is off.
@@ -69,7 +69,7 @@ async def ensure_zones(
 
 
 JOIN_HOURS: Final = 1
-"""Time limit for an Agent to join; later, another `up` or `setup` is needed."""
+"""The lifetime of the join token of an Agent, in hours. Another `up` or `setup` creates a new token."""
 
 
 async def allow_join(
@@ -97,7 +97,7 @@ async def allow_join(
 
 
 async def zone_of_agent(db: Database, agent_id: str) -> str | None:
-    """Return the zone_id of an Agent; None if it did not register with this database."""
+    """Return the zone_id of an Agent; None if the Agent has not registered with this database."""
     row = await db.fetch_one("SELECT zone_id::text FROM agents WHERE agent_id = %s", (agent_id,))
     return str(row["zone_id"]) if row else None
 
@@ -108,8 +108,8 @@ WAITS_FOR_ADMINISTRATOR: Final = "waits for an administrator to enable it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedAgent:
-    """An Agent in the status of the installation. `state` is pending, running, missing, dead or
-    WAITS_FOR_ADMINISTRATOR; `disk` is the last report."""
+    """An Agent in the output of `greenroom status`. `state` is pending, running, missing, dead or
+    WAITS_FOR_ADMINISTRATOR; `disk` is the last report of the Agent about its disk."""
 
     hostname: str
     state: str
@@ -152,8 +152,8 @@ async def find_manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[st
 
 
 async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
-    """End all sessions of these Agents, whose processes have ended and whose containers are removed next; returns their
-    number. They change from any status to `deleted` in one transaction, with the lock order of
+    """End all sessions of these Agents, and return the number of sessions. The Agents have ended; the caller then
+    removes the containers. One transaction changes the sessions from any status to `deleted`, with the lock order of
     docs/explanation/protocols.md §3."""
     agents = list(agent_ids)
     async with db.transaction() as connection:
@@ -179,7 +179,7 @@ async def has_one_time_password(db: Database, username: str) -> bool:
 
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
-    """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: no such user."""
+    """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such user."""
     user = await find_user(db, username)
     if user is None:
         raise NotFound(f"There is no user {username}.")
@@ -211,12 +211,12 @@ async def ensure_first_data(
     key_secret_hash: bytes,
     reachable: bool = False,
 ) -> bool:
-    """Create the first data unless they exist; True = created now, with this password and this key.
+    """Create the first data unless they exist. Return True if they were created, with this password and this key.
 
     All data are created in one transaction, and never a second time: deleted data stay deleted. The caller stores
-    password and secret *before* the call, so that a crash in between loses nothing. `image` is the reference of the
-    desktop image; the hashes are argon2id of the one-time password, and sha256 of the secret half of the key. If the
-    installation is `reachable` from other machines, the password must be changed at the first log-in.
+    password and secret *before* the call, so that a crash loses neither. `image` is the reference of the desktop image;
+    the hashes are argon2id of the one-time password, and sha256 of the secret of the key. If the installation is
+    `reachable` from other machines, the password must be changed at the first log-in.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
@@ -244,7 +244,7 @@ async def ensure_first_data(
 
 
 async def _insert_groups(connection: Connection) -> str:
-    """Create both system groups; returns the id of Administrators."""
+    """Create both system groups, and return the id of the group Administrators."""
     await connection.execute(
         "INSERT INTO groups (group_id, name, description, priority, is_system, permissions)"
         " VALUES (%s, 'All Users', 'Everybody', 1000, true, %s)",
@@ -260,7 +260,7 @@ async def _insert_groups(connection: Connection) -> str:
 
 
 async def _insert_desktop(connection: Connection, image: str) -> None:
-    """Insert the workspace `Desktop` for All Users; its web browser needs 2 GiB. The picture is the recipe's."""
+    """Insert the workspace `Desktop` for All Users. Its web browser needs 2 GiB; its picture is that of the recipe."""
     cursor = await connection.execute(
         "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"
         " port_map) VALUES (%s, %s, 'A Linux desktop', '/api/v1/catalogue/desktop/picture', 0.1, 256000000, %s, %s, %s)"

@@ -1,4 +1,7 @@
-"""An instance from its start to its end: the work of the background process of `greenroom up`."""
+"""An instance from its start to its end: the work of the process `up`.
+
+The parts of an instance are the processes that `up` supervises: PostgreSQL, the fork server and the roles.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 def start_timeout_s() -> float:
-    """Return the time limit of a start. Increase it on a slow machine."""
+    """Return the time limit of a start in seconds. GREENROOM_READY_WITHIN_S increases it for a slow machine."""
     text = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
     try:
         return float(text)
@@ -51,10 +54,10 @@ def start_timeout_s() -> float:
 
 
 CHECK_INTERVAL_S: Final = 0.2
-"""The interval of the checks of a starting part."""
+"""The interval of the checks of a starting part, in seconds."""
 
 MAX_STARTS: Final = 6
-"""A part with this number of starts before the instance was ever ready is given up."""
+"""The number of starts of one part, before the instance is ready, at which the start of the instance fails."""
 
 
 END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -63,8 +66,8 @@ END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSupport:
-    """The parts of an upgrade in `up`. `become_up` replaces this process by the `up` of another version. `adopts`: this
-    process has replaced another `up`, whose children are the running parts.
+    """The data for an upgrade of `up`. `become_up` runs the `up` of another version in this process. `adopts`: another
+    `up` has run in this process, and its children are the running parts.
     """
 
     become_up: Callable[[Site], NoReturn]
@@ -78,11 +81,11 @@ async def run(
     on_ready: Callable[[InstanceDescription], None],
     upgrade: UpgradeSupport,
 ) -> signal.Signals | None:
-    """Start the instance and keep it running until one of `END_SIGNALS`, which is returned; then end it with its
-    sessions.
+    """Start the instance and keep it running until one of `END_SIGNALS` arrives. Then end the instance with its
+    sessions, and return the signal.
 
     The signals may be blocked before the call. `server` was forked from this process. `on_ready` is called with the
-    object of `--json` as soon as all parts serve.
+    description of the instance as soon as all parts are healthy.
 
     Raises:
         SetupError: the instance cannot be started.
@@ -111,7 +114,7 @@ async def run(
             on_ready(await instance.describe())
             await stopped
             instance.ends_sessions = True
-        else:  # an error from here on was also interrupted
+        else:  # the signal has interrupted the start, so an error of the start is ignored
             instance.ends_sessions = upgrade.adopts
             starting.cancel()
             await asyncio.wait([starting])
@@ -119,7 +122,7 @@ async def run(
 
 
 class Instance:
-    """A running instance; without a `server`, only its database."""
+    """A running instance, or without a `server` only the database of an instance."""
 
     def __init__(
         self,
@@ -141,7 +144,7 @@ class Instance:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start all parts and return as soon as they serve.
+        """Start all parts, and return as soon as they are healthy.
 
         Raises:
             SetupError: a part does not start.
@@ -182,15 +185,14 @@ class Instance:
             self._start_task(self._run_watch(watch), f"watch {name}")
 
     async def start_alone(self) -> None:
+        """Start only the database, migrate it, and open `db`."""
         become_subreaper()
         await self.start_database()
         await migrate(self.site.dsn)
         await self.db.open()
 
     async def start_database(self) -> None:
-        """Start the embedded PostgreSQL and create it if necessary. With an external database, there is nothing to
-        start.
-        """
+        """Start the embedded PostgreSQL, and create its database if necessary. Do nothing for an external database."""
         if self.site.settings.database_url is not None:
             return
         cluster = self.site.cluster
@@ -212,7 +214,7 @@ class Instance:
         self.supervisor.run(roles.gateway(self.site))
 
     def _start_agents(self) -> None:
-        """Start the Agents. They start last, because an Agent that finds no Manager waits before it retries."""
+        """Start the Agents. Agents start last, because an Agent that finds no Manager waits before its next attempt."""
         for agent in self.site.agents:
             self.supervisor.run(roles.agent(self.site, agent))
 
@@ -231,11 +233,11 @@ class Instance:
         await self._wait_while(failing)
 
     async def _wait_while(self, failing: Callable[[], Awaitable[list[health.Health]]]) -> None:
-        """Repeat the check until no part fails any more.
+        """Repeat the check until it returns no failing part.
 
         Raises:
-            SetupError: a part was not ready in time, or is given up; with its last problem and the last line of its
-                log.
+            SetupError: a part is not ready in time, or cannot be started; the message contains its last problem and the
+                last line of its log.
         """
         end = asyncio.get_running_loop().time() + start_timeout_s()
         while failed := await failing():
@@ -246,12 +248,12 @@ class Instance:
             await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _end_of_log(self, name: str) -> str:
-        """Return the last line of the log of the part that is named by the first word of `name`."""
+        """Return a sentence with the last line of the log of a part. The first word of `name` names the part."""
         log_file = self.site.layout.log(name.split(maxsplit=1)[0])
         return f"Its log {log_file} ends with: {last_log_line(log_file)}"
 
     def _raise_if_failed(self) -> None:
-        """Refuse parts that cannot become ready.
+        """Check that every part can still become ready.
 
         Raises:
             SetupError: a part cannot be started, or has ended too often.
@@ -303,7 +305,7 @@ class Instance:
             self.site.layout.state.unlink(missing_ok=True)
 
     async def _has_no_session(self) -> bool:
-        """True if a failed start may remove the network."""
+        """True if the Agents have no session, so that `end` may also remove their networks."""
         try:
             return self._has_rows and not await live_sessions(self.db, self.site.agent_ids)
         except Unavailable as error:
@@ -313,7 +315,7 @@ class Instance:
 
 @asynccontextmanager
 async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Site]]:
-    """Yield the database of the instance, which is started for the duration of the block if the instance does not run.
+    """Yield the database of the instance. If the instance is not running, its database runs only during the block.
 
     Raises:
         SetupError: there is no instance, or its database does not start.
@@ -342,7 +344,7 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     """End and remove the remains of an instance whose `up` was killed: processes, sessions, containers, networks.
 
     Raises:
-        SetupError: an `up` is running here, or something cannot be ended.
+        SetupError: `up` is running, or a process or session cannot be ended.
     """
     with progress.step("Ending the remaining processes"):
         await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
@@ -354,13 +356,13 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
 
 
 async def end_sessions(db: Database, site: Site) -> None:
-    """End every session of the instance's Agents, which have stopped: the rows first, then their containers.
+    """End every session of the instance's Agents, which have stopped: first the rows, then the containers.
 
     If the database is unavailable, the containers are still removed; the next `up` corrects the rows. An instance
     without an installation id never had an Agent, so there is nothing to remove.
 
     Raises:
-        SetupError: the runtime does not respond or refuses; with the remains and the command that removes them.
+        SetupError: the runtime does not respond or refuses; the message contains the command that removes the remains.
     """
     layout = site.layout
     if not layout.installation_id.exists():

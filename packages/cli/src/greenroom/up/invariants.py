@@ -47,7 +47,7 @@ class Invariant:
     query: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     problem_of: Callable[[str], str | None] | None = None
-    """Returns the defect of the column `value` of a row, or None if it has none. Without this function, each row is a
+    """Returns the problem of the value in the column `value` of a row, or None. Without this function, each row is a
     violation."""
 
 
@@ -86,7 +86,7 @@ INVARIANTS: Final = (
         " AS cores, coalesce(sum(memory), 0) AS memory"
         " FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted') s"
         " WHERE abs(c.cores_allocated - s.cores) > 0.001 OR c.memory_allocated <> s.memory"
-        # an offer may be lowered below the reserved amount; only a session that is newer had to fit
+        # An Agent may lower its offer below the reserved amount; only later sessions must fit into the new offer.
         " OR (c.cores_reported > 0 AND (c.cores_allocated > c.cores + 0.001 OR c.memory_allocated > c.memory)"
         " AND EXISTS (SELECT 1 FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted'"
         " AND created > c.offer_lowered))",
@@ -290,7 +290,7 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
 
 
 async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
-    """Return the number of sessions of the smallest enabled workspace that fit on these Agents, if they are empty."""
+    """Return the number of sessions of the smallest enabled workspace that these Agents can run without others."""
     row = await db.fetch_one(
         "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
         " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"
@@ -301,7 +301,7 @@ async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
     return int(row["fit"]) if row else 0
 
 
-_READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
+_LIST_FUNCTIONS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
     "Agent": list_agents,
     "group": list_groups,
     "home folder": list_homes,
@@ -318,7 +318,7 @@ _READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
 async def find_unreadable_rows(db: Database) -> list[str]:
     """Return the rows that cannot be read, each as a sentence with its ids."""
     sentences = list[str]()
-    for noun, read in _READS.items():
+    for noun, read in _LIST_FUNCTIONS.items():
         with collect_unreadable() as rows:
             await read(db)
         sentences += [f"a {noun} cannot be read, {row}" for row in rows]

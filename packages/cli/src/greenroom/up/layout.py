@@ -38,10 +38,10 @@ class _PathInData:
 class Layout:
     """The paths of an instance.
 
-    DATA is 0711 and its subfolders 0700 of the account that uses them. Other accounts traverse three of them: `tmp`
-    (0755), because nginx and people look for the sentinel there, and for the socket of the database, where the server
-    checks the account of the peer; `web-filter`, for the account of the filters; `runtime`, for the accounts of the
-    services.
+    The mode of DATA is 0711. A subfolder belongs to the account that uses it and has the mode 0700, except for three
+    folders that other accounts traverse. `tmp` (0755) contains the sentinel files, which nginx reads, and the socket of
+    the database, whose server checks the account of each client. `web-filter` is read by the account of the filters,
+    and `runtime` by the accounts of the services.
     """
 
     data: Path
@@ -57,17 +57,17 @@ class Layout:
     ca_file = _PathInData("ca.pem")
     """The certificate of the instance's own certificate authority, readable by all."""
     installation_id = _PathInData("installation_id")
-    """The value of the label of its containers; also in the database."""
+    """The installation's id, which is also in the database and in a label of each container."""
     restored = _PathInData("restored.json")
-    """The time of the last restore of a backup, and that of the backup."""
+    """The time of the last restore, and the time of the restored backup."""
     state = _PathInData("run/state.json")
     """The state of the supervisor."""
     control = _PathInData("run/control")
     """The socket for requests to the running `up`."""
     tls = _PathInData("tls")
-    """The key of the authority, readable only by the caller."""
+    """The folder with the key of the authority, readable only by the caller."""
     keys = _PathInData("keys")
-    """The installation's key, for api and Managers."""
+    """The folder with the installation's key, for api and Managers."""
     key_file = _PathInData("keys/installation.key")
     """32 random bytes (kit.secrets)."""
     postgres = _PathInData("postgres")
@@ -99,18 +99,20 @@ class Layout:
         return self.data / "agent" / name
 
     def web_filter(self, name: str) -> Path:
-        """Return the folder with the files of the web filters of an Agent; their account reads them."""
+        """Return the folder with the files of the web filters of an Agent, which the account of the filters reads."""
         return self.data / "web-filter" / name
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
     def sentinel(self, instance_id: str) -> Path:
-        """Return the path of the sentinel. While this file exists, the gateway responds with 503 for that Manager."""
+        """Return the path of the sentinel file of a Manager. While it exists, the gateway responds with 503 for the
+        Manager, because the Manager is disabled.
+        """
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
     def create_data(self) -> None:
-        """Create DATA itself, empty.
+        """Create the folder DATA, if it is missing.
 
         Raises:
             SetupError: this account cannot create DATA here.
@@ -150,7 +152,7 @@ def create_folder(folder: Path, mode: int, account: Account | None = None) -> No
 
 
 def change_owner(folder: Path, account: Account) -> None:
-    """Give everything in a folder to the account, because another version gave it to a different account."""
+    """Make the account the owner of everything in a folder, which may belong to the account of another version."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.lchown(Path(parent, name), account.uid, account.gid)
@@ -186,7 +188,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a file; empty if there is no file.
 
     Raises:
-        SetupError: the file cannot be read, or is no JSON object.
+        SetupError: the file cannot be read, or is not a JSON object.
     """
     try:
         value = json.loads(path.read_text())
@@ -202,10 +204,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_folder(layout: Layout) -> None:
-    """Refuse a folder that is no instance, or an instance of another version, without any change.
+    """Check that DATA is missing, empty, or an instance of this version. Nothing is changed.
 
     Raises:
-        SetupError: with the problem and its solution.
+        SetupError: DATA is another folder; the message contains the problem and its solution.
     """
     data = layout.data
     try:
@@ -230,15 +232,15 @@ def check_folder(layout: Layout) -> None:
 
 
 def missing_instance_error(layout: Layout) -> SetupError:
-    """Return the error for a folder that is no instance."""
+    """Return the error for a folder that is not an instance."""
     return SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
 
 
 def check_reachable(layout: Layout, accounts: Accounts) -> None:
-    """Refuse a DATA that an account cannot reach. Modes of parent folders are never changed.
+    """Check that every account can reach DATA. Modes of parent folders are never changed.
 
     Raises:
-        SetupError: with the name of the folder that blocks.
+        SetupError: a parent folder blocks an account, or the path of DATA is too long.
     """
     for account in accounts.all:
         blocked = blocked_folder(account, layout.data.parent)
@@ -255,7 +257,7 @@ def check_reachable(layout: Layout, accounts: Accounts) -> None:
 
 
 ATTEMPTS: Final = 20
-"""The number of attempts to lock a DATA that failed starts of other processes remove at the same time."""
+"""The maximum number of attempts to lock DATA, which failed starts of other processes may remove at the same time."""
 
 
 class DataLock:
@@ -299,8 +301,8 @@ class DataLock:
 
 @contextmanager
 def exclusive_lock(layout: Layout, file: Path, action: str) -> Generator[None]:
-    """Hold the lock on a file of DATA, which only one process can hold, for the duration of the block. `action` is the
-    noun for the work of the block.
+    """Hold the exclusive lock on a file of DATA for the duration of the block. `action` is a noun for the work of the
+    block, such as `backup`.
 
     Raises:
         SetupError: another process holds the lock, or this account cannot write to DATA.
@@ -353,7 +355,7 @@ POLL_S: Final = 0.1
 
 
 def wait_for_end(layout: Layout, pid: int, within_s: float) -> bool:
-    """Wait until the process has released the lock on DATA. Return False if it has not after `within_s`."""
+    """Wait until the process has released the lock on DATA. Return False if it holds the lock after `within_s`."""
     end_s = time.monotonic() + within_s
     while running_pid(layout) == pid:
         if time.monotonic() > end_s:
@@ -366,7 +368,7 @@ def running_layout(data: Path) -> Layout:
     """Return the layout of a running instance.
 
     Raises:
-        SetupError: no instance is running there.
+        SetupError: no instance is running on `data`.
     """
     layout = Layout(data)
     check_folder(layout)
@@ -378,7 +380,9 @@ def running_layout(data: Path) -> Layout:
 
 
 def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
-    """Return the mounts below a folder, the innermost first. The table has special characters as octal numbers."""
+    """Return the mounts below a folder, the innermost first. `table` lists all mounts of this machine; in its paths,
+    special characters are octal numbers.
+    """
     points = (line.split()[4] for line in table.read_text().splitlines())
     mounts = (Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)) for point in points)
     return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)

@@ -1,4 +1,4 @@
-"""The log of commands. It is off, because commands print their errors."""
+"""The log of commands. The log is off by default, because commands print their errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def configure_for_command(process_name: str) -> None:
 
 
 def _silence() -> None:
-    import structlog  # noqa: PLC0415 -- it is imported already
+    import structlog  # noqa: PLC0415 -- structlog is already imported
 
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),

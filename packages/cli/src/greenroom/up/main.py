@@ -1,6 +1,6 @@
-"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`, with the data from the command line (`up.start_data`).
+"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`. DESCRIPTOR is a file with its `StartData`.
 
-It imports the modules of all roles, forks the fork server, which shares that memory, and only then reads the data.
+The process imports the modules of all roles, forks the fork server, which shares their memory, and then reads the data.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 from greenroom.kit import program
 
 NICE: Final = -5
-"""Three times the share of a desktop. A desktop shows no change while the processes that serve it wait for the
-processor (ADR 34).
+"""The nice value of `up` and its children: three times the processor share of a desktop. A desktop shows no change
+while the processes that serve it wait for the processor (ADR 34).
 """
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     has_priority = raise_priority(NICE)
     server = fork_server.fork_from_up()
     gc.enable()
-    from greenroom.up.start_data import StartData  # noqa: PLC0415 -- no role needs any of it
+    from greenroom.up.start_data import StartData  # noqa: PLC0415 -- not in the fork server: no role needs it
 
     StartData.read(int(sys.argv[1])).run(server, has_priority=has_priority)
 

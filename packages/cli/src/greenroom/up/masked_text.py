@@ -23,20 +23,22 @@ _WORD: Final = (
     r"(?:pass(?:word|wd|phrase|code)?(?![a-z])|passwords|pwd|secret|token|credential|authorization|cookie|signature"
     r"|api_?-?key|private_?-?key|access_?-?key|key(?![a-z])|jwt)"
 )
+"""A word that marks a name as the name of a secret, also as a part of the name."""
 _SHORT_WORD: Final = r"(?:auth|pin|otp|pw)"
-_NAME: Final = re.compile(rf"{_WORD}|(?:^|[_.-]){_SHORT_WORD}$|key$|pass$", re.IGNORECASE)
-_ENVIRONMENTS: Final = frozenset({ENVIRONMENT, "env", "environ"})
+"""A word that marks a name only as a whole, or as the last part of the name."""
+_SECRET_NAME: Final = re.compile(rf"{_WORD}|(?:^|[_.-]){_SHORT_WORD}$|key$|pass$", re.IGNORECASE)
+_ENVIRONMENT_FIELDS: Final = frozenset({ENVIRONMENT, "env", "environ"})
 _VALUE: Final = r"""(?:\\?"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|\S+)"""
 _PREFIXES: Final = r"AKIA|ASIA|AIza|gh[oprsu]_|github_pat_|glpat-|xox[abeprs][-.]|[sr]k[-_]|hf_|npm_|pypi-|ya29\.|SG\."
 """The prefixes of keys of well-known services."""
 _USER_OPTIONS: Final = ("-u", "--user", "--proxy-user")
 _ACCOUNT: Final = r"""(?!\d+:\d+\b)[^\s:"',]{1,200}:[^\s"']+"""
-"""NAME:PASSWORD, as curl expects it. Two numbers are a user and a group."""
+"""NAME:PASSWORD, as curl expects it. Two numbers are the ids of a user and a group, and no password."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def _without_user(match: re.Match[str]) -> str:
-    """Return an address from its `://` on, with its user and password masked."""
+    """Return the part of an address from `://`, with the user and password masked."""
     _, separator, host = match[0].rpartition("@")
     return f"://{MASK}@{host}" if separator else match[0]
 
@@ -75,7 +77,7 @@ _RULES: Final = tuple(
 """(pattern, replacement) in the order of their use: headers before the names in them. Each pattern takes linear time:
 it begins only at the start of a word, does not go back (`*+`), or reads at most a fixed number of characters."""
 
-_RUN_PATTERNS: Final = (  # The second one is base64, which can contain slashes.
+_RUN_PATTERNS: Final = (  # The second pattern matches base64, which can contain slashes.
     re.compile(r"(?<!sha256:)(?<![\w+~-])[\w+~-]{16,}={0,2}", re.ASCII),
     re.compile(r"(?<!sha256:)(?<![\w+/-])[A-Za-z0-9+/]{24,}+={0,2}(?![\w-])", re.ASCII),
 )
@@ -88,7 +90,7 @@ _MIN_DIGITS: Final = 3
 
 def is_secret_name(name: str) -> bool:
     """Return True if a field or variable of this name contains a secret."""
-    return _NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None
 
 
 class TextMask:
@@ -116,17 +118,17 @@ class TextMask:
 
     def mask_lines(self, text: str) -> str:
         """Return a log with its secrets masked. A line that is a JSON object keeps its names."""
-        return "\n".join(self._line(line) for line in self._without_private_keys(text).split("\n"))
+        return "\n".join(self._mask_line(line) for line in self._without_private_keys(text).split("\n"))
 
     def mask_value(self, value: object, name: str = "") -> Any:
         """Return the JSON value of the field `name` with its secrets masked."""
         return self._mask_recursively(masked(name, value), name, hidden=False)
 
-    def _line(self, line: str) -> str:
+    def _mask_line(self, line: str) -> str:
         if line.startswith("{"):
             try:
                 return json.dumps(self.mask_value(json.loads(line)), ensure_ascii=False)
-            except (ValueError, RecursionError):  # no JSON, or nested too deeply
+            except (ValueError, RecursionError):  # not JSON, or nested too deeply
                 return self.mask_text(line)
         return self.mask_text(line)
 
@@ -136,7 +138,7 @@ class TextMask:
         return pattern.sub(replacement, text)
 
     def _mask_recursively(self, value: object, name: str, *, hidden: bool) -> Any:
-        hidden = hidden or name.lower() in _ENVIRONMENTS or is_secret_name(name)
+        hidden = hidden or name.lower() in _ENVIRONMENT_FIELDS or is_secret_name(name)
         if isinstance(value, Mapping):
             inner = cast("Mapping[str, object]", value)
             # A variable can also be an object with the fields `name` and `value`.

@@ -65,17 +65,16 @@ def choose_ports(
     return chosen
 
 
-class Reservations:
-    """Ports that this process has reserved, so that two instances that start at the same time do not choose the same
-    port. A reservation is an abstract unix socket: the kernel gives its name to one process and releases it with the
-    process.
+class PortReservations:
+    """The ports that this process has reserved, so that two instances that start at the same time do not choose the
+    same port. A reservation is an abstract unix socket: only one process can bind its name, until the process ends.
     """
 
     def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
-        """Reserve a TCP port if it is neither in use nor reserved. Return True if it is reserved now."""
+        """Reserve a TCP port. Return False if another process uses the port or has reserved it."""
         if port in self._sockets:
             return True
         if find_listen_error(port):
@@ -90,14 +89,12 @@ class Reservations:
         return True
 
     def detach(self) -> tuple[int, ...]:
-        """Return the descriptors of the reservations, which last until the process that has them closes them
-        or ends.
-        """
+        """Return the descriptors of the reservations. A reservation lasts until its descriptor is closed."""
         return tuple(reservation.detach() for reservation in self._sockets.values())
 
 
 def find_listen_error(port: int) -> OSError | None:
-    """Return the reason why no listener can be opened on this port of all addresses now; None if it can be opened."""
+    """Return the reason why this process cannot listen on this port of all addresses; None if it can."""
     try:
         _listen("0.0.0.0", port)
         if has_ipv6():
@@ -147,7 +144,7 @@ class Options:
 
 
 def default_runtime() -> str:
-    """Return the runtime of the Agents, the setting that `up` passes to them."""
+    """Return the runtime of the sessions, which `up` passes to the Agents."""
     return os.environ.get("GREENROOM_RUNTIME", "docker")
 
 
@@ -158,18 +155,18 @@ class Settings:
     port: int = DEFAULT_MAIN_PORT
     managers: int = 1
     zones: tuple[str, ...] = ("default",)
-    """The first zone is that of the main port."""
+    """The main port serves the first zone."""
     database_url: str | None = None
     """None = the embedded PostgreSQL."""
     hostname: str | None = None
     public_url: str | None = None
     """The origin of the console behind a reverse proxy; None = `url`."""
     further_hosts: tuple[str, ...] = ()
-    """Served names in addition to those of `url` and `public_url`."""
+    """Served host names in addition to those of `url` and `public_url`."""
     tls_cert: str | None = None
     tls_key: str | None = None
     runtime: str = field(default_factory=default_runtime)
-    """Recorded at the start for programs that inspect the instance from outside."""
+    """The runtime of the sessions, for commands that inspect the instance."""
 
     @property
     def url(self) -> str:
@@ -180,15 +177,15 @@ class Settings:
         return self.hostname or "127.0.0.1"
 
     def listener(self, port: int, *, ipv6: bool) -> str:
-        """Return the addresses of a listener for people, separated by commas: all addresses of the machine if there is
-        a host name, else only those of the loopback interface.
+        """Return the addresses of a listener for users, separated by commas: all addresses of the machine if there is a
+        host name, else only those of the loopback interface.
         """
         hosts = ("0.0.0.0", "[::]") if self.hostname else ("127.0.0.1", "[::1]")
         return ",".join(f"{host}:{port}" for host in (hosts if ipv6 else hosts[:1]))
 
     @property
     def console_url(self) -> str:
-        """The address of the console for people."""
+        """The address at which users open the console."""
         return self.public_url or self.url
 
     @property
@@ -219,8 +216,8 @@ class Settings:
 
 
 def merge_settings(options: Options, stored: dict[str, Any]) -> Settings:
-    """Return the settings: the option of the command line, else that of the last start (`stored`, empty for a new
-    instance), else the default.
+    """Return the settings. Each value is the option of the command line, else the value of the last start (`stored`,
+    empty for a new instance), else the default.
 
     Raises:
         SetupError: a value cannot be used.
@@ -243,20 +240,20 @@ def stored_settings(layout: Layout) -> Settings:
 
 
 def settings_before_start(settings: Settings, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings to store before a start: with the version in the `stored` ones, so that it can start again
-    if this version does not become ready.
+    """Return the settings to store before a start. They keep the version in `stored`, so that the earlier version can
+    start again if this version does not become ready.
     """
     return {**settings.stored(), **{name: value for name, value in stored.items() if name == "version"}}
 
 
 def store_ready_version(layout: Layout, settings: Settings) -> None:
-    """Store that this version became ready. From then on, an older one is refused (`check_last_version`)."""
+    """Store that this version became ready. From then on, an older version is refused (`check_last_version`)."""
     if read_json(layout.instance).get("version") != version("greenroom"):
         write_json(layout.instance, settings.stored(), 0o600)
 
 
 def check_last_version(stored: Mapping[str, Any]) -> None:
-    """Raises SetupError: a newer version has used the instance, whose stored settings are `stored`."""
+    """Check the version in the stored settings. Raises SetupError: a newer version has used the instance."""
     if "version" in stored:
         refuse_downgrade(Version.parse(stored["version"]), Version.parse(version("greenroom")))
 
@@ -271,7 +268,7 @@ def _passed_values(options: Options) -> dict[str, Any]:
 
 
 def _problem(settings: Settings) -> str | None:
-    """Return the problem of the first value that cannot be used, as a sentence; None if there is none."""
+    """Return the problem of the first value that cannot be used, as a sentence; None if all values can be used."""
     bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
     bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _is_host(name))
     hostname = settings.hostname or "localhost"
@@ -301,16 +298,14 @@ def _problem(settings: Settings) -> str | None:
 
 
 def _is_host(name: str) -> bool:
-    """True if this is a host name, an IPv4 address, or an IPv6 address in brackets."""
+    """True if `name` is a host name, an IPv4 address, or an IPv6 address in brackets."""
     if name.startswith("["):
         return host_problem(name, with_port=False) is None and "%" not in name
     return _HOST_NAME.match(name) is not None
 
 
 def default_data() -> Path:
-    """Return the folder of the state without --data: $GREENROOM_DATA, else /var/lib/greenroom or
-    ~/.local/share/greenroom.
-    """
+    """Return the default of --data: $GREENROOM_DATA, else /var/lib/greenroom for root or ~/.local/share/greenroom."""
     if folder := os.environ.get("GREENROOM_DATA"):
         return Path(folder)
     return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

@@ -106,12 +106,12 @@ class PostgresCluster:
             )
 
     def create(self) -> None:
-        """Run initdb and create the roles and the database `greenroom`. The superuser cannot log in.
+        """Run initdb, and create the roles and the database `greenroom`. The superuser cannot log in.
 
         Remains of an interrupted attempt are removed first.
 
         Raises:
-            SetupError: initdb failed; the sentence contains its last line.
+            SetupError: initdb failed; the message contains its last line.
         """
         unfinished = self.folder / "initdb.unfinished"
         unfinished.touch()
@@ -134,8 +134,8 @@ class PostgresCluster:
         unfinished.unlink()
 
     def write_access_rules(self) -> None:
-        """Write which account may log in as which role: the caller as the owner or the service role, `services` only as
-        the service role.
+        """Write the access rules: the account of the caller may log in as the owner or as the service role, the account
+        `services` only as the service role.
         """
         caller = pwd.getpwuid(os.getuid()).pw_name
         logins = [(caller, OWNER_ROLE), (caller, SERVICE_ROLE), (self._name_of_services, SERVICE_ROLE)]
@@ -150,16 +150,16 @@ class PostgresCluster:
         return pwd.getpwuid((self.services or self.account).uid).pw_name
 
     def execute_without_server(self, *statements: str) -> None:
-        """Run statements as the superuser while no server runs.
+        """Run SQL statements as the superuser while no server runs.
 
         Raises:
-            SetupError: PostgreSQL could not be started for them.
+            SetupError: PostgreSQL could not be started.
         """
         text = "".join(f"{statement};\n" for statement in statements)
         self._run("postgres", "--single", "-D", str(self.data), "postgres", text=text)
 
     def command(self, *options: str) -> list[str]:
-        """Return the command line of the server in the foreground. Further `-c name=value` pairs may follow."""
+        """Return the command line of the server in the foreground. `options` are settings of the form `name=value`."""
         settings = [
             f"port={self.port}",
             f"unix_socket_directories={quote_list_entry(self.sockets or self.folder)}",
@@ -194,7 +194,8 @@ class PostgresCluster:
 
 async def clear_after_crash(cluster: PostgresCluster) -> None:
     """Prepare the start of a postmaster: end a postmaster that remained after a crash, and remove its pid file. DATA is
-    locked, so no other server uses this folder; the pid in a stale file may belong to another process by now.
+    locked, so no other server uses this folder. The pid file is not read, because its pid may belong to another
+    process.
     """
 
     def find_postmasters() -> list[ProcessInfo]:

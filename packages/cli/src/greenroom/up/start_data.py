@@ -1,8 +1,8 @@
-"""The data that the command line passes to the process `up`. The command line becomes this process after it has created
-the files in DATA.
+"""The data that the command `greenroom up` passes to the process `up`. After the command has created the files in DATA,
+its process becomes `up`.
 
-`up` starts as a new program (`up.main`) because it shares the memory of its imports with the roles. At first it has
-only the variables that roles have. It reads the caller's environment only after it has forked the fork server.
+`up` starts as a new program (`up.main`), because the roles share the memory of its imports. At first, it has only the
+variables that every role may have. It reads the caller's environment after it has forked the fork server.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ log = structlog.get_logger(__name__)
 
 
 class StartData(msgspec.Struct, frozen=True, kw_only=True):
-    """Data for `up`. `environment` is that of the caller. `open_descriptors` stay open until the end: those of the lock
-    on DATA and of reserved ports. `events`: the pipe to the process that waits until `up` is ready; None = `up` prints
-    itself that it is ready, as JSON if `as_json`. `adopts`: `up` adopts the roles of an `up` of another version.
+    """The data for `up`. `environment` is that of the caller. `open_descriptors`, of the lock on DATA and of reserved
+    ports, stay open until `up` ends. `events` is the pipe to the process that waits until `up` is ready; None = `up`
+    prints that it is ready, as JSON if `as_json`. `adopts`: `up` adopts the roles of an `up` of another version.
     """
 
     data: str
@@ -64,19 +64,19 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             os.set_inheritable(file_descriptor, True)
         os.chdir(site.layout.data)
         command = site.programs.module("greenroom.up.main")
-        os.execve(command[0], [*command, str(descriptor)], roles.common_environment(site))  # noqa: S606 -- ourselves
+        os.execve(command[0], [*command, str(descriptor)], roles.common_environment(site))  # noqa: S606 -- this program
 
     def become_other_up(self, site: Site) -> NoReturn:
-        """Replace this running `up` by that of another version, whose programs are those of the site.
+        """Run the `up` of another version in this process. The programs of `site` are those of the other version.
 
         Raises:
-            OSError: its program cannot be started; this `up` continues.
+            OSError: the program cannot be started; this `up` continues.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
         events = None if self.events is None else os.open(os.devnull, os.O_WRONLY)
         try:
             msgspec.structs.replace(self, adopts=True, events=events).become_up(site)
-        except OSError:  # this process continues, and must end at a signal
+        except OSError:  # this `up` continues, and signals must end it
             signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.END_SIGNALS)
             raise
 
@@ -93,7 +93,7 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         return self.open_descriptors if self.events is None else (*self.open_descriptors, self.events)
 
     def run(self, server: ForkServer, *, has_priority: bool) -> None:
-        """Run `up`, with a fork server that was forked from this process."""
+        """Run the instance, with a fork server that was forked from this process."""
         os.environ.clear()
         os.environ.update(self.environment)
         time.tzset()
@@ -104,7 +104,7 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.events is not None:
             self._run_in_background(server, EventProgress(os.fdopen(self.events, "w")))
-        sys.modules.pop("rich", None)  # roles work without it; the display on a terminal needs it
+        sys.modules.pop("rich", None)  # was blocked, because roles do not need it; terminals do
         try:
             ended_by = self._run(server, stderr_progress(), self._show_ready)
         except (GreenroomError, OSError) as error:
@@ -142,7 +142,7 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return asyncio.run(instance.run(site, server, progress, on_ready, upgrade))
         except Exception as error:
-            if self.adopts:  # no process waits for this one and reports its error
+            if self.adopts:  # no other process reports this error
                 expected = isinstance(error, GreenroomError)
                 log.error("up of the new version does not work", reason=summary(error), exc_info=not expected)
             raise

@@ -1,4 +1,4 @@
-"""The current state of an instance, part by part, for its users and for `--json`."""
+"""The state of an instance and of each of its parts, for `greenroom up` and `greenroom status`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def describe(db: Database, site: Site) -> InstanceDescription:
 
 
 def pids_by_role(layout: Layout) -> dict[str, list[int]]:
-    """Role → its running pids; of nginx the masters first, then their workers."""
+    """Return role → the pids of its running processes; for nginx, the masters and then their workers."""
     state = State.read(layout.state)
     pids: dict[str, list[int]] = {role: [] for role in ROLES}
     if state.up is not None:
@@ -105,8 +105,8 @@ def is_nginx_master(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """The status of a part: its health, its process, its port, and the reason why it counts as crash-looping, as a
-    sentence (empty: it does not).
+    """The status of a part: its health, its process and its port. `crash_loop` is a sentence about why the part counts
+    as crash-looping; empty = it does not.
     """
 
     health: Health
@@ -120,7 +120,7 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """An instance and its parts. `described` is None while the database is unavailable."""
+    """The status of an instance and its parts. `description` is None while the database is unavailable."""
 
     url: str
     pids: dict[str, list[int]]
@@ -129,7 +129,7 @@ class Status:
     description: InstanceDescription | None
 
     def as_json(self) -> dict[str, object]:
-        """Return the object of `up --json`, as far as it is known, with `phase` and `parts`."""
+        """Return the known fields of the description of the instance, with `version`, `phase` and `parts`."""
         description = asdict(self.description) if self.description else {"url": self.url, "pids": self.pids}
         return {
             **description,

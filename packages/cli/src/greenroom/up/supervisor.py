@@ -1,7 +1,7 @@
 """Keeps the parts of an instance running: starts and restarts them, and ends them in order.
 
-At every change, it writes its state to `DATA/run/state.json`, for `greenroom status`. If the disk is full, it writes
-the state as soon as there is space, and keeps the parts running in the meantime.
+At every change, the supervisor writes its state to `DATA/run/state.json`, for `greenroom status`. If the disk is full,
+the supervisor keeps the parts running, and writes the state as soon as there is space.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from greenroom.up.processes import ChildProcess, Orphans, ProcessCommand, descri
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 2.0
-"""The interval of the search for orphans. The end of a part starts a search at once."""
+"""The interval of the search for orphans, in seconds. The end of a part starts a search immediately."""
 
 KILL_AFTER_S: Final = 10.0
 """The time after which a part that was requested to end is killed."""
 
 FORK_SERVER: Final = "fork-server"
 FORK_WITHIN_S: Final = 60.0
-"""A fork server that needs longer counts as frozen. After its start, it needs about a second before its first
-response.
+"""A fork server without a response after this time counts as frozen. A new fork server needs about a second before its
+first response.
 """
 
 
@@ -45,8 +45,8 @@ class Part:
 
     `name` is unique, such as manager-default-1. `command` is created again at every start, because the environment may
     change. `before_start` is called before every start, for example to clean up after a killed postmaster.
-    `replace_signal` ends a process that is replaced by one of another version. `is_forked`: the fork server, which has
-    imported its modules, starts it.
+    `replace_signal` ends a process before its replacement by another version. `is_forked`: the fork server, which has
+    imported its modules, starts it. `exits_s` contains the monotonic times of recent exits.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Part:
     running: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while the part has a process."""
     replacement_pid: asyncio.Future[int] | None = None
-    """Completes with the pid of the process that replaces the current one, which was requested to end."""
+    """Completes with the pid of the next process, during a `Supervisor.replace`."""
 
     @property
     def pid(self) -> int | None:
@@ -83,9 +83,9 @@ class PartState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The content of state.json; without the file, no part runs. `up`: pid of the background process, None = it has
-    ended. `phase`: starting, ready, stopping or ended. `left`: remains that could not be removed at the end, as a
-    sentence.
+    """The content of state.json; without the file, no part is running. `up` is the pid of the process `up`; None = it
+    has ended. `phase`: starting, ready, stopping or ended. `left` is a sentence about objects that could not be removed
+    at the end.
     """
 
     up: int | None = None
@@ -98,7 +98,7 @@ class State:
         """Read the state.
 
         Raises:
-            SetupError: it cannot be read.
+            SetupError: the file cannot be read.
         """
         return msgspec.convert(read_json(file), cls)
 
@@ -108,14 +108,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class _AdoptedProcess:
-    """A process that this process already had as a child."""
+    """A process of a role that was a child of this process before the supervisor started."""
 
     role: str
     process: ChildProcess
 
 
 class Supervisor:
-    """Runs parts until `stop`, and writes its state to `state_file`."""
+    """Runs parts until `stop`, and writes their state to `state_file`."""
 
     def __init__(self, state_file: Path) -> None:
         self.parts: list[Part] = []
@@ -126,7 +126,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._adopted: dict[str, _AdoptedProcess] = {}
         self._stopping = False
-        self._is_unwritten = False
+        self._has_unwritten_state = False
 
     def adopt(self, state: State) -> None:
         """Use the children that this process already has as the processes of the parts that will run."""
@@ -138,29 +138,29 @@ class Supervisor:
         }
 
     def run(self, part: Part) -> None:
-        """Keep a part running. If it already has a process, it is started only after the end of that process."""
+        """Keep a part running. A part with an adopted process is started only after the end of this process."""
         if (adopted := self._adopted.pop(part.name, None)) is not None:
             part.process = adopted.process
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._supervise(part), name=part.name))
 
     async def watch(self) -> None:
-        """Retire orphans, and retry to write the state, until cancelled."""
+        """Handle new orphans, and write a state that could not be written before, until cancelled."""
         while True:
             self._handle_orphans()
-            if self._is_unwritten:
+            if self._has_unwritten_state:
                 self._write_state()
             await asyncio.sleep(WATCH_S)
 
     def restart(self, part: Part, reason: str) -> None:
-        """Kill a part that runs but does not work. It is restarted like any other part that ended."""
+        """Kill a part that is running but does not work. It is restarted like any other part that ended."""
         log.warning("part restarted", part=part.name, reason=reason)
         if part.process is not None:
             part.process.send(signal.SIGKILL)
 
     async def replace(self, part: Part) -> int:
-        """End the process of a part in an orderly way, and return the pid of the process that replaces it. If the part
-        is starting, first wait for the end of that start.
+        """End the process of a part with its `replace_signal`, and return the pid of its next process. If the part is
+        starting, first wait until it has a process.
         """
         await part.running.wait()
         part.replacement_pid = asyncio.get_running_loop().create_future()
@@ -179,7 +179,7 @@ class Supervisor:
         return None
 
     async def stop(self, *, except_roles: frozenset[str] = frozenset()) -> None:
-        """End the parts in reverse start order, except those of the roles `except_roles`, which a later call ends."""
+        """End the parts in reverse start order. A later call ends the parts of the roles `except_roles`."""
         self._stopping = True
         self.set_phase("stopping")
         for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
@@ -190,7 +190,7 @@ class Supervisor:
         await self._orphans.end(KILL_AFTER_S)
 
     async def _end_adopted(self, except_roles: frozenset[str]) -> None:
-        """End the adopted processes of parts that do not run yet."""
+        """End the adopted processes of parts that are not running yet."""
         for name, part in reversed(list(self._adopted.items())):
             if part.role not in except_roles:
                 del self._adopted[name]
@@ -204,7 +204,7 @@ class Supervisor:
         await asyncio.wait([task])
 
     async def _end_process(self, process: ChildProcess, name: str, number: signal.Signals) -> None:
-        """Request the end of a process; kill it after `KILL_AFTER_S`."""
+        """Send a process the signal, wait for its end, and kill it after `KILL_AFTER_S`."""
         process.send(number)
         try:
             await asyncio.wait_for(asyncio.shield(process.ended), KILL_AFTER_S)
@@ -272,8 +272,8 @@ class Supervisor:
         try:
             State(up=os.getpid(), phase=self.phase, parts=parts).write(self._state_file)
         except OSError as error:
-            if not self._is_unwritten:
+            if not self._has_unwritten_state:
                 log.warning("the state is written later", file=str(self._state_file), reason=error.strerror)
-            self._is_unwritten = True
+            self._has_unwritten_state = True
         else:
-            self._is_unwritten = False
+            self._has_unwritten_state = False

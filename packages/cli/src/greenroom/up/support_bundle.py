@@ -41,11 +41,11 @@ from greenroom.up.site import site_of
 from greenroom.up.support_facts import encrypted_values, recent_log_rows, support_facts
 
 PROGRAM_TIMEOUT_S: Final = 30.0
-"""The time limit of a program."""
+"""The time limit of each program in `PROGRAMS`."""
 CHECK_TIMEOUT_S: Final = 120.0
 """The time limit of `greenroom status` and `greenroom doctor`."""
 LOG_BYTES: Final = 1 << 20
-"""The size of the end of each log in the archive."""
+"""The number of bytes of each log in the archive, from its end."""
 
 Source = Callable[[], object]
 """Returns the content of a file: a text, or a JSON value. Each exception becomes the reason why it is missing."""
@@ -106,7 +106,7 @@ class SupportArchive:
         """Add a file with the content of the source, or record why it is missing."""
         try:
             content = source()
-        except Exception as error:  # noqa: BLE001 -- a broken installation needs an archive most; the reason is in it
+        except Exception as error:  # noqa: BLE001 -- the archive of a broken installation contains the reason
             self.missing[name] = self.mask.mask_text(summary(error))
             return
         self.write(name, content)
@@ -126,8 +126,8 @@ class SupportArchive:
 
 @contextmanager
 def new_archive(file: Path, mask: TextMask) -> Generator[SupportArchive]:
-    """Create the archive, which only this account can read. An error removes it. Raises SetupError: the file exists, or
-    cannot be written."""
+    """Create the archive, which only this account can read. After an error, remove the file. Raises SetupError: the
+    file exists, or cannot be written."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -147,7 +147,7 @@ def new_archive(file: Path, mask: TextMask) -> Generator[SupportArchive]:
 
 
 def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[str, Source]]:
-    """Yield the file and source of each part, except those from the database."""
+    """Yield the file name and the source of each part of the archive, except for the parts from the database."""
     yield "versions/versions.json", read_versions
     yield "settings/environment.json", lambda: environment_facts(environment)
     yield "settings/instance.json", lambda: json.loads(layout.instance.read_text())
@@ -168,7 +168,7 @@ def sources(layout: Layout, environment: Mapping[str, str]) -> Iterator[tuple[st
 
 
 def parse_if_json(name: str, text: str) -> object:
-    """Return the content of a file whose name ends with `.json` as a value, so that its fields are masked by name."""
+    """Return the JSON value of a file whose name ends with `.json`, so that its fields are masked by name."""
     try:
         return json.loads(text) if name.endswith(".json") else text
     except ValueError:
@@ -213,7 +213,7 @@ def environment_facts(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def known_secrets(layout: Layout, environment: Mapping[str, str]) -> set[str]:
     """Return the values of secrets that this account can read: those in DATA, in the environment and in the files that
-    it names. Unreadable files are left out, because their content cannot be in the archive."""
+    it names. Unreadable files are omitted, because their content cannot be in the archive."""
     secrets = {value for name, value in environment.items() if is_secret_name(name)}
     files = [Path(value) for name, value in environment.items() if name.startswith(PREFIX) and name.endswith("_FILE")]
     secret_files = [layout.key_file, layout.gateway_credential, *(file for file in files if is_secret_name(file.name))]
@@ -258,7 +258,7 @@ def _read_or_empty(file: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """The parts of the archive that are from the database, and the values of secrets that it stores."""
+    """The parts of the archive from the database, and the values of the secrets in the database."""
 
     facts: dict[str, Any]
     log_rows: list[dict[str, Any]]
@@ -266,8 +266,8 @@ class DatabaseFacts:
 
 
 def read_database(layout: Layout, environment: Mapping[str, str]) -> DatabaseFacts:
-    """Read the database of the running instance, or that in GREENROOM_DATABASE_URL. Raises SetupError: there is
-    none."""
+    """Read the database of the running instance, or the database in GREENROOM_DATABASE_URL. Raises SetupError: no
+    instance is running, and the variable is not set."""
     if running_pid(layout) is not None:
         return asyncio.run(_read_database(site_of(layout).dsn, layout.key_file))
     if url := environment.get(f"{PREFIX}DATABASE_URL"):
@@ -287,8 +287,8 @@ async def _read_database(dsn: str, key_file: Path) -> DatabaseFacts:
 
 
 def create_archive(layout: Layout, file: Path, environment: Mapping[str, str], now: datetime) -> SupportArchive:
-    """Create the support archive of an installation, and return the names of its files. Raises SetupError: the file
-    exists, or cannot be written."""
+    """Create the support archive of an installation, and return it with the names of its files. Raises SetupError: the
+    file exists, or cannot be written."""
     known_values, reason = known_secrets(layout, environment), ""
     database = DatabaseFacts({}, [], ())
     try:

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 
 WIDE: Final = 400
-"""Columns if the output is no terminal. No text is cut off, so that the output can be searched."""
+"""The width in characters if the output is not a terminal. Lines are not cut, so that the output can be searched."""
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:

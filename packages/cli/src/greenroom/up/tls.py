@@ -28,7 +28,7 @@ RENEW_DAYS: Final = 30
 
 
 def ensure_authority(layout: Layout) -> None:
-    """Create the authority once. The caller owns its key; `ca_file` is its certificate."""
+    """Create the authority, if it is missing. The caller owns its key; `ca_file` is its certificate."""
     key_file = layout.tls / "ca.key"
     if key_file.exists() and layout.ca_file.exists():
         return
@@ -49,8 +49,8 @@ def ensure_certificates(layout: Layout, settings: Settings, account: Account, no
 
 
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
-    """Return the gateway's certificate (with that of the authority) and key, renewed if they expire soon or `hosts`
-    changed.
+    """Return the files of the gateway's certificate (with that of the authority) and key. They are renewed if the
+    certificate expires soon or `hosts` has changed.
 
     `account` owns the key: nginx runs as this account.
 
@@ -64,11 +64,11 @@ def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], n
 def ensure_pair(
     authority: tuple[Path, Path], name: Path, hosts: Sequence[str], now: datetime, account: Account | None = None
 ) -> tuple[Path, Path]:
-    """Return `name`.pem (with the authority's certificate) and `name`.key, renewed if they expire soon or `hosts`
-    changed.
+    """Return `name`.pem (with the authority's certificate) and `name`.key. They are renewed if the certificate expires
+    soon or `hosts` has changed.
 
-    `authority`: files of its certificate and key. Duplicate `hosts` count once. `account` owns the files; None: the
-    caller.
+    `authority` contains the files of its certificate and key. Duplicate `hosts` count once. `account` owns the files;
+    None = the caller.
 
     Raises:
         SetupError: the authority's key cannot be used.
@@ -92,7 +92,7 @@ def copy_custom_certificate(layout: Layout, account: Account, certificate: Path,
     current.
 
     Raises:
-        SetupError: they cannot be read, or do not belong together.
+        SetupError: a file cannot be read, or certificate and key do not belong together.
     """
     check_certificate_pair(certificate, key)
     copies = layout.custom_certificate
@@ -103,10 +103,10 @@ def copy_custom_certificate(layout: Layout, account: Account, certificate: Path,
 
 
 def check_certificate_pair(certificate: Path, key: Path) -> None:
-    """Refuse a certificate and a key that do not belong together.
+    """Check that a certificate and a key belong together.
 
     Raises:
-        SetupError: with the problem.
+        SetupError: a file cannot be read, or certificate and key do not belong together.
     """
     try:
         belong_together = is_pair(certificate.read_text(), key.read_text())

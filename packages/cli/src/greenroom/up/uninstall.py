@@ -1,7 +1,7 @@
 """`greenroom uninstall`: remove what `greenroom up` created on this machine.
 
-`read_installation` takes a snapshot, `plan` lists the changes for people, and `remove` makes them. An interrupted
-removal can be repeated: the file that marks an instance is deleted last.
+`read_installation` reads what is installed, `plan` returns sentences about the removal, and `remove` executes it. An
+interrupted removal can be repeated, because instance.json, which marks an instance, is deleted last.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ UNITS: Final = Path("/etc/systemd/system")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledObjects:
-    """The objects of an installation on this machine. `other_installations` has a sentence for each other installation
-    that uses the images and accounts, which therefore remain. `mounts` are below DATA, the innermost first.
+    """The objects of an installation on this machine. `other_installations` contains a sentence for each other
+    installation that uses the images and accounts, which therefore remain. `mounts` contains the mounts below DATA, the
+    innermost first.
     """
 
     data: Path
@@ -56,7 +57,7 @@ class InstalledObjects:
 
 @dataclass(frozen=True, slots=True)
 class UninstallPlan:
-    """Sentences for people: what is removed, and what remains with the command that removes it."""
+    """Sentences about what is removed, and about what remains, with the commands that remove it."""
 
     removes: list[str]
     remains: list[str]
@@ -97,8 +98,8 @@ def plan(installed: InstalledObjects, *, keep_data: bool, with_accounts: bool = 
 
 
 def read_installation(layout: Layout) -> InstalledObjects:
-    """Return what the instance in DATA has on this machine; change nothing. Raises SetupError: there is no instance, or
-    its runtime does not answer."""
+    """Return the objects of the instance in DATA on this machine. Nothing is changed. Raises SetupError: there is no
+    instance, or its runtime does not answer."""
     check_folder(layout)
     if not layout.instance.exists():
         raise missing_instance_error(layout)
@@ -121,8 +122,9 @@ def read_installation(layout: Layout) -> InstalledObjects:
 
 
 def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
-    """Raise SetupError if another running instance has the installation id of this one, for example because this one
-    is a restored copy: the runtime does not distinguish their containers. `folders` are of running instances."""
+    """Check that no other running instance has the same installation id, for example because this instance is a
+    restored copy: the runtime does not distinguish their containers. `folders` contains the data folders of running
+    instances. Raises SetupError: another instance has the same id."""
     installation = _installation_id(layout)
     for folder in folders:
         try:
@@ -137,7 +139,7 @@ def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
 
 
 def running_folders() -> list[Path]:
-    """Return the data folders of the instances that run on this machine. Without root, instances of other accounts are
+    """Return the data folders of the running instances of this machine. Without root, instances of other accounts are
     found only in a default folder."""
     marked_folders = {
         path
@@ -149,7 +151,7 @@ def running_folders() -> list[Path]:
 
 
 def _may_run(layout: Layout) -> bool:
-    """True if the instance runs, or this account cannot read its lock."""
+    """True if the instance is running, or if this account cannot read its lock."""
     try:
         return running_pid(layout) is not None
     except PermissionError:
@@ -168,7 +170,7 @@ async def _read_image_references(layout: Layout) -> list[str]:
 async def _read_runtime(
     runtime: RuntimePlugin[Any], installation_id: str, references: Iterable[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the other installations in the runtime, as reasons, and the images."""
+    """Return a sentence for each other installation in the runtime, and the images to remove."""
     try:
         installations = await runtime.other_installations(installation_id)
         images = await runtime.local_images(frozenset(references))
@@ -181,7 +183,7 @@ async def _read_runtime(
 
 
 def _reasons_on_machine(layout: Layout) -> list[str]:
-    """Return the reasons why the accounts of this machine are in use by another installation."""
+    """Return a sentence for each other installation that uses the accounts of this machine."""
     reasons = [f"{unit} runs a role." for unit in sorted(UNITS.glob("greenroom-*.service"))]
     other = Layout(default_data())
     if os.geteuid() == 0 and other.data != layout.data and other.instance.exists():
@@ -204,8 +206,8 @@ def _installation_id(layout: Layout) -> str:
 def remove(
     layout: Layout, installed: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
 ) -> list[str]:
-    """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: something
-    could not be removed; the command can be repeated."""
+    """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: another
+    object could not be removed; the command can be repeated."""
     check_identity(layout, running_folders())
     settings = stored_settings(layout)
     if installed.is_running or layout.state.exists():
@@ -226,7 +228,7 @@ def remove(
 
 
 async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
-    """End what remains after `down`, for example of an instance that was killed."""
+    """End the processes and sessions that remain after `down`, for example of an instance that was killed."""
     await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
     if not (installation := _installation_id(layout)):
         return
@@ -236,7 +238,7 @@ async def _remove_from_runtime(layout: Layout, settings: Settings) -> None:
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount all file systems below a folder. Raises SetupError: one is still or again mounted."""
+    """Unmount all file systems below a folder. Raises SetupError: a file system is still mounted."""
     reason = "it was mounted during the removal"
     for mount in mounts_below(folder):
         result = subprocess.run(["umount", str(mount)], capture_output=True, text=True, check=False)
@@ -246,7 +248,7 @@ def unmount_below(folder: Path) -> None:
 
 
 def _delete_data(layout: Layout) -> None:
-    unmount_below(layout.data)  # the table is read again: a file system may have been mounted since the question
+    unmount_below(layout.data)  # also file systems that were mounted after `read_installation`
     try:
         remove_data(layout, [layout.data])
     except OSError as error:

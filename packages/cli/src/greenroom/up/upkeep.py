@@ -1,7 +1,7 @@
-"""Upkeep of a running instance: processes that do not work, certificates, log files.
+"""Tasks of a running instance: restart processes that do not work, renew certificates, limit the size of log files.
 
-A running process that does not work is restarted: a process that is frozen permanently, or a Manager that hangs. The
-gateway follows each change of its certificates. Diagnostics has separate rows and a separate limit from the log files.
+A process that is frozen permanently and a Manager that hangs are restarted. The gateway loads changed certificates. The
+log rows in the database are separate from the log files, and have a separate limit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from greenroom.up.supervisor import Part
 log = structlog.get_logger(__name__)
 
 CHECK_INTERVAL_S: Final = 10.0
-"""The interval of health checks of the api and of Agents, which are restarted only after a long silence."""
+"""The interval of health checks of the api and of Agents, in seconds. They are restarted only after a long silence."""
 MANAGER_CHECK_INTERVAL_S: Final = 2.0
 
 Restart = Callable[[Part, str], None]
@@ -40,7 +40,7 @@ Restart = Callable[[Part, str], None]
 
 class PartWatch:
     """Watches the api or an Agent, and restarts it if it does not answer for a long time. `restart` kills the process,
-    which the supervisor then starts again. `db` gets a log row about the restart.
+    and the supervisor then starts it again. A log row about the restart is written to `db`.
     """
 
     interval_s = CHECK_INTERVAL_S
@@ -59,7 +59,7 @@ class PartWatch:
             await self.check(http, asyncio.get_running_loop().time())
 
     async def check(self, http: httpx2.AsyncClient, now_s: float) -> None:
-        """Check the health once, and restart the part if it has not worked for long enough."""
+        """Check the health once, and restart the part if `decide_restart` returns a reason."""
         status = await self._status(http)
         decision = decide_restart(self._part.name, self._failures, status, now_s)
         self._failures = decision.failures
@@ -88,7 +88,7 @@ class _ManagerRecord:
 
 
 class ManagerWatch(PartWatch):
-    """Watches one Manager. `db` states whether it is disabled. A Manager that hangs responds with 500."""
+    """Watches a Manager, whose row in `db` states whether it is enabled. A Manager that hangs responds with 500."""
 
     interval_s = MANAGER_CHECK_INTERVAL_S
 
@@ -125,7 +125,7 @@ CERTIFICATE_CHECK_S: Final = 3600.0
 
 
 async def renew_certificates(site: Site) -> None:
-    """Renew certificates in time, forever."""
+    """Renew certificates before they expire, until cancelled."""
     while True:
         await asyncio.sleep(CERTIFICATE_CHECK_S)
         try:
@@ -139,7 +139,7 @@ LOG_CHECK_S: Final = 60.0
 
 
 async def limit_log_sizes(folder: Path) -> None:
-    """Move large logs until cancelled."""
+    """Move the content of large logs to second files, until cancelled."""
     while True:
         try:
             await asyncio.to_thread(move_large_logs, folder, MAX_LOG_BYTES)
@@ -149,7 +149,7 @@ async def limit_log_sizes(folder: Path) -> None:
 
 
 def move_large_logs(folder: Path, max_bytes: int) -> list[Path]:
-    """Move a log of more than `max_bytes` to `<name>.log.1`, which is replaced; return the logs that were cut.
+    """Move the content of each log of more than `max_bytes` to `<name>.log.1`, which is replaced. Return these logs.
 
     The writers append, so they continue at the beginning of the emptied file. A line that is written at the same time
     may be lost.

@@ -1,7 +1,7 @@
-"""Versions of Greenroom, `MAJOR.MINOR.PATCH`, and which version may run after which one.
+"""Versions of Greenroom, `MAJOR.MINOR.PATCH`, and the rules for upgrades, downgrades and backups.
 
-A series is all versions with the same `MAJOR.MINOR`. Roles of a series work together with roles of the previous series,
-so no upgrade may skip a series.
+All versions with the same `MAJOR.MINOR` form a series. Roles of a series work together with roles of the previous
+series, so an upgrade must not skip a series.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Version(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a version. Raises SetupError: the text has another form than `1.2.3`."""
+        """Return the version in a text. Raises SetupError: the text does not have the form `1.2.3`."""
         match = _FORMAT.fullmatch(text)
         if match is None:
             raise SetupError(f"{text!r} is not a version of Greenroom like 1.2.3.")
@@ -41,14 +41,14 @@ class Version(NamedTuple):
 
 
 def next_series(current: Version) -> tuple[int, int]:
-    """Return the series after that of `current`."""
+    """Return the series that follows the series of `current`."""
     if LAST_MINORS.get(current.major) == current.minor:
         return current.major + 1, 0
     return current.major, current.minor + 1
 
 
 def refuse_downgrade(current: Version, new: Version) -> None:
-    """Raises SetupError: `new` is older than `current`, the version that used the data last."""
+    """Check that `new` is not older than `current`, the last version that used the data. Raises SetupError: it is."""
     if new < current:
         raise SetupError(
             f"This is Greenroom {new}, and the instance was used by the newer version {current}; use {current}, or"
@@ -57,7 +57,7 @@ def refuse_downgrade(current: Version, new: Version) -> None:
 
 
 def check_backup_version(written_by: Version, own: Version) -> None:
-    """Refuse a backup of a version whose *pre* migrations `own` need not support.
+    """Check that the version `own` supports the *pre* migrations in a backup that the version `written_by` created.
 
     Raises:
         SetupError: `written_by` is more than one series newer than `own`.
