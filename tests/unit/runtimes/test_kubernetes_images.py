@@ -22,7 +22,7 @@ from tests.support.kubernetes.in_memory import Namespace
 from greenroom.runtimes.contract import Credentials, PullError
 from greenroom.runtimes.kubernetes import images as module
 from greenroom.runtimes.kubernetes import starting
-from greenroom.runtimes.kubernetes.images import ALL_TAINTS, PulledImages, log_in_of, pull_pod_of
+from greenroom.runtimes.kubernetes.images import TOLERATE_ALL_TAINTS, PulledImages, log_in_of, pull_pod_of
 from greenroom.runtimes.kubernetes.names import IMAGE, ObjectOwner, image_name
 from greenroom.runtimes.kubernetes.objects import decoded
 
@@ -138,7 +138,7 @@ async def test_where_all_nodes_have_taints_any_gets_the_image(
         pod = namespace.objects.get((Pod, GETTER))
         if pod is None:
             return
-        if ALL_TAINTS in pod.spec.tolerations:
+        if TOLERATE_ALL_TAINTS in pod.spec.tolerations:
             pod.status = seen(CREATING, image_id=DIGEST)
         else:
             why = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
@@ -164,13 +164,13 @@ async def test_of_the_tolerations_that_it_has_none_is_lost():
     namespace = Namespace(pod)
 
     def schedule() -> None:
-        if ALL_TAINTS in (there := namespace.objects[Pod, GETTER]).spec.tolerations:
+        if TOLERATE_ALL_TAINTS in (there := namespace.objects[Pod, GETTER]).spec.tolerations:
             there.status = seen(CREATING, image_id=DIGEST)
 
     namespace.on_get = schedule
     _ = [done async for done in PulledImages(namespace, WHO).pull(IMAGE_NAME, None)]
     ((_, changes), *_) = namespace.patched[1:]
-    assert [Toleration(**one) for one in changes["spec"]["tolerations"]] == [*given, ALL_TAINTS]
+    assert [Toleration(**one) for one in changes["spec"]["tolerations"]] == [*given, TOLERATE_ALL_TAINTS]
 
 
 # Log-ins ------------------------------------------------------------------------------------------------------------
