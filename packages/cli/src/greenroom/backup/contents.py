@@ -1,7 +1,7 @@
 """The content of a backup: which files it contains, its header and digests, its file name, and which backups to delete.
 
 A backup is a tar archive. Its first member is the header, its last member contains the digests of the others. Between
-them are the dump of the database, in parts so that it needs no temporary file, and the files of DATA.
+them are the dump of the database, whose division into members avoids a temporary file, and the files of DATA.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first member of a backup. `migrations` maps the names of the applied migrations to their checksums. `homes`
-    and `recordings`: True if the backup contains them.
-    """
+    and `recordings`: True if the backup contains them."""
 
     format: int
     version: str
@@ -123,9 +122,7 @@ def check_member(member: tarfile.TarInfo, links: set[str]) -> None:
 
 
 def digest_key(name: str) -> str:
-    """Return the name of a member in the list of digests. The list is JSON, but a file name in a home can be invalid
-    UTF-8.
-    """
+    """Return the name of a member in the list of digests. The list is JSON, so bytes that are not UTF-8 are escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -151,8 +148,7 @@ def file_name(installation_id: str, created: datetime) -> str:
 
 def backups_to_delete(names: Iterable[str], installation_id: str, keep: int) -> list[str]:
     """Return the names of all backups of this installation except the newest `keep`, oldest first. Other names are
-    ignored.
-    """
+    ignored."""
     prefix = f"greenroom-{installation_id[:8]}-"
     backups = sorted(name for name in names if _FILE_NAME.fullmatch(name) and name.startswith(prefix))
     return backups[: max(len(backups) - keep, 0)]

@@ -1,4 +1,4 @@
-"""`greenroom backup`: write a backup, verify it, and delete old ones."""
+"""`greenroom backup`: write a backup, verify it, and delete old backups."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
 
 
 def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
-    """Write and verify a backup of an instance whose database runs at `dsn`. Raises SetupError: as `create_backup`."""
+    """Write and verify a backup of an instance whose database runs at `dsn`. Raises SetupError: see `create_backup`."""
     database = read_installed_database(dsn)
     tools = PostgresTools.of_server(database.version)
     excluded_tables = () if options.recordings else RECORDING_TABLES
@@ -220,8 +220,7 @@ class _Archive:
 
     def add_file(self, data: Path, path: PurePosixPath) -> None:
         """Add a folder, a file or a symbolic link of DATA. Omit other kinds of files, and files that were deleted
-        meanwhile.
-        """
+        meanwhile."""
         try:
             if stat.S_ISSOCK((data / path).lstat().st_mode):  # tarfile has no member for a socket
                 return
@@ -258,8 +257,7 @@ class _Archive:
 
 def _keep_service_account_names(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Remove the name of the owner, so that a restore uses the id of the owner. Keep the name of a service account,
-    because its id differs between machines.
-    """
+    because its id differs between machines."""
     if not member.uname.startswith(SERVICE_ACCOUNT):
         member.uname = member.gname = ""
     return member

@@ -30,7 +30,7 @@ CHUNK_BYTES: Final = 2**20
 REPLACED_SCHEMA: Final = "greenroom_replaced"
 """The schema into which a restore moves the tables that it replaces."""
 PORTABLE_OPTIONS: Final = ("--no-owner", "--no-privileges", "--no-comments", "--no-publications", "--no-subscriptions")
-"""The target server may have roles with other names. The migration grants the privileges."""
+"""Omit owners, privileges and other objects that may not fit the target server. The migration grants the privileges."""
 
 
 @asynccontextmanager

@@ -111,8 +111,7 @@ def _names_in(data: Path) -> list[str]:
 
 def _replaced_instance(layout: Layout) -> Layout:
     """Return the layout of the instance that a restore replaces. An interrupted restore may have moved the files of the
-    instance from DATA to a subfolder.
-    """
+    instance from DATA to a subfolder."""
     folders = [layout.data, *sorted(layout.data.glob(f"{REPLACED_PREFIX}*"), reverse=True)]
     return next((candidate for candidate in map(Layout, folders) if candidate.instance.exists()), layout)
 
