@@ -1,4 +1,4 @@
-"""Verbs of users, groups, web filter policies, settings and webhooks."""
+"""Commands for users, groups, web filter policies, settings and webhooks, such as `greenroom users logout`."""
 
 from __future__ import annotations
 

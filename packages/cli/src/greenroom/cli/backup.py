@@ -111,8 +111,8 @@ def restore(
         f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
         f" {restored.members} verified parts."
     )
-    homes = "" if header.homes else " It also has the homes, because the backup has none."
-    replaced_line = f"The replaced files are in {replaced}; delete this folder when they are not needed.{homes}"
+    homes_note = "" if header.homes else " This folder also contains the homes, because the backup contains none."
+    replaced_line = f"The replaced files are in {replaced}; delete this folder when they are not needed.{homes_note}"
     print_local_result(
         {**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced},
         backup_line,

@@ -1,4 +1,4 @@
-"""Verbs of Agents, Managers and machine pools: edge addresses, credentials, join tokens, requests of Agents."""
+"""Commands for Agents, Managers and machine pools: edge addresses, credentials, join tokens, requests of Agents."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from greenroom.core.errors import SetupError
 from greenroom.up import host_setup
 
 READY: Final = "This host is ready; run `greenroom up`."
-"""A script in script/lib recognizes the beginning of this text."""
+"""The shell library script/lib recognizes the beginning of this text."""
 
 host = new_application("Prepare this machine for Greenroom.")
 

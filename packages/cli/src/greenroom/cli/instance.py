@@ -1,6 +1,6 @@
 """`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine.
 
-Each command imports its implementation when it runs: the import takes most of a second, which `--help` does not need.
+Each command imports its implementation when it runs: the import takes most of a second, and `--help` does not need it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the
 
 def external_database(url: str | None) -> str | None:
     """Return the address of the external database: `url`, the value of --database-url, else GREENROOM_DATABASE_URL;
-    None = the embedded PostgreSQL. If `url` has a password, the program restarts without it on the command line.
+    None = the embedded PostgreSQL. If `url` has a password, the program starts again without it on the command line.
     """
     from greenroom.db.database import has_password  # noqa: PLC0415
 

@@ -42,8 +42,7 @@ class Operation(msgspec.Struct, frozen=True):
 API: Final[Mapping[str, Operation]] = msgspec.json.decode(
     Path(__file__).with_name("api.json").read_bytes(), type=dict[str, Operation]
 )
-"""Name of an operation, such as `PATCH /zones/{zone_id}` → the operation; script/generate_from_api.py writes the file.
-"""
+"""Name of an operation, such as `PATCH /zones/{zone_id}` → the operation; see script/generate_from_api.py."""
 _ID_FIELDS: Final = {
     match[1]: match[2] for operation in API if (match := re.fullmatch(r"GET (/[\w-]+)/\{(\w+)\}", operation))
 }
@@ -54,8 +53,7 @@ _ID_FIELDS: Final = {
 class RequestVerb:
     """A verb that sends one request about an object and displays the response. `path` is relative to the path of the
     object. `body` contains fixed values; None = the body contains the passed options. `columns` are the columns of a
-    response that is a list. An empty `help` is replaced by the description of the operation.
-    """
+    response that is a list. An empty `help` is replaced by the description of the operation."""
 
     verb: str
     help: str = ""

@@ -53,8 +53,7 @@ _TIME_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a list: its title, as in the console, and the field with its value or a function that returns the
-    value. A `wide` column is displayed only with --wide.
-    """
+    value. A `wide` column is displayed only with --wide."""
 
     title: str
     value: str | Callable[[Row], Any]

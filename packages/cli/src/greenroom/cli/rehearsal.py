@@ -15,8 +15,7 @@ from greenroom.core.text import size
 
 def arrivals(users: int, within_s: float, seed: int) -> list[float]:
     """Return the launch time of each user, in seconds since the beginning and in ascending order. Most launches are in
-    the middle of `within_s`.
-    """
+    the middle of `within_s`."""
     generator = Random(seed)  # noqa: S311 -- repeatable, not secret
     return sorted(generator.triangular(0, within_s, within_s / 2) for _ in range(users))
 
@@ -48,7 +47,7 @@ def percentile(values: Sequence[float], rank: float) -> float | None:
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
 PEAK_PARTS: Final = 20
-"""The peak rate is measured in a window of one `PEAK_PARTS`-th of the launch period, but at least 1 s."""
+"""The peak rate is measured in a window of the launch period divided by this number, but at least 1 s."""
 
 Outcome = Literal["staged", "on_demand", "refused", "late"]
 
@@ -56,8 +55,7 @@ Outcome = Literal["staged", "on_demand", "refused", "late"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalPlan:
     """The parameters of a rehearsal. `usable_within_s` is the longest wait of a user for a usable session. `zone_id`
-    None = the zone of the address of the deployment.
-    """
+    None = the zone of the address of the deployment."""
 
     users: int
     within_s: float
@@ -73,9 +71,9 @@ class SupplyAtStart:
     """The capacity of Agents and pools before the first launch; memory in bytes."""
 
     desired: int
-    """The sessions that the staging configs of the workspace keep."""
+    """The number of sessions that the staging configs of the workspace keep."""
     staged: int
-    """Of these, the sessions that are claimable or starting."""
+    """The number of these sessions that are claimable or starting."""
     cores: float
     cores_free: float
     memory: int
@@ -86,7 +84,7 @@ class SupplyAtStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsedVisit:
-    """The launch of one user and its outcome. `launched_s` is in seconds since the beginning of the rehearsal.
+    """A visit: the launch of one user and its outcome. `launched_s` is in seconds since the beginning of the rehearsal.
     `reply_s` and `usable_s` are the seconds from the launch to the reply and to a usable session.
     """
 
@@ -97,7 +95,7 @@ class RehearsedVisit:
     session_id: str | None = None
     code: str = ""
     sentence: str = ""
-    """The reason of a refusal, in the sentence of the api."""
+    """The reason of a refusal, as the api returned it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ Report = Callable[[str], None]
 
 
 class RehearsedUsers:
-    """The users of a rehearsal, with one key for all of them. `on_visit` is called at the end of each visit."""
+    """Simulates the users of a rehearsal with one API key. `on_visit` is called with the outcome of each user."""
 
     def __init__(
         self, greenroom: AsyncGreenroom, plan: RehearsalPlan, on_visit: Callable[[RehearsedVisit], None]
@@ -116,7 +116,7 @@ class RehearsedUsers:
                 self._waiting[session_id].set()
 
     async def _rows(self, path: str, session_ids: Sequence[str] = ()) -> Any:
-        """Return the rows; none if the api does not respond, because the next check repeats the request."""
+        """Return the rows; an empty list if the api does not respond. The next check repeats the request."""
         try:
             return await self._greenroom.request("GET", path, query={"session_id": session_ids})
         except GreenroomError:
@@ -204,8 +204,7 @@ async def _run_visits(
 
 def _read_misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[RehearsedVisit]:
     """Yield each launch on demand with the reason why it got no staged session; an empty pool has precedence over other
-    reasons.
-    """
+    reasons."""
     for visit in visits:
         if visit.outcome == "on_demand":
             steps = client.get(f"/sessions/{visit.session_id}/placement")["steps"]
@@ -218,8 +217,7 @@ def _read_misses(client: Client, visits: Sequence[RehearsedVisit]) -> Iterator[R
 @contextmanager
 def _temporary_users(client: Client, plan: RehearsalPlan, show_progress: Report, warn: Report) -> Generator[list[str]]:
     """Yield the ids of new users in a new group that may use the workspace. All created users and the group are deleted
-    at the end, also after an error.
-    """
+    at the end, also after an error."""
     name = f"rehearsal-{secrets.token_hex(3)}"
     try:
         yield _create_users(client, plan, name, show_progress)

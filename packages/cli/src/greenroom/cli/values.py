@@ -50,8 +50,7 @@ def parse_duration_s(text: str) -> float | None:
 
 def duration_parser(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
     """Return a function that parses a duration and returns it in `unit`, a key of `UNITS_S`. A number without a unit is
-    in `unit`. With `whole`, only whole numbers are accepted, and returned as int.
-    """
+    in `unit`. With `whole`, only whole numbers are accepted, and returned as int."""
 
     def parse(value: str | float) -> float:
         text = str(value)  # typer also parses the default of an option

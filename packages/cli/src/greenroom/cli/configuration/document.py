@@ -152,8 +152,7 @@ SecretLookup = Callable[[SecretReference], str | None]
 
 def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
     """Return a value of a document in which `change` has replaced each secret and each environment variable of a
-    container. `place` contains the keys that lead from the document to the value.
-    """
+    container. `place` contains the keys that lead from the document to the value."""
     if place[-1:] == ("docker_token",) or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
         return change(value, place)
     if isinstance(value, dict):

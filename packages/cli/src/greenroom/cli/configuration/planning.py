@@ -21,7 +21,7 @@ Verb = Literal["create", "update", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class DeployedObject:
-    """An object of the deployment: its id, its values as in a document, and its row of the api."""
+    """An object of the deployment: its id, its values in the form of a document, and its row in the api."""
 
     object_id: str
     values: Row
@@ -126,7 +126,7 @@ def _creation_or_update(
 ) -> ConfigurationAction:
     name = kind.name_of(row)
     if deployed is None:
-        values = {key: replace_variables(value, _text_or_present_text, name=key) for key, value in row.items()}
+        values = {key: replace_variables(value, _new_variable_value, name=key) for key, value in row.items()}
         return ConfigurationAction(
             verb="create", kind=kind, name=name, values=values, reason="The deployment does not have it."
         )
@@ -147,7 +147,7 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     values: Row = {}
     for name, value in row.items():
         old = deployed.values.get(name)
-        new = replace_variables(value, _text_or_present_text, old, name=name)
+        new = replace_variables(value, _new_variable_value, old, name=name)
         if name in kind.identity or name in kind.secrets or new == normalize_value(name, old):
             continue
         values[name] = _setting_changes(new, old) if name == "settings" else new
@@ -161,7 +161,7 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
     return values
 
 
-def _text_or_present_text(text: str, old: str | None) -> str:
+def _new_variable_value(text: str, old: str | None) -> str:
     """Return the new value of an environment variable: `old`, the present value, if the secret of the document has no
     value or the API key may not read the present value; else `text`. `old` is None if the object is new.
     """
