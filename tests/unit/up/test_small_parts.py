@@ -231,7 +231,7 @@ async def test_a_crash_looping_api_of_this_machine_is_found(layout: Layout):
     for _ in range(CRASH_STARTS):
         with pytest.raises(SetupError), StartLog(layout.api).record_start():
             raise SetupError("Port 8080 is taken.")
-    (found,) = await doctor.api_loops(site)
+    (found,) = await doctor.find_api_crash_loop(site)
     assert found.endswith("The last error: Port 8080 is taken.")
 
 

@@ -22,7 +22,7 @@ DATABASE_ACCOUNT: Final = "greenroom-database"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account of processes; `user` None is the account of the caller."""
+    """The account of a process. `user` is None for the account of the caller."""
 
     user: str | None
 
@@ -76,9 +76,8 @@ def _account(name: str) -> Account:
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:
-    """Return the first folder on `path`, including `path`, that the account cannot traverse by its mode bits; None if
-    there is no such folder before the end of the path or a missing folder.
-    """
+    """Return the first folder on `path`, including `path`, whose mode bits block the account; None if there is no such
+    folder, or if a folder before it is missing."""
     for folder in [*reversed(path.parents), path]:
         try:
             status = folder.stat()

@@ -1,4 +1,4 @@
-"""The commands `greenroom up`, `down` and `status` as processes: their output, forks and waits."""
+"""The commands `greenroom up`, `down`, `status`, `doctor` and `migrate`: their processes and their output."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
     `docker_pid` of the Docker daemon that the setup of this host started and that keeps running, or null.
 
     Raises:
-        SetupError: there is no instance, or it does not end.
+        SetupError: there is no instance, or the instance does not end.
     """
     layout = Layout(data)
     check_folder(layout)
@@ -262,8 +262,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
 
 def _show_findings(findings: list[Finding], capacity: SessionCapacity | None) -> None:
     """Print the version, a line for each invariant with its violations or the reason why it was skipped, and the
-    capacity of the host.
-    """
+    capacity of the host."""
     out = console(soft_wrap=True)
     out.print(f"greenroom {version()}")
     for finding in findings:
@@ -277,8 +276,7 @@ def _show_findings(findings: list[Finding], capacity: SessionCapacity | None) ->
 
 async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], SessionCapacity | None]:
     """Return the reason why the database cannot be used, the findings, the warnings, and the number of sessions that
-    the host can run.
-    """
+    the host can run."""
     site = site_of(layout)
     if (problem := await database_problem(site.dsn)) is not None:
         failure = database_error(problem)

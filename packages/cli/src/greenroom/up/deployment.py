@@ -215,7 +215,7 @@ async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost)
     Return the names of the applied migrations.
 
     Raises:
-        SetupError: the database cannot be reached, or is of a newer version.
+        SetupError: the database cannot be reached, or has a newer version.
     """
     applied = await migrate(dsn)
     async with open_database(dsn) as db:
@@ -231,8 +231,8 @@ async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[st
     Existing files and data are kept. Return the names of the applied migrations.
 
     Raises:
-        SetupError: the folder cannot be written; the database cannot be reached, is of a newer version, or belongs to
-            an installation whose key is not in the folder.
+        SetupError: the folder cannot be written; the database cannot be reached, has a newer version, or belongs to an
+            installation whose key is not in the folder.
     """
     key = folder / "installation.key"
     async with open_database(dsn) as db:

@@ -46,7 +46,7 @@ from greenroom.up.terminal import console
 SETTLE_S: Final = 3.0
 """Only violations that still exist after this time are reported. Other violations were changes in progress."""
 RECENT_S: Final = 600.0
-"""Older failures of tasks do not count: tasks are tried again at least every 30 s."""
+"""The maximum age of a failure of a task in a warning. A task is tried again at least every 30 s."""
 KEY_WARNING_S: Final = 30 * 86400.0
 """The remaining time before an administrator's key expires at which the warnings begin."""
 RESTORE_WARNING: Final = timedelta(days=7)
@@ -68,8 +68,7 @@ class Finding:
 
 async def check_invariants(db: Database, site: Site) -> list[Finding]:
     """Return the result of every invariant, in order. Outside the database, only the Agents and Managers of this
-    machine are checked.
-    """
+    machine are checked."""
     findings = [await _check_twice(i.code, i.holds, lambda i=i: find_violations(db, i)) for i in INVARIANTS]
     installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
@@ -82,8 +81,8 @@ async def check_invariants(db: Database, site: Site) -> list[Finding]:
             findings.append(await _check_twice(code, holds, lambda code=code: _violations_of(containers, code)))
         except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _check_twice(*SENTINELS, lambda: _sentinels(db, site)))
-    findings.append(await _check_twice(*API_LOOPS, lambda: api_loops(site)))
+    findings.append(await _check_twice(*SENTINELS, lambda: _sentinel_violations(db, site)))
+    findings.append(await _check_twice(*API_LOOPS, lambda: find_api_crash_loop(site)))
     findings.append(await _check_twice(*READABLE, lambda: find_unreadable_rows(db)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
@@ -97,8 +96,7 @@ def skip_all_invariants(reason: str) -> list[Finding]:
 
 async def find_warnings(db: Database) -> list[str]:
     """Return problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon,
-    omitted pictures of recordings.
-    """
+    omitted pictures of recordings."""
     task_warnings = [
         f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {RECENT_S / 60:g}"
         f" minutes, most recently at {task.time:%H:%M:%S} UTC. {task.message}"
@@ -178,7 +176,7 @@ def compare_containers(sessions: Mapping[str, str], containers: Sequence[str]) -
     }
 
 
-async def _sentinels(db: Database, site: Site) -> list[str]:
+async def _sentinel_violations(db: Database, site: Site) -> list[str]:
     """Return a sentence for each Manager of this machine whose sentinel file contradicts its row. The file must exist
     exactly while the Manager is disabled.
     """
@@ -193,7 +191,7 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
     ]
 
 
-async def api_loops(site: Site) -> list[str]:
+async def find_api_crash_loop(site: Site) -> list[str]:
     """Return a sentence if the api of this machine is crash-looping. The starts of the api are in a file of DATA."""
     crash_loop = StartLog(site.layout.api).read_crash_loop()
     return [with_subject("The api", crash_loop)] if crash_loop else []

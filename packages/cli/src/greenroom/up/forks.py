@@ -118,7 +118,7 @@ class ForkClient:
                 socket.send_fds(channel, [b"fork"], [request, log.fileno()])
             response = await asyncio.get_running_loop().sock_recv(channel, _MAX_MESSAGE_BYTES)
         except BaseException:
-            self._close(channel)  # else, its response would be that of the next request
+            self._close(channel)  # the next request must not receive its response
             raise
         finally:
             self._request_channel = None

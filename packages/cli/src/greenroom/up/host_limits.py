@@ -31,8 +31,8 @@ def limits_to_raise(values: Mapping[str, int]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class SessionCapacity:
-    """The number of sessions that a host supports, as sentences. `is_short` is True if fewer are supported than fit
-    into its memory and cores.
+    """A sentence about the number of sessions that a host supports. `is_short` is True if the limits of the host permit
+    fewer sessions than fit into its memory and cores.
     """
 
     sentence: str
@@ -63,8 +63,8 @@ SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
 
 @dataclass(frozen=True, slots=True)
 class LimitChange:
-    """The change of a kernel setting that is too low. `problem` is the reason why it failed; empty = the setting was
-    raised.
+    """The change of a kernel setting that is too low. `problem` is the reason why the change failed; empty = the
+    setting was raised.
     """
 
     name: str

@@ -102,7 +102,7 @@ def docker_state(*, responds: bool) -> DockerState:
             return "running"
         except OSError:
             return "stopped"
-    # A socket accepts connections for a stopped daemon (systemd). Without the command docker, `responds` says nothing.
+    # systemd accepts connections for a stopped daemon. Without the command `docker`, `responds` is always False.
     return "stopped" if has_program("docker") else "running"
 
 

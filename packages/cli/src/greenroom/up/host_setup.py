@@ -290,7 +290,7 @@ class Setup:
 
     def _raise_limits(self) -> None:
         recorded_limits, limits = self.record.limits, host_limits.read_limits()
-        # Record the values before the change, because `raise_limits` fails after it if its file is read-only.
+        # Record the values before the change, because `raise_limits` can fail after it has raised limits.
         self._store_limits({name: limits[name] for name in limits_to_raise(limits)} | recorded_limits)
         changes = raise_limits()
         self._store_limits({change.name: change.before for change in changes if not change.problem} | recorded_limits)

@@ -67,8 +67,7 @@ END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @dataclass(frozen=True, slots=True)
 class UpgradeSupport:
     """The data for an upgrade of `up`. `become_up` runs the `up` of another version in this process. `adopts`: another
-    `up` has run in this process, and its children are the running parts.
-    """
+    `up` has run in this process, and its children are the running parts."""
 
     become_up: Callable[[Site], NoReturn]
     adopts: bool

@@ -94,7 +94,7 @@ INVARIANTS: Final = (
     Invariant(
         "I8",
         "no pool has more sessions than Desired, except for one replacement",
-        # Sessions on an Agent that is leaving stay until others have replaced them.
+        # Sessions on a disabled, draining or missing Agent remain until their replacements are running.
         "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them replacements',"
         f" g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE {ROTATING})) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
@@ -123,8 +123,8 @@ INVARIANTS: Final = (
             "no session is stuck in a status, no instruction is repeated without effect, and an ended "
             "session has the time of its end"
         ),
-        # A session that waits for an absent Agent continues when the Agent returns or is dead. A first start may wait
-        # for its turn, then take its time.
+        # A session that waits for a missing Agent continues or fails when the Agent returns or counts as dead. A first
+        # start may wait for other starts, and then needs time.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"

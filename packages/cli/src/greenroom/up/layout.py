@@ -21,7 +21,7 @@ FORMAT: Final = 1
 """The version of the layout. A folder with another version is refused."""
 
 SOCKET_PATH_BYTES: Final = 107
-"""The longest path of a unix socket on Linux."""
+"""The maximum length of the path of a unix socket on Linux."""
 
 
 class _PathInData:
@@ -107,8 +107,7 @@ class Layout:
 
     def sentinel(self, instance_id: str) -> Path:
         """Return the path of the sentinel file of a Manager. While it exists, the gateway responds with 503 for the
-        Manager, because the Manager is disabled.
-        """
+        Manager, because the Manager is disabled."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
     def create_data(self) -> None:
@@ -381,8 +380,7 @@ def running_layout(data: Path) -> Layout:
 
 def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[Path]:
     """Return the mounts below a folder, the innermost first. `table` lists all mounts of this machine; in its paths,
-    special characters are octal numbers.
-    """
+    special characters are octal numbers."""
     points = (line.split()[4] for line in table.read_text().splitlines())
     mounts = (Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)) for point in points)
     return sorted((mount for mount in mounts if folder in mount.parents), key=lambda m: len(m.parts), reverse=True)

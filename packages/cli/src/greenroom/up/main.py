@@ -1,4 +1,4 @@
-"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`. DESCRIPTOR is a file with its `StartData`.
+"""The process `up`: `python -m greenroom.up.main DESCRIPTOR`. DESCRIPTOR is the number of an open file of `StartData`.
 
 The process imports the modules of all roles, forks the fork server, which shares their memory, and then reads the data.
 """

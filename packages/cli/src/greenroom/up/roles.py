@@ -94,41 +94,41 @@ def api(site: Site) -> Part:
     )
 
 
-def manager(site: Site, manager: ManagerSite) -> Part:
+def manager(site: Site, manager_site: ManagerSite) -> Part:
     """Return the part of a Manager."""
-    folder = site.layout.manager(manager.name)
+    folder = site.layout.manager(manager_site.name)
     return _role(
         site,
-        manager.name,
+        manager_site.name,
         "manager",
         folder,
         {
             **_database(site),
-            "GREENROOM_MANAGER_PORT": str(manager.port),
+            "GREENROOM_MANAGER_PORT": str(manager_site.port),
             "GREENROOM_MANAGER_DIR": str(folder),
-            "GREENROOM_ZONE": manager.zone,
-            "GREENROOM_SENTINEL_FILE": str(manager.sentinel_file),
-            "GREENROOM_GATEWAY_URL": manager.gateway_url,
+            "GREENROOM_ZONE": manager_site.zone,
+            "GREENROOM_SENTINEL_FILE": str(manager_site.sentinel_file),
+            "GREENROOM_GATEWAY_URL": manager_site.gateway_url,
         },
     )
 
 
-def agent(site: Site, agent: AgentSite) -> Part:
+def agent(site: Site, agent_site: AgentSite) -> Part:
     """Return the part of an Agent. Several Agents on one machine share its cores and memory equally."""
-    urls = [manager.gateway_url for manager in site.managers_of(agent.zone)]
+    urls = [manager_site.gateway_url for manager_site in site.managers_of(agent_site.zone)]
     return _role(
         site,
-        agent.name,
+        agent_site.name,
         "agent",
-        agent.folder,
+        agent_site.folder,
         {
-            "GREENROOM_AGENT_PORT": str(agent.port),
-            "GREENROOM_AGENT_DIR": str(agent.folder),
+            "GREENROOM_AGENT_PORT": str(agent_site.port),
+            "GREENROOM_AGENT_DIR": str(agent_site.folder),
             "GREENROOM_MANAGER_URLS": ",".join(urls),
             "GREENROOM_CA_FILE": str(site.layout.ca_file),
-            "GREENROOM_JOIN_TOKEN_FILE": str(agent.folder / "join_token"),
+            "GREENROOM_JOIN_TOKEN_FILE": str(agent_site.folder / "join_token"),
             "GREENROOM_SHARE": str(1 / len(site.agents)),
-            "GREENROOM_WEB_FILTER_DIR": str(site.layout.web_filter(agent.name)),
+            "GREENROOM_WEB_FILTER_DIR": str(site.layout.web_filter(agent_site.name)),
         },
         account=CALLER,
     )
@@ -163,9 +163,9 @@ def all_parts(site: Site, forks: ForkClient) -> list[Part]:
         fork_server(site, forks),
         postgres(site, do_nothing),
         api(site),
-        *(manager(site, one) for one in site.managers),
+        *(manager(site, manager_site) for manager_site in site.managers),
         gateway(site),
-        *(agent(site, one) for one in site.agents),
+        *(agent(site, agent_site) for agent_site in site.agents),
     ]
 
 
@@ -248,8 +248,7 @@ def _role(
 
 def common_environment(site: Site) -> dict[str, str]:
     """Return the environment that any process of the instance may have, without GREENROOM_* settings, which may contain
-    secrets.
-    """
+    secrets."""
     settings = inherited_environment(os.environ, None, runs_containers=False)
     return (
         {name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
@@ -261,8 +260,7 @@ def common_environment(site: Site) -> dict[str, str]:
 def inherited_environment(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
     """Return the variables that a role inherits from the caller: settings, and the variables that programs need. `home`
     is the home of a role that runs as another account. `runs_containers`: the role uses Docker with the settings of the
-    caller.
-    """
+    caller."""
     variables = {
         name: value
         for name, value in caller.items()

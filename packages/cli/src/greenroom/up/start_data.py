@@ -104,7 +104,7 @@ class StartData(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.events is not None:
             self._run_in_background(server, EventProgress(os.fdopen(self.events, "w")))
-        sys.modules.pop("rich", None)  # was blocked, because roles do not need it; terminals do
+        sys.modules.pop("rich", None)  # allow rich, which is blocked for roles: a terminal needs it
         try:
             ended_by = self._run(server, stderr_progress(), self._show_ready)
         except (GreenroomError, OSError) as error:

@@ -129,7 +129,7 @@ class Supervisor:
         self._has_unwritten_state = False
 
     def adopt(self, state: State) -> None:
-        """Use the children that this process already has as the processes of the parts that will run."""
+        """Use the existing children of this process as the processes of the parts that `run` adds."""
         pids = {child.pid for child in children() if not child.is_zombie}
         self._adopted = {
             part.name: _AdoptedProcess(part.role, watch_child(part.pid))

@@ -48,7 +48,7 @@ LOG_BYTES: Final = 1 << 20
 """The number of bytes of each log in the archive, from its end."""
 
 Source = Callable[[], object]
-"""Returns the content of a file: a text, or a JSON value. Each exception becomes the reason why it is missing."""
+"""Returns the content of a file: a text, or a JSON value. An exception is the reason why the file is missing."""
 
 _CONTAINER_FORMAT: Final = "table {{.Names}}\t{{.Image}}\t{{.Status}}"
 PROGRAMS: Final[Mapping[str, Sequence[str]]] = {

@@ -43,8 +43,7 @@ UNITS: Final = Path("/etc/systemd/system")
 class InstalledObjects:
     """The objects of an installation on this machine. `other_installations` contains a sentence for each other
     installation that uses the images and accounts, which therefore remain. `mounts` contains the mounts below DATA, the
-    innermost first.
-    """
+    innermost first."""
 
     data: Path
     is_running: bool

@@ -48,7 +48,7 @@ def next_series(current: Version) -> tuple[int, int]:
 
 
 def refuse_downgrade(current: Version, new: Version) -> None:
-    """Check that `new` is not older than `current`, the last version that used the data. Raises SetupError: it is."""
+    """Raise SetupError if the version `new` is older than `current`, the last version that used the data."""
     if new < current:
         raise SetupError(
             f"This is Greenroom {new}, and the instance was used by the newer version {current}; use {current}, or"

@@ -20,8 +20,7 @@ ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRole:
     """A running role of the instance. `version` is None if the role does not report its version. `problem` is the
-    reason why the role does not work; empty if it works.
-    """
+    reason why the role does not work; empty if it works."""
 
     name: str
     role: str
@@ -38,9 +37,8 @@ class RunningRole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradePlan:
-    """The changes of an upgrade from the version of `up`, the supervisor, to `new`. `pre` and `post` are the names of
-    the pending migrations.
-    """
+    """The changes of an upgrade from the version of `up`, the supervisor, to `new`. `pre` and `post` contain the names
+    of the pending migrations, which are applied before and after the roles are replaced."""
 
     current: Version
     new: Version
