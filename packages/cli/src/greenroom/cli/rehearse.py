@@ -111,7 +111,7 @@ class RehearsedUsers:
     async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
-            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # may be replaced
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # the api follows a replacement
             if row and row["status"] == "running" and session_id in self._waiting:
                 self._waiting[session_id].set()
 
