@@ -1,7 +1,8 @@
-"""A log-in that has begun: its state is in a cookie of the browser until the provider sends the user back.
+"""Attempts: log-ins that have begun. A cookie stores an attempt until the provider sends the user back to the callback.
 
-The cookie is encrypted, valid for `VALID_S`, and belongs to one `state`. A callback without this cookie is refused, so
-no one can send a user a link that completes the log-in of another person (session fixation, CSRF).
+The cookie is encrypted, is valid for `VALID_S`, and belongs to one `state`, the random value that the provider returns.
+A callback without this cookie is refused, so that nobody can send a user a link that completes the log-in of another
+person (session fixation, CSRF).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from greenroom.kit.secrets import Secrets
 COOKIE_PREFIX: Final = "__Host-greenroom-sign-on-"
 VALID_S: Final = 600
 MAX_OPEN_ATTEMPTS: Final = 5
-"""The number of unfinished log-ins of one browser, for example in several tabs."""
+"""The maximum number of attempts of one browser, for example in several tabs."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A log-in through a provider that has begun. `issuer` is the issuer of the provider at this time, `verifier` the
-    code verifier of PKCE, and `next` the page to show afterwards. `link_to` is the hash of the current log-in, in
-    hexadecimal, to whose user the identity will be linked; None = the user logs in."""
+    """A log-in through a provider that has begun. `issuer` is the issuer of the provider at the beginning, `verifier`
+    the code verifier of PKCE, and `next` the page to show afterwards. If the user links an identity instead of logging
+    in, `link_to` is the hash of the token of their current log-in, in hexadecimal."""
 
     provider: str
     issuer: str
@@ -43,13 +44,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def redirect_uri(origin: str, provider: str) -> str:
-    """Return the address to which a provider sends the user back. Each provider has another one, so that its answer
-    cannot be used for another provider (mix-up)."""
+    """Return the address to which a provider sends the user back. The address contains the name of the provider, so
+    that the answer of one provider cannot be used for another provider (mix-up attack)."""
     return f"{origin}/api/v1/sign-on/{provider}/callback"
 
 
 def new_attempt(provider: SignOnProvider, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
-    """Return a new attempt. `path` is the page to show afterwards. Raises Invalid: it is no page of this console."""
+    """Return a new attempt. `path` is the page to show afterwards. Raises Invalid: it is not a page of this console."""
     state, nonce, verifier = (token_urlsafe(32) for _ in range(3))
     return Attempt(
         provider=provider.name,
@@ -72,9 +73,9 @@ def local_path(path: str) -> str:
 
 
 def store_attempt(request: Request, response: Response, secrets: Secrets, attempt: Attempt) -> None:
-    """Store an attempt in the browser. If it has `MAX_OPEN_ATTEMPTS` others, all of them are deleted."""
-    others = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
-    for name in others if len(others) >= MAX_OPEN_ATTEMPTS else []:
+    """Store an attempt in the browser. If the browser already has `MAX_OPEN_ATTEMPTS` attempts, these are deleted."""
+    earlier = [name for name in request.cookies if name.startswith(COOKIE_PREFIX)]
+    for name in earlier if len(earlier) >= MAX_OPEN_ATTEMPTS else []:
         _delete_cookie(response, name)
     response.set_cookie(
         _cookie_name(attempt.state),
@@ -88,7 +89,7 @@ def store_attempt(request: Request, response: Response, secrets: Secrets, attemp
 
 
 def find_attempt(request: Request, secrets: Secrets, provider: str, state: str) -> Attempt | None:
-    """Return the attempt of this browser with this provider and this state; None if there is none."""
+    """Return the attempt of the browser with this provider and this state; None if the browser has no such attempt."""
     ticket = secrets.read_attempt(request.cookies.get(_cookie_name(state), ""), VALID_S)
     try:
         attempt = msgspec.json.decode(ticket, type=Attempt) if ticket else None

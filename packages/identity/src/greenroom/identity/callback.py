@@ -1,4 +1,4 @@
-"""The callback of a sign-on: exchanges the code of a provider for claims, and logs the user in or links the identity.
+"""The callback of a sign-on: exchanges the code from a provider for claims, and logs the user in or links the identity.
 
 The user, the link to the identity, the groups and the log-in are stored in one transaction, or not at all.
 """
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedUser:
-    """The identity of a user that a provider has confirmed, with all its claims."""
+    """A user whose identity a provider has confirmed. `claims` are those of the ID token and the userinfo endpoint."""
 
     provider: SignOnProvider
     subject: str
@@ -45,7 +45,7 @@ class ConfirmedUser:
 
 @dataclass(frozen=True, slots=True)
 class UserBrowser:
-    """The browser of a user. `old_token` is the token of its previous log-in."""
+    """The browser of a user. `old_token` is the token of the previous log-in in this browser."""
 
     address: str
     user_agent: str
@@ -53,7 +53,7 @@ class UserBrowser:
 
 
 async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt: Attempt, code: str) -> ConfirmedUser:
-    """Exchange a code for tokens, and check them. Raises SignOnRefused: the error contains the cause."""
+    """Exchange a code for tokens, and check the tokens. Raises SignOnRefused: the error contains the cause."""
     try:
         client = await context.oidc_client(provider)
         tokens = await client.redeem(code, attempt.redirect_uri, attempt.verifier)
@@ -77,7 +77,7 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
 
 
 async def _userinfo(client: OidcClient, tokens: Tokens, subject: str) -> dict[str, Any]:
-    """Return the claims of the userinfo endpoint, which many providers use for groups."""
+    """Return the claims of the userinfo endpoint, through which many providers send the groups of a user."""
     if client.endpoints.userinfo is None or tokens.access_token is None:
         return {}
     claims = await get_json(client.endpoints.userinfo, bearer=tokens.access_token)
@@ -95,7 +95,7 @@ async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: User
     try:
         try:
             return await _store_sign_on(context, confirmed, browser, rule_result)
-        except Duplicate as error:  # another log-in of the same person may have created the user at the same moment
+        except Duplicate as error:  # another log-in of the same person may have created the user at the same time
             log.info(
                 "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
             )
@@ -111,7 +111,7 @@ async def _store_sign_on(
     """Store a log-in and return its token.
 
     Raises:
-        Duplicate: the user name exists, or the identity was linked at the same moment.
+        Duplicate: the user name exists, or the identity was linked at the same time.
         SignOnRefused: the error contains the cause.
     """
     token, created = new_secret(), False
@@ -252,8 +252,8 @@ async def _store_login(
 async def link_identity(
     context: SignOnContext, confirmed: ConfirmedUser, attempt: Attempt, user_id: str, token_hash: bytes
 ) -> None:
-    """Link the confirmed identity to a user. `token_hash` is the hash of their log-in, which must be the log-in that
-    began the attempt. Raises SignOnRefused: the error contains the cause."""
+    """Link the confirmed identity to a user. `token_hash` is the hash of the token of their log-in, which must be the
+    log-in that began the attempt. Raises SignOnRefused: the error contains the cause."""
     if not hmac.compare_digest(token_hash.hex(), attempt.link_to or ""):
         raise SignOnRefused(
             Refusal.LINK_ENDED, "The log-in that began to link the identity has ended; log in and link it again."

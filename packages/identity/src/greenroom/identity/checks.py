@@ -1,8 +1,8 @@
-"""Checks at the provider that log-ins are still valid: their refresh tokens are used at a fixed interval.
+"""Checks at the provider that log-ins are still valid: at a fixed interval, the refresh token of a log-in is used.
 
 If the provider refuses the refresh token, the log-in ends immediately. A check also fails if the provider does not
-answer, if it sent no refresh token, or if the refresh token cannot be decrypted. Then the log-in ends when the check
-interval and the grace period of the provider have passed since its last successful check.
+answer, if the provider sent no refresh token, or if the refresh token cannot be decrypted. After such failures, the
+log-in ends when the check interval and the grace period of the provider have passed since its last successful check.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ BATCH_SIZE: Final = 20
 MAX_REPEAT_S: Final = 60.0
 """The longest time until a failed check is repeated."""
 LOGIN_ENDED_ERRORS: Final = frozenset({"invalid_grant"})
-"""The errors with which a provider states that a log-in has ended. After others, such as `invalid_client`, the check is
-repeated."""
+"""The OAuth 2.0 errors with which a provider states that a log-in has ended. After other errors, such as
+`invalid_client`, the check is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextCheck:
-    """The log-in continues; `after_s` is the time until its next check."""
+    """The log-in continues. `after_s` is the time until its next check."""
 
     after_s: float
 

@@ -31,15 +31,15 @@ class SignOnContext:
     provider_cache: ProviderCache
 
     async def enabled_provider(self, name: str) -> SignOnProvider:
-        """Return an enabled provider. Raises SignOnRefused: there is none with this name."""
+        """Return the enabled provider with this name. Raises SignOnRefused: there is no such provider."""
         provider = await statements.find_provider(self.db, name)
         if provider is None or not provider.enabled:
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, "The provider does not exist or is disabled.")
         return provider
 
     async def oidc_client(self, provider: SignOnProvider) -> OidcClient:
-        """Return Greenroom as a client of the provider. Raises ProviderFailed: its document cannot be read or
-        is not valid."""
+        """Return the client for requests to the provider. Raises ProviderFailed: the discovery document of the provider
+        cannot be read or is not valid."""
         return OidcClient(provider, self.client_secret(provider), await self.provider_cache.endpoints(provider.issuer))
 
     def client_secret(self, provider: SignOnProvider) -> str | None:
@@ -48,7 +48,7 @@ class SignOnContext:
 
 
 def context_of(state: Any) -> SignOnContext:
-    """Return the sign-on context in the state of the api; the first call creates it."""
+    """Return the sign-on context in the state of the api; the first call creates the context."""
     if not hasattr(state, "sign_on"):
         state.sign_on = SignOnContext(
             state.db, state.logs, state.secrets, state.snapshot, state.refusals, ProviderCache()

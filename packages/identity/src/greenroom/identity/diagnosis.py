@@ -1,7 +1,7 @@
 """The test of a provider: the steps of a log-in, one after the other, until one fails.
 
-No user is logged in. The client secret is tested with a code that does not exist: a provider that knows the client
-answers `invalid_grant`, and otherwise `invalid_client`.
+No user is logged in. The client secret is tested with a code that does not exist: the provider answers `invalid_grant`
+if it accepts the client and its secret, and `invalid_client` otherwise.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from greenroom.identity.tokens import Keys
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """The result of one step. `detail` is a sentence: what was found, or why the step failed."""
+    """The result of one step. `detail` is a sentence: the finding, or the reason of the failure."""
 
     step: str
     passed: bool
@@ -49,7 +49,7 @@ class StepResult:
 
 
 class Diagnosis:
-    """One test of a provider. `redirect_uri` is the address to which the provider would send a user back."""
+    """A test of a provider. `redirect_uri` is the address to which the provider would send a user back."""
 
     def __init__(self, provider: SignOnProvider, secret: str | None, redirect_uri: str) -> None:
         self._provider = provider
@@ -59,7 +59,7 @@ class Diagnosis:
         self._endpoints: Endpoints | None = None
 
     async def run(self) -> list[StepResult]:
-        """Return the results of the steps up to the first that failed."""
+        """Run the steps up to the first step that fails, and return their results."""
         results: list[StepResult] = []
         for name, step in self.steps.items():
             began_s = time.perf_counter()
@@ -157,7 +157,7 @@ class Diagnosis:
         "authorization": _request_authorization,
         "client": _test_client_secret,
     }
-    """The steps in their order, by name."""
+    """Name → step, in the order in which the steps run."""
 
 
 @asynccontextmanager

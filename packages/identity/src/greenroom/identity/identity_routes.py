@@ -1,4 +1,4 @@
-"""Identities: the users at issuers that are linked to users of Greenroom."""
+"""Routes of identities: accounts at OpenID Connect providers that are linked to users."""
 
 from __future__ import annotations
 

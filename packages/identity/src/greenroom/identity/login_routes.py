@@ -1,7 +1,7 @@
-"""Log-in and log-out through providers, for browsers and for the providers themselves.
+"""Routes for log-in and log-out through providers. Browsers and the providers call them.
 
-The log-in page reads only the database, so a provider that hangs delays no other user. All refusals of the callback
-lead to the log-in page, with the code of the reason in its address. The log contains the true cause.
+The log-in page reads only the database, so that a provider that hangs delays no other user. After a refusal, the
+callback redirects to the log-in page, with the code of the reason in the address. The log contains the true cause.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import TokenRefused, issue_time_s, logout_claims
 
 MAX_HINT_CHARACTERS = 4000
-"""The maximum length of an ID token in an address. A longer token, with many groups, is omitted."""
+"""The maximum length of an ID token in the address of a log-out (`id_token_hint`). A longer token is omitted."""
 MAX_LOGIN_AGE_S = 15 * 60
 """The maximum age of a log-in that links an identity."""
 MAX_CLOCK_DIFFERENCE_S = 5
-"""The permitted difference between the clocks of the hosts of one provider."""
+"""The permitted difference between the clocks of several hosts of one provider."""
 
 router = api_router("account")
 
@@ -203,7 +203,7 @@ async def log_out_at_provider(
     try:
         endpoint = (await context.provider_cache.endpoints(hint.issuer)).end_session
     except ProviderFailed:
-        endpoint = None  # the user is logged out here; the provider does not answer
+        endpoint = None  # the provider does not answer; the log-in at Greenroom has ended anyway
     if endpoint is None:
         return LogoutView(url=None)
     values = {"client_id": hint.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
@@ -250,7 +250,8 @@ async def log_out_by_provider(
 
 
 def _login_time_s(context: SignOnContext, login: statements.ProviderLogin) -> float:
-    """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if it cannot be decrypted."""
+    """Return the time of a log-in by the clock of its provider, in seconds since 1970; 0 if the stored ID token cannot
+    be decrypted."""
     try:
         return issue_time_s(context.secrets.decrypt(login.id_token_encrypted))
     except SetupError:
@@ -279,7 +280,7 @@ async def log_out_in_frame(
         failed_attempts.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
         return Response("There is no such log-in.", 400, media_type="text/plain")
     logins = await statements.logins_at_provider(context.db, provider.provider_id, sid=sid)
-    if not logins:  # it ended before, or the id is guessed
+    if not logins:  # the log-in has ended, or the id was guessed
         failed_attempts.count_wrong_key(request, f"by a log-out request of {one_line(provider_name)}")
     await end_logins(context, logins, f"{provider.title} logged the user out.")
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
@@ -288,5 +289,5 @@ async def log_out_in_frame(
 
 
 def origin_of(request: Request) -> str:
-    """Return the origin of the console, as the caller addressed it; the host was checked before."""
+    """Return the origin (scheme and host) at which the caller addressed the console; the host was checked before."""
     return f"https://{request.headers['host']}"

@@ -1,7 +1,7 @@
 """Requests to OpenID Connect providers: discovery, keys, tokens and claims.
 
-A request ends after `TIMEOUT_S`, so that a provider that hangs delays only those who log in through it. No request
-holds a connection to the database. Redirects are not followed.
+A request ends after `TIMEOUT_S`. A provider that hangs delays only the users who log in through this provider. No
+request holds a connection to the database. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ MAX_ANSWER_BYTES: Final = 2 << 20
 CACHE_S: Final = 3600.0
 """The time for which the document of a provider and its keys are used without another request."""
 MAX_OPEN_REQUESTS: Final = 100
-"""Maximum number of requests to one host that have no answer yet, so that a provider that hangs does not use all
-connections of this process."""
+"""Maximum number of requests to one host that have no answer yet. The limit prevents that a provider that hangs uses
+all connections of this process."""
 PARSE_ERRORS: Final = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 """The errors that Authlib raises for answers with values of unexpected types."""
 SHARED_RESULT_S: Final = 5.0
-"""The time for which callers that need the same document or keys get one result or failure, so that a provider that
-hangs, or tokens with unknown keys, cause few requests."""
+"""The time for which all callers that need the same document or keys get the result or the failure of one request. A
+provider that hangs, or tokens with unknown keys, therefore cause few requests."""
 
 _open_requests = Counter[str]()
 """Host → number of requests without an answer."""
 
 
 class ProviderFailed(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
-    """A provider does not answer, or its answer cannot be used; the message is the cause, as a sentence."""
+    """A provider does not answer, or its answer cannot be used. The message is the cause, as a sentence."""
 
 
 class GrantRefused(ProviderFailed):
-    """The provider refuses a code or a refresh token; `error` is its code of OAuth 2.0."""
+    """The provider refuses a code or a refresh token. `error` is the OAuth 2.0 error code, such as `invalid_grant`."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"The provider refused the request: {error}{f' ({description})' if description else ''}.")
@@ -83,7 +83,7 @@ class Tokens:
 
 
 def issuer_problem(issuer: str) -> str | None:
-    """Return the reason why an address cannot be an issuer, as a sentence; None if it can."""
+    """Return the reason why an address cannot be an issuer, as a sentence; None if the address is valid."""
     try:
         parts = urlsplit(issuer)
         host = parts.hostname or ""
@@ -106,8 +106,8 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_endpoints(document: Mapping[str, Any], issuer: str) -> Endpoints:
-    """Return the endpoints of a provider. Raises ProviderFailed: the document belongs to another issuer, lacks an
-    endpoint, or contains an address that is not safe."""
+    """Return the endpoints in a discovery document. Raises ProviderFailed: the document belongs to another issuer,
+    lacks an endpoint, or contains an address that is not safe."""
     if document.get("issuer") != issuer:
         raise ProviderFailed(
             f"The document belongs to the issuer {document.get('issuer')!r} instead of {issuer!r}; enter the issuer"
@@ -145,7 +145,8 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
     """Limit the time and the number of requests to a provider, and replace the errors of the HTTP client.
 
     Raises:
-        ProviderFailed: the request fails, takes longer than `TIMEOUT_S`, or `MAX_OPEN_REQUESTS` others have no answer.
+        ProviderFailed: the request fails, takes longer than `TIMEOUT_S`, or is not sent because `MAX_OPEN_REQUESTS`
+            other requests have no answer.
         GrantRefused: the provider refused the code or the token.
     """
     host = urlsplit(address).netloc
@@ -168,7 +169,7 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
 
 
 async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
-    """Return the JSON object at an address. Raises ProviderFailed: there is none."""
+    """Return the JSON object at an address. Raises ProviderFailed: the address does not answer with a JSON object."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     async with provider_request(address), httpx2.AsyncClient(**http_settings()) as http:
         response = await http.get(address, headers=headers)
@@ -184,8 +185,8 @@ async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]
 
 
 def http_settings() -> dict[str, Any]:
-    """Return the settings of an HTTPX client for requests to providers. They also limit the size of an answer that
-    comes from an HTTP proxy of this host."""
+    """Return the settings of an HTTPX client for requests to providers. They limit the time of a request and the size
+    of its answer, also of an answer from an HTTP proxy."""
     return {
         "verify": tls_context(),
         "timeout": TIMEOUT_S,
@@ -197,7 +198,7 @@ def http_settings() -> dict[str, Any]:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the TLS context of all requests to providers. It is created once, which takes 16 ms."""
+    """Return the TLS context of all requests to providers. It is created only once, because this takes 16 ms."""
     return httpx2.create_ssl_context()
 
 
@@ -208,7 +209,7 @@ async def _limit_answer(response: httpx2.Response) -> None:
 
 
 class _LimitedStream(httpx2.AsyncByteStream):
-    """The content of an answer. Raises httpx2.ReadError: it has more than `MAX_ANSWER_BYTES`."""
+    """The content of an answer. Raises httpx2.ReadError: the content has more than `MAX_ANSWER_BYTES`."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
@@ -248,7 +249,7 @@ class _CachedProvider:
 
 
 class ProviderCache:
-    """The endpoints and keys of the providers, by issuer; one cache for each process."""
+    """Caches the endpoints and the keys of the providers, by issuer. Each process has one cache."""
 
     def __init__(self) -> None:
         self._cached: dict[str, _CachedProvider] = {}
@@ -256,15 +257,16 @@ class ProviderCache:
         self._key_reads = CachedReads[Keys](SHARED_RESULT_S)
 
     async def endpoints(self, issuer: str) -> Endpoints:
-        """Return the endpoints of an issuer. Raises ProviderFailed: it does not answer, or with a wrong document."""
+        """Return the endpoints of an issuer. Raises ProviderFailed: the issuer does not answer, or its document is not
+        valid."""
         return (await self._cached_provider(issuer)).endpoints
 
     async def read_token(self, issuer: str, read: Callable[[Keys], Claims]) -> Claims:
-        """Return the claims of a token, which `read` checks with the keys of the issuer. If the token may have a new
-        key, the keys are requested again, and the check is repeated.
+        """Check a token with `read` and the keys of the issuer, and return its claims. If the issuer may have signed
+        the token with a new key, the keys are requested again, and the check is repeated.
 
         Raises:
-            TokenRefused: the message contains the cause.
+            TokenRefused: the token is not valid; the message is the cause.
             ProviderFailed: as for `endpoints`.
         """
         keys = await self.keys(issuer)
@@ -276,7 +278,7 @@ class ProviderCache:
             return read(new_keys)
 
     async def keys(self, issuer: str, *, again: bool = False) -> Keys | None:
-        """Return the keys of an issuer. `again` requests them even if they are cached. In this case None means that
+        """Return the keys of an issuer. With `again`, the keys are requested even if they are cached; None means that
         they were already requested again within the last `SHARED_RESULT_S`."""
         provider, now_s = await self._cached_provider(issuer), time.monotonic()
         cached = provider.keys
@@ -290,7 +292,7 @@ class ProviderCache:
         return keys
 
     def forget(self, issuer: str) -> None:
-        """Request the document of an issuer again at its next use."""
+        """Remove an issuer from the cache, so that its document is requested again when it is next needed."""
         self._cached.pop(issuer, None)
 
     async def _cached_provider(self, issuer: str) -> _CachedProvider:
@@ -303,7 +305,7 @@ class ProviderCache:
 
 @dataclass(frozen=True, slots=True)
 class OidcClient:
-    """Greenroom as a client of one provider."""
+    """Sends requests to one provider, with the client ID and the client secret of Greenroom."""
 
     provider: SignOnProvider
     secret: str | None = field(repr=False)
@@ -314,7 +316,7 @@ class OidcClient:
         return ExpectedToken(self.provider.issuer, self.provider.client_id)
 
     def authorization_url(self, redirect_uri: str, *, state: str, nonce: str, verifier: str) -> str:
-        """Return the address at which the user logs in; the code challenge belongs to `verifier` (PKCE, S256)."""
+        """Return the address at which the user logs in. It contains the code challenge of `verifier` (PKCE, S256)."""
         url = cast("Any", parameters).prepare_grant_uri(
             self.endpoints.authorization,
             self.provider.client_id,

@@ -1,4 +1,4 @@
-"""Providers for administrators: their settings, a test, and a preview of their rules."""
+"""Routes with which administrators manage providers: settings, a test, and a preview of rules."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ async def get_sign_on_provider(provider_id: UUID, db: Db, request: Request) -> P
 async def update_sign_on_provider(
     provider_id: UUID, body: ProviderPatch, change: ChangeDep, context: SignOnContextDep, request: Request
 ) -> ProviderView:
-    """Change a provider; omitted fields keep their values. The log-ins of a disabled provider end, and those of a
-    provider that gets another issuer or client ID.
+    """Change a provider; omitted fields keep their values. Its log-ins end if the provider is disabled, or gets another
+    issuer or client ID.
 
     A change of a provider with rules also needs `groups_modify`.
     """
@@ -116,7 +116,7 @@ async def update_sign_on_provider(
         fields = _parse_fields(values_of(ProviderFields, before) | body.model_dump(include=set(sent)))
         await _require_permission_to_grant(change.db, change.caller, fields)
         is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
-        if is_other_client:  # it must not get the tokens of the users: their log-ins end first
+        if is_other_client:  # the other client must not get the refresh tokens, so the log-ins end first
             await _disable(connection, before)
         else:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
@@ -128,7 +128,7 @@ async def update_sign_on_provider(
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
-        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}  # values of `client_secret` are masked
+        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}  # `client_secret` would be masked
     change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
     if not after.enabled:
         logins = await statements.logins_at_provider(change.db, after.provider_id)
@@ -149,7 +149,7 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context:
 
 
 async def _disable(connection: Connection, provider: SignOnProvider) -> None:
-    """Disable a locked provider. After the commit, no log-in through it begins."""
+    """Disable a locked provider. After the commit, no log-in through the provider begins."""
     disabled = replace(provider, enabled=False)
     await statements.update_provider(connection, provider.provider_id, disabled, provider.client_secret_encrypted)
 
@@ -162,8 +162,8 @@ async def _end_logins_and_lock(
     before `_disable`. If the block fails, the provider remains disabled, and a log row states this.
 
     Raises:
-        NotFound: the provider was deleted at the same time.
-        Refused: it was changed at the same time.
+        NotFound: the provider was deleted meanwhile.
+        Refused: the provider was changed meanwhile.
     """
     after = replace(before, enabled=False, num_logins=0)
     try:
@@ -188,7 +188,7 @@ async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, re
 
 
 def _parse_fields(values: Json) -> ProviderFields:
-    """Return the fields of a provider. Raises Invalid: one of them cannot be used."""
+    """Return the fields of a provider. Raises Invalid: a value is not valid."""
     group_rules = [
         rule if isinstance(rule, GroupRule) else GroupRule(**rule | {"group_id": str(rule["group_id"])})
         for rule in values["rules"]
@@ -210,10 +210,11 @@ def _check_attributes(attributes: dict[str, str]) -> None:
 async def _require_permission_to_grant(
     db: Database, caller: Caller, fields: ProviderFields, *, groups_must_exist: bool = True
 ) -> None:
-    """Check that the caller may create the users and grant the groups that a provider creates and grants.
+    """Check that the caller may do what the provider does automatically: create users, and add users to the groups of
+    its rules.
 
     Raises:
-        Forbidden: the error contains the permission.
+        Forbidden: the caller lacks a permission, which the error names.
         Invalid: the group of a rule does not exist, and `groups_must_exist`.
     """
     if fields.create_users:

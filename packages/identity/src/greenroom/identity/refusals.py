@@ -1,6 +1,7 @@
 """The reasons why a sign-on is refused, each with the sentence that the user reads.
 
-The log row of a refusal has the true cause, which the user must not see: it can contain details of the provider.
+The log row of a refusal contains the true cause. The user does not see the cause, because it can contain details of the
+provider.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from enum import StrEnum
 
 
 class Refusal(StrEnum):
-    """A reason; `sentence` is its text for the user."""
+    """A reason for a refusal. `sentence` is the text for the user."""
 
     sentence: str
 

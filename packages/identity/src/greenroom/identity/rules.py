@@ -1,6 +1,6 @@
 """Rules that turn the claims of a provider into fields and groups of a user. All functions are pure.
 
-The same functions decide at a log-in and in the preview for administrators.
+A log-in and the preview for administrators call the same functions.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ DEFAULT_ATTRIBUTES: Final = {
     "first_name": "given_name",
     "last_name": "family_name",
 }
-"""Field of a user → the claim that contains its value, unless the provider has an attribute for the field."""
+"""Field of a user → the claim that contains its value, if the provider has no attribute for the field."""
 ATTRIBUTES: Final = ("username", "first_name", "last_name", "phone", "organization")
 MAX_VALUES: Final = 10_000
-"""Maximum number of values of a claim with rules. A user at a large provider can be in thousands of groups."""
+"""Maximum number of values of a claim that rules use. A user at a large provider can be in thousands of groups."""
 MAX_STARS: Final = 3
 """Maximum number of `*` in the value of a rule."""
 MAX_FIELD_CHARACTERS: Final = 255
-"""Maximum characters of a field; a longer text is omitted."""
+"""Maximum number of characters in a field; a longer text is omitted."""
 
 
 def values_of_claim(claims: Claims, name: str) -> list[str]:
-    """Return the values of a claim as texts; an absent claim has none.
+    """Return the values of a claim as texts; an empty list if the claim is missing.
 
     `name` is the name of the claim, or a path in nested objects, such as `realm_access.roles`.
     """
@@ -54,7 +54,8 @@ def _value_text(value: str | bool | int) -> str:
 
 def matching_rules(rules: Sequence[GroupRule], claims: Claims) -> list[int]:
     """Return the positions of the rules that match: a value of the rule's claim equals the rule's value, in which `*`
-    stands for any characters. Hundreds of rules and thousands of values can take seconds, so call it in a thread.
+    stands for any characters. Call this function in a thread: hundreds of rules and thousands of values can take
+    seconds.
 
     Raises:
         Invalid: the claim of a rule has more than `MAX_VALUES` values.
@@ -92,8 +93,8 @@ def _matches_parts(value: str, parts: list[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The ids of groups that the rules determine: `managed` are all groups with a rule, and `matched` those of them
-    that get the user as a member."""
+    """The result of the rules for one user, as ids of groups: `managed` are all groups with a rule, and `matched` are
+    the groups with a matching rule, of which the user becomes a member."""
 
     matched: frozenset[str]
     managed: frozenset[str]
@@ -111,8 +112,8 @@ def evaluate_rules(rules: Sequence[GroupRule], claims: Claims) -> RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The fields of a user that the claims determine. `problem` is the reason why the user name cannot be used, as a
-    sentence; None = it can. `fields` has only fields with a value."""
+    """The fields of a user that the claims determine. `problem` is the reason why `username` cannot be used, as a
+    sentence; None = it can be used. `fields` contains only fields with a value."""
 
     username: str
     problem: str | None
@@ -129,7 +130,7 @@ def user_profile(attributes: Mapping[str, str], claims: Claims) -> Profile:
 
 
 def _username(claims: Claims, claim: str) -> tuple[str, str | None]:
-    """Return the user name in a claim, and the reason why it cannot be used, as a sentence."""
+    """Return the user name in a claim, and the reason why the name cannot be used, as a sentence."""
     sent = "".join(values_of_claim(claims, claim)[:1])
     if not sent.strip():
         return "", f"The claim {claim} contains no username."
@@ -149,8 +150,8 @@ def _claim_text(claims: Claims, claim: str) -> str:
 
 
 def sample_claims(text: str) -> dict[str, Any]:
-    """Return the claims of a sample: a JSON object, or a token whose signature is not checked. Raises Invalid: it is
-    neither."""
+    """Return the claims of a sample: a JSON object, or a token whose signature is not checked. Raises Invalid: the text
+    is neither."""
     sample = text.strip()
     parts = sample.split(".")
     try:

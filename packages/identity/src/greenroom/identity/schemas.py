@@ -1,4 +1,4 @@
-"""The bodies of sign-on. Requests contain client secrets; answers never do."""
+"""The bodies of requests and answers of sign-on. Requests can contain client secrets; answers never do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ YEAR_S = 366 * 86400
 ProviderName = Annotated[
     str,
     MatchesPattern(r"[a-z0-9][a-z0-9-]{0,39}", "lower-case letters, digits and -, at most 40"),
-    Field(description="part of its redirect URI; it never changes"),
+    Field(description="name of the provider, part of its redirect URI; it cannot be changed"),
 ]
 Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
 Issuer = Annotated[Name, Field(max_length=500, description="https://…, exactly as the provider writes it")]
@@ -32,7 +32,7 @@ Scopes = Annotated[
     MatchesPattern(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
     Field(max_length=500, description="scopes that are requested; `openid` is required"),
 ]
-Enabled = Annotated[bool, Field(description="off: no one can log in through it, and its log-ins end")]
+Enabled = Annotated[bool, Field(description="off: nobody can log in through the provider, and its log-ins end")]
 CreateUsers = Annotated[bool, Field(description="create unknown users at their first log-in; off = linked users only")]
 RuleRequired = Annotated[bool, Field(description="only users who match a rule can log in")]
 Attributes = Annotated[
@@ -53,7 +53,7 @@ GraceS = Annotated[
 
 
 class RuleBody(Body):
-    """Users with the value in the claim are members of the group."""
+    """A rule: users with the value in the claim are members of the group."""
 
     model_config = View.model_config | Body.model_config
 
@@ -79,7 +79,7 @@ Rules = Annotated[
 
 
 class _ProviderSettings(Body):
-    """The settings of a provider with defaults."""
+    """The settings of a provider that have default values."""
 
     enabled: Enabled = True
     create_users: CreateUsers = False
@@ -132,10 +132,10 @@ class ProviderView(View):
     check_s: int
     check_grace_s: int
     created: datetime
-    num_logins: Annotated[int, Field(description="number of log-ins through it now")]
+    num_logins: Annotated[int, Field(description="present number of log-ins through the provider")]
     redirect_uri: Annotated[str, Field(description="address to register at the provider")]
-    backchannel_logout_uri: Annotated[str, Field(description="address for its log-out tokens")]
-    frontchannel_logout_uri: Annotated[str, Field(description="address for its log-out requests in a frame")]
+    backchannel_logout_uri: Annotated[str, Field(description="address to which the provider sends log-out tokens")]
+    frontchannel_logout_uri: Annotated[str, Field(description="address that the provider opens in a frame at a log-out")]
 
 
 class DiagnosisStep(View):
@@ -150,14 +150,14 @@ class DiagnosisStep(View):
 
 
 class DiagnosisView(View):
-    """The steps of a test, up to the first that failed."""
+    """The steps of a test, up to the first step that failed."""
 
     passed: bool
     steps: list[DiagnosisStep]
 
 
 class PreviewRequest(Body):
-    """Rules and a sample, to see their result before they are stored."""
+    """Attributes and rules to try with a sample before they are stored."""
 
     attributes: Attributes = {}
     rules: Rules = []
@@ -172,10 +172,10 @@ class PreviewGroup(View):
 
 
 class PreviewView(View):
-    """What the rules and attributes would do with the sample."""
+    """The result of the attributes and rules for the claims of the sample."""
 
     username: str
-    problem: Annotated[str | None, Field(description="why no user with this name can be created; null = one can")]
+    problem: Annotated[str | None, Field(description="why the name cannot be used; null = it can be used")]
     fields: dict[str, str]
     groups: Annotated[list[PreviewGroup], Field(description="groups of the rules that match")]
     matching_rules: Annotated[list[int], Field(description="positions of the rules that match, from 0")]
@@ -216,7 +216,7 @@ class LogoutView(View):
 
 
 class IdentityView(View, row=LinkedIdentity):
-    """A user at an issuer."""
+    """An account at an issuer that is linked to a user."""
 
     identity_id: UUID
     user_id: UUID

@@ -1,4 +1,4 @@
-"""Sign-on in SQL: the providers, and the identities of users at their issuers.
+"""The SQL of sign-on: the providers, the identities of users, and the log-ins through providers.
 
 An identity is an issuer and a subject, never a user name or an e-mail address, because a provider may assign these to
 another person.
@@ -25,7 +25,7 @@ ClientAuth = Literal["client_secret_basic", "client_secret_post"]
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
-    """Users with a `value` in a claim are members of a group. `*` in the value stands for any characters."""
+    """A rule: users with the `value` in the claim are members of the group. `*` stands for any characters."""
 
     claim: str
     value: str
@@ -34,7 +34,7 @@ class GroupRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFields:
-    """The fields of a provider that can change, except its client secret."""
+    """The fields of a provider that can be changed, except the client secret."""
 
     title: str
     issuer: str
@@ -85,7 +85,7 @@ lock_provider: Final = _PROVIDERS.lock
 
 
 async def lock_unchanged_provider(connection: Connection, provider: SignOnProvider) -> bool:
-    """Lock a provider against changes until the commit, with the first statement of a transaction. Return False if it
+    """Lock a provider against changes until the commit. Call this first in a transaction. Return False if the provider
     was deleted, was disabled, or got another issuer or client ID after `provider` was read."""
     cursor = await connection.execute(
         "SELECT 1 FROM sign_on_providers WHERE provider_id = %s AND enabled AND issuer = %s AND client_id = %s"
@@ -96,7 +96,7 @@ async def lock_unchanged_provider(connection: Connection, provider: SignOnProvid
 
 
 async def find_provider(db: Database, name: str) -> SignOnProvider | None:
-    """Return the provider with this name, also if it is disabled."""
+    """Return the provider with this name, also if the provider is disabled."""
     return await _PROVIDERS.find(db, "p.name = %s", (name,))
 
 
@@ -118,7 +118,7 @@ async def list_buttons(db: Database) -> list[ProviderButton]:
 async def insert_provider(
     connection: Connection, name: str, fields: ProviderFields, secret_encrypted: bytes | None
 ) -> str:
-    """Store a provider; returns its id. Raises Duplicate: the name exists."""
+    """Store a provider, and return its id. Raises Duplicate: the name exists."""
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted")
     cursor = await connection.execute(
         "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
@@ -130,7 +130,7 @@ async def insert_provider(
 async def update_provider(
     connection: Connection, provider_id: str, fields: ProviderFields, secret_encrypted: bytes | None
 ) -> None:
-    """Store the fields and the client secret of a provider, after `lock_provider`."""
+    """Store the fields and the client secret of a provider. Call `lock_provider` before."""
     await connection.execute(
         "UPDATE sign_on_providers SET " + assignments((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
         " %(provider_id)s",
@@ -139,7 +139,7 @@ async def update_provider(
 
 
 async def delete_provider(connection: Connection, provider_id: str) -> None:
-    """Delete a provider. The identities of its issuer remain, so that it can be created again."""
+    """Delete a provider. The identities of its issuer remain valid for a new provider with the same issuer."""
     await connection.execute("DELETE FROM sign_on_providers WHERE provider_id = %s", (provider_id,))
 
 
@@ -168,7 +168,7 @@ async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGrou
 
 
 async def existing_groups(connection: Connection, group_ids: Collection[str]) -> list[Membership]:
-    """Return the groups that exist, and lock them; the group of a rule may have been deleted."""
+    """Return those of the groups that exist, and lock them: the group of a rule may have been deleted."""
     cursor = await connection.execute(
         "SELECT group_id::text, name FROM groups WHERE group_id::text = ANY(%s) FOR KEY SHARE", (list(group_ids),)
     )
@@ -177,7 +177,8 @@ async def existing_groups(connection: Connection, group_ids: Collection[str]) ->
 
 @dataclass(frozen=True, slots=True)
 class LinkedIdentity:
-    """A user at an issuer. `last_used` is the time of the last log-in with it."""
+    """An identity: the account `subject` at `issuer`, linked to a user. `last_used` is the time of the last log-in with
+    the identity."""
 
     identity_id: str
     user_id: str
@@ -200,7 +201,7 @@ async def list_identities(db: Database, user_id: str) -> list[LinkedIdentity]:
 
 
 async def find_identity(connection: Connection, issuer: str, subject: str) -> LinkedIdentity | None:
-    """Return the identity with this issuer and subject."""
+    """Return the identity with this issuer and subject; None if it is not linked to a user."""
     cursor = await connection.execute(
         "SELECT " + _IDENTITY + " FROM identities WHERE issuer = %s AND subject = %s", (issuer, subject)
     )
@@ -208,8 +209,8 @@ async def find_identity(connection: Connection, issuer: str, subject: str) -> Li
 
 
 async def record_identity_use(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
-    """Store that the identity is used now, after `users.lock_user`. Return False if it is no longer linked to the
-    user."""
+    """Store the time of this use of an identity. Call `users.lock_user` before. Return False if the identity is not
+    linked to the user."""
     cursor = await connection.execute(
         "UPDATE identities SET last_used = now() WHERE issuer = %s AND subject = %s AND user_id = %s",
         (issuer, subject, user_id),
@@ -218,7 +219,7 @@ async def record_identity_use(connection: Connection, issuer: str, subject: str,
 
 
 async def insert_identity(connection: Connection, user_id: str, issuer: str, subject: str) -> LinkedIdentity:
-    """Link an identity to a user. Raises Duplicate: it is linked to a user already."""
+    """Link an identity to a user. Raises Duplicate: the identity is already linked to a user."""
     cursor = await connection.execute(
         "INSERT INTO identities (user_id, issuer, subject) VALUES (%s, %s, %s) RETURNING " + _IDENTITY,
         (user_id, issuer, subject),
@@ -242,8 +243,8 @@ async def list_issuers(db: Database) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProviderLogin:
-    """The stored data of a log-in through a provider. `sid` is the id of the log-in at the provider. `first_check_s` is
-    the number of seconds until its first check; None = no checks."""
+    """The data of a new log-in through a provider. `sid` is the id of the log-in at the provider. `first_check_s` is
+    the number of seconds until the first check of the log-in; None = no checks."""
 
     provider_id: str
     subject: str
@@ -254,7 +255,7 @@ class NewProviderLogin:
 
 
 async def insert_provider_login(connection: Connection, login_id: str, login: NewProviderLogin) -> None:
-    """Store the provider of a new log-in."""
+    """Store the data of a new log-in through a provider."""
     await connection.execute(
         "INSERT INTO provider_logins (login_id, provider_id, subject, sid, id_token_encrypted, refresh_token_encrypted,"
         " due) VALUES (%(login_id)s, %(provider_id)s, %(subject)s, %(sid)s, %(id_token_encrypted)s,"
@@ -276,7 +277,7 @@ class ProviderLogin:
 async def logins_at_provider(
     db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None
 ) -> list[ProviderLogin]:
-    """Return the log-ins of a provider; of one subject and with one `sid`, if these are not None."""
+    """Return the log-ins through a provider. `subject` and `sid` select the log-ins of one subject or with one id."""
     return await db.fetch_as(
         ProviderLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"
@@ -301,7 +302,7 @@ async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: s
 
 @dataclass(frozen=True, slots=True)
 class LogoutHint:
-    """The provider of a log-in and its ID token, with which the provider can end the log-in, too."""
+    """The data with which a browser ends a log-in also at the provider."""
 
     issuer: str
     client_id: str
@@ -309,7 +310,7 @@ class LogoutHint:
 
 
 async def find_logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None:
-    """Return the hint of the log-in with this token; None = it is no log-in through a provider."""
+    """Return the hint of the log-in with this token; None if it is not a log-in through a provider."""
     return await db.fetch_one_as(
         LogoutHint,
         "SELECT s.issuer, s.client_id, p.id_token_encrypted FROM provider_logins p"
@@ -325,13 +326,13 @@ async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> b
 
 
 RETAKE_AFTER_S: Final = 60.0
-"""The time after which another process checks a log-in, because the process that began the check has ended."""
+"""The time after which a check is due again, if the process that took the log-in has stored no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueLogin:
-    """A log-in whose check is due. Its refresh token may be sent only to this issuer and with this client ID.
-    `unchecked_s` is the number of seconds since its last successful check."""
+    """A log-in whose check is due. The refresh token may be sent only to `issuer` with `client_id`. `unchecked_s` is
+    the number of seconds since the last successful check."""
 
     login_id: str
     user_id: str
@@ -344,7 +345,8 @@ class DueLogin:
 
 
 async def take_due_logins(db: Database, limit: int) -> list[DueLogin]:
-    """Return up to `limit` log-ins whose check is due. No other process takes them within `RETAKE_AFTER_S`."""
+    """Return up to `limit` log-ins whose check is due. No other process takes the same log-ins within
+    `RETAKE_AFTER_S`."""
     rows = await db.write(
         "UPDATE provider_logins p SET due = clock_timestamp() + make_interval(secs => %(retake_after_s)s)"
         " FROM login_sessions l, users u, sign_on_providers s WHERE l.login_id = p.login_id AND u.user_id = l.user_id"
@@ -363,7 +365,7 @@ async def record_check(
 ) -> None:
     """Store the result of a check, the refresh token, and the time until the next check; None = no further checks.
 
-    Nothing is stored if the provider has another issuer or client ID now, or if another check has stored its refresh
+    Nothing is stored if the provider has got another issuer or client ID, or if another check has stored a refresh
     token meanwhile.
     """
     await db.write(

@@ -1,7 +1,7 @@
 """Checks of tokens that providers sign: ID tokens and log-out tokens.
 
-Only asymmetric signatures are accepted. With a symmetric one, or with `none`, a program that knows the client secret or
-the public keys could sign tokens (algorithm confusion).
+Only asymmetric signatures are accepted. With symmetric signatures, or without signatures (`none`), a program that knows
+the client secret or the public keys could create tokens (algorithm confusion).
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ MAX_TOKEN_BYTES: Final = 512 * 1024
 """Maximum size of a token. A token with 10,000 groups has about 400,000 bytes."""
 MAX_ID_CHARACTERS: Final = 255
 ID_CLAIMS: Final = {"sub": "subject", "sid": "id of the log-in"}
+"""Claim → its name in messages."""
 ID_TYPES: Final = frozenset({"", "jwt"})
 """Values of `typ` in the header of an ID token, in lower case. Tokens for other purposes have other types."""
 LOGOUT_TYPES: Final = frozenset({"", "jwt", "logout+jwt"})
-"""The same for a log-out token. Providers that follow older drafts send `JWT`, or no type."""
+"""The same for a log-out token. Providers that follow older drafts of the standard send `JWT`, or no type."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 PublicKey = RSAKey | ECKey | OKPKey
@@ -43,8 +44,8 @@ Claims = dict[str, Any]
 
 
 class TokenRefused(Exception):  # noqa: N818 -- as SignOnRefused
-    """A token is refused; the message is the cause. If `may_be_new_key` is True, the provider may have replaced its
-    keys, so the caller reads the keys again and repeats the check."""
+    """A token is refused; the message is the cause. If `may_be_new_key` is True, the provider may have new keys, so the
+    caller reads the keys again and repeats the check."""
 
     def __init__(self, cause: str, *, may_be_new_key: bool = False) -> None:
         super().__init__(cause)
@@ -68,7 +69,7 @@ class Keys:
             try:
                 key = jwk.import_key(cast("Claims", entry))
             except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-                continue  # a key of a type that this version does not know must not make the others unusable
+                continue  # a key of an unknown type must not make the other keys unusable
             if isinstance(key, (RSAKey, ECKey, OKPKey)) and key.as_dict().get("use", "sig") == "sig":
                 usable_keys.append(key)
         return cls(usable_keys)
@@ -89,7 +90,8 @@ class ExpectedToken:
 def id_claims(
     token: str, keys: Keys, expected: ExpectedToken, *, nonce: str, access_token: str | None, now_s: float | None = None
 ) -> Claims:
-    """Return the claims of a valid ID token. Raises TokenRefused: the message contains the cause."""
+    """Check an ID token, and return its claims. Raises TokenRefused: the token is not valid; the message is the
+    cause."""
     header, claims = _verify_signature(token, keys, ID_TYPES)
     params = {"nonce": nonce, "client_id": expected.client_id, "access_token": access_token}
     _validate(_id_token(claims, header, expected, params), claims, expected, now_s)
@@ -106,10 +108,10 @@ def _check_id(claims: Claims, name: str) -> None:
 
 
 def logout_claims(token: str, keys: Keys, expected: ExpectedToken, *, now_s: float | None = None) -> Claims:
-    """Return the claims of a valid log-out token. Raises TokenRefused: the message contains the cause."""
+    """Check a log-out token, and return its claims. Raises TokenRefused: it is not valid; the message is the cause."""
     header, claims = _verify_signature(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
-        raise TokenRefused("it has a nonce, so it is an ID token and no log-out token")
+        raise TokenRefused("it has a nonce, so it is an ID token instead of a log-out token")
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(cast("Claims", events).get(LOGOUT_EVENT), dict):
         raise TokenRefused("it contains no log-out event")
@@ -118,7 +120,7 @@ def logout_claims(token: str, keys: Keys, expected: ExpectedToken, *, now_s: flo
             _check_id(claims, name)
     if "sub" not in claims and "sid" not in claims:
         raise TokenRefused("it names neither a subject (sub) nor a session (sid)")
-    # Not all providers send `exp` and `sub` in a log-out token, and the class of Authlib requires them in an ID token.
+    # Authlib requires `exp` and `sub`, as in an ID token, but not all providers send them in a log-out token.
     required_claims = {"exp": claims.get("iat"), "sub": "-", **claims}
     params = {"client_id": expected.client_id}
     _validate(_id_token(required_claims, header, expected, params), claims, expected, now_s)
@@ -126,7 +128,7 @@ def logout_claims(token: str, keys: Keys, expected: ExpectedToken, *, now_s: flo
 
 
 def issue_time_s(token: str) -> float:
-    """Return the time when a token was created, in seconds since 1970. The token was checked before."""
+    """Return the time at which a checked token was created, in seconds since 1970."""
     payload = token.split(".")[1]
     return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iat"])
 
@@ -156,7 +158,8 @@ def _cause(error: Exception, claims: Claims, expected: ExpectedToken) -> str:
 
 
 def _verify_signature(token: str, keys: Keys, types: Collection[str]) -> tuple[dict[str, Any], Claims]:
-    """Return the header and the claims of a token that has one of these types and is signed with one of the keys."""
+    """Check the type and the signature of a token, and return its header and its claims. Raises TokenRefused: the token
+    has none of the `types`, or is not signed with one of the keys."""
     if len(token) > MAX_TOKEN_BYTES:
         raise TokenRefused(f"it has more than {MAX_TOKEN_BYTES} bytes")
     header = _header(token)
@@ -188,7 +191,7 @@ def _header(token: str) -> dict[str, Any]:
     try:
         header = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     except (binascii.Error, ValueError, RecursionError) as error:
-        raise TokenRefused("it is no signed token") from error
+        raise TokenRefused("it is not a signed token") from error
     if len(rest) != 2 or not isinstance(header, dict):
-        raise TokenRefused("it is no signed token")
+        raise TokenRefused("it is not a signed token")
     return cast("dict[str, Any]", header)
