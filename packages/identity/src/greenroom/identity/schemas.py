@@ -135,7 +135,7 @@ class ProviderView(View):
     num_logins: Annotated[int, Field(description="present number of log-ins through the provider")]
     redirect_uri: Annotated[str, Field(description="address to register at the provider")]
     backchannel_logout_uri: Annotated[str, Field(description="address to which the provider sends log-out tokens")]
-    frontchannel_logout_uri: Annotated[str, Field(description="address that the provider opens in a frame at a log-out")]
+    frontchannel_logout_uri: Annotated[str, Field(description="address that the provider opens in a frame at log-out")]
 
 
 class DiagnosisStep(View):

@@ -1,5 +1,5 @@
 """The Model Context Protocol at `/mcp`: leases and their desktops as tools and resources.
 
-A tool is one request to `/api/v1`, sent within this process with the credential of the caller. Permissions, checks and
-messages are those of that route, and are not repeated here.
+A tool sends one request to a route of `/api/v1`, within this process and with the credential of the caller. The route
+checks the permissions and the arguments.
 """

@@ -1,4 +1,4 @@
-"""A server on standard input and output that forwards requests to `/mcp` of a deployment."""
+"""An MCP server on standard input and output, which forwards requests to `/mcp` of a deployment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcp.server.lowlevel import Server as McpServer
 from mcp.server.stdio import stdio_server
 
 TIMEOUT: Final = httpx2.Timeout(30, read=180)
-"""The creation of a lease may take one minute, a command in it two minutes."""
+"""Time limits in seconds. An answer may take long: the creation of a lease one minute, a command two minutes."""
 
 _Context = ServerRequestContext[Any, Any]
 _Page = types.PaginatedRequestParams | None
@@ -26,8 +26,8 @@ async def forward(
 ) -> None:
     """Serve until standard input ends.
 
-    `user_id` is the user of new leases, unless the client names a user. `through_proxy`: use the proxy of the
-    environment variables.
+    `url` is the address of the deployment, `auth` the API key and its secret. `user_id` is the user of new leases,
+    unless the client names a user. `through_proxy`: use the HTTP proxy that the environment variables name.
     """
     options: dict[str, Any] = {"verify": tls, "trust_env": through_proxy, "timeout": TIMEOUT}
     async with (

@@ -1,6 +1,6 @@
-"""`POST /mcp`: authentication, and streamable HTTP.
+"""The route `POST /mcp`: authentication, and the transport Streamable HTTP of the Model Context Protocol.
 
-There are no protocol sessions, so any api process can answer any request.
+There are no sessions of the protocol, so any api process can answer any request.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from greenroom.core.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class McpCaller:
-    """The caller. `lease_id` is the lease of their token; None = they have an API key."""
+    """The caller of `/mcp`. `lease_id` is the lease of the caller's token; None = the caller has an API key."""
 
     lease_id: str | None
 
 
 class RequiresKeyOrToken(AccessDeclaration):
-    """Requires an API key or the token of a lease, which browsers do not add automatically."""
+    """Requires an API key or the token of a lease. Browsers send neither of them automatically."""
 
     codes = ()  # no permission: the route of each tool checks its permissions
 
@@ -36,7 +36,7 @@ class RequiresKeyOrToken(AccessDeclaration):
         """Authenticate the caller.
 
         Raises:
-            Forbidden: the request comes from a page of another site, as is possible after DNS rebinding.
+            Forbidden: the request comes from a web page of another site, which is possible after DNS rebinding.
             Unauthenticated: there is no valid API key and no valid token of a lease.
         """
         if reason := foreign_origin_reason(request.headers):
@@ -61,8 +61,8 @@ router = APIRouter(include_in_schema=False)
 async def mcp(request: Request, caller: Annotated[McpCaller, requires_key_or_token()]) -> Response:
     """Answer one message of a client.
 
-    The first one imports the library of the protocol, which takes a second and 20 MB.
+    The first message imports the library of the protocol, which takes a second and 20 MB of memory.
     """
-    await request.body()  # an error if the body is too large, before any work begins
+    await request.body()  # raises an error for a body that is too large, before other work begins
     server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
     return server.McpResponse(request, caller)

@@ -1,4 +1,4 @@
-"""The server of the protocol, built with the library `mcp`. It is imported at the first use of `/mcp`.
+"""The MCP server, built with the library `mcp`. The first request to `/mcp` imports this module.
 
 Each request has a separate server and transport. No state remains between two requests.
 """
@@ -32,7 +32,7 @@ from greenroom.interfaces.mcp.tools import LIST_LEASES, screenshot_request, tool
 
 log = structlog.get_logger(__name__)
 logging.getLogger("mcp").setLevel(logging.CRITICAL)
-"""The library logs parts of clients' messages, which may contain secrets. This module logs failures itself."""
+"""The library logs parts of the clients' messages, which may contain secrets. This module logs failures itself."""
 
 INSTRUCTIONS: Final = (
     "Greenroom leases desktops, browsers and applications. Call `lease` with the name of a "
@@ -45,7 +45,7 @@ VERSION: Final = version("greenroom")
 _SCREEN_URI_PATTERN: Final = re.compile(re.escape(SCREEN_URI).replace(r"\{lease_id\}", r"([0-9a-fA-F-]{36})"), re.ASCII)
 PNG: Final = "image/png"
 CACHE_HINT: Final = CacheHint(ttl_ms=300_000)
-"""Tools change only with the version of the server."""
+"""Clients may cache the list of tools, which changes only with the version of the server."""
 
 Context = ServerRequestContext[Any, Any]
 Page = types.PaginatedRequestParams | None
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 class McpResponse(Response):
-    """Answers one HTTP request by the protocol."""
+    """Answers one HTTP request according to the Model Context Protocol."""
 
     def __init__(self, request: Request, caller: McpCaller) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class McpResponse(Response):
 
 
 async def answer_request(server: Server[Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one HTTP request, whose body was read before, with a separate transport."""
+    """Answer one HTTP request with a separate transport. `body` is the body, which was read before."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_body_first() -> Message:
@@ -146,9 +146,10 @@ class _CallerTools:
         return types.ReadResourceResult(contents=[blob])
 
     async def _read(self, tool_request: ToolRequest, uri: str) -> httpx2.Response:
-        """Return the answer of a route.
+        """Return the answer of a route. `uri` is the resource of the client's request.
 
-        Raises MCPError: it was refused; the error contains the sentence of the refusal.
+        Raises:
+            MCPError: the route refused the request; the message is the reason.
         """
         answer = await call_api(self._request, tool_request)
         if _is_problem(answer):

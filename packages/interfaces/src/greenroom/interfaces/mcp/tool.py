@@ -1,4 +1,4 @@
-"""The definition of a tool: a request to `/api/v1`, sent within the api, and the conversion of its answer."""
+"""The definition of a tool: its request to a route of `/api/v1`, and the conversion of the answer to a result."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _running_calls: Final[set[asyncio.Task[httpx2.Response]]] = set()
 async def call_api(request: Request, tool_request: ToolRequest) -> httpx2.Response:
     """Call a route with the credential of `request`, and return its complete answer.
 
-    If the caller is cancelled, the route runs on, and sees that its client disconnected. A cancellation of the route
-    itself would interrupt its clean-up.
+    If the caller is cancelled, the route is not cancelled, because this would interrupt its clean-up. The route
+    receives the message that its client has disconnected.
     """
     disconnected = asyncio.Event()
     task = asyncio.create_task(_call_route(request, tool_request, disconnected))
@@ -87,7 +87,8 @@ LEASE_ID: Final = "lease_id"
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result of a tool: a sentence or JSON, the same JSON as an object, and pictures (PNG in base64)."""
+    """The result of a tool. `text` is a sentence or JSON, `structured` is the same JSON as an object, and `pictures`
+    are PNGs in base64."""
 
     text: str = ""
     structured: Json | None = None
@@ -96,8 +97,8 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool. `make_request` gets the id of the lease and the other arguments, `arguments_schema` is the JSON Schema
-    of these arguments. A tool that `needs_lease` also has the argument `lease_id`."""
+    """One tool. `make_request` gets the id of the lease and the other arguments, and `arguments_schema` is the JSON
+    Schema of these arguments. If `needs_lease` is True, the tool also has the argument `lease_id`."""
 
     name: str
     title: str
@@ -129,7 +130,7 @@ class Tool:
         return schema | definitions
 
     def build_request(self, arguments: Json, own_lease_id: str | None) -> ToolRequest:
-        """Return the request of a call. `own_lease_id` is the lease of the caller's token.
+        """Return the request for a call of the tool. `own_lease_id` is the lease of the caller's token.
 
         Raises:
             Invalid: an argument is unknown, or missing.
@@ -147,7 +148,7 @@ class Tool:
 
 
 def _lease_id(value: object) -> str:
-    """Return an id as text. Other values are refused, because they would become part of the path of a request."""
+    """Return the id of a lease as text. Raises Invalid: the value is not an id, and must not become part of a path."""
     try:
         return str(UUID(cast("str", value)))
     except (ValueError, AttributeError, TypeError) as error:
@@ -155,7 +156,7 @@ def _lease_id(value: object) -> str:
 
 
 def schema_of(body: type[object], **defaults: object) -> Json:
-    """Return the schema of a route's body or answer, with the passed defaults."""
+    """Return the JSON Schema of the type `body`, with `defaults` as the default values of its fields."""
     schema = TypeAdapter(body).json_schema()
     for name, value in defaults.items():
         schema["properties"][name] |= {"default": value}
@@ -163,7 +164,7 @@ def schema_of(body: type[object], **defaults: object) -> Json:
 
 
 def as_json(answer: httpx2.Response) -> ToolResult:
-    """Return the JSON object of a route."""
+    """Return the JSON object of an answer as a result."""
     return ToolResult(answer.text, answer.json())
 
 

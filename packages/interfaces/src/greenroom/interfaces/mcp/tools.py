@@ -1,4 +1,4 @@
-"""The tools, in the order in which they are listed, including those for commands, files and elements."""
+"""The definitions of all MCP tools, in the order in which clients receive them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from greenroom.interfaces.mcp.tool import Tool, ToolRequest, ToolResult, as_base
 
 MAX_BYTES: Final = 1 << 20
 DEFAULT_BYTES: Final = 1 << 16
+"""The maximum and the default size of the part of a file that `read_file` returns."""
 DEFAULT_ELEMENTS: Final = 300
 _RANGE_NOT_SATISFIABLE: Final = 416
 _PART_SCHEMA: Final = {
@@ -43,7 +44,7 @@ _PATH_SCHEMA: Final = {"type": "string", "description": "path below the home fol
 
 
 def _file_path(lease_id: str, path: object) -> str:
-    """Return the path of the route of a file. Dots are escaped, so that `..` reaches the route, which checks it."""
+    """Return the path of the route for a file. Dots are escaped, so that `..` reaches the route, which refuses it."""
     if not isinstance(path, str):
         raise Invalid("`path` must be the path of a file below the home folder.")
     parts = (quote(part, safe="").replace(".", "%2E") for part in path.split("/"))
@@ -63,7 +64,8 @@ def _read_request(lease_id: str, arguments: Json) -> ToolRequest:
 
 
 def _file_result(answer: httpx2.Response) -> ToolResult:
-    """Return a part of a file, as text if it is UTF-8, with the offset of the next part; or the listing of a folder."""
+    """Return a part of a file with the offset of the next part, or the listing of a folder. The part is text if it is
+    UTF-8, otherwise base64."""
     if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
     byte_range, _, total = answer.headers.get("content-range", "bytes 0-").removeprefix("bytes ").partition("/")
@@ -104,7 +106,7 @@ def _elements_request(lease_id: str, arguments: Json) -> ToolRequest:
 
 def _exec_arguments_schema() -> Json:
     schema = schema_of(ExecCreate)
-    del schema["properties"]["stream"]  # a tool has only one answer
+    del schema["properties"]["stream"]  # a tool returns only one answer, not a stream
     return schema
 
 
@@ -196,7 +198,7 @@ SESSION_TOOLS: Final = (
 
 
 WAIT_S: Final = 60
-"""The time for which the tool waits until a leased desktop runs."""
+"""The time limit in seconds for the start of the leased session."""
 MAX_LISTED: Final = 100
 """The maximum number of leases in a list."""
 
@@ -228,12 +230,12 @@ def _actions_result(answer: httpx2.Response) -> ToolResult:
     answer_json = answer.json()
     parts = [*answer_json["results"], answer_json]
     pictures = tuple(png for part in parts if (png := part.pop("screenshot", None)))
-    results = [{name: value for name, value in one.items() if value is not None} for one in answer_json["results"]]
+    results = [{name: value for name, value in item.items() if value is not None} for item in answer_json["results"]]
     return ToolResult(json.dumps({"results": results}, ensure_ascii=False), {"results": results}, pictures)
 
 
 def _actions_schema() -> Json:
-    """Return the schema of the body of actions, with all fields that an action may have."""
+    """Return the JSON Schema of the arguments of `act`. Its schema of an action has the fields of all actions."""
     schema = schema_of(ActionsCreate)
     action_fields: dict[str, Json] = {}
     for action_schema in msgspec.json.schema_components([computer.ClientAction])[1].values():
@@ -253,8 +255,8 @@ def _actions_schema() -> Json:
 
 
 def _simple_schema(schema: Json) -> Json:
-    """Return the schema of a field without null, and with one schema for all items of a list, because the interfaces of
-    some models support only such schemas. A field that is null is omitted.
+    """Return the schema of a field without the type null, and with one schema for all items of a list. The interfaces
+    of some models support only such schemas. To set a field to null, clients omit the field.
     """
     chosen: Json = next(option for option in schema.get("anyOf", [schema]) if option.get("type") != "null")
     item_schemas = chosen.get("prefixItems")
@@ -360,5 +362,5 @@ TOOLS: Final = (
 
 
 def tools_for(own_lease_id: str | None) -> dict[str, Tool]:
-    """Return the tools of a caller by name. The token of a lease is only for the tools of that lease."""
+    """Return name → tool for a caller. A caller with the token of a lease gets only the tools that need a lease."""
     return {tool.name: tool for tool in TOOLS if tool.needs_lease or own_lease_id is None}

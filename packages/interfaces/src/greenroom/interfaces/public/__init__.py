@@ -1,1 +1,1 @@
-"""The published interface: the calls that existing clients use."""
+"""The published interface, `/api/public`: the calls of clients that were written for another product."""

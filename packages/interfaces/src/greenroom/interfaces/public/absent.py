@@ -1,7 +1,5 @@
-"""Published calls about features that Greenroom does not have. Lists are empty, and other calls are refused.
-
-Programs request all lists, such as servers or casts, to display them. A change is refused with a reason, because it
-would have no effect.
+"""Published calls for features that Greenroom does not have. A call that lists something returns an empty list, because
+clients display all lists. All other calls are refused with a reason.
 """
 
 from __future__ import annotations
@@ -16,7 +14,8 @@ from greenroom.interfaces.public.calls import Answer, CallBody, public_router, r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbsentFeature:
-    """A feature that Greenroom does not have. `list_calls` maps the name of a call to the key of its list."""
+    """A feature that Greenroom does not have, with the names of its calls. `list_calls`: name of a call → the key of
+    the list in its answer."""
 
     reason: str
     view_permission: str

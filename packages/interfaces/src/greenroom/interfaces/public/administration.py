@@ -1,4 +1,4 @@
-"""Staging configs, imported lists of workspaces, and figures of reports. The rules are those of `/api/v1`."""
+"""Published calls for staging configs, imported lists of workspaces, and reports. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ async def delete_staging_config(call: Annotated[CallBody, requires_key("staging_
 
 
 def _config_fields(call: CallBody) -> Json:
-    """Return the sent fields of a config. The number of sessions may be written as a text, as published clients do."""
+    """Return the sent fields of a config. The number of sessions may be a string, because some clients send a
+    string."""
     target = call.nested(TARGET_FIELD)
     fields = target.sent(*CONFIG_FIELDS)
     return fields | {"num_sessions": target.number("num_sessions")} if "num_sessions" in fields else fields
@@ -91,7 +92,7 @@ async def get_registries(db: Db) -> Answer:
 
 @router.post("/create_registry")
 async def create_registry(call: Annotated[CallBody, requires_key("catalogues_create")]) -> Answer:
-    """Add a list of workspaces and read it. Without `name`, its name is that of its host."""
+    """Add a list of workspaces and read the list. Without `name`, the name of the list is derived from its host."""
     address = call.text("registry")
     if call.text("channel"):
         raise Invalid("Lists of workspaces have no channels. Omit channel, or set it to the address of the list.")
@@ -102,13 +103,13 @@ async def create_registry(call: Annotated[CallBody, requires_key("catalogues_cre
 
 @router.post("/delete_registry")
 async def delete_registry(call: Annotated[CallBody, requires_key("catalogues_delete")]) -> Answer:
-    """Delete a list; workspaces that were added from it stay."""
+    """Delete a list of workspaces. The workspaces that were added from the list remain."""
     await catalogue_routes.delete_catalogue(UUID(call.id("registry_id")), call.change)
     return {}
 
 
 def _name_from_host(address: str) -> str:
-    """Return a name for the list at an address: its host, with only valid characters. It can be empty."""
+    """Return a name for the list at an address: the host without characters that are not valid. It can be empty."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
@@ -131,17 +132,18 @@ def _registry_shape(catalogue: Catalogue) -> Answer:
 
 DAY_S: Final = 86_400.0
 MAX_DELTA_S: Final = 10 * 366 * DAY_S
+"""The longest period of a report."""
 
 
 @router.post("/get_report")
 async def get_report(db: Db, call: Annotated[CallBody, requires_key("system_view")]) -> Answer:
-    """Return the figure `name`, of the last `delta` seconds (by default one day)."""
+    """Return the number that the report `name` counts in the last `delta` seconds (by default one day)."""
     return {"data": await read_report(db, call.text("name"), _delta_s(call))}
 
 
 @router.post("/system_info", dependencies=[requires_key("system_view")])
 async def system_info(db: Db) -> Answer:
-    """Return the version, and the numbers and the capacity of the parts of the installation."""
+    """Return the version, the numbers of zones, Managers, Agents and sessions, and the total capacity of the Agents."""
     agents = (await views.list_agents(db)).rows
     return {
         "current_time": current_time(),

@@ -1,4 +1,7 @@
-"""Calls of the published interface: their body and caller, the ids in them, and rows in the published shape."""
+"""The common part of all published calls: routes, authentication, parsing of bodies, and the published shape of rows.
+
+The published shape of an object is its JSON in the published interface (docs/reference/published-api.md).
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,14 @@ from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import WorkspaceRow
 
 Answer = dict[str, Any]
-"""JSON in the shape of the published interface (docs/reference/published-api.md), which differs from database rows."""
+"""A JSON object in an answer of the published interface. Its fields differ from the columns of the database."""
 
 MAX_CLIENT_CHARACTERS: Final = 4096
+"""The maximum length of a string that is stored for clients; the rest is cut off."""
 
 
 class PublicRoute(APIRoute):
-    """A call below `/api/public`, with the same meaning below `/api/admin`."""
+    """The route of a call below `/api/public`. The same call exists below `/api/admin`."""
 
     prefixes = "/api/(?:public|admin)/"
 
@@ -37,7 +41,7 @@ class PublicRoute(APIRoute):
 
 
 class LifecycleRoute(PublicRoute):
-    """A call that some clients send without `public/`."""
+    """The route of a call that some clients send to `/api/`, without `public/`."""
 
     prefixes = "/api/(?:(?:public|admin)/)?"
 
@@ -75,7 +79,7 @@ class CallBody:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
-        """Return a string, empty if missing or null. Raises Invalid: it is not a string."""
+        """Return a string, empty if the field is missing or null. Raises Invalid: the field is not a string."""
         value = self.body.get(name)
         if value is None:
             return ""
@@ -84,7 +88,8 @@ class CallBody:
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a boolean, false if missing; older clients send "true" or 1. Raises Invalid: it is not a boolean."""
+        """Return a boolean, which older clients send as "true" or 1; False if the field is missing. Raises Invalid: the
+        field is not a boolean."""
         value = self.body.get(name)
         if value in (None, False, 0, "", "false", "False"):
             return False
@@ -93,7 +98,8 @@ class CallBody:
         raise Invalid(f"{name} must be true or false.")
 
     def client_fields(self, defaults: Json) -> Json:
-        """Return the sent fields with the names in `defaults`. Greenroom stores them for clients and does not use them.
+        """Return the sent fields that are in `defaults`. Greenroom stores these fields for clients, and does not use
+        them.
 
         Raises:
             Invalid: a field has another type than its default.
@@ -110,7 +116,8 @@ class CallBody:
     def number(self, name: str) -> int:
         """Return a non-negative whole number, which may be sent as a string.
 
-        Raises Invalid: it is not such a number.
+        Raises:
+            Invalid: the field is missing, or is not such a number.
         """
         value = self.body.get(name)
         digits = value.strip() if isinstance(value, str) else value
@@ -120,20 +127,22 @@ class CallBody:
             return int(digits)
         raise Invalid(f"{name} must be a whole number that is not negative.")
 
-    def require_fixed_values(self, fixed: Json, why: str) -> None:
-        """Refuse a field with another value than in `fixed`, because Greenroom supports only this value. Empty values
-        are ignored. `why` is the reason, for the error.
+    def require_fixed_values(self, fixed: Json, reason: str) -> None:
+        """Check that the sent fields have the values in `fixed`, the only values that Greenroom supports. Empty values
+        are ignored. `reason` is the reason in the error.
 
-        Raises Invalid: a field has another value.
+        Raises:
+            Invalid: a field has another value.
         """
         for name, value in self.sent(*fixed).items():
             if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
-                raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; omit it.")
+                raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {reason}; omit it.")
 
     def optional_id(self, name: str) -> str | None:
-        """Return an id with dashes, sent with or without them; None if missing, null or empty.
+        """Return an id with dashes; clients may send it without dashes. None if the field is missing, null or empty.
 
-        Raises Invalid: it is not an id.
+        Raises:
+            Invalid: the field is not an id.
         """
         value = self.body.get(name)
         if value is None or value == "":
@@ -144,7 +153,7 @@ class CallBody:
             raise Invalid(f"{name} is not an id.") from error
 
     def id(self, name: str) -> str:
-        """Return an id as `optional_id` does. Raises Invalid: it is missing or not an id."""
+        """Return an id as `optional_id` does. Raises Invalid: the field is missing or not an id."""
         value = self.optional_id(name)
         if value is None:
             raise Invalid(f"{name} is missing.")
@@ -152,7 +161,8 @@ class CallBody:
 
 
 class RequiresKey(AccessDeclaration):
-    """Reads the body, authenticates the API key in it or in the header, and requires permissions of the key."""
+    """Reads the body, authenticates the API key in the body or the header, and requires permissions of the key: all of
+    `codes`, and at least one of `one_of`."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
         self.codes = codes
@@ -162,7 +172,7 @@ class RequiresKey(AccessDeclaration):
         """Authenticate and authorize the call.
 
         Raises:
-            Unauthenticated: it has no valid key.
+            Unauthenticated: the call has no valid key.
             Forbidden: a permission is missing.
             Invalid: the body is not a JSON object.
         """
@@ -183,12 +193,13 @@ class RequiresKey(AccessDeclaration):
 
 
 def requires_key(*codes: str) -> Any:
-    """Return the dependency of a published route that needs a key with all of `codes`; its value is the `CallBody`."""
+    """Return the dependency of a published route that needs a key with all permissions in `codes`. The value of the
+    dependency is the `CallBody`."""
     return Depends(RequiresKey(*codes))
 
 
 def requires_key_one_of(*codes: str) -> Any:
-    """Return the dependency of a published route that needs a key with at least one of `codes`."""
+    """Return the dependency of a published route that needs a key with at least one permission in `codes`."""
     return Depends(RequiresKey(one_of=codes))
 
 
@@ -197,7 +208,7 @@ def _parse_object(raw: bytes) -> Json:
         return {}
     try:
         value = json.loads(raw)
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be neither hashed nor stored
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which cannot be stored
     except (ValueError, RecursionError) as error:
         raise Invalid("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
@@ -218,7 +229,7 @@ FIXED_IMAGE_FIELDS: Final[Answer] = {
     "persistent_profile_config": {},
     "launch_config": {},
 }
-"""Fields of a workspace that clients expect, with the only value that each supports."""
+"""Fields of a workspace that clients expect, each with the only value that Greenroom supports."""
 
 
 def hex_id(value: object) -> str | None:
@@ -232,12 +243,12 @@ def format_time(value: datetime | None) -> str | None:
 
 
 def current_time() -> str:
-    """Return the `current_time` of an answer."""
+    """Return the present time in the same format."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
-    """Return a user with their sessions."""
+    """Return a user in the published shape. `kasms` are the sessions of the user."""
     return {
         "user_id": user.user_id,
         "username": user.username,
@@ -260,7 +271,7 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
 
 
 def attributes_shape(attributes: UserAttributes) -> Answer:
-    """Return the attributes of a user, with the fields for clients."""
+    """Return the attributes of a user in the published shape, with the fields that are stored for clients."""
     return {
         "user_attributes_id": attributes.user_id,
         "user_id": attributes.user_id,
@@ -275,7 +286,7 @@ def attributes_shape(attributes: UserAttributes) -> Answer:
 
 
 def image_shape(image: WorkspaceRow) -> Answer:
-    """Return a workspace, without the token of the registry."""
+    """Return a workspace in the published shape, without the token of the registry."""
     return {
         "image_id": hex_id(image.image_id),
         "name": image.name,
@@ -315,7 +326,7 @@ def image_shape(image: WorkspaceRow) -> Answer:
 
 
 def zone_shape(zone: Zone, *, brief: bool = False) -> Answer:
-    """Return a zone; `brief` = only id and name."""
+    """Return a zone in the published shape; with `brief`, only its id and its name."""
     names = {"zone_id": zone.zone_id, "zone_name": zone.zone_name}
     if brief:
         return names

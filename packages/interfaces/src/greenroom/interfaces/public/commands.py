@@ -1,4 +1,4 @@
-"""Published calls about one session: commands, screenshots, figures of its stream, and permissions of single users."""
+"""Published calls for one session: commands, screenshots, statistics of its stream, and shares with single users."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _NOT_MEASURED_STATUSES: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
 
 
 async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: str) -> dict[str, Any]:
-    """Return the figures of one frame, measured now, in the published shape.
+    """Return the statistics of one frame, measured now, in the published shape.
 
     Raises:
-        Refused: the stream has no viewer, or the page does not measure frames.
+        Refused: the stream has no viewer, or the server of the desktop does not measure frames.
         Unavailable: the gateway does not answer.
     """
     return published_frame(await _fetch_stats(desks, secrets, session, "frame", FrameStats, client=client))
 
 
 async def bottleneck_stats(desks: Desks, secrets: Secrets, session: Session) -> BottleneckStats:
-    """Return the bottleneck of each viewer. Raises the same errors as `frame_stats`."""
+    """Return the statistics of the bottleneck of each viewer. Raises the same errors as `frame_stats`."""
     return await _fetch_stats(desks, secrets, session, "bottleneck", BottleneckStats)
 
 
@@ -74,6 +74,7 @@ async def _fetch_stats(
 router = public_router()
 
 ROOT_REMARK: Final = "as root in the container, without the further rights of a privileged command"
+"""The end of the sentence that reports a privileged command, in the log and in the answer."""
 DEFAULT_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
@@ -83,9 +84,9 @@ MAX_PIXELS: Final = 1920
 async def exec_command_kasm(
     db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
-    """Run a command in a session. The answer does not wait for its end, and does not contain its output.
+    """Run a command in a session. The answer does not wait for the end of the command, and does not contain its output.
 
-    A privileged command runs as root in the container, without rights that the container does not have.
+    A privileged command runs as root, with no more rights than the container has.
     """
     exec_config = call.nested("exec_config")
     remark = ROOT_REMARK if exec_config.flag("privileged") or call.flag("privileged") else ""
@@ -110,7 +111,8 @@ async def get_kasm_screenshot(
 async def get_kasm_frame_stats(
     db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
-    """Measure a frame of a watched stream: its size, the time of the server, and the round trip of each viewer.
+    """Measure a frame of a stream that has viewers: its size, the time of the server, and the round trip of each
+    viewer.
 
     `client` is `auto` (the first viewer), `all`, `none`, or one of the viewers.
     """
@@ -122,16 +124,16 @@ async def get_kasm_frame_stats(
 async def get_kasm_bottleneck_stats(
     db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
-    """Return the bottleneck of each viewer of a stream: processor and network, now and on average.
+    """Return four scores for each viewer of a stream: processor now and on average, network now and on average.
 
-    The figures range from 0 to 10 (no bottleneck).
+    The scores range from 0 to 10 (no bottleneck).
     """
     return dict(await bottleneck_stats(desks, secrets, await _running_session(db, call)))
 
 
 @router.post("/join_kasm")
 async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
-    """Join a shared session as a user, to watch; some clients call its id `shared_id`.
+    """Let a user join a shared session, to watch. Some clients send `shared_id` instead of `share_id`.
 
     The user of the session gets the address and the token of the session, and `view_only_token` is null.
     """
@@ -165,11 +167,11 @@ async def get_rdp_client_connection_info() -> Answer:
 
 
 def _parse_command(call: CallBody, exec_config: CallBody, *, root: bool) -> CommandCreate:
-    """Return the command, validated by the rules of /api/v1. The string is split by the rules of shells, without a
-    shell.
+    """Return the command of a call, validated by the rules of `/api/v1`. The string `cmd` is split into words by the
+    rules of a shell, but no shell runs.
 
     Raises:
-        Invalid: it is missing, or cannot be split.
+        Invalid: the command is missing, or cannot be split.
     """
     try:
         argv = shlex.split(exec_config.text("cmd"))
@@ -188,7 +190,7 @@ def _parse_command(call: CallBody, exec_config: CallBody, *, root: bool) -> Comm
 
 
 async def _running_session(db: Database, call: CallBody) -> Session:
-    """Return the session of a call. Raises Refused: it is not running."""
+    """Return the session of a call. Raises Refused: the session is not running."""
     session = await session_of(db, call, Act.SEE)
     if session.status is not SessionStatus.RUNNING:
         raise Refused(f"The session is {OPERATIONAL[session.status]}; only a running one has stats.")
@@ -219,8 +221,8 @@ CHANGE_SESSIONS: Final = requires_key("sessions_modify")
 async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Let users join a session by its `share_id`, to watch or to control.
 
-    `access` next to the list is the default for its entries. Without a list, it is the new access of all users who may
-    join already.
+    `access` next to `session_permissions` is the default of its entries. If `session_permissions` is missing, `access`
+    is the new access of all users who may already join.
     """
     target = call.nested(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
@@ -245,7 +247,7 @@ async def get_session_permissions(sharing: SharingDep, call: Annotated[CallBody,
 
 @permission_router.post("/delete_session_permissions")
 async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
-    """Withdraw the permission of `user_ids` to join. The streams of these users end at once."""
+    """Withdraw the permission of `user_ids` to join. The streams of these users end immediately."""
     target = call.nested(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     ids: object = target.body.get("user_ids")
@@ -262,7 +264,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[CallBo
 
 @permission_router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
-    """Withdraw the permission of all users in the list to join. The share of the session remains."""
+    """Withdraw the permission of all users who may join by name. The share of the session for all users remains."""
     session = await session_of(sharing.db, call.nested(TARGET_FIELD), Act.SHARE_BY_NAME)
     for share in await _user_shares(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
@@ -270,7 +272,7 @@ async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Ca
 
 
 async def _user_shares(sharing: SharingParts, session: Session) -> list[Share]:
-    """Return the shares with single users."""
+    """Return the shares of a session with single users."""
     session_shares = await shares.list_shares(sharing.db, session.session_id, silent=False)
     return [share for share in session_shares if share.audience == "user"]
 

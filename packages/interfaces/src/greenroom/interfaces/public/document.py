@@ -1,7 +1,7 @@
 """The OpenAPI document of the published interface, generated from its routes and from recorded calls.
 
-`examples.json` contains recorded calls as `{"call", "request", "reply"}`, without the key. A test sends the requests in
-this order and compares the replies.
+`examples.json` contains recorded calls as `{"call", "request", "reply"}`, without the API key. A test sends the
+requests in the order of the file and compares the replies.
 """
 
 from __future__ import annotations

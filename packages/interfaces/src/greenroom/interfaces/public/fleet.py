@@ -1,4 +1,4 @@
-"""Zones, Agents and Managers in the published shape. The rules are those of `/api/v1`."""
+"""Published calls for zones, Agents and Managers. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ZONE_FIELDS: Final = tuple(ZonePatch.model_fields)
 AGENT_FIELDS: Final = tuple(AgentPatch.model_fields)
 _FIXED_ZONE_FIELDS: Final = {"auto_scaling_enabled": False, "prioritize_static_agents": True}
 _FIXED_AGENT_FIELDS: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
-"""Fields that clients expect, with the only value that each supports."""
+"""Fields that clients expect, each with the only value that Greenroom supports."""
 
 
 @router.post("/get_zones")
@@ -86,7 +86,7 @@ async def update_agent(db: Db, call: Annotated[CallBody, requires_key("agents_mo
 
 @router.post("/delete_agent")
 async def delete_agent(call: Annotated[CallBody, requires_key("agents_delete")]) -> Answer:
-    """Delete an Agent; refused while it has sessions, unless it is gone and `force` is set."""
+    """Delete an Agent. Refused if the Agent has sessions, unless it is gone and `force` is set."""
     await routes.delete_agent(call.nested(TARGET_AGENT).id("agent_id"), call.change, force=call.flag("force"))
     return {}
 
@@ -142,7 +142,7 @@ def _agent_shape(agent: AgentRow) -> Answer:
 
 
 def _report_shape(agent: AgentRow) -> Answer:
-    """Return the report of an Agent. The usage of its host is null before the first check-in."""
+    """Return the report of an Agent. The usage of its host is null until the first check-in of the Agent."""
     used = agent.memory_used
     return {
         "name": agent.hostname,

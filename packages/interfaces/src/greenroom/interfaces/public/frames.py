@@ -47,8 +47,8 @@ class FrameStats(Struct):
 
 
 BottleneckStats = dict[str, dict[str, Annotated[list[Number], Meta(min_length=4, max_length=4)]]]
-"""The answer of the KasmVNC server to `get_bottleneck_stats`: user → viewer → four figures from 0 to 10: processor now
-and on average, network now and on average."""
+"""The answer of the KasmVNC server to `get_bottleneck_stats`: user → viewer → four scores from 0 to 10 (no bottleneck):
+processor now and on average, network now and on average."""
 
 
 def published_frame(stats: FrameStats) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The published interface, in the shape that existing clients use (docs/reference/published-api.md).
+"""The router of all published calls (docs/reference/published-api.md).
 
-`/api/public/<name>` is always POST and JSON, with any Content-Type. The API key is in the body or in HTTP Basic.
-Unknown keys are ignored, and ids with and without dashes are accepted. A wrong key is 401, a missing permission 403,
-and a refused operation HTTP 200, each with `{"error_message": …}`, which answers of successful calls never contain.
-`/api/admin/<name>` is the same call.
+A call is a POST request with JSON to `/api/public/<name>` or `/api/admin/<name>`, with any Content-Type. The API key is
+in the body or in HTTP Basic. Unknown fields are ignored, and ids with and without dashes are accepted. The status is
+401 for a wrong key, 403 for a missing permission, and 200 for a refused operation. These answers contain
+`error_message`; answers of successful calls never contain this field.
 """
 
 from __future__ import annotations

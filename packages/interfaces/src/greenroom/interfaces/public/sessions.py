@@ -1,6 +1,7 @@
-"""Sessions in the published shape, where a session is called a kasm. Each has at most one share for all users.
+"""Published calls for sessions, which the published interface calls kasms. A session has at most one share for all
+users.
 
-Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
+Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/` in the path.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ async def share_launched_session(
 ) -> tuple[str | None, str | None]:
     """Return the id of the share of a launched session, or None and the reason why its user may not share it.
 
-    A repeated request returns the share of the first one.
+    A repeated request returns the share of the first request.
     """
     session = await views.get_session(sharing.db, session_id)
     if session.share_id is not None:
@@ -61,10 +62,10 @@ async def share_launched_session(
 
 
 async def share_for_users(sharing: SharingParts, share_id: str, user: User) -> Share:
-    """Return the share that this user wants to join.
+    """Return the share that a user wants to join.
 
     Raises:
-        NotFound: there is no such share for users, or it is over.
+        NotFound: the share does not exist, has ended, or is not for users.
         Forbidden: the user is disabled or locked.
     """
     share = await shares.find_share(sharing.db, share_id)
@@ -76,10 +77,10 @@ async def share_for_users(sharing: SharingParts, share_id: str, user: User) -> S
 
 
 async def join_as_user(sharing: SharingParts, share: Share, user: User) -> JoinedView:
-    """Admit a user by a share. A user with a share by name gets the access of that share.
+    """Admit a user by a share for all users. If the session has a share with this user, the user gets its access.
 
     Raises:
-        Forbidden: this user may not join.
+        Forbidden: the user may not join.
     """
     named_shares = await shares.list_shares_with(sharing.db, user.user_id)
     effective_share = next((named for named in named_shares if named.session_id == share.session_id), share)
@@ -93,11 +94,11 @@ _UNSUPPORTED_SETTINGS: Final = (
     "kasm_audio_default_on",
     "lock_sharing_video_mode",
 )
-"""Client settings that clients expect and that Greenroom does not offer."""
+"""Settings that clients expect in `client_settings`, and that Greenroom does not have."""
 
 
 def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) -> Answer:
-    """Return a session in the published shape; `token` only for callers who may open the stream."""
+    """Return a session in the published shape. `token` is given only for callers who may open the stream."""
     host, port = streams.host_and_port(session.proxy)
     kasm_id, agent_id = session.session_id, session.agent_id
     path = session.proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
@@ -158,7 +159,8 @@ def _port_map(session: Session, port: int, path: str) -> Answer:
 async def list_kasms(
     db: Database, streams: StreamUrls, session_filter: SessionFilter, *, deleting: bool = False
 ) -> list[Answer]:
-    """List the sessions that match, each with its `server`; `deleting`: also those that are being deleted."""
+    """List the sessions that match the filter, each with its `server`. `deleting` adds sessions that are being
+    deleted."""
     shapes: list[Answer] = []
     for session in (await views.list_sessions(db, session_filter.conditions())).rows:
         if session.status is SessionStatus.DELETING and not deleting:
@@ -175,7 +177,7 @@ async def list_kasms(
 
 
 async def list_kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
-    """Return user_id → sessions, of all users or of one."""
+    """Return user id → sessions in the published shape, for all users or for one user."""
     kasms_by_user: dict[str, list[Answer]] = defaultdict(list)
     for kasm in await list_kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
         kasms_by_user[kasm["user_id"]].append(kasm)
@@ -192,6 +194,7 @@ _FIXED_REQUEST_FIELDS: Final[Answer] = {
 }
 
 HAND_OVER_WAIT_S: Final = 1.0
+"""The time for which get_kasm_status waits for a hand-over."""
 
 ACT_FOR_USERS = requires_key("users_auth_session", USER)
 
@@ -200,9 +203,9 @@ ACT_FOR_USERS = requires_key("users_auth_session", USER)
 async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
     """Launch a session.
 
-    Without `user_id` it is for a new anonymous user, without `image_id` from the user's default workspace. With
-    `enable_sharing`, others may join it to watch, by its `share_id`. If the user may not share it, the session starts,
-    `share_id` is null, and `warning` contains the reason.
+    Without `user_id`, the session is for a new anonymous user; without `image_id`, it uses the user's default
+    workspace. With `enable_sharing`, other users may join the session by its `share_id`, to watch. If the user may not
+    share the session, it starts anyway, `share_id` is null, and `warning` contains the reason.
     """
     call.require_fixed_values(
         _FIXED_REQUEST_FIELDS, "every session is a container on an Agent, without RDP and egress gateways"
@@ -243,8 +246,8 @@ async def get_kasm_status(
 ) -> Answer:
     """Return the state of a session. A failed session is a refusal with its reason.
 
-    The call waits for a running hand-over, at most a second, unless `skip_agent_check` is set. So a client that polls
-    every few seconds finds a staged session running at the first call.
+    Unless `skip_agent_check` is set, the call waits up to one second for the end of a hand-over. For a client that
+    polls every few seconds, a staged session therefore runs at the first call.
     """
     session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
@@ -291,7 +294,7 @@ async def get_user_kasms(db: Db, streams: Streams, call: Annotated[CallBody, ACT
 
 @router.post("/destroy_kasm")
 async def destroy_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
-    """Record that a session must end. It has ended when get_kasm_status is refused."""
+    """Record that a session must end. The session has ended when get_kasm_status is refused."""
     await service.destroy(
         db, logs, await session_of(db, call, Act.DESTROY_FOR_USERS), f"destroyed by {call.caller.name}"
     )
@@ -313,10 +316,11 @@ def _idempotency_key(call: CallBody) -> str | None:
 
 
 def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
-    """Return the fields for the container or its `assign` command, validated by the rules of /api/v1.
+    """Return the fields of a launch, validated by the rules of `/api/v1`.
 
-    A name with `=` in it would set another variable, and a string that is too long would prevent `assign` from running.
-    An unknown mode must not become the default, which would mount a profile, or not reset it.
+    The fields are sent to the container or its `assign` command: the name of a variable with `=` would set another
+    variable, and a string that is too long would prevent the command from running. An unknown `persistent_profile_mode`
+    is refused, because the default mode would mount a profile, or not reset it.
     """
     environment = call.sent("environment").get("environment", {})
     if not isinstance(environment, dict):
@@ -335,7 +339,7 @@ def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
 
 
 async def session_of(db: Database, call: CallBody, act: Act) -> Session:
-    """Return the session `kasm_id` of user `user_id` if the caller may perform `act`.
+    """Return the session of a call (`kasm_id`, and optionally `user_id`) if the caller may perform `act`.
 
     Raises the same errors as `session_and_verdict_of`.
     """
@@ -343,10 +347,11 @@ async def session_of(db: Database, call: CallBody, act: Act) -> Session:
 
 
 async def session_and_verdict_of(db: Database, call: CallBody, act: Act) -> tuple[Session, Verdict]:
-    """Return the session `kasm_id` of user `user_id`, and the verdict of the authorization table on `act`.
+    """Return the session of a call (`kasm_id`, and optionally `user_id`), and the verdict of the authorization table on
+    `act`.
 
     Raises:
-        NotFound: it does not exist, it was deleted, or it belongs to another user.
+        NotFound: the session does not exist, was deleted, or belongs to another user.
         Forbidden: the caller may not perform `act`.
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
@@ -363,13 +368,13 @@ lifecycle_router = public_router(LifecycleRoute)
 
 @lifecycle_router.post("/stop_kasm")
 async def stop_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
-    """Stop a session: its programs end, and its disk remains. Its owner's groups must allow it."""
+    """Stop a session: its programs end, and its disk remains. The groups of its user must allow this."""
     return await _request_command(db, logs, call, "stop")
 
 
 @lifecycle_router.post("/pause_kasm")
 async def pause_kasm(db: Db, logs: Logs, call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
-    """Pause a session: its programs are frozen in memory. Its owner's groups must allow it."""
+    """Pause a session: its programs are frozen in memory. The groups of its user must allow this."""
     return await _request_command(db, logs, call, "pause")
 
 

@@ -1,5 +1,5 @@
-"""The SQL that only the published interface uses: the anonymous users that are created for launches without a user,
-log-ins that programs create, and the figures of reports.
+"""The SQL that only the published interface uses: anonymous users for launches without a user, log-ins that programs
+create, and reports.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from greenroom.db.database import Connection, Database
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
     """Return the anonymous user of a launch without a user, and True if this call created it.
 
-    A repeated request with the same `Idempotency-Key` gets the user that the first request created, and so the session
-    of this user. Raises Refused: a regular user has this name, and could log in to the session.
+    A repeated request with the same `Idempotency-Key` gets the user of the first request, and so the same session.
+
+    Raises:
+        Refused: a regular user has the name of the anonymous user, and could open the session.
     """
     if idempotency_key is None:
         return await _create_anonymous(db, f"anonymous-{secrets.token_hex(8)}"), True
@@ -31,7 +33,7 @@ async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str 
         return existing.user_id, False
     try:
         return await _create_anonymous(db, name), True
-    except Duplicate:  # the same request at the same time
+    except Duplicate:  # a repeated request has created the user at the same time
         return await anonymous_user(db, key_id, idempotency_key)
 
 
@@ -44,12 +46,12 @@ async def _create_anonymous(db: Database, name: str) -> str:
 
 
 async def mark_anonymous(connection: Connection, user_id: str) -> None:
-    """Mark a user who was created for one launch without a user, to be deleted afterwards."""
+    """Mark a user as created for one launch without a user. Such users are deleted after their session."""
     await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
 
 
 async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:
-    """Store a link that logs a user in once."""
+    """Store a link that logs a user in once within `lifetime_s`."""
     await db.write(
         "INSERT INTO login_links (token_hash, user_id, expires) VALUES (%s, %s, now() + make_interval(secs => %s))",
         (token_hash, user_id, lifetime_s),
@@ -57,7 +59,8 @@ async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, li
 
 
 async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[TokenLogin]:
-    """Return the log-ins of a user that have not ended, oldest first, including log-ins of browsers."""
+    """Return the log-ins of a user that have not ended, oldest first, including log-ins of browsers. A log-in that was
+    not used for `idle_s` has ended."""
     return await db.fetch_as(
         TokenLogin,
         OPEN_LOGINS + " AND l.user_id = %(user_id)s ORDER BY l.created, l.login_id",
@@ -68,7 +71,7 @@ async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[T
 async def insert_token_login(
     connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, created_by: str
 ) -> None:
-    """Store a log-in that a program creates, after `users.lock_user`."""
+    """Store a log-in that a program creates. Call `users.lock_user` before."""
     await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
     await connection.execute(
         "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
@@ -78,7 +81,7 @@ async def insert_token_login(
 
 
 async def extend_login(db: Database, login_id: str, lifetime_s: float) -> None:
-    """Extend a log-in to the lifetime of a new one."""
+    """Let a log-in end `lifetime_s` from now, and record its use."""
     await db.write(
         "UPDATE login_sessions SET last_used = now(), expires = now() + make_interval(secs => %s) WHERE login_id = %s",
         (lifetime_s, login_id),
@@ -94,19 +97,21 @@ CURRENT_FIGURES: Final[dict[str, LiteralString]] = {
     "current_kasms": f"SELECT count(*) AS data {_SESSIONS_OF_USERS}",
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_SESSIONS_OF_USERS}",
 }
-"""The SQL of figures of this moment: the number of sessions that have a user, and the number of these users."""
+"""Report → SQL, for reports on the present: the number of sessions that have a user, and the number of these users."""
 LOG_FIGURES: Final = {
     "created_kasms": LogCode.SESSION_LAUNCHED,
     "destroyed_kasms": LogCode.SESSION_DELETED,
     "successful_logins": LogCode.LOGIN,
     "failed_logins": LogCode.LOGIN_FAILED,
 }
-"""Figures that are numbers of log rows with a code. Old log rows may be deleted already."""
+"""Report → log code, for reports that count log rows. Old log rows may have been deleted."""
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
-    """Return the figure `name`; a figure of log rows counts those of the last `within_s` seconds. Raises Invalid: there
-    is no such figure.
+    """Return the number of the report `name`. A report on log rows counts the rows of the last `within_s` seconds.
+
+    Raises:
+        Invalid: there is no such report.
     """
     if name in CURRENT_FIGURES:
         row = await db.fetch_one(CURRENT_FIGURES[name])

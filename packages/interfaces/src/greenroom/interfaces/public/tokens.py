@@ -1,8 +1,8 @@
-"""Session tokens: log-ins that programs begin, extend and end for users.
+"""Published calls for session tokens: log-ins that programs begin, extend and end for users.
 
-A token is the value of the console's cookie. It opens the streams of the user's sessions as `session_token` of the
-published interface does. It consists of the id of the log-in and a signature, so the tokens of a user can be listed
-although only their hashes are stored. Log-ins of browsers have random values and are never listed here.
+A token is a value for the console's cookie, and opens the streams of the user's sessions, as the `session_token` of a
+launch does. A token consists of the id of the log-in and a signature. Therefore the tokens of a user can be listed,
+although only their hashes are stored. The tokens of browsers are random values, and are never listed here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def create_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answ
 
 @router.post("/get_session_token")
 async def get_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answer:
-    """Return one token, as long as it is valid."""
+    """Return one token if it is valid."""
     token = _token_of_call(call)
     return {"session_token": _token_shape(await _find_login(call.change, token), token)}
 
@@ -96,8 +96,8 @@ async def _find_login(change: CallerChange, token: str) -> TokenLogin:
     """Return the log-in of a valid token.
 
     Raises:
-        NotFound: the token does not exist, or it has ended.
-        Forbidden: its user has more permissions than the caller.
+        NotFound: the token does not exist, or its log-in has ended.
+        Forbidden: the user of the token has more permissions than the caller.
     """
     login = await login_of_token(change.db, change.secrets, token, change.installation.session_idle_s)
     if login is None:
@@ -107,7 +107,7 @@ async def _find_login(change: CallerChange, token: str) -> TokenLogin:
 
 
 async def _tokens_of_user(call: CallBody) -> list[tuple[TokenLogin, str]]:
-    """Return the valid tokens of the user of the call with their log-ins, oldest first."""
+    """Return the log-ins that programs created for the user of the call, each with its token, oldest first."""
     change = call.change
     user = await users.get_user(change.db, call.nested("target_user").id("user_id"))
     change.caller.require_right_over(user.permissions)

@@ -1,4 +1,4 @@
-"""Users and groups in the published shape, with members, workspaces and settings. The rules are those of `/api/v1`."""
+"""Published calls for users and groups, with members, workspaces and settings. The rules are those of `/api/v1`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def get_users(db: Db, streams: Streams) -> Answer:
 
 @user_router.post("/update_user")
 async def update_user(passwords: PasswordsDep, call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
-    """Change a user. Null fields keep their values, and so does the password if it is empty."""
+    """Change a user. Omitted and null fields keep their values. An empty password does not change the password."""
     target = call.nested("target_user")
     target.require_fixed_values(_FIXED_USER_FIELDS, NO_WORKSPACES_REASON)
     sent = target.sent(*USER_FIELDS)
@@ -86,7 +86,7 @@ async def update_user(passwords: PasswordsDep, call: Annotated[CallBody, require
 
 @user_router.post("/delete_user")
 async def delete_user(call: Annotated[CallBody, requires_key("users_delete", "users_modify")]) -> Answer:
-    """Delete a user; refused while they have sessions, unless `force` is set."""
+    """Delete a user. Refused if the user has sessions, unless `force` is set."""
     await user_routes.delete_user(_user_id(call), call.change, force=call.flag("force"))
     return {}
 
@@ -129,7 +129,7 @@ async def get_user_attributes(db: Db, call: Annotated[CallBody, requires_key("us
 @user_router.post("/update_attributes")
 @user_router.post("/update_user_attributes")
 async def update_user_attributes(call: Annotated[CallBody, requires_key("users_modify")]) -> Answer:
-    """Change the preferences of a user. Null fields keep their values; an empty text clears one."""
+    """Change the preferences of a user. Omitted and null fields keep their values; an empty text removes a value."""
     target = call.nested("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
     sent = {name: None if value == "" else value for name, value in target.sent(*ATTRIBUTE_FIELDS).items()}
@@ -249,7 +249,7 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[CallBo
 @group_router.post("/add_settings_group")
 @group_router.post("/set_settings_group")
 async def set_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Answer:
-    """Set a setting of a group. Values may be texts, as older clients send them."""
+    """Set a setting of a group. The value may be a string, as older clients send it."""
     group_id, setting, target = _group_id(call), _target_setting(call), call.nested("target_setting")
     if target.body.get("value") is None:
         raise Invalid(
@@ -269,7 +269,7 @@ async def remove_settings_group(call: Annotated[CallBody, CHANGE_GROUPS]) -> Ans
 
 
 def _group_image_fields(group: Group, image: Answer) -> Answer:
-    """Return the fields of a workspace as part of a group. `group_image_id` is derived from the ids of both."""
+    """Return the additional fields of a workspace in the list of a group. `group_image_id` is derived from both ids."""
     group_image_id = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
     return {
         "group_image_id": str(group_image_id),
@@ -318,7 +318,7 @@ def _target_setting(call: CallBody) -> Setting:
     """Return the setting of `target_setting`, by its name.
 
     Raises:
-        Invalid: there is no setting of this name.
+        Invalid: there is no setting with this name.
     """
     target = call.nested("target_setting")
     name = target.text("name") or target.text("group_setting_id")

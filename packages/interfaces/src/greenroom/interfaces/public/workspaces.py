@@ -1,6 +1,6 @@
-"""Workspaces in the published shape. The rules are those of `/api/v1/images`.
+"""Published calls for workspaces. The rules are those of `/api/v1/images`.
 
-Clients send the JSON fields as texts or as objects, ids with or without dashes, and fields that Greenroom does not use.
+Clients send JSON fields as strings or as objects, ids with or without dashes, and fields that Greenroom does not use.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ async def get_image(db: Db, call: Annotated[CallBody, requires_key("images_view"
 
 @router.post("/create_image")
 async def create_image(call: Annotated[CallBody, requires_key("images_create")]) -> Answer:
-    """Create a workspace, for All Users unless the setting of the installation excludes that."""
+    """Create a workspace. Its group is All Users, unless a setting of the installation prevents this."""
     target = call.nested(TARGET_FIELD)
     body, client_fields = validated(ImageCreate, _image_fields(target)), target.client_fields(IMAGE_CLIENT_FIELDS)
     return _image_answer(await service.create_image(call.change, body, client_fields=client_fields), call)
@@ -67,7 +67,7 @@ async def update_image(call: Annotated[CallBody, requires_key("images_modify")])
 
 @router.post("/delete_image")
 async def delete_image(call: Annotated[CallBody, requires_key("images_delete")]) -> Answer:
-    """Delete a workspace that nothing uses."""
+    """Delete a workspace. Refused if the workspace is in use."""
     await routes.delete_image(UUID(_image_id(call)), call.change)
     return {}
 
@@ -100,7 +100,8 @@ def _image_fields(target: CallBody) -> Json:
 
 
 def _parse_json(name: str, text: str) -> Any:
-    """Return the value of a JSON string; an empty string is the empty value. Categories may be a text with commas."""
+    """Return the value of a JSON string; an empty string is an empty list or object. Categories may also be separated
+    by commas or line ends."""
     if not text.strip():
         return [] if name == "categories" else {}
     if name == "categories" and not text.lstrip().startswith("["):

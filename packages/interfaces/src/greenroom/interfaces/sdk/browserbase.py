@@ -35,7 +35,7 @@ class BrowserbaseRequest(SdkModel):
 
 
 class Release(BaseModel):
-    """The only supported change of a session."""
+    """The body of the only supported change of a session: its end."""
 
     status: Literal["REQUEST_RELEASE"]
 
@@ -101,7 +101,8 @@ async def update(call: Call, session_id: str, _: Release) -> Json:
 
 @router.get("/v1/sessions/{session_id}/debug")
 async def debug(call: Call, session_id: str) -> Json:
-    """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
+    """Return the address at which a person watches the session. The list of browser tabs (`pages`) is empty; DevTools
+    provide it."""
     browser = await call.browser(session_id)
     return {"debuggerUrl": browser.live, "debuggerFullscreenUrl": browser.live, "pages": [], "wsUrl": browser.cdp}
 

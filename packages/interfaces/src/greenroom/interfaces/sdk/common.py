@@ -1,4 +1,4 @@
-"""The common part of all adapters: the API key of a call, its requests to `/api/v1`, refusals, mouse and keyboard."""
+"""The common part of all adapters: authentication, requests to `/api/v1`, refusals, and input by mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ START_TIMEOUT_S: Final = 60
 MAX_LISTED: Final = 100
 ENDED: Final = OVER | {SessionStatus.LOST}
 _REPEATABLE: Final = frozenset({429, 503})
+"""The HTTP statuses after which an SDK should repeat a call."""
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class NotSupportedError(GreenroomError, code="not-supported", http_status=501):
-    """Greenroom does not support this call, or a part of it."""
+    """Greenroom does not support a call, or a part of the call."""
 
 
 class _RefusedError(Exception):
@@ -50,7 +51,7 @@ class _RefusedError(Exception):
 class Browser:
     """A lease, which the SDKs call a browser or a session.
 
-    The addresses and the token are empty if the caller does not hold the lease, and after its end.
+    The addresses and the token are empty if the caller does not hold the lease, or if the lease has ended.
     """
 
     lease: LeaseView
@@ -58,6 +59,7 @@ class Browser:
     """The websocket of Chrome DevTools."""
     webdriver: str = ""
     live: str = ""
+    """The address at which a person watches the session."""
     token: str = ""
 
     @classmethod
@@ -69,7 +71,7 @@ class Browser:
 
     @property
     def duration_s(self) -> int:
-        """The time from the creation to the deadline."""
+        """The time from the creation of the lease to its deadline; 0 without a deadline."""
         lease = self.lease
         return round((lease.expires - lease.created).total_seconds()) if lease.expires else 0
 
@@ -80,7 +82,7 @@ class Browser:
 
 @dataclass(frozen=True, slots=True)
 class SdkCall:
-    """A call of an SDK with a valid API key. `authorization` is this key as an HTTP header."""
+    """A call of an SDK with a valid API key. `authorization` is the value of the HTTP header with this key."""
 
     request: Request
     caller: Caller
@@ -88,8 +90,11 @@ class SdkCall:
     leasing: LeaseParts
 
     async def send(self, tool_request: ToolRequest) -> httpx2.Response:
-        """Send a request to a route of `/api/v1`, and return its successful answer. `AdapterRoute` answers with a
-        refusal of the route.
+        """Send a request to a route of `/api/v1`, and return its answer. If the route refuses the request,
+        `AdapterRoute` sends the refusal to the client.
+
+        Raises:
+            _RefusedError: the route refused the request.
         """
         answer = await call_api(
             self.request, replace(tool_request, headers={**tool_request.headers, "authorization": self.authorization})
@@ -101,7 +106,7 @@ class SdkCall:
     async def create(
         self, seconds: float | None, *, tags: dict[str, str] | None = None, options: Json | None = None
     ) -> Browser:
-        """Lease the configured workspace and wait until its session runs.
+        """Lease the workspace `GREENROOM_SDK_WORKSPACE` for a number of seconds, and wait until its session runs.
 
         Raises:
             Unavailable: the session does not run after `START_TIMEOUT_S`. The lease is released.
@@ -131,7 +136,7 @@ class SdkCall:
         )
 
     async def browser(self, lease_id: str) -> Browser:
-        """Return a lease. Raises NotFound: it does not exist, or the caller may not see it."""
+        """Return a lease. Raises NotFound: this is not the id of a lease."""
         answer = await self.send(ToolRequest(method="GET", path=lease_path(lease_id)))
         (browser,) = await self._browsers_of([LeaseView.model_validate_json(answer.content)])
         return browser
@@ -176,7 +181,7 @@ class AdapterKey(AccessDeclaration):
         """Authenticate the caller.
 
         Raises:
-            Forbidden: the request comes from a page of another site.
+            Forbidden: the request comes from a web page of another site.
             Unauthenticated: there is no valid API key.
         """
         if reason := foreign_origin_reason(request.headers):
@@ -205,7 +210,7 @@ Call = Annotated[SdkCall, Depends(_sdk_call)]
 
 
 class AdapterRoute(APIRoute):
-    """A route whose refusals have the fields that the SDKs display, and the header that states whether to repeat."""
+    """A route of an adapter. Its refusals have the fields that the SDKs display, and the header `x-should-retry`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -224,7 +229,7 @@ class AdapterRoute(APIRoute):
 
 
 def adapter_router(prefix: str, header: str) -> APIRouter:
-    """Return the router of an adapter, whose calls contain the API key in this header."""
+    """Return the router of an adapter. The calls contain the API key in the header `header`."""
     return APIRouter(
         prefix=f"/adapters/{prefix}",
         route_class=AdapterRoute,
@@ -243,12 +248,13 @@ def refuse_other_calls(router: APIRouter) -> None:
 
 
 def not_supported(subject: str, remedy: str = "") -> NotSupportedError:
-    """Return the error for a call, or for a part of it, that Greenroom does not support."""
+    """Return the error for a call, or a part of a call, that Greenroom does not support. `remedy` follows the
+    sentence."""
     return NotSupportedError(f"Greenroom has no counterpart of {subject}{remedy}.")
 
 
 class SdkModel(BaseModel):
-    """The body of a call. A field that a subclass does not declare is in `model_extra`."""
+    """The body of a call. `model_extra` contains the fields that a subclass does not declare."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -284,7 +290,7 @@ _PRESS_AND_RELEASE: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
 
 
 class Gesture(BaseModel):
-    """The fields of all calls about mouse and keyboard; each call uses some of them. The methods return the actions for
+    """The fields of all calls for mouse and keyboard, of which each call uses some. The methods return the actions for
     `POST /leases/{id}/actions`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -306,18 +312,19 @@ class Gesture(BaseModel):
 
     @property
     def position(self) -> Json:
-        """The field `coordinate` of an action; empty without a position."""
+        """An object with the field `coordinate` of an action; empty without a position."""
         if self.coordinates is not None:
             return {"coordinate": list(self.coordinates)}
         return {} if self.x is None or self.y is None else {"coordinate": [self.x, self.y]}
 
     @property
     def pressed_keys(self) -> Json:
-        """The field `text` of an action with the keys that are pressed during a click; empty without keys."""
+        """An object with the field `text` of an action: the keys that are pressed during a click. Empty without
+        keys."""
         return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
 
     def click(self) -> list[Json]:
-        """Press, release or click a button. Raises NotSupportedError: there is no such click."""
+        """Press, release or click a button. Raises NotSupportedError: Greenroom has no such action."""
         kind, position = self.click_type, self.position
         if kind != "click" and self.button == "left":
             return [{"action": _PRESS_AND_RELEASE[kind], **position}]
@@ -334,7 +341,7 @@ class Gesture(BaseModel):
         return [{"action": "mouse_move", **self.position}]
 
     def drag(self) -> list[Json]:
-        """Drag with the left button. Raises NotSupportedError: it is another button."""
+        """Drag with the left button. Raises NotSupportedError: the call names another button."""
         if self.button != "left":
             raise NotSupportedError(f"Greenroom drags with the left button, not with {self.button}.")
         keys = {"keys": self.hold_keys} if self.hold_keys else {}
@@ -362,7 +369,7 @@ class Gesture(BaseModel):
         return [{"type": "scroll", "x": x, "y": y, "scroll_x": self.delta_x, "scroll_y": self.delta_y, **keys}]
 
     def press(self, *, seconds: float) -> list[Json]:
-        """Press `hold_keys` and `keys` together."""
+        """Press `hold_keys` and `keys` together, for a number of seconds, or briefly if `seconds` is 0."""
         text = "+".join([*self.hold_keys, *self.keys])
         return [
             {"action": "hold_key", "text": text, "duration": seconds} if seconds else {"action": "key", "text": text}

@@ -32,7 +32,7 @@ class KernelRequest(SdkModel):
 
 
 class Region(BaseModel):
-    """A part of the screen."""
+    """A part of the screen, in pixels."""
 
     x: int
     y: int
@@ -41,7 +41,7 @@ class Region(BaseModel):
 
 
 class ScreenshotBody(BaseModel):
-    """The body of a screenshot."""
+    """The body of a request for a screenshot; without `region`, for the whole screen."""
 
     region: Region | None = None
 
@@ -63,7 +63,7 @@ class BatchStep(SdkModel):
 
 
 class Batch(BaseModel):
-    """Several actions."""
+    """The body of a request for several actions."""
 
     actions: list[BatchStep]
 
@@ -87,7 +87,7 @@ def browser_json(browser: Browser) -> Json:
 
 @router.post("/browsers")
 async def create(call: Call, body: KernelRequest) -> Json:
-    """Lease a browser; `timeout_seconds` is its deadline, from now."""
+    """Lease a browser; `timeout_seconds` is its deadline, in seconds from now."""
     common.refuse_fields(body, *UNSUPPORTED_FIELDS)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
     return browser_json(await call.create(body.timeout_seconds, tags=body.tags, options=options))
@@ -128,7 +128,7 @@ async def delete(call: Call, browser_id: str) -> None:
 
 
 def _press_in_order(gesture: Gesture) -> list[Json]:
-    """Return the actions that press the items of `keys` one after the other."""
+    """Return the actions that press the `keys` one after the other."""
     single_presses = (gesture.model_copy(update={"keys": [keys]}) for keys in gesture.keys)
     return [action for single in single_presses for action in single.press(seconds=gesture.duration / 1000)]
 
@@ -158,7 +158,7 @@ async def batch(call: Call, browser_id: str, body: Batch) -> None:
 
 @router.post("/browsers/{browser_id}/computer/screenshot")
 async def screenshot(call: Call, browser_id: str, body: ScreenshotBody) -> Response:
-    """Return the screen, or the part `region` of it, as PNG."""
+    """Return the screen or its part `region` as PNG."""
     part = body.region
     query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
     picture = await call.send(
@@ -201,7 +201,7 @@ _add_route("type", _ACTIONS["type_text"])
 
 @router.post("/browsers/{browser_id}/process/exec")
 async def execute(call: Call, browser_id: str, body: KernelCommand) -> Json:
-    """Run a command and wait for its end."""
+    """Run a command, wait for its end, and return its output."""
     common.refuse_fields(body, "as_root", "as_user")
     command: Json = {
         "command": [body.command, *body.args],

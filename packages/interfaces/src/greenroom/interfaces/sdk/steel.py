@@ -29,7 +29,7 @@ class SteelRequest(SdkModel):
 
 
 class SteelAction(Gesture):
-    """One action. `screenshot`: the answer includes the screen afterwards."""
+    """One action. With `screenshot`, the answer includes the screen after the action."""
 
     action: str
     screenshot: bool = False
@@ -72,7 +72,8 @@ async def list_sessions(
     limit: Annotated[int, Query(ge=1, le=common.MAX_LISTED)] = common.MAX_LISTED,
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
-    """List the newest leases that the caller may see. The SDK requests the page after the last id until it is empty."""
+    """List the newest leases that the caller may see. The SDK requests pages after the last id until a page is
+    empty."""
     sessions_json = map(session_json, await call.browsers(ended=status != "live"))
     sessions = [session for session in sessions_json if status in (None, session["status"])]
     ids = [session["id"] for session in sessions]
@@ -104,7 +105,8 @@ async def release(call: Call, session_id: str) -> Json:
 
 @router.get("/v1/sessions/{session_id}/live-details")
 async def live_details(call: Call, session_id: str) -> Json:
-    """Return the address at which a person watches. There are no pages in the answer; only DevTools provide them."""
+    """Return the address at which a person watches the session. The list of browser tabs (`pages`) is empty; DevTools
+    provide it."""
     browser = await call.browser(session_id)
     viewer = {"sessionViewerUrl": browser.live, "sessionViewerFullscreenUrl": browser.live}
     return {"pages": [], **viewer, "wsUrl": browser.cdp}
@@ -132,7 +134,7 @@ _ACTIONS: Final[dict[str, Callable[[SteelAction], list[Json]]]] = {
 
 @router.post("/v1/sessions/{session_id}/computer")
 async def computer(call: Call, session_id: str, body: SteelAction) -> Json:
-    """Perform one action; with `screenshot` the answer includes the screen afterwards."""
+    """Perform one action. With `screenshot`, the answer includes the screen after the action."""
     if (make_actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
         raise common.not_supported(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"

@@ -1,16 +1,16 @@
 """Probes a session's page as a viewer: checks that the page is usable, and reads its screen.
 
-A page is usable if it accepts the session's credential and shows a first frame. Frames are read through the websocket
-of the page, if its `Server` header shows that it belongs to an image of Greenroom. Other images have their own dialects
-of RFB; their page is usable if it answers, at the `ready_path` of the workspace if there is one.
+The page of a session is its web server. A page with the `Server` header of Greenroom's images is usable if it accepts
+the session's credential, and its websocket sends a painted screen. Other images have their own dialects of RFB; their
+page is usable if it answers without an error, at the `ready_path` of the workspace.
 
-After a page of Greenroom was usable, only its websocket is probed, because the same server answers there with the same
-credential. This halves the CPU time of a probe. The probe connects as an additional viewer, without an effect on other
-viewers. A kept connection shortens the next probe to one message in each direction, and with it the hand-over of a
-session to its user.
+After a page of Greenroom was usable, the next probe uses only its websocket, because the same server answers there with
+the same credential. This halves the CPU time of a probe. The probe connects as an additional viewer, and has no effect
+on other viewers. With a connection that the last probe left open, a probe consists of one message in each direction;
+this also shortens the hand-over of a session to its user.
 
-The session's user can replace the server of the page. Therefore no redirect is followed, because it could lead to an
-address that only this host can reach. A forged answer has no other effect than that the page is not usable.
+The session's user can replace the server of the page. No redirect is followed, because it could lead to an address that
+only this host can reach. The only effect of a forged answer is that the page is not usable.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from greenroom.runtimes.probe.screen import RfbError, Screen
 
 PAGE_SERVER = "greenroom-desktop"
 KEPT_CONNECTION_TIMEOUT_S = 0.3
-"""The time limit for an answer on a kept connection. After it, a new connection is opened, because the screen may have
-another size now."""
+"""The time limit for an answer on the connection of the last probe. After a timeout, a new connection is opened,
+because the size of the screen may have changed."""
 MAX_REASON_CHARACTERS = 300
-"""The maximum length of a quoted reason."""
+"""The maximum length of the text of another program in a message."""
 
 
 class Prober:
-    """Probes pages of sessions. A process needs only one, because its objects are expensive to create.
+    """Probes pages of sessions. A process should have only one prober, because it is expensive to create.
 
-    The certificate of a page is not checked, because its container creates it. The runtime publishes the address of the
-    page for this container.
+    The certificate of a page is not checked, because the container creates it. The runtime publishes the address of the
+    page only for this container.
     """
 
     def __init__(self) -> None:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
-        # Cookies of one page would be sent to all others, because cookies ignore ports.
+        # Otherwise the cookies of one page would be sent to all other pages, because cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        # The time of a whole probe is limited, not that of its parts.
+        # Only the time of a whole probe is limited.
         self._http = httpx2.AsyncClient(
             verify=self._tls, trust_env=False, timeout=httpx2.Timeout(None), cookies=no_cookies
         )
         self._usable_pages: dict[str, str] = {}
-        """Address → credential, of pages of Greenroom's images that were usable at the last probe."""
+        """Address → credential, for pages of Greenroom's images that were usable at the last probe."""
         self._open_connections: dict[str, _OpenScreen] = {}
         """Address → the connection that the last probe left open."""
         self._close_tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +91,7 @@ class Prober:
     async def screenshot(
         self, address: str, spec: SessionSpec, width: int, height: int, timeout_s: float = PROBE_TIMEOUT_S
     ) -> bytes:
-        """See `contract.Containers.screenshot`; `address` is host:port."""
+        """Take a screenshot as described in `contract.Containers.screenshot`. `address` is host:port."""
         try:
             async with asyncio.timeout(timeout_s):
                 if (problem := _page_problem(answer := await self._request_page(address, spec))) is not None:
@@ -126,9 +126,8 @@ class Prober:
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
 
     async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep_connection: bool) -> bool:
-        """Return True if the connection of the last probe shows a painted screen; False also if it is closed or does
-        not answer within `KEPT_CONNECTION_TIMEOUT_S`.
-        """
+        """Return True if the connection of the last probe shows a painted screen. False also if the connection is
+        closed, or does not answer within `KEPT_CONNECTION_TIMEOUT_S`."""
         opened = self._open_connections.pop(address, None)
         if opened is None:
             return False
@@ -138,7 +137,7 @@ class Prober:
         try:
             async with asyncio.timeout(KEPT_CONNECTION_TIMEOUT_S):
                 return await self._is_painted(address, opened, keep_connection=keep_connection)
-        except Exception:  # noqa: BLE001 -- a probe with a new connection reports it
+        except Exception:  # noqa: BLE001 -- the probe with a new connection reports the error
             return False
 
     async def _is_painted(self, address: str, opened: _OpenScreen, *, keep_connection: bool) -> bool:
@@ -159,7 +158,7 @@ class Prober:
 
     async def _request_page(self, address: str, spec: SessionSpec) -> httpx2.Response:
         answer = await self._request_headers("HEAD", address, spec)
-        # KasmVNC answers 404 to HEAD, others 400, 405 or 501.
+        # KasmVNC answers HEAD with 404, other servers with 400, 405 or 501.
         is_refused = answer.status_code >= 400 and answer.status_code != 401
         return await self._request_headers("GET", address, spec) if is_refused else answer
 
@@ -211,20 +210,20 @@ class _OpenScreen:
 
 
 class _Connection(connect):
-    """A websocket that is opened only at its address, without redirects."""
+    """A websocket that follows no redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Return each error, also a redirect, so that no other attempt is made."""
+        """Return the error, also for a redirect, so that the library does not connect to another address."""
         return exc
 
 
 HTTPS_HINT = " over http; set the workspace's Protocol to https if it serves https"
 UPGRADE_REQUIRED = 426
-"""Status of a websocket URL for a request without an upgrade."""
+"""The HTTP status with which a websocket address answers a request without an upgrade."""
 
 
 def _page_problem(answer: httpx2.Response) -> str | None:
-    """Return the reason why the page cannot be used, as a sentence; None if it can."""
+    """Return the reason why the page cannot be used, as a sentence; None if it can be used."""
     if answer.status_code == 401:
         return "The session's page refused the session's credential."
     if answer.status_code < 400 or answer.status_code == UPGRADE_REQUIRED:
@@ -234,7 +233,8 @@ def _page_problem(answer: httpx2.Response) -> str | None:
 
 
 def _no_answer_reason(error: Exception, spec: SessionSpec) -> str:
-    """Return the reason why there was no HTTP answer, as a sentence, such as a wrong protocol of the workspace."""
+    """Return the reason why there was no HTTP answer, as a sentence. A frequent reason is a wrong protocol of the
+    workspace."""
     if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
         return (
             f"Port {spec.port} of the container does not serve https; set the workspace's Protocol to http if it serves"
@@ -248,8 +248,8 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of the system about a connection error. Otherwise, return the beginning of the error's text,
-    which may quote a whole page, or the type of an error without a text.
+    """Return the message of the operating system if it caused the error. Otherwise, return the beginning of the error's
+    text, which may quote a whole web page, or the type of an error without a text.
     """
     cause: BaseException | None = error
     while cause is not None:

@@ -1,8 +1,9 @@
-"""The parts of RFB (RFC 6143) that are needed to detect a painted screen, and to take a screenshot.
+"""An RFB client (RFC 6143) with the parts that are needed to detect a painted screen, and to take a screenshot.
 
-A thin strip over the whole width or height is enough to detect painting: it crosses a panel, a window or the wallpaper,
-and has only some kilobytes. The pointer's picture is requested separately, because otherwise the server would paint it
-into the screen. The session's user can replace the server, so the number of bytes and messages is limited.
+To detect painting, the client reads only two thin strips over the whole width and height. They cross a panel, a window
+or the wallpaper, and have only some kilobytes. The picture of the pointer is requested separately, because otherwise
+the server would paint the pointer into the screen. The session's user can replace the server, so the number of bytes
+and messages is limited.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ SECURITY_NONE: Final = 1
 RAW: Final = 0
 CURSOR: Final = -239
 UPDATE, COLOR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
+"""Types of messages of the server."""
 
 BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
-"""Pixels of 4 bytes: blue, green, red, unused."""
+"""The pixel format with 4 bytes for each pixel: blue, green, red, unused."""
 
 MAX_BYTES: Final = 32 << 20
-"""The maximum number of bytes that one probe reads. The largest clipboard of Greenroom's image has 8 MiB."""
+"""The maximum number of bytes that one probe reads. The clipboard of Greenroom's images has at most 8 MiB."""
 MAX_PIXELS: Final = 4096 * 2304
 """The maximum size of a screenshot, which needs 36 MiB of memory while it is encoded."""
 READ_COST: Final = 1024
-"""The number of bytes that count for each read in addition to its length. It limits the number of small messages."""
+"""The number of bytes that each read adds to its length when the bytes are counted. This limits the number of small
+messages."""
 
 
 class RfbError(Exception):
-    """The server does not follow RFB as expected; the message contains the reason."""
+    """The server violates RFB, or does not support what the client needs; the message is the reason."""
 
 
 class Rectangle(NamedTuple):
@@ -56,10 +59,10 @@ class Screen:
         self._allowed_bytes = MAX_BYTES
 
     async def open(self) -> None:
-        """Do the handshake of RFB. Other viewers stay connected.
+        """Perform the handshake of RFB. Other viewers stay connected.
 
         Raises:
-            RfbError: the server has another version, requires a password, or has pixels of an odd size.
+            RfbError: the server has another version, requires a password, or does not have pixels of 8, 16 or 32 bits.
         """
         if not (await self._read(12)).startswith(b"RFB 003."):
             raise RfbError("no RFB greeting")
@@ -80,8 +83,8 @@ class Screen:
         await self._send(struct.pack(">BxHii", 2, 2, RAW, CURSOR))
 
     async def is_painted(self) -> bool:
-        """Return True if a vertical or a horizontal strip of the screen has more than one color. May be called
-        again."""
+        """Return True if a vertical or a horizontal strip of the screen has more than one color. Can be called
+        repeatedly."""
         self._allowed_bytes = MAX_BYTES
         vertical_strip = (self.width // 3, 0, 1, self.height)
         horizontal_strip = (0, self.height // 3, self.width, 1)
@@ -116,10 +119,10 @@ class Screen:
         return pixels != pixels[: self._pixel_bytes] * (len(pixels) // self._pixel_bytes)
 
     async def _read_area(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
-        """Yield rectangles with the pixels of an area.
+        """Yield rectangles that contain the pixels of an area.
 
-        An update may have less than requested: while a program paints, Xvnc may answer with only the pointer's picture.
-        The missing part has changed, so Xvnc sends it after a request for changes.
+        An update may contain less than was requested: while a program paints, Xvnc may answer with only the picture of
+        the pointer. The missing part has changed, so Xvnc sends this part after a request for changes.
         """
         missing = width * height
         await self._request(x, y, width, height, only_changes=False)
@@ -135,7 +138,7 @@ class Screen:
         await self._send(struct.pack(">BBHHHH", 3, only_changes, x, y, width, height))
 
     async def _read_update(self) -> list[Rectangle]:
-        """Read the next update; other messages are skipped."""
+        """Read the next update, and skip other messages."""
         while (kind := (await self._read(1))[0]) != UPDATE:
             await self._skip_message(kind)
         (count,) = struct.unpack(">xH", await self._read(3))
@@ -152,7 +155,7 @@ class Screen:
             raise RfbError(f"message {kind} is unknown")
 
     async def _read_rectangle(self) -> Rectangle | None:
-        """Read a rectangle; None for the pointer's picture."""
+        """Read a rectangle. Return None for the picture of the pointer."""
         x, y, width, height, encoding = struct.unpack(">HHHHi", await self._read(12))
         pixels = await self._read(width * height * self._pixel_bytes)
         if encoding == RAW:
