@@ -50,7 +50,8 @@ def redirect_uri(origin: str, provider: str) -> str:
 
 
 def new_attempt(provider: SignOnProvider, origin: str, *, path: str, link_to: str | None = None) -> Attempt:
-    """Return a new attempt. `path` is the page to show afterwards. Raises Invalid: it is not a page of this console."""
+    """Return a new attempt. `path` is the page to show afterwards. Raises Invalid: `path` is not a page of this
+    console."""
     state, nonce, verifier = (token_urlsafe(32) for _ in range(3))
     return Attempt(
         provider=provider.name,
@@ -65,7 +66,7 @@ def new_attempt(provider: SignOnProvider, origin: str, *, path: str, link_to: st
 
 
 def local_path(path: str) -> str:
-    """Return the path of a page of this console. Raises Invalid: it could lead to another site."""
+    """Return the path of a page of this console. Raises Invalid: the path could lead to another site."""
     is_local = path.startswith("/") and not path.startswith(("//", "/api/")) and "\\" not in path
     if not is_local or not path.isascii() or not path.isprintable():
         raise Invalid("`next` must be the path of a page of this console, such as /account.")

@@ -195,7 +195,8 @@ async def log_out_at_provider(
     context: SignOnContextDep,
     caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> LogoutView:
-    """End this log-in as `POST /logout` does. The answer has the address that ends the log-in at the provider, too."""
+    """End this log-in as `POST /logout` does. The answer has the address at which the browser can end the log-in at the
+    provider, too."""
     hint = await statements.find_logout_hint(db, caller.token_hash or b"")
     await login_routes.logout(response, db, logs, caller)
     if hint is None:
@@ -271,7 +272,7 @@ async def log_out_in_frame(
     iss: str = "",
     sid: str = "",
 ) -> Response:
-    """End the log-in with this id of the provider (OpenID Connect Front-Channel Logout).
+    """End the log-in with the id `sid` at the provider (OpenID Connect Front-Channel Logout).
 
     429 with Retry-After after too many wrong requests from one address.
     """

@@ -108,7 +108,8 @@ def _check_id(claims: Claims, name: str) -> None:
 
 
 def logout_claims(token: str, keys: Keys, expected: ExpectedToken, *, now_s: float | None = None) -> Claims:
-    """Check a log-out token, and return its claims. Raises TokenRefused: it is not valid; the message is the cause."""
+    """Check a log-out token, and return its claims. Raises TokenRefused: the token is not valid; the message is the
+    cause."""
     header, claims = _verify_signature(token, keys, LOGOUT_TYPES)
     if "nonce" in claims:
         raise TokenRefused("it has a nonce, so it is an ID token instead of a log-out token")

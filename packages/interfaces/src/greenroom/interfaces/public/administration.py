@@ -109,7 +109,7 @@ async def delete_registry(call: Annotated[CallBody, requires_key("catalogues_del
 
 
 def _name_from_host(address: str) -> str:
-    """Return a name for the list at an address: the host without characters that are not valid. It can be empty."""
+    """Return a name for the list at an address: the host without invalid characters. The name can be empty."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:

@@ -102,7 +102,7 @@ async def logout_user(db: Db, call: Annotated[CallBody, requires_key("users_auth
 async def get_login(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("users_auth_session")]
 ) -> Answer:
-    """Return an address that logs the user in at the console. It is valid once, for five minutes."""
+    """Return an address that logs the user in at the console. The address is valid once, for five minutes."""
     user = await _target_user(db, call)
     call.caller.require_right_over(user.permissions)
     if user.disabled or user.locked or user.anonymous:

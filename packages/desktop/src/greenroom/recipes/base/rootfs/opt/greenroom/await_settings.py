@@ -1,4 +1,4 @@
-"""Wait until a program provides the settings of the desktop: it owns the X selection _XSETTINGS_S0 then.
+"""Wait until a program provides the settings of the desktop. Such a program owns the X selection _XSETTINGS_S0.
 
 If no program owns the selection within LIMIT_S, exit with an error. The desktop starts anyway, with default settings.
 """

@@ -304,7 +304,8 @@ class OpenWebsocket:
             await asyncio.sleep(REOPEN_PAUSE_S)
 
     async def take(self, path: str) -> Streams | None:
-        """Take the open websocket for `path`; an empty path is the websocket of the browser. None if it is not open."""
+        """Take the open websocket for `path`; an empty path is the websocket of the browser. None if this websocket is
+        not open."""
         streams, ended = self._streams, self._ended
         if path not in ("", self._path) or streams is None or ended is None or ended.done():
             return None

@@ -4,8 +4,8 @@
     GET    desk/files?path=PATH&list       the listing of a folder
     GET    desk/files?path=PATH&tar        a folder as tar
     GET    desk/files?path=PATH&watch      server-sent events of changes below a folder
-    PUT    desk/files?path=PATH            a file; an existing file is replaced once the new one is complete
-    PUT    desk/files?path=PATH&tar        the content of a tar, into a folder, once it is unpacked
+    PUT    desk/files?path=PATH            a file; an existing file is replaced when the new file is complete
+    PUT    desk/files?path=PATH&tar        a tar archive, which is unpacked into a folder
     PUT    desk/files?path=PATH/           a folder
     DELETE desk/files?path=PATH            a file or an empty folder; with &recursive any folder
 

@@ -3,7 +3,7 @@ a relay between websockets and the X server.
 
     page.py FOLDER            the folder of the session's sockets; the password is read from file descriptor 3
 
-It listens on the port NO_VNC_PORT (default 6901) and accepts the user VNC_USER (default kasm_user):
+The server listens on the port NO_VNC_PORT (default 6901) and accepts the user VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} if the X server accepts connections, else 503
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
