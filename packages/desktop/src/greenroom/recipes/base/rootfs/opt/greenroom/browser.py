@@ -286,8 +286,8 @@ class OpenWebsocket:
         self._ended: asyncio.Task[bytes] | None = None
 
     async def keep_open(self) -> None:
-        """Keep one websocket open as long as the session runs. Open the next one when a program took it, or it
-        ended."""
+        """Keep one websocket open as long as the session runs. When a program has taken the websocket, or the websocket
+        has ended, open another one."""
         while SETUP.exists():
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
