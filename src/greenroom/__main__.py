@@ -26,7 +26,7 @@ def _run() -> None:
         program.run_role(sys.argv[1])
         return
     program.block_imports("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else pydantic reads the metadata of all packages
     try:
         from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does not need it
     except ModuleNotFoundError as error:

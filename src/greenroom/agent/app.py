@@ -69,8 +69,8 @@ class AgentHealth:
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The time of the last answer of a Manager with data from the database. The Agent knows all revocations until this
-    time. At the start, an earlier process of this Agent provides the value.
+    """The time of the last answer of a Manager with data from the database. The Agent knows all withdrawals of access
+    until this time. At the start, the value is read from the session cache, which an earlier process wrote.
     """
     runtime_error: str = ""
     manager_error: str = ""

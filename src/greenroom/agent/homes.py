@@ -69,6 +69,7 @@ class HomesKeeper:
     def __post_init__(self) -> None:
         self._stored: dict[HomeId, _HomeFacts] | None = None
         self._moved_away: set[StoredHome] = set()
+        """Homes whose removal has begun and is not complete. No session can use them."""
         self._in_use: frozenset[HomeId] = frozenset()
         self._measured: dict[HomeId, HomeMeasurement] = {}
         self._removal_orders: dict[str, HomeId] = {}

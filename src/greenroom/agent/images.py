@@ -261,9 +261,9 @@ class ImageKeeper:
                 await self._runtime.store_log_ins(images_by_name.keys(), credentials)
 
     async def _find_aliases(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
-        """Return the images of these names that the runtime has under another name in its list (`desk` for
-        `desk:latest`), and the names that it refuses to look up. Raises RuntimeUnavailable: the runtime does not
-        answer.
+        """Look up names that are not in the list of the runtime, which lists an image `desk` as `desk:latest`. Return
+        name → image, and name → error for the names that cannot be looked up. Raises RuntimeUnavailable: the runtime
+        does not answer.
         """
         aliases, refused = dict[str, Image](), dict[str, GreenroomError]()
         for name in sorted(names):
@@ -277,9 +277,7 @@ class ImageKeeper:
         return aliases, refused
 
     async def _require_runtime(self, error: GreenroomError) -> None:
-        """Check that the runtime answers, so that the error concerns only one image. Raises RuntimeUnavailable: the
-        runtime does not answer.
-        """
+        """Raise RuntimeUnavailable if the runtime does not answer. If it answers, `error` concerns only one image."""
         if isinstance(error, RuntimeUnavailable):
             await self._runtime.images()
 

@@ -1,5 +1,5 @@
-"""Receives the notifications of commits (LISTEN), so that readers need not wait for their next poll. Notifications may
-be lost, because all data are also polled."""
+"""Receives the notifications of commits (LISTEN), so that readers need not wait for their next poll. After a lost
+notification, they find the change at the next poll."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     async def wait_until_shared(self) -> None:
-        """Call `Journal.wait_until_shared`."""
+        """Wait until the journal copy that the replicas share has all records (`Journal.wait_until_shared`)."""
         await self._journal.wait_until_shared()
 
     async def update_record_durably(self, session_id: str, **changes: object) -> None:

@@ -2,8 +2,8 @@
 
 Each lease has a queue with one task. The task creates the rows of the requests in the order in which they ended,
 adds pictures, writes the rows, and ends after the last row. A program waits for the task only when it releases its
-lease, and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. The
-recording contains their number.
+lease, and only for a short time. If more arrives than can be stored, first pictures are omitted, then rows. Each
+recording states the number of its omitted rows.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _LeaseQueue:
     in_progress: int = 0
     waiting: list[PendingRecord] = field(default_factory=list[PendingRecord])
     missing: int = 0
-    """The number of omitted requests after the waiting requests."""
+    """The number of requests that arrived after the waiting requests and were omitted."""
     missing_since: datetime | None = None
     task: asyncio.Task[None] | None = None
 
@@ -267,9 +267,10 @@ class Recorder:
         return replace(row, picture=picture, left_out=None if picture else NO_PNG)
 
     async def _take_picture(self, lease: LeaseRow) -> Picture | None:
-        """Return the present screen; None if the session returned no PNG.
+        """Return the present screen; None if the answer of the session is not a usable PNG.
 
-        A screen that is wider than `MAX_WIDTH` is scaled down. Raises GreenroomError: the session returned no picture.
+        A screen that is wider than `MAX_WIDTH` is scaled down. Raises GreenroomError: the session did not answer, or
+        refused the request.
         """
         desks = self._desks()
         desk = await desks.of(lease)

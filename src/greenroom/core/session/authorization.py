@@ -61,9 +61,9 @@ class Act(StrEnum):
     COMMAND_AS = "command-as"
     """Commands through the Agent as another account of the container."""
     COMMAND_OF_WORKSPACE = "command-of-workspace"
-    """The command of the workspace that opens an address."""
+    """Run the `go` command of the workspace, which opens an address in the session."""
     OUTPUT_OF_WORKSPACE = "output-of-workspace"
-    """Read the output of the command of the workspace."""
+    """Read the output of the `go` command."""
     DESK = "desk"
     """Requests to the folder `desk/` of its page. The api sends them to perform the acts above."""
     DEVTOOLS = "cdp"
@@ -76,7 +76,7 @@ class Act(StrEnum):
     UNSHARE = "unshare"
     """End shares, remove viewers, take control back from viewers."""
     SHARE_BY_NAME = "share-by-name"
-    """Session permissions of the published interface."""
+    """Let users join, or withdraw this, through the calls for session permissions of the published interface."""
     ASSIST = "assist"
     """Join the session of another user to help them."""
     KEEP_ALIVE = "keep-alive"
@@ -213,7 +213,7 @@ TABLE: Final[Mapping[Act, ActConditions]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCaller:
-    """A caller. `owns` is True if the user of the session is the caller, or created the API key of the caller."""
+    """A caller. `owns` is True if the caller is the user of the session, or an API key that this user created."""
 
     kind: Kind
     permissions: Collection[str] = ()

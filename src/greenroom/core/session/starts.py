@@ -16,7 +16,7 @@ share of the CPU until then. The rules, each of them a property test:
 - Starts of users begin before starts of pools, in the order in which they waited. Of the starts of pools, a start of
   the workspace with the fewest start slots begins first, so that a workspace whose starts fail does not delay the
   others.
-- Starts of users can take all start slots. Starts of pools do not reduce this number.
+- Starts of users can take as many start slots as there are. Starts of pools do not count toward this limit.
 - While a user waits for a start slot, no start of a pool begins. While users wait only for first frames, starts of
   pools have at most half of the remaining start slots, and at least one, because an empty pool would make the next user
   wait.
@@ -149,7 +149,7 @@ class Load(Enum):
 
 
 def load_of(host: Lateness) -> Load:
-    """Return the load of the host of the Agent, if sessions run there, from measurements of its cores."""
+    """Return the load of the Agent's host from measurements of its cores. Only for Agents whose sessions run there."""
     if waiting_tasks(host) > CROWDED_QUEUE:
         return Load.CROWDED
     return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED

@@ -66,8 +66,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 
 async def lock_leadership(connection: Connection, fence: Fence) -> None:
-    """Bind the transaction of `connection` to the term, if the transaction locks other rows before the row of the
-    leadership, or uses a pipeline. All other transactions use `guarded`. Raises LeaseLost: the term is over."""
+    """Bind the transaction of `connection` to the term. Only for transactions that lock other rows before the row of
+    the leadership, or use a pipeline; all others use `guarded`. Raises LeaseLost: the term is over."""
     cursor = await connection.execute(
         "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
         " AND expires_at > clock_timestamp() FOR SHARE",
@@ -90,9 +90,10 @@ class LeadershipConnection:
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
         """Wait up to a second for the zone's lock and take the leadership; returns its term.
 
-        None = not available; wait briefly. 0 = another Manager is alive; check whether this Manager is still enabled,
-        and try again. Must not be called while this Manager is Primary: PostgreSQL counts repeated locks of a
-        connection, so one release would not free the lock. Raises psycopg.Error: the connection must be closed.
+        None = this Manager is disabled, or another leadership has not expired; wait briefly. 0 = another connection
+        held the lock for the whole second; check whether this Manager is still enabled, and try again. Must not be
+        called while this Manager is Primary: PostgreSQL counts repeated locks of a connection, so one release would not
+        free the lock. Raises psycopg.Error: the connection must be closed.
         """
         row = await self._row(
             "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",

@@ -183,8 +183,8 @@ class Deployment:
         return _read(file) if file.exists() else service_password(_read(self.installation / "database.password"))
 
     def _custom_authorities(self) -> str:
-        """Return the certificates with which an Agent verifies the administrator's own certificate, if its connection
-        uses the name of the host; empty without such a certificate.
+        """Return the certificates with which an Agent verifies the administrator's own certificate, which the gateway
+        uses for the public host name; empty if the administrator provided no certificate.
         """
         certificate = self.installation / CUSTOM_CERTIFICATE[0]
         return _read(certificate) + _read(SYSTEM_AUTHORITIES) if certificate.exists() else ""

@@ -203,8 +203,8 @@ class AsyncDesk:
         return (await self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """Return the first element with this role and name, of all elements or of those below the element with the
-        `ref` `below`. Raises NotFound: there is none."""
+        """Return the first element with this role and name. `below` is the `ref` of an element: only the elements below
+        it are searched. Raises NotFound: there is none."""
         return desk.first_element(await self.find_all(role, name, below=below), role, name)
 
     async def find_all(

@@ -43,8 +43,8 @@ class ContentError(Exception):
 
 
 def is_direction_allowed(variable: str) -> bool:
-    """True unless the environment variable disables this direction of the clipboard. Images use the values 0, false and
-    "-SendCutText 0"."""
+    """True unless the environment variable disables this direction of the clipboard: its value is 0 or false, or ends
+    with it, such as "-SendCutText 0"."""
     return not os.environ.get(variable, "1").strip().lower().endswith(("0", "false"))
 
 
