@@ -9,7 +9,7 @@ from tests.support.sources import FOLDERS, ROOT
 
 from greenroom.kit.stops import STOPS
 
-AWAITED = re.compile(r'(?:await stop|\bhold_function)\("([a-z_.]+)"\)')
+AWAITED = re.compile(r'(?:await hold_if_armed|\bhold_function)\("([a-z_.]+)"\)')
 KILLS = re.compile(r"^(?:async )?def \w*kill|\.kill\(", re.MULTILINE)
 
 

@@ -151,12 +151,12 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
         return (await reader.readline()).decode().strip()
 
     assert await say("arm leadership.after_take") == "ok"
-    caller = asyncio.create_task(stops.stop("leadership.after_take"))
+    caller = asyncio.create_task(stops.hold_if_armed("leadership.after_take"))
     assert await say("wait leadership.after_take") == "reached"
     assert not caller.done()
     assert await say("release leadership.after_take") == "ok"
     await caller
-    await stops.stop("leadership.after_take")
+    await stops.hold_if_armed("leadership.after_take")
     assert (await say("arm nonsense")).startswith("error")
     writer.close()
     for server in stops._servers:
@@ -166,7 +166,7 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
-    await stops.stop("leadership.after_take")
+    await stops.hold_if_armed("leadership.after_take")
 
 
 @pytest.mark.parametrize(

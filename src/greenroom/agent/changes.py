@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Action, ActionKind, unexpected_exit_text
 from greenroom.core.session.states import Want
 from greenroom.kit.concurrency import convert_item_error
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.runtimes.contract import Container, Containers, StartError
 
 LOG_TAIL_LINES: Final = 50
@@ -94,12 +94,12 @@ class ContainerChanges:
             if spec is None or not self._is_desired_running(session_id):
                 return
             await self._require_filter(spec.filter_policy)  # the filter may have changed during the wait for a slot
-            await stop("agent.before_create")
+            await hold_if_armed("agent.before_create")
             low_cpu_share = not self.sessions.desired.has_user(session_id)
             self.sessions.observed.update_record(session_id, low_cpu_share=low_cpu_share)
             self._store_container(await self.runtime.create(session_id, spec, low_cpu_share=low_cpu_share))
         self.sessions.observed.record_step(session_id, "created")
-        await stop("agent.after_create")
+        await hold_if_armed("agent.after_create")
         if self._is_desired_running(session_id):
             await self._start(session_id)
 
@@ -112,7 +112,7 @@ class ContainerChanges:
         if (spec := self.sessions.desired.spec(session_id)) is not None:
             await self._require_filter(spec.filter_policy)
         container = await self.runtime.start(session_id)
-        await stop("agent.after_start")
+        await hold_if_armed("agent.after_start")
         self.sessions.observed.update_record(session_id, stopped=False, exit_code=None, log_tail="")
         self._store_container(container)
         self.sessions.observed.record_step(session_id, "started")
@@ -146,9 +146,9 @@ class ContainerChanges:
         await self.inventory.inspect(session_id)
 
     async def _remove(self, session_id: str) -> None:
-        await stop("agent.before_remove")
+        await hold_if_armed("agent.before_remove")
         await self.runtime.remove(session_id)
-        await stop("agent.after_remove")
+        await hold_if_armed("agent.after_remove")
         if self.sessions.desired.get(session_id) is None:
             self._log_undesired_removed(session_id)
         self.inventory.forget(session_id)

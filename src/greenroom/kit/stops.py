@@ -1,7 +1,7 @@
 """Stops: named places in the code where a test can hold a process, to kill or freeze it there.
 
-`await stop("checkin.before_commit")` has no effect in production. If GREENROOM_STOP_DIR is set, each process serves
-commands on the socket `<dir>/<process_name>.sock`, one command per line, one reply per line:
+`await hold_if_armed("checkin.before_commit")` has no effect in production. If GREENROOM_STOP_DIR is set, each process
+serves commands on the socket `<dir>/<process_name>.sock`, one command per line, one reply per line:
 
     arm NAME      hold the next caller of NAME            → ok
     wait NAME     reply when a caller is held at NAME     → reached
@@ -68,15 +68,16 @@ class _Stops:
 _stops: _Stops | None = None
 
 
-async def stop(name: str) -> None:
-    """Hold here if a test armed `name`."""
+async def hold_if_armed(name: str) -> None:
+    """Hold the caller if a test armed the stop `name`, until the test releases it."""
     if _stops is not None:
         await _stops.hold(name)
 
 
 def hold_function(name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return a function that calls `stop(name)`, None in production. For modules that must not import this module."""
-    return None if _stops is None else lambda: stop(name)
+    """Return a function that calls `hold_if_armed(name)`, None in production. For modules that must not import this
+    module."""
+    return None if _stops is None else lambda: hold_if_armed(name)
 
 
 async def serve_commands(folder: Path | None, process_name: str) -> None:

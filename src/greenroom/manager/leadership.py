@@ -37,7 +37,7 @@ from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import convert_item_error, wait_for
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +170,7 @@ class LeadershipKeeper:
             self._last_term = term
             self._taken_at_s = boottime_s()
             self.on_taken()
-            await stop("leadership.after_take")
+            await hold_if_armed("leadership.after_take")
             await self._renew_until_lost(connection, term)
 
     async def _take(self, connection: LeadershipConnection) -> int | None:
@@ -184,7 +184,7 @@ class LeadershipKeeper:
         reason: str | None = None
         while True:
             sent_at_s = boottime_s()
-            await stop("leadership.before_renew")
+            await hold_if_armed("leadership.before_renew")
             if not await connection.renew(term, self.timings.ttl_s):
                 raise LeaseLost(f"term {term} has ended")
             elected = self._window is None

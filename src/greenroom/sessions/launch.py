@@ -39,7 +39,7 @@ from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
 from greenroom.db.launch.on_demand import insert_for_user, read_agents, read_starting_staged, store_waiting_user
 from greenroom.db.session.sessions import NewSession, StagingDetails
 from greenroom.kit.secrets import Secrets, new_secret
-from greenroom.kit.stops import hold_function, stop
+from greenroom.kit.stops import hold_function, hold_if_armed
 from greenroom.wire.messages import Assignment
 
 
@@ -291,13 +291,13 @@ class LaunchWriter:
             after_user_lock=hold_function("claim.after_user_lock"),
         )
         if isinstance(claimed, ClaimedSession):
-            await stop("claim.after_commit")
+            await hold_if_armed("claim.after_commit")
         return claimed
 
     async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
         """Insert the session, as `Writer.insert`. Raises ProfileInUse: another session uses the profile of the user for
         this workspace as its home."""
-        await stop("launch.before_insert")
+        await hold_if_armed("launch.before_insert")
         placed = await insert_for_user(
             self.db,
             new,
@@ -306,7 +306,7 @@ class LaunchWriter:
             evicted=room.evicted,
         )
         if placed:
-            await stop("launch.after_insert")
+            await hold_if_armed("launch.after_insert")
         return placed
 
     async def record_failure(self, steps: Sequence[TraceStep]) -> None:

@@ -17,7 +17,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError, Unavailable, Unexpected, WrongState
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.concurrency import convert_item_error
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
 
@@ -58,9 +58,9 @@ class Commands:
 
     async def _run_once(self, command: SessionCommand) -> None:
         await self._store(_record(command, "started"))
-        await stop("agent.command_journalled")
+        await hold_if_armed("agent.command_journalled")
         result = await self._execute(command)
-        await stop("agent.command_ran")
+        await hold_if_armed("agent.command_ran")
         await self._store(result)
 
     async def _execute(self, command: SessionCommand) -> CommandRecord:

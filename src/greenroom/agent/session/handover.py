@@ -26,7 +26,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.concurrency import convert_item_error
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.runtimes.contract import Containers, ProbeResult
 from greenroom.wire.messages import Assignment, Desired, Observed
 
@@ -70,7 +70,7 @@ class Handovers:
             self._append_and_report(record)
             if not (await self._is_committed(commit) and self._is_still_assigned(record)):
                 return
-            await stop("agent.handover_received")
+            await hold_if_armed("agent.handover_received")
             await self._journal.append_durably(replace_fields(record, state="started"))
             self._append_and_report(await self._assign(record, desired.assignment))
 

@@ -239,7 +239,7 @@ async def running(
         logs.write(
             LogCode.SESSION_COMMAND,
             f"{caller.name if caller else lease.holder} runs {command.command[0]} in session {lease.session_id}"
-            f" {'by' if caller is None else 'through'} its lease",
+            f" {'with the token of' if caller is None else 'through'} its lease",
             zone_name=lease.zone_name,
             session_id=lease.session_id,
             user_id=caller.user_id if caller else lease.user_id,

@@ -39,7 +39,7 @@ from greenroom.core.errors import (
 from greenroom.core.session.states import NOT_YET_RUNNING, OVER
 from greenroom.core.session.streams import VIEWABLE_STATUSES
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import LeaseRow, ProgramSession, leased_session, reachable_session
+from greenroom.db.lease.leases import LeaseRow, ProgramSession, leased_session, program_session
 from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -117,7 +117,7 @@ class Desks:
     async def page_of(self, session_id: str, token: str) -> LeaseDesk:
         """Return access to the whole page of a session, for a caller with its connect token. Raises Unavailable: no
         gateway is known for the session."""
-        session = await reachable_session(self._db, session_id)
+        session = await program_session(self._db, session_id)
         address, host = _page_address(session, self._config), host_header(session, self._config)
         return LeaseDesk(self._client(), session_id, address, token, by_cookie=True, host=host)
 

@@ -1,4 +1,4 @@
-"""The bodies of sessions, of launches, of the launcher, and of the page of a connect address."""
+"""The bodies of requests and answers about sessions, launches and their options, and connect addresses."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class ConnectionView(View):
 
 
 class PlacementStep(View, row=TraceStep):
-    """One step of a launch. Steps with the same order are several reasons for one decision."""
+    """One step of a launch. Steps with the same `order` are several reasons for one decision."""
 
     step: Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
     candidate: Annotated[str | None, Field(description="considered staging config or Agent")]

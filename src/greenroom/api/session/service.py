@@ -33,7 +33,7 @@ from greenroom.db.session.viewers import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, is_same, secret_digest
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 
 
 async def session_and_verdict(
@@ -159,7 +159,7 @@ async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) 
     """Record that the session must end; its Agent removes the container. A repeated call succeeds."""
     async with db.transaction() as connection:
         deleted = await sessions.request_delete(connection, session.session_id, reason)
-    await stop("destroy.after_commit")
+    await hold_if_armed("destroy.after_commit")
     await db.notify(
         *session_events(
             deleted.session_id,

@@ -139,8 +139,8 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store a pool and clear its failures. If the pool is not approved, its join tokens enable no Agent. Raises
-    Duplicate: the name exists."""
+    """Store a pool and clear its failures. If the pool is not approved, Agents that join with its tokens are not
+    enabled automatically. Raises Duplicate: the name exists."""
     await connection.execute(
         f"UPDATE machine_pools SET {assignments(FIELDS)}"
         ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"

@@ -104,7 +104,7 @@ get_lease: Final = LEASES.get
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseFilter:
-    """A filter of leases; None = any. `ended`: includes ended leases. `tag`: a word of the tags, or `name=word`."""
+    """A filter of leases; None = any. `ended`: includes ended leases. `tag`: an unnamed tag, or `name=value`."""
 
     user_id: str | None = None
     key_id: str | None = None
@@ -248,7 +248,7 @@ async def leased_session(db: Database, lease_id: str) -> ProgramSession:
     )
 
 
-async def reachable_session(db: Database, session_id: str) -> ProgramSession:
+async def program_session(db: Database, session_id: str) -> ProgramSession:
     """Return the session with this id, with or without a lease. Raises NotFound: there is no such session."""
     row = await db.fetch_one_as(ProgramSession, _SELECT_PROGRAM_SESSION + " WHERE s.session_id = %s", (session_id,))
     return require_row(row, "session", session_id)
@@ -300,9 +300,9 @@ async def read_counts(db: Database, key_id: str | None, *, user_id: str, idempot
 
 
 async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
-    """Reserve a lease of an API key before it is created; returns the id of the reservation. None = the key has no
-    limit, or an earlier request with the same idempotency key created the lease. The reservation of an earlier request
-    with this key does not count. Raises LeaseLimit: the key has `max_leases` leases."""
+    """Reserve a lease of an API key before it is created; returns the id of the reservation. None = the API key has no
+    limit, or an earlier request with the same idempotency key created the lease. Reservations with the same idempotency
+    key do not count toward the limit. Raises LeaseLimit: the API key has `max_leases` leases."""
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)

@@ -224,8 +224,9 @@ JOINED_SESSIONS: Final[LiteralString] = (
 
 
 async def end_sharing_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """Remove a user whose access was revoked from the locked sessions of other users. If the user may not log in, also
-    end the shares for this user by name, and the shares of the user's sessions. Return the events to notify."""
+    """End the viewing of a user in the sessions of other users, which the caller must have locked. If the user may not
+    log in, also end the shares for this user by name, and the shares of the user's sessions. Return the events to
+    notify after commit."""
     barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
     cursor = await connection.execute(
         "SELECT DISTINCT session_id::text FROM (" + JOINED_SESSIONS + ") joined ORDER BY 1", {"user_id": user_id}

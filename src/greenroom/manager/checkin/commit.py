@@ -38,7 +38,7 @@ from greenroom.db.session import observations
 from greenroom.db.session.observations import HandoverReport, Observation, ReportedSession, StartStep
 from greenroom.db.workspace.homes import ReportedHome, write_homes
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.manager import transitions
 from greenroom.manager.tasks.context import RoundEvents
 from greenroom.manager.transitions import Decision
@@ -206,14 +206,14 @@ class Committer:
 
     async def _commit(self, group: Mapping[str, _Pending]) -> None:
         """Commit a group. A message that the database refuses does not prevent the commit of the other messages."""
-        await stop("checkin.before_commit")
+        await hold_if_armed("checkin.before_commit")
         try:
             with self._commit_seconds.time():
                 result = await self._write(group)
         except Exception as error:  # noqa: BLE001 -- see `_commit_one_by_one`
             await self._commit_one_by_one(group, error)
             return
-        await stop("checkin.after_commit")
+        await hold_if_armed("checkin.after_commit")
         for pending in group.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)

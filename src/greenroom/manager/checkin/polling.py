@@ -26,7 +26,7 @@ from greenroom.db.fleet.checkin import CheckInState, RequestedRemoval, ZoneState
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import secret_digest
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import MissingChanges, PreparedAnswer
 from greenroom.manager.checkin.commit import Committer, UnstoredCheckIns
@@ -310,7 +310,7 @@ class CheckIns:
                 self._store_sent(reading, prepared, verdicts)
                 answer = msgspec.structs.replace(prepared.answer, verdicts=verdicts)
         if answer.desired is not None or answer.changes is not None or answer.commands:
-            await stop("checkin.before_answer")
+            await hold_if_armed("checkin.before_answer")
         self._metrics.check_ins.labels(_result(answer)).inc()
         return answer
 

@@ -17,13 +17,13 @@ from greenroom.db.fleet.leadership import guarded
 from greenroom.db.session.lifecycle import start_return_deadlines
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.transitions import ChangedSession
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.manager.tasks.context import PrimaryContext
 
 MAX_MARKED_TOGETHER: Final = 200
 SEVERAL_AGENTS: Final = "several Agents"
-"""The item whose failure is recorded if Agents cannot be marked as running together. Each Agent is then marked in its
-own transaction."""
+"""The item under which a failure is recorded if many Agents cannot be marked as running in one transaction. Each Agent
+is then marked in its own transaction."""
 
 
 async def run_agents(ctx: PrimaryContext) -> None:
@@ -35,7 +35,7 @@ async def run_agents(ctx: PrimaryContext) -> None:
     )
     plan = core_liveness.plan(agents, timings, quiet=ctx.quiet)
     if plan:
-        await stop("primary.after_check")
+        await hold_if_armed("primary.after_check")
     failures = ctx.tasks.failures
     due = [action for action in plan if not failures.in_backoff("agents", action.agent_id)]
     await _mark_running(
@@ -65,7 +65,7 @@ async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentTransition],
     for group in (actions[i : i + group_size] for i in range(0, len(actions), group_size)):
         async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else SEVERAL_AGENTS):
             async with guarded(ctx.db, ctx.fence) as connection:
-                await stop("primary.in_guard")
+                await hold_if_armed("primary.in_guard")
                 marked = await db_liveness.mark_running(
                     connection, {action.agent_id: action.before for action in group}
                 )
@@ -77,7 +77,7 @@ async def _mark_running(ctx: PrimaryContext, actions: Sequence[AgentTransition],
 
 async def _apply_transition(ctx: PrimaryContext, action: AgentTransition, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
-        await stop("primary.in_guard")
+        await hold_if_armed("primary.in_guard")
         rows = await _mark_missing_or_dead(ctx, connection, action, name)
     if rows is None:
         return
@@ -110,7 +110,7 @@ async def _mark_lost(ctx: PrimaryContext, action: SessionsLost) -> None:
 
 
 async def _end_sessions_of_dead_agents(ctx: PrimaryContext) -> None:
-    """End the sessions of dead Agents, which no Agent will confirm. If the Agent returns with a container, the
+    """End the sessions of dead Agents without a confirmation by an Agent. If the Agent returns with a container, the
     verdict on the container is `destroy`."""
     session_ids = await db_liveness.read_ending_on_dead_agents(ctx.db, ctx.zone_id)
     if not session_ids:
@@ -143,9 +143,9 @@ async def run_allocation_corrections(ctx: PrimaryContext) -> None:
     suspects = corrections(await db_liveness.read_differing_allocations(ctx.db, ctx.zone_id))
     if not suspects:
         return
-    await stop("primary.after_check")
+    await hold_if_armed("primary.after_check")
     async with guarded(ctx.db, ctx.fence) as connection:
-        await stop("primary.in_guard")
+        await hold_if_armed("primary.in_guard")
         allocations = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
         confirmed = corrections(allocations)
         for correction in confirmed:

@@ -24,7 +24,7 @@ from greenroom.db.session.observations import read_stored_observations
 from greenroom.db.session.sessions import request_end
 from greenroom.db.session.shares import end_expired_shares, read_expired_shares
 from greenroom.db.session.transitions import ChangedSession
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.manager import transitions
 from greenroom.manager.tasks.context import PrimaryContext
 
@@ -37,10 +37,10 @@ async def run_deadlines(ctx: PrimaryContext) -> None:
     plan = _planned(await db_deadlines.read_with_deadline(ctx.db, ctx.zone_id), ctx)
     if not plan:
         return
-    await stop("primary.after_check")
+    await hold_if_armed("primary.after_check")
     acted: list[tuple[OverdueAction, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
-        await stop("primary.in_guard")
+        await hold_if_armed("primary.in_guard")
         locked = await db_deadlines.lock_with_deadline(connection, ctx.zone_id, [action.session_id for action in plan])
         for action in _planned(locked, ctx):
             async with ctx.tasks.isolated("deadlines", action.session_id, within=connection):
@@ -125,7 +125,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
     candidates = await lifecycle.read_expiring(ctx.db, ctx.zone_id)
     if not _planned_expiry(candidates, ctx):
         return
-    await stop("primary.after_check")
+    await hold_if_armed("primary.after_check")
     acted: list[tuple[Expiry, ChangedSession]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         locked = await lifecycle.lock_expiring(connection, ctx.zone_id, [session.session_id for session in candidates])

@@ -38,7 +38,7 @@ from greenroom.db.pool.snapshots import AgentsByImage, ConfigToPlan, PoolRows, S
 from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import NewSession, StagingDetails, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.stops import stop
+from greenroom.kit.stops import hold_if_armed
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.sessions.launch import new_session
 
@@ -194,7 +194,7 @@ async def plan_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | N
         known = ctx.agenda.agents.of(config.image_id, boottime_s())
         agents = {config.image_id: known} if known else await _read_agents(ctx, connection, {config.image_id})
         snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config], agents))
-        await stop("pool.after_count")
+        await hold_if_armed("pool.after_count")
         pool_plan = plan(snapshot)
         events |= await _apply(ctx, connection, snapshot, config, pool_plan)
         await snapshots.store_plan_state(connection, staging_config_id, _plan_state(pool_plan))

@@ -25,7 +25,8 @@ from greenroom.up.site import Site
 
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
     """Write the password and the API key of a new installation to `file`, then insert the first data. A database with
-    data (an external database that was used before) is not changed, and a new file is deleted.
+    data (an external database that was used before) is not changed, and `file` is deleted if this call created it.
+    `reachable`: other machines can reach the installation.
     """
     is_new = not read_json(file)
     stored = prepare_credentials(file)

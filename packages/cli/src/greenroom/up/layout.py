@@ -206,7 +206,7 @@ def check_folder(layout: Layout) -> None:
     """Check that DATA is missing, empty, or an instance of this version. Nothing is changed.
 
     Raises:
-        SetupError: DATA is another folder; the message contains the problem and its solution.
+        SetupError: DATA is none of these, or cannot be read; the message contains the problem and its solution.
     """
     data = layout.data
     try:

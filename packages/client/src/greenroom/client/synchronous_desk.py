@@ -204,8 +204,8 @@ class Desk:
         return (self._greenroom.request("GET", f"{self._path}/tree", query=query))["elements"]
 
     def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
-        """Return the first element with this role and name, of all elements or of those below the element with the
-        `ref` `below`. Raises NotFound: there is none."""
+        """Return the first element with this role and name. `below` is the `ref` of an element: only the elements below
+        it are searched. Raises NotFound: there is none."""
         return desk.first_element(self.find_all(role, name, below=below), role, name)
 
     def find_all(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> list[Element]:

@@ -29,7 +29,7 @@ STDIN, STDOUT, STDERR, ERROR = range(4)
 STATE_TIMEOUT_S: Final = 3.0
 """Time limit of a request for the state of a command whose connection was lost."""
 POLL_S: Final = 0.5
-STATE_FOLDER: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, with its own memory
+STATE_FOLDER: Final = "/dev/shm/.greenroom"  # noqa: S108 -- the shared memory of the container
 NOT_RUN: Final = 126
 
 _READ_SCRIPT: Final = 'eval "$(head -c "$1")"'
