@@ -24,7 +24,7 @@ def desk(user: Person, instance: Instance) -> Iterator[str]:
 def test_the_dashboard_loads_what_the_user_may_see_and_nothing_else(user: Person, desk: str):
     user.open("/admin")
     expect(user.page.get_by_role("link").filter(has_text="Sessions of users")).to_contain_text("no user has a session")
-    for other in ("Staged and ready", "Managers running", "Docker Agents running", "Pools", "Reserved capacity"):
+    for other in ("Staged sessions ready", "Managers running", "Docker Agents running", "Pools", "Reserved capacity"):
         expect(user.page.get_by_text(other)).to_have_count(0)
 
 

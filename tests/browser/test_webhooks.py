@@ -136,7 +136,7 @@ def test_what_was_given_up_is_replayed(admin: Person, instance: Instance, receiv
     receiver.status = 200
     page.get_by_role("button", name="Replay session.ended").first.click()
     expect(rows.filter(has_text="The answer was 200")).to_have_count(1)
-    page.get_by_role("button", name="Replay All Given Up").click()
+    page.get_by_role("button", name="Replay Given-Up Messages").click()
     page.get_by_role("button", name="Replay All", exact=True).click()
     expect(page.get_by_text("2 messages will be sent again.")).to_be_visible()
     expect(rows.filter(has_text="The answer was 200")).to_have_count(3)

@@ -48,7 +48,7 @@ export function Account() {
         </Section>
         <Stack gap="lg">
           <Section title="Password">
-            <Text size="sm">Changing it ends all other log-ins of this account.</Text>
+            <Text size="sm">A change of the password ends all other log-ins of this account.</Text>
             <Button variant="default" onClick={open} maw="max-content">
               Change password
             </Button>

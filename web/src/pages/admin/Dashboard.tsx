@@ -42,7 +42,7 @@ export function Dashboard() {
             />
           )}
           {allowed('staging_view') && (
-            <Figure query={configs} to="/admin/staging" icon={IconStack2} title="Staged and ready" of={staged} />
+            <Figure query={configs} to="/admin/staging" icon={IconStack2} title="Staged sessions ready" of={staged} />
           )}
           {allowed('managers_view') && (
             <Figure

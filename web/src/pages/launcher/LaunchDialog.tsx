@@ -16,7 +16,7 @@ interface Props {
 
 const PROFILES = [
   { value: 'Enabled', label: 'Keep: open the kept files and keep my changes' },
-  { value: 'Disabled', label: 'Without: start empty; the kept files stay as they are, and new files are not kept' },
+  { value: 'Disabled', label: 'Do not use: start empty; new files are not kept, and the kept files are not changed' },
   { value: 'Reset', label: 'Reset: delete the kept files and start empty' },
 ];
 

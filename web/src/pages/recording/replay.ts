@@ -48,11 +48,12 @@ export function limitsOf(recording: Recording, shown: number): string[] {
   const sentences: string[] = [];
   if (recording.record === 'actions') sentences.push('This lease was recorded without pictures.');
   if (!recording.record_text)
-    sentences.push('Of typed and copied text, only the length is recorded, and of opened addresses only the host.');
+    sentences.push('Only the length of typed and copied text is recorded, and only the host of opened addresses.');
   if (recording.pictures_left_out)
     sentences.push(
-      `${recording.pictures_left_out} ${recording.pictures_left_out === 1 ? 'picture was' : 'pictures were'} left out;` +
-        ' each of these actions shows the reason.',
+      recording.pictures_left_out === 1
+        ? '1 picture was left out. Its action shows the reason.'
+        : `${recording.pictures_left_out} pictures were left out. The action of each picture shows the reason.`,
     );
   if (recording.rows_left_out)
     sentences.push(

@@ -48,7 +48,7 @@ export function SecretForm({ secret, onClose }: Props) {
         label="Value"
         description={
           secret
-            ? 'Empty keeps the present value. A change of the hosts, the header or the template requires a value.'
+            ? 'Empty = unchanged. To change the hosts, the header or the template, enter the value again.'
             : 'Stored encrypted and never shown again'
         }
         required={secret === null}

@@ -35,7 +35,7 @@ export function WatchPage() {
   return (
     <StageFrame>
       <StageCard
-        title={`A program uses ${lease.image_friendly_name} of ${lease.username ?? 'a user'}`}
+        title={`A program uses the ${lease.image_friendly_name} session of ${lease.username ?? 'a user'}`}
         reason={`You can watch, and take control if needed. The user sees that you are connected, and the log records it.${
           lease.record === 'none' ? '' : ' The actions of the program are recorded.'
         }`}

@@ -105,8 +105,8 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
           </Button>
         ) : (
           <Text size="sm">
-            Sessions of this workspace have no view-only mode. Share the session by name with control, if your group
-            allows it.
+            Sessions of this workspace have no view-only mode. If your group allows control, share the session with a
+            user by name.
           </Text>
         )}
       </Stack>

@@ -58,7 +58,7 @@ function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntr
   ].filter(Boolean);
   return (
     <Tooltip
-      label="The size of the image, and the median of its latest starts here"
+      label="The size of the image, and the median duration of the latest starts in this deployment"
       disabled={facts.length === 0}
       openDelay={400}
     >

@@ -6,8 +6,8 @@ export function Logs() {
   return (
     <>
       <PageHeader title="Logs">
-        The log of the api, the Managers, the Agents and greenroom up: decisions with their reasons, and changes by
-        administrators.
+        The decisions of Greenroom with their reasons, and the changes by administrators. The api, the Managers, the
+        Agents and the command “greenroom up” write this log.
       </PageHeader>
       <LogsTable />
     </>

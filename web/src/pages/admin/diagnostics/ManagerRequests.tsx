@@ -6,8 +6,7 @@ export function ManagerRequests() {
   return (
     <>
       <PageHeader title="Manager Requests">
-        Requests of Agents that were refused (HTTP status other than 2xx). Other requests are counted per Agent and
-        minute.
+        Refused requests of Agents (HTTP status other than 2xx). Other requests are counted per Agent and minute.
       </PageHeader>
       <RequestsTable />
     </>

@@ -214,7 +214,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
 /** The cores that the Agent offers; with CPU Shares it offers each core several times. */
 function coresOf({ cores: offered, cores_reported: own, cores_override: override }: Agent): string {
   const times = own > 0 && override === null ? offered / own : 1;
-  return times === 1 ? cores(own) : `${cores(own)}, each offered ${cores(times)} times`;
+  return times === 1 ? cores(own) : `${cores(own)}, with overcommit factor ${cores(times)}`;
 }
 
 /** The workspace images on this Agent, without other images on its host. */

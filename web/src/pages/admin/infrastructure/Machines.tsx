@@ -69,7 +69,7 @@ export function Machines() {
   const [shown, setShown] = useState<string | null>(null);
   return (
     <ResourcePage
-      note="Greenroom orders machines when sessions need more capacity. It releases a machine that is no longer needed when the last session on the machine has ended."
+      note="Greenroom orders machines when sessions need more capacity. When a machine is no longer needed, Greenroom releases the machine after its last session has ended."
       caption="Machine pools"
       query={useQuery(machinePoolsQuery)}
       columns={POOLS}

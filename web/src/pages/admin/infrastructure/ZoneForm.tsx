@@ -64,8 +64,8 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
       </Text>
       {dynamic && (
         <Alert color="yellow" variant="light" role="status">
-          With {REQUEST_HOST} no session of this zone can be staged, because a staged session has no request that
-          contains the host name.
+          With {REQUEST_HOST}, no session of this zone can be staged, because a staged session starts before a user
+          opens an address.
         </Alert>
       )}
       <Select
@@ -89,7 +89,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
           <TextInput
             label="Proxy Hostname"
-            description="Only if Proxy Connections is off: the host of the gateway in the zone. $request_host$ stands for the edge gateway of the Agent if it has one, otherwise for the host that the user opened"
+            description="Only if Proxy Connections is off: the host of the gateway in the zone. $request_host$ stands for the edge gateway of the Agent. If the Agent has no edge gateway, $request_host$ stands for the host that the user opened"
             required
             {...form.getInputProps('proxy_hostname')}
           />

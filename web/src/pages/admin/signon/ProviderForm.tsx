@@ -56,7 +56,7 @@ export function ProviderForm({ provider, onClose }: Props) {
       </Text>
       <TextInput
         label="Issuer"
-        description="Exactly as the provider writes it"
+        description="The URL of the issuer, exactly as in the discovery document of the provider"
         placeholder="https://login.example.org"
         required
         {...form.getInputProps('issuer')}

@@ -50,7 +50,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
           label="Deployment Zone"
-          description="The zone in which the sessions run (Infrastructure, Zones)"
+          description="The zone in which the sessions run"
           placeholder="Choose a zone"
           required
           allowDeselect={false}

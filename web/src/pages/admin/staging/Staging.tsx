@@ -61,7 +61,7 @@ const COLUMNS: Column<StagingConfig>[] = [
 export function Staging() {
   return (
     <ResourcePage
-      note="Staged sessions are started in advance and wait for users. A user who launches the workspace gets one immediately, and its pool starts a replacement. A launch that gets a staged session is a hit of the pool."
+      note="Each staging config has a pool of staged sessions: sessions of its workspace that wait for users. A launch of the workspace gets a session of the pool immediately, and the pool starts a replacement. Such a launch is a hit of the pool."
       caption="Staging Configs"
       query={useQuery(stagingQuery)}
       columns={COLUMNS}

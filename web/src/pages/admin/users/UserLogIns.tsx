@@ -23,7 +23,7 @@ export function UserLogIns({ user, disabled }: { user: User; disabled: boolean }
         />
         <Group justify="space-between">
           <Text size="xs" c="dimmed">
-            The streams of a log-in end with it. Sessions continue to run.
+            When a log-in ends, its streams end. Sessions continue to run.
           </Text>
           <Confirm
             title={`Log ${user.username} out everywhere?`}

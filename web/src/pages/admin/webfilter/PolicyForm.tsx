@@ -52,7 +52,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       />
       <Textarea
         label="Allowed domains"
-        description="One domain per line, including all its subdomains. If both lists match, the longer domain applies"
+        description="One domain per line. A domain includes all its subdomains. If both lists match, the longer domain applies"
         placeholder={'wikipedia.org\npython.org'}
         autosize
         minRows={3}

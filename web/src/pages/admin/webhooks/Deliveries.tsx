@@ -153,7 +153,7 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
       touched={['webhooks']}
       trigger={(open) => (
         <Button size="xs" variant="default" onClick={open}>
-          Replay All Given Up
+          Replay Given-Up Messages
         </Button>
       )}
     >

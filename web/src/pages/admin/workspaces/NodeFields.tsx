@@ -54,7 +54,7 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
       <ListOption
         form={form}
         label="Node Labels"
-        description="Kubernetes: only nodes with all these labels, as name=value; press Enter after each label"
+        description="On Kubernetes, sessions run only on nodes with all these labels. Enter name=value, and press Enter after each label"
         option="node_selector"
         texts={labelTexts}
         parsed={labelsOf}
@@ -62,7 +62,7 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
       <ListOption
         form={form}
         label="Tolerated Taints"
-        description="Kubernetes: also nodes with these taints, as key, key=value or key=value:NoSchedule"
+        description="On Kubernetes, sessions can also run on nodes with these taints. Enter key, key=value or key=value:NoSchedule"
         option="tolerations"
         texts={tolerationTexts}
         parsed={tolerationsOf}

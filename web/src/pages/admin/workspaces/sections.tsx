@@ -97,7 +97,7 @@ export function ContainerFields({ form }: Props) {
         label="Pull Policy"
         description="How often Agents check the registry for a newer image of the tag"
         data={[
-          { value: 'missing', label: 'Missing: no checks; a host pulls the image only if it does not have it' },
+          { value: 'missing', label: 'Missing: no checks; only hosts without the image pull the image' },
           { value: 'daily', label: 'Daily' },
           { value: 'always', label: 'Always: every 15 minutes' },
         ]}
@@ -158,7 +158,7 @@ export function ContainerFields({ form }: Props) {
         />
         <Select
           label="CPU Allocation Method"
-          description="Shares: a session may use more cores while the host is idle. Quotas: a session never uses more cores. Inherit: as in the setting Default CPU allocation method"
+          description="Shares: a session may use more than its reserved cores while the host is idle. Quotas: a session never uses more than its reserved cores. Inherit: as in the setting Default CPU allocation method"
           data={['Inherit', 'Shares', 'Quotas']}
           allowDeselect={false}
           {...form.getInputProps('cpu_allocation_method')}
@@ -204,7 +204,7 @@ export function PageFields({ form }: Props) {
         />
         <TextInput
           label="Start page"
-          description="The path below the folder that the browser opens, e.g. lab; empty = the folder itself"
+          description="The browser opens this path below the folder, e.g. lab; empty = the folder itself"
           {...form.getInputProps('start_page')}
         />
         <TextInput
@@ -215,7 +215,7 @@ export function PageFields({ form }: Props) {
       </SimpleGrid>
       <JsonField
         label="Port Map"
-        description="Sound, files and devices that the image serves on other ports or at paths of the page. A user needs the session permission of each service, e.g. Audio"
+        description="The ports of the container, or the paths of the page, at which the image serves sound, files and devices. A user needs the session permission of each service, e.g. Audio"
         placeholder={'{ "audio": 4901, "uploads": 4902, "downloads": "Downloads" }'}
         {...form.getInputProps('port_map')}
       />
@@ -342,13 +342,13 @@ export function ConfigFields({ form }: Props) {
       />
       <JsonField
         label="Docker Exec Config"
-        description="Commands that run in the container: first_launch once after its start, assign when a user gets a staged session, go when a program opens a web address in a running session. Each has cmd, and optionally user, environment and workdir"
+        description="Commands that run in the container. first_launch runs once after the start of the container. assign runs when a user gets a staged session. go runs when a program opens a web address in a running session. Each command has cmd, and optionally user, environment and workdir"
         placeholder={'{ "assign": { "cmd": "/opt/welcome.sh" } }'}
         {...form.getInputProps('exec_config')}
       />
       <JsonField
         label="Volume Mappings"
-        description="Folders of the host in the container. {username} and {user_id} stand for the values of the user; with them, users get no staged sessions"
+        description="Folders of the host that are mounted in the container. {username} and {user_id} stand for the values of the user. Users get no staged session if a mapping contains {username} or {user_id}"
         placeholder={'{ "/srv/share": { "bind": "/share", "mode": "ro" } }'}
         {...form.getInputProps('volume_mappings')}
       />
