@@ -44,7 +44,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
         />
         {others > 0 && (
           <Text size="sm" c="dimmed">
-            {others} more that are not visible to you.
+            {others === 1 ? '1 more lease is' : `${others} more leases are`} not visible to you.
           </Text>
         )}
       </Stack>
