@@ -20,7 +20,7 @@ from generated import run_ruff, write_or_check
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "packages/client/src/greenroom/client"
-HEADER: Final = "# Written by script/generate_client.py from {source}: change that file, and run script/lint --fix.\n"
+HEADER: Final = "# Written by script/generate_client.py from {source}: run script/lint --fix after that file changes.\n"
 
 REMOVED_KEYWORDS: Final = frozenset({"async", "await"})
 NAMES: Final = {

@@ -208,7 +208,8 @@ METHODS: Final = {
     "delete_recording": "delete_recording",
 }
 """Method of the client → the operation."""
-CLIENT_HEADER: Final = '''# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
+CLIENT_HEADER: Final = '''\
+# Written by script/generate_from_api.py from the api document as asynchronous_greenroom.py: run script/lint --fix.
 """The client for programs with asyncio."""
 
 from __future__ import annotations
@@ -225,7 +226,8 @@ from greenroom.client.requests import list_of_texts, without_none
 class AsyncGreenroom(AsyncConnection):
     """A deployment, used with an API key; a context manager.
 
-    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
+    `ca_file` is a file with the CA certificate of the deployment, if the system does not trust that CA. A `transport`
+    replaces the network.
     """
 
 '''

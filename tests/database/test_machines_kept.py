@@ -156,8 +156,8 @@ async def test_a_second_machine_with_the_name_of_the_first_is_left_until_both_go
     assert [line["message"] for line in await cloud.system.log("machine-unknown")] == [
         (
             "Machine sim-1 of pool cloud is not changed: another machine has the same name, and the machine of the"
-            " Agent is unknown. Both machines end with their order. To end the machine that has no Agent earlier,"
-            " end it at the provider."
+            " Agent is unknown. Both machines end with their order. To end one of them earlier, end the machine"
+            " without an Agent at the provider."
         ),
     ]
     await cloud.system.end(session.session_id)

@@ -45,9 +45,9 @@ class FailedAttempt:
 
 
 def turn_pause_s(failures: int) -> float:
-    """Return the pause between two attempts at an account under attack, for sources that each have this number of
-    failures. The pause doubles with each failure, so that all sources together can make at most 24 attempts a minute in
-    the long term.
+    """Return the pause between two attempts at an account under attack. All sources with this number of failures share
+    the pause. It doubles with each failure, so that all sources together can make at most 24 attempts a minute in the
+    long term.
     """
     return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
 
@@ -58,8 +58,8 @@ def account_wait_s(
     """Return the seconds until a source may try an account again; 0 = now.
 
     A source with `max_failures` failures within the window waits until the oldest of these failures leaves the window.
-    If all sources together have `MIN_FAILURES_FOR_TURNS` failures, sources with the same number of failures share one
-    rate (`turn_pause_s`): a source also waits after an attempt of another source that had at least as many failures.
+    If all sources together have `MIN_FAILURES_FOR_TURNS` failures, the sources take turns: a source with n failures
+    waits until `turn_pause_s(n)` has passed since the last attempt that another source made when it had n failures.
     The addresses of an attacker soon have many failures and slow down only each other. A user at an address without
     failures does not wait for these addresses. `is_known` is True if the source is known to belong to the user;
     failures of other sources then do not count.

@@ -117,10 +117,10 @@ def translating_errors() -> Generator[None]:
     except UnicodeEncodeError as error:
         raise Invalid("A text has a character that cannot be stored.") from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
-        domain = translate(error)
-        if domain is None:
+        translated = translate(error)
+        if translated is None:
             raise
-        raise domain from error
+        raise translated from error
 
 
 log = structlog.get_logger(__name__)
@@ -222,7 +222,7 @@ class Database:
     `statement_timeout_ms` limits one statement, and a pause inside a transaction; if the server has not answered
     `ANSWER_SLACK_S` later, the connection is cut. `acquire_timeout_s` limits the wait for a connection.
     `plan_statements_once`: PostgreSQL plans each statement once for all values, which suits statements that find rows
-    by key; without it, PostgreSQL plans statements with a list of keys every time.
+    by key. By default, it plans a statement again for each list of keys.
     """
 
     def __init__(
@@ -260,8 +260,8 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
-            # The pauses of the pool are a second and more, so the pool does not repeat attempts: a connection repeats
-            # them itself, and the next caller starts another attempt.
+            # The pool would wait a second or more between two attempts to connect. It therefore makes one attempt, in
+            # which the connection tries for `search_s`. The next caller starts another attempt.
             reconnect_timeout=0.1,
             open=False,
         )

@@ -65,8 +65,8 @@ class RecipeSource(ABC):
 
     @abstractmethod
     def build(self, reference: str, builder: Builder) -> AsyncIterator[int]:
-        """Build the image `reference`, for which `has` is True, if it does not exist; yield the progress in percent.
-        Raises BuildError: the build failed; the message contains the reason."""
+        """Build the image `reference` if it does not exist, and yield the progress in percent. `has(reference)` must be
+        True. Raises BuildError: the build failed; the message contains the reason."""
 
     @abstractmethod
     def has(self, reference: str) -> bool:

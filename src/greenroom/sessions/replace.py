@@ -124,7 +124,7 @@ def replacement_session(
         ),
         spec_maker_for=partial(_spec_maker_of_failed_start, old, secrets),
         least_preferred_agent_id=None,
-        excluded_agent_ids=old.started_on,
+        excluded_agent_ids=old.failed_agent_ids,
         agent_noun="other Agent on another machine" if failed.slow else "other Agent",
     )
 

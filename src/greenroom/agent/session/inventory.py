@@ -1,8 +1,8 @@
 """The inventory of the containers of this Agent. All containers are listed at the start and at intervals. After an
 event, one container is inspected.
 
-The table of sessions (`Sessions`) stores only containers with the labels of this installation, which the runtime
-checks, and of this Agent.
+The runtime lists only containers with the labels of this installation. The table of sessions (`Sessions`) stores only
+those of this Agent.
 """
 
 from __future__ import annotations

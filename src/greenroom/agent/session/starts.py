@@ -125,7 +125,7 @@ class Starts:
                 late_starts += 1
                 self._release_slot(session_id)
         load = load_of_other_machines(late_starts) if self.on_other_machines() else load_of(host)
-        self.slot_count = next_start_slots(self.slot_count, self.cores(), load, is_short=bool(self._waiting))
+        self.slot_count = next_start_slots(self.slot_count, self.cores(), load, starts_wait=bool(self._waiting))
         self._begin_next()
 
     def _record_handover(self) -> None:

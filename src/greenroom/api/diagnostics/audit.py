@@ -35,12 +35,12 @@ _NOUNS: Final = {
     "manager": "Manager",
     "sign-on-provider": "sign-on provider",
 }
-"""Kind of object → its noun, for nouns that are not in lower case."""
+"""Kind of object → its noun. The noun of each other kind is the kind with spaces in place of hyphens."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerChange:
-    """A change on behalf of a caller, and the parts of the api that changes use."""
+    """A change that a caller requests, with the database, the log and the settings that it needs."""
 
     caller: Caller
     db: Database

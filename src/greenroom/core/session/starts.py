@@ -162,9 +162,9 @@ def load_of_other_machines(late_starts: int) -> Load:
     return Load.CROWDED if late_starts else Load.IDLE
 
 
-def next_start_slots(start_slots: int, cores: float, load: Load, *, is_short: bool) -> int:
-    """Return the number of start slots for the next second, from the present number. `is_short` is True if starts wait
-    and all start slots are taken.
+def next_start_slots(start_slots: int, cores: float, load: Load, *, starts_wait: bool) -> int:
+    """Return the number of start slots for the next second, from the present number. `starts_wait` is True if starts
+    wait because all start slots are taken.
 
     The number follows the measured load: one slot less if the cores are crowded, one slot more if cores are idle
     although starts wait. If no start waits for a slot, the number moves one step toward the usual number.
@@ -172,8 +172,8 @@ def next_start_slots(start_slots: int, cores: float, load: Load, *, is_short: bo
     default = default_start_slots(cores)
     if load is Load.CROWDED:
         return max(math.ceil(default / 2), start_slots - 1)
-    if is_short and load is Load.IDLE:
+    if starts_wait and load is Load.IDLE:
         return min(math.ceil(MAX_START_SLOTS_PER_CORE * max(1.0, cores)), start_slots + 1)
-    if is_short:
+    if starts_wait:
         return start_slots
     return start_slots + (default > start_slots) - (default < start_slots)

@@ -22,7 +22,8 @@ MAX_DELIVERIES: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionLimits:
-    """The limits after which rows are deleted (`greenroom.core.installation`); `security_rows` applies to each code."""
+    """The limits after which rows are deleted (`greenroom.core.installation`); `security_rows` limits the
+    rows of each security event."""
 
     log_rows: int
     log_days: float

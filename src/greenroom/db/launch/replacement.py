@@ -1,8 +1,9 @@
 """Failed sessions whose user waits, and their replacements (docs/explanation/protocols.md §3, `core.launch.wanted`).
 
 All writes are inside `guarded` of the failed session's zone, also writes in another zone (ADR 21). A replacement is a
-staged session or a new session, and both keep the lock order: a staged session is claimed after the lock on the old
-row, with SKIP LOCKED, so that it never waits; a new session reserves its capacity before the old row is locked.
+new session or a staged session, and both keep the lock order. A new session reserves its capacity before the row of the
+failed session is locked. A staged session already has its capacity. It is claimed after that lock, with SKIP LOCKED, so
+that the claim never waits.
 """
 
 from __future__ import annotations
@@ -81,13 +82,13 @@ class SessionToReplace:
     status_age_s: float
     """Time since its last status change."""
     current_zone_id: str
-    """The zone in which its launch began."""
+    """The zone in which its launch began; a search for a session begins there."""
     request_host: str
     """The host in the request of its launch; empty if it is not known."""
     last_step: TraceStep | None
     sessions_tried: int
     starts: dict[str, int]
-    started_on: frozenset[str]
+    failed_agent_ids: frozenset[str]
     """Agents on which sessions of its launch did not start; also other Agents of the machine if a session was slow."""
     causes: tuple[str, ...]
     """The reasons why earlier sessions of its launch did not start."""
@@ -125,7 +126,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, {USERNAME_REUS
            AND o.agent_id IS NOT NULL
              UNION SELECT m.agent_id::text FROM sessions o JOIN agents b USING (agent_id) JOIN agents m
                ON m.machine_id = b.machine_id AND m.machine_id <> ''
-              WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.slow) AS started_on,
+              WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.slow) AS failed_agent_ids,
        ARRAY(SELECT coalesce(agent_name(p), 'an Agent') || ': ' || coalesce(o.error, 'no reason was given')
                FROM sessions o LEFT JOIN agents p USING (agent_id)
               WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.session_id <> s.session_id

@@ -81,7 +81,7 @@ class StagingConfig(ConfigFields):
 
 
 # `num_current_sessions` excludes sessions on an Agent that is missing, disabled, draining or in another zone.
-# `has_manager`: without a running Manager the pool is not filled, even if the last Primary recorded another cause.
+# `has_manager`: without a running Manager nothing fills the pool, and the shortfall of the last Primary is outdated.
 BY_ZONE: Final = SortOrder("zone")
 _CONFIGS: Final = ListDefinition(
     row_type=StagingConfig,
@@ -152,8 +152,8 @@ async def insert_config(connection: Connection, zone_id: str, image_id: str, fie
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
-    """Lock a config until commit and return it. The caller must count its sessions in a later statement. Raises
-    NotFound: there is no such config."""
+    """Lock a config until commit and return it. Sessions that were created while this call waited for the lock are
+    visible only to later statements. Raises NotFound: there is no such config."""
     cursor = await connection.execute(
         f"SELECT zone_id::text, image_id::text, {column_list(FIELDS)} FROM staging_configs"
         " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
@@ -285,7 +285,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
     for row in pools:
         image, zone = images.get(row["image_id"]), zones.get(row["zone_id"])
         if image is None or zone is None:
-            continue  # the workspace or zone was created after its rows were read
+            continue  # the workspace or zone was deleted after `pools` was read, or is unreadable
         code: ShortfallCode | None = row["shortfall_code"]
         shortfall = effective_shortfall(
             Shortfall(code, row["shortfall_reason"]) if code else None,

@@ -2,8 +2,8 @@
 the guardian, because calls of providers take seconds or minutes, and may hang.
 
 A machine round requests the providers' lists of machines, plans under the lock of the pools, writes the plan, and then
-calls the providers. Every write has the fencing token. Changes between two writes of a round are in the rows and lists
-that the next round reads.
+calls the providers. Every write has the fencing token. If something changes between two writes of a round, the next
+round reads the change from the rows and lists.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class MachineRounds:
         for machine in stray:
             if machine.ref not in self._known_stray_refs:
                 explanation = (
-                    f"{machine.reason}. Both machines end with their order. To end the machine that has no Agent"
-                    " earlier, end it at the provider."
+                    f"{machine.reason}. Both machines end with their order. To end one of them earlier, end"
+                    " the machine without an Agent at the provider."
                     if machine.machine_order_id in has_order
                     else "the provider lists it, but the database has no order for it, for example after a restore."
                     " Sessions may run on it; end it at the provider when no session runs on it."

@@ -196,7 +196,7 @@ CROWDED = Lateness(queue=6.0)
     ],
 )
 def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bool, then: int):
-    assert next_start_slots(width, 2.0, load_of(host), is_short=short) == then
+    assert next_start_slots(width, 2.0, load_of(host), starts_wait=short) == then
 
 
 def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
@@ -210,13 +210,16 @@ def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
     waiting=st.floats(0, 1),
     short=st.booleans(),
     subject=next_start_slots,
-    mutants=[lambda width, cores, load, *, is_short: width - 1, lambda width, cores, load, *, is_short: width + 1],
+    mutants=[
+        lambda width, cores, load, *, starts_wait: width - 1,
+        lambda width, cores, load, *, starts_wait: width + 1,
+    ],
 )
 def test_there_is_always_a_place_and_their_number_changes_by_one(
     subject: Any, cores: float, queue: float, waiting: float, short: bool
 ):
     host, width = Lateness(queue=queue, waiting=waiting), default_start_slots(cores)
     for _ in range(50):
-        before, width = width, subject(width, cores, load_of(host), is_short=short)
+        before, width = width, subject(width, cores, load_of(host), starts_wait=short)
         assert abs(width - before) <= 1
         assert max(1, default_start_slots(cores) / 2) <= width <= max(default_start_slots(cores), 4 * max(1, cores) + 1)

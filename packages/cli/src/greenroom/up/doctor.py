@@ -98,7 +98,7 @@ async def find_warnings(db: Database) -> list[str]:
     """Return problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon,
     omitted pictures of recordings."""
     task_warnings = [
-        f"A task of the Primary of zone {task.zone_name} failed {task.times} times in the last {RECENT_S / 60:g}"
+        f"A task of the Primary of zone {task.zone_name} failed {task.failures} times in the last {RECENT_S / 60:g}"
         f" minutes, most recently at {task.time:%H:%M:%S} UTC. {task.message}"
         " (greenroom logs list --code primary-task-failed)"
         for task in await read_failed_tasks(db, RECENT_S)

@@ -16,7 +16,7 @@ class FailedTasks:
     """The number of failed tasks of the Primary of a zone, with the time and message of the last failure."""
 
     zone_name: str
-    times: int
+    failures: int
     time: datetime
     message: str
 
@@ -25,8 +25,8 @@ async def read_failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
     """Return the recent failed tasks of Primaries, by zone."""
     return await db.fetch_as(
         FailedTasks,
-        "SELECT zone_name, times, time, message FROM"
-        " (SELECT zone_name, time, message, count(*) OVER of_zone AS times,"
+        "SELECT zone_name, failures, time, message FROM"
+        " (SELECT zone_name, time, message, count(*) OVER of_zone AS failures,"
         "   row_number() OVER (of_zone ORDER BY log_id DESC) AS nth FROM logs"
         "   WHERE code = 'primary-task-failed' AND time > now() - make_interval(secs => %s)"
         "   WINDOW of_zone AS (PARTITION BY zone_name)) failed"

@@ -95,7 +95,7 @@ INVARIANTS: Final = (
         "I8",
         "no pool has more sessions than Desired, except for one replacement",
         # Sessions on a disabled, draining or missing Agent remain until their replacements are running.
-        "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them replacements',"
+        "SELECT format('staging config %%s has %%s sessions, but Desired is %%s; %%s sessions are replacements',"
         f" g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE {ROTATING})) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
         f" WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND {IN_POOL}"
@@ -123,8 +123,8 @@ INVARIANTS: Final = (
             "no session is stuck in a status, no instruction is repeated without effect, and an ended "
             "session has the time of its end"
         ),
-        # A session that waits for a missing Agent continues or fails when the Agent returns or counts as dead. A first
-        # start may wait for other starts, and then needs time.
+        # A session that waits for a missing Agent continues when the Agent returns, or fails when the Agent counts as
+        # dead. A first start may wait for other starts, so it has more time.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
@@ -219,7 +219,7 @@ INVARIANTS: Final = (
     Invariant(
         "I22",
         "a user's session is in the ledger of launches",
-        "SELECT format('session %%s belongs to launch %%s, but not in the ledger', session_id, launch_id) AS what"
+        "SELECT format('session %%s belongs to launch %%s, but is not in the ledger', session_id, launch_id) AS what"
         " FROM sessions s WHERE user_id IS NOT NULL AND launch_id IS NOT NULL AND status <> 'deleted' AND NOT EXISTS"
         " (SELECT 1 FROM launches l WHERE l.launch_id = s.launch_id AND l.session_id = s.session_id)",
     ),
@@ -290,7 +290,7 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
 
 
 async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
-    """Return the number of sessions of the smallest enabled workspace that these Agents can run without others."""
+    """Return how many sessions of the smallest enabled workspace fit on these Agents if no other sessions run."""
     row = await db.fetch_one(
         "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
         " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"

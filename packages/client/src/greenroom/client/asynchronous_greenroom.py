@@ -1,4 +1,4 @@
-# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
+# Written by script/generate_from_api.py from the api document as asynchronous_greenroom.py: run script/lint --fix.
 """The client for programs with asyncio."""
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from greenroom.client.requests import list_of_texts, without_none
 class AsyncGreenroom(AsyncConnection):
     """A deployment, used with an API key; a context manager.
 
-    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
+    `ca_file` is a file with the CA certificate of the deployment, if the system does not trust that CA. A `transport`
+    replaces the network.
     """
 
     async def leases(self, tag: str | None = None, *, ended: bool | None = None) -> list[Lease]:

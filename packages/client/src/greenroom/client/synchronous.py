@@ -1,4 +1,4 @@
-# Written by script/generate_client.py from asynchronous.py: change that file, and run script/lint --fix.
+# Written by script/generate_client.py from asynchronous.py: run script/lint --fix after that file changes.
 """The connection of the client for programs without asyncio."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# Written by script/generate_client.py from asynchronous_desk.py: change that file, and run script/lint --fix.
+# Written by script/generate_client.py from asynchronous_desk.py: run script/lint --fix after that file changes.
 """A leased session, for programs without asyncio."""
 
 from __future__ import annotations

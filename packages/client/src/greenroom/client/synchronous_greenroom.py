@@ -1,5 +1,5 @@
-# Written by script/generate_client.py from asynchronous_greenroom.py: change that file, and run script/lint --fix.
-# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
+# Written by script/generate_client.py from asynchronous_greenroom.py: run script/lint --fix after that file changes.
+# Written by script/generate_from_api.py from the api document as asynchronous_greenroom.py: run script/lint --fix.
 """The client for programs without asyncio."""
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from greenroom.client.synchronous import Connection
 class Greenroom(Connection):
     """A deployment, used with an API key; a context manager.
 
-    `ca_file` is the authority of its certificate if the system does not have it. A `transport` replaces the network.
+    `ca_file` is a file with the CA certificate of the deployment, if the system does not trust that CA. A `transport`
+    replaces the network.
     """
 
     def leases(self, tag: str | None = None, *, ended: bool | None = None) -> list[Lease]:

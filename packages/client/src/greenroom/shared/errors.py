@@ -122,7 +122,7 @@ class Interrupted(Refused, code="interrupted"):
 
 
 class IdentityConflict(Refused, code="identity-conflict"):
-    """Another live process uses this identity; a copied identity is refused."""
+    """Another live process uses the id and credential of this Agent; a copy of an Agent is refused."""
 
 
 class Invalid(GreenroomError, code="invalid", http_status=422):

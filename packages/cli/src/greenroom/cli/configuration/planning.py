@@ -162,8 +162,9 @@ def _different_fields(kind: ObjectKind, row: Row, deployed: DeployedObject, opti
 
 
 def _new_variable_value(text: str, old: str | None) -> str:
-    """Return the new value of an environment variable: `old`, the present value, if the secret of the document has no
-    value or the API key may not read the present value; else `text`. `old` is None if the object is new.
+    """Return the new value of an environment variable. `text` is its value in the document, and `old` its present
+    value (None = there is none). A present value is kept if `text` or `old` is `MASK`: the secret of the document has
+    no value, or the API key may not read the present value.
     """
     return old if old is not None and MASK in (text, old) else text
 

@@ -170,10 +170,10 @@ class View:
         """Mark the bands of these rows of the screen as outdated."""
         _, first, _, last = self.request.region
         scale = self.request.height / (last - first)
-        more = 1 if self.request.is_scaled else 0  # a row of a scaled picture also depends on the neighboring rows
-        begin, end = (top - first - more) * scale - more, (bottom - first + more) * scale + more
+        extra = 1 if self.request.is_scaled else 0  # a row of a scaled picture also depends on the neighboring rows
+        begin, end = (top - first - extra) * scale - extra, (bottom - first + extra) * scale + extra
         if begin < self.request.height and end > 0:
-            self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.request.height, int(end + more)) // ROWS)))
+            self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.request.height, int(end + extra)) // ROWS)))
 
     def runs(self) -> list[tuple[int, int]]:
         """The rows of the stale bands, as the first row and the end of each run of neighboring bands."""
@@ -261,8 +261,8 @@ class Screen:
             if region is None:
                 self._view = view
             await self._update(display, view, input_s)
-            drawn = await self._cursor(display, request) if cursor else None
-            return await asyncio.to_thread(view.picture, drawn)
+            cursor_picture = await self._cursor(display, request) if cursor else None
+            return await asyncio.to_thread(view.picture, cursor_picture)
 
     async def forget_drawing(self) -> None:
         """Forget earlier drawing, so that all later drawing counts as the reaction to the next input."""
@@ -274,18 +274,18 @@ class Screen:
         `picture`."""
         loop = asyncio.get_running_loop()
         begun_s, first_s = input_s or (0.0, 0.0)
-        end_s = begun_s + MAX_DRAWING_S if input_s else 0.0
-        quiet_s = begun_s + first_s
+        ends_at_s = begun_s + MAX_DRAWING_S if input_s else 0.0
+        quiet_at_s = begun_s + first_s
         while True:
             if await self._take_damage():
-                quiet_s = loop.time() + QUIET_S
+                quiet_at_s = loop.time() + QUIET_S
             await self._read(display, view)
             if not view.is_ready:
                 await asyncio.to_thread(view.make_ready)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(min(quiet_s, end_s)):
+                async with asyncio.timeout_at(min(quiet_at_s, ends_at_s)):
                     await self._drawn.wait()
-            if not self._drawn.is_set() or loop.time() >= end_s:
+            if not self._drawn.is_set() or loop.time() >= ends_at_s:
                 return
 
     async def display(self) -> x11.Display:
@@ -310,18 +310,18 @@ class Screen:
         self._fixes, _ = await display.extension(x11.FIXES, x11.FIXES_VERSION)
         self._damage, first_event = await display.extension(x11.DAMAGE, x11.DAMAGE_VERSION)
         self._render, _ = await display.extension(x11.RENDER, x11.RENDER_VERSION)
-        self._all, self._parts = display.new_id(), display.new_id()
+        self._damage_id, self._region_id = display.new_id(), display.new_id()
         display.on_event(first_event, lambda _: self._drawn.set())
-        display.send(struct.pack("<BBHIIBxxx", self._damage, CREATE_DAMAGE, 4, self._all, display.root, NON_EMPTY))
-        display.send(struct.pack("<BBHI", self._fixes, CREATE_REGION, 2, self._parts))
+        display.send(struct.pack("<BBHIIBxxx", self._damage, CREATE_DAMAGE, 4, self._damage_id, display.root, NON_EMPTY))
+        display.send(struct.pack("<BBHI", self._fixes, CREATE_REGION, 2, self._region_id))
 
     async def _take_damage(self) -> bool:
         """Mark the bands in which something was drawn since the last call as stale. Return False if nothing was
         drawn."""
         display = await self.display()
         self._drawn.clear()
-        display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._all, 0, self._parts))
-        answer = await display.ask(struct.pack("<BBHI", self._fixes, FETCH_REGION, 2, self._parts))
+        display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._damage_id, 0, self._region_id))
+        answer = await display.ask(struct.pack("<BBHI", self._fixes, FETCH_REGION, 2, self._region_id))
         for _, top, _, height in struct.iter_unpack("<hhHH", answer[x11.MESSAGE_BYTES :]):
             if self._view:
                 self._view.damaged(top, top + height)
