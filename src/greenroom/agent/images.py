@@ -236,7 +236,7 @@ class ImageKeeper:
                 digest=i.digest,
                 size_bytes=i.size_bytes,
                 error=(refresh := self._refreshes.get(i.name, Refresh())).error,
-                refreshed=refresh.request,
+                refreshed=refresh.admin_request,
             )
             for i in present.values()
         }

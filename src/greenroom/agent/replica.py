@@ -186,7 +186,7 @@ class Replica:
             name=self._store.name,
             fence=self.election.fence,
             address=self._address,
-            on_stored=self._increase_copy_number,
+            on_stored=self._increase_gateway_data_number,
             on_list_known=self._standby.release_requests,
             identity=records["identity"],
             journal=records["journal"],
@@ -194,8 +194,8 @@ class Replica:
             edge=records["edge"],
         )
 
-    def _increase_copy_number(self) -> None:
-        self.election.copy_number += 1
+    def _increase_gateway_data_number(self) -> None:
+        self.election.gateway_data_number += 1
 
     # Requests to this process ---------------------------------------------------------------------------------------
 

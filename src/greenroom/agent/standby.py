@@ -64,7 +64,7 @@ class Election:
         self._window: ActingWindow | None = None
         self.observed: ObservedRecord | None = None
         """The record of the election at the last read; None = it was not read yet."""
-        self.copy_number = 0
+        self.gateway_data_number = 0
         """The number of the last stored data for gateways. Renewals contain it, so that standbys read the new data."""
         self.last_access_s: float | None = None
         """The time at which the record was last read or written, by `clock`; None = never."""
@@ -118,7 +118,7 @@ class Election:
         """Renew the record once. Return None, or the reason why it was not renewed."""
         try:
             async with asyncio.timeout(self._remaining_s()):
-                await self._write(renewal(held_record, self.copy_number), self._version, sent_at_s)
+                await self._write(renewal(held_record, self.gateway_data_number), self._version, sent_at_s)
         except ContainerConflict:
             return await self._read_after_conflict(held_record)
         except (RuntimeUnavailable, TimeoutError) as error:
@@ -256,7 +256,7 @@ class Standby:
         self._election = election
         self._address = address
         self._copy = CopiedSessions()
-        self._last_copy_number = -1
+        self._last_gateway_data_number = -1
         """The number of the data that was read last."""
         self._version: str | None = None
         self._identity: _Identity | None = None
@@ -269,11 +269,11 @@ class Standby:
         while True:
             observed = self._election.observed
             number = observed.record.copy if observed is not None and observed.record is not None else 0
-            if not self._election.may_act and (number != self._last_copy_number or waited_s >= READ_INTERVAL_S):
+            if not self._election.may_act and (number != self._last_gateway_data_number or waited_s >= READ_INTERVAL_S):
                 waited_s = 0.0
                 try:
                     await self._read_shared()
-                    self._last_copy_number = number
+                    self._last_gateway_data_number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("the shared data of the Agent's processes cannot be read", reason=str(error))
             await asyncio.sleep(COPY_POLL_S)

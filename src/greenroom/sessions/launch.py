@@ -224,7 +224,7 @@ class Search:
             if not zone_room.agents:
                 zone_room = requested.find_room(zone, agents, await read_starting_staged(self.db, zone.zone_id))
             if not zone_room.agents:
-                if requested.remembers_refusal:
+                if requested.refused_user_waits:
                     await store_waiting_user(
                         self.db,
                         zone_id=zone.zone_id,
@@ -295,8 +295,8 @@ class LaunchWriter:
         return claimed
 
     async def insert(self, new: NewSession, room: AgentWithRoom, steps: Sequence[TraceStep]) -> bool:
-        """Insert the session, as `Writer.insert`. Raises ProfileInUse: another session uses the profile of the user for
-        this workspace as its home."""
+        """Insert the session, as `Writer.insert`. Raises ProfileInUse: another session uses the home of the user in
+        this workspace."""
         await hold_if_armed("launch.before_insert")
         placed = await insert_for_user(
             self.db,

@@ -87,7 +87,8 @@ class Handovers:
         return self._commit_events.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """Process an observation that a Manager has committed. The list in the same answer is already applied."""
+        """Process an observation that a Manager has committed. The waiting hand-over continues after
+        the desired list in the same answer is applied."""
         report = observed.assignment
         if report is not None and (commit := self._commit_events.get(report.assignment_id)) is not None:
             commit.set()
@@ -114,7 +115,7 @@ class Handovers:
             container, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if container is None or spec is None or container.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
-            left_s = PROBE_LIMIT_S - self._time_limits.idle_host_s(time.monotonic() - begun)
+            left_s = PROBE_LIMIT_S - self._time_limits.time_on_idle_host_s(time.monotonic() - begun)
             limit_s = max(MIN_ATTEMPT_LIMIT_S, min(MAX_ATTEMPT_LIMIT_S, left_s))
             result = await self._time_limits.probe(self._runtime, container.address, spec, limit_s)
             attempts += 1

@@ -48,7 +48,7 @@ class ProbeTimeLimits:
         """Return the time limit at the current lateness."""
         return extended_limit_s(limit_s, self._lateness(), max_s)
 
-    def idle_host_s(self, elapsed_s: float) -> float:
+    def time_on_idle_host_s(self, elapsed_s: float) -> float:
         """Return the time that an idle host would need for work that took `elapsed_s` on this host."""
         return elapsed_s / lateness_factor(self._lateness())
 

@@ -35,7 +35,7 @@ class CatalogueAdd(Body):
 
     groups: Annotated[
         list[UUID],
-        Field(description="groups that may use the workspace; omitted = All Users (add_images_to_default_group)"),
+        Field(description="groups that get the workspace; omitted = All Users, if add_images_to_default_group is on"),
     ] = []
     update: Annotated[
         bool, Field(description="change the image of the added workspace to the present image of the entry")
@@ -43,7 +43,7 @@ class CatalogueAdd(Body):
 
 
 class CatalogueCreate(Body):
-    """A list of another registry. It is read when it is added, and once an hour."""
+    """A list of workspaces of another publisher. It is read when it is added, and once an hour."""
 
     name: Annotated[
         str,

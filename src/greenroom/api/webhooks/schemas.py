@@ -14,7 +14,7 @@ from greenroom.db.webhooks import Webhook
 
 WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="address to which messages are sent, https://…")]
-EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
+EventName = Literal[tuple(map(str, SELECTABLE_EVENTS))]  # pyright: ignore[reportInvalidTypeForm] -- computed names
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="types of messages")]  # pyright: ignore[reportInvalidTypeForm]
 Enabled = Annotated[bool, Field(description="off: events create no messages, and waiting messages are not sent")]
 

@@ -60,5 +60,5 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
 
 
 def with_subject(name: str, crash_loop: str) -> str:
-    """Return the sentence `crash_loop` (a result of the function of this name) with `name` as its subject."""
+    """Return `crash_loop`, a sentence from the function `crash_loop`, with `name` in place of "It"."""
     return f"{name}{crash_loop.removeprefix('It')}"

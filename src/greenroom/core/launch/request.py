@@ -259,7 +259,7 @@ def plan_request(
             ),
             spec_maker_for=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearest_remark, facts.missing_profile_warning()))),
-            remembers_refusal=True,
+            refused_user_waits=True,
         ),
     )
 

@@ -245,7 +245,7 @@ class RequestedSession:
     """A text such as ` in its place`, which is inserted into the sentence about the origin of the session."""
     remark: str = ""
     """A sentence that follows the sentence about the origin of the session; empty = none."""
-    remembers_refusal: bool = False
+    refused_user_waits: bool = False
     """True if a refused user counts as waiting: pools do not use room that becomes free, and machines are ordered."""
 
     def with_remark(self, reason: str) -> str:

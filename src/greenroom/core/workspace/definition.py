@@ -94,11 +94,12 @@ BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The state of the refreshes of one image by an Agent. Times are seconds of the Agent's monotonic clock."""
+    """The state of the refreshes of one image by an Agent. Times are seconds of the Agent's monotonic clock,
+    except `admin_request`."""
 
     done: float | None = None
     """The time of the last successful request to the registry; None if there was none since the Agent started."""
-    request: float = 0.0
+    admin_request: float = 0.0
     """The time of the newest request of an administrator that was carried out, in seconds since 1970."""
     failures: int = 0
     failed: float = 0.0
@@ -106,16 +107,17 @@ class Refresh:
     error: str = ""
     """The reason why the last attempt failed, as a sentence; empty if it succeeded."""
 
-    def succeeded(self, now: float, request: float) -> Refresh:
-        return Refresh(done=now, request=max(request, self.request))
+    def succeeded(self, now: float, admin_request: float) -> Refresh:
+        return Refresh(done=now, admin_request=max(admin_request, self.admin_request))
 
     def failed_at(self, now: float, error: str) -> Refresh:
         return replace(self, failures=self.failures + 1, failed=now, error=error)
 
-    def due(self, policy: PullPolicy, request: float) -> float | None:
-        """Return the time of the next request to the registry; -inf = now, None = never."""
+    def due(self, policy: PullPolicy, admin_request: float) -> float | None:
+        """Return the time of the next request to the registry; -inf = now, None = never. `admin_request` is the time of
+        the newest request of an administrator."""
         every_s = CHECK_EVERY_S.get(policy)
-        if request > self.request or (every_s is not None and self.done is None):
+        if admin_request > self.admin_request or (every_s is not None and self.done is None):
             due = float("-inf")
         elif every_s is not None and self.done is not None:
             due = self.done + every_s

@@ -108,8 +108,8 @@ def _object(value: object, title: str) -> ExecConfig:
 
 
 def is_root_by_name(user: str) -> bool:
-    """True if `user`, the text `name or number[:group]` for a user of a container, means root. An empty text means the
-    user of the image, which is not checked here.
+    """True if `user`, with or without `:group`, is the name root or the number 0. An empty text means the user of the
+    image, which is not checked here.
     """
     name = user.partition(":")[0].strip()
     return name == "root" or re.fullmatch("[+-]?0+", name) is not None

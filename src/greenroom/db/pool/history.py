@@ -2,7 +2,8 @@
 
 A *hit* is a launch that got a session of the config. A *miss* is a launch for which the config was considered and that
 got no staged session: its user waited for a new container, or got no session. A launch that got a session of another
-pool is not a miss (`served_elsewhere`). A launch is also not a miss if another config has the permissions of its user.
+pool is not a miss (`served_elsewhere`). A launch is also not a miss of a config without the permissions of its user, if
+another config has these permissions.
 A failed hand-over is a further step in the ledger; its launch counts with the final outcome.
 
 The launches of an hour are counted once, when they cannot change (ADR 27). Later launches are read from the ledger.
@@ -105,15 +106,15 @@ steps_by_config AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
        (l.steps->-1->>'used')::boolean AS is_served
   FROM spans JOIN launches l ON l.at >= spans.since AND l.at < spans.until, LATERAL (
-       SELECT s.candidate, bool_or(s.code = 'permissions') IS TRUE AS is_for_others,
-              bool_or(bool_or(s.code = 'permissions') IS NOT TRUE) OVER () AS is_for_user_somewhere
+       SELECT s.candidate, bool_or(s.code = 'permissions') IS TRUE AS lacks_permissions,
+              bool_or(bool_or(s.code = 'permissions') IS NOT TRUE) OVER () AS any_has_permissions
          FROM jsonb_to_recordset(l.steps) AS s(step text, candidate text, code text)
         WHERE s.candidate IS NOT NULL AND s.step LIKE 'staged%%' GROUP BY s.candidate) k
  WHERE l.image_id IN (SELECT image_id FROM wanted)
 ), considered AS MATERIALIZED (
 SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_served,
        CASE WHEN l.is_served AND l.last->>'candidate' = l.candidate THEN 'hit'
-            WHEN l.is_for_others AND l.is_for_user_somewhere THEN 'other_permissions'
+            WHEN l.lacks_permissions AND l.any_has_permissions THEN 'other_permissions'
             WHEN l.is_served AND l.last->>'step' LIKE 'staged%%' THEN 'served_elsewhere'
             ELSE 'miss' END AS result
   FROM steps_by_config l JOIN wanted w USING (candidate)
@@ -154,8 +155,8 @@ _STORE_NEXT_HOUR: Final[LiteralString] = (
     " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
 )
 
-# A step with `used` is part of a miss if its hand-over failed: the next step contains the code and the reason, or in
-# ledgers of the previous version only the reason.
+# After a failed hand-over, the step with `used` is followed by a step with the code and the reason, which is counted
+# instead. In ledgers of the previous version, that step has only the reason, and the step with `used` is counted.
 _MISSES: Final[LiteralString] = """, reasons AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,
        CASE WHEN l.is_served THEN 'on_demand' ELSE 'failed' END AS outcome,

@@ -11,12 +11,12 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""Condition on `session_commands k`: a caller may still wait for the result. A command that has not begun by then never
-begins."""
+"""Condition on `session_commands k`: a caller may still wait for the result. A command that does not begin while this
+condition holds never begins."""
 MAX_OPEN: Final = 8
 """Maximum number of commands without a result in one session."""
 MAX_SCREENSHOT_AGE_S: Final = 1.0
-"""The maximum age of a picture that is returned again, so that a session is not captured more often."""
+"""The maximum age of a screenshot that is returned again. A session is captured at most once in this time."""
 SCREENSHOT_MARK_INTERVAL_S: Final = 60.0
 """The minimum time between two writes of `last_screenshot_at` of a session."""
 

@@ -76,23 +76,23 @@ class RehearsedUsers:
         return visit
 
     async def _launch(self, user_id: str, launched_s: float) -> RehearsedVisit:
-        launched_at = time.monotonic()
+        requested_at = time.monotonic()
         visit = RehearsedVisit(launched_s=launched_s, reply_s=0.0, outcome="late")
         body = without_none(image_id=self._plan.image_id, user_id=user_id, zone_id=self._plan.zone_id)
         try:
-            launched = await self._greenroom.request("POST", "/sessions", body)
+            session = await self._greenroom.request("POST", "/sessions", body)
         except GreenroomError as error:
             code = str(error.details.get("code", error.code))
-            reply_s = time.monotonic() - launched_at
+            reply_s = time.monotonic() - requested_at
             return replace(visit, reply_s=reply_s, outcome="refused", code=code, sentence=error.message)
-        visit = replace(visit, reply_s=time.monotonic() - launched_at, session_id=str(launched["session_id"]))
+        visit = replace(visit, reply_s=time.monotonic() - requested_at, session_id=str(session["session_id"]))
         try:
             async with asyncio.timeout(self._plan.usable_within_s - visit.reply_s):
-                await self._wait_until_usable(launched["session_id"])
+                await self._wait_until_usable(session["session_id"])
         except TimeoutError:
             return visit
-        outcome = "staged" if launched["staged"] else "on_demand"
-        return replace(visit, outcome=outcome, usable_s=time.monotonic() - launched_at)
+        outcome = "staged" if session["staged"] else "on_demand"
+        return replace(visit, outcome=outcome, usable_s=time.monotonic() - requested_at)
 
     async def _wait_until_usable(self, session_id: str) -> None:
         usable = self._waiting[session_id] = asyncio.Event()
@@ -111,7 +111,7 @@ class RehearsedUsers:
     async def _poll_sessions(self, session_ids: list[str]) -> None:
         rows = {row["session_id"]: row for row in await self._rows("/sessions", session_ids)}
         for session_id in session_ids:
-            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # the api follows a replacement
+            row = rows.get(session_id) or await self._rows(f"/sessions/{session_id}")  # returns the replacement
             if row and row["status"] == "running" and session_id in self._waiting:
                 self._waiting[session_id].set()
 

@@ -221,8 +221,8 @@ CHANGE_SESSIONS: Final = requires_key("sessions_modify")
 async def set_session_permissions(sharing: SharingDep, call: Annotated[CallBody, CHANGE_SESSIONS]) -> Answer:
     """Let users join a session by its `share_id`, to watch or to control.
 
-    `access` next to `session_permissions` is the default of its entries. If `session_permissions` is missing, `access`
-    is the new access of all users who may already join.
+    `access` next to `session_permissions` applies to entries without `access`. If `session_permissions` is missing,
+    `access` applies to all users who may already join.
     """
     target = call.nested(TARGET_FIELD)
     session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)

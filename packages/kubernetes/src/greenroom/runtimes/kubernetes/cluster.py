@@ -308,7 +308,7 @@ class Cluster:
             raise RuntimeUnavailable(log_in_error(error)) from error
         except BaseExceptionGroup as group:  # the client wraps all errors raised here, also those of the caller
             error = first_error(group)
-            if isinstance(error, LocalProtocolError):  # after a close; its text contains the unsent message
+            if isinstance(error, LocalProtocolError):  # sending after a close; its text contains the message
                 error = WebSocketNetworkError()
             raise error from None
 

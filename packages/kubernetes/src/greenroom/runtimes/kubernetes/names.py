@@ -86,8 +86,8 @@ def object_name(session_id: str) -> str:
 
 
 def image_name(owner: ObjectOwner, image: str) -> str:
-    """Return the name of an image's objects: the Secret with the log-in, even if no log-in is needed, and the Pod that
-    pulls the image."""
+    """Return the name of an image's objects: the Pod that pulls the image, and the Secret with the log-in. The Secret
+    exists even if no log-in is needed."""
     return f"gr-image-{_digest(f'{owner.installation_id} {owner.agent_id} {image}')}"
 
 
