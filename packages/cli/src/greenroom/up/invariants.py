@@ -95,7 +95,7 @@ INVARIANTS: Final = (
         "I8",
         "no pool has more sessions than Desired, except for one replacement",
         # Sessions on a disabled, draining or missing Agent remain until their replacements are running.
-        "SELECT format('staging config %%s has %%s sessions, but Desired is %%s; %%s sessions are replacements',"
+        "SELECT format('staging config %%s has %%s sessions, but Desired is %%s (replacements: %%s)',"
         f" g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE {ROTATING})) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
         f" WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND {IN_POOL}"
