@@ -163,6 +163,7 @@ class ContainerChanges:
         self.sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
 
     async def _examine(self, session_id: str) -> None:
+        """Record the failure of a session whose container ended by itself."""
         container = self.sessions.observed.container(session_id)
         exit_code = container.exit_code if container else None
         out_of_memory = session_id in self.inventory.out_of_memory

@@ -63,21 +63,21 @@ class _Gateway:
     changed: dict[str, int] = field(default_factory=dict[str, int])
     """session_id → the number of the last change of its permitted viewers."""
     stored: set[Admission] = field(default_factory=set[Admission])
-    """Admissions without a connection: the gateway stores each until its session is gone."""
+    """Stored admissions without a `client`. The gateway keeps each of them until its session is gone."""
     present: dict[Connection, float] = field(default_factory=dict[Connection, float])
     """Connection → the time at which it was admitted or last reported."""
     has_news: asyncio.Event = field(default_factory=asyncio.Event)
     confirmed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def confirm(self, stored: int, now_s: float) -> None:
-        """Remove the changes up to `stored`, the number of the last change that the gateway stored."""
-        for number in [number for number in self.admitted if number <= stored]:
+    def confirm(self, last_stored: int, now_s: float) -> None:
+        """Remove the changes up to `last_stored`, the number of the last change that the gateway has stored."""
+        for number in [number for number in self.admitted if number <= last_stored]:
             admission = self.admitted.pop(number)
             if admission.client is None:
                 self.stored.add(admission)
             else:
                 self.present[admission.client] = now_s
-        self.changed = {session_id: number for session_id, number in self.changed.items() if number > stored}
+        self.changed = {session_id: number for session_id, number in self.changed.items() if number > last_stored}
         if not (self.admitted or self.changed):
             self.has_news.clear()
 

@@ -261,7 +261,7 @@ def _with_ssh_keys(stored: UserAttributes, body: AttributesPatch, secrets: Secre
     is_pair = public is not None and stored.ssh_public_key is not None and is_same_key(public, stored.ssh_public_key)
     if public is not None and stored.has_ssh_private_key and not is_pair:
         raise Invalid(
-            "The stored private key belongs to another public key. Set ssh_private_key, too, or null to remove it."
+            "The stored private key belongs to another public key. Set ssh_private_key, too; null removes it."
         )
     return replace(
         stored, ssh_public_key=public, ssh_private_key_encrypted=stored.ssh_private_key_encrypted if public else None

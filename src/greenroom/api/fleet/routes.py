@@ -194,7 +194,7 @@ async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
 async def create_zone(body: ZoneCreate, change: ChangeDep) -> ZoneView:
     """Create a zone. Managers and Agents join it separately.
 
-    A host that is unknown to the installation needs `settings_modify`, too.
+    A field with a host that is unknown to the installation requires `settings_modify`, too.
     """
     has_foreign_host = await _has_foreign_host(change, body.model_dump(), {})
     async with change.db.transaction() as connection:
@@ -219,7 +219,7 @@ async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
 async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> ZoneChanged:
     """Change a zone. Sessions keep the Allow Origin Domain and Upstream Auth Address from their creation.
 
-    A host that is unknown to the installation needs `settings_modify`, too.
+    A field with a host that is unknown to the installation requires `settings_modify`, too.
     """
     async with change.db.transaction() as connection:
         before = await zones.lock_zone(connection, str(zone_id))

@@ -1,4 +1,4 @@
-"""The egress of a leased session (the hosts that it may reach), and the secrets that its web filter adds."""
+"""The egress of a leased session (hosts that it may reach), and the secrets that the web filter adds to requests."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, SessionFacts, Verdict, decide
 from greenroom.core.session.deadlines import Clocks, Expiry, clocks_of, next_expiry
 from greenroom.core.session.states import (
-    TRANSITIONS,
+    COMMAND_EFFECTS,
     LifecycleCommand,
     SessionStatus,
     command_refusal,
@@ -54,8 +54,8 @@ _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 class CommandView(View, row=CommandState, without={"picture"}):
     """The result of a command; `state` unknown = the Agent was restarted while the command ran.
 
-    `output_complete` is false while the command runs, and if its output was still open some seconds after its end: a
-    child process keeps it open, or Docker delivered it too late.
+    `output_complete` is false if the output was still open some seconds after the end of the command: a child process
+    kept it open, or Docker delivered it too late.
     """
 
     command_id: UUID
@@ -103,7 +103,7 @@ async def request_lifecycle_command(
     session_id, status = session.session_id, session.status
     if reason := command_refusal(command, status, has_user=session.user_id is not None, can_pause=session.can_pause):
         raise WrongState(reason)
-    if status in TRANSITIONS[command].settled:
+    if status in COMMAND_EFFECTS[command].settled:
         return status
     clocks = await current_clocks(db, session) if command == "resume" else None
     async with db.transaction() as connection:
@@ -129,7 +129,7 @@ async def _status_after_change(db: Database, session_id: str, command: Lifecycle
     """Return the status of a session that changed between reading and writing. Raises WrongState: the command is still
     needed, but was not recorded."""
     status = (await views.get_session(db, session_id)).status
-    if status in TRANSITIONS[command].settled:
+    if status in COMMAND_EFFECTS[command].settled:
         return status
     raise WrongState(command_refusal(command, status, has_user=True) or "The session changed just now; try again.")
 
@@ -344,7 +344,7 @@ class Screenshots:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
     async def _wait_for_picture(self, requested: RequestedScreenshot, end_s: float) -> bytes | None:
-        """Wait for a requested screenshot; None if it has another size, or became outdated meanwhile."""
+        """Wait for a screenshot. None = it does not have the requested size, or was replaced or deleted meanwhile."""
         while requested.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, requested.command_id)
             if result is None:

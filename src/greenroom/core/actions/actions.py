@@ -66,7 +66,7 @@ class Button(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point on the screen, in pixels. `field` is the field of the client's action with the point, for errors."""
+    """A point on the screen, in pixels. `field` is the name of the point in the client's action, for errors."""
 
     x: int
     y: int

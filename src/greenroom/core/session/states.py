@@ -102,7 +102,7 @@ LifecycleCommand = Literal["stop", "pause", "resume"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class CommandEffect:
     """The effect of a command on a session.
 
     `want` is the desired state for its Agent. `transitional_status` is the status until the Agent reports that state.
@@ -117,22 +117,22 @@ class Transition:
     done: str
 
 
-TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
-    "stop": Transition(
+COMMAND_EFFECTS: Final[dict[LifecycleCommand, CommandEffect]] = {
+    "stop": CommandEffect(
         want=Want.STOPPED,
         transitional_status=_S.STOPPING,
         sources=frozenset({_S.RUNNING, _S.PAUSED}),
         settled=frozenset({_S.STOPPING, _S.STOPPED}),
         done="stopped",
     ),
-    "pause": Transition(
+    "pause": CommandEffect(
         want=Want.PAUSED,
         transitional_status=_S.PAUSING,
         sources=frozenset({_S.RUNNING}),
         settled=frozenset({_S.PAUSING, _S.PAUSED}),
         done="paused",
     ),
-    "resume": Transition(
+    "resume": CommandEffect(
         want=Want.RUNNING,
         transitional_status=_S.STARTING,
         sources=frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED}),
@@ -151,23 +151,23 @@ def command_refusal(
     """Return the reason why the command is refused now, as a sentence; None if it is permitted, or has been applied
     already. `can_pause` is True if the Agent of the session can stop and pause sessions.
     """
-    transition = TRANSITIONS[command]
+    effect = COMMAND_EFFECTS[command]
     if not has_user:
-        return f"A staged session cannot be {transition.done}: it must run until a user gets it."
+        return f"A staged session cannot be {effect.done}: it must run until a user gets it."
     if not can_pause and command in PAUSE_COMMANDS:
-        return f"The session cannot be {transition.done}: its Agent cannot stop or pause sessions."
-    if status in transition.sources | transition.settled:
+        return f"The session cannot be {effect.done}: its Agent cannot stop or pause sessions."
+    if status in effect.sources | effect.settled:
         return None
     if status in WAITING_FOR_AGENT:
-        return f"The session cannot be {transition.done}: its machine does not answer at the moment."
-    when = " or ".join(sorted(transition.sources))
-    return f"The session is {status}; it can be {transition.done} while it is {when}."
+        return f"The session cannot be {effect.done}: its machine does not answer at the moment."
+    when = " or ".join(sorted(effect.sources))
+    return f"The session is {status}; it can be {effect.done} while it is {when}."
 
 
 def possible_commands(status: SessionStatus, *, has_user: bool, can_pause: bool = True) -> tuple[LifecycleCommand, ...]:
     """Return the commands that would change the session now."""
     return tuple(
         name
-        for name, transition in TRANSITIONS.items()
-        if has_user and status in transition.sources and (can_pause or name not in PAUSE_COMMANDS)
+        for name, effect in COMMAND_EFFECTS.items()
+        if has_user and status in effect.sources and (can_pause or name not in PAUSE_COMMANDS)
     )

@@ -183,7 +183,7 @@ def spec_for_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> Sess
     """
     return replace(
         spec,
-        # Any port is allowed: the frame of a session has another port than the console.
+        # A host without a port allows all its ports: the stream may have another port than the console.
         allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
         upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
         proxy_path=zone.proxy_path,
@@ -208,7 +208,7 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
     compared_spec = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
-    if image.page_path != GATEWAY_PATH:  # the path is not part of the container
+    if image.page_path != GATEWAY_PATH:  # the container does not use the proxy path
         compared_spec = replace(compared_spec, proxy_path=PROXY_PATH)
     parts: list[object] = [compared_spec.parts(), dict(image.exec_config), image.revision]
     if image.only_agent_id is not None:  # sessions on other Agents must be replaced

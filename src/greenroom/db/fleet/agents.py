@@ -193,7 +193,7 @@ async def update_agent(
 ) -> None:
     """Change an Agent and notify the topics `zone:` and `agents:`. None = no change; 0 removes an override.
 
-    An override is the exact offer of the Agent. Without an override, the Agent offers its cores times `cpu_overcommit`.
+    The Agent offers exactly the overrides. Without an override, it offers its cores times `cpu_overcommit`.
     An Agent that reports no capacity offers none. The Primary applies changes within a round; a new override is also
     stored here, so that it is visible immediately. Raises NotFound: no such Agent.
     """

@@ -17,9 +17,9 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.session.deadlines import RETURN_DEADLINE_S, Clocks, SessionLifetime
 from greenroom.core.session.states import (
+    COMMAND_EFFECTS,
     COUNTS_FOR_USER,
     KEPT_ALIVE,
-    TRANSITIONS,
     WAITING_FOR_AGENT,
     LifecycleCommand,
     SessionStatus,
@@ -76,24 +76,24 @@ async def stop_or_pause(
 ) -> ChangedSession | None:
     """Stop or pause a user's session. Its keepalive clock stops; its time limit continues. Return its row; None = its
     status does not permit the command."""
-    transition = TRANSITIONS[command]
+    effect = COMMAND_EFFECTS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET "
-        + CHANGE_TO[transition.transitional_status]
+        + CHANGE_TO[effect.transitional_status]
         + ", expires = time_limit_ends, stopped_reason = %(reason)s"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + CHANGED_SESSION,
-        {"id": session_id, "sources": sorted(transition.sources), "reason": reason},
+        {"id": session_id, "sources": sorted(effect.sources), "reason": reason},
     )
     return row_as(ChangedSession, await cursor.fetchone())
 
 
 async def resume(connection: Connection, session_id: str, clocks: Clocks) -> ChangedSession | None:
     """Resume a user's stopped or paused session; returns its row. None = the session is neither stopped nor paused."""
-    transition = TRANSITIONS["resume"]
+    effect = COMMAND_EFFECTS["resume"]
     cursor = await connection.execute(
-        f"UPDATE sessions SET {CHANGE_TO[transition.transitional_status]},{_START_CLOCKS}"
+        f"UPDATE sessions SET {CHANGE_TO[effect.transitional_status]},{_START_CLOCKS}"
         f" WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s){CHANGED_SESSION}",
-        {"id": session_id, "sources": sorted(transition.sources), **clock_parameters(clocks)},
+        {"id": session_id, "sources": sorted(effect.sources), **clock_parameters(clocks)},
     )
     return row_as(ChangedSession, await cursor.fetchone())
 

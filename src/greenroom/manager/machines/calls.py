@@ -1,4 +1,4 @@
-"""Calls of providers, each with a time limit. A failure is stored as a sentence. Every write has the fencing token.
+"""Calls providers of machines, with a time limit. A failure is stored as a sentence. Each write has the fencing token.
 
 A machine is requested once. If the request failed without a clear refusal by the provider, the machine may appear
 later; a listing finds it by its name.
@@ -109,7 +109,7 @@ class Calls:
         self._limits = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_CALLS_PER_POOL))
 
     async def list(self, pool: MachinePoolRow) -> ProviderCallOutcome:
-        """Return the pool's machines, as of the time at which its row was read."""
+        """Return the machines of the pool. Their time is `pool.now`, the time at which the row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
             listed = await self._call(pool, lambda provider: provider.list(prefix), "list its machines")

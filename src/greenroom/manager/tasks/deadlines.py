@@ -1,4 +1,4 @@
-"""The Primary's tasks about deadlines that have passed: of a session's status, time limit or retention, or of a share.
+"""The Primary's tasks after a deadline: of the status, the time limit or the retention of a session, or of a share.
 
 Sessions of users are deleted, stopped or paused when one of their time limits ends. The pool plan ends staged sessions.
 """
@@ -74,7 +74,7 @@ def _planned(sessions: Sequence[SessionWithDeadline], ctx: PrimaryContext) -> li
 
 async def run_missed_transitions(ctx: PrimaryContext) -> None:
     """Decide again on sessions whose stored observation requires another status. This includes `unreachable` and `lost`
-    sessions whose Agent has returned, and transitions that the group commit missed."""
+    sessions whose Agent has returned, and transitions that `manager.checkin.commit` missed."""
     decided = transitions.decisions(await read_stored_observations(ctx.db, ctx.zone_id))
     if not decided:
         return

@@ -22,8 +22,8 @@ class ReplicaStore(Protocol):
 
     @property
     def place_id(self) -> str:
-        """The id of the store. All processes of the group have the same id, and a copy of the group has another id. The
-        id may be empty before the record of the election was read or written."""
+        """The id of the store, by which a copy of the Agent's identity in another store is detected. It may be empty
+        before the record of the election was read or written."""
         ...
 
     @property

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.core.session.states import (
     ALLOWED,
-    TRANSITIONS,
+    COMMAND_EFFECTS,
     WANTED_IN,
     LifecycleCommand,
     SessionStatus,
@@ -15,26 +15,26 @@ from greenroom.core.session.states import (
 )
 
 S = SessionStatus
-COMMANDS = list(TRANSITIONS)
+COMMANDS = list(COMMAND_EFFECTS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_follows_an_edge_and_wants_what_its_status_means(command: LifecycleCommand):
-    transition = TRANSITIONS[command]
-    assert all(transition.transitional_status in ALLOWED[source] for source in transition.sources)
-    assert WANTED_IN[transition.transitional_status] == {transition.want}
-    assert transition.transitional_status in transition.settled
-    assert not transition.sources & transition.settled
+    effect = COMMAND_EFFECTS[command]
+    assert all(effect.transitional_status in ALLOWED[source] for source in effect.sources)
+    assert WANTED_IN[effect.transitional_status] == {effect.want}
+    assert effect.transitional_status in effect.settled
+    assert not effect.sources & effect.settled
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_status_obeys_needs_nothing_or_refuses_with_a_sentence(command: LifecycleCommand):
-    transition = TRANSITIONS[command]
+    effect = COMMAND_EFFECTS[command]
     for status in S:
         said = command_refusal(command, status, has_user=True)
-        assert (said is None) == (status in transition.sources | transition.settled)
+        assert (said is None) == (status in effect.sources | effect.settled)
         assert said is None or said.endswith(".")
-        assert (command in possible_commands(status, has_user=True)) == (status in transition.sources)
+        assert (command in possible_commands(status, has_user=True)) == (status in effect.sources)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -96,7 +96,7 @@ def join(
 
 @dataclass(frozen=True, slots=True)
 class DeploymentToJoin:
-    """The deployment to join. `authority` is the certificate of its authority (PEM); empty = those of the system."""
+    """The deployment to join. `authority` is the certificate (PEM) of its authority; empty = the system's."""
 
     url: str
     authority: str
@@ -158,7 +158,7 @@ def _fetch_authority(url: str, ca_sha256: str) -> str:
             f"{url} did not return the certificate of its authority; the status is {response.status_code}."
         )
     try:
-        authority = first_certificate(response.text)  # only the certificate of the fingerprint is trusted
+        authority = first_certificate(response.text)  # others in the response are not trusted
     except ValueError as error:
         raise SetupError(f"{url} did not return a certificate as its authority.") from error
     actual = fingerprint(authority)

@@ -86,7 +86,7 @@ def new_application(text: str | None = None, group: type[TitledGroup] = TitledGr
 
 
 def build_command(name: str, source: typer.Typer | Callable[..., None]) -> Any:
-    """Return the command that calls a function with typer's signature, or the group of a typer application."""
+    """Return the command `name` for a function with typer parameters, or the group `name` for a typer application."""
     app = source if isinstance(source, typer.Typer) else new_application()
     if app is not source:
         app.command(name, cls=TitledCommand)(source)

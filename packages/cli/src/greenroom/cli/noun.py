@@ -71,7 +71,7 @@ class Noun:
     `noun` is the word in commands, `singular` the name in sentences. `list_path` is the path of the list in the api;
     None = the noun. `name_field` is the field with the name of an object; with `server_accepts_name`, paths of the api
     accept this name in place of the id. `search_parameter` is the query parameter that filters a long list by name.
-    `excluded` contains the verbs that other modules define or that no command needs, and the fields without an option.
+    `excluded` contains the verbs that are not generated for this noun, and the fields that get no option.
     `actions` contains additional verbs. `get` displays the fields in `nested_tables` as tables.
     """
 

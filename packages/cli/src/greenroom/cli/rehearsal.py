@@ -1,4 +1,5 @@
-"""The launch times of a rehearsal, the outcome of each launch, and the shortages, as sentences with numbers."""
+"""Plans and evaluates a rehearsal, the load test `greenroom rehearse`: the launch time of each user, the outcomes of
+the launches, and a sentence for each shortage."""
 
 from __future__ import annotations
 
@@ -54,8 +55,8 @@ Outcome = Literal["staged", "on_demand", "refused", "late"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalPlan:
-    """The parameters of a rehearsal. `usable_within_s` is the longest wait of a user for a usable session. `zone_id`
-    None = the zone of the address of the deployment."""
+    """The parameters of a rehearsal. `usable_within_s` is the longest wait of a user for a usable session. If
+    `zone_id` is None, the deployment chooses the zone of each launch."""
 
     users: int
     within_s: float

@@ -2,7 +2,7 @@
 
 The command sends the list of objects in Docker on this machine, or in a Kubernetes namespace, to the deployment. The
 deployment returns the leftovers: the objects that belong to no session and no Agent. The command removes only these,
-with the rights of its user.
+with the rights of the account that runs it.
 """
 
 from __future__ import annotations

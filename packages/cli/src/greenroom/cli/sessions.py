@@ -17,7 +17,7 @@ from greenroom.cli.verbs import Call, Within, field_options, verb
 from greenroom.client.requests import TIMEOUT_S
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
-from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
+from greenroom.core.session.states import COMMAND_EFFECTS, LifecycleCommand
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -84,7 +84,7 @@ def _add_lifecycle_verb(command: LifecycleCommand) -> None:
     verb("sessions", command)(run)
 
 
-for _command in TRANSITIONS:
+for _command in COMMAND_EFFECTS:
     _add_lifecycle_verb(_command)
 
 

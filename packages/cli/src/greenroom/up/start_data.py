@@ -1,8 +1,9 @@
 """The data that the command `greenroom up` passes to the process `up`. After the command has created the files in DATA,
 its process becomes `up`.
 
-`up` starts as a new program (`up.main`), because the roles share the memory of its imports. At first, it has only the
-variables that every role may have. It reads the caller's environment after it has forked the fork server.
+`up` is a new program (`up.main`) that imports only the modules of the roles, because it shares its memory with them. It
+starts with the variables that every role may have, and reads the caller's environment after it has forked the fork
+server.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ log = structlog.get_logger(__name__)
 
 
 class StartData(msgspec.Struct, frozen=True, kw_only=True):
-    """The data for `up`. `environment` is that of the caller. `open_descriptors`, of the lock on DATA and of reserved
-    ports, stay open until `up` ends. `events` is the pipe to the process that waits until `up` is ready; None = `up`
-    prints that it is ready, as JSON if `as_json`. `adopts`: `up` adopts the roles of an `up` of another version.
+    """The data for `up`. `environment` is that of the caller. `open_descriptors` are the lock on DATA and the reserved
+    ports, which stay open until `up` ends. `events` is the pipe to the process that waits until `up` is ready; None =
+    `up` prints that it is ready, as JSON if `as_json`. `adopts`: `up` adopts the roles of an `up` of another version.
     """
 
     data: str

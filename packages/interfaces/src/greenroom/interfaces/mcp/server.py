@@ -166,7 +166,7 @@ def _logging_failures(handler: Callable[[Context, P], Awaitable[T]]) -> Callable
         except MCPError:
             raise
         except Exception as error:
-            log.exception("a request by the protocol failed", method=context.method)
+            log.exception("an MCP request failed", method=context.method)
             raise MCPError(types.INTERNAL_ERROR, GreenroomError().message) from error
 
     return handle

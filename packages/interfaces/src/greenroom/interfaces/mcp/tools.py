@@ -178,7 +178,7 @@ SESSION_TOOLS: Final = (
         title="Elements on the screen",
         description=(
             "List the windows, buttons and texts of the programs on the screen, each with a `ref` that "
-            "actions accept in place of a coordinate. It includes programs with GTK 3; for pages of "
+            "actions accept in place of a coordinate. The list includes programs with GTK 3; for pages of "
             "browsers, use DevTools (`urls.cdp` of the lease)."
         ),
         make_request=_elements_request,
@@ -235,7 +235,7 @@ def _actions_result(answer: httpx2.Response) -> ToolResult:
 
 
 def _actions_schema() -> Json:
-    """Return the JSON Schema of the arguments of `act`. Its schema of an action has the fields of all actions."""
+    """Return the JSON Schema of the arguments of `act`. All actions have the same schema, with all fields."""
     schema = schema_of(ActionsCreate)
     action_fields: dict[str, Json] = {}
     for action_schema in msgspec.json.schema_components([computer.ClientAction])[1].values():

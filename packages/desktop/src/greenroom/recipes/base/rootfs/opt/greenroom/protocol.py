@@ -19,7 +19,7 @@ READ_TIMEOUT_S = 60
 DISCARD_S = 0.5
 PIECE_BYTES = 1 << 16
 CONNECTION_CLOSE = "Connection: close"
-"""The header of an answer after which the connection is closed, for example of the answer to a request with a body."""
+"""The header of an answer after which the server closes the connection, for example after a request with a body."""
 COMMON_HEADERS = (
     "Server: greenroom-desktop",
     "Cache-Control: no-cache",
@@ -274,18 +274,18 @@ async def discard_input(reader: asyncio.StreamReader) -> None:
 
 
 async def refuse_error(
-    error: Exception, writer: asyncio.StreamWriter, sender: asyncio.StreamReader | None = None
+    error: Exception, writer: asyncio.StreamWriter, unread_body: asyncio.StreamReader | None = None
 ) -> None:
-    """Refuse a request with the status and the message of `error`. Give a `sender` if the client may still be sending
-    the body.
+    """Refuse a request with the status and the message of `error`. `unread_body` is the connection if the client may
+    still be sending the body.
 
     Raises:
         ConnectionError, EOFError, TimeoutError, BadRequestError: `error` itself, because the connection must end.
     """
     if isinstance(error, (ConnectionError, EOFError, TimeoutError, BadRequestError)):
         raise error
-    if sender:
-        await discard_input(sender)
+    if unread_body:
+        await discard_input(unread_body)
     refuse(writer, *status_and_message(error))
 
 

@@ -36,7 +36,7 @@ MAX_SCORE = 10.0
 
 class WaitTimes(NamedTuple):
     """The accumulated times for which the X server waited for the processor (`cpu_s`) and the stream of a viewer waited
-    for the network (`network_s`), measured at the `time.monotonic` `at`."""
+    for the network (`network_s`), until the time `at` of `time.monotonic`."""
 
     at: float
     cpu_s: float
@@ -110,8 +110,8 @@ class Stats:
 
     @contextlib.contextmanager
     def counted(self, request: Request, writer: asyncio.StreamWriter):
-        """Yield the stream of a viewer, which is measured until the end of the block. A connection that does not come
-        from the gateway is the Agent's, and is not measured."""
+        """Yield the stream of a viewer, which is measured until the end of the block. A connection of the Agent,
+        which does not come from the gateway, is not measured."""
         stream = Stream(writer)
         if "x-forwarded-prefix" in request.headers:
             self._streams[stream.name] = stream
