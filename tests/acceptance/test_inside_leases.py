@@ -96,7 +96,7 @@ def test_a_command_ends_with_its_time_and_with_its_client(desk: Desk, http: http
     wait_for(lambda: is_gone(desk), "the command has ended with the one who waits for it")
 
 
-def test_a_command_that_the_end_of_its_lease_ends_says_so(instance: Instance):
+def test_the_end_of_a_lease_ends_its_command_with_the_reason(instance: Instance):
     with (
         member_of(instance) as member,
         client_of(instance) as greenroom,
@@ -250,7 +250,7 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx2.Cl
     assert (gone.status_code, gone.json()["detail"]) == (422, sentence)
 
 
-async def test_the_same_with_asyncio(instance: Instance, desk: Desk):
+async def test_commands_and_files_with_the_asyncio_client(instance: Instance, desk: Desk):
     found = instance.found
     async with AsyncGreenroom(found["url"], found["api_key"], found["api_key_secret"], found["ca_file"]) as greenroom:
         other = AsyncDesk(greenroom, desk.lease)
@@ -270,7 +270,7 @@ async def test_the_same_with_asyncio(instance: Instance, desk: Desk):
 
 
 @pytest.mark.parametrize("closed", ["uploads", "downloads"])
-def test_a_session_without_uploads_or_downloads_keeps_that(instance: Instance, closed: str):
+def test_a_session_without_uploads_or_downloads_refuses_them_and_commands(instance: Instance, closed: str):
     with (
         member_of(instance, **{f"allow_kasm_{closed}": False}) as member,
         client_of(instance) as greenroom,

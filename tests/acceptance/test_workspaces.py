@@ -155,7 +155,7 @@ def test_a_missing_required_folder_fails_the_session_with_a_sentence(instance: I
     assert "belongs to the host itself" in instance.session(session)["error"]
 
 
-def test_a_profile_is_kept_is_one_sessions_at_a_time_and_can_be_reset(instance: Instance, folder: Path):
+def test_a_profile_is_kept_used_by_one_session_at_a_time_and_reset_on_request(instance: Instance, folder: Path):
     user = instance.new_user()
     image = workspace(instance, persistent_profile_path=f"{folder}/profiles/{{user_id}}")
     first = running(instance, image, user)

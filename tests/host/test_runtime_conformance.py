@@ -55,7 +55,7 @@ async def test_creating_twice_is_creating_once(runtime: HostRuntime):
     assert [c.container_id for c in await runtime.list()] == [first.container_id]
 
 
-async def test_a_created_session_carries_who_it_is_and_does_not_run(runtime: HostRuntime):
+async def test_a_created_session_has_its_ids_and_does_not_run(runtime: HostRuntime):
     session_id, wanted = new_id(), spec()
     created = await runtime.create(session_id, wanted)
     assert (created.session_id, created.spec_hash, created.state) == (session_id, wanted.hash(), ContainerState.CREATED)

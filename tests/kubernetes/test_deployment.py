@@ -152,7 +152,7 @@ def test_a_session_reaches_no_private_network(installation: Installation):
             assert (said.exit_code, "timed out" in said.stderr) == (28, True), address
 
 
-def test_a_lease_without_a_way_out_reaches_only_a_filter_of_the_agents_own_image(installation: Installation):
+def test_a_lease_without_web_access_reaches_only_its_web_filter(installation: Installation):
     with leased(installation, egress="none") as desk:
         said = desk.exec(["sh", "-c", "curl -sS -m5 -o /dev/null -w %{http_code} http://example.org/"])
         assert said.stdout == "403"

@@ -65,7 +65,7 @@ async def runtime(host: Host) -> HostRuntime:
     return await host.open()
 
 
-async def test_what_does_not_hold_here_is_what_the_runtime_says_it_has_not(runtime: HostRuntime):
+async def test_the_runtime_reports_no_function_that_it_lacks(runtime: HostRuntime):
     assert NOT_HERE.keys() <= _ALL.keys()
     assert not any(isinstance(runtime, kind) for kind in (BuildHost, HostDisk, SharedKernel))
     assert not (await runtime.capacity()).can_pause

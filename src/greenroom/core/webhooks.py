@@ -192,7 +192,7 @@ class WebhookEvent(StrEnum):
         SessionData,
     )
     SESSION_RUNNING = "session.running", "a user's session is usable, for the first time or again", SessionData
-    SESSION_FAILED = "session.failed", "a session failed; a session of a pool has no user", SessionData
+    SESSION_FAILED = "session.failed", "a session failed; for a staged session, `user_id` is null", SessionData
     SESSION_ENDED = "session.ended", "a session of a user has ended", SessionData
     POOL_SHORT = (
         "pool.short",

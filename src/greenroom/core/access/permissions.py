@@ -31,7 +31,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "groups_create": "Create groups",
     "groups_modify": "Change groups, their members, workspaces and settings",
     "groups_modify_ifmember": "Change own groups, without giving their members more rights",
-    "groups_modify_system": "Change All Users, Administrators, and groups with permissions that you do not have",
+    "groups_modify_system": "Change the groups All Users and Administrators, and groups with permissions that you lack",
     "groups_delete": "Delete groups",
     "images_view": "See workspaces",
     "images_create": "Create workspaces",
