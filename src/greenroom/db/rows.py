@@ -67,13 +67,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _repeats: Final = RepeatFilter(math.inf, max_events=1000)
-"""The rows that could not be read; each is logged once."""
+"""A filter that logs each unreadable row once."""
 _unreadable: ContextVar[list[str] | None] = ContextVar("unreadable", default=None)
 
 
 @contextmanager
 def collect_unreadable() -> Generator[list[str]]:
-    """Collect the unreadable rows of the block, each as its ids and the reason."""
+    """Collect the rows that `convert` cannot read during the `with` block, each as its ids and the reason."""
     unreadable: list[str] = []
     token = _unreadable.set(unreadable)
     try:

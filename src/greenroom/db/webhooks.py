@@ -97,7 +97,7 @@ async def delete_webhook(connection: Connection, webhook_id: str) -> None:
 
 
 RETAKE_AFTER_S: Final = 60.0
-"""The time after which another process takes a delivery without a result, because the process that took it ended."""
+"""If a delivery has no result for this time, its process has ended, and another process takes the delivery."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

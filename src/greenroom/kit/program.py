@@ -64,14 +64,14 @@ def run_role(role: str) -> None:
 
     try:
         main = load_main(role)
-        raise_open_files()
+        raise_open_file_limit()
         with asyncio.Runner(loop_factory=_loop_factory(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
         exit_with_error(error)
 
 
-def raise_open_files() -> None:
+def raise_open_file_limit() -> None:
     """Raise the limit of open files to the maximum of this account. A Manager has a connection to each Agent, and the
     default limit is often 1,024.
     """
@@ -81,7 +81,7 @@ def raise_open_files() -> None:
 
 def _loop_factory(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the faster event loop for roles with many requests: the api with requests of users, a Manager with
-    requests of Agents (ADR 25).
+    requests of Agents (ADR 25). None = the default loop.
     """
     if role not in {"api", "manager"}:
         return None

@@ -60,7 +60,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     filter_policy: str | None = None
     low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
     homes: list[str] = []
-    """The sources of its mounts that are kept homes."""
+    """The sources of the mounts whose folders are homes, in the form of `HomeId.source`."""
     state: ContainerState = ContainerState.CREATED
     started: float = 0.0
     address: str = "127.0.0.1:9"

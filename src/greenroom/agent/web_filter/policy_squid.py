@@ -45,8 +45,8 @@ class PolicySquid(Protocol):
         ...
 
     def authority(self) -> str:
-        """Return the certificate (PEM) of this filter's authority. The authority signs the certificates with which the
-        filter replaces those of hosts to which secrets are sent. Raises FilterError: this Squid cannot add secrets."""
+        """Return the certificate (PEM) of this filter's authority. For hosts to which secrets are sent, the filter
+        presents its own certificates, which this authority signs. Raises FilterError: this Squid cannot add secrets."""
         ...
 
     async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[FilterSecret] = ()) -> None:

@@ -1,5 +1,5 @@
-"""Limits on failed log-ins, and on wrong links, keys and tokens. Failed attempts are counted by address; after too
-many, requests are refused.
+"""Limits on failed log-ins, and on wrong log-in links, share links, keys and tokens. Failed attempts are counted by
+address; after too many, requests are refused.
 
 The rules are in `core.rate_limits`. Each kind of credential is counted separately. Before the check of a password, a
 link or the answer of a sign-on provider, the caller calls `admit`, and after a failed check `count_failure`. A key or
@@ -83,7 +83,7 @@ _EXPIRES: Final = re.compile(r"[0-9]{1,12}")
 
 
 def remember_device(response: Response, secrets: Secrets, user: User) -> None:
-    """Give the browser of an authenticated user a new device cookie, which remains after they log out."""
+    """Give the browser of an authenticated user a new device cookie, which remains after the user logs out."""
     device, expires_s = new_secret(), int(time.time()) + DEVICE_LIFETIME_S
     signature = secrets.device_signature(device, expires_s, user.user_id, user.password_hash or "")
     response.set_cookie(

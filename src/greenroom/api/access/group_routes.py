@@ -92,7 +92,7 @@ async def get_inherited_settings(
 async def update_group(group_id: UUID, body: GroupPatch, change: ChangeDep) -> GroupView:
     """Change a group. Only the settings in `settings` change; null removes a setting.
 
-    A variable with the value `(secret)` keeps its present value.
+    An environment variable with the value `(secret)` keeps its present value.
     """
     group = await group_rules.update(change, str(group_id), body)
     return _view(group, change.secrets, change.caller)

@@ -203,7 +203,7 @@ async def create(change: CallerChange, body: GroupCreate) -> Group:
 async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group:
     """Change a group. Only the settings in `settings` change; None removes a setting.
 
-    A variable with the value `(secret)` keeps its present value.
+    An environment variable with the value `(secret)` keeps its present value.
     """
     group = await changeable_group(change, group_id)
     changes = body.sent_fields()

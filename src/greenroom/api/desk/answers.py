@@ -61,7 +61,8 @@ def require_png(content: bytes) -> bytes:
 
 
 def simple_fields(content: bytes) -> dict[str, Any]:
-    """Return the fields of a JSON object that are text or exact numbers; an empty result if the JSON is not valid."""
+    """Return the fields of a JSON object that are strings, or numbers of at most 2^53; empty if the JSON is not
+    valid."""
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):

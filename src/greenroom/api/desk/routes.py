@@ -94,7 +94,7 @@ async def run(
 
     With `stream`, the answer consists of lines of JSON: `{"stdout": "…"}` and `{"stderr": "…"}` as the command writes,
     `{"stdout_base64": "…"}` for output that is not UTF-8, `{}` as a keepalive, and finally `{"exit_code": 0}`, with
-    `error_message` if that is null. If the client disconnects, the command and all its processes are ended.
+    `error_message` if `exit_code` is null. If the client disconnects, the command and all its processes are ended.
     """
     if not body.stream:
         return await request_recorder.record_command(

@@ -74,7 +74,7 @@ async def get_image(
 async def update_image(image_id: UUID, body: ImagePatch, change: ChangeDep) -> ImageView:
     """Change a workspace. Running sessions are not affected; staged sessions are replaced if the change affects them.
 
-    A variable with the value `(secret)` keeps its present value.
+    An environment variable with the value `(secret)` keeps its present value.
     """
     return await changed_view(change, await service.update_image(change, str(image_id), body))
 

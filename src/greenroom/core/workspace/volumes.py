@@ -23,13 +23,13 @@ HOME: Final = "/home/kasm-user"
 
 USER_TOKENS: Final = ("{username}", "{user_id}")
 TOKENS: Final = (*USER_TOKENS, "{image_id}")
-"""The tokens in a path that stand for the launching user (`{username}` as one folder name) and the workspace."""
+"""The tokens in a path. They are replaced by the name and the id of the launching user, and the id of the workspace."""
 
 VolumeMappings = dict[str, Any]
 """JSON of an administrator: folder of the host → mount options that `mappings_problem` allows."""
 
 SESSION_UID: Final = 1000
-"""The user and group number of session images. New folders belong to them unless a mapping names others."""
+"""The uid and gid of the user in session images. New folders belong to them, unless a mapping names others."""
 
 FORBIDDEN: Final = (
     "/bin",
@@ -67,7 +67,8 @@ VOLUMES_FOLDER: Final = "/var/lib/greenroom/volumes"
 """The folder of a default instance whose content may be mounted, although the folder around it is forbidden."""
 
 _ACCOUNT_FILES: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
-"""Paths in a container that define its users. With a folder of the host there, a session could define another root."""
+"""Paths in a container that define its users. If a folder of the host were mounted there, a session could write user
+entries of its own, also for root."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
@@ -232,8 +233,8 @@ def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mo
 
 
 def home_write_warning(path: str | None, user: object) -> str | None:
-    """Return a warning if sessions cannot write the persistent profile at `path`; None if they can, or if `user`, from
-    the run config, is a name, because only the image defines its uid.
+    """Return a warning if sessions cannot write the persistent profile at `path`; None if they can. `user` is the user
+    in the run config. If it is a name, the result is also None, because only the image defines the uid of the name.
     """
     uid = str(user or SESSION_UID).partition(":")[0]
     if not path or not uid.isdecimal() or int(uid) == SESSION_UID:

@@ -152,7 +152,7 @@ class CheckIns:
                 must_read_again = await self._store(message, reading.state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-                answer = await self._answer(message, reading)  # not held: the Agent must report it again soon
+                answer = await self._answer(message, reading)  # not held: the Agent must soon report again
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 notified.clear()
@@ -169,8 +169,8 @@ class CheckIns:
         return await self._answer(message, reading)
 
     async def _write_log(self, message: CheckIn) -> None:
-        """Store the log lines of the Agent, without their sessions while the database is away. A row never has the id
-        of a session of another Agent, or of the user of another session, even if the message contains it."""
+        """Store the log lines of the Agent. While the database is away, the rows have no session ids. A row never has
+        the id of a session of another Agent, or of the user of another session, even if the message contains it."""
         users: dict[str, str | None] = {}
         if session_ids := sorted({line.session_id for line in message.logs if line.session_id}):
             try:
@@ -206,8 +206,8 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent_reading(self, message: CheckIn) -> _Reading | None:
-        """Return the last reading of this Agent, if it is recent and sufficient. Each reading is sufficient for a
-        message with observations, after whose commit the state is read again. For other messages a reading is
+        """Return the last reading of this Agent, if it is recent and sufficient. If the message contains observations,
+        each reading is sufficient, because the state is read again after their commit. Otherwise a reading is
         sufficient if the check-in is held, no notification about the Agent has arrived since, and the Agent has all
         changes of the reading."""
         last = self._last.get(message.agent_id)

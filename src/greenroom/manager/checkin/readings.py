@@ -1,8 +1,8 @@
 """Reads the input of check-ins: one statement for all requests of the same moment (ADR 3), and desired lists.
 
 A reading of a list covers only the sessions that notifications have named. It covers all sessions if a notification
-named no session, if there was no notification, and every `WHOLE_LIST_INTERVAL_S`, because a notification may be lost. A
-named session is read until the result of a reading that began after the notification is stored.
+named no session, if there was no notification, and every `WHOLE_LIST_INTERVAL_S`, because a notification may be lost.
+After a notification, each reading covers the named session, until the list from one of these readings is stored.
 
 Requests that arrive during a reading wait for the next reading, so that no answer is older than its request.
 """
@@ -23,7 +23,7 @@ from greenroom.manager.status import CheckInNotifier, Unread
 from greenroom.wire.messages import digest
 
 WHOLE_LIST_INTERVAL_S: Final = 4.0
-"""The maximum time between two readings of a whole list. It is equal to the shortest hold of a check-in."""
+"""The maximum time between two readings of a whole list: the shortest time for which a check-in waits for changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The deployment that the command line uses: that of the options or the environment, else the local instance.
 
 A certificate is verified with the authorities of the system, and with `--ca-file` or the authority of the local
-instance. For another address of this machine, the owner of the listening socket is verified instead of the certificate:
-it must be root, the caller or the account of the gateway. So a program of another user at this port never gets the key.
+instance. For another deployment at an address of this machine, without `--ca-file`, the certificate is not verified if
+the listening socket belongs to root, the caller or the account of the gateway. A program of another user at this port
+therefore never gets the key.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def time_parser(*, is_future: bool) -> Callable[[str], str]:
 
 
 def without_empty(values: list[str]) -> list[str]:
-    """Return the items of a repeated option. An empty item only states that the list is empty."""
+    """Return the items of a repeated option, without empty items. `--option ""` alone means an empty list."""
     return [item for item in values if item]
 
 

@@ -165,20 +165,21 @@ async def _agent_health(db: Database, site: Site, problem: str | None) -> list[H
     the database responds.
     """
     states: dict[str, ListedAgent] = {}
-    unknown = problem or "not registered"
+    unknown_reason = problem or "not registered"
     if problem is None:
         try:
             states = await agent_states(db, site.agent_ids)
         except Unavailable as error:
-            unknown = error.message
-    return [health_at_manager(agent.name, states.get(agent.agent_id), unknown) for agent in site.agents]
+            unknown_reason = error.message
+    return [health_at_manager(agent.name, states.get(agent.agent_id), unknown_reason) for agent in site.agents]
 
 
-def health_at_manager(name: str, agent: ListedAgent | None, unknown: str = "not registered") -> Health:
-    """Return the state of an Agent at its Manager. `agent` is None if the state is unknown; `unknown` is the reason."""
+def health_at_manager(name: str, agent: ListedAgent | None, unknown_reason: str = "not registered") -> Health:
+    """Return the state of an Agent at its Manager. `agent` is None if the state is unknown for the reason
+    `unknown_reason`."""
     title = f"{name} at the Manager"
     if agent is None:
-        return Health(name=title, role="agent", ok=False, detail=unknown)
+        return Health(name=title, role="agent", ok=False, detail=unknown_reason)
     detail = agent.state
     if reason := shortage(agent.hostname, agent.disk):
         detail = f"{agent.state}, no new session: {reason}"
