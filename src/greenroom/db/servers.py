@@ -112,7 +112,7 @@ class Refusals:
         return max(0.0, last.retry_at_s - time.monotonic()) if last else 0.0
 
     def messages(self, servers: Iterable[str]) -> str:
-        """Return the last messages of the servers that refuse the login, at any address; empty if none refuses it."""
+        """Return the last refusals of these servers, at any of their addresses, as a text; empty if there is none."""
         return "; ".join(
             last.sentence
             for server in servers

@@ -166,9 +166,9 @@ FATAL_ERRORS: Final = (SetupError, RestartRequired, LoopEndedError)
 
 @contextmanager
 def convert_item_error(kind: str, name: str = "") -> Generator[None]:
-    """Run the block, the work of one item, so that it raises only errors with a message for the status of the item.
-    Raises GreenroomError: the error of the item; `Unexpected`, with the original error as its cause, for an error of
-    another type."""
+    """Run the block, the work of one item. Every error that leaves the block has a message for the status of the item:
+    a GreenroomError is raised unchanged; another error is raised as `Unexpected`, with the original error as its
+    cause."""
     try:
         yield
     except GreenroomError:

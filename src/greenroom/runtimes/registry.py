@@ -20,7 +20,7 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
     if not installed:
         raise SetupError(
             "The metadata of the installed package greenroom lists no runtime: it is missing, or older than the code."
-            " Install it again; in a checkout script/up does."
+            " Install the package again; in a checkout, run script/up."
         )
     if plugin is None:
         message = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
@@ -38,7 +38,7 @@ def open_runtime(name: str, context: Context, **settings: object) -> Runtime:
 
 
 def preloaded_modules() -> Iterator[str]:
-    """Yield the modules that all installed runtimes list in `preloaded_modules`."""
+    """Yield the `preloaded_modules` of each installed runtime."""
     for name in plugins.plugin_names(plugins.RUNTIMES):
         plugin = plugins.find_plugin(plugins.RUNTIMES, name)
         if plugin is not None and issubclass(plugin, RuntimePlugin):

@@ -14,9 +14,9 @@ nginx sends `GET /authorise` (auth_request) before every request to a stream. Th
 `GET /enter` moves the token from the address into a cookie on the session's path. It redirects if another Agent runs
 the session's replacement, or if the page serves only another path.
 
-The api at the session's Upstream Auth Address checks an unknown viewer. A program needs no check if its token is in the
-desired list and a Manager has confirmed the list recently. A known viewer may return while the list permits the viewer,
-for `viewer_ttl_s` (10 minutes) after the last confirmation of the viewer by the api or of the list by a Manager. A
+The api (at the `upstream_auth_address` of the zone) checks an unknown viewer. A program needs no check if its token is
+in the desired list and a Manager has confirmed the list recently. A known viewer may return if the list permits the
+viewer, and if the api has confirmed the viewer, or a Manager the list, within the last `viewer_ttl_s` (10 minutes). A
 revocation of the session's user ends all connections to the session; a revocation of a guest ends only the connections
 of this guest.
 """
@@ -227,7 +227,7 @@ class StreamAuthorizer:
         by_lease = any(presented.of_lease for presented in tokens)
         if requested is None:
             raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent does not run this session."))
-        # programs send no origin; a websocket of another origin is refused, also with the token of a program
+        # a program may open a websocket without an Origin; a wrong Origin is refused with every token
         if reason := refusal_of_origin(origin, requested.spec.allow_origin, websocket=websocket and not by_lease):
             self.events.refused(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)

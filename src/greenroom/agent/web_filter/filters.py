@@ -277,8 +277,8 @@ class WebFilters:
         self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
     def _may_write(self, policy_id: str, web_filter: _Filter) -> bool:
-        """Return True if the configuration of the filter may be written. It may not while a Squid that an earlier
-        process started has secrets, and the desired list with these secrets has not arrived yet."""
+        """Return True if the configuration of the filter may be written. If an earlier process started a Squid with
+        secrets, the configuration must not be written before the desired list, which contains these secrets."""
         if self._sessions.is_known:
             return True
         if web_filter.squid is None and policy_id in self._squids.stored_policy_ids():

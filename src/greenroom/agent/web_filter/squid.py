@@ -69,7 +69,7 @@ class _Header:
 
 
 def headers(secrets: Sequence[FilterSecret]) -> str:
-    """Return the text of the file that adds secrets to requests, selected by `core.named_secrets.applies_to`."""
+    """Return the text of the file that adds each secret to requests to its hosts (`core.named_secrets.applies_to`)."""
     header_lines = [
         _Header(
             hosts=tuple(host for host in secret.hosts if not host.startswith(".")),
@@ -124,7 +124,7 @@ class _Process(msgspec.Struct, frozen=True):
 
 class Squid:
     """The process and the files of one policy's Squid in `folder`, which is created. Squid may read `folder` and write
-    into its subfolder `log`. `on_end` is called when the process ends without a request."""
+    into its subfolder `log`. `on_end` is called when the process ends, unless this object ended it."""
 
     def __init__(self, folder: Path, owner: Owner, on_end: Callable[[], None]) -> None:
         self._folder = folder
@@ -238,8 +238,8 @@ class Squid:
         program = _program()
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
-        # Squid names its shared memory after its service (-n), so the name must differ from those of other Squids of
-        # this host.
+        # Squid names its shared memory after its service (-n), so the name must differ from that of a Squid of another
+        # account, such as a Squid that an administrator of this host runs.
         squid = [program, "-N", "-n", f"greenroom{self._owner.uid}", "-f", str(self._folder / "squid.conf")]
         with errors.open("wb") as output:
             return subprocess.Popen(

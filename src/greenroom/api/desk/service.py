@@ -65,7 +65,8 @@ async def act(
     screenshot: bool = False,
     display: Size | None = None,
 ) -> ActionsDone:
-    """Do these actions (JSON of a client) in order until one fails.
+    """Do these actions (JSON of a client) in order until one fails. `display` is the size of the screen for the
+    coordinates of the client; None = the real size of the screen.
 
     If the call is cancelled, all pressed keys and buttons are released.
 

@@ -52,8 +52,8 @@ class StagingConfigView(
 
 
 class StagingSaved(StagingConfigView):
-    """A config after a change. `matching_users` is the number of users who could get its sessions; `warning` also
-    contains the obstacles to that."""
+    """A config after a change. `matching_users` is the number of users with its permissions; `warning` also contains
+    the settings that prevent all of them from getting a session of the config."""
 
     matching_users: int
 

@@ -171,8 +171,8 @@ async def _checked_fields(db: Database, values: Json) -> SecretFields:
 
 
 async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
-    """Return the secrets with these names that the caller may use. Raises Invalid: for one of the names, the caller may
-    use no secret or several secrets of other owners; or two secrets would be in the same header."""
+    """Return the secrets with these names that the caller may use. Raises Invalid: the caller may use no
+    secret with one of the names, or only several of other owners; or two secrets use the same header for one host."""
     unique_names = sorted(set(names))
     rows = await secrets.named_secrets(db, unique_names)
     user_id = _owner_id(caller)
@@ -204,7 +204,7 @@ async def requested_secrets(db: Database, caller: Caller, names: Sequence[str]) 
 async def store_policy_copy(
     db: Database,
     policy: FilterPolicy,
-    narrowing: LeaseEgress,
+    egress: LeaseEgress,
     granted: Sequence[StoredSecret],
     *,
     user_id: str,
@@ -220,13 +220,13 @@ async def store_policy_copy(
     parts = [
         user_id,
         idempotency_key or str(uuid.uuid4()),
-        narrowing.restricting_policy_id or "",
-        *narrowing.wanted,
+        egress.restricting_policy_id or "",
+        *egress.wanted,
         ";",
     ]
     policy_id = uuid.uuid5(_POLICY_NAMESPACE, "\n".join([*parts, *(secret.secret_id for secret in granted)]))
     copy = replace(policy, filter_policy_id=str(policy_id), name=f"Lease with {len(granted)} secrets ({policy_id.hex})")
-    await filter_policies.store_lease_policy(db, copy, narrowing)
+    await filter_policies.store_lease_policy(db, copy, egress)
     if await secrets.add_to_filter(db, copy.filter_policy_id, [secret.secret_id for secret in granted]) != len(granted):
         raise Invalid("One of the secrets was just deleted. Try again.")
     return copy

@@ -230,9 +230,9 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     """End the access of a user to sessions: all connect tokens and open streams, also of sessions that others share
     with the user. Return the events to notify after commit.
 
-    Tokens of leases that API keys hold stay valid, unless the user is `barred` (disabled, locked or deleted). The
-    tokens of leases that the API keys of a barred user hold for other users end too. `auth_epoch` of the sessions
-    increases, so Agents close the streams at their next check-in. Lock order: users, then sessions by id.
+    Tokens of leases that API keys hold stay valid, unless the user is `barred` (disabled, locked or deleted). If the
+    user is barred, the tokens of all leases of the user's API keys end, also of leases for other users. `auth_epoch` of
+    the sessions increases, so Agents close the streams at their next check-in. Lock order: users, then sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(

@@ -1,6 +1,6 @@
 """The columns that a status change of a session writes: for each new status, the assignments of `UPDATE sessions SET`.
 
-Statements add their own columns (a reason, a user, clocks) and their conditions. `change_statuses` of
+Statements add their own columns (a reason, a user, time limits) and their conditions. `change_statuses` of
 `db.session.observations` writes the changes that Agents report, with the status as a value.
 """
 

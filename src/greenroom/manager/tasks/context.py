@@ -32,8 +32,8 @@ FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
 """Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
-"""The time after the end of its last back-off at which a failure is removed. The task did not fail again in this time,
-for example because the row that it failed on was deleted."""
+"""A failure is removed if the task has not failed again for this time after its last back-off, for example because the
+row that it failed on was deleted."""
 
 
 @dataclass(slots=True)

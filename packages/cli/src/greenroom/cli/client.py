@@ -31,9 +31,9 @@ class Client(Greenroom):
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
-        address = (server.url, server.key, server.secret)
+        url_and_key = (server.url, server.key, server.secret)
         trust_env = not server.is_local
-        super().__init__(*address, retries=RETRIES, tls=server.tls, trust_env=trust_env, transport=transport)
+        super().__init__(*url_and_key, retries=RETRIES, tls=server.tls, trust_env=trust_env, transport=transport)
 
     def get(self, path: str, query: Row | None = None) -> Any:
         return self.request("GET", path, query=query)

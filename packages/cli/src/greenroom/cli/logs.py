@@ -55,7 +55,7 @@ def read_newest(client: Client, query: Row, lines: int) -> list[Row]:
 
 
 def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
-    """Yield the `lines` newest rows, then new rows without end. Yield also new rows that appear after a newer row."""
+    """Yield the `lines` newest rows, then new rows without end, also rows that are stored after newer rows."""
     window = read_newest(client, query, PAGE_ROWS)
     yield from window[-lines:]
     oldest_id = window[0]["log_id"] if window else 0

@@ -1,7 +1,7 @@
 """The nouns of the command line: their names, the columns of their lists, and the verbs that only send one request.
 
 `greenroom.cli.verbs` creates the verbs from this table. The options of `list`, `create`, `update` and `delete` are not
-in the table: they are created from the fields of the requests of the api.
+in the table: they are created from the fields of the requests of the api. `excluded` names verbs and fields.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`greenroom doctor`: the invariants of a live system, in the database, in Docker and at the Managers.
 
-With `--repair`, leftovers in Docker or the namespace are listed and, with `--yes`, removed.
+With `--repair`, leftovers in Docker or in the Kubernetes namespace are listed and, with `--yes`, removed.
 """
 
 from __future__ import annotations

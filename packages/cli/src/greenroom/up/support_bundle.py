@@ -176,7 +176,7 @@ def parse_if_json(name: str, text: str) -> object:
 
 
 def read_end(file: Path, limit_bytes: int = LOG_BYTES) -> str:
-    """Return the end of a file without an incomplete first line, in which a name before a secret could be missing."""
+    """Return the end of a file, without an incomplete first line: a secret without its name would not be masked."""
     with file.open("rb") as stream:
         start = max(0, os.fstat(stream.fileno()).st_size - limit_bytes)  # 0 for files of /proc
         stream.seek(start)

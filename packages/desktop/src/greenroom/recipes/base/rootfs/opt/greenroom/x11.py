@@ -89,7 +89,7 @@ class Display:
         return number
 
     async def extension(self, name: bytes, version: tuple[int, int]) -> tuple[int, int]:
-        """Prepare an extension for use. Return the number of its requests and the type of its first event.
+        """Prepare an extension for use. Return the major opcode of its requests and the type of its first event.
 
         Raises:
             DisplayError: the X server does not have the extension.
@@ -191,8 +191,8 @@ class PictureRequest(Protocol):
 
 
 class Scaled:
-    """Creates a scaled picture on the X server, and reads its pixels. Call `close` at the end. `render` is the number
-    of the requests of RENDER."""
+    """Creates a scaled picture on the X server, and reads its pixels. Call `close` at the end. `render` is the major
+    opcode of RENDER."""
 
     def __init__(self, display: Display, request: PictureRequest, render: int) -> None:
         self._display = display
