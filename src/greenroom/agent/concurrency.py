@@ -97,7 +97,7 @@ class Slots:
 
     @asynccontextmanager
     async def acquire(self, urgency: Urgency) -> AsyncGenerator[bool]:
-        """Wait for a slot and hold it for the block. Yields True, like `Starts.slot` for a desired session."""
+        """Wait for a slot and hold it for the block. Always yields True; `Starts.slot` can also yield False."""
         change = WaitingChange(urgency, next(self._numbers))
         granted = self._waiting[change] = asyncio.get_running_loop().create_future()
         self._grant_free_slots()

@@ -55,8 +55,8 @@ class StoredRecordingRow(RecordedAct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSize:
-    """The size of a locked recording. `user_bytes` is the size of the pictures of all recordings of its user that no
-    group requires; 0 if the recording is `required`."""
+    """The size of a locked recording. `required` is True if a group of its user requires pictures. `user_bytes` is the
+    size of the pictures of all recordings of its user that are not required; 0 if this recording is required."""
 
     rows: int
     picture_bytes: int
@@ -66,7 +66,7 @@ class RecordingSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSize:
-    """The size of the pictures of all recordings, and of the recordings that no group requires (`optional_bytes`)."""
+    """The size of the pictures of all recordings, and of those that are not `required` (`optional_bytes`)."""
 
     all_bytes: int = 0
     optional_bytes: int = 0

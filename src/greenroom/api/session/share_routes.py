@@ -108,7 +108,7 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Snapsho
     The user with `username` must be one of the `share-candidates`. For any other user, the answer is the same as for a
     user who does not exist.
     """
-    user = await _recipient(sharing.db, body, act.session, everybody=_may_find_all_users(act.caller, snapshot))
+    user = await _recipient(sharing.db, body, act.session, finds_all=_may_find_all_users(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     share_request = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
     share = await share_service.create(sharing, act.caller, act.session, share_request, user)
@@ -119,9 +119,10 @@ def _may_find_all_users(caller: Caller, snapshot: SettingsSnapshot) -> bool:
     return caller.may("users_view") or snapshot.installation.share_outside_groups
 
 
-async def _recipient(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
+async def _recipient(db: Database, body: ShareCreate, session: Session, *, finds_all: bool) -> User | None:
     """Return the user named in the body; None = the body names no user. Raises Invalid: the body has several of
-    user_id, username and guest. Raises NotFound: there is no such user, or the user is no candidate."""
+    user_id, username and guest. Raises NotFound: there is no such user, or without `finds_all`, `username` is not
+    in a group of the session's user."""
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
         raise Invalid("A share is for one user or for guests. Set exactly one of user_id, username and guest.")
     if body.user_id is None and body.username is None:
@@ -133,7 +134,7 @@ async def _recipient(db: Database, body: ShareCreate, session: Session, *, every
     user = await users.find_user(db, str(body.username))
     owner = session.user_id or ""
     is_found = user is not None and (
-        everybody
+        finds_all
         or user.user_id == owner
         or await viewers.have_common_group(db, owner, user.user_id, all_users=users.ALL_USERS)
     )

@@ -76,8 +76,9 @@ async def create_image(
 ) -> WorkspaceRow:
     """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`).
 
-    Missing fields get the values that images of this publisher need (`core.workspace.definition`). `origin` is the name
-    of the catalogue entry from which it is created. `client_fields` are data of a client of the published interface.
+    Missing fields get the values that images of their maker need (`core.workspace.definition.with_defaults`). `origin`
+    is the name of the catalogue entry from which the workspace is created. `client_fields` are data of a client of the
+    published interface.
 
     Raises:
         Invalid: its fields contradict each other, or refer to an object that does not exist.

@@ -3,11 +3,12 @@
 Each status in `states.TRANSITIONAL` has a deadline: `sessions.deadline` of the row, otherwise the time in `DEADLINE_S`
 after the last change of status. A session that waited for its Agent has a deadline after the return of the Agent. The
 time grows with the reported lateness of the host (`core.fleet.liveness`), up to `MAX_DEADLINE_S`. The time of a first
-start (the start of a session that has never been usable, not a resume) begins again with each step, and does not run
-while the start waits for its turn on its Agent. A start that has painted its first frame has no deadline while its
-Agent is running. A stop or pause that does not complete is revoked: the session runs again, because the container
-contains the work of a user. Invariants, tested as properties: actions concern only sessions with a deadline; every
-action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet period or before the deadline.
+start (the start of a session that has never been usable, not a resume) begins again with each step (of
+`core.session.progress`), and does not run while the start waits for its turn on its Agent. A start that has painted its
+first frame has no deadline while its Agent is running. A stop or pause that does not complete is revoked: the session
+runs again, because the container contains the work of a user. Invariants, tested as properties: actions concern only
+sessions with a deadline; every action is a transition of `ALLOWED` or a repetition; there are no actions in the quiet
+period or before the deadline.
 
 **Keepalive**: when no user has viewed the session for `keepalive_expiration`, `keepalive_expiration_action` is applied.
 The clock starts at the assignment, at every keepalive and at a resume, and does not run while the session is stopped or

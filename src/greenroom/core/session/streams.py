@@ -323,7 +323,7 @@ def printable(sentence: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The target of a request in a container. `address` is host:port; `base` is the folder there, without a slash at
-    its end. `removed_prefix` is the beginning of the path, with the name of the service, which is not passed on. If the
+    its end. `removed_prefix` is the beginning of the path that is removed: the name of a service after a slash. If the
     page of a session works at only one path of the gateway and the request has another one, `redirect_path` is the
     right path.
     """

@@ -112,7 +112,7 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
 
 
 async def examine_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
-    """Read the pools `due` of the zone (None = all), and plan, in this order, at most `MAX_PLANS` that need a change.
+    """Read the pools `due` of the zone (None = all). Plan the first `MAX_PLANS` of them that need a change.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.

@@ -183,8 +183,8 @@ def decrypt_backup(file: Path, key: str) -> Generator[IO[bytes]]:
 
 @contextmanager
 def write_in_thread(write_data: Callable[[IO[bytes]], None]) -> Generator[IO[bytes]]:
-    """Yield a stream of the data that `write_data` writes in a thread. At the end of the block, an error of
-    `write_data` is raised, and replaces an error of the block about the incomplete stream.
+    """Yield a stream of the data that `write_data` writes in a thread. If `write_data` fails, its error is raised at
+    the end of the block, in place of an error that the incomplete stream caused in the block.
     """
     read_end, write_end = os.pipe()
 

@@ -46,7 +46,7 @@ class Part:
     `name` is unique, such as manager-default-1. `command` is created again at every start, because the environment may
     change. `before_start` is called before every start, for example to clean up after a killed postmaster.
     `replace_signal` ends a process before its replacement by another version. `is_forked`: the fork server, which has
-    imported its modules, starts it. `exits_s` contains the monotonic times of recent exits.
+    imported the modules of the part, starts the process. `exits_s` contains the monotonic times of recent exits.
     """
 
     name: str
@@ -138,7 +138,7 @@ class Supervisor:
         }
 
     def run(self, part: Part) -> None:
-        """Keep a part running. A part with an adopted process is started only after the end of this process."""
+        """Keep a part running. A part with an adopted process is started only after the end of the adopted process."""
         if (adopted := self._adopted.pop(part.name, None)) is not None:
             part.process = adopted.process
         self.parts.append(part)

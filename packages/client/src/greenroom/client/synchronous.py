@@ -69,7 +69,7 @@ class Connection:
             verify=tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None),
             trust_env=trust_env,
             timeout=TIMEOUT_S,
-            limits=httpx.Limits(),  # no limit: a rehearsal measures the requests of many users at the same time
+            limits=httpx.Limits(),  # no limit: the load test `greenroom rehearse` sends many requests at once
             transport=transport,
         )
 

@@ -50,7 +50,7 @@ HELD_STATUS = "423 Locked"
 MAX_ORDER_BYTES = 4096
 PERSON_HAS_CONTROL = "{} has control of this desktop: wait until they hand it back, and look at the screen again then."
 PROGRAM_HAS_CONTROL = "A program is using this desktop; take over first."
-READ_METHODS = frozenset(
+PASSED_METHODS = frozenset(
     {
         "Target.setDiscoverTargets", "Target.setAutoAttach", "Target.attachToTarget", "Target.attachToBrowserTarget",
         "Target.detachFromTarget", "Target.getTargets", "Target.getTargetInfo", "Target.getBrowserContexts",
@@ -62,7 +62,7 @@ READ_METHODS = frozenset(
         "browsingContext.captureScreenshot",
     }
 )  # fmt: skip
-"""Methods that pass. Some of them must pass because a program can let new tabs wait for them, also tabs of a person."""
+"""Methods that pass. Some of them do not only read, but a new tab, also a tab of a person, can wait for them."""
 LIBRARY_SCRIPT = re.compile(
     r"\s*\(\(\) => \{\s*const module = \{\};.*"
     r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
@@ -260,7 +260,7 @@ def is_acting(command: dict[str, object]) -> bool:
     if method in PREPARATION_SCRIPTS and isinstance(params, dict):
         (name, script) = PREPARATION_SCRIPTS[method]
         return not script.match(str(params.get(name, "")))
-    return method not in READ_METHODS and method.rpartition(".")[2] not in {"enable", "disable"}
+    return method not in PASSED_METHODS and method.rpartition(".")[2] not in {"enable", "disable"}
 
 
 def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:

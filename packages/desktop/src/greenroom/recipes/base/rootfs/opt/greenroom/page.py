@@ -20,7 +20,7 @@ The server listens on the port NO_VNC_PORT (default 6901) and accepts the user V
                      X-Greenroom-Idle-Disconnect-S: close with code 4408 after this time without input; 0 = never
 Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py). The header is also in answers with files
 of web/.
-In a workspace of kind page all requests except /health go to the program of the workspace (`WorkspaceProgram`). The
+If GREENROOM_DESKTOP is `page`, all requests except /health go to the program of the workspace (`WorkspaceProgram`). The
 program serves HTTP without password and certificate on a socket that only page.py uses. Only the standard library is
 used. A failure of a connection ends only that connection.
 """
@@ -85,7 +85,7 @@ PR_SET_DUMPABLE = 4
 
 
 class WorkspaceProgram:
-    """The program of a workspace of kind page. The program listens on `socket`."""
+    """The program of a workspace with GREENROOM_DESKTOP=page. The program listens on `socket`."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
@@ -111,7 +111,7 @@ class WorkspaceProgram:
 
 
 class Page:
-    """The web server of a session. `program` is set in a workspace of kind page."""
+    """The web server of a session. `program` is None unless GREENROOM_DESKTOP is `page`."""
 
     def __init__(self, user: str, password: str, program: WorkspaceProgram | None) -> None:
         self.program = program
@@ -242,7 +242,7 @@ async def relay(
         elif not done & {input_task, output_task}:
             output_task.cancel()
             writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
-            # Without this wait, the end of the connection could reset it before the viewer has read the close code.
+            # Without this wait, the connection could be reset before the viewer has read the close code.
             await asyncio.wait({input_task}, timeout=CLOSE_TIMEOUT_S)
     finally:
         gate.close()
