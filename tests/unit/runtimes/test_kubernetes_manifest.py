@@ -108,7 +108,7 @@ def test_a_pod_fits_the_restricted_profile():
 def test_what_a_pod_cannot_have_is_one_sentence(config: dict[str, object], why: str):
     with pytest.raises(StartError, match=why):
         made(spec(run_config=config))
-    with pytest.raises(StartError, match="one of Docker"):
+    with pytest.raises(StartError, match="a network of Docker"):
         made(spec(network="other"))
 
 

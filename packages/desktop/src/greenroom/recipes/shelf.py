@@ -89,7 +89,7 @@ def image_of(recipe: Recipe) -> RecipeImage:
 
 
 def flavor(name: str) -> RecipeImage:
-    """Return the inputs of the image greenroom/desktop:NAME."""
+    """Return the inputs of the image greenroom/desktop:NAME. `plain` is `xfce` without the content of `DESKTOP`."""
     reference = f"greenroom/desktop:{name}"
     if name == "xfce":
         digest = _digest(BASE, DESKTOP)

@@ -82,7 +82,8 @@ class Browser:
 
 @dataclass(frozen=True, slots=True)
 class SdkCall:
-    """A call of an SDK with a valid API key. `authorization` is the value of the HTTP header with this key."""
+    """A call of an SDK with a valid API key. `authorization` is the value of the HTTP header with this key. `leasing`
+    is the first argument of the functions of `api.lease.service`."""
 
     request: Request
     caller: Caller
@@ -334,7 +335,7 @@ class Gesture(BaseModel):
         single = f"{self.button}_click" if self.num_clicks == 1 and self.button in ("right", "middle") else ""
         name = _CLICKS.get((self.button, self.num_clicks)) or single
         if kind != "click" or not name:
-            raise not_supported(f"{self.num_clicks} times {kind} of the button {self.button}")
+            raise not_supported(f"click_type {kind} with num_clicks {self.num_clicks} and button {self.button}")
         return [{"action": name, **position, **self.pressed_keys}]
 
     def move(self) -> list[Json]:

@@ -64,8 +64,8 @@ from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, met
 VOLUME_PATH: Final = "/run/greenroom-filter"
 FILES_FOLDER: Final = f"{VOLUME_PATH}/files"
 MOUNT_PATH: Final = "/etc/greenroom-filter"
-"""The mount path of the filter's Secret. Its files are used only for the first start, because a node updates them with
-a delay of up to a minute.
+"""The mount path of the filter's Secret. The container unpacks its files only at the first start. Later files are sent
+to `RELOAD_SCRIPT`, because a node updates a mounted Secret with a delay of up to a minute.
 """
 FILES_KEY: Final = "files.tar.gz"
 """The key of the files in the filter's Secret. A Secret has at most 1 MiB."""

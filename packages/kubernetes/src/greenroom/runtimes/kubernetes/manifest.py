@@ -156,7 +156,7 @@ def pod_of(
     """
     options = _validated(spec.run_config)
     if spec.network is not None:
-        raise StartError(f"A session cannot be on the network {spec.network!r}: it is one of Docker.")
+        raise StartError(f"A session in a Pod cannot use the network {spec.network!r}, which is a network of Docker.")
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = dict.fromkeys((spec.port, *services.values()))
     name = object_name(session_id)

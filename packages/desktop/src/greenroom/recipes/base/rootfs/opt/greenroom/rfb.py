@@ -5,8 +5,8 @@ KasmVNC's client uses a dialect of RFB: pointer events of 11 bytes, and addition
 core/rfb.js (RFB.messages) of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC.
 A client uses the dialect if it requests a level of JPEG quality for video, as no other client does (TurboVNC's levels
 end at -768), or if it sends one of the additional messages. Otherwise the bytes from the first pointer event on are
-parsed in both dialects, and are held back until one dialect is excluded. If the received data ends with a whole
-standard message, but inside a message of the dialect, the client is standard.
+parsed in both dialects, and are held back until one dialect is excluded. If the received data consists of whole
+messages in standard RFB, but ends inside a message in KasmVNC's dialect, the client counts as standard.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ KASM_POINTER_BYTES = 11
 """The length of KasmVNC's pointer event: type, mask of two bytes, position, distances of the wheel."""
 
 KASM_BYTES = {178: 4, 179: 12, KASM_CLIPBOARD: 2, 185: 1, KASM_MOTION: 10, 189: 8, 190: 4, 191: 4, 252: 5}
-"""The same for KasmVNC's additional messages: request for statistics, statistics of frames, head of a clipboard,
+"""The lengths of KasmVNC's additional messages: request for statistics, statistics of frames, head of a clipboard,
 keep-alive, relative motion, latency, network, system, largest video."""
 COMPARED_BYTES = 1 << 16
 """After this number of bytes that are valid in both dialects, the client counts as standard."""

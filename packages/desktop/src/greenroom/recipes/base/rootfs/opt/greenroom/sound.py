@@ -11,8 +11,8 @@ cannot use a microphone. One encoder runs while viewers listen, and one decoder 
 (sound_codec.py).
 
 `SoundServer` creates the socket of PulseAudio, and starts PulseAudio when a program connects to the socket. PulseAudio
-ends when no program has used it for `IDLE_S`, and is started again for the next program. PulseAudio receives the open
-socket as from systemd (LISTEN_FDS), and does not remove it.
+ends when no program has used it for `IDLE_S`, and is started again for the next program. PulseAudio inherits the open
+socket by the protocol of systemd (LISTEN_FDS), and therefore does not remove the socket when it ends.
 """
 
 import asyncio
