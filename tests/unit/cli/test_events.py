@@ -51,7 +51,7 @@ def test_followed_it_connects_again_says_so_and_ends_with_a_sentence(api: Preten
     done = greenroom("events", "--follow", "--topic", "session", "--json")
     assert [json.loads(line)["topic"] for line in done.out.splitlines()] == ["session", "resync"]
     assert "greenroom: connecting to the events again in " in done.err
-    assert done.err.splitlines()[-1].endswith("It was the last of 3 connections in a row.")
+    assert done.err.splitlines()[-1].endswith("Connections lost in a row: 3.")
     assert done.code == 1
 
 

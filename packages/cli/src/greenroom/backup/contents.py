@@ -1,7 +1,7 @@
 """The content of a backup: which files it contains, its header and digests, its file name, and which backups to delete.
 
-A backup is a tar archive. Its first member is the header, its last member contains the digests of the others. Between
-them are the dump of the database, whose division into members avoids a temporary file, and the files of DATA.
+A backup is a tar archive. Its members are the header, the dump of the database, the files of DATA, and the digests of
+the other members. The dump is divided into several members, so that it needs no temporary file.
 """
 
 from __future__ import annotations

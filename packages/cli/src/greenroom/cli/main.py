@@ -178,7 +178,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Run the program. After an error, it prints one sentence to stderr and exits with code 1. Raises
-    KeyboardInterrupt: Ctrl-C, which typer converts into an exit code."""
+    KeyboardInterrupt: the user pressed Ctrl-C, for which typer exits with `program.EXIT_INTERRUPTED`."""
     log.configure_for_command("greenroom")
     try:
         _check_environment(os.environ)

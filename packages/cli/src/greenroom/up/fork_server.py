@@ -104,7 +104,7 @@ def import_all() -> None:
     gc.disable()
     for role in program.ROLES:
         program.load_main(role)
-    from greenroom.runtimes.registry import preloaded_modules  # noqa: PLC0415 -- `load_main` blocks modules first
+    from greenroom.runtimes.registry import preloaded_modules  # noqa: PLC0415 -- after `load_main` blocked imports
 
     for name in (*_LATE_IMPORTS, *preloaded_modules()):
         __import__(name)

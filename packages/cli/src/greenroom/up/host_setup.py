@@ -172,7 +172,7 @@ def plan_undo(record: Record, host: Host) -> list[SetupStep]:
     removes_docker = record.docker_started or "docker.io" in packages
     if removes_docker and host.docker in {"remote", "unreachable"}:
         raise SetupError(
-            "Unset DOCKER_HOST: the containers of this host's own Docker daemon cannot be counted with it."
+            "Unset DOCKER_HOST: while it is set, the containers of this host's own daemon cannot be counted."
         )
     if removes_docker and host.containers:
         raise SetupError(

@@ -57,7 +57,7 @@ CHECK_INTERVAL_S: Final = 0.2
 """The interval of the checks of a starting part, in seconds."""
 
 MAX_STARTS: Final = 6
-"""The number of starts of one part, before the instance is ready, at which the start of the instance fails."""
+"""The start of the instance fails when a part was started this number of times before the instance was ready."""
 
 
 END_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -139,6 +139,7 @@ class Instance:
         self.ends_sessions = False
         """True if `end` also ends the sessions. A failed start leaves existing sessions for the next start."""
         self._has_rows = False
+        """True after `ensure_rows`: from then on, the Agents may have sessions."""
         self._progress = progress
         self._tasks: list[asyncio.Task[None]] = []
 

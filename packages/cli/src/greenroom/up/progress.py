@@ -212,7 +212,7 @@ def show_ready(description: InstanceDescription, *, as_json: bool) -> None:
         return
     from greenroom.up.terminal import console  # noqa: PLC0415 -- as in `stderr_progress`
 
-    out = console(soft_wrap=True)  # half of a wrapped `down --data …` could stop another instance
+    out = console(soft_wrap=True)  # a user who copies one line of a wrapped `down` could stop another instance
     out.print(f"\n[bold]Greenroom is ready at {description.url}[/bold]")
     if description.public_url != description.url:
         out.print(f"The reverse proxy serves it at {description.public_url}")

@@ -57,7 +57,8 @@ def refuse_downgrade(current: Version, new: Version) -> None:
 
 
 def check_backup_version(written_by: Version, own: Version) -> None:
-    """Check that the version `own` supports the *pre* migrations in a backup that the version `written_by` created.
+    """Check that the version `own` can use the database in a backup that the version `written_by` created. A version
+    supports the *pre* migrations of the next series: an upgrade applies them before it replaces the roles.
 
     Raises:
         SetupError: `written_by` is more than one series newer than `own`.

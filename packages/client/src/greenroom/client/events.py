@@ -29,10 +29,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
 
 
-def events_request(last: int, *, is_reconnect: bool) -> ApiRequest:
-    """Return the request for events; `is_reconnect`: events since the last connection may be missing."""
+def events_request(past_events: int, *, is_reconnect: bool) -> ApiRequest:
+    """Return the request for events, which begin with the last `past_events` events. After a reconnect
+    (`is_reconnect`), events may be missing, so the server sends `resync` instead."""
     headers = {"Last-Event-ID": "0"} if is_reconnect else dict[str, str]()
-    query = {"last": last} if last and not is_reconnect else dict[str, int]()
+    query = {"last": past_events} if past_events and not is_reconnect else dict[str, int]()
     return ApiRequest(
         method="GET", path=f"{PREFIX}/events", query=query, headers=headers, timeout_s=SILENCE_S, is_streamed=True
     )
@@ -48,7 +49,7 @@ def reconnect_wait_s(retries: Retries, failures: int, error: Interrupted | None)
     error of the last connection. Raises Interrupted: `retries` allows no more connections."""
     reason = error.message if error else "The server ended the connection to the events."
     if failures >= retries.attempts:
-        raise Interrupted(f"{reason} It was the last of {failures} connections in a row.") from error
+        raise Interrupted(f"{reason} Connections lost in a row: {failures}.") from error
     wait_s = retries.first_wait_s * 2 ** (failures - 1)
     log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
     return wait_s

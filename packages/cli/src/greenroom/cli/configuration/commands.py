@@ -24,7 +24,7 @@ from greenroom.core.errors import Invalid
 File = Annotated[str, typer.Argument(metavar="FILE", help="The document, YAML or JSON; - = stdin.")]
 Output = Annotated[Path | None, typer.Option(help="File to write, mode 0600, instead of stdout.")]
 Prune = Annotated[
-    bool, typer.Option("--prune", help="Delete objects that are missing in the sections of the document.")
+    bool, typer.Option("--prune", help="Delete objects that are not in the document, in the sections that it has.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Also delete objects that have live sessions, and end these.")]
 SendSecrets = Annotated[

@@ -39,8 +39,9 @@ class DeployedObjects:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """`prune`: delete objects that are missing in the sections of the document. `force`: also delete objects with live
-    sessions of users. `send_secrets`: also send secrets, which cannot be compared because the api never returns them.
+    """`prune`: delete objects that are not in the document, in the sections that it has. `force`: also delete objects
+    with live sessions of users. `send_secrets`: also send secrets, which cannot be compared because the api never
+    returns them.
     """
 
     prune: bool = False
