@@ -62,7 +62,7 @@ async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come
 
     whys, _ = await wanted("eu")
     assert whys == ["1 user waits for Desktop, in zone us as well"]
-    elsewhere = "1 user waits for Desktop here as well; zone eu counts them and may get a machine first."
+    elsewhere = "1 user waits for Desktop in this zone, too; zone eu counts them and may get a machine first."
     assert await wanted("us") == ([], [f"No machine. The capacity is sufficient. {elsewhere}"])
     await cloud.rounds(2)
     assert (await wanted("us"))[0] == [], "one is coming in zone eu"

@@ -229,8 +229,8 @@ class ImageReceiver:
         if not sources:
             raise PullError(f"The image {name} could not be copied: no other Agent has it.")
         image = Image(name=name, digest=sources[0].digest, size_bytes=sources[0].size_bytes)
-        if await self._archives.name(image):
-            return  # an interrupted copy loaded the image and did not set its name
+        if await self._archives.name(image):  # sets the name of an image that an interrupted copy has loaded
+            return
         usage = self._usage()
         if problem := room_problem(name, image.size_bytes, usage.disk_free_bytes, usage.disk_kept_bytes):
             raise PullError(problem)

@@ -63,7 +63,7 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
-# Other modules import the errors of responses from this module.
+# Other modules import all errors from this module, including those of greenroom.shared.errors.
 from greenroom.shared.errors import *  # noqa: F403 -- one import for all errors # pyright: ignore[reportWildcardImportFromLibrary]
 from greenroom.shared.errors import GreenroomError, NotFound, Unavailable, replace_surrogates
 

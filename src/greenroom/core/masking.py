@@ -100,7 +100,7 @@ def seal_variables(value: object, stored: object, seal: Callable[[str], str], *,
             return seal(text)
         if before is None:
             raise Invalid(
-                f"{MASK} stands for the stored value of a variable, and a variable has no stored value; set its value."
+                f"A variable has the value {MASK}, which stands for a stored value, but none is stored. Set its value."
             )
         return before
 

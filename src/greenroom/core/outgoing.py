@@ -66,8 +66,8 @@ def webhook_url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 
 
 def webhook_address_problem(address: Address) -> str | None:
-    """Return the reason why an address needs the setting `webhook_hosts`, as the end of a sentence; None if it is
-    public.
+    """Return the reason why an address needs the setting `webhook_hosts`, as a clause without a period; None if it
+    is public.
     """
     if is_public(address):
         return None

@@ -44,7 +44,7 @@ STATUS_PATH: Final = "/gateway_status"
 """The path of the counters of nginx on the main listener. Only 127.0.0.1 and ::1 can read them."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
-"""The datagram socket of the gateway process, for requests to Managers that nginx answered itself."""
+"""The socket on which the gateway process receives nginx's log of requests that nginx answered instead of a Manager."""
 
 TEMPORARY_FOLDER: Final = "tmp"
 """The folder for request and response bodies that nginx stores on disk."""

@@ -82,11 +82,11 @@ def installation_hint(group: str, name: str) -> str | None:
     return None if package is None or name in _entry_points(group) else not_installed_sentence(f"{name!r} is", package)
 
 
-def not_installed_sentence(subject: str, package: str) -> str:
-    """Return the sentence about a package that is not installed. `subject` is the subject with its verb, such as "The
-    recipes are".
+def not_installed_sentence(beginning: str, package: str) -> str:
+    """Return the sentence about a package that is not installed. `beginning` is the subject and the verb of the
+    sentence, such as "The recipes are".
     """
-    return f"{subject} in the package {package}, which is not installed: pip install {package}."
+    return f"{beginning} in the package {package}, which is not installed: pip install {package}."
 
 
 def load_object(group: str, name: str) -> object | None:

@@ -82,7 +82,7 @@ class ImageReport(Message, frozen=True, kw_only=True):
     """The size on the disk of this host, or of the data to copy; 0 = not known."""
     progress: int = 0
     error: str = ""
-    """The reason why the pull failed, or the refresh of an image that is `present`."""
+    """The reason why the pull failed, or why the refresh of an image that is `present` failed."""
     refreshed: float = 0.0
     """The newest `DesiredImage.refresh` that was completed."""
 
@@ -285,8 +285,8 @@ class Assignment(Message, frozen=True, kw_only=True):
 class Authorised(Message, frozen=True, kw_only=True):
     """The viewers that may open the session. A higher `epoch` revokes all earlier permissions. `idle_disconnect_s` is
     the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is the maximum upload of
-    one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program and api for its lease,
-    empty = none. `permitted` lists those permissions of the session that access to the DevTools of its browser
+    one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of its lease's token for programs and token for
+    the api, empty = none. `permitted` lists those permissions of the session that access to the DevTools of its browser
     requires. `must_record` is True if the groups of its user require a recording of the lease."""
 
     user_id: str

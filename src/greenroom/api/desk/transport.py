@@ -66,8 +66,8 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
 }
 NO_DESK: Final = (
     "Workspace {name} has no desk for programs: its image is a third-party image or too old. Update it in the catalogue"
-    ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Running sessions have no desk until'
-    " they are launched again."
+    ', or add {{"desk": "desk"}} to its `port_map` if the image has a desk. Then launch another session, because'
+    " running sessions get no desk."
 )
 UNKNOWN_RESULT: Final = (
     "The session closed the connection, and the number of completed actions is unknown. Take a screenshot."
@@ -210,7 +210,7 @@ class LeaseDesk:
 
     @property
     def _credential_headers(self) -> dict[str, str]:
-        """The header with the token: of a lease as a program sends it, or of a connect address as a viewer sends it."""
+        """The header with the token, as programs send the token of a lease, or as viewers send a connect token."""
         if self.by_cookie:
             return {"Cookie": f"session_token={self.token}"}
         return {"Authorization": f"Bearer {self.token}"}

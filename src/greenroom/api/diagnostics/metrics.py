@@ -44,7 +44,7 @@ class RequestMetrics(RoleMetrics):
         self.launch_seconds = self.histogram(
             "launch_seconds", "Time from the request to the committed session", ["outcome"], buckets=_DURATION_BUCKETS_S
         )
-        self.launch_misses = self.counter("launch_misses", "Launches with this code in a step", ["code"])
+        self.launch_misses = self.counter("launch_misses", "Launches by the codes of their steps", ["code"])
         self.staging_outcomes = self.counter(
             "staging_outcomes", "Launches that considered a staging config, by result", [*_CONFIG_LABELS, "result"]
         )

@@ -88,7 +88,7 @@ class RecordingViewLog:
 
 
 def _log_access_to_recording(logs: LogWriter, code: LogCode, subject: str, recording: LeaseRecording) -> None:
-    """Write a log row about another user's recording. It is stored before the answer."""
+    """Write a log row about another user's recording. The row is stored before the api answers."""
     logs.write(
         code,
         f"{subject} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",

@@ -95,7 +95,7 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
 
     Raises:
         Invalid: `user_id` is None, and the API key has no owner.
-        Forbidden: it is another user, and the caller has neither `users_auth_session` nor a code of `for_others`.
+        Forbidden: `user_id` is another user; the caller has neither `users_auth_session` nor a code of `for_others`.
     """
     launch_user_id = str(user_id) if user_id else caller.owner_id
     if launch_user_id is None:
@@ -141,7 +141,7 @@ async def queue_of(db: Database, session: Session) -> QueuePosition | None:
 
 
 def progress_of(session: Session, *, shows_causes: bool, queue: QueuePosition | None = None) -> StartProgress:
-    """Return the progress of a session. An assigned session of a pool has the steps of its hand-over.
+    """Return the progress of a session. The steps of a staged session that has a user are those of its hand-over.
 
     With `shows_causes`, a failure contains the messages of the Agent and the container (`may_know_causes`).
     """
@@ -197,7 +197,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
 
 @dataclass(frozen=True, slots=True)
 class StreamUrls:
-    """Addresses of streams for one request. `request_host` is its `host[:port]`, which this deployment serves."""
+    """The addresses of streams, for one request. `request_host` is the `Host` header of the request."""
 
     config: ApiConfig
     request_host: str
@@ -221,9 +221,9 @@ class StreamUrls:
         return f"https://{self.request_host}" if self.request_host else self.config.public_url
 
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
-        """Return the host and port of streams for programs; the host is None if the configured address has none.
+        """Return the host and port of streams, for programs; the host is None if the configured address has none.
 
-        They belong to the deployment, or to a zone without Proxy Connections.
+        In a zone without Proxy Connections, they are those of the zone; otherwise, they are those of the deployment.
         """
         url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
         return url.hostname, url.port or 443

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 MAX_PARALLEL: Final = 8
 """The maximum number of messages that one process delivers to one webhook at the same time."""
 CHECK_INTERVAL_S: Final = 30.0
-"""The interval of the checks for due messages that no notification causes."""
+"""The maximum time between two checks for due messages. A notification causes an earlier check."""
 MIN_WAIT_S: Final = 0.05
 LIMIT_CHECK_INTERVAL_S: Final = 60.0
 """The interval of checks for webhooks with too many waiting messages."""
@@ -89,7 +89,7 @@ class DeliveryWorker:
                 continue  # the running task checks again at its end
             if webhook.in_s > 0:
                 wait_s = min(wait_s, webhook.in_s)
-                continue
+                continue  # its first message is not due yet
             self._tasks[webhook.webhook_id] = asyncio.create_task(self._deliver_waiting(webhook.webhook_id))
         return max(wait_s, MIN_WAIT_S)
 

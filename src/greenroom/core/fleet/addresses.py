@@ -50,7 +50,7 @@ def host_problem(text: str, *, with_port: bool = True) -> str | None:
     """
     if "/" in text:
         form = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
-        return f"is an address; write the {form}"
+        return f"contains a slash; write the {form}"
     host, *port = re.split(r":(?![^\[]*\])", text, maxsplit=1)  # at the first colon that is not inside brackets
     if port:
         if not with_port:
@@ -223,7 +223,7 @@ _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
 
 def web_address_problem(text: str) -> str | None:
-    """Return the reason why a session cannot open this address, as a sentence; None if it can."""
+    """Return the reason why a session cannot open this address, as a clause; None if it can."""
     if not text.lower().startswith(("http://", "https://")):
         return "an address must begin with http:// or https://"
     if not text.isprintable() or _FORBIDDEN.search(text):

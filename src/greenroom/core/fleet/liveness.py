@@ -147,8 +147,8 @@ def effective_status(
     writes.
 
     `has_manager`: a Manager of its zone runs. `runtime_error` and `crash_loop` are sentences: the reasons why its
-    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is that of its
-    `EdgeRegistration`.
+    container runtime does not answer, or why it counts as crash-looping. `edge_requested` is
+    `EdgeRegistration.requested` of the Agent.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         reason = f"No Manager of zone {zone_name} runs, so this Agent cannot report. If it runs, its sessions continue."

@@ -116,7 +116,7 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 def unused_profile_warning(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
     """Return the reason why no user can use the persistent profile of a workspace; None if a user can, or if `path` is
-    empty. `users` has a launch without options for each set of users with equal groups who may use the workspace."""
+    empty. `users` has one entry for each set of users with equal groups who may use the workspace."""
     if not path or not all(facts.missing_profile_warning() for facts in users):
         return None
     return (

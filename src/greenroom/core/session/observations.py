@@ -111,8 +111,8 @@ CONTAINER_GONE: Final = "container is gone although its deletion was not request
 def _absent(row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:
     if row.want is Want.ABSENT:
         return _transition(observed, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as requested")
-    had_container = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}
-    return _transition(observed, _S.FAILED, had_container, f"its {CONTAINER_GONE}")
+    statuses_with_container = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}
+    return _transition(observed, _S.FAILED, statuses_with_container, f"its {CONTAINER_GONE}")
 
 
 def _failed(_row: SessionRow, observed: ObservedFacts) -> StatusTransition | None:

@@ -180,7 +180,7 @@ async def register_gateway(
         if problem := refusal_of_token(token, "gateway", admitted_before=repeated):
             raise problem
         if existing is not None and not repeated:
-            raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another folder.")
+            raise IdentityConflict(f"Gateway {gateway_id} already exists. Remove it, or join with another --dir.")
         assert token is not None, "a missing token is refused"  # noqa: S101
         if not repeated:
             await count_use(connection, token_hash)

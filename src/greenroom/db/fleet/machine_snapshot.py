@@ -53,7 +53,7 @@ class _Supply:
     number: int
 
 
-# A launch tries one zone after another, so the order of its refusals is the order of its attempts.
+# `zone_ids` are in the order in which the user's launch tried the zones: one zone after another.
 _WAITING_USERS: Final[LiteralString] = (
     f"SELECT w.user_id::text, w.image_id::text, w.since, w.zone_ids, {IMAGE_FACTS}"
     " AS image FROM (SELECT w.user_id, w.image_id, min(w.since) AS since,"
@@ -77,17 +77,17 @@ SELECT z.zone_id::text, z.zone_name, p.machine_pool_id::text, p.enabled, p.cores
 async def read_waiting_users(
     connection: Connection, zone_id: str, pools: Sequence[MachinePool], overcommit: float
 ) -> tuple[list[UnmetDemand], list[str]]:
-    """Return the unmet demand of the waiting users that `zones_of_users` counts in this zone with these `pools`, and
-    sentences about users who wait in this zone but are counted in another zone."""
+    """Return the unmet demand of the waiting users that this zone counts (`zones_of_users`), and sentences about users
+    who wait in this zone but are counted in another zone. `pools` count as enabled unless they are `disabled`."""
     params = {**waiting_parameters(zone_id), "max_users": MAX_USERS}
     users = rows_as(_WaitingRow, await (await connection.execute(_WAITING_USERS, params)).fetchall())
     if not any(zone_id in user.zone_ids for user in users):
         return [], []
     supplies = rows_as(_Supply, await (await connection.execute(_SUPPLY, params)).fetchall())
-    planned = {pool.machine_pool_id for pool in pools if not pool.disabled}
+    planned_pool_ids = {pool.machine_pool_id for pool in pools if not pool.disabled}
     supply = defaultdict[str, list[PlacementAgent]](list)
     for zone_supply in supplies:
-        if zone_supply.enabled or zone_supply.machine_pool_id in planned:
+        if zone_supply.enabled or zone_supply.machine_pool_id in planned_pool_ids:
             supply[zone_supply.zone_id] += _machines(zone_supply, overcommit)
     zone_names = {zone_supply.zone_id: zone_supply.zone_name for zone_supply in supplies}
     images = {user.image_id: user.image for user in users}
@@ -103,7 +103,7 @@ async def read_waiting_users(
         for image_id, waiting_users in users_of_image.items()
     ]
     sentences = [
-        f"{waiting_users_text(number)} for {images[image_id].friendly_name} here as well; zone "
+        f"{waiting_users_text(number)} for {images[image_id].friendly_name} in this zone, too; zone "
         f"{zone_names[counted_zone]} counts them and may get a machine first."
         for (image_id, counted_zone), number in users_elsewhere.items()
         if counted_zone in zone_names

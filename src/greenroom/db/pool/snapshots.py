@@ -42,7 +42,7 @@ class StoredPlanState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigToPlan(ConfigFields):
-    """The input of a plan from the row of its config, at the time `now` of the database."""
+    """The row of a config as a part of the input of its plan. `now` is the time of the database."""
 
     staging_config_id: str
     image_id: str
@@ -161,8 +161,8 @@ class PoolRows:
 
 
 async def read_checksums(db: Database, zone_id: str) -> dict[str, int]:
-    """Return the configs of a zone that may need a change, those with the fewest sessions first, each with a checksum
-    of the rows on which the plan of a full pool depends."""
+    """Return the configs of a zone that may need a change, those that lack the most sessions first, each with a
+    checksum of the rows on which the plan of a full pool depends."""
     rows = await db.fetch(_CHECKSUMS, {"zone_id": zone_id})
     return {row["staging_config_id"]: row["sum"] for row in rows}
 
@@ -191,7 +191,7 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
 async def read_pools(
     connection: Connection, zone_id: str, configs: Sequence[ConfigToPlan], agents: AgentsByImage
 ) -> PoolRows:
-    """Read the other input of the plans of these configs. A plan that changes sessions must lock its config first."""
+    """Read the input of plans, except the rows of their configs. A plan that changes sessions must lock its config."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],

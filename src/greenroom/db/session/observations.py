@@ -31,7 +31,7 @@ class ReportedSession(SessionRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation(ObservedFacts):
-    """An observation in message `seq` after registration `incarnation` of an Agent."""
+    """The observation of a session in the message `seq` of an Agent. `incarnation` numbers the Agent's registration."""
 
     agent_id: str
     incarnation: int

@@ -122,7 +122,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
     """Store an image and apply `rollover` to its staged sessions. The failures of its pools are cleared, so that the
     pools try again immediately. The caller must have called `lock_image`.
 
-    The pools are locked before `recycled` is set, so that a session that is inserted in the meantime counts as older.
+    The configs are locked before `recycled` becomes the present time, so that all sessions of the old image are older.
 
     Raises:
         NotFound: the image does not exist.

@@ -86,7 +86,7 @@ class Enrollment:
             f"{waiting}",
         )
         self._log_edge(request, identity)
-        reading = await checkin.read_states(self._db, {}, self._me.manager_id)
+        states = await checkin.read_states(self._db, {}, self._me.manager_id)
         await self._db.notify(ChangeEvent(Topic.AGENTS), ChangeEvent.zone(self._me.zone_key))
         return Registered(
             agent_id=request.agent_id,
@@ -96,7 +96,7 @@ class Enrollment:
             db_epoch=identity.db_epoch,
             zone_id=self._me.zone_id,
             enabled=identity.enabled,
-            managers=answers.managers(reading.zone) if reading else [],
+            managers=answers.managers(states.zone) if states else [],
         )
 
     def _log_edge(self, request: RegistrationRequest, identity: AgentRegistration) -> None:
@@ -216,7 +216,7 @@ async def known_agent(
 
 
 def _validate(message: Register) -> Register:
-    """Return the message. Raises Invalid: a text in it cannot be stored and displayed."""
+    """Return the message. Raises Invalid: it has another version, or a text that cannot be stored and displayed."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
@@ -243,8 +243,8 @@ def _agent_id(proposed: str | None) -> str:
 class ImageCopies:
     """The routes for the transfer of images between Agents; created once, after the Manager is registered.
 
-    A ticket contains the two Agents and the image; only Managers can create and read tickets. A ticket expires after
-    `TICKET_LIFETIME_S`, and earlier if one of the Agents is disabled or the taker does not need the image any more.
+    A ticket contains the sending Agent (`giver`), the receiving Agent (`taker`) and the image. Only Managers can create
+    and read tickets. A ticket is valid for `TICKET_LIFETIME_S` while both Agents are enabled and the image is needed.
     """
 
     def __init__(self, shared: ManagerContext) -> None:

@@ -54,7 +54,7 @@ async def run_replacements(ctx: PrimaryContext) -> None:
 async def run_orphaned_starts(ctx: PrimaryContext) -> None:
     """Replace starts on Agents that are missing, instead of waiting for their deadline.
 
-    A session without a replacement is not changed: its Agent may return in time.
+    If no replacement can be created, the session is not changed: its Agent may return in time.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -119,8 +119,8 @@ async def _end_search(
 
 
 async def _notify(ctx: PrimaryContext, old: SessionToReplace, placed: PlacedSession | None) -> None:
-    """Notify the Agents of both sessions, the pages, and the Primary whose pool has one session less. This does not
-    wait for the end of the task, because the user waits."""
+    """Notify the Agents of both sessions, the console, and the Primary of the replacement's zone, whose pool may have
+    one session less. The events are sent before the end of the task, because the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if placed is not None:
         events |= {*placed.events, ChangeEvent.zone(placed.attempt.zone.zone_key)}

@@ -111,13 +111,14 @@ class Containers(Protocol):
         """Create the session's container without starting it; `labels` are added to those of the runtime. With
         `low_cpu_share` it has a small share of a busy CPU until `give_full_cpu_share` is called.
 
-        A session under a web filter policy gets only the network of this policy, which must be open.
+        A session under a web filter policy gets only the network of this policy (`FilterHost.open_filter_network`).
 
         If the session already has a container of this installation with the hash of this spec, the call returns this
         container in its current state, with its original labels.
 
         Raises:
-            ContainerConflict: a container of another spec, of another installation or without labels has the name.
+            ContainerConflict: another container (with another spec, of another installation or without labels) has the
+                name of the session's container.
             ImageMissing: `spec.image` is not on this host; this call pulls no image.
             StartError: the runtime refuses this specification, or the network of its web filter is not open.
         """

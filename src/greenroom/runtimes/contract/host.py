@@ -131,7 +131,7 @@ class ImageArchives(Protocol):
     """Images as archive files, to be copied between hosts."""
 
     def save(self, digest: str) -> AsyncIterator[bytes]:
-        """Return the image with this id, without its names.
+        """Return the image with this digest, without its names.
 
         Raises:
             ImageMissing: the image is not on this host.
@@ -146,7 +146,7 @@ class ImageArchives(Protocol):
         ...
 
     async def name(self, image: Image) -> bool:
-        """Set the name of the image with this id. Return False if it is not on this host."""
+        """Set the name of the image with this digest. Return False if it is not on this host."""
         ...
 
 

@@ -172,7 +172,7 @@ def test_an_address_that_can_be_saved(text: str):
             "is neither a host name nor an IP address",
         ),
         (("x" * 64, ".".join(["x" * 50] * 5)), "is neither a host name nor an IP address"),
-        (("a/b", "https://a.example"), "is an address; write the host, or host:port, like desk.example.org:8443"),
+        (("a/b", "https://a.example"), "contains a slash; write the host, or host:port, like desk.example.org:8443"),
         (("a:b:c", "a:", "a:0", "a:65536", "a:٤"), "has no port from 1 to 65535 after the colon"),
     ],
 )
@@ -182,7 +182,7 @@ def test_an_address_that_cannot_be_saved_is_refused_with_the_reason(texts: tuple
 
 def test_a_port_is_refused_where_it_is_a_field_of_its_own():
     assert host_problem("a.example:443", with_port=False) == "has a port; the port is a separate field"
-    assert host_problem("a/b", with_port=False) == "is an address; write the host alone, like desk.example.org"
+    assert host_problem("a/b", with_port=False) == "contains a slash; write the host alone, like desk.example.org"
     assert host_problem("a.example", with_port=False) is None
 
 
