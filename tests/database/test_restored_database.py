@@ -123,7 +123,7 @@ async def test_rows_and_containers_agree_after_a_restore(
     async with agent_inside(tmp_path, manager, join_token_file=tmp_path / "token") as agent:
         scene = Scene(db, agent, tmp_path)
         async with gateway.manager():
-            await eventually(lambda: agent.is_complete, WITHIN_S)
+            await eventually(lambda: agent.has_desired_list, WITHIN_S)
             await scene.start(KEPT, DELETED, STOPPED)
             await asyncio.to_thread(run_in_database, "pg_dump", "--format=custom", f"--file={tmp_path / 'backup'}")
             await scene.start(NEW)

@@ -62,7 +62,7 @@ READY_TIMEOUT_S = 5.0
 @dataclass(eq=False, kw_only=True)
 class HostServices:
     """Opens the runtime, runs the loops that use it, and provides the data about the host for the check-in. `fence` is
-    passed to the runtime: it raises RuntimeUnavailable while another replica of this Agent is active."""
+    passed to the runtime: it raises RuntimeUnavailable while another replica of this Agent acts."""
 
     config: AgentConfig
     identity: AgentIdentity

@@ -107,7 +107,7 @@ class Agent:
             gateways=Gateways(
                 self.identity,
                 self.session_cache,
-                acting=lambda: self.is_complete,
+                acting=lambda: self.has_desired_list,
                 replicas=lambda: [group.address] if group and group.address else [],
             ),
             events=StreamEvents(
@@ -156,7 +156,7 @@ class Agent:
         return app.gateway_app(self.health, [*self.streams.routes, *self.streams.gateways.routes])
 
     @property
-    def is_complete(self) -> bool:
+    def has_desired_list(self) -> bool:
         """True if this Agent has received its desired list."""
         return self.sessions.desired.is_known
 

@@ -1,8 +1,8 @@
-"""Agent replicas: several processes of one Agent. One process is active. The others are on standby, and answer gateways
-while no process is active.
+"""Agent replicas: several processes of one Agent. One process acts. The others are on standby, and answer gateways
+while no process acts.
 
 The replicas share records (`runtimes.contract.ReplicaStore`): the identity, the journal, the data for gateways, and the
-files of the edge gateway. A process that becomes active adopts the sessions like a restarted Agent, and reads from the
+files of the edge gateway. A process that begins to act adopts the sessions like a restarted Agent, and reads from the
 journal which work has begun. Managers refuse messages of the previous process, because its incarnation is older.
 """
 
@@ -40,8 +40,8 @@ MAX_READ_AGE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaGroup:
-    """The records that the active process shares with the other replicas. `fence` raises RuntimeUnavailable if this
-    process is not active."""
+    """The records that the acting process shares with the other replicas. `fence` raises RuntimeUnavailable if this
+    process does not act."""
 
     place_id: str
     name: str
@@ -55,7 +55,7 @@ class ReplicaGroup:
     on_stored: Callable[[], None]
     """Called after `store_gateway_data` has written the data."""
     on_list_known: Callable[[], None]
-    """Called when the desired list is known. After this call, this process answers gateways as the active process."""
+    """Called when the desired list is known. After this call, this process answers gateways as the acting process."""
 
     async def store_gateway_data(self, content: bytes) -> None:
         """Store the data that other processes need to answer gateways."""
@@ -73,7 +73,7 @@ class ReplicatedAgent(Protocol):
     @property
     def gateway_app(self) -> Starlette: ...
     @property
-    def is_complete(self) -> bool: ...
+    def has_desired_list(self) -> bool: ...
     def log_loop_failure(self, sentence: str) -> None: ...
     async def prepare(self) -> None: ...
     async def close(self) -> None: ...
@@ -93,12 +93,12 @@ class Replica:
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         self.election = Election(store, holder, self._address)
         self._standby = Standby(settings, store, self.election, self._address)
-        self._active_agent: ReplicatedAgent | None = None
+        self._acting_agent: ReplicatedAgent | None = None
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Request the end of this process. Another replica then becomes active immediately."""
+        """Request the end of this process. Another replica then takes over immediately."""
         self._stopping.set()
 
     @property
@@ -114,7 +114,7 @@ class Replica:
         while not self._stopping.is_set():
             if await self._is_stopped_during(self.election.acquire()):
                 break
-            await self._run_while_active()
+            await self._run_while_acting()
         self._stopped.set()
         await asyncio.Event().wait()  # until the process ends
 
@@ -132,8 +132,8 @@ class Replica:
         await asyncio.gather(task, return_exceptions=True)
         return True
 
-    async def _run_while_active(self) -> None:
-        """Run the Agent until another process is active or this process stops."""
+    async def _run_while_acting(self) -> None:
+        """Run the Agent until another process acts or this process stops."""
         renewal = asyncio.create_task(self.election.renew_until_lost(), name="lease")
         work = asyncio.create_task(self._run_agent(), name="agent")
         stop = asyncio.create_task(self._stopping.wait())
@@ -157,12 +157,12 @@ class Replica:
             return
         try:
             await agent.prepare()
-            self._active_agent = agent
+            self._acting_agent = agent
             async with asyncio.TaskGroup() as group:
                 for name, loop in agent.loops:
                     group.create_task(keep_running(name, loop, agent.log_loop_failure), name=name)
         finally:
-            self._active_agent = None
+            self._acting_agent = None
             await agent.close()
 
     async def _take_over_records(self) -> ReplicaGroup:
@@ -200,14 +200,14 @@ class Replica:
     # Requests to this process ---------------------------------------------------------------------------------------
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._active_agent.app if self._active_agent is not None else self._standby_app()
+        app = self._acting_agent.app if self._acting_agent is not None else self._standby_app()
         await app(scope, receive, send)
 
     async def _gateway_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == HEALTH_PATH:
             await self.app(scope, receive, send)
-        elif self._active_agent is not None and self._active_agent.is_complete:
-            await self._active_agent.gateway_app(scope, receive, send)
+        elif self._acting_agent is not None and self._acting_agent.has_desired_list:
+            await self._acting_agent.gateway_app(scope, receive, send)
         else:
             await self._standby.app(scope, receive, send)
 

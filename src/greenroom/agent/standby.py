@@ -1,6 +1,6 @@
-"""The election of the active process of an Agent, and the standby process, which answers gateways in its place.
+"""The election of the acting process of an Agent, and the standby processes, which answer gateways in its place.
 
-Like the active process, a standby checks unknown viewers at the api. It never answers that a session does not exist,
+Like the acting process, a standby checks unknown viewers at the api. It never answers that a session does not exist,
 because its copy of the data may be outdated; the viewer must try again.
 """
 
@@ -49,7 +49,7 @@ RENEWAL_RETRY_S: Final = 0.25
 
 @dataclass(eq=False)
 class Election:
-    """Elects the active process. `own_name` is the name of this process. `address` is its address for gateways; empty =
+    """Elects the acting process. `own_name` is the name of this process. `address` is its address for gateways; empty =
     it has none."""
 
     store: ReplicaStore
@@ -74,12 +74,12 @@ class Election:
         return self._held_record is not None and may_act(self._window, self.clock())
 
     def fence(self) -> None:
-        """Raise RuntimeUnavailable if this process is not the active one."""
+        """Raise RuntimeUnavailable if this process is not the acting process."""
         if not self.may_act:
             raise RuntimeUnavailable("Another process of this Agent may act now, so this process changes nothing.")
 
     async def acquire(self) -> ElectionRecord:
-        """Wait until this process is the active one. Return its record of the election."""
+        """Wait until this process is the acting process. Return its record of the election."""
         while True:
             try:
                 if (record := await self._try_to_acquire()) is not None:
@@ -103,7 +103,7 @@ class Election:
         return takeover.record
 
     async def renew_until_lost(self) -> str:
-        """Renew the record until this fails for too long or another process becomes active. Return the reason."""
+        """Renew the record until this fails for too long or another process takes over. Return the reason."""
         while self._held_record is not None:
             sent_at_s = self.clock()
             reason = await self._renew(self._held_record, sent_at_s)
@@ -148,7 +148,7 @@ class Election:
         return max(0.0, self._window.trusted_until_s - self.clock()) if self._window else 0.0
 
     async def release(self) -> None:
-        """Release the record of the election, so that another process becomes active immediately."""
+        """Release the record of the election, so that another process takes over immediately."""
         held_record, self._held_record = self._held_record, None
         if held_record is None or not may_act(self._window, self.clock()):
             return
@@ -162,7 +162,7 @@ class Election:
 
 
 class SharedRecord:
-    """A record that the replicas share. Only the active process can write it."""
+    """A record that the replicas share. Only the acting process can write it."""
 
     def __init__(self, store: ReplicaStore, name: str, fence: Callable[[], None]) -> None:
         self._store = store
@@ -230,7 +230,7 @@ class _Identity(msgspec.Struct):
 
 
 class CopiedSessions:
-    """The sessions in the data for gateways that the active process stored. Implements `observed.SessionReader`."""
+    """The sessions in the data for gateways that the acting process stored. Implements `observed.SessionReader`."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}
@@ -248,14 +248,14 @@ class CopiedSessions:
 
 
 class Standby:
-    """The work of this process while another process is active: it reads the shared data and answers gateways."""
+    """The work of this process while another process acts: it reads the shared data and answers gateways."""
 
     def __init__(self, settings: AgentConfig, store: ReplicaStore, election: Election, address: str) -> None:
         self._settings = settings
         self._store = store
         self._election = election
         self._address = address
-        self._copy = CopiedSessions()
+        self._copied_sessions = CopiedSessions()
         self._last_gateway_data_number = -1
         """The number of the data that was read last."""
         self._version: str | None = None
@@ -280,10 +280,10 @@ class Standby:
             waited_s += COPY_POLL_S
 
     async def _read_shared(self) -> None:
-        identity, copy = await self._store.read("identity"), await self._store.read(GATEWAY_DATA_RECORD)
+        identity, gateway_data = await self._store.read("identity"), await self._store.read(GATEWAY_DATA_RECORD)
         edge = await self._store.read("edge")
-        if copy is not None:
-            self._copy.replace(copy.content)
+        if gateway_data is not None:
+            self._copied_sessions.replace(gateway_data.content)
         if edge is not None:
             self._write_edge_files(msgspec.json.decode(edge.content, type=dict[str, str]))
         if identity is not None:
@@ -304,13 +304,13 @@ class Standby:
         folder = self._settings.agent_dir / "standby"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return StreamAuthorizer(
-            self._copy,
+            self._copied_sessions,
             identity,
             UpstreamAuth(self._settings.ca_file, self._settings.gateway_address),
             StreamTerminator(),
             folder,
             pages=ViewOnlyPages(),
-            gateways=Gateways(identity, self._copy, acting=lambda: False, replicas=self._replicas),
+            gateways=Gateways(identity, self._copied_sessions, acting=lambda: False, replicas=self._replicas),
             events=StreamEvents(
                 refused=lambda sentence, session_id: log.info(sentence, session_id=session_id),
                 opened=lambda sentence, session_id, _: log.info(sentence, session_id=session_id),
@@ -320,7 +320,7 @@ class Standby:
         )
 
     def release_requests(self) -> None:
-        """Answer the open requests of gateways, because this process is active now."""
+        """Answer the open requests of gateways, because this process acts now."""
         if self._authorizer is not None:
             self._authorizer.gateways.release_requests()
 

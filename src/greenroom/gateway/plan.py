@@ -74,19 +74,20 @@ class NamedCertificate(_PlanPart, frozen=True, kw_only=True):
 
 
 class GatewayPlan(_PlanPart, frozen=True, kw_only=True):
-    """All that a gateway serves. Addresses are host:port, paths are absolute. A listener is one address with a literal
-    IP address, or several with commas and the same port.
+    """All that a gateway serves. Addresses are host:port, paths are absolute. A listener is an address with a literal
+    IP address, or several such addresses with the same port, separated by commas.
 
     `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
     `served_hosts`: the served host names (without port); requests for any other host get 421.
-    `public_url`, `stream_url`: origins in browsers, if they differ from served host + port of the listener.
+    `public_url`, `stream_url`: the origins of the console and of the streams in browsers, if they are not https:// with
+    a served host and the port of the listener.
     `direct_origins`: the origins of the streams of zones without Proxy Connections. The console may frame them and
     measure the latency to them, and the stream listener serves their host names.
     `help_dir`: the documentation site, which `script/docs` builds; the folder may be missing.
     `stream_secrets_file`: the secrets with which this gateway, `gateway_id`, authenticates at Agents on other hosts, as
     lines for nginx: `route "secret";`.
-    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it, requests for
-    Managers that nginx refused are counted, but not reported.
+    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without it,
+    requests of Agents that nginx refused are counted, but not reported to the api.
     """
 
     profile: Literal["web", "edge"] = "web"

@@ -99,7 +99,7 @@ class LeadershipKeeper:
 
     @property
     def since_takeover_s(self) -> float:
-        """Seconds since the last TAKE (since the start, before the first)."""
+        """Seconds since the last TAKE; before the first TAKE, seconds since the start."""
         return boottime_s() - self._taken_at_s
 
     def fence(self) -> Fence | None:

@@ -163,7 +163,7 @@ class CheckInNotifier:
                 self._changed[agent_id] = {ALL_SESSIONS: self._last_change}
 
     def knows_changed_sessions(self, agent_id: str) -> bool:
-        """Return True if the sessions of all changes since the last reading of the Agent are known."""
+        """Return True if all sessions of the Agent that changed since they were last read are known by id."""
         return ALL_SESSIONS not in self._changed.get(agent_id, {ALL_SESSIONS: 0})
 
     def unread(self, agent_id: str) -> Unread:

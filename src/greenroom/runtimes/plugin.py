@@ -43,7 +43,7 @@ class Context:
     """Container runtimes that sessions may use in addition to the default: those of Docker, or RuntimeClasses of
     Kubernetes."""
     fence: Callable[[], None] = lambda: None
-    """Raises RuntimeUnavailable while another replica of this Agent is active, so that this process changes nothing."""
+    """Raises RuntimeUnavailable while another replica of this Agent acts, so that this process changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

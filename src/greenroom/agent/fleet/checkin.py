@@ -218,7 +218,7 @@ class CheckInLoop:
     # Registration -------------------------------------------------------------------------------------------------
 
     async def _register(self) -> None:
-        await self.identity.store_shared()  # so that a replica that becomes active later uses the same id
+        await self.identity.store_shared()  # so that a replica that takes over later uses the same id
         token = self._join_token()
         credential = None if token else self.identity.credential
         message = Register(

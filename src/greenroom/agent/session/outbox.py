@@ -57,7 +57,7 @@ class Outbox:
         self.log_lines_dropped = 0
         self._drops_reported = 0
         self._drop_rows: dict[float, int] = {}
-        """Time of a log row about dropped rows → their number, which is reported again if the message failed."""
+        """Time of a log row about dropped rows → the number in it, which is reported again if the message fails."""
         self.unsent = asyncio.Event()
         self.urgent = asyncio.Event()
 

@@ -180,8 +180,8 @@ class Sessions:
             return
         target, container = self.desired.desired_container(desired), self.observed.container(session_id)
         known = self.observed.journal_facts(session_id)
-        is_next_handed_over = self._handover(desired) is None and can_be_handed_over(target, container, known)
-        if not (is_next_handed_over or needs_examination(target, container, known)):
+        waits_for_handover = self._handover(desired) is None and can_be_handed_over(target, container, known)
+        if not (waits_for_handover or needs_examination(target, container, known)):
             self.outbox.set_observation(self._observation_of(desired), has_user=desired.authorised is not None)
 
     def _refresh_all(self) -> None:

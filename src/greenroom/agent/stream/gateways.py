@@ -86,7 +86,7 @@ class _Gateway:
 class Gateways:
     """The gateways on other hosts that send requests to this Agent.
 
-    `acting` returns True if this process is the active one of the Agent's replicas and has its desired list. `replicas`
+    `acting` returns True if this process acts for the Agent and has its desired list. `replicas`
     returns the stream addresses of all replicas.
     """
 
@@ -109,10 +109,10 @@ class Gateways:
 
     # For the stream authorizer ------------------------------------------------------------------------------------
 
-    async def admit(self, viewer: Viewer, session: SessionSnapshot, client: StreamOrigin, *, websocket: bool) -> None:
+    async def admit(self, viewer: Viewer, session: SessionSnapshot, origin: StreamOrigin, *, websocket: bool) -> None:
         """Wait until a gateway on another host has stored the admission of a viewer. A gateway on this host needs no
         admission. Raises Unavailable: the gateway did not store it, so that the viewer must not be admitted."""
-        connection = client.connection
+        connection = origin.connection
         if connection is None or not connection.gateway:
             return
         admission = Admission(
@@ -145,7 +145,7 @@ class Gateways:
             raise Unavailable(NOT_LISTENING) from error
 
     def release_requests(self) -> None:
-        """Answer the open requests of gateways, because this process becomes the active one."""
+        """Answer the open requests of gateways, because this process becomes the acting process."""
         for gateway in self._gateways.values():
             gateway.has_news.set()
 

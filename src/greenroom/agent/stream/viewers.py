@@ -115,8 +115,8 @@ def token_hash(token: str) -> str:
 class Viewers:
     """The table of viewers. It is written to a file in `folder` in the background after every change.
 
-    An admission waits until the file contains it (`saved`). Thus a revocation after a crash of this process finds the
-    streams of the viewer. The admission does not wait for the disk, because a power cut ends the streams.
+    An admission waits until it is written (`saved`). Thus a revocation after a crash of this process finds the streams
+    of the viewer. The file need not survive a power cut, because a power cut ends the streams.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,13 +154,13 @@ class Viewers:
     def guests(self) -> list[Viewer]:
         return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
 
-    def add_connection(self, viewer: Viewer, client: StreamOrigin) -> None:
+    def add_connection(self, viewer: Viewer, origin: StreamOrigin) -> None:
         """Store a new connection of a guest."""
-        if client.connection in viewer.connections:
+        if origin.connection in viewer.connections:
             return
-        viewer.client = client.name
-        if client.connection is not None:
-            viewer.connections = [*viewer.connections[1 - MAX_CONNECTIONS :], client.connection]
+        viewer.client = origin.name
+        if origin.connection is not None:
+            viewer.connections = [*viewer.connections[1 - MAX_CONNECTIONS :], origin.connection]
         self._save()
 
     def forget_revoked(self, session_id: str, permitted: PermittedViewers | None) -> list[Viewer]:
@@ -242,17 +242,17 @@ class VisitLog:
         self._visits = Visits()
         self._wake = asyncio.Event()
 
-    def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
+    def opened(self, viewer: Viewer, origin: StreamOrigin) -> None:
         """Record an opened stream. It is logged unless the same opening was logged within `REPEAT_S`."""
-        now_s, key = self._clock(), (viewer.shown_session_id, viewer.token_hash, source_of(client.name))
-        if client.connection is not None:
+        now_s, key = self._clock(), (viewer.shown_session_id, viewer.token_hash, source_of(origin.name))
+        if origin.connection is not None:
             self._visits.record_opened(
-                key, Visit(viewer.shown_session_id, viewer.user_id, client.name, now_s), client.connection
+                key, Visit(viewer.shown_session_id, viewer.user_id, origin.name, now_s), origin.connection
             )
             self._wake.set()
         if self._repeats.must_log(key):
             self._opened(
-                f"The stream of session {viewer.shown_session_id} was opened from {client.name}",
+                f"The stream of session {viewer.shown_session_id} was opened from {origin.name}",
                 viewer.shown_session_id,
                 viewer.user_id,
             )
@@ -324,9 +324,9 @@ class GuestPresence:
         """session_id → the guests in the last report to the api; None = an earlier process sent the report."""
         self._wake = asyncio.Event()
 
-    def opened(self, viewer: Viewer, client: StreamOrigin) -> None:
+    def opened(self, viewer: Viewer, origin: StreamOrigin) -> None:
         """Record a new connection of a guest."""
-        self._viewers.add_connection(viewer, client)
+        self._viewers.add_connection(viewer, origin)
         self._last_present[viewer.viewer_id] = self._clock()
         self.changed()
 

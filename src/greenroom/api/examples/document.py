@@ -55,7 +55,7 @@ _PROBLEM: Final = "application/problem+json"
 _WEBHOOK_HEADERS: Final = {
     "webhook-id": "id of the message, the same for each delivery",
     "webhook-timestamp": "seconds since 1970; refuse messages that are minutes old",
-    "webhook-signature": "v1, and HMAC-SHA256 of id.timestamp.body by the webhook's secret (Standard Webhooks)",
+    "webhook-signature": "`v1,` and the base64 HMAC-SHA256 of id.timestamp.body with the secret (Standard Webhooks)",
 }
 
 

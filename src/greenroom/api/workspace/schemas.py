@@ -212,7 +212,7 @@ class ImageFields(Body):
     ] = "Inherit"
     pull_policy: Annotated[
         PullPolicy,
-        Field(description="how often Agents check the registry for a newer image: never, daily, every 15 minutes"),
+        Field(description="when Agents check for a newer image: missing = never, daily, always = every 15 minutes"),
     ] = "missing"
     docker_registry: Annotated[Text, Field(description="registry of the image")] = ""
     docker_user: Annotated[Text, Field(description="account at the registry")] = ""

@@ -1,8 +1,8 @@
 """The placement of a new session: the candidate Agents in the order to try, and the reasons for rejected Agents.
 
 The statement that inserts the row of the session reserves the capacity, so a candidate may be full by then. An Agent
-offers each core of its host several times: `overcommit` offered cores. With CPU Shares, a session reserves offered
-cores. With CPU Quotas, it reserves cores of the host, each of which is `overcommit` offered cores.
+offers `overcommit` cores for each core of its host. With CPU Shares, a session reserves offered cores. With CPU Quotas,
+it reserves cores of the host, and each of them counts as `overcommit` offered cores.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class PlacementAgent(ImageReadiness):
     disk_free_bytes: int | None = None
     """Free disk of its host at its last check-in; None = not reported."""
     disk_kept_bytes: int = 0
+    """The part of that disk that sessions must not use."""
     disk_free_inodes: float | None = None
     """Free inodes of that disk, as a fraction of all its inodes; None = not reported."""
     runtime_classes: tuple[str, ...] = ()

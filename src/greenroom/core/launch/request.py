@@ -86,8 +86,8 @@ def _non_empty_fields(body: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchingUser:
-    """The values of a user that apply to all launches. `num_sessions` is the number of desktops, or of leases if the
-    launch is for a lease, that count toward the limit of the user.
+    """The values of a user that apply to all launches. `num_sessions` is the number of the user's sessions that
+    count toward the limit: of sessions with a lease for the launch of a lease, otherwise of sessions without a lease.
     """
 
     username: str
@@ -137,8 +137,9 @@ class RepeatedRequest(Exception):  # noqa: N818 -- not an error: the answer is t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A planned launch: the session to search (`wanted`), and the `attempts` in their order. `current_zone_id` is the
-    zone in which it begins. `max_sessions` is the maximum number of sessions, or of leases, of the user.
+    """A planned launch: the session that the user will get (`wanted`), and the `attempts` in their order.
+    `current_zone_id` is the zone in which it begins. `max_sessions` is the maximum number of sessions, or of leases, of
+    the user.
     """
 
     request: LaunchRequest

@@ -45,8 +45,8 @@ PROGRAM_SERVICES: Final = ("desk", "cdp", "webdriver")
 """The services for programs, each in a folder of the page with the same name (`core.session.streams`)."""
 
 PortMap = dict[str, Any]
-"""JSON from an administrator: name of a service → its port in the container, or the beginning of its addresses on the
-page, as `validated_ports` allows. The path of a port at the gateway is the name of the service.
+"""JSON from an administrator: name of a service → its port in the container, or the prefix of its paths on the page,
+such as `files`. The path of a port at the gateway is the name of the service.
 """
 
 GATEWAY_PATH: Final = "/{path}/"
@@ -54,7 +54,7 @@ GATEWAY_PATH: Final = "/{path}/"
 
 MAX_LENGTH: Final = 500
 _FOLDER: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*")
-_BEGINNING: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~/-]{0,99}")
+_PATH_PREFIX: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~/-]{0,99}")
 _RELATIVE: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?{}-]*", re.ASCII)
 
 
@@ -89,8 +89,8 @@ def _has_dots(path: str) -> bool:
 
 
 def validated_ports(ports: PortMap) -> PortMap:
-    """Return the port map if it is valid. Raises Invalid: a service is unknown, a value is neither a port nor the
-    beginning of addresses, or two services have the same port."""
+    """Return the port map if it is valid. Raises Invalid: a service is unknown, a value is neither a port nor a
+    path prefix, or two services have the same port."""
     for name, value in ports.items():
         if name in PROGRAM_SERVICES:
             if value != name:
@@ -103,9 +103,9 @@ def validated_ports(ports: PortMap) -> PortMap:
                 f"A port map has no service {name}; the services are {', '.join((*SERVICES, *PROGRAM_SERVICES))}."
             )
         is_port = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
-        if not (is_port or (isinstance(value, str) and _BEGINNING.fullmatch(value) and not _has_dots(value))):
+        if not (is_port or (isinstance(value, str) and _PATH_PREFIX.fullmatch(value) and not _has_dots(value))):
             raise Invalid(
-                f"{name} must be a port from 1 to 65535, or the beginning of its addresses in the page, like files."
+                f"{name} must be a port from 1 to 65535, or the prefix of its paths on the page, such as files."
             )
     ports_used = [value for value in ports.values() if isinstance(value, int)]
     if len(set(ports_used)) < len(ports_used):

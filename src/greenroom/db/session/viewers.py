@@ -128,8 +128,8 @@ async def find_controlling_viewer(db: Database, session_id: str, user_id: str) -
 async def store_present_viewer_rows(
     connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
 ) -> tuple[list[ViewerRow], list[ViewerRow]]:
-    """Store the present viewers that the Agent reports (viewer id → origin). Return the viewers who arrived and the
-    viewers who left."""
+    """Store the present viewers that the Agent reports; `clients` maps viewer id → address (`seen_from`). Return the
+    viewers who arrived and the viewers who left."""
     of_session = (
         " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
         " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"

@@ -1,5 +1,5 @@
-"""Child processes of the process `up`: started or forked under an account, ended with `up`, watched by pidfd; and
-orphans.
+"""The child processes of the process `up`, and orphans. A child runs under an account, is watched by its pidfd, and
+ends with `up`.
 
 `up` is the child subreaper of all processes that it starts: a process that loses its parent becomes a child of `up`,
 and `Orphans` handles it. While `up` supervises, only `start` and `ForkClient` may create a child; any other child would
@@ -121,7 +121,7 @@ def describe_exit(code: int) -> str:
 def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
     """Return the signal that ends an orphan of this name (None: no signal), and the reason."""
     if name == "nginx":
-        return None, "it serves until the gateway's next nginx serves; then the gateway stops it"
+        return None, "the gateway stops it when the next nginx serves"
     if name == "squid":
         return None, "it filters until the next process of its Agent adopts it"
     if name == "postgres":

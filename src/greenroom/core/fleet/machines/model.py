@@ -255,8 +255,8 @@ class MachineOrder:
     next_end: datetime | None = None
     """The time before which no request to end its machine is sent, because an earlier request failed."""
     list_unreliable_since: datetime | None = None
-    """The time at which the secrets of its pool changed, if the machine was requested before and was not listed since:
-    with the new secrets, the provider may list the machines of another account. None = the list is reliable.
+    """The time at which the secrets of its pool changed, if the machine was requested before and was not listed since.
+    With the new secrets, the provider may list the machines of another account. None = the list is reliable.
     """
 
 
@@ -352,8 +352,8 @@ class EndMachine:
 
 @dataclass(frozen=True, slots=True)
 class StrayMachine:
-    """A listed machine without an open order, or a second machine of an order. If the order has ended, it is released
-    again; otherwise the machine is not changed.
+    """A listed machine without an open order, or a second machine of an order. If the order has ended, the
+    machine is released again; otherwise the machine stays.
     """
 
     machine_order_id: str

@@ -38,9 +38,10 @@ SECTION_OF: Final = {
 class ObjectKind:
     """A kind of objects.
 
-    `identity` contains the fields of the document by which objects are matched. `secrets` maps each field that the api
-    never returns to the fields whose change also sends the secret. `local_fields` are valid only in one installation,
-    and are not exported. `session_key` is the field of a session with the id of the object; None = there is none.
+    `identity` contains the fields of the document by which objects are matched. `secrets` maps each field with
+    secrets, which the api never returns, to other fields: a change of such a field also sends the secrets.
+    `local_fields` are valid only in one installation, and are not exported. `session_key` is the field of a session
+    with the id of the object; None = there is none.
     """
 
     section: str

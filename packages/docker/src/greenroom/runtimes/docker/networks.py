@@ -180,7 +180,7 @@ class SessionsNetwork:
                 raise
 
     async def recreate_if_pruned(self, docker: aiodocker.Docker, name: str) -> None:
-        """Create the network again if `name` is its name and it is missing. While no session runs, `docker network
+        """Create the network again if it is missing and has the name `name`. While no session runs, `docker network
         prune` removes the network.
         """
         if name == self._owner.network:

@@ -65,7 +65,7 @@ def requests_of_pods(pods: Iterable[Pod]) -> Amount:
 
 
 def total_of_quotas(quotas: Sequence[ResourceQuota], session_requests: Amount) -> Amount:
-    """Return the total amount for sessions: the unused part of the smallest quota, plus the requests of the present
+    """Return the total amount for sessions: the smallest unused part of a quota, plus the requests of the present
     sessions. A resource without a quota has the amount of `UNLIMITED`.
     """
     unused_cores, unused_bytes = _remaining(quotas, CORE_QUOTAS), _remaining(quotas, MEMORY_QUOTAS)

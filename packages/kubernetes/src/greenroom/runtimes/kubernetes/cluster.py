@@ -52,7 +52,7 @@ class Cluster:
         timeout_s: float = CALL_TIMEOUT_S,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`fence` is called before each change. It raises `RuntimeUnavailable` while another Agent replica is active.
+        """`fence` is called before each change. It raises `RuntimeUnavailable` while another Agent replica acts.
 
         Raises:
             SetupError: the settings or the kubeconfig cannot be used.
