@@ -24,7 +24,7 @@ from greenroom.api.diagnostics.routes import FoundThing
 from greenroom.api.events import RESYNC, Resync
 from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, parse_served_hosts
-from greenroom.api.lease.control import may_end_control
+from greenroom.api.lease.control import requires_control_check
 from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.problems import invalid_request
 from greenroom.core.errors import Invalid
@@ -252,8 +252,8 @@ def test_a_view_has_the_fields_of_its_row_but_for_those_without_which_it_is():
     ],
 )
 def test_only_events_that_concern_control_cause_a_check(event: ChangeEvent | Resync, checks: bool):
-    assert may_end_control(event, {"controlled"}) is checks
+    assert requires_control_check(event, {"controlled"}) is checks
 
 
 def test_every_event_of_a_session_causes_a_check_before_the_first_reading():
-    assert may_end_control(ChangeEvent.session("any"), None)
+    assert requires_control_check(ChangeEvent.session("any"), None)

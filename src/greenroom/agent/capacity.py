@@ -35,8 +35,8 @@ MAX_RESERVE_BYTES: Final = 1 << 30
 READ_EVERY_S: Final = 5.0
 ANSWER_TIMEOUT_S: Final = 10.0
 UNAVAILABLE_AFTER_S: Final = 30.0
-"""The time without an answer of the runtime after which the capacity is zero. A shorter time may be a slow answer or a
-restart. It is half of the time within which an Agent must accept a session.
+"""The time without an answer of the runtime after which the capacity is zero. Until then, the runtime may be slow or
+restarting. The value is half of the time within which an Agent must accept a session.
 """
 NO_CAPACITY: Final = ReportedCapacity(cores=0.0, memory_bytes=0)
 
@@ -214,7 +214,7 @@ class DiskGuard:
         self._usage = usage
         self._last_disk = FreeDisk()
         self._failed_counts: dict[str, int] = {}
-        """Session id → the number of consecutive measurements that failed because the session has too many files."""
+        """Session id → the number of consecutive measurements that did not end in time (`DiskUse.uncounted`)."""
         self._was_short = False
 
     async def run(self) -> None:

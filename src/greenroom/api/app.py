@@ -147,7 +147,7 @@ _ROUTES: Final = _all_routes()
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """Return the application, with its parts in `app.state`.
 
-    The parts are config, db, secrets, logs, refusals, join_attempts, hub, snapshot, passwords, metrics,
+    The parts are config, db, secrets, logs, refusals, join_log_limiter, hub, snapshot, passwords, metrics,
     failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log and
     delivery_worker.
     """
@@ -166,7 +166,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.secrets = secrets
     app.state.logs = logs
     app.state.refusals = RefusalLog(logs)
-    app.state.join_attempts = RefusalLogLimiter()
+    app.state.join_log_limiter = RefusalLogLimiter()
     app.state.hub = EventHub()
     app.state.snapshot = SettingsSnapshot(db)
     app.state.passwords = Passwords()

@@ -189,10 +189,10 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 
 
 def lease_policy(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
-    """Return the policy of a session that may reach only these domains, and only the names below them that the policy
-    in force allows. The result is always a separate policy, because the policy in force may allow more later. The same
-    domains and the same policy in force always give the same id and name. Raises Invalid: a name in `allow` is not a
-    domain, or the policy in force denies it.
+    """Return the policy of a leased session. It allows the domains `allow` and the names below them, but no name that
+    the policy in force denies. The result is always a separate policy, because the policy in force may allow more
+    later. The same domains and the same policy in force always give the same id and name. Raises Invalid: a name in
+    `allow` is not a domain, or the policy in force denies it.
     """
     requested = normal_domains(allow)
     if in_force is not None and (denied := [name for name in requested if decision(in_force, name).action == "deny"]):

@@ -109,8 +109,8 @@ class ListDefinition(Generic[T]):
 
     `select` has the columns of a row. `source` is the table, with LEFT joins, so that PostgreSQL does not read tables
     that an order and a filter do not need. `key`, of type `key_type`, is the column that identifies a row. `columns`
-    are the columns of the list by their displayed names; `order` is the default order. `filters` are conditions by the
-    name of their value.
+    are the columns of the list by their displayed names; `order` is the default order. `filters` maps the name of a
+    value to the condition that uses the value.
     """
 
     row_type: type[T]
@@ -192,7 +192,7 @@ class ListDefinition(Generic[T]):
         return ListPage(rows_as(self.row_type, [row for row in page if row["found"]]), end)
 
     async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
-        """Count the rows that match, in descending order of the column `by`. The number of rows read is limited."""
+        """Count the rows that match, among a limited number of rows: those with the highest values in column `by`."""
         max_rows = MAX_COUNTED_WITH_WORDS if conditions.word_conditions else MAX_COUNTED
         candidates: LiteralString = " UNION ALL ".join(
             f"(SELECT {conditions.matches_words} AS found {self.source} WHERE {where}"

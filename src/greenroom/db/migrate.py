@@ -1,11 +1,11 @@
 """Applies each SQL file of `greenroom/db/migrations` once, in the order of their names, and then the grants.
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version can continue
-to run with it; *post* runs after every process has the new version. With `only_pre`, the files after the last *pre*
-file are not applied. A version also starts with a database that has *pre* files of the next version, so that an upgrade
-can be undone until its first *post* file. An advisory lock prevents two migrations at the same time; PostgreSQL
-releases it when the process is killed. Only migrations use the owner's role; the api and the Managers have a separate
-role (SERVICE_ROLE), which a database that an operator provides may lack.
+to run with it; *post* runs after every process has the new version. With `only_pre`, the *post* files after the last
+*pre* file are not applied. A version also starts with a database that has *pre* files of the next version, so that an
+upgrade can be undone until its first *post* file. An advisory lock prevents two migrations at the same time; PostgreSQL
+releases it when the process is killed. Only migrations use the owner's role; the api and the Managers use SERVICE_ROLE.
+An external database may have no SERVICE_ROLE.
 """
 
 from __future__ import annotations

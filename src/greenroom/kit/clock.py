@@ -43,7 +43,7 @@ class LatenessMeter:
         self._next_tick_s = math.inf
         self._last_pressure: tuple[float, float] | None = None
         self._own_s = self._queue = 0.0
-        self._waiting = 1.0
+        self._waiting = 1.0  # the value of `Lateness.waiting` if the kernel does not report it
 
     def current(self) -> Lateness:
         """Return the current lateness, including the delay of a tick that is overdue."""

@@ -55,8 +55,8 @@ class StartLog:
         return "" if time.monotonic() - self._created_at_s >= HEALTHY_S else self._crash_loop
 
     def read_crash_loop(self) -> str:
-        """Return the reason why the process of the folder counts as crash-looping, for another process; empty if it
-        does not, or if its last start was more than `HEALTHY_S` ago.
+        """Return the reason why the process that uses the folder counts as crash-looping; empty if it does not, or if
+        its last start was more than `HEALTHY_S` ago. Other processes call this method.
         """
         starts = self._read()
         return starts.crash_loop if starts.at_s and time.time() - starts.at_s[-1] < HEALTHY_S else ""

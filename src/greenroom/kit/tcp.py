@@ -2,9 +2,9 @@
 session.
 
 `ss -K` aborts sockets if the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; this is tried
-once at start. Elsewhere, the connections of other processes of this host are shut down through copies of their sockets:
-a process that may trace another process can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the copy ends
-the connection for both sides. Both methods leave the container of the session connected to its network.
+once at start. If `ss -K` does not work, the connections of other processes are shut down through copies of their
+sockets: a process that may trace another process can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the
+copy ends the connection for both sides. Both methods leave the container of the session connected to its network.
 """
 
 from __future__ import annotations

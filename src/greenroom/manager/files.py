@@ -1,7 +1,7 @@
 """The files of a Manager: its instance id, and the sentinel, a file that exists while the Manager is disabled.
 
 The instance id is in a folder that survives the container, so that restart, update and recreation do not change it.
-While the sentinel exists, nginx answers for this Manager with 503 and sends it no Agent (docs/reference/managers.md).
+While the file exists, nginx answers for this Manager with 503 and sends it no requests (docs/reference/managers.md).
 """
 
 from __future__ import annotations

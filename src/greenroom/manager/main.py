@@ -66,7 +66,7 @@ AGENTS_CONNECTIONS: Final = 4
 """Connections for requests of Agents. They are separate, so that many Agents cannot occupy all connections (ADR 3)."""
 REGISTER_RETRY_PAUSE_S: Final = 1.0
 READ_AGAIN_WITHIN_S: Final = 1.0
-"""The time over which the readings of all held check-ins are spread after missed notifications."""
+"""After missed notifications, the data of each held check-in is read again at a random time within this time."""
 
 
 class Manager:
@@ -88,7 +88,7 @@ class Manager:
         self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
         self.notifier = CheckInNotifier()
         self.metrics = ManagerMetrics(self.status, self.notifier)
-        self.stand_in = StandInProcess(self.status)
+        self.stand_in = StandInProcess(self.status)  # answers requests with 500 while this process is frozen
         self._started_at_s = boottime_s()
         self._stopping = False
         self._registered: RegisteredManager | None = None

@@ -25,7 +25,7 @@ from greenroom.db.session.observations import (
     change_statuses,
     write_steps,
 )
-from greenroom.db.session.sessions import end_sessions, lock_sessions, lock_sessions_capacity
+from greenroom.db.session.sessions import end_sessions, lock_capacity_of_sessions, lock_sessions
 from greenroom.manager.tasks.context import RoundEvents
 
 
@@ -50,7 +50,7 @@ async def lock(connection: Connection, decided: Iterable[Decision], others: Iter
     """Lock all rows that will change, also `others`, in the lock order of docs/explanation/protocols.md §3."""
     decided = list(decided)
     if ends := [d.transition.session_id for d in decided if d.transition.to is SessionStatus.DELETED]:
-        await lock_sessions_capacity(connection, ends)
+        await lock_capacity_of_sessions(connection, ends)
     changing = {d.transition.session_id for d in decided} | set(others)
     if len(changing) > 1:
         await lock_sessions(connection, changing)
@@ -132,8 +132,8 @@ def announce(applied: Sequence[Decision], events: RoundEvents, zone_key: int) ->
 
 def _pool_event(decision: Decision) -> ChangeEvent | None:
     """Return the event about the pool of a session; None for the session of a user, for a start, and for a session that
-    is deleted. If a session becomes usable, only pages are notified, because a pool that waits for a session is planned
-    in each round."""
+    is deleted. If a session becomes usable, only pages are notified: the Primary plans a pool with starting sessions in
+    each round."""
     session, transition = decision.session, decision.transition
     pool_id = session.staging_config_id
     if (

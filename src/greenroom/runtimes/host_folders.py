@@ -214,9 +214,8 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _make_folder(parent: int, name: str, mount: Mount) -> None:
-    """Create the folder if it is missing, and set its owner. An existing empty folder of this account with mode 0700
-    belongs to another start, which was interrupted or is still creating the folder. The owner of this folder is also
-    set."""
+    """Create the folder if it is missing, and set its owner. Also set the owner of an existing empty folder of this
+    account with mode 0700: another start created it, and was interrupted or has not set the owner yet."""
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)

@@ -141,19 +141,19 @@ class HostHomes:
 class HomesOnHost:
     """Implements `contract.Homes`; the runtime provides `in_use`."""
 
-    folder: HostHomes
+    host_homes: HostHomes
     in_use: Callable[[], Awaitable[dict[HomeId, str]]]
 
     async def list(self) -> list[StoredHome]:
-        return await self.folder.list_homes()
+        return await self.host_homes.list_homes()
 
     async def measure(self, home: HomeId) -> HomeSize | None:
-        return await self.folder.measure(home)
+        return await self.host_homes.measure(home)
 
     async def remove(self, home: HomeId, removal_id: str) -> None:
         if session_id := (await self.in_use()).get(home):
             raise HomeInUseError(f"The container of session {session_id} still uses the home folder.")
-        await self.folder.remove(home, removal_id)
+        await self.host_homes.remove(home, removal_id)
 
 
 def _folder_names(path: str) -> list[str]:

@@ -154,7 +154,7 @@ class SimulatedRuntime:
             low_cpu_share=low_cpu_share,
             homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
-        self.homes.folder.make(self._containers[session_id].kept_homes)
+        self.homes.host_homes.make(self._containers[session_id].kept_homes)
         self._session_by_spec[spec_hash] = session_id
         self._store_and_notify(session_id, "create")
         return self._container(session_id)

@@ -44,7 +44,7 @@ from greenroom.db.launch import replacement
 from greenroom.db.launch.claims import ClaimedSession, PoolClaim, claim_replacement, read_contents
 from greenroom.db.launch.on_demand import insert_with_evictions
 from greenroom.db.launch.replacement import SessionToReplace
-from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
+from greenroom.db.session.sessions import NewSession, lock_capacity_of_sessions, lock_sessions, lock_user
 from greenroom.kit.secrets import Secrets
 from greenroom.wire.messages import Assignment
 
@@ -226,7 +226,7 @@ class ReplacementWriter:
         """Lock the rows of the evicted sessions and of the failed session in the order of their ids. Before that, lock
         the rows with the allocated capacity of their Agents."""
         ids = [self.old.session_id, *evicted]
-        await lock_sessions_capacity(connection, ids)
+        await lock_capacity_of_sessions(connection, ids)
         await lock_sessions(connection, ids)
 
     async def _detach_user(self, connection: Connection) -> SessionToReplace:

@@ -283,10 +283,11 @@ class CheckInLoop:
         return content is not None and self.identity.load_shared(content)
 
     async def _handle_refusal(self, error: ManagerRefusedError) -> None:
-        """Pause after a refusal; the pause grows with each consecutive refusal. The Agent then registers again."""
+        """Pause after a refusal; the pause grows with each consecutive refusal. The Agent then registers again. After a
+        401 for its credential, it sends the join token, if it has one; after a 401 for the token, the credential."""
         self._registered = False
-        is_new_refusal = error.status == 401 and not self._credential_refused
-        self._credential_refused = is_new_refusal and not await self._is_credential_changed()
+        refuses_credential = error.status == 401 and not self._credential_refused
+        self._credential_refused = refuses_credential and not await self._is_credential_changed()
         self.health.manager_error = error.message
         now = time.monotonic()
         if now - self._last_refusal > REFUSAL_MEMORY_S:

@@ -180,7 +180,7 @@ class SessionProber:
             await asyncio.sleep(self.interval_s if result.usable else pause_s(age_s, duration_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """Return the reason why the session is not usable; for a long start, with the kernel limits of the host."""
+        """Return the reason why the session is not usable; after `FAST_PROBING_S`, with the cause if it is known."""
         if not error or age_s < FAST_PROBING_S:
             return error
         return self.explain_failure(error, self.sessions.observed.journal_record(session_id).log_tail)
@@ -199,7 +199,7 @@ class SessionProber:
             self.metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, page: int) -> SessionSpec | None:
-        """Return the specification, or None if the session or this page of it does not exist any more."""
+        """Return the specification; None if the session, or its page with this number, does not exist any more."""
         container = self.sessions.observed.container(session_id)
         is_same = (
             container is not None

@@ -96,7 +96,7 @@ class LeftoverView(View):
     kind: str
     name: str
     ref: str
-    removed: Annotated[bool, Field(description="true = it may be removed")]
+    removed: Annotated[bool, Field(description="true = it may be removed; this request removes nothing")]
     reason: Annotated[
         str, Field(description="reason why nothing owns it; if `removed` is false, also the reason to keep it")
     ]
@@ -144,7 +144,7 @@ class RequestQuery(BaseModel):
     status: Annotated[int | None, Field(ge=100, le=599, description="status of the response, e.g. 503")] = None
     refused: Annotated[bool | None, Field(description="true = responses other than 2xx; false = 2xx")] = None
     agent_id: UUID | None = None
-    manager_instance_id: Annotated[Text | None, Field(description="Manager that answered, or whose gateway did")] = None
+    manager_instance_id: Annotated[Text | None, Field(description="Manager whose address received the request")] = None
     since: Since = None
     until: Until = None
 

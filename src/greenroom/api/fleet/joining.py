@@ -195,7 +195,7 @@ router = api_router("joining")
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
     state = request.app.state
     return JoinAttempt(
-        client_address(request), logs, state.join_attempts, partial(state.failed_attempts.count_wrong_key, request)
+        client_address(request), logs, state.join_log_limiter, partial(state.failed_attempts.count_wrong_key, request)
     )
 
 

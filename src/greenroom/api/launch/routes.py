@@ -126,7 +126,7 @@ def _launcher_image(workspace: Workspace, forecast: LaunchForecast) -> LauncherI
 
 @dataclass(frozen=True, slots=True)
 class SimilarUsers:
-    """Users with the same groups: their number, and the facts of a launch without options by one of them."""
+    """Users with the same groups: their number, and the facts of their launches without launch options."""
 
     number: int
     facts: LaunchFacts

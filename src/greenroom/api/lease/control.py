@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 SIGNATURE_HEADER: Final = "X-Greenroom-Signature"
 INSTRUCTION_TIMEOUT_S: Final = 5.0
-"""Timeout of an instruction, shorter than the shortest control of a person, so that instructions arrive in order."""
+"""Timeout of an instruction, less than the minimum of `control_away_s`, so that instructions arrive in order."""
 JOIN_FIRST: Final = (
     "Join the session first, with a share that gives control or with Assist. A viewer without control cannot take over."
 )
@@ -184,25 +184,21 @@ async def control_view(parts: ControlParts, lease: LeaseRow, *, wait_s: float = 
 
 
 MAX_CHECK_INTERVAL_S: Final = 5.0
-"""The longest time between two checks. Some events cause an earlier check (`may_end_control`)."""
+"""The longest time between two checks. Some events cause an earlier check (`requires_control_check`)."""
 EVENT_DELAY_S: Final = 0.1
-"""The delay of a check after an event, and so of the instruction to the page.
-
-Events of all sessions in this time are handled together, because each check is a query.
-"""
+"""The delay of a check after an event, and so of the instruction to the page. Events of all sessions in this time cause
+one check, because each check is a query."""
 
 
 async def end_control(parts: ControlParts) -> None:
-    """Run forever, and return control to the program when a person is away or may no longer control the session.
-
-    Any number of processes may run this at the same time.
-    """
+    """Run forever, and return control to the program when a person is away or may no longer control the session. Any
+    number of processes may run this at the same time."""
     held_sessions: set[str] | None = None
     due_s = time.monotonic() + MAX_CHECK_INTERVAL_S
     with parts.hub.subscription() as subscriber:
         while True:  # it runs until it is canceled, because its end would count as an error
             events = await subscriber.take(max(0.0, due_s - time.monotonic()))
-            if time.monotonic() < due_s and not any(may_end_control(event, held_sessions) for event in events):
+            if time.monotonic() < due_s and not any(requires_control_check(event, held_sessions) for event in events):
                 continue
             await asyncio.sleep(EVENT_DELAY_S)
             due_s = time.monotonic() + MAX_CHECK_INTERVAL_S
@@ -212,8 +208,8 @@ async def end_control(parts: ControlParts) -> None:
                 await asyncio.gather(*(_end_or_warn(parts, control) for control in held if control.has_ended))
 
 
-def may_end_control(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:
-    """Return whether control of a lease may begin or end with this event. `held_sessions` are the sessions that people
+def requires_control_check(event: ChangeEvent | Resync, held_sessions: Collection[str] | None) -> bool:
+    """Return whether a person may have got or lost control by this event. `held_sessions` are the sessions that people
     control; None = not known. Launches of other sessions cause no check, because each check is a query.
     """
     if event is RESYNC or event.topic is Topic.LEASE:

@@ -62,7 +62,7 @@ class ActsOnSession(Requires):
 
 
 def caller_for(*acts: Act) -> Any:
-    """Return the dependency of a route about one session that does one of these acts; its value is the `Caller`."""
+    """Return the dependency for a route that does one of these acts in one session. Its value is the `Caller`."""
     return Depends(ActsOnSession(*acts))
 
 

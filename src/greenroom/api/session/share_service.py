@@ -75,7 +75,8 @@ class ShareView(View):
     audience: Annotated[
         Audience,
         Field(
-            description="user = the named user, users = users with the link, guests = anyone with the link, assistant"
+            description="user = the named user, users = users with the link, guests = anyone with the link,"
+            " assistant = an administrator who helps"
         ),
     ]
     user_id: Annotated[UUID | None, Field(description="named user")]

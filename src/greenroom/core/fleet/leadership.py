@@ -63,7 +63,7 @@ def window_after_renewal(term: int, sent_at_s: float, timings: Timings) -> Actin
 
 
 def may_act(window: ActingWindow | None, now_s: float) -> bool:
-    """True if this process may act as Primary (or, in an election, for its Agent) now."""
+    """True if this process may act now: as Primary, or as the active replica of an Agent (`agent.standby`)."""
     return window is not None and now_s < window.trusted_until_s
 
 

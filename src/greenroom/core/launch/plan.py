@@ -58,8 +58,8 @@ class StagedPool:
 @dataclass(frozen=True, slots=True)
 class Miss:
     """The reason why an attempt cannot succeed or did not succeed. docs/reference/staging.md lists the codes. `setting`
-    and `group` are those of a `Violation`. `waiting_helps` is that of a `Rejection`, or False if the zone has no Agent.
-    """
+    excludes staged sessions; `group` has the names of the groups that set it. `waiting_helps` is False if the Agent has
+    no room even without other sessions, or the zone has no Agent."""
 
     code: str
     reason: str
@@ -241,8 +241,8 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
 
 
 def outcome_reason(trace: Sequence[TraceStep]) -> str:
-    """Return the outcome of a launch for a list: the origin of its session, or the reasons why it got none, the current
-    zone first. The reasons are those of the attempts on demand, or of the last step if there was no such attempt."""
+    """Return the outcome of a launch for a list: the reason of the last step if the launch got a session or made no
+    attempt on demand, otherwise the reasons of the attempts on demand, the current zone first."""
     steps = _failed_on_demand_steps(trace)
     if trace and not trace[-1].used and steps:
         return _text_by_zone(steps)

@@ -230,7 +230,7 @@ OPTIONAL_RECORDINGS_FULL: Final = (
     " reserved for members of groups whose `record_leases` is `pictures`"
 )
 USER_RECORDINGS_FULL: Final = (
-    "the limit of {limit} MB for pictures of this user that no group requires is reached (`recordings_user_max_mb`)"
+    "the pictures of this user that no group requires have {limit} MB, the maximum of `recordings_user_max_mb`"
 )
 
 

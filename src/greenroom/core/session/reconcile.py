@@ -10,7 +10,7 @@ in the desired state, the plan is empty. The rules, each of which is a property 
   that a late answer cannot restore the session. An answer of a lower term is ignored.
 - A container that ended by itself, could not be started or is gone is reported `failed` and never started again.
 - A hand-over or command that has begun never begins again.
-- A container gets its full share of the CPU when its start no longer gives way to other starts.
+- A container has a low share of the CPU only until its session has a user or a first frame, or a time limit is over.
 """
 
 from __future__ import annotations
@@ -298,8 +298,8 @@ def observe(
 
 
 def needs_examination(desired: DesiredContainer, observed: ObservedContainer | None, journal: JournalFacts) -> bool:
-    """True if the container ended by itself and was not examined yet. The Manager does not request its last log lines
-    later, so its end is reported only after the examination."""
+    """True if the container ended by itself and was not examined yet. The Agent reports its end only after the
+    examination, because the report must contain the last log lines."""
     if observed is None or observed.state is not ContainerState.EXITED or desired.want in (Want.STOPPED, Want.ABSENT):
         return False
     return not (journal.stopped or journal.failure)

@@ -124,7 +124,7 @@ class SessionSpec:
     proxy_path: str = field(default=PROXY_PATH, metadata=LATER)
     """The proxy path of the zone when the session was created: the first part of the session's path at the gateway."""
     page_path: str = field(default="/", metadata=LATER)
-    """The folder of the page in the container, with a slash at both ends. A stored folder may contain a token."""
+    """The folder of the page in the container, with a slash at both ends. In the session row, it may contain tokens."""
     ready_path: str = field(default="", metadata=LATER)
     """The path below `page_path` that must respond before the session is usable; empty = the page."""
     services: tuple[Service, ...] = field(default=(), metadata=LATER)

@@ -31,8 +31,8 @@ _REGISTRY_LOGIN_IF_NEEDED: Final = (
     "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
-"""The password for the registry of image `i`, if the enabled Agent `a` must pull the image, or keeps the password for
-its machines."""
+"""The password for the registry of image `i`, if the enabled Agent `a` must pull the image or stores passwords, so that
+the nodes of its cluster can pull images."""
 
 AGENT_NEEDS_IMAGE: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
@@ -72,6 +72,7 @@ class AgentState:
     incarnation: int
     seq: int
     complete: bool
+    """True if the Agent has reported all its containers since its last registration."""
     zone_id: str
     cores_reported: float
     memory_reported: int
@@ -380,7 +381,7 @@ async def read_users_of_sessions(db: Database, agent_id: str, session_ids: Seque
 
 
 async def read_undeleted(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """Return the ids of those of these sessions that are on this Agent and not deleted."""
+    """Return the ids in `session_ids` whose sessions are on this Agent and not deleted."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",

@@ -198,7 +198,8 @@ async def claim(
     session to claim. `after_user_lock` is awaited while the row of the user is locked.
 
     Raises:
-        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or leases.
+        SessionLimit: the user already has `max_sessions` sessions without a lease.
+        LeaseLimit: the session is for a lease, and the user already has `max_sessions` leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: the idempotency key was used for a different request.
     """

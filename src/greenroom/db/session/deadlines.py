@@ -1,4 +1,4 @@
-"""The deadlines of sessions, and the check if a round of the Primary has work. All writes are inside `guarded`."""
+"""The deadlines of sessions, and the check if a round has work. Writes use a connection of `leadership.guarded`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SessionWithDeadline(SessionInTransition):
 
 
 async def read_with_deadline(db: Database, zone_id: str) -> list[SessionWithDeadline]:
-    """Return the sessions in transitional statuses, and the sessions whose Agent has returned.
+    """Return the sessions in transitional statuses, and the unreachable and lost sessions whose Agent has returned.
 
     If the Agent is missing, only first starts and hand-overs are included, because their users wait. A decision about
     other sessions, such as resumed sessions, waits until the Agent returns or is dead.

@@ -3,9 +3,9 @@ Claims are in `db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 from which it may start (`core.session.states`). After the commit, the caller notifies the topics of the Agent, the
-session and the zone. Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE, which conflicts with the foreign keys
-of observations and steps: a claim (SKIP LOCKED) would skip a session while an observation of it is written, and the
-foreign keys of several observations would lock sessions in another order than by id.
+session and the zone. Session rows are locked FOR NO KEY UPDATE. FOR UPDATE conflicts with the locks that a write of an
+observation or step takes for its foreign key: a claim (SKIP LOCKED) would skip the session, and a write of several
+observations would lock sessions in another order than by id.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ async def lock_user(connection: Connection, user_id: str) -> None:
     await connection.execute(LOCK_USER, {"user_id": user_id})
 
 
-async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
+async def lock_capacity_of_sessions(connection: Connection, session_ids: Sequence[str]) -> None:
     """Lock the capacity rows of the Agents of these sessions, by id. Every release of reservations begins with this
     statement."""
     await connection.execute(
@@ -217,7 +217,7 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
     docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the
     transaction must not have locked a session before. `reason` is a sentence, stored if the row has no reason yet.
     """
-    await lock_sessions_capacity(connection, session_ids)
+    await lock_capacity_of_sessions(connection, session_ids)
     cursor = await connection.execute(
         f"""
         WITH locked AS MATERIALIZED (
@@ -250,8 +250,8 @@ class DeletedSession:
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
-    """Mark a session, or the last session that replaced it, for deletion. A repeated call changes nothing. Raises
-    NotFound: there is no such session."""
+    """Mark a session for deletion; if it was replaced, mark its last replacement instead (`request_end` does not). A
+    repeated call changes nothing. Raises NotFound: there is no such session."""
     cursor = await connection.execute(
         f"""
         WITH RECURSIVE chain AS (

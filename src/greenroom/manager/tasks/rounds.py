@@ -103,7 +103,7 @@ async def run_manager_records(ctx: PrimaryContext) -> None:
 
 async def _remove_record(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
     async with ctx.db.transaction() as connection:
-        await managers.lock_zones(connection)  # it precedes the leadership in the lock order, so not `guarded`
+        await managers.lock_zones(connection)  # before the leadership, which `guarded` would lock first
         await lock_leadership(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:

@@ -238,8 +238,8 @@ def styled(text: str, style: Any = "") -> Text:
 
 def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], max_width: int | None) -> list[int]:
     """Return the width of each column, so that the table fits `max_width` (None = unlimited). The widest columns become
-    narrower. The first column and columns with ids, which other commands accept as arguments, and the words of titles
-    stay complete.
+    narrower, but no word of a title is cut. The first column and columns with ids keep their width, because other
+    commands accept their values as arguments.
     """
     value_widths = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
     widths = [max(len(title), width) for title, width in zip(titles, value_widths, strict=True)]

@@ -97,7 +97,7 @@ def installation(
 
 @setup.command(cls=TitledCommand)
 def host(
-    name: Annotated[str, typer.Argument(help="Name or address of that host for other hosts.")],
+    name: Annotated[str, typer.Argument(help="Name or address at which other hosts reach it.")],
     *,
     database_url: DatabaseUrl,
     folder: Folder = FOLDER,

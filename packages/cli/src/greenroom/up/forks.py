@@ -118,7 +118,7 @@ class ForkClient:
                 socket.send_fds(channel, [b"fork"], [request, log.fileno()])
             response = await asyncio.get_running_loop().sock_recv(channel, _MAX_MESSAGE_BYTES)
         except BaseException:
-            self._close(channel)  # the next request must not receive its response
+            self._close(channel)  # otherwise, the next request would receive the response to this request
             raise
         finally:
             self._request_channel = None

@@ -82,8 +82,9 @@ _RUN_PATTERNS: Final = (  # The second pattern matches base64, which can contain
     re.compile(r"(?<!sha256:)(?<![\w+/-])[A-Za-z0-9+/]{24,}+={0,2}(?![\w-])", re.ASCII),
 )
 _RANDOM_THRESHOLDS: Final = ((14, 0.3), (32, 0.2))
-"""(minimum length, share) of a random text: at least this share of its characters follow a character of another class
-(upper case, lower case, digit). The average of base64 is 0.6; words, names and paths have a smaller share."""
+"""(minimum length, share): a text of this length looks random if at least this share of its characters differ in class
+(upper case, lower case, digit) from the character before. The average of base64 is 0.6; words, names and paths have a
+smaller share."""
 _MIN_ALNUM: Final = 20
 _MIN_DIGITS: Final = 3
 

@@ -78,7 +78,7 @@ async def support_facts(db: Database) -> dict[str, Any]:
 
 
 async def recent_log_rows(db: Database, limit: int = LOG_ROWS) -> list[dict[str, Any]]:
-    """Return the latest log rows, the oldest first, without names of users in separate columns."""
+    """Return the latest log rows, the oldest first, without the columns that contain users."""
     return list(reversed(await db.fetch(_LOGS, (limit,))))
 
 

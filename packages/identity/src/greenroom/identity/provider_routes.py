@@ -128,7 +128,7 @@ async def update_sign_on_provider(
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
-        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}  # `client_secret` would be masked
+        old, new = old | {"signing": "as before"}, new | {"signing": "changed"}  # the log masks `client_secret`
     change.audit(LogCode.SIGN_ON_PROVIDER_CHANGED, after.title, before=old, after=new)
     if not after.enabled:
         logins = await statements.logins_at_provider(change.db, after.provider_id)

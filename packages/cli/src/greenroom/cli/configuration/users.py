@@ -161,7 +161,9 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     rows = [change.as_row for change in applied.changes]
     report = {"changes": rows, "errors": [asdict(error) for error in applied.errors], "applied": is_applied}
     if not call.output.print_if_json(report):
-        call.output.print_list(rows, _COLUMNS, "No user was changed." if applied.errors else "No user changes.")
+        call.output.print_list(
+            rows, _COLUMNS, "No user was changed." if applied.errors else "The file changes no user."
+        )
     for error in applied.errors:
         call.output.err.print(styled(printable(f"{file}:{error.line}: {error.message}"), "red"), soft_wrap=True)
     if applied.errors:

@@ -259,10 +259,10 @@ class KubernetesRuntime:
         )
 
     async def _amounts(self) -> tuple[Amount, Amount]:
-        """Return the total amount for the sessions of this Agent, and the amount that they request now.
+        """Return the cores and memory for the sessions of this Agent, and the cores and memory that they request now.
 
-        The requests of other Agents' sessions reduce the total: they are part of the used amount of a quota, and are
-        subtracted from the capacity of the nodes.
+        The first amount excludes the requests of other Agents' sessions: quotas count these requests as used, and this
+        method subtracts them from the capacity of the nodes.
         """
         (quotas, _), (pods, _) = await asyncio.gather(
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._owner.selector("session"))

@@ -27,8 +27,7 @@ MAX_BYTES: Final = 32 << 20
 MAX_PIXELS: Final = 4096 * 2304
 """The maximum size of a screenshot, which needs 36 MiB of memory while it is encoded."""
 READ_COST: Final = 1024
-"""The number of bytes that each read adds to its length when the bytes are counted. This limits the number of small
-messages."""
+"""Each read counts as its length plus this number of bytes. This limits the number of small messages."""
 
 
 class RfbError(Exception):

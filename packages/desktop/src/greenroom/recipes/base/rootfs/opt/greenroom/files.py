@@ -50,7 +50,7 @@ MAX_NAMES_TRIED = 1000
 FINISHED_KEPT = 1000
 """The maximum number of entries in `finished`."""
 UNFINISHED, UNFINISHED_PUT = ".upload-", ".greenroom-"
-"""The prefixes of the names of incomplete uploads, of viewers and of programs."""
+"""The prefixes of the names of incomplete uploads: of viewers, and of programs."""
 UNFINISHED_KEPT_S = 24 * 3600
 EXPIRE_EVERY_S = 3600
 

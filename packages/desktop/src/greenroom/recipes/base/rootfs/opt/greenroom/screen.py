@@ -245,9 +245,9 @@ class Screen:
         return x, y, mask >> 8 & 0x1F
 
     async def picture(
-        self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, input_s: tuple[float, float] | None = None
+        self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, last_input: tuple[float, float] | None = None
     ) -> bytes:
-        """Return the screen, or a part of it, as a PNG of this size. `input_s`: the `time.monotonic` of the last input,
+        """Return the screen, or a part of it, as a PNG of this size. `last_input`: the `time.monotonic` of the last input,
         and the maximum time to wait for the first drawing after it; the picture is taken once programs have drawn their
         reaction.
 
@@ -260,7 +260,7 @@ class Screen:
             view = self._view if self._view and self._view.request == request else View(request)
             if region is None:
                 self._view = view
-            await self._update(display, view, input_s)
+            await self._update(display, view, last_input)
             cursor_picture = await self._cursor(display, request) if cursor else None
             return await asyncio.to_thread(view.picture, cursor_picture)
 
@@ -269,12 +269,12 @@ class Screen:
         async with self._picture_lock:
             await self._take_damage()
 
-    async def _update(self, display: x11.Display, view: View, input_s: tuple[float, float] | None) -> None:
-        """Update a picture until programs stop drawing; rows are compressed during the wait. `input_s` as in
+    async def _update(self, display: x11.Display, view: View, last_input: tuple[float, float] | None) -> None:
+        """Update a picture until programs stop drawing; rows are compressed during the wait. `last_input` as in
         `picture`."""
         loop = asyncio.get_running_loop()
-        begun_s, first_s = input_s or (0.0, 0.0)
-        ends_at_s = begun_s + MAX_DRAWING_S if input_s else 0.0
+        begun_s, first_s = last_input or (0.0, 0.0)
+        ends_at_s = begun_s + MAX_DRAWING_S if last_input else 0.0
         quiet_at_s = begun_s + first_s
         while True:
             if await self._take_damage():

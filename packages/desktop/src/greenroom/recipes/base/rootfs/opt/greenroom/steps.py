@@ -245,10 +245,10 @@ class StepExecutor:
             raise StepError("region: must be [x1, y1, x2, y2]")
         exact_region = (region[0], region[1], region[2], region[3]) if region else None
         try:
-            input_s = None
+            last_input = None
             if last_input_s is not None and time.monotonic() - last_input_s < MAX_DRAWING_S:
-                input_s = (last_input_s, POINTER_DRAWING_S if self._only_moved else FIRST_DRAWING_S)
-            return await self._screen.picture(exact_region, width, height, cursor=cursor, input_s=input_s)
+                last_input = (last_input_s, POINTER_DRAWING_S if self._only_moved else FIRST_DRAWING_S)
+            return await self._screen.picture(exact_region, width, height, cursor=cursor, last_input=last_input)
         except ValueError as error:
             raise StepError(str(error)) from error
 
