@@ -243,9 +243,9 @@ _DEFINITIONS: Final = (
     ),
     _permission(
         "allow_persistent_profile",
-        "Keep the home folder between sessions. Allow: in all workspaces with kept home folders. Deny: in none. If no"
-        " group sets it (Inherit): only in workspaces with Home folders = Kept for each user. A launch with a kept home"
-        " folder gets no staged session",
+        "Keep the home folder between sessions. Allow: in all workspaces with kept home folders or a persistent profile"
+        " path. Deny: in none. If no group sets it (Inherit): only in workspaces with kept home folders. A launch with"
+        " a kept home folder or profile gets no staged session",
     ),
     _switch("expose_user_environment_vars", "Set KASM_USER and KASM_USER_ID in the container", excludes_staging=True),
     _switch(
