@@ -45,8 +45,8 @@ class Quotas(System):
         async with self.db.transaction() as connection:
             (allocation,) = await lock_allocations(connection, self.zone_id, [self.agent_id])
         assert "I5" not in await self.broken()
-        assert allocation.cores_counted == pytest.approx(allocation.cores_summed)
-        return allocation.cores_counted
+        assert allocation.cores_stored == pytest.approx(allocation.cores_summed)
+        return allocation.cores_stored
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ async def test_the_token_of_a_launch_opens_its_final_successor(stage: Stage):
     assert "session_id" not in await stage.verdict(third, token)
     found = await find_stream_session(stage.db, first)
     assert found is not None
-    assert set(found.family) == {first, second, third}
+    assert set(found.own_and_replaced_ids) == {first, second, third}
 
 
 async def test_an_agent_may_ask_for_its_own_sessions_only(stage: Stage):

@@ -65,7 +65,7 @@ class Commands:
 
     async def _execute(self, command: SessionCommand) -> CommandRecord:
         try:
-            await self._journal.wait_until_shared()
+            await self._journal.wait_for_shared_copy()
         except Unavailable as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:

@@ -145,7 +145,7 @@ class Handovers:
         )
         try:
             with convert_item_error("hand-over", record.assignment_id):
-                await self._journal.wait_until_shared()
+                await self._journal.wait_for_shared_copy()
                 result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:
             return replace_fields(record, state="failed", error=f"`assign` could not be run: {error.message}")

@@ -227,7 +227,7 @@ class Journal:
                 await asyncio.to_thread(os.fsync, self._descriptor)
                 self._synced_bytes = target
 
-    async def wait_until_shared(self) -> None:
+    async def wait_for_shared_copy(self) -> None:
         """Wait until the shared copy contains all records; return immediately if there are no replicas. Raises
         RuntimeUnavailable: the copy cannot be stored, so that work that must run only once must not begin."""
         if self._share is None:
@@ -245,7 +245,7 @@ class Journal:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self.wait_until_shared()
+                await self.wait_for_shared_copy()
             except Unavailable as error:
                 log.warning("other processes of this Agent do not have the latest records", reason=error.message)
                 self._changed.set()

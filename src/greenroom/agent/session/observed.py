@@ -244,9 +244,9 @@ class ObservedSessions:
             self._journal.append(after)
             self.changed.emit(session_id)
 
-    async def wait_until_shared(self) -> None:
-        """Wait until the journal copy that the replicas share has all records (`Journal.wait_until_shared`)."""
-        await self._journal.wait_until_shared()
+    async def wait_for_shared_copy(self) -> None:
+        """Wait until the journal copy that the replicas share has all records (`Journal.wait_for_shared_copy`)."""
+        await self._journal.wait_for_shared_copy()
 
     async def update_record_durably(self, session_id: str, **changes: object) -> None:
         """Like `update_record`, but wait until the change is on disk."""

@@ -235,7 +235,7 @@ class SessionProber:
         await self.sessions.observed.update_record_durably(session_id, first_launch="started")
         try:
             with convert_item_error("session", session_id):
-                await self.sessions.observed.wait_until_shared()
+                await self.sessions.observed.wait_for_shared_copy()
                 result = await self.runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")

@@ -106,7 +106,7 @@ async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
 
 @router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
 async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep, logs: Logs) -> Response:
-    """Record requests for Managers that a gateway answered in their place, for Diagnostics."""
+    """Record requests to Managers that nginx in a gateway refused. Diagnostics lists them."""
     await _check_gateway(request, db, secrets)
     report = await _decode_body(request, ManagerRequests)
     await add_gateway_requests(
@@ -176,7 +176,7 @@ async def _authenticated_agent(request: Request, db: Database) -> str:
 
 
 def _has_digest(credential: str, stored_digest: bytes | None) -> bool:
-    """Compare a credential with a stored digest, in the same time if there is none."""
+    """Compare a credential with a stored digest. The comparison takes the same time if there is no stored digest."""
     expected = _NO_SECRET_DIGEST if stored_digest is None else stored_digest
     return hmac.compare_digest(expected, secret_digest(credential)) and stored_digest is not None
 
@@ -199,7 +199,7 @@ async def _find_share_viewer(
         return None
     joined = await find_joined_viewer(db, viewer_id)
     share = await find_share(db, joined.share_id) if joined else None
-    if joined is None or share is None or share.session_id not in session.family:
+    if joined is None or share is None or share.session_id not in session.own_and_replaced_ids:
         return _ShareViewer(viewer_id, "view", "The token does not open this session; it may have been revoked.")
     reason = reason_against_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
     return _ShareViewer(viewer_id, joined.access, reason)

@@ -255,7 +255,8 @@ def is_connect_token_of(secrets: Secrets, token: str, session: StreamSession) ->
     """Return True if this is the connect token of this session, or of a session that it replaced."""
     user_id = session.user_id
     return user_id is not None and any(
-        is_same(token, secrets.connect_token(member, user_id, session.auth_epoch)) for member in session.family
+        is_same(token, secrets.connect_token(session_id, user_id, session.auth_epoch))
+        for session_id in session.own_and_replaced_ids
     )
 
 

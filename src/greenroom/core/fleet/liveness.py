@@ -252,19 +252,19 @@ def offer_change_text(hostname: str, before: tuple[float, int], after: tuple[flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """The reserved capacity of an Agent, as its row counts it and as the sum over its sessions. Memory is in bytes."""
+    """The reserved capacity of an Agent, as stored in its row and as the sum over its sessions. Memory is in bytes."""
 
     agent_id: str
     hostname: str
-    cores_counted: float
-    memory_counted: int
+    cores_stored: float
+    memory_stored: int
     cores_summed: float
     memory_summed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """The correction of the stored counts of an Agent. `reason` has the values before and after."""
+    """The correction of the stored reservation of an Agent. `reason` has the values before and after."""
 
     agent_id: str
     cores: float
@@ -273,19 +273,19 @@ class Correction:
 
 
 def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
-    """Return a correction for each Agent whose counts differ from the sums over its sessions."""
+    """Return a correction for each Agent whose stored reservation differs from the sum over its sessions."""
     return [
         Correction(
             agent_id=a.agent_id,
             cores=a.cores_summed,
             memory=a.memory_summed,
             reason=(
-                f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
-                f"{a.cores_summed:g}, memory {exact_size(a.memory_counted)} → {exact_size(a.memory_summed)}"
+                f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_stored:g} → "
+                f"{a.cores_summed:g}, memory {exact_size(a.memory_stored)} → {exact_size(a.memory_summed)}"
             ),
         )
         for a in allocations
-        if abs(a.cores_counted - a.cores_summed) > 1e-4 or a.memory_counted != a.memory_summed
+        if abs(a.cores_stored - a.cores_summed) > 1e-4 or a.memory_stored != a.memory_summed
     ]
 
 

@@ -196,8 +196,8 @@ async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -
 
 
 _ALLOCATIONS: Final[LiteralString] = (
-    "SELECT c.agent_id::text, agent_name(a) AS hostname, c.cores_allocated AS cores_counted,"
-    " c.memory_allocated AS memory_counted,"
+    "SELECT c.agent_id::text, agent_name(a) AS hostname, c.cores_allocated AS cores_stored,"
+    " c.memory_allocated AS memory_stored,"
     " coalesce(sum(reserved_cores(s.cores, s.cpu_quota, c.overcommit)), 0) AS cores_summed,"
     " coalesce(sum(s.memory), 0)::bigint AS memory_summed"
     " FROM agent_capacity c JOIN agents a USING (agent_id)"
@@ -207,7 +207,7 @@ _ALLOCATIONS: Final[LiteralString] = (
 )
 _DIFFERING: Final[LiteralString] = (
     "SELECT * FROM (" + _ALLOCATIONS + ") AS a"
-    " WHERE (cores_counted, memory_counted) IS DISTINCT FROM (cores_summed, memory_summed)"
+    " WHERE (cores_stored, memory_stored) IS DISTINCT FROM (cores_summed, memory_summed)"
 )
 
 

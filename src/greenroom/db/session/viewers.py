@@ -194,9 +194,9 @@ async def find_share_candidates(
 class StreamSession:
     """The session whose stream a request gets: the requested session, or the last session that replaced it.
 
-    `requested_agent_id` runs the requested session, `agent_id` this session. `family` contains the ids of this session
-    and of the sessions that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`
-    is the lease of this session, `lease_epoch` the epoch of the lease's token.
+    `requested_agent_id` runs the requested session, `agent_id` this session. `own_and_replaced_ids` contains the ids of
+    this session and of the sessions that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md
+    §3). `lease_id` is the lease of this session, `lease_epoch` the epoch of the lease's token.
     """
 
     session_id: str
@@ -204,7 +204,7 @@ class StreamSession:
     agent_id: str | None
     proxy_connections: bool
     proxy_path: str
-    family: list[str]
+    own_and_replaced_ids: list[str]
     status: SessionStatus
     zone_name: str
     user_id: str | None
@@ -244,7 +244,7 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
        s.user_id::text, s.auth_epoch, u.username,
        l.lease_id::text, l.auth_epoch AS lease_epoch,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
-       ARRAY(SELECT session_id::text FROM family) AS family,
+       ARRAY(SELECT session_id::text FROM family) AS own_and_replaced_ids,
        (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS requested_agent_id
   FROM family f
   JOIN sessions s ON s.session_id = f.session_id

@@ -232,8 +232,8 @@ allocations = st.lists(
         Allocation,
         agent_id=st.uuids().map(str),
         hostname=st.just("h"),
-        cores_counted=st.floats(0, 64),
-        memory_counted=st.integers(0, 1 << 40),
+        cores_stored=st.floats(0, 64),
+        memory_stored=st.integers(0, 1 << 40),
         cores_summed=st.floats(0, 64),
         memory_summed=st.integers(0, 1 << 40),
     ),
@@ -244,14 +244,14 @@ allocations = st.lists(
 def after_correcting_nothing_is_wrong(subject: Callable[..., list[Any]], case: list[Allocation]) -> None:
     fixed = {c.agent_id: c for c in subject(case)}
     after = [
-        replace(a, cores_counted=fixed[a.agent_id].cores, memory_counted=fixed[a.agent_id].memory)
+        replace(a, cores_stored=fixed[a.agent_id].cores, memory_stored=fixed[a.agent_id].memory)
         if a.agent_id in fixed
         else a
         for a in case
     ]
     for a in after:
-        assert abs(a.cores_counted - a.cores_summed) <= 1e-4
-        assert a.memory_counted == a.memory_summed
+        assert abs(a.cores_stored - a.cores_summed) <= 1e-4
+        assert a.memory_stored == a.memory_summed
 
 
 def test_after_correcting_nothing_is_wrong():
@@ -261,7 +261,7 @@ def test_after_correcting_nothing_is_wrong():
 @pytest.mark.mutant
 def test_the_property_of_corrections_catches_its_mutant():
     def only_cores(case: list[Allocation]) -> list[Any]:
-        return [c for c in corrections(case) if any(a.cores_counted != c.cores for a in case)]
+        return [c for c in corrections(case) if any(a.cores_stored != c.cores for a in case)]
 
     catches(after_correcting_nothing_is_wrong, only_cores, allocations)
 
@@ -272,8 +272,8 @@ def test_the_sentence_has_the_values_before_and_after():
             Allocation(
                 agent_id="a",
                 hostname="h",
-                cores_counted=7,
-                memory_counted=0,
+                cores_stored=7,
+                memory_stored=0,
                 cores_summed=0.5,
                 memory_summed=256_000_000,
             )
