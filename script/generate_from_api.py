@@ -337,7 +337,7 @@ def _method_docstring(description: str, fields: Mapping[str, str | None]) -> str
 # The names of records and errors ------------------------------------------------------------------------------------
 
 NAMES_TEXT: Final = '''# Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
-"""The records of answers and the errors, for programs."""
+"""Names for programs: the records in answers, and the errors."""
 
 from greenroom.client.models import {records}
 from greenroom.shared.errors import {errors}

@@ -143,7 +143,7 @@ class AgentImage(ImageProgressView):
 
 
 class AgentRefusal(View, row=StoredRefusal):
-    """The refusal of a host with the identity of an Agent."""
+    """The last refusal of a host that used the id of an Agent."""
 
     address: Annotated[str, Field(description="client address, as the gateway reports it")]
 
@@ -204,8 +204,8 @@ class AgentPatch(Body):
         str,
         Field(
             max_length=300,
-            description="address of its edge gateway; the value of edge_url_requested confirms the new address, the"
-            " value of edge_url declines it",
+            description="address of its edge gateway; send the value of edge_url_requested to confirm that address, or"
+            " the value of edge_url to decline it",
         ),
     ] = ""
 

@@ -18,7 +18,7 @@ Seconds = Annotated[int, Field(ge=60, le=86400, description="duration from now, 
 Word = Annotated[Name, Field(max_length=100)]
 Tags = Annotated[
     list[Word] | dict[Word, Annotated[Text, Field(max_length=100)]],
-    Field(max_length=20, description="words by which leases can be found, with or without names"),
+    Field(max_length=20, description="words by which leases can be found: a list, or an object of name and word"),
 ]
 
 
@@ -117,12 +117,12 @@ class ControlOrder(Body):
     holder: Annotated[ControlHolder, Field(description="person = the caller takes control, program = return control")]
     term: Annotated[
         int | None,
-        Field(ge=0, description="change control only if this is still its term, so that no other person loses control"),
+        Field(ge=0, description="expected term of control; if control has another term, the request is refused"),
     ] = None
 
 
 class ControlByToken(ConnectBody, ControlOrder):
-    """The new holder of control, from a caller with a connect address."""
+    """The new holder of control. The parts of a connect address authorize the caller."""
 
 
 class ControlChangeView(View):

@@ -102,9 +102,8 @@ async def create(
     """Lease a session; the same idempotency key returns the same lease. For `gateway_zone` see `LaunchRequest`.
 
     Raises:
-        Invalid, Forbidden, NotFound, NoResources, Busy: the launch is refused (`Launcher.launch`); the lease would last
-            longer than sessions of its user or leases of the caller's API key may; or its egress or its secrets are not
-            allowed.
+        Invalid, Forbidden, NotFound, NoResources, Busy: the launch is refused (`Launcher.launch`); `seconds` exceeds
+            a limit of the user's sessions or of the API key; or the egress or the secrets are not allowed.
         LeaseLimit: the user or the API key has the maximum number of leases, also after `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
@@ -185,8 +184,8 @@ async def _no_workspace_error(db: Database, name: str, user_id: str) -> NotFound
 
 
 async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session) -> None:
-    """End the new lease if its API key became invalid during the launch, because then only the older leases of the key
-    were ended. Raises Unauthenticated: the key is no longer valid."""
+    """End the new lease if its API key became invalid during the launch, because the end of the key ended
+    only the leases that existed then. Raises Unauthenticated: the key is no longer valid."""
     key = await find_key(leasing.db, key_id)
     if key is None or not key.valid:
         await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")

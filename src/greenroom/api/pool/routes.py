@@ -210,7 +210,7 @@ class MatchingUsers:
 
 
 async def _matching_users(db: Database, config: StagingConfig) -> MatchingUsers:
-    """Return the users who would get sessions of a config, by the present settings of all groups."""
+    """Return the matching users of a config, by the present settings of all groups."""
     number, others, served = 0, dict[str, Violation](), False
     for users in await group_similar_users(db, config.image):
         if differing_permissions(permissions_of(users.facts.settings), config.permissions):

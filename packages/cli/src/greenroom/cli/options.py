@@ -53,7 +53,7 @@ def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
 
 
 PLAIN_SECRET_FIELDS: Final = frozenset({"docker_token"})
-"""Secret fields that the api accepts as plain text."""
+"""Secret fields that the document of the api describes as texts, not as passwords."""
 FILE_FIELDS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
 SECRET_FILE_FIELDS: Final = frozenset({"value"})
@@ -66,7 +66,7 @@ DURATION_UNITS: Final = dict.fromkeys(("deadline_s", "idle_s", "order_deadline_s
 }
 """Field with a duration → its unit."""
 FUTURE_TIME_FIELDS: Final = frozenset({"expires"})
-"""Fields with a time in the future: a duration is the time from now. For other fields, it is the time before now."""
+"""Fields with a time in the future: `2h` means in two hours. For other fields, `2h` means two hours ago."""
 SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user")} | {
     "categories": "category"
 }

@@ -29,7 +29,7 @@ def uninstall(
     """Remove the instance from this machine: containers, networks, images, firewall rules and data.
 
     The command lists what it removes and what remains, and asks. The system accounts remain without
-    --accounts, and the Debian packages until `greenroom host setup --undo`.
+    --accounts. The Debian packages remain until `greenroom host setup --undo`.
     """
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415 -- the imports take time
     from greenroom.up.uninstall import plan, read_installation, remove  # noqa: PLC0415

@@ -49,9 +49,9 @@ def decide_manager_restart(
     """Return the decision for a Manager: a restart after `MAX_FAILED_CHECKS` answers 500 in a row, or after `SILENT_S`
     without an answer.
 
-    A Manager is not restarted because of an answer 503 (disabled), nor while the database may be the cause. A frozen
-    Manager can wait, because its leadership expires. A disabled Manager without an answer is never restarted. `enabled`
-    is None if the database could not be read.
+    A Manager is not restarted because of an answer 503 (disabled), nor while the database may be the cause. The
+    restart of a frozen Manager is not urgent, because its leadership expires. A disabled Manager without an answer is
+    never restarted. `enabled` is None if the database could not be read.
     """
     if enabled is None:
         return RestartDecision(NO_FAILED_CHECKS)

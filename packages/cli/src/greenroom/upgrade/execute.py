@@ -100,7 +100,7 @@ class Upgrade:
 
     @property
     def _repeat_command(self) -> str:
-        """The command that gives all roles the version of the supervisor."""
+        """The command that gives all roles the version that the supervisor had before this upgrade."""
         python, data = shlex.quote(self.programs.python), shlex.quote(str(self.layout.data))
         return f"{python} -m greenroom upgrade --data {data}"
 

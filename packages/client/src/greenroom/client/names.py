@@ -1,5 +1,5 @@
 # Written by script/generate_from_api.py from the document of the api: run script/lint --fix.
-"""The records of answers and the errors, for programs."""
+"""Names for programs: the records in answers, and the errors."""
 
 from greenroom.client.models import (
     Acted,

@@ -252,8 +252,8 @@ async def _store_login(
 async def link_identity(
     context: SignOnContext, confirmed: ConfirmedUser, attempt: Attempt, user_id: str, token_hash: bytes
 ) -> None:
-    """Link the confirmed identity to a user. `token_hash` is the hash of the token of their log-in, which must be the
-    log-in that began the attempt. Raises SignOnRefused: the error contains the cause."""
+    """Link the confirmed identity to a user. `token_hash` is the hash of the token of the log-in in which the
+    attempt must have begun. Raises SignOnRefused: the error contains the cause."""
     if not hmac.compare_digest(token_hash.hex(), attempt.link_to or ""):
         raise SignOnRefused(
             Refusal.LINK_ENDED, "The log-in that began to link the identity has ended; log in and link it again."

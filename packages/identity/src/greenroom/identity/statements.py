@@ -49,7 +49,7 @@ class ProviderFields:
     """Field of a user → the claim that contains its value."""
     rules: list[GroupRule]
     check_s: int
-    """Seconds between two checks at the provider that a log-in is still valid; 0 = no checks."""
+    """Seconds between two checks of a log-in at the provider; 0 = no checks."""
     check_grace_s: int
     """A log-in ends `check_s` + `check_grace_s` after its last successful check."""
 
@@ -168,7 +168,7 @@ async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGrou
 
 
 async def existing_groups(connection: Connection, group_ids: Collection[str]) -> list[Membership]:
-    """Return those of the groups that exist, and lock them: the group of a rule may have been deleted."""
+    """Return the existing groups of `group_ids`, and lock them. A rule may name a deleted group."""
     cursor = await connection.execute(
         "SELECT group_id::text, name FROM groups WHERE group_id::text = ANY(%s) FOR KEY SHARE", (list(group_ids),)
     )
@@ -277,7 +277,7 @@ class ProviderLogin:
 async def logins_at_provider(
     db: Database, provider_id: str, *, subject: str | None = None, sid: str | None = None
 ) -> list[ProviderLogin]:
-    """Return the log-ins through a provider. `subject` and `sid` select the log-ins of one subject or with one id."""
+    """Return the log-ins through a provider, only of `subject` or with the id `sid` at the provider if they are set."""
     return await db.fetch_as(
         ProviderLogin,
         "SELECT p.login_id::text, l.user_id::text, u.username, p.id_token_encrypted FROM provider_logins p"

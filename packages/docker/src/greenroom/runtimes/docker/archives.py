@@ -1,7 +1,7 @@
 """Archives of Docker images, as `docker save` writes them, and the check before one is loaded.
 
 An archive from another host is checked before the daemon gets it. It must contain no image names, and the digest of its
-configuration or manifest must be the id of the requested image. The daemon itself compares the layers with these parts.
+configuration or manifest must be the id of the requested image. The daemon itself checks the digests of the layers.
 """
 
 from __future__ import annotations

@@ -277,7 +277,7 @@ class PodFilters:
 
 def _can_be_reused(pod: Pod, expected: Pod) -> bool:
     """Return True if a Pod has the current template, has not ended and does not crash repeatedly. Otherwise the Pod is
-    replaced. It may continue on a node that does not answer, because a filter has no state.
+    replaced. A replaced Pod may continue on a node that does not answer, because a filter has no state.
     """
     is_ending = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
     return not is_ending and first_waiting(pod)[0] != CRASH_LOOP and is_from_template(pod, expected)

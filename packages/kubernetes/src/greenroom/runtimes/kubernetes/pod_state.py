@@ -32,7 +32,7 @@ END_REPORT_TIMEOUT: Final = timedelta(seconds=5)
 """The time in which a node must report the end of a deleted Pod, after the grace period of the Pod."""
 NODE_TIMEOUT: Final = timedelta(seconds=60)
 """The time after which this Agent deletes a Pod whose node does not answer. Kubernetes deletes the Pod earlier
-(`LOST_AFTER_S`), unless no node answers.
+(`LOST_AFTER_S`), but deletes no Pod while no node of the cluster answers.
 """
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 POD_LOST_TEXT: Final = (

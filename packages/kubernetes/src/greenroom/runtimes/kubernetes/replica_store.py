@@ -58,6 +58,7 @@ class NamespaceStore:
 
     @property
     def place_id(self) -> str:
+        """The uid of the Lease, which identifies the store; empty before the record was read or written."""
         return self._place_id
 
     @property

@@ -142,7 +142,7 @@ class Desk:
     async def _release_all(self) -> None:
         async with self._steps_lock:
             with contextlib.suppress(OSError):
-                await self.executor.release(0, set())
+                await self.executor.release_except(0, set())
 
     async def _execute(
         self, actions: list[list[Step]], screenshot_step: Step | None, expected: dict[str, Any] | None
@@ -175,7 +175,7 @@ class Desk:
             return {"results": results, "screenshot": base64.b64encode(picture).decode()}
         except BaseException:
             with contextlib.suppress(OSError):
-                await self.executor.release(buttons, keys)
+                await self.executor.release_except(buttons, keys)
             raise
 
 

@@ -182,11 +182,12 @@ async def start(command: Command, mark: str) -> Process:
 
 
 class OutputStream:
-    """Sends the output of a command to the program that requested the command. `pieces` increases with each piece."""
+    """Sends the output of a command to the program that requested the command. `progress` increases when a
+    piece of output is read and when it is sent."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.chunks = Chunks(writer)
-        self.pieces = 0
+        self.progress = 0
 
     async def run(self, process: Process, command: Command, mark: str) -> None:
         """Send the whole answer, until the command ends or its timeout is over."""
@@ -216,9 +217,9 @@ class OutputStream:
         try:
             await process.has_ended.wait()
             while pending := [reader for reader in readers if not reader.done()]:
-                before = self.pieces
+                before = self.progress
                 await asyncio.wait(pending, timeout=LAST_OUTPUT_PAUSE_S)
-                if self.pieces == before:
+                if self.progress == before:
                     break
         finally:
             for task in (*readers, writing_input):
@@ -229,9 +230,9 @@ class OutputStream:
         """Send the output of a pipe. A character is not split between two lines."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         while data := await pipe.read(PIECE_BYTES):
-            self.pieces += 1
+            self.progress += 1
             await self.send_piece(name, data, decoder)
-            self.pieces += 1
+            self.progress += 1
         if rest := decoder.getstate()[0]:
             await self.send_line({f"{name}_base64": base64.b64encode(rest).decode()})
 

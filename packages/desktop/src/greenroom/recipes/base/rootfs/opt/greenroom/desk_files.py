@@ -288,7 +288,7 @@ class Changes:
         """Watch the folder with the path `name` relative to `root`, and its subfolders. Yield their existing content.
 
         Raises:
-            RefusedError: these are more than `MAX_FOLDERS`, or a limit of the host is reached.
+            RefusedError: more than `MAX_FOLDERS` folders are watched, or a limit of the host is reached.
         """
         number = self.libc.inotify_add_watch(self.descriptor, os.fsencode(self.root / name), WATCHED)
         if number < 0:

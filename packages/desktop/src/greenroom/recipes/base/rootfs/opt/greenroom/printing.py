@@ -53,7 +53,7 @@ class IncompleteError(Exception):
 
 
 class Operation:
-    """The head of an IPP request, which the document follows: the code of the operation, the number of the request, the
+    """The head of an IPP request, before the document: the code of the operation, the number of the request, the
     first value of each attribute, and the length of the head.
 
     Raises:

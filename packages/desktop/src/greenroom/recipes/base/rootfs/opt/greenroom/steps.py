@@ -219,10 +219,10 @@ class StepExecutor:
                 result |= await self._execute(step)
         except StepError as error:
             result = {"done": False, "error": f"{error}."}
-            await self.release(buttons, keys)
+            await self.release_except(buttons, keys)
         return result | {"ms": round((time.monotonic() - begun) * 1000, 1)}
 
-    async def release(self, buttons: int, keys: set[int]) -> None:
+    async def release_except(self, buttons: int, keys: set[int]) -> None:
         """Release all keys and buttons that are pressed, except these."""
         for keysym in reversed([key for key in self._input.keys if key not in keys]):
             self._input.key(keysym, down=False)

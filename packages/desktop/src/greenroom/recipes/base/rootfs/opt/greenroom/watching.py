@@ -48,7 +48,7 @@ SUPPORTED = frozenset(
     {RAW, COPY, TIGHT, DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS, -312, -313}
     | {*range(-32, -22), *range(-256, -246), *range(-512, -411), *range(-768, -762)}
 )
-"""The encodings that a viewer may request: of rectangles, of fences and continuous updates, and levels of quality and
+"""The encodings that a viewer may request: for rectangles, fences, continuous updates, and levels of quality and
 compression."""
 FLUSH_BYTES = 1 << 16
 """The amount of collected data at which it is sent."""
@@ -73,7 +73,7 @@ class ViewOnlyFilter:
 
     def __init__(self, pixel_format: bytes | None = None) -> None:
         self._messages = ClientMessages()
-        self._encodings = bytearray()
+        self._collected = bytearray()
         self._pixel_format = pixel_format
         self._pictures_requested = False
         self.jpeg_rectangles = self.jpeg_area = 0
@@ -91,10 +91,10 @@ class ViewOnlyFilter:
             if kind == HANDSHAKE:
                 forwarded += part[:-1] + b"\x01" if ends else part  # the last byte requests a shared desktop
             elif kind in {PIXEL_FORMAT, ENCODINGS}:
-                self._encodings += part
+                self._collected += part
                 if ends:
-                    forwarded += self._filtered(kind, bytes(self._encodings))
-                    self._encodings.clear()
+                    forwarded += self._filtered(kind, bytes(self._collected))
+                    self._collected.clear()
             elif kind in PASSED:
                 self._pictures_requested |= kind in {PICTURE, CONTINUOUS}
                 forwarded += part
