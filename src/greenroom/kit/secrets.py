@@ -28,7 +28,7 @@ from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
 MAX_CACHED: Final = 2048
-"""The number of decrypted texts in the cache. Every whole desired list contains the credentials of its sessions."""
+"""The number of decrypted texts in the cache: each whole desired list needs the credentials of its sessions again."""
 
 
 class Secrets:
@@ -181,9 +181,7 @@ class Secrets:
             return None
 
     def gateway_credential(self) -> str:
-        """Return the credential that the installation's own gateways send to the api. `up` writes it to the
-        `credential_file` of the plan.
-        """
+        """Return the credential of the installation's own gateways at the api (`GatewayPlan.credential_file`)."""
         return _encode(self._gateway_key)
 
 

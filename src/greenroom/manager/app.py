@@ -55,7 +55,7 @@ def unavailable_answer(manager: ManagerStatus) -> Response:
         return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
         return health_answer(manager)
-    # A held check-in may read that the Manager is disabled before the next round of the guardian reads it.
+    # A check-in that waits for changes may read that the Manager is disabled before the guardian reads it.
     return _health_response("disabled", enabled=False)
 
 
@@ -172,8 +172,8 @@ def _credential(request: Request, agent_id: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """Return the address of the client in the header of the gateway, which replaces forged headers; without the header,
-    the address of the connection."""
+    """Return the client's address: that in the header X-Real-IP, which the gateway always sets, or else that of the
+    connection."""
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))

@@ -50,7 +50,7 @@ class StandInProcess:
             await asyncio.sleep(stand_in.BEAT_S)
 
     def stop(self) -> None:
-        """Stop the beats: new connections are refused, so that clients use another Manager."""
+        """Stop the beats. The stand-in then ends, so that connections are refused and clients use another Manager."""
         if self._beat_descriptor is not None:
             os.close(self._beat_descriptor)
             self._beat_descriptor = None

@@ -35,9 +35,7 @@ from greenroom.wire.messages import Answer, CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 TIMEOUT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""The back-off after a timeout. The timeout and the back-off together are longer than a leadership, so that a Manager
-that hung as Primary is not Primary any more.
-"""
+"""The back-off after a timeout. The leadership of a Primary that hangs expires before the next attempt."""
 UNREACHED_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
 """The back-off of an address that a Manager listed and that never answered. It may be valid only in another network,
 for example the name of a Service in a cluster.

@@ -49,8 +49,8 @@ class PresentedToken:
 
 def granted_access(verdict: StreamVerdict) -> AnyAccess:
     """Return the access that the api grants a viewer. The user of the session always has control."""
-    is_named = verdict.viewer_id or verdict.access in LEASE_TOKEN_ACCESSES
-    return verdict.access if is_named else "control"
+    is_other_viewer = verdict.viewer_id or verdict.access in LEASE_TOKEN_ACCESSES
+    return verdict.access if is_other_viewer else "control"
 
 
 def stream_origin(headers: Headers) -> StreamOrigin:
@@ -60,8 +60,8 @@ def stream_origin(headers: Headers) -> StreamOrigin:
 
 
 def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
-    """Return the seconds after which a viewer without input is disconnected; 0 = never. Only viewers with control are
-    disconnected, and no programs."""
+    """Return the seconds after which a viewer without input is disconnected; 0 = never. Programs and viewers without
+    control are never disconnected."""
     return session.authorised.idle_disconnect_s if session.authorised and viewer.access == "control" else 0.0
 
 
@@ -71,8 +71,8 @@ def max_upload_mb(session: SessionSnapshot) -> int:
 
 
 def check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Check the size of an upload. The page checks a file that is sent in pieces. Raises TooLarge: the request exceeds
-    the limit of the session's user."""
+    """Check the size of the body of an upload. If a file is sent in pieces, the page of the session checks the size of
+    the file. Raises TooLarge: the body exceeds the limit of the session's user."""
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),

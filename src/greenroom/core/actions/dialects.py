@@ -197,8 +197,8 @@ _PLACE_FIELDS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ("type", ClientAction, ("x", "y")),
     )
 }
-"""The field with the name of the action (`action` or `type`) → the name of an action at a place on the screen → the
-fields of the action for the place.
+"""The fields that contain the place of an action on the screen. The first key is the field with the name of the action
+(`action` or `type`), the second key is this name.
 """
 
 PlaceOrReason = tuple[int, int] | str
@@ -250,8 +250,7 @@ _ELEMENT_FIELDS: Final = frozenset(("selector", "xpath", "element"))
 MAX_REASON: Final = 200
 """Maximum characters of a reason in an error; a reason can contain any text from the client."""
 MAX_DEPTH: Final = 2
-"""The depth of nested lists and objects to which floats in an action are converted: the path of a drag has two levels.
-"""
+"""The levels of nested lists and objects in which floats are converted to integers: the path of a drag has two."""
 ACTION_NAMES: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.ClientAction), ("type", ClientAction))

@@ -169,8 +169,8 @@ KNOWN_VULNERABILITIES: Final = (
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
     KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
-"""For each component, in the order of the fixes; without vulnerabilities that affect only the build of images. The list
-in docs/reference/doctor.md is the same.
+"""The vulnerabilities of each component in the order of their fixes, except those that affect only the build of images.
+docs/reference/doctor.md contains the same list.
 """
 
 

@@ -5,8 +5,8 @@ After a failed *hand-over*, all attempts of the launch are made again, because a
 prevents no launch. After a failed *start*, the session is tried on another Agent of the zone and then in other zones;
 then the launch fails with all causes. A missing Agent may return until the deadline of the start. A start that was only
 too slow is repeated on another host after a pause, because hosts are usually slow when many sessions start at the same
-time. A launch that claimed a staged session has no setting that excludes staging, so it can claim a session of any pool
-with the same permissions.
+time. A replacement compares only its permissions with those of a pool: no other setting excludes staged sessions,
+because the launch already claimed one.
 
 A launch (`core.launch.request`) and a replacement (`sessions.replace`) use the same search. They differ only in the
 values of the `RequestedSession`.
@@ -118,8 +118,8 @@ def _with_exhaustion_miss(attempt: LaunchAttempt, failed: FailedSession) -> Laun
 def mark_zones_without_host(
     attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. If `request_host`, the host of the launch, is unknown (empty), attempts on demand in zones
-    whose settings need it get a miss, except in the zone `zone_id` of the failed session.
+    """Return the attempts. `request_host` is the host of the launch. If it is empty (unknown), an attempt on demand gets
+    a miss if the settings of its zone need the host. `zone_id`, the zone of the failed session, is excepted.
     """
     return tuple(
         attempt

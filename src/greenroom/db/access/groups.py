@@ -79,7 +79,7 @@ async def groups_of_user(db: Database, user_id: str) -> list[GroupSettings]:
 
 
 async def group_combinations_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """Return the distinct combinations of groups of the members of this group, each group with its settings."""
+    """Return the groups of each member of this group, with their settings. Equal combinations are returned once."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",

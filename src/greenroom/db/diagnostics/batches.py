@@ -129,8 +129,8 @@ async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Seque
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""The maximum number of batches that one call deletes. It exceeds the rows that a Manager writes between two calls: any
-client can send requests that are refused, and each refusal writes a row."""
+"""The maximum number of batches that one call deletes: more than a Manager writes between two calls, even if clients
+send many requests that are refused. Each refusal writes a row."""
 LOCK: Final = 75
 """Number of the advisory lock with which only one process deletes rows at a time."""
 

@@ -92,7 +92,7 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
-    """Lock all zones until the transaction ends, because a new name is removed from the former names of other zones.
+    """Lock all zones until the transaction ends, because a new name also changes the `former_names` of others.
     Return the zone with this id. Raises NotFound: there is no such zone."""
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))

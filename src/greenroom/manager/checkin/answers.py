@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 
 NOT_FRESH_JITTER_S: Final = 1.0
-"""After an answer that is not fresh, Agents check in again at random times within this interval, to spread the load."""
+"""The maximum random pause of Agents after an answer that is not fresh, because the database cannot be reached."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
@@ -79,7 +79,7 @@ SHARED_LIST_INTERVAL_S: Final = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingChanges:
     """The kinds of changes that an Agent does not have: of its desired list, its images, the web filter policies, and
-    `other` for all changes that every answer contains."""
+    `other`: the term, commands, homes to remove and verdicts, which every answer contains."""
 
     desired: bool = False
     images: bool = False
@@ -93,7 +93,8 @@ class MissingChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """An instruction in an answer: `key` and, for a session, its generation; `age_s` is the time since its creation."""
+    """An instruction in an answer. `key` is the id of the session or command. `generation` is 0 for a command. `age_s`
+    is the time since the instruction was created."""
 
     kind: Literal["session", "command"]
     key: str
@@ -151,8 +152,8 @@ class Answers:
         if missing.desired:
             delta = None if known_list is None else difference(known_list, state.agent.generations)
             if delta is not None or state.agent.generations:
-                # Sessions that are missing in the newer list are read, too, so that the answer reports no session as
-                # gone that exists again.
+                # Sessions that are not in the newer list are read, too: the Agent must not remove a session that is
+                # in the list again since then.
                 sessions = await checkin.read_desired(db, agent_id, delta.changed | delta.left if delta else None)
             generations = {session.session_id: session.generation for session in sessions}
             entries = [_desired_entry(session, agent_id, secrets) for session in sessions]

@@ -5,7 +5,7 @@ The commit stores observations and changes the statuses of sessions that the obs
 while a commit runs form the next group. The newest message of an Agent replaces its older messages, because every
 message carries all unacknowledged observations. No message is acknowledged before it is committed.
 
-A message without news reports nothing that the database does not have. Such messages are not part of a group; they are
+A message without news reports only what the database already has. Such messages are not part of a group; they are
 stored within `MAX_CHECKIN_DELAY_S`. No caller waits for their storage, and it never delays a commit, because each
 statement is a separate transaction.
 """
@@ -244,8 +244,8 @@ class Committer:
         messages = [pending.message for pending in group.values()]
         agent_progress = [progress(message) for message in messages]
         if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
-            # Agents that come from another Manager, for example, report nothing else. This is one statement, so it
-            # needs no transaction.
+            # Agents that changed from another Manager, for example, report no sessions. One statement stores their
+            # progress, so it needs no transaction.
             async with self._db.connection() as connection:
                 await reports.write_progress(connection, self._me.manager_id, agent_progress)
             return CommitResult([], set())
@@ -253,7 +253,7 @@ class Committer:
         async with self._db.pipelined(events) as connection:
             newer = await reports.write_progress(connection, self._me.manager_id, agent_progress)
             for message in messages:
-                # The list of an older message is ignored: the Agent would not correct it, because its newer list is
+                # An older message must not replace the stored list: the Agent does not repeat the newer list, which is
                 # acknowledged.
                 if message.images is not None and message.agent_id in newer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)

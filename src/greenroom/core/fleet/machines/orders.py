@@ -1,9 +1,9 @@
-"""The actions for an order that follow from its state, its Agent and the list of the provider, without the demand.
+"""The actions that follow from the state of an order, its Agent and the list of the provider, not from the demand.
 
 If the provider did not answer a request for a machine, the machine may still appear in its list later. Therefore an
 order without a known machine stays `releasing` for `LATE_CREATION_S`, and a machine that is listed in that time is
-ended. A machine with a session is never released. If the provider lists several machines for one order and one of them
-has the Agent, none of them is ended, because the machine of the Agent is not known.
+ended. A machine with a session is never released, nor a joined machine with another Agent (`other_agent`). If the
+provider lists several machines for an order with an Agent, none is ended: any of them may be the machine of the Agent.
 """
 
 from __future__ import annotations
