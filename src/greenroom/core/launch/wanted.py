@@ -118,8 +118,8 @@ def _with_exhaustion_miss(attempt: LaunchAttempt, failed: FailedSession) -> Laun
 def mark_zones_without_host(
     attempts: Sequence[LaunchAttempt], zone_id: str, request_host: str
 ) -> tuple[LaunchAttempt, ...]:
-    """Return the attempts. `request_host` is the host of the launch. If it is empty (unknown), an attempt on demand gets
-    a miss if the settings of its zone need the host. `zone_id`, the zone of the failed session, is excepted.
+    """Return the attempts. `request_host` is the host of the launch. If it is empty (unknown), attempts on demand get
+    a miss if the settings of their zone need the host. `zone_id`, the zone of the failed session, is excepted.
     """
     return tuple(
         attempt
