@@ -71,7 +71,7 @@ class Gateway:
         self._listeners = Listeners()
         self._plan: GatewayPlan | None = None
         self._last_identities: Identities = ()
-        self._served_identities: Identities = ()
+        self._tried_identities: Identities = ()
         self._refused_at_s: float | None = None
         self._nginx: Nginx | None = None
         self._starts = 0
@@ -126,9 +126,9 @@ class Gateway:
         """
         previous, self._last_identities = self._last_identities, self._identities()
         is_due = self._refused_at_s is not None and time.monotonic() - self._refused_at_s >= RETRY_PAUSE_S
-        if (self._last_identities == self._served_identities and not is_due) or self._last_identities != previous:
+        if (self._last_identities == self._tried_identities and not is_due) or self._last_identities != previous:
             return
-        self._served_identities = self._last_identities
+        self._tried_identities = self._last_identities
         try:
             self._read_plan()
         except SetupError as error:
@@ -148,7 +148,7 @@ class Gateway:
         plan_file = _file_identity(self._plan_file)
         plan = read_plan(self._plan_file)
         self._prepare_next_nginx(plan)
-        self._last_identities = self._served_identities = (plan_file, *map(_file_identity, plan.files))
+        self._last_identities = self._tried_identities = (plan_file, *map(_file_identity, plan.files))
 
     def _identities(self) -> Identities:
         return tuple(_file_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
@@ -228,9 +228,9 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """Check that the workers of nginx, which run as this account, can see every sentinel file, which disables a Manager
-    while it exists. Otherwise a disabled Manager would still get requests. Raises SetupError: a folder of a sentinel
-    file is missing or not accessible."""
+    """Check that this account, under which nginx runs, can see the sentinel file of every Manager. While the file
+    exists, the Manager is disabled; an nginx that cannot see the file would still send it requests. Raises SetupError:
+    a folder of a sentinel file is missing or not accessible."""
     for manager in plan.managers:
         folder = Path(manager.sentinel_file).parent
         if not (folder.is_dir() and os.access(folder, os.X_OK)):

@@ -1,7 +1,8 @@
 """The guardian: the round of a Manager, once a second, and immediately after a notification.
 
-A round sends the heartbeat and makes the sentinel file match the flag in the database. If the Manager is enabled and
-Primary, the round then does the time-sensitive work of the zone.
+A round sends the heartbeat. It creates the sentinel file, which disables the Manager in nginx, or deletes it, as the
+flag `enabled` in the database requires. If the Manager is enabled and Primary, the round then does the time-sensitive
+work of the zone.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _send_heartbeat(self) -> Heartbeat | None:
-        """Send the heartbeat and return its result; None = the record of this Manager does not exist. Only heartbeats
-        determine since when the database can be reached, which the quiet period needs."""
+        """Send the heartbeat and return its result; None = the record of this Manager does not exist. Record
+        the time since which heartbeats succeed, for the quiet period."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._read_crash_loop())

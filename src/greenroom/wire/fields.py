@@ -25,7 +25,7 @@ def clean_texts(message: msgspec.Struct, *fields: str) -> None:
 
 
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A home folder that the Agent keeps, or with a `removal_id` a folder that this removal has moved.
+    """A home folder on the host of an Agent. `removal_id` is the id of the removal that has begun; empty = none.
 
     `size_bytes` None = not measured. `problem` is the reason why the folder is not measured or not removed yet.
     """

@@ -44,7 +44,8 @@ class TermRecord(JournalRecord, frozen=True, kw_only=True, tag="term"):
 
 class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     """The facts about a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch`
-    is the state of the command `first_launch`, which runs once in the life of a container.
+    is the state of the command `first_launch`, which runs once in the life of a container. `low_cpu_share` (`gives_way`
+    in the file): the container has a small share of a busy CPU, because it has no user yet.
     """
 
     session_id: str
@@ -69,8 +70,8 @@ class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):
 
 
 class HandoverRecord(JournalRecord, frozen=True, kw_only=True, tag="handover"):
-    """A hand-over. `received`: the page was probed, and `assign` has not begun. `started`: `assign` has begun, without
-    a result. `slow`: the hand-over failed after a timeout, so the session may have no defect."""
+    """A hand-over. `received`: the session was probed, and `assign` has not begun. `started`: `assign` has begun,
+    without a result. `slow`: the hand-over failed after a timeout, so the session may have no defect."""
 
     assignment_id: str
     session_id: str

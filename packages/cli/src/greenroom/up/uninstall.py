@@ -205,8 +205,8 @@ def _installation_id(layout: Layout) -> str:
 def remove(
     layout: Layout, installed: InstalledObjects, progress: Progress, *, keep_data: bool, with_accounts: bool = False
 ) -> list[str]:
-    """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: another
-    object could not be removed; the command can be repeated."""
+    """Remove the installation. Return a sentence for each image or account that remains. Raises SetupError: an
+    object of another kind could not be removed; the command can be repeated."""
     check_identity(layout, running_folders())
     settings = stored_settings(layout)
     if installed.is_running or layout.state.exists():

@@ -113,7 +113,8 @@ def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[s
     """Check that the instance, whose Managers have the `instance_ids`, is the only one that uses its database.
 
     Raises:
-        SetupError: a Manager of another instance is running. Migrations after the roles could stop this Manager.
+        SetupError: a Manager of another instance is running. A migration that runs after the roles are replaced could
+            stop this Manager.
     """
     for manager in managers:
         if manager.status == "running" and manager.instance_id not in instance_ids:
@@ -147,9 +148,9 @@ def plan_upgrade(
         raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
     if current != new and (unsupported := [name for name in pre if not is_pre(name)]):
         raise SetupError(
-            f"The migration {unsupported[0]} must run after all roles have its version, and {pre[-1]} before the roles"
-            f" of {new}; upgrade to a version between {current} and {new} first, or stop the instance with greenroom"
-            " down, and start the new version with greenroom up."
+            f"The migration {unsupported[0]} must run after all roles have its version, but it precedes"
+            f" {pre[-1]}, which the roles of {new} need; upgrade to a version between {current} and {new} first, or"
+            " stop the instance with greenroom down, and start the new version with greenroom up."
         )
     replaced = sorted(
         (role for role in roles if role.version != str(new) or role.problem),
@@ -169,7 +170,7 @@ def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[s
     """Return the names of the roles to replace for the return to the `previous` version, the last changed role first.
 
     `changed` contains the names of the roles that the upgrade replaced, or was replacing, in this order. These roles
-    are replaced even if they report the previous version, because the process of this version may be ending.
+    are replaced even if they report the previous version, because the process that reports it may be ending.
     """
     other_roles = [role.name for role in roles if role.version != previous and role.name not in changed]
     return [*reversed(changed), *other_roles]

@@ -116,8 +116,8 @@ async def run_exec(docker: Any, inspection: DockerJson, command: Exec) -> ExecRe
 
 
 def overridden_variables(command: Exec, inspection: DockerJson, image: DockerJson) -> dict[str, str | None]:
-    """Return the variables that a command as another account must not inherit, because the session's user set them:
-    name → value in the image, or None to remove the variable.
+    """Return the variables that the session's user set and that a command must not inherit: name → value in the image,
+    or None to remove the variable. Empty if the command runs as the account of the container, and this is not root.
 
     Variables such as BASH_ENV and LD_PRELOAD would run code of the user, in most cases as root. `inspection` and
     `image` are Docker's inspections of the container and its image.

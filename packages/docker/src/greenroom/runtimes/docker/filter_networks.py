@@ -50,16 +50,16 @@ class FilterNetworks:
     def __init__(self, owner: ContainerOwner) -> None:
         self._owner = owner
         self._open: dict[str, FilterNetwork] = {}
-        self._trusting_policies: set[str] = set()
+        self._policies_with_authority: set[str] = set()
 
     async def open(
         self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, trusts_authority: bool
     ) -> FilterNetwork:
         self._open.pop(policy_id, None)
         if trusts_authority:
-            self._trusting_policies.add(policy_id)
+            self._policies_with_authority.add(policy_id)
         else:
-            self._trusting_policies.discard(policy_id)
+            self._policies_with_authority.discard(policy_id)
         network = await self._find(docker, policy_id) or await self._create(docker, policy_id)
         try:
             rules = network_rules(self._owner, network.bridge, network.filter_network.address, FILTER_PORT)
@@ -77,7 +77,7 @@ class FilterNetworks:
         is_removed = network is None or await _remove(docker, self._owner, network)
         if is_removed:
             self._open.pop(policy_id, None)
-            self._trusting_policies.discard(policy_id)
+            self._policies_with_authority.discard(policy_id)
         return is_removed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
@@ -103,7 +103,7 @@ class FilterNetworks:
         if spec.filter_policy is None:
             return config
         name = network_name(self._owner, spec.filter_policy)
-        trusts_authority = spec.filter_policy in self._trusting_policies
+        trusts_authority = spec.filter_policy in self._policies_with_authority
         network = self._require_network(spec.filter_policy)
         return use_filter(config, name, network, spec.port, trusts_authority=trusts_authority)
 
@@ -200,7 +200,7 @@ def use_filter(
     other_variables = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,
-        "Env": [*other_variables, *(f"{name}={value}" for name, value in variables.items())],
+        "Env": [*other_variables, *(f"{variable}={value}" for variable, value in variables.items())],
         "Labels": {**config["Labels"], POLICY: network.policy_id, PAGE_PORT: str(page_port)},
         "HostConfig": {**config["HostConfig"], "NetworkMode": name, "PortBindings": {}, "Dns": [network.address]},
         "NetworkingConfig": {"EndpointsConfig": {name: {}}},

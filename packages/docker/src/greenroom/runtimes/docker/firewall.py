@@ -1,11 +1,11 @@
 """Firewall rules for sessions. A session can reach the internet and this host's resolvers, but neither private networks
 nor the host.
 
-An installation has its own bridge and chains. Packets from its sessions enter the chains: forwarded packets from
-DOCKER-USER and FORWARD, packets to the host from INPUT. FORWARD is needed because dockerd removes the jump to
-DOCKER-USER for a moment when a network is created. A connection that is opened at this moment would stay open. Replies
-to connections that the host opened are allowed, because the gateway connects to the page of a session. Sessions cannot
-reach each other, because their network has `enable_icc=false` and the addresses of the bridge are private.
+An installation has its own bridge and chains. DOCKER-USER and FORWARD jump to these chains with forwarded packets of
+its sessions, INPUT with packets of its sessions to the host. The jump in FORWARD is needed because dockerd removes the
+jump to DOCKER-USER for a moment when a network is created. A connection that is opened at this moment would stay open.
+Replies to connections that the host opened are allowed, because the gateway connects to the page of a session. Sessions
+cannot reach each other, because their network has `enable_icc=false` and the addresses of the bridge are private.
 
 From the network of a web filter policy only the filter's port on the host is reachable. The filter itself can reach the
 internet and the name servers, but neither this host nor private networks. The rules check the address of each

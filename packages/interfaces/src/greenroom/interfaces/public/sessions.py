@@ -77,7 +77,7 @@ async def share_for_users(sharing: SharingParts, share_id: str, user: User) -> S
 
 
 async def join_as_user(sharing: SharingParts, share: Share, user: User) -> JoinedView:
-    """Admit a user by a share for all users. If the session has a share with this user, the user gets its access.
+    """Admit a user by a share for all users. A share of the session with this user by name has precedence.
 
     Raises:
         Forbidden: the user may not join.
@@ -244,10 +244,10 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 async def get_kasm_status(
     db: Db, hub: HubDep, streams: Streams, secrets: SecretsDep, call: Annotated[CallBody, ACT_FOR_USERS]
 ) -> Answer:
-    """Return the state of a session. A failed session is a refusal with its reason.
+    """Return the state of a session. For a failed session, `error_message` contains the reason.
 
-    Unless `skip_agent_check` is set, the call waits up to one second for the end of a hand-over. For a client that
-    polls every few seconds, a staged session therefore runs at the first call.
+    Unless `skip_agent_check` is set, the call waits up to one second for the end of a hand-over. Therefore the first
+    call already finds most staged sessions running, and the client need not wait for its next poll.
     """
     session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
@@ -320,7 +320,7 @@ def _session_fields(call: CallBody, image_id: str) -> SessionCreate:
 
     The fields are sent to the container or its `assign` command: the name of a variable with `=` would set another
     variable, and a string that is too long would prevent the command from running. An unknown `persistent_profile_mode`
-    is refused, because the default mode would mount a profile, or not reset it.
+    is refused: the default mode might mount a profile that the client excluded, or keep one that it wanted to reset.
     """
     environment = call.sent("environment").get("environment", {})
     if not isinstance(environment, dict):

@@ -104,11 +104,11 @@ async def list_browsers(
     """List the newest leases that the caller may see."""
     if offset:
         raise common.NotSupportedError(f"Greenroom lists the newest {common.MAX_LISTED} browsers; omit offset.")
-    ended = include_deleted or status in ("deleted", "all")
+    includes_ended = include_deleted or status in ("deleted", "all")
     browsers = [
         browser
-        for browser in await call.browsers(ended=ended, limit=limit)
-        if ended or browser.lease.status not in common.ENDED
+        for browser in await call.browsers(ended=includes_ended, limit=limit)
+        if includes_ended or browser.lease.status not in common.ENDED
     ]
     if status == "deleted":
         browsers = [browser for browser in browsers if browser.lease.status in common.ENDED]

@@ -201,7 +201,7 @@ class SessionPods:
             if profiles & profiles_of(pod) and is_lost(pod, now()):
                 raise StartError(
                     f"The profile may still be in use on the node {node_of(pod)}, which does not answer. The session"
-                    " can start when that node answers again, or is deleted from the cluster once it is switched off."
+                    " can start when the node answers again, or after it was switched off and deleted from the cluster."
                 )
 
     # Files --------------------------------------------------------------------------------------------------------
@@ -263,8 +263,9 @@ class SessionPods:
     async def _delete_pod(self, pod: Pod) -> bool:
         """Delete the Pod. Return True if it has ended or does not exist.
 
-        The grace period is not zero if the Pod runs or has a profile. Then its node confirms the end, even if the
-        container starts at the same time. The API server ignores the grace period of a Pod without a node.
+        If the Pod runs or has a profile, the grace period is not zero, so that its node confirms the end of the
+        container, even if the container starts during the deletion. The API server ignores the grace period of a Pod
+        without a node.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         grace_s = REMOVAL_GRACE_S if is_up(pod) or profiles_of(pod) else 0
