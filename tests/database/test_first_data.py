@@ -12,7 +12,7 @@ from greenroom.db.access.credentials import find_key
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
-from greenroom.db.launch.ledger import read_launcher_input, read_workspace_supply
+from greenroom.db.launch.ledger import read_user_of_launcher, read_workspace_supply
 from greenroom.db.workspace.images import list_images
 from greenroom.recipes import shelf
 from greenroom.up.installation import ensure_first_data
@@ -39,7 +39,7 @@ async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database)
     assert admin is not None
     assert all(permissions_of(resolve(await groups_of_user(db, admin.user_id))).values())
     offer = await read_workspace_supply(db)
-    allowed = (await read_launcher_input(db, admin.user_id)).image_ids
+    allowed = (await read_user_of_launcher(db, admin.user_id)).image_ids
     assert [offer.workspaces[image_id].image.friendly_name for image_id in allowed] == ["Desktop"]
     assert [offer.workspaces[image_id].image_src for image_id in allowed] == [picture_address("desktop")]
     assert "desktop" in {recipe.name for recipe in shelf.all_recipes()}

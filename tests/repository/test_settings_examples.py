@@ -39,4 +39,4 @@ def test_an_example_is_a_file_that_its_role_can_use(role: str, values: dict[str,
     if isinstance(read, config.GatewayConfig):
         check_settings(read)
         here = {read.edge_dir / EDGE_FILES[0]: "1a2b3c4d-0000-4000-8000-000000000000"} if read.edge_dir else {}
-        assert build_plan(read, SiteFacts(texts=here, has_edge=bool(here)), Path("/gw")).served_hosts
+        assert build_plan(read, SiteFacts(texts=here, has_edge_certificate=bool(here)), Path("/gw")).served_hosts

@@ -158,7 +158,7 @@ def test_the_console_may_frame_all_stream_hosts_without_proxying():
 
 def test_an_edge_gateway_serves_streams_with_its_agents_certificate():
     mine = GatewayCertificate(host="agent-a.example", certificate=Path("/tls/a.pem"), key=Path("/tls/a.key"))
-    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge_certificate=True)
     plan = build_plan(edge_config(agent_upstream="127.0.0.1:4450", named_certificate=mine), facts, FOLDER)
     assert parse_plan(msgspec.json.encode(plan)) == plan
     assert (plan.tls_certificate, plan.tls_key) == ("/edge/edge.pem", "/edge/edge.key")
@@ -177,7 +177,7 @@ def test_an_edge_gateway_without_certificate_serves_nothing():
 
 def test_a_web_gateway_is_the_edge_of_the_agent_beside_it():
     """Web gateways of other hosts use the Agent's name and receive its certificate."""
-    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge_certificate=True)
     plan = build_plan(config(edge_dir=EDGE_DIR), facts, FOLDER)
     assert [a.route for a in plan.agents] == ["1a2b3c4d"]
     assert [(n.host, n.certificate) for n in plan.named_certificates] == [
@@ -192,7 +192,7 @@ def test_an_agent_that_never_registered_has_no_streams_yet():
 
 
 def test_a_file_with_the_id_that_holds_none_is_named():
-    facts = SiteFacts(texts={EDGE_DIR / "agent_id": "half of an"}, has_edge=True)
+    facts = SiteFacts(texts={EDGE_DIR / "agent_id": "half of an"}, has_edge_certificate=True)
     with pytest.raises(SetupError, match="/edge/agent_id does not contain the id of an Agent"):
         build_plan(config(edge_dir=EDGE_DIR), facts, FOLDER)
 

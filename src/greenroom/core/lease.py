@@ -136,9 +136,9 @@ class NewLease:
     record: RecordingMode = "none"
     record_text: bool = False
     record_required: bool = False
-    """True if a group of the user requires pictures in the recording."""
+    """True if a group of the user requires a recording with pictures."""
     must_record: bool = False
-    """True if a group of the user requires a recording."""
+    """True if a group of the user requires a recording, with or without pictures."""
     reservation_id: str | None = None
 
 

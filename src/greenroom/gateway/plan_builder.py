@@ -29,12 +29,12 @@ EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFacts:
     """The facts for a plan: the last `fleet` from the api, the `texts` of the existing files of `id_files`, and the IP
-    `addresses` of resolved host names. `has_edge`: the Agent has written a certificate into `edge_dir`."""
+    `addresses` of resolved host names. `has_edge_certificate`: the Agent has written it into `edge_dir`."""
 
     fleet: Fleet = field(default_factory=Fleet)
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
-    has_edge: bool = False
+    has_edge_certificate: bool = False
     serving: tuple[ServingAgent, ...] = ()
     """Agents on other hosts whose sessions this gateway reaches."""
     gateway_id: str = ""
@@ -108,7 +108,7 @@ def _local_edge(config: GatewayConfig, facts: SiteFacts) -> _LocalEdge | None:
     certificate = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
     return _LocalEdge(
         AgentUpstream(route=route, upstream=_with_resolved_host(config.agent_upstream, facts)),
-        certificate if facts.has_edge else None,
+        certificate if facts.has_edge_certificate else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Updates the `plan.json` of a gateway for which no other program writes a plan (`GREENROOM_GATEWAY_FILE`).
+"""Updates the `plan.json` of a gateway without `GREENROOM_GATEWAY_FILE`, the plan that another program would write.
 
 Every `CHECK_INTERVAL_S` it reads the files with ids, the addresses of host names, and for profile `web` the fleet that
 the api reports. The last report is stored on disk, so that the gateway starts while the api is unavailable. The process
@@ -141,7 +141,7 @@ class PlanWriter:
             fleet=self._fleet,
             texts=_read_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},
-            has_edge=self._config.edge_dir is not None and self._missing_file() is None,
+            has_edge_certificate=self._config.edge_dir is not None and self._missing_file() is None,
             serving=tuple(self._agent_links.serving()) if self._agent_links else (),
             gateway_id=self._agent_links.admissions.gateway_id if self._agent_links else "",
         )

@@ -44,11 +44,12 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     session_id: str = ""
     """The id of the replacement of the session (docs/explanation/a-launch.md), if it was replaced."""
     path: str = ""
-    """The path of its stream, ending with a slash, if another Agent behind the same gateway runs it; else empty."""
+    """The path of the stream of the replacement, ending with a slash, if another Agent behind the same gateway runs the
+    replacement; else empty."""
     viewer_id: str = ""
     """The id of a viewer with a share (core.session.sharing); empty for the user of the session."""
     access: AnyAccess = "view"
-    """`program` or `api` for a token of the lease; otherwise the access of `viewer_id` (the user has control)."""
+    """`program` or `api` for a token of the lease, `control` for the user of the session, else that of the share."""
     leased: bool = False
     """True if the session is leased, so that only one party has control at a time (core.lease)."""
 

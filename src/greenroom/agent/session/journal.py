@@ -45,7 +45,7 @@ class TermRecord(JournalRecord, frozen=True, kw_only=True, tag="term"):
 class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     """The facts about a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch`
     is the state of the command `first_launch`, which runs once in the life of a container. `low_cpu_share` (`gives_way`
-    in the file): the container has a small share of a busy CPU, because it has no user yet.
+    in the file): the container has a small share of a busy CPU, because it starts without a user.
     """
 
     session_id: str

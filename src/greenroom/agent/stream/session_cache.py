@@ -116,7 +116,7 @@ class SessionCache:
         """The sessions that must be encoded again."""
         sessions.acknowledged.subscribe(self._acknowledged)
         stored, self._stored_sessions = self._read()
-        self._has_saved = self._file.exists()
+        self._file_may_have_sessions = self._file.exists()
         self.last_fresh = stored.last_fresh
         """The time at which a Manager last confirmed the list to an earlier process of this Agent; None = never."""
 
@@ -163,7 +163,7 @@ class SessionCache:
         """Process a new list. The first list replaces the stored data, and all viewers are checked again."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.removed))
         revoked = list(change.with_changed_viewers)
-        if change.is_first:  # an equal grant may belong to another user in another database
+        if change.is_first:  # the list may be from another database, where an equal grant is that of another user
             revoked = list({*revoked, *self._stored_sessions, *change.now})
             self._stored_sessions = {}
         for session_id in revoked:
@@ -190,12 +190,12 @@ class SessionCache:
                 self._encoded.pop(session_id, None)
         sessions = list(self._encoded.values())
         await self._share_sessions(sessions)
-        if not (sessions or self._has_saved):
+        if not (sessions or self._file_may_have_sessions):
             return  # there is no session with viewers, and the file contains none
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
         try:
             await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))
-            self._has_saved = bool(sessions)
+            self._file_may_have_sessions = bool(sessions)
         except OSError as error:
             log.warning("the data of viewers cannot be stored for a restart", file=str(self._file), reason=str(error))
 

@@ -55,7 +55,7 @@ class SecretFiles:
         self.folder = _memory_folder(folder)
 
     @property
-    def headers(self) -> Path:
+    def headers_file(self) -> Path:
         """The part of Squid's configuration that adds the secrets to requests."""
         return self.folder / "secrets.conf"
 
@@ -66,7 +66,7 @@ class SecretFiles:
     @property
     def in_use(self) -> bool:
         """True if Squid has secrets, also a Squid that an earlier process of this Agent started."""
-        return self.headers.exists()
+        return self.headers_file.exists()
 
     def authority(self) -> Authority:
         """Return the certificate authority of this filter. The first call creates it."""
@@ -88,9 +88,9 @@ class SecretFiles:
             return was_in_use
         self._make_folder()
         renewed = self._renew(names_of_certificate(secrets))
-        if self.in_use and self.headers.read_text() == text:
+        if self.in_use and self.headers_file.read_text() == text:
             return renewed
-        _write(self.headers, text.encode(), uid=self._owner.uid)
+        _write(self.headers_file, text.encode(), uid=self._owner.uid)
         return True
 
     def _renew(self, names: list[str]) -> bool:

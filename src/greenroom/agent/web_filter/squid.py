@@ -161,7 +161,7 @@ class Squid:
             folder=".",
             log=self.denials.name,
             resolvers=name_servers,
-            headers=str(self.secret_files.headers) if secrets else "",
+            headers=str(self.secret_files.headers_file) if secrets else "",
             certificate=str(self.secret_files.certificate) if secrets else "",
         )
         if secrets:

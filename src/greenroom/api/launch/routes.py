@@ -52,7 +52,7 @@ from greenroom.db.launch.ledger import (
     UserOfLauncher,
     Workspace,
     WorkspaceSupply,
-    read_launcher_input,
+    read_user_of_launcher,
 )
 from greenroom.db.lease.leases import find_lease_of
 from greenroom.db.pool import configs
@@ -67,7 +67,7 @@ async def launcher_images(
     db: Database, supply_reads: CoalescedRead[WorkspaceSupply], user_id: str, gateway_zone: str | None
 ) -> list[LauncherImage]:
     """Return the workspaces of the user's groups, by name. `gateway_zone`: see `LaunchRequest`."""
-    user = await read_launcher_input(db, user_id)
+    user = await read_user_of_launcher(db, user_id)
     workspace_supply = await supply_reads.get()
     allowed = set(user.image_ids)
     return [

@@ -253,7 +253,7 @@ class Launcher:
     async def launch(self, request: LaunchRequest, *, shows_machines: bool = True) -> LaunchResult:
         """Launch a session for the user, staged or on demand, in the documented order of zones.
 
-        `shows_machines`: a refusal contains the missing resources of machines; only for callers who may see Agents.
+        `shows_machines`: a refusal names the machines and what each of them lacks; only for callers who may see Agents.
 
         Raises:
             NotFound: there is no such user, workspace or zone.

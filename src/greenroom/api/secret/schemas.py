@@ -72,7 +72,7 @@ class SecretView(View, row=StoredSecret):
     users: list[UUID]
     groups: list[UUID]
     owner_id: Annotated[
-        UUID | None, Field(description="user who created it and may use it; null = the key of the installation")
+        UUID | None, Field(description="user who created it and may use it; null = created with the first API key")
     ]
     owner: Annotated[str | None, Field(description="name of the owner")]
     num_leases: Annotated[int, Field(description="number of leases whose web filter has it now")]

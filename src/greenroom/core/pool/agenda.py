@@ -72,8 +72,8 @@ MAX_WAITING_POOLS: Final = 25
 
 LASTING_SHORTFALLS: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until the config, the workspace or the zone is changed. Other shortfalls depend on reports of
-Agents, which are not announced: a pool with such a shortfall is planned in every round, or in turn with others if there
-are many.
+Agents, which are not announced: a pool with another shortfall is planned in every round, or in turn if there are many
+such pools.
 """
 
 

@@ -2,8 +2,9 @@
 
 The Primary calls `plan(snapshot)` in the transaction that locks the row of the config, with sessions counted after the
 lock (docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as
-properties: after a plan at most the desired number of sessions count, plus one in rotation; sessions of users are not
-changed; no session gets two actions; repeated planning converges; a pool with too few sessions always has a shortfall.
+properties: after a plan, the pool has at most the desired number of sessions, plus one in rotation; sessions of users
+are not changed; no session gets two actions; repeated planning converges; a pool with too few sessions always has a
+shortfall.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Return the actions that bring a pool closer to the desired number of sessions."""
     draft = _Draft()
     failures = _end_failed(snapshot, draft)
+    # Failures are starts that failed, and usable sessions that broke ("breaks").
     backoff = shortfalls.longer_backoff(
         failures, shortfalls.failures_after_breaks(snapshot.config.broken, snapshot.now)
     )
@@ -151,8 +153,8 @@ def _end_on_unavailable_agents(
 
 def _end_drained(snapshot: PoolSnapshot, draft: _Draft) -> None:
     """End the sessions on draining Agents, which cannot be claimed, if they cannot be replaced on another Agent."""
-    room_may_follow = draft.rejected is None or any(rejection.is_temporary for rejection in draft.rejected)
-    if not snapshot.config.paused and (room_may_follow or snapshot.ending > 0 or draft.ended):
+    may_get_room_later = draft.rejected is None or any(rejection.is_temporary for rejection in draft.rejected)
+    if not snapshot.config.paused and (may_get_room_later or snapshot.ending > 0 or draft.ended):
         return
     draining = {a.agent_id: a for a in snapshot.agents if a.status == "running" and a.draining}
     for session in snapshot.sessions:

@@ -18,7 +18,8 @@ MAX_VISITS: Final = 10_000
 
 
 class Connection(NamedTuple):
-    """The remote end of a viewer's connection to the gateway with this id; empty = the gateway of this host."""
+    """The remote end of a viewer's connection. `gateway` is the id of the gateway that accepted the connection; empty =
+    the gateway of this host."""
 
     address: str
     port: int
@@ -66,7 +67,7 @@ class Visits:
 
     def end_closed(self, present: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
         """Update the visits from the connections that exist (`present`) and those that were closed (`gone`). Remove the
-        visits that ended; return those of them that had a connection in `present` before.
+        visits that ended, and return them, except visits whose connections were never in `present`.
         """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):

@@ -70,9 +70,9 @@ def validated(config: RunConfig, *, subject: str = "The run config") -> RunConfi
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
     · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class · node_selector: {name
-    of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere. Raises
-    Invalid: an option is unknown, refused or unusable; the sentence begins with `subject` and has the name of the
-    option and the reason.
+    of a label: text} · tolerations: list of objects. The last two are for nodes of Kubernetes, and have no effect with
+    other runtimes. Raises Invalid: an option is unknown, refused or unusable; the sentence begins with `subject`, and
+    contains the name of the option and the reason.
     """
     checked_options: RunConfig = {}
     for name, value in config.items():
@@ -91,8 +91,8 @@ def validated(config: RunConfig, *, subject: str = "The run config") -> RunConfi
 
 
 def check_of_workspace(config: RunConfig) -> None:
-    """Refuse a config that `validated` refuses, and a refused option with an empty value other than `false` and null,
-    which turn the option off. Raises Invalid: as for `validated`."""
+    """Refuse a config that `validated` refuses. Refused options may have the values `false` and null, which turn them
+    off, but no other empty value. Raises Invalid: as for `validated`."""
     for name, value in config.items():
         if name in _REFUSED and not value and value is not False and value is not None:
             raise Invalid(f"The run config may not set `{name}`, even to an empty value: {_REFUSED[name]}; remove it.")

@@ -57,7 +57,7 @@ class MachineOrderRow:
     changed: datetime
 
 
-# Agents that an administrator joined on the machine of order `o`. Machines with copies of one disk may have the same
+# Agents that an administrator added on the machine of order `o`. Machines with copies of one disk may have the same
 # machine id. Agents that registered before the order, or belong to another order, are therefore excluded: they are on
 # another machine. Dead Agents without a session are excluded too.
 ADDITIONAL_AGENTS: Final[LiteralString] = """

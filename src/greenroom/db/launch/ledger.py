@@ -87,7 +87,7 @@ async def read_launch_snapshot(
     return require_user(await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values), user_id)
 
 
-async def read_launcher_input(db: Database, user_id: str) -> UserOfLauncher:
+async def read_user_of_launcher(db: Database, user_id: str) -> UserOfLauncher:
     """Return the user of the launcher page. Raises NotFound: there is no such user."""
     values = {"user_id": user_id, "counted_statuses": COUNTED_STATUSES, "leased": False}
     return require_user(await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, values), user_id)

@@ -87,8 +87,8 @@ async def end_to_make_room(connection: Connection, agent_id: str, session_ids: S
     """End staged sessions that are not usable yet, and release their reservations immediately; False = one of them
     became usable or ended.
 
-    The transaction must not have locked a session before, and must be rolled back after False. All sessions are on
-    `agent_id`; `reason` is a sentence that is stored with them.
+    If the transaction has locked session rows before, they must include these sessions (`lock_sessions`). After False,
+    it must be rolled back. All sessions are on `agent_id`; `reason` is a sentence that is stored with them.
     """
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
@@ -173,7 +173,8 @@ async def insert_for_user(
     the evicted sessions became usable.
 
     Raises:
-        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or leases.
+        SessionLimit: the user already has `max_sessions` sessions without a lease.
+        LeaseLimit: the new session is for a lease, and the user already has `max_sessions` leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: the idempotency key was used for a different request.
     """
@@ -201,8 +202,8 @@ async def insert_with_evictions(
 ) -> bool:
     """End the `evicted` staged sessions and insert a user's session in their room; False = nothing was changed.
 
-    The transaction must have locked the user's row; it may have locked session rows only with `lock_sessions`. The
-    `evicted` sessions are on the same Agent and not usable yet.
+    The transaction must have locked the user's row. If it has locked session rows before, they must include the
+    `evicted` sessions (`lock_sessions`). These sessions are on the same Agent and not usable yet.
     """
     if not evicted:
         return await insert_session(connection, new, max_sessions=max_sessions)

@@ -153,7 +153,7 @@ SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, c
 async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
     """Return users' sessions of the zone whose `expires` has passed.
 
-    Sessions that must be stopped or paused are included only while they run.
+    A session with the action stop or pause is included only while it runs, or if its time limit has passed.
     """
     return await db.fetch_as(
         ExpiringSession,

@@ -1,6 +1,7 @@
 """The process `up`: `python -m greenroom.up.main DESCRIPTOR`. DESCRIPTOR is the number of an open file of `StartData`.
 
-The process imports the modules of all roles, forks the fork server, which shares their memory, and then reads the data.
+The process imports the modules of all roles, and forks the fork server, which shares the memory of these modules. Then
+it reads `StartData`, which the fork server must not contain.
 """
 
 from __future__ import annotations

@@ -121,13 +121,14 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
         transitions = {
             action.machine_order_id: action for action in actions_of_orders if isinstance(action, OrderTransition)
         }
-        after = [
+        updated_orders = [
             replace(order, state=transitions[order.machine_order_id].to)
             if order.machine_order_id in transitions
             else order
             for order in pool_orders
         ]
-        planned = _pool_with_schedule(snapshot, pool, [order for order in after if order.state is not OrderState.ENDED])
+        open_orders = [order for order in updated_orders if order.state is not OrderState.ENDED]
+        planned = _pool_with_schedule(snapshot, pool, open_orders)
         planned.failed = any(
             transitions[order.machine_order_id].failed for order in pool_orders if order.machine_order_id in transitions
         )
@@ -283,15 +284,15 @@ def _drain_surplus(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
     dispensable = 0 if has_unmet or pool.placed or pool.reused_order_ids else pool.in_use - pool.limits.min_machines
     joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
     for order in joined:
-        surplus = dispensable > 0 and _is_surplus(order, zone)
+        surplus = dispensable > 0 and _remove_if_surplus(order, zone)
         if surplus:
             dispensable -= 1
         _record_surplus(snapshot.now, order, pool, is_surplus=surplus)
 
 
-def _is_surplus(order: MachineOrder, zone: _Zone) -> bool:
-    """True if the other hosts of the zone have room for the sessions of the machine and for the standby capacity of the
-    zone. The machine is then removed from the capacity of the zone. The standby capacity is that of all pools, because
+def _remove_if_surplus(order: MachineOrder, zone: _Zone) -> bool:
+    """Remove a machine from the capacity of the zone if the other hosts of the zone have room for its sessions and for
+    the standby capacity of the zone. Return True if it was removed. The standby capacity is that of all pools, because
     otherwise a pool would order a machine when another pool drains one."""
     machine_host = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
     if machine_host is None:

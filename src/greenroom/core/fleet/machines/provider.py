@@ -57,7 +57,7 @@ def machines_of_pool(
 
 
 def is_usable_ref(ref: str) -> bool:
-    """True if the provider's name of a machine can be stored and sent back to the provider unchanged."""
+    """True if this id of a machine at the provider can be stored and sent back to the provider unchanged."""
     return 0 < len(ref) <= MAX_REF_LENGTH and ref.isprintable()
 
 

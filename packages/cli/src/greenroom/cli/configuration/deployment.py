@@ -148,7 +148,7 @@ class PlanApplication:
         self._client.delete(f"{kind.noun.path}/{action.object_id}")
 
     def _wait_for_end(self, key: str, object_id: str) -> None:
-        """Wait until no session of a user or of a deleted pool uses the object. Raises ApiError: a session remains."""
+        """Wait until no session uses the object, also no staged session. Raises ApiError: a session remains."""
         deadline = time.monotonic() + SESSIONS_END_S
         while any(row[key] == object_id for row in self._client.rows("/sessions")):
             if time.monotonic() > deadline:

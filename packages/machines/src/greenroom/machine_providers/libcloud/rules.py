@@ -23,7 +23,7 @@ _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
 }
-"""Driver → its fixed arguments, if there is no setting: the clouds whose addresses Apache Libcloud contains."""
+"""Driver → its fixed arguments (none), if the setting is empty. Libcloud contains the addresses of these clouds."""
 
 
 def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
@@ -59,4 +59,4 @@ def _options_problem(options: Options, _trusted_hosts: Sequence[AllowedHost]) ->
 LIBCLOUD: Final = ProviderRules(
     required_texts=("driver", "size", "image"), destination_options=("driver", "arguments"), problem=_options_problem
 )
-"""`destination_options`: the machines that the driver lists depend only on these options."""
+"""`driver` and `arguments` select the cloud and its region, and thus also the machines that the driver lists."""

@@ -10,7 +10,7 @@ servers, so it listens on a port to which browsers refuse to connect. While a pe
 that act are refused; in WebDriver these are all requests except GET and the end of a WebDriver session.
 
 A program that leases a session does not wait for the start of the browser: this server opened a websocket to the
-browser while the session was staged (`OpenWebsocket`). A websocket is used only after it has answered a command,
+browser while the session was staged (`UnusedWebsocket`). A websocket is used only after it has answered a command,
 because Chromium sometimes closes the first websocket immediately.
 """
 
@@ -66,13 +66,13 @@ class Browser:
 
     def __init__(self, control: Control) -> None:
         self.control = control
-        self.open_websocket = OpenWebsocket()
+        self.unused_websocket = UnusedWebsocket()
         self.starting = asyncio.Lock()
         self.driver: asyncio.subprocess.Process | None = None
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below FOLDERS; the connection cannot be used for another request."""
-        below = request.lines[0].split(" ", 2)[1].removeprefix("/").partition("/")[2]
+        subpath = request.lines[0].split(" ", 2)[1].removeprefix("/").partition("/")[2]
         is_upgrade = "upgrade" in request.headers
         try:
             if request.headers.get("x-greenroom-program") != "1":
@@ -80,47 +80,48 @@ class Browser:
             elif self.control.viewer and not is_upgrade and changes_state(request):
                 refuse(writer, "409 Conflict", f"held: {self.control.refusal()}")
             elif request.parts[0] == "webdriver":
-                await self.forward_to_driver(request, below, reader, writer)
+                await self.forward_to_driver(request, subpath, reader, writer)
             elif is_upgrade:
-                await self.connect_devtools(request, below, reader, writer)
+                await self.connect_devtools(request, subpath, reader, writer)
             else:
-                await ask_devtools(request, below, writer)
+                await ask_devtools(request, subpath, writer)
         except FileNotFoundError:
             refuse(writer, "404 Not Found", NOT_HERE)
         except (OSError, EOFError, ValueError, KeyError):
             refuse(writer, "503 Service Unavailable", NO_BROWSER, "Retry-After: 1")
 
     async def forward_to_driver(
-        self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, subpath: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Forward a request to chromedriver."""
         async with self.starting:
             if self.driver is None or self.driver.returncode is not None:
                 await self.start_driver()
-        if request.method == "POST" and below.rstrip("/") == "session":
+        if request.method == "POST" and subpath.rstrip("/") == "session":
             await self.begin_session(request, reader, writer)
-        elif request.method == "POST" and (upload := UPLOAD.fullmatch(below)):
+        elif request.method == "POST" and (upload := UPLOAD.fullmatch(subpath)):
             if refusal := refusal_to_upload(request):
                 await discard_input(reader)
                 return refuse(writer, *refusal)
             await forward_to_port(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
         elif "upgrade" in request.headers:
             websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=True)
-            await websocket.upgrade(head_for(request, DRIVER_PORT, below), await asyncio.open_connection(HOST, DRIVER_PORT))
+            lines = head_for(request, DRIVER_PORT, subpath)
+            await websocket.upgrade(lines, await asyncio.open_connection(HOST, DRIVER_PORT))
         else:
-            await forward_to_port(request, DRIVER_PORT, below, reader, writer)
+            await forward_to_port(request, DRIVER_PORT, subpath, reader, writer)
 
     async def connect_devtools(
-        self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, request: Request, subpath: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Connect a program to the DevTools of a web page or of the browser. The websocket of the browser may already
         be open."""
         websocket = FilteredWebsocket(self.control, reader, writer, is_bidi=False)
-        if (upstream := await self.open_websocket.take(below)) is not None:
+        if (upstream := await self.unused_websocket.take(subpath)) is not None:
             accept(request, writer)
             return await websocket.carry(*upstream)
         port = port_of_devtools()
-        lines = head_for(request, port, below or await browser_websocket_path())
+        lines = head_for(request, port, subpath or await browser_websocket_path())
         return await websocket.upgrade(lines, await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
@@ -202,9 +203,9 @@ def public_address(request: Request, folder: str) -> str:
     return f"wss://{host}{prefix}/{folder}"
 
 
-async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWriter) -> None:
+async def ask_devtools(request: Request, subpath: str, writer: asyncio.StreamWriter) -> None:
     """Forward a request to DevTools. In the answer, replace the addresses by those that the client can reach."""
-    path, question, query = below.partition("?")
+    path, question, query = subpath.partition("?")
     if not (path.startswith("json") and request.method in ("GET", "PUT", "POST")):
         return refuse(writer, "404 Not Found", "DevTools serve json/version, json/list, json/new and devtools/….")
     method = "PUT" if request.method == "POST" else request.method
@@ -225,17 +226,17 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
 
 
 async def forward_to_port(
-    request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    request: Request, port: int, subpath: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Forward a request to a port, and relay the data of both sides until one side ends."""
     upstream = await asyncio.open_connection(HOST, port)
-    await forward_request(head_for(request, port, below), request, reader, writer, upstream)
+    await forward_request(head_for(request, port, subpath), request, reader, writer, upstream)
 
 
-def head_for(request: Request, port: int, below: str) -> list[str]:
+def head_for(request: Request, port: int, subpath: str) -> list[str]:
     """The head of a forwarded request, as lines."""
     kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in REMOVED_HEADERS]
-    return [f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
+    return [f"{request.method} /{subpath} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
 
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
@@ -277,7 +278,7 @@ async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[s
         writer.close()
 
 
-class OpenWebsocket:
+class UnusedWebsocket:
     """A websocket of the browser that no program uses yet."""
 
     def __init__(self) -> None:

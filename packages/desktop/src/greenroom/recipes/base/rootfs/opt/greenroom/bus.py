@@ -71,13 +71,13 @@ class Bus:
             BusError: the call was refused, or not answered within `CALL_TIMEOUT_S`.
         """
         self._serial += 1
-        serial, answer = self._serial, asyncio.get_running_loop().create_future()
-        self._waiting[serial] = answer
+        serial, future = self._serial, asyncio.get_running_loop().create_future()
+        self._waiting[serial] = future
         try:
             self._writer.write(message(serial, to, path, interface, member, signature, values))
             await self._writer.drain()
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await answer
+                return await future
         except (TimeoutError, OSError) as error:
             raise BusError(f"{to} does not answer") from error
         finally:
@@ -98,9 +98,9 @@ class Bus:
                 else:
                     self._process_answer(data[1], MessageReader(data, order))
         except (OSError, EOFError, ValueError, struct.error, BusError) as error:
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(BusError(f"the session's bus has ended: {error}"))
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(BusError(f"the session's bus has ended: {error}"))
 
     def _answer(self, call: int, reader: "MessageReader", *, expected: bool) -> None:
         reader.at = 12
@@ -114,18 +114,18 @@ class Bus:
         reader.at = 12
         fields = dict(reader.value("a(yv)"))
         reader.align(8)
-        answer = self._waiting.get(fields.get(REPLY_SERIAL, 0))
-        if answer is None or answer.done():
+        future = self._waiting.get(fields.get(REPLY_SERIAL, 0))
+        if future is None or future.done():
             return
         try:
             values = reader.values(fields.get(SIGNATURE, ""))
         except (ValueError, IndexError, struct.error, RecursionError) as error:
-            answer.set_exception(BusError(f"the answer cannot be read: {error}"))
+            future.set_exception(BusError(f"the answer cannot be read: {error}"))
             return
         if kind == RETURN:
-            answer.set_result(values)
+            future.set_result(values)
         else:
-            answer.set_exception(BusError(str(values[0]) if values else "an error"))
+            future.set_exception(BusError(str(values[0]) if values else "an error"))
 
 
 async def connect() -> Bus:

@@ -331,7 +331,7 @@ async def main() -> None:
         if not program:
             group.create_task(clipboard.notify_of_images())
             group.create_task(serve_registry())
-            group.create_task(page.browser.open_websocket.keep_open())
+            group.create_task(page.browser.unused_websocket.keep_open())
         await server.serve_forever()
 
 

@@ -52,8 +52,8 @@ STUCK_S = 10.0
 """A viewer who has not painted a sent frame for this time is disconnected."""
 
 STRIPE_HEAD = struct.Struct(">BBHH")
-"""The head of a stripe: 4; the codec, whose last bit marks an independent stripe; the number of the frame; the upper
-row."""
+"""The head of a stripe: the constant 4; the codec, whose last bit marks an independent stripe; the number of the frame;
+the upper row."""
 
 
 def frame_of(stripe: bytes) -> int:
@@ -129,15 +129,16 @@ class Viewer:
 
 
 class Video:
-    """The encoder and its viewers. `displays` is the number of open RFB connections."""
+    """The encoder and its viewers. `rfb_connections` is the number of open RFB connections."""
 
     def __init__(self) -> None:
         self.viewers: set[Viewer] = set()
-        self.displays = 0
+        self.rfb_connections = 0
         self._changed = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._started: deque[float] = deque(maxlen=MAX_STARTS)
         self._requests: asyncio.StreamWriter | None = None
+        """The standard input of the encoder; encoder.py lists the requests."""
         self._is_frame_requested = False
         self._last_activity_s = 0.0
         self._is_at_rest = False
@@ -150,7 +151,7 @@ class Video:
             return True
         if not HAS_LIBRARY:
             reply(writer, "404 Not Found", b"")
-        elif self.displays == 0 or not self._start():
+        elif self.rfb_connections == 0 or not self._start():
             reply(writer, "503 Service Unavailable", b"", "application/json", f"Retry-After: {STARTS_WITHIN_S:g}")
         else:
             accept(request, writer)
@@ -159,12 +160,12 @@ class Video:
 
     def display_opened(self) -> None:
         """Record that a viewer has opened an RFB connection to the X server."""
-        self.displays += 1
+        self.rfb_connections += 1
 
     def display_closed(self) -> None:
         """Record that an RFB connection has ended. With the last one, end all streams."""
-        self.displays -= 1
-        if self.displays == 0:
+        self.rfb_connections -= 1
+        if self.rfb_connections == 0:
             self._end_all(GOING_AWAY)
 
     def record_activity(self) -> None:
@@ -265,7 +266,7 @@ class Video:
             if not self._is_at_rest and now - self._last_activity_s > REST_AFTER_S:
                 self._is_at_rest = True
                 requests.write(b"r")
-            if shows_pointer != (self.displays > 1):
+            if shows_pointer != (self.rfb_connections > 1):
                 shows_pointer = not shows_pointer
                 requests.write(b"+" if shows_pointer else b"-")
             for viewer in self.viewers:
