@@ -25,8 +25,8 @@ def test_the_first_write_creates_the_folder_and_the_files(secret_files: SecretFi
     assert secret_files.write([SECRET], "headers")
 
     assert stat.S_IMODE(secret_files.folder.stat().st_mode) == 0o750
-    assert secret_files.headers.read_text() == "headers"
-    assert stat.S_IMODE(secret_files.headers.stat().st_mode) == 0o600
+    assert secret_files.headers_file.read_text() == "headers"
+    assert stat.S_IMODE(secret_files.headers_file.stat().st_mode) == 0o600
     assert secret_files.certificate.read_text().startswith("-----BEGIN CERTIFICATE-----")
 
 
