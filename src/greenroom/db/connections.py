@@ -229,8 +229,7 @@ class _ServerSearch:
                 return None
             usual_s = RETRY_PAUSE_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
             pause_s = max(usual_s, refusals.due_in_s(self._servers[index]))
-            # Wait even if no attempt follows, because the pool repeats a search immediately after its end.
-            await asyncio.sleep(min(pause_s, remaining_s))
+            await asyncio.sleep(min(pause_s, remaining_s))  # even at the end: the pool then searches again at once
             if remaining_s < pause_s:
                 return None
 

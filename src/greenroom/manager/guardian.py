@@ -1,8 +1,7 @@
 """The guardian: the round of a Manager, once a second, and immediately after a notification.
 
-A round sends the heartbeat. It creates the sentinel file, which disables the Manager in nginx, or deletes it, as the
-flag `enabled` in the database requires. If the Manager is enabled and Primary, the round then does the time-sensitive
-work of the zone.
+A round sends the heartbeat, and writes or deletes the sentinel file as the flag `enabled` in the database requires. If
+the Manager is enabled and Primary, the round then does the time-sensitive work of the zone.
 """
 
 from __future__ import annotations

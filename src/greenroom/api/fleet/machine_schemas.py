@@ -105,7 +105,7 @@ class MachinePoolPatch(MachinePoolFields):
 
     approved: Annotated[
         bool,
-        Field(description="enable the Agents of new orders when they join; needs the permission `agents_create`"),
+        Field(description="enable the Agents of new orders when they join; needs `agents_create` and `agents_modify`"),
     ] = False
 
 

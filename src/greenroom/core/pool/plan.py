@@ -2,9 +2,8 @@
 
 The Primary calls `plan(snapshot)` in the transaction that locks the row of the config, with sessions counted after the
 lock (docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as
-properties: after a plan, the pool has at most the desired number of sessions, plus one in rotation; sessions of users
-are not changed; no session gets two actions; repeated planning converges; a pool with too few sessions always has a
-shortfall.
+properties: after a plan, a pool has at most the desired number of sessions, plus one in rotation; sessions of users do
+not change; no session gets two actions; repeated planning converges; a pool with too few sessions has a shortfall.
 """
 
 from __future__ import annotations

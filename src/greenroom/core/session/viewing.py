@@ -18,8 +18,7 @@ MAX_VISITS: Final = 10_000
 
 
 class Connection(NamedTuple):
-    """The remote end of a viewer's connection. `gateway` is the id of the gateway that accepted the connection; empty =
-    the gateway of this host."""
+    """The remote end of a viewer's connection to a gateway. `gateway` is the id; empty = the gateway of this host."""
 
     address: str
     port: int

@@ -70,9 +70,9 @@ def validated(config: RunConfig, *, subject: str = "The run config") -> RunConfi
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
     · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class · node_selector: {name
-    of a label: text} · tolerations: list of objects. The last two are for nodes of Kubernetes, and have no effect with
-    other runtimes. Raises Invalid: an option is unknown, refused or unusable; the sentence begins with `subject`, and
-    contains the name of the option and the reason.
+    of a label: text} · tolerations: list of objects (both for nodes of Kubernetes, elsewhere without effect). Raises
+    Invalid: an option is unknown, refused or unusable; the sentence begins with `subject` and has the name of the
+    option and the reason.
     """
     checked_options: RunConfig = {}
     for name, value in config.items():

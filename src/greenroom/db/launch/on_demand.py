@@ -173,8 +173,7 @@ async def insert_for_user(
     the evicted sessions became usable.
 
     Raises:
-        SessionLimit: the user already has `max_sessions` sessions without a lease.
-        LeaseLimit: the new session is for a lease, and the user already has `max_sessions` leases.
+        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or so many leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
         IdempotencyMismatch: the idempotency key was used for a different request.
     """
