@@ -128,8 +128,8 @@ class Guardian:
         self._shared.takeover.end()
 
     async def _send_heartbeat(self) -> Heartbeat | None:
-        """Send the heartbeat and return its result; None = the record of this Manager does not exist. Record
-        the time since which heartbeats succeed, for the quiet period."""
+        """Send the heartbeat and return its result; None = the record of this Manager does not exist. Record the
+        time since which heartbeats succeed, for the quiet period."""
         since_s, self._reachable_since_s = self._reachable_since_s, None
         round_age_s = _age_s(self._finished_at_s)
         result = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._read_crash_loop())
