@@ -78,7 +78,7 @@ async def test_values_are_shown_to_editors_and_a_returned_mask_keeps_them(
     assert (await admin.change(path, run_config=VARIABLES))["run_config"] == VARIABLES
     assert await db.fetch_one(revision, (image["image_id"],)) == before, "no staged session is replaced"
     more = {"environment": {"TOKEN": MASK, "NEW": MASK}}
-    assert "set its value" in await admin.refused(422, f"PATCH {path}", {"run_config": more})
+    assert "Set its value" in await admin.refused(422, f"PATCH {path}", {"run_config": more})
 
 
 async def test_members_of_all_users_do_not_see_container_settings(admin: Client, db: Database, user: Client):

@@ -50,7 +50,7 @@ def test_what_comes_back_masked_stays_and_what_is_new_is_sealed():
     seen["run_config"]["environment"]["TOKEN"] = "another"
     after = seal(seen, before)
     assert unseal_variables(after, unseal, plain=True)["run_config"]["environment"] == {"TOKEN": "another", "EMPTY": ""}
-    with pytest.raises(Invalid, match="set its value"):
+    with pytest.raises(Invalid, match="Set its value"):
         seal({"run_config": {"environment": {"NEW": MASK}}}, before)
 
 
