@@ -40,8 +40,8 @@ MAX_READ_AGE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaGroup:
-    """The records that the acting process shares with the other replicas. `fence` raises RuntimeUnavailable if this
-    process does not act."""
+    """The records that the acting process shares with the other replicas, the id of their store (`place_id`),
+    and the name of the Agent. `fence` raises RuntimeUnavailable if this process does not act."""
 
     place_id: str
     name: str

@@ -17,8 +17,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bool) -> str | None:
     """Return the reason why the request is refused, as a sentence; None = it is not cross-site.
 
-    Safe methods pass, because they change nothing. Names in `headers` are lower-case. Without the log-in cookie
-    (`has_cookie`), only `Sec-Fetch-Site` counts, because programs other than browsers do not send these headers.
+    Safe methods pass, because they change nothing. Names in `headers` are lower-case. Requests without
+    `Sec-Fetch-Site` and without the log-in cookie (`has_cookie`) pass: programs other than browsers send such requests.
     """
     if method in SAFE_METHODS:
         return None

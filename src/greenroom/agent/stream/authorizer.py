@@ -12,13 +12,13 @@ nginx sends `GET /authorise` (auth_request) before every request to a stream. Th
 - 503: the api does not answer.
 
 `GET /enter` moves the token from the address into a cookie on the session's path. It redirects if another Agent runs
-the session's replacement, or if the page serves only another path.
+the session's replacement, or if the page works only at another path.
 
 The api (at the `upstream_auth_address` of the zone) checks an unknown viewer. A program needs no check if its token is
-in the desired list and a Manager has confirmed the list recently. A known viewer may return if the list permits the
-viewer, and if the api has confirmed the viewer, or a Manager the list, within the last `viewer_ttl_s` (10 minutes). A
-revocation of the session's user ends all connections to the session; a revocation of a guest ends only the connections
-of this guest.
+in the desired list and a Manager has confirmed the list recently. A known viewer needs no check if the list permits
+the viewer, and if, within the last `viewer_ttl_s` (10 minutes), the api has confirmed the viewer or a Manager has
+confirmed the list. A revocation of the session's user ends all connections to the session; a revocation of a guest ends
+only the connections of this guest.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ViewerChecker(Protocol):
 
 
 class SessionMovedError(Forbidden):
-    """The session has another path, `path`: another Agent runs its replacement, or its page serves only this path."""
+    """The session has another path, `path`: another Agent runs its replacement, or its page works only at this path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("The session now has another address; request its status again.")
@@ -276,8 +276,8 @@ class StreamAuthorizer:
             raise Forbidden(NO_VIEW_ONLY)
 
     def _record_opening(self, viewer: Viewer, client: StreamOrigin, target: Target) -> None:
-        """Record the connection of a viewer. Raises Forbidden: the connection of a guest is unknown, so that a
-        revocation could not end it."""
+        """Record the connection of a viewer; only guests have a `viewer_id`. Raises Forbidden: the connection of a
+        guest is unknown, so that a revocation could not end it."""
         if not viewer.viewer_id:
             if not (target.removed_prefix or viewer.is_program):
                 self.visit_log.opened(viewer, client)

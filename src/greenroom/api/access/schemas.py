@@ -190,7 +190,7 @@ class GroupCreate(GroupPatch):
     name: Name = Field(...)
 
 
-class SettingView(View, row=Setting, without={"looseness", "stored_with_session"}):
+class SettingView(View, row=Setting, without={"looseness", "stored_with_session"}):  # internal fields
     """The definition of a setting of groups or of the installation."""
 
     kind: str

@@ -110,7 +110,7 @@ class Predecessor:
     resigned: bool
     """True if it resigned, or its leadership was ended when it was disabled."""
     expired: bool
-    """True if its leadership expired, because it was frozen or disconnected; False if its connection ended."""
+    """True if its leadership expired without a renewal; False if its connection to the database ended before."""
 
 
 def election_reason(previous: Predecessor | None) -> str:

@@ -3,7 +3,7 @@
 Every round compares the whole desired list with the whole inventory (docs/explanation/protocols.md §2). If the host is
 in the desired state, the plan is empty. The rules, each of which is a property test:
 
-- Nothing is planned before a fresh desired list of a valid term arrived after the start.
+- An Agent that has started plans nothing until it receives a fresh desired list of a valid term.
 - A container whose session is not in the list is reported, and removed only after a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
 - For each session, the higher generation applies. The highest generation of a session that left the list is stored, so
@@ -207,7 +207,7 @@ def _without_container(desired: DesiredContainer, journal: JournalFacts) -> list
 
 
 def _has_run(desired: DesiredContainer, journal: JournalFacts) -> bool:
-    """True if the container has run. A restore of the database may return a row whose journal entry is deleted."""
+    """True if the container has run. After a restore of the database, the journal may not contain this."""
     return journal.ran or desired.has_run
 
 

@@ -61,7 +61,7 @@ async def mark_running(connection: Connection, agents: Mapping[str, str]) -> fro
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
     """Mark an Agent as missing if it is still silent; returns the changed sessions, or None if it reported.
 
-    The sessions of the Agent without a user change too: `running` sessions become `unreachable`; sessions that do not
+    The Agent's sessions without a user are changed too: `running` sessions become `unreachable`; sessions that do not
     run yet are deleted. All get a new generation, so that an older observation cannot return a session to service.
     """
     cursor = await connection.execute(

@@ -132,7 +132,7 @@ async def store_waiting_user(db: Database, *, zone_id: str, user_id: str, image_
     )
 
 
-# The condition `l.at > now() - …` lets PostgreSQL use the index by time: every plan of a pool runs this query.
+# The condition `l.at > now() - …` lets PostgreSQL use the index by time. The Primary runs this query often.
 STILL_WAITING: Final[LiteralString] = (
     " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
     " AND w.since > clock_timestamp() - make_interval(secs => %(max_waiting_s)s)"
@@ -173,9 +173,9 @@ async def insert_for_user(
     the evicted sessions became usable.
 
     Raises:
-        SessionLimit, LeaseLimit: the user already has `max_sessions` sessions without a lease, or so many leases.
-        RepeatedRequest: the idempotency key was used by another request in the meantime.
-        IdempotencyMismatch: the idempotency key was used for a different request.
+        SessionLimit, LeaseLimit: the user has `max_sessions` sessions without a lease, or `max_sessions` leases.
+        RepeatedRequest: the same request, with the same idempotency key, was carried out in the meantime.
+        IdempotencyMismatch: a request with other content used the idempotency key in the meantime.
     """
     user = new.user
     if user is None:

@@ -34,7 +34,7 @@ class ControlUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedControlChange:
-    """A change of control in the trace of a lease."""
+    """A change of control in the trace of a lease. `said` is the change as a sentence."""
 
     term: int
     name: str

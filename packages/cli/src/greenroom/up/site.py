@@ -307,5 +307,5 @@ async def stopped_site(layout: Layout) -> AsyncGenerator[Site]:
 
 
 def site_of(layout: Layout) -> Site:
-    """Return the site of an instance that was started before. Nothing is changed."""
+    """Return the site of an instance that was started before, with the programs of that start. Nothing is changed."""
     return Site.of(layout, stored_settings(layout), service_accounts(), programs_of_run(layout.runtime))

@@ -35,6 +35,7 @@ ADDRESS_ANNOTATION: Final = "greenroom.address"
 TTL_ANNOTATION: Final = "greenroom.ttl-s"
 BEAT_ANNOTATION: Final = "greenroom.beat"
 COPY_ANNOTATION: Final = "greenroom.copy"
+"""The number of the last copy of the Agent's data for standby processes (`ElectionRecord.copy`)."""
 CONTENT_KEY: Final = "content"
 REQUEST_TIMEOUT_S: Final = 1.0
 """The time limit of a request to the API server."""

@@ -12,7 +12,8 @@ session cannot continue to watch the session.
 
 `Pace` selects the stripes for one viewer, without I/O and clock. A limited number of frames is sent before the viewer
 has painted them. The limit grows while frames arrive about as fast as the fastest frame, and shrinks otherwise. A
-viewer who has reached the limit misses frames, and then receives each row again from an independent stripe.
+viewer who has reached the limit misses frames. Afterwards, the stripes of a row are sent only from the next independent
+stripe on.
 """
 
 import asyncio
