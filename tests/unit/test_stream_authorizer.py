@@ -71,11 +71,11 @@ class Api:
     """Token → viewer id and permission."""
     reported_viewers: list[ViewerReport] = field(default_factory=list[ViewerReport])
 
-    async def report(self, address: str, bearer: str, watched: ViewerReport) -> None:
+    async def report(self, address: str, bearer: str, report: ViewerReport) -> None:
         assert (address, bearer) == ("auth.example:8443", "Bearer id.credential")
         if self.away:
             raise Unavailable("The api is away.")
-        self.reported_viewers.append(watched)
+        self.reported_viewers.append(report)
 
     async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         assert bearer == "Bearer id.credential"

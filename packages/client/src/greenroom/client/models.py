@@ -43,7 +43,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     """Status of the session."""
     tags: list[str] | dict[str, str] = []
-    """Words by which leases can be found, with or without names."""
+    """Words by which leases can be found: a list, or an object of name and word."""
     record: Literal["none", "actions", "pictures"]
     """Recorded data."""
     record_text: bool
@@ -72,7 +72,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[str] = []
     secret_id: str
     owner_id: str | None = None
-    """User who created it and may use it; None = the key of the installation."""
+    """User who created it and may use it; None = created with the first API key."""
     owner: str | None = None
     """Name of the owner."""
     created: datetime
