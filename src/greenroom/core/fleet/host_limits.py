@@ -24,8 +24,8 @@ class HostLimit:
 
     `resource` is the limited resource. `session_use` is its use by a desktop whose user works in a browser, `idle_use`
     its measured use by an idle XFCE desktop, and `host_use` its use by the host without sessions. `error_pattern`
-    matches the error of a program or of Docker if the limit is reached. `manual_remedy` tells an administrator how to
-    raise the limit; empty = `name` is a kernel setting, which `greenroom setup limits` can raise.
+    matches the error of a program or of Docker if the limit is reached. `manual_remedy` describes how an administrator
+    raises the limit; empty = `name` is a kernel setting, which `greenroom setup limits` can raise.
     """
 
     name: str

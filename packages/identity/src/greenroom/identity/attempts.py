@@ -1,8 +1,8 @@
 """Attempts: log-ins that have begun. A cookie stores an attempt until the provider sends the user back to the callback.
 
 The cookie is encrypted, is valid for `VALID_S`, and belongs to one `state`, the random value that the provider returns.
-A callback without this cookie is refused, so that nobody can send a user a link that completes the log-in of another
-person (session fixation, CSRF).
+A callback without this cookie is refused, so that an attacker cannot send a user a link that completes the log-in of
+another person (session fixation, CSRF).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ Scopes = Annotated[
     MatchesPattern(r"[\x21-\x7e]+( [\x21-\x7e]+)*", "words with one space between, such as openid profile"),
     Field(max_length=500, description="scopes that are requested; `openid` is required"),
 ]
-Enabled = Annotated[bool, Field(description="off: nobody can log in through the provider, and its log-ins end")]
+Enabled = Annotated[bool, Field(description="off: no user can log in through the provider, and its log-ins end")]
 CreateUsers = Annotated[bool, Field(description="create unknown users at their first log-in; off = linked users only")]
 RuleRequired = Annotated[bool, Field(description="only users who match a rule can log in")]
 Attributes = Annotated[

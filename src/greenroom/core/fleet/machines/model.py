@@ -306,7 +306,7 @@ class ZoneSnapshot:
     quiet: bool = False
     """True during the quiet period, in which the silence of an Agent has no effect."""
     other_zone_notes: tuple[str, ...] = ()
-    """Sentences about users who also wait in this zone and whom another zone counts as demand."""
+    """Sentences about users who also wait in this zone, but are demand of another zone."""
 
 
 @dataclass(frozen=True, slots=True)

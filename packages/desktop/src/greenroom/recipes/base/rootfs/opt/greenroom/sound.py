@@ -1,4 +1,4 @@
-"""Sound of a session: viewers hear the sound of the programs, and programs record the sound of the viewers'
+"""Sound of a session: viewers receive the sound of the programs, and programs record the sound of the viewers'
 microphones.
 
     GET sound               the permissions, with reasons
