@@ -214,8 +214,7 @@ class InheritedSettingView(View):
     outranked_by: Annotated[
         list[str],
         Field(
-            description="groups with a value and a higher priority: for their members, the value of this group has"
-            " no effect"
+            description="groups of higher priority that set it: their members get the values of those groups instead"
         ),
     ]
 
