@@ -140,7 +140,7 @@ def test_an_action_that_was_not_done_is_an_error():
 
 @pytest.mark.parametrize(("button", "times", "x"), [("right", 2, 1), ("left", 4, 1), ("left", 1, None)])
 def test_a_click_that_there_is_not_is_refused(button: desk_of.Button, times: int, x: int | None):
-    with pytest.raises(ValueError, match=r"Clicks are|at x and y"):
+    with pytest.raises(ValueError, match=r"Each button can|at x and y"):
         desk_of.click_action(desk_of.action_place(x, 1, None), button, times, None)
 
 
