@@ -216,7 +216,7 @@ async def test_a_session_ordered_again_before_the_action_has_its_time_again(
         agent = await joined(db, door)
         session_id = await used(db, agent, fleet, status="stopping", want="stopped")
         async with Stubborn(agent):
-            monkeypatch.setattr(deadlines, "stop", ordered_anew)
+            monkeypatch.setattr(deadlines, "hold_if_armed", ordered_anew)
             await deadline_over(db, agent)
             await planned.wait()
             before = await rounds(db)

@@ -76,7 +76,7 @@ async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
             hangs.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(pools, "stop", hang_once)
+    monkeypatch.setattr(pools, "hold_if_armed", hang_once)
     refill = Refill(lambda: stage.ctx, max_s=3)  # more than a plan needs on a busy machine
     running = asyncio.create_task(refill.run())
     refill.request(stage.config_id)

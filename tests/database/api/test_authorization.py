@@ -293,8 +293,8 @@ async def test_the_row_of_a_command_names_who_ran_it(scene: Scene):
     rows = await scene.stage.log("session-command")
     user, program, holder, modifier, both = [(row["username"], row["message"]) for row in rows]
     assert user[0] == program[0] == "ada@example.org"
-    assert "by its lease" in program[1]
-    assert "by its lease" not in user[1]
+    assert "with the token of its lease" in program[1]
+    assert "with the token of its lease" not in user[1]
     assert len({holder[0], modifier[0], both[0]}) == 3
     assert all(name.startswith("API key ") and said.startswith(f"{name} runs id") for name, said in (holder, modifier))
 
