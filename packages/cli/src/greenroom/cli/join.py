@@ -133,7 +133,9 @@ def _read_token(file: Path | None) -> str:
 
 def find_deployment(url: str, ca_sha256: str | None, ca_file: Path | None) -> DeploymentToJoin:
     """Return the deployment at an address, with the authority that must have signed its certificate. Raises SetupError:
-    the address or the authority cannot be used."""
+    the address or the authority cannot be used, or both options name an authority."""
+    if ca_sha256 and ca_file:
+        raise SetupError("Pass --ca-sha256 or --ca-file, not both.")
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise SetupError(f"{url!r} is not the address of a deployment; use the form https://desk.example.org:8443.")

@@ -171,6 +171,7 @@ def _step_lines(steps: list[Row]) -> Iterator[Text]:
         step_time = datetime.fromisoformat(step["at"])
         line = styled("✓ ", "green").append(step["title"], style="default")
         if previous_time is not None:
-            line.append(f"  {(step_time - previous_time).total_seconds():.1f} s", style="dim")
+            duration_s = max(0.0, (step_time - previous_time).total_seconds())  # the clocks of hosts can differ
+            line.append(f"  {duration_s:.1f} s", style="dim")
         previous_time = step_time
         yield line
