@@ -6,14 +6,11 @@ import asyncio
 import re
 
 import pytest
-from tests.support import rows
 
 from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
-from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
-from greenroom.db.migrate import LAST_REPLACED, Migration, before_new_code, migrate, migrations, pending_files, plan
-from greenroom.up.invariants import INVARIANTS, find_violations
+from greenroom.db.migrate import Migration, before_new_code, migrate, migrations, pending_files, plan
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -55,14 +52,11 @@ async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, mo
     assert await migrate(dsn, only_pre=True) == [file.name for file in files]
 
 
-async def test_a_database_made_before_the_first_schema_has_that_schema(db: Database, dsn: str):
-    await db.write("DELETE FROM schema_migrations WHERE name = %s", (migrations()[0].name,))
-    for name in ("0001_pre_initial.sql", LAST_REPLACED):
-        await db.write("INSERT INTO schema_migrations (name, checksum) VALUES (%s, 'x')", (name,))
-    assert await pending_files(dsn) == []
-    assert await migrate(dsn) == []
-    rows = await db.fetch("SELECT name FROM schema_migrations ORDER BY name")
-    assert [row["name"] for row in rows] == [m.name for m in migrations()]
+async def test_a_database_of_a_version_before_the_first_release_is_refused(db: Database, dsn: str):
+    await db.write("UPDATE schema_migrations SET name = '0001_pre_schema.sql' WHERE name = %s", (migrations()[0].name,))
+    for attempt in (migrate(dsn), migrate(dsn, only_pre=True), pending_files(dsn)):
+        with pytest.raises(SetupError, match=r"before 0\.1\.0 created the database.*specify an empty database"):
+            await attempt
 
 
 def test_what_an_earlier_update_left_comes_before_the_next_version():
@@ -86,8 +80,8 @@ def test_a_newer_database_is_refused():
 
 
 def test_what_the_next_version_applied_before_its_start_is_accepted():
-    file = Migration("0001_pre_a.sql", "")
-    assert plan([file], {"0009_pre_z.sql": "0"}) == [file]
+    first, second = Migration("0001_pre_a.sql", ""), Migration("0002_pre_b.sql", "")
+    assert plan([first, second], {first.name: first.checksum, "0009_pre_z.sql": "0"}) == [second]
 
 
 async def test_pre_migrations_are_applied_together_or_not_at_all(dsn: str, monkeypatch: pytest.MonkeyPatch):
@@ -113,84 +107,3 @@ async def test_a_migration_does_not_wait_long_for_a_table_in_use(
         await connection.execute("SELECT 1 FROM zones")
         with pytest.raises(SetupError, match=r"9999_pre_waiting\.sql failed: .* due to lock timeout"):
             await migrate(dsn, only_pre=True)
-
-
-async def apply(db: Database, name: str) -> None:
-    (migration,) = (one for one in migrations() if one.name == name)
-    async with db.transaction() as connection:
-        await connection.execute(migration.sql.encode())
-
-
-async def test_users_with_equal_names_are_kept_and_reported(db: Database):
-    for undo in (
-        "DROP TRIGGER users_end_shared_username ON users",
-        "DROP FUNCTION end_shared_username",
-        "DROP INDEX users_username_key_unique",
-        "ALTER TABLE users DROP COLUMN username_shared",
-        "DROP FUNCTION username_key",
-    ):
-        await db.write(undo)
-    names = ["Zo\u00eb", "Zoe\u0308", "Stra\u00dfe", "STRASSE", "ann"]
-    for name in names:
-        await db.write("INSERT INTO users (username) VALUES (%s)", (name,))
-    await apply(db, "0102_pre_equal_usernames.sql")
-    found = [await find_user(db, name) for name in names]
-    assert [user and user.username for user in found] == names, "each by the name as it is written"
-    (invariant,) = (one for one in INVARIANTS if one.code == "I28")
-    assert len(await find_violations(db, invariant)) == 2
-    await db.write("UPDATE users SET username = 'other ' || username WHERE username_shared")
-    assert await find_violations(db, invariant) == []
-
-
-async def test_a_group_that_limits_sessions_limits_leases_to_the_same_number(db: Database):
-    group_id = await rows.group(db, max_kasms_per_user=30)
-    await apply(db, "0140_pre_limits_of_leases.sql")
-    found = await db.fetch("SELECT name, value FROM group_settings WHERE group_id = %s ORDER BY name", (group_id,))
-    assert [(row["name"], row["value"]) for row in found] == [("max_kasms_per_user", 30), ("max_leases_per_user", 30)]
-
-
-async def test_applications_of_a_registry_take_no_variables_of_launches(db: Database):
-    allowed = ["greenroom/kiosk:1", "registry.example/greenroom/desktop:1", "other/firefox:1"]
-    applications = ["registry.example/greenroom/kiosk:1", "registry.example:5000/a/greenroom/firefox@sha256:0"]
-    for name in (*allowed, *applications):
-        await rows.image(db, name=name, friendly_name=name)
-    await apply(db, "0150_pre_launch_variables_of_registries.sql")
-    changed = await db.fetch("SELECT name FROM images WHERE NOT allow_launch_variables")
-    assert {row["name"] for row in changed} == set(applications)
-
-
-@pytest.mark.parametrize(
-    ("of_groups", "record", "required"),
-    [
-        ({"staff": "pictures"}, "pictures", (True, True, True)),
-        ({"staff": "pictures"}, "actions", (True, False, False)),
-        ({"staff": "actions"}, "pictures", (True, False, False)),
-        ({"first": "none", "staff": "pictures"}, "pictures", (False, False, False)),
-        ({}, "pictures", (False, False, False)),
-    ],
-)
-async def test_earlier_leases_of_groups_that_require_a_recording_require_it(
-    db: Database, of_groups: dict[str, str], record: str, required: tuple[bool, bool, bool]
-):
-    zone_id, image_id = await rows.zone(db), await rows.image(db)
-    groups = [
-        await rows.group(db, name=name, priority=number, record_leases=mode)
-        for number, (name, mode) in enumerate(of_groups.items())
-    ]
-    await db.write(
-        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
-        " cores, memory) VALUES (gen_random_uuid(), %s, %s, %s, 'running', '{}', '', '', 1, 1)",
-        (zone_id, image_id, await rows.user(db, "ann", *groups)),
-    )
-    await db.write(
-        "INSERT INTO leases (session_id, holder, tags, record) SELECT session_id, 'ann', '[]', %s FROM sessions",
-        (record,),
-    )
-    (before,) = await db.fetch("SELECT generation FROM sessions")
-    await apply(db, "0151_pre_recordings_of_earlier_leases.sql")
-    (row,) = await db.fetch(
-        "SELECT must_record, record_required, required, generation FROM leases JOIN sessions USING (session_id)"
-        " JOIN recordings USING (lease_id)"
-    )
-    assert (row["must_record"], row["record_required"], row["required"]) == required
-    assert (row["generation"] > before["generation"]) is row["must_record"]

@@ -50,23 +50,11 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
             await connection.execute(statement)
 
 
-async def ensure_service_role(dsn: str) -> None:
-    """Create the service role if an older version of `greenroom up` created the database cluster without it. In such a
-    cluster, the owner may create roles."""
-    async with await TimeLimitedConnection.connect(dsn, autocommit=True) as connection:
-        if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
-            await connection.execute(ROLES[1])
-
-
 _LOCK = (73, 0)
 
 LOCK_TIMEOUT_MS: Final = 10_000
 """The maximum time for which a migration waits for a table that a transaction uses, such as a dump of the database.
 Meanwhile, requests for this table wait for the migration."""
-
-LAST_REPLACED: Final = "0063_pre_observed_reasons.sql"
-"""The last of the files that `0001_pre_schema.sql` replaced. A database in which this file was applied already has the
-schema of `0001_pre_schema.sql`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +80,8 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
     With `only_pre`, files after the last *pre* file are applied only to a new database; if one file fails, none is
-    applied. Raises SetupError: the database is newer than this program, an applied file was changed, a file fails, or
-    the database cannot be reached.
+    applied. Raises SetupError: the database is newer than this program or precedes the first release, an applied file
+    was changed, a file fails, or the database cannot be reached.
     """
     async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
@@ -103,9 +91,6 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
         applied = await _read_applied(connection)
-        if LAST_REPLACED in applied:
-            applied = with_first_schema(applied)
-            await _replace_applied(connection, applied)
         pending = plan(migrations(), applied)
         if only_pre and applied:
             pending = before_new_code(pending)
@@ -133,7 +118,7 @@ async def pending_files(dsn: str) -> list[str]:
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         applied = await _read_applied(connection) if rows[0][0] else {}
-    return [migration.name for migration in plan(migrations(), with_first_schema(applied))]
+    return [migration.name for migration in plan(migrations(), applied)]
 
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
@@ -150,24 +135,6 @@ async def _read_applied(connection: psycopg.AsyncConnection) -> dict[str, str]:
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-async def _replace_applied(connection: psycopg.AsyncConnection, applied: dict[str, str]) -> None:
-    async with connection.transaction():
-        await connection.execute("DELETE FROM schema_migrations WHERE NOT name = ANY(%s)", (list(applied),))
-        for name, checksum in applied.items():
-            await connection.execute(
-                "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                (name, checksum),
-            )
-
-
-def with_first_schema(applied: dict[str, str]) -> dict[str, str]:
-    """Return the applied files, with `0001_pre_schema.sql` in place of the files that it replaced."""
-    if LAST_REPLACED not in applied:
-        return applied
-    first = migrations()[0]
-    return {first.name: first.checksum} | {name: applied[name] for name in applied if name > LAST_REPLACED}
-
-
 def before_new_code(pending: list[Migration]) -> list[Migration]:
     """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
     last = max((number for number, file in enumerate(pending) if is_pre(file.name)), default=-1)
@@ -181,11 +148,17 @@ def is_pre(name: str) -> bool:
 
 def plan(files: list[Migration], applied: dict[str, str]) -> list[Migration]:
     """Return the files that are not applied yet; `applied` is name → checksum of the applied files. Raises SetupError:
-    a file was changed after it was applied, or the database has *post* files that this program does not have."""
+    a file was changed after it was applied, the database has *post* files that this program does not have, or it does
+    not have the first file, because a version before the first release created it."""
     newer = sorted(name for name in set(applied) - {f.name for f in files} if not is_pre(name))
     if newer:
         raise SetupError(
             f"The database belongs to a newer version of Greenroom (it has {newer[-1]}); update Greenroom."
+        )
+    if applied and files[0].name not in applied:
+        raise SetupError(
+            "A version of Greenroom before 0.1.0 created the database, and its data cannot be migrated; specify an"
+            " empty database, or a new data folder."
         )
     for file in files:
         if applied.get(file.name, file.checksum) != file.checksum:

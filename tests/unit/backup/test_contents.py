@@ -29,7 +29,7 @@ HEADER = Header(
     created=datetime(2026, 11, 26, 23, 0, tzinfo=UTC),
     installation_id=INSTALLATION,
     postgres=18,
-    migrations={"0001_pre_schema.sql": "sum"},
+    migrations={"0001_pre_installation.sql": "sum"},
     tables=["users"],
     homes=False,
     recordings=True,

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import database_error
-from greenroom.db.migrate import migrations, plan, with_first_schema
+from greenroom.db.migrate import migrations, plan
 from greenroom.kit.processes import become_subreaper
 from greenroom.up.instance import Instance
 from greenroom.up.layout import Layout, missing_instance_error, running_pid
@@ -99,9 +99,9 @@ def check_migrations(applied: dict[str, str]) -> None:
     """Check that this version supports the applied migrations of a backup.
 
     Raises:
-        SetupError: an applied *post* migration is missing in this version, or an applied migration has changed.
+        SetupError: the reasons of `plan`.
     """
-    plan(migrations(), with_first_schema(applied))
+    plan(migrations(), applied)
 
 
 def _tables(connection: psycopg.Connection[Any]) -> list[str]:

@@ -22,7 +22,7 @@ from greenroom.agent.web_filter.secret_files import forget_secrets
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.text import summary
 from greenroom.db.database import Database
-from greenroom.db.migrate import ensure_service_role, migrate
+from greenroom.db.migrate import migrate
 from greenroom.kit.processes import become_subreaper
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
@@ -204,7 +204,6 @@ class Instance:
         with self._progress.step("Starting PostgreSQL"):
             self.supervisor.run(roles.postgres(self.site, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
-            await ensure_service_role(self.site.dsn)
 
     def _start_services(self) -> None:
         self._start_task(renew_certificates(self.site), "certificates")

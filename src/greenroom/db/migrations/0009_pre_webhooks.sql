@@ -1,46 +1,41 @@
--- Webhooks: addresses to which messages of events are sent, and what each was sent.
+-- Webhooks, their messages, and the triggers that write messages.
+
 CREATE TABLE webhooks (
     webhook_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name             text NOT NULL CONSTRAINT webhooks_name_unique UNIQUE,
     url              text NOT NULL,
     events           text[] NOT NULL,           -- core.webhooks.events.WebhookEvent
     enabled          boolean NOT NULL DEFAULT true,
-    secret_encrypted bytea NOT NULL,            -- what its messages are signed with
+    secret_encrypted bytea NOT NULL,            -- signs its messages
     created          timestamptz NOT NULL DEFAULT now()
 );
 CREATE TRIGGER webhooks_notify AFTER INSERT OR UPDATE OR DELETE ON webhooks
     FOR EACH STATEMENT EXECUTE FUNCTION notify_row('webhooks');
 
--- One message to one webhook. No foreign key: a launch is not to fail because a webhook is deleted meanwhile.
+-- One message to one webhook. No foreign key: a launch must not fail because a webhook is deleted at the same time.
 CREATE TABLE webhook_deliveries (
     delivery_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     webhook_id  uuid NOT NULL,
     event       text NOT NULL,
-    at          timestamptz NOT NULL DEFAULT clock_timestamp(),     -- when it happened
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),     -- time of the event
     data        jsonb NOT NULL,
     state       text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given_up')),
-    due         timestamptz NOT NULL DEFAULT clock_timestamp(),     -- of the next attempt; while one is under way: when it
-                                                                    -- counts as lost, because its api has died
+    due         timestamptz NOT NULL DEFAULT clock_timestamp(),     -- time of the next attempt; during an attempt: when
+                                                                    -- the attempt counts as lost, because its api
+                                                                    -- failed
     attempts    integer NOT NULL DEFAULT 0,
-    attempted   timestamptz,                    -- of the last attempt: when, and what came of it
-    status      integer,                        -- null = there was no answer
+    attempted   timestamptz,                    -- time of the last attempt; its result is below
+    status      integer,                        -- null = no answer
     duration_ms double precision,
-    answer      text NOT NULL DEFAULT '',       -- how it begins
+    answer      text NOT NULL DEFAULT '',       -- its beginning
     error       text NOT NULL DEFAULT ''
 );
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, due) WHERE state = 'waiting';
 CREATE INDEX webhook_deliveries_list ON webhook_deliveries (webhook_id, at, delivery_id);
 CREATE INDEX webhook_deliveries_at ON webhook_deliveries (at);
 
--- Triggers use them from this commit on, and the grants of all tables come after it.
-DO $$ BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'greenroom_service') THEN
-        GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks, webhook_deliveries TO greenroom_service;
-    END IF;
-END $$;
-
--- Events are written by triggers, in the transaction of what happened (ADR 81). Which event a change is stands in the WHEN
--- of its trigger, and what is written is one of the dataclasses of core.webhooks.events.
+-- Triggers write the events, in the transaction of the change (docs/adr/0081-write-webhook-messages-in-triggers.md).
+-- The WHEN of a trigger defines its event. The data is one of the dataclasses of core.webhooks.events.
 CREATE FUNCTION webhooks_want(event text) RETURNS boolean LANGUAGE sql STABLE AS
     'SELECT EXISTS (SELECT FROM webhooks w WHERE w.enabled AND webhooks_want.event = ANY(w.events))';
 CREATE FUNCTION send_webhooks(event text, data jsonb) RETURNS void LANGUAGE plpgsql AS $$
@@ -57,8 +52,7 @@ CREATE FUNCTION webhook_subject(of_user uuid, of_image uuid, of_zone uuid) RETUR
         'zone_id', of_zone, 'zone_name', (SELECT zone_name FROM zones WHERE zone_id = of_zone))
 $$;
 
--- A pool that was short is full once: `fell_short` remembers that it is to be said.
-ALTER TABLE staging_configs ADD COLUMN fell_short boolean NOT NULL DEFAULT false;
+-- A pool that was short becomes full once: `fell_short` is true until this event.
 CREATE FUNCTION pool_fell_short() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.fell_short := NEW.shortfall_code IS NOT NULL AND (OLD.fell_short OR NEW.shortfall_code <> 'starting');
@@ -107,13 +101,19 @@ CREATE TRIGGER session_ended AFTER UPDATE OF status ON sessions FOR EACH ROW
     WHEN (NEW.status = 'deleted' AND OLD.status <> 'deleted' AND NEW.assigned IS NOT NULL)
     EXECUTE FUNCTION session_sent('session.ended');
 
+-- The reason of a failed launch consists of the reasons in its own zone, because the last step of the trace may be
+-- about a zone without Agents.
 CREATE FUNCTION launch_sent() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE event text := CASE WHEN NEW.outcome = 'failed' THEN 'launch.failed' ELSE 'launch.done' END;
 BEGIN
     IF webhooks_want(event) THEN
         PERFORM send_webhooks(event, webhook_subject(NEW.user_id, NEW.image_id, NEW.zone_id) || jsonb_build_object(
             'launch_id', NEW.launch_id, 'session_id', NEW.session_id, 'outcome', NEW.outcome,
-            'duration_ms', NEW.duration_ms, 'reason', NEW.steps -> -1 ->> 'reason'));
+            'duration_ms', NEW.duration_ms, 'reason', coalesce(
+                (SELECT string_agg(step ->> 'reason', ' ' ORDER BY number)
+                   FROM jsonb_array_elements(NEW.steps) WITH ORDINALITY AS s (step, number)
+                  WHERE NEW.outcome = 'failed' AND step ->> 'step' = 'on_demand_here' AND NOT (step ->> 'used')::boolean),
+                NEW.steps -> -1 ->> 'reason')));
     END IF;
     RETURN NULL;
 END $$;
@@ -134,11 +134,6 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER lease_granted AFTER INSERT ON leases FOR EACH ROW EXECUTE FUNCTION lease_granted();
--- A lease is over with its session, unless that has a successor: then its user is taken off it, and the lease moves on.
-CREATE FUNCTION session_is_over(s sessions) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT s.user_id IS NOT NULL
-        AND (s.status IN ('deleting', 'deleted') OR s.status = 'failed' AND NOT s.awaits_successor)
-$$;
 CREATE FUNCTION lease_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF webhooks_want('lease.ended') AND session_is_over(NEW) AND NOT session_is_over(OLD) THEN
