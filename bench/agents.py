@@ -213,7 +213,7 @@ class SimulatedAgent:
         if answer.acked_seq >= message.seq:
             self._unreported.clear()
         self._apply(answer)
-        if answer.desired is None:
+        if answer.desired is None and answer.changes is None:
             await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- no secret
 
     def _apply(self, answer: Answer) -> None:
@@ -221,17 +221,22 @@ class SimulatedAgent:
         self._term_seen = max(self._term_seen, answer.term)
         if answer.filter_policies is not None:
             self._filter_policies = answer.filter_policies_digest
-        if answer.desired is None:
-            return
         known = self._generations or {}
-        for desired in answer.desired:
+        if answer.desired is not None:
+            entries, kept = answer.desired, dict[str, int]()
+        elif answer.changes is not None and answer.changes.since == digest(known):
+            entries = answer.changes.changed
+            kept = {session_id: number for session_id, number in known.items() if session_id not in answer.changes.left}
+        else:
+            return
+        for desired in entries:
             if known.get(desired.session_id, -1) < desired.generation:
                 self._tally.current.received.append(Received(desired.session_id, desired.generation, time.time()))
                 state = "running" if desired.want == "running" else "absent"
                 self._unreported[desired.session_id] = Observed(
                     session_id=desired.session_id, generation=desired.generation, state=state, usable=state == "running"
                 )
-        self._generations = {desired.session_id: desired.generation for desired in answer.desired}
+        self._generations = kept | {desired.session_id: desired.generation for desired in entries}
 
 
 class Tally:

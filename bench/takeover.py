@@ -28,7 +28,7 @@ from bench.zone import AGENTS, CHECK_IN_S, LEASE_RENEW_S, Zone, run_zone
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "20"))
 
 _WITHOUT_DEATH_WATCH = """
-CREATE OR REPLACE FUNCTION lease_take_v1(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
+CREATE OR REPLACE FUNCTION lease_take(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE t bigint;
 BEGIN

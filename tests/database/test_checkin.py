@@ -164,30 +164,30 @@ async def test_a_digest_that_differs_brings_the_whole_list(agent: ToldAgent, db:
 
 async def test_a_later_change_travels_alone(agent: ToldAgent, db: Database):
     gone, kept = await session(db, agent), await session(db, agent)
-    await agent.check_in(takes_changes=True)
+    await agent.check_in()
     new = await session(db, agent)
     await db.write("UPDATE sessions SET status = 'deleted', want = 'absent' WHERE session_id = %s", (gone,))
     held = digest(agent.desired)
-    answer = await agent.check_in(takes_changes=True)
+    answer = await agent.check_in()
     assert answer.desired is None
     assert answer.changes is not None
     assert (answer.changes.since, [one.session_id for one in answer.changes.changed]) == (held, [new])
     assert answer.changes.left == [gone]
     assert agent.desired.keys() == {kept, new}
     await session(db, agent)
-    older = await agent.check_in()
-    assert (older.changes, len(older.desired or ())) == (None, 3), "an Agent that does not know changes gets the list"
+    whole = await agent.check_in(full=True)
+    assert (whole.changes, len(whole.desired or ())) == (None, 3)
 
 
 async def test_answers_that_cross_bring_no_whole_list(agent: ToldAgent, db: Database):
     await session(db, agent)
-    await agent.check_in(takes_changes=True)
+    await agent.check_in()
     for _ in range(3):
         held, taken = agent.desired, list[dict[str, int]]()
         for _ in range(2):  # its two connections send requests before it has processed either answer
             await session(db, agent)
             agent.desired = dict(held)
-            answer = await agent.check_in(takes_changes=True)
+            answer = await agent.check_in()
             assert answer.desired is None
             assert answer.changes is not None
             taken.append(agent.desired)

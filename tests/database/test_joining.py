@@ -46,7 +46,7 @@ async def silence(db: Database) -> None:
 
 async def test_a_join_token_takes_over_no_agent_that_is_known(door: Door, agent: ToldAgent, db: Database):
     await silence(db)
-    thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, machine_id="machine-2")
+    thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, place="place-2")
     response = await thief.register()
     assert (response.status_code, response.json()["code"]) == (409, "identity-conflict")
     assert "a join token admits only new Agents" in response.json()["message"]
@@ -158,7 +158,7 @@ async def test_two_simultaneous_joins_with_the_same_id_create_one_agent(door: Do
 
 
 async def test_a_copy_of_a_live_agent_is_refused_also_on_a_copied_machine(door: Door, db: Database):
-    agent = await joined(db, door, place="place-1")
+    agent = await joined(db, door)
     copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, place="place-2")
     response = await copy.register()
     assert response.status_code == 409
@@ -180,8 +180,8 @@ async def test_a_copy_of_a_live_agent_is_refused_also_on_a_copied_machine(door: 
 
 
 async def test_a_restarted_process_in_the_same_place_is_admitted_at_once(door: Door, db: Database):
-    agent = await joined(db, door, place="place-1")
-    again = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, place="place-1", machine_id="renamed")
+    agent = await joined(db, door)
+    again = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, machine_id="renamed")
     assert (await again.register()).status_code == 200
 
 

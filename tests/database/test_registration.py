@@ -78,7 +78,7 @@ async def test_a_restarted_agent_gets_a_new_incarnation_and_voids_the_old(agent:
 
 
 async def test_a_copied_identity_on_another_machine_is_refused(door: httpx2.ASGITransport, agent: ToldAgent):
-    copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, machine_id="machine-2")
+    copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, place="place-2")
     response = await copy.register()
     assert response.status_code == 409
     assert response.json()["code"] == "identity-conflict"

@@ -112,22 +112,6 @@ async def test_the_database_keeps_a_second_replacement_out_of_a_pool(stage: Syst
         )
 
 
-async def test_a_replacement_of_the_previous_version_is_resumed(stage: System):
-    """It left `replaces` in the row of the user."""
-    await stage.settle()
-    user_id = stage.user_id
-    await stage.db.write(
-        "UPDATE sessions SET user_id = %s, assigned = clock_timestamp(), replaces = gen_random_uuid()"
-        " WHERE session_id = (SELECT session_id FROM sessions WHERE claimable LIMIT 1)",
-        (user_id,),
-    )
-    await stage.settle()
-    await oldest_expires_in(stage, 10)
-    await stage.db.write("UPDATE sessions SET status = 'starting' WHERE user_id IS NOT NULL")
-    await stage.plan()
-    assert await stage.statuses() == {"running": 3, "starting": 1, "requested": 1}
-
-
 async def test_a_session_without_room_for_its_replacement_goes_at_its_expiry(stage: System):
     await stage.db.write("UPDATE agent_capacity SET cores = 3")
     await stage.settle()

@@ -98,7 +98,7 @@ async def refused(kind: Kind, host: Host, ask: Callable[[], Awaitable[object]], 
 
 async def test_agent_to_the_gateway_of_a_manager(kind: Kind, host: Host):
     link = ManagerClient(ManagerFailover([f"https://{host.address}"]), host.ca_file)
-    message = Register(machine_id="m", hostname="h", join_token="secret")
+    message = Register(machine_id="m", hostname="h", join_token="secret", place="p")
     await refused(kind, host, lambda: link.ask("/manager_api/v1/register", message, Registered), NoManager)
     await link.close()
 

@@ -167,7 +167,11 @@ async def test_an_agent_of_a_later_version_is_understood_by_a_manager(cluster: P
             registration = extended(
                 msgspec.to_builtins(
                     Register(
-                        machine_id=agent.machine_id, hostname="h", agent_id=agent.agent_id, credential=agent.credential
+                        machine_id=agent.machine_id,
+                        hostname="h",
+                        place=agent.place,
+                        agent_id=agent.agent_id,
+                        credential=agent.credential,
                     )
                 )
             )

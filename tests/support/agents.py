@@ -48,7 +48,7 @@ class ToldAgent:
     join_token: str | None = None
     agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     machine_id: str = "machine-1"
-    place: str = ""
+    place: str = "place-1"
     edge_url: str = ""
     credential: str = ""
     registered: Registered | None = None

@@ -143,7 +143,7 @@ async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypat
         for each in frozen:
             stack.callback(each.close)
         async with asyncio.timeout(30):
-            answered = await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
+            answered = await link.ask("/register", Register(machine_id="m", place="p", hostname="h"), Registered)
     assert answered.agent_id == REGISTERED.agent_id
     assert left[:2] == ["silent", "silent"]  # on a busy machine the working one is late, too
 
@@ -154,7 +154,7 @@ async def test_an_address_that_cannot_be_used_concerns_one_manager(url: str):
     link = ManagerClient(ManagerFailover([url]), None)
     try:
         with pytest.raises(NoManager):
-            await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
+            await link.ask("/register", Register(machine_id="m", place="p", hostname="h"), Registered)
     finally:
         await link.close()
 

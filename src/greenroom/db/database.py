@@ -50,10 +50,6 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "zones_name_unique": (Duplicate, "A zone with this name already exists; choose another name."),
     "groups_name_unique": (Duplicate, "A group with this name already exists; choose another name."),
     "users_username_unique": (Duplicate, "A user with this name already exists; choose another name."),
-    "users_username_key_unique": (
-        Duplicate,
-        "A user with the same name in other letter forms already exists; choose another name.",
-    ),
     "sessions_one_profile": (
         ProfileInUse,
         "The home folder is in use by another session. Open or end that session, or launch without the home folder.",

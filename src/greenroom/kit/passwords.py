@@ -47,7 +47,7 @@ def hash_password(password: str) -> str:
 @dataclass(frozen=True, slots=True)
 class PasswordVerdict:
     """The result of a password check. `is_correct` is True if the password is correct. `outdated` is then True if the
-    stored hash must be replaced: it has older parameters or was created before passwords were normalized.
+    stored hash must be replaced, because it has other parameters than new hashes.
     """
 
     is_correct: bool
@@ -83,16 +83,8 @@ class Passwords:
 
 
 def _check_password(stored: str, password: str) -> PasswordVerdict:
-    normal = normal_password(password)
-    if _matches(stored, normal):
-        return PasswordVerdict(is_correct=True, outdated=not stored.startswith(_CURRENT_PREFIX))
-    is_correct = normal != password and _matches(stored, password)
-    return PasswordVerdict(is_correct, outdated=is_correct)
-
-
-def _matches(stored: str, password: str) -> bool:
     try:
-        Argon2id.verify_phc_encoded(password.encode(), stored)
+        Argon2id.verify_phc_encoded(normal_password(password).encode(), stored)
     except (InvalidKey, ValueError):  # another password, or `stored` is not a hash
-        return False
-    return True
+        return PasswordVerdict(is_correct=False)
+    return PasswordVerdict(is_correct=True, outdated=not stored.startswith(_CURRENT_PREFIX))

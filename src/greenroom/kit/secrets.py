@@ -100,8 +100,9 @@ class Secrets:
         return SEALED + base64.urlsafe_b64encode(self._sealing_cipher.encrypt(text.encode() or b"\0", None)).decode()
 
     def unseal(self, text: str) -> str:
-        """Return the text that was sealed. An unsealed text, from a row of an older version, is returned unchanged.
-        Raises SetupError: it was sealed with another key."""
+        """Return the text that was sealed. A text that is not sealed is returned unchanged, because specifications of
+        sessions also have variables that are not secret, such as TZ. Raises SetupError: it was sealed with another
+        key."""
         if not text.startswith(SEALED):
             return text
         try:

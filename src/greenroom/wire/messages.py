@@ -96,12 +96,10 @@ class Register(Message, frozen=True, kw_only=True):
     agent_id: str | None = None
     join_token: str | None = None
     credential: str | None = None
-    route: str | None = None
-    """The first 8 hex digits of `agent_id`, which name the Agent in the paths of streams."""
     edge_url: str = ""
     """`https://host:port` at which web gateways and browsers reach the edge gateway of this host
     (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway."""
-    place: str = ""
+    place: str
     """Digest of the boot id of the machine and of the Agent's folder, to detect a copied identity."""
 
 
@@ -248,8 +246,6 @@ class CheckIn(Message, frozen=True, kw_only=True):
     have_filter_policies: str | None = None
     """The last `Answer.filter_policies_digest`, empty before the first; None = an Agent without a web filter."""
     full: bool = False
-    takes_changes: bool = False
-    """True if the Agent supports `Answer.changes`; otherwise the answer has the whole list."""
     inventory_complete: bool = False
     """True if the Agent has listed all its containers since its start."""
     capacity: ReportedCapacity

@@ -19,7 +19,7 @@ STORED = {
 
 
 def unseal(text: str) -> str:
-    """Read values like rows of older versions: unencrypted ones are plain."""
+    """Read values like `Secrets.unseal`: values that are not sealed are plain."""
     return text[len(SEALED) :][::-1] if text.startswith(SEALED) else text
 
 
@@ -54,5 +54,5 @@ def test_what_comes_back_masked_stays_and_what_is_new_is_sealed():
         seal({"run_config": {"environment": {"NEW": MASK}}}, before)
 
 
-def test_rows_of_older_versions_are_read_as_they_are():
+def test_values_that_are_not_sealed_are_read_as_they_are():
     assert unseal_variables(STORED, unseal, plain=True) == STORED

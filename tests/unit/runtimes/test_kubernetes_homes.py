@@ -10,7 +10,7 @@ from tests.support.kubernetes.in_memory import WithNodes
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.homes import KubernetesHomes, claim_of
-from greenroom.runtimes.kubernetes.names import PROFILE_FOLDER, STORAGE_CLASS, ObjectOwner
+from greenroom.runtimes.kubernetes.names import PROFILE_FOLDER, ObjectOwner
 from greenroom.runtimes.kubernetes.objects import annotations_of, metadata
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -66,14 +66,6 @@ async def test_a_claim_that_never_got_a_volume_is_replaced_when_the_class_is_ano
     assert metadata(after).uid != metadata(before).uid
     assert after.spec is not None
     assert after.spec.storageClassName == (now or None)
-
-
-async def test_an_older_claim_without_its_intended_class_is_judged_by_the_class_it_has():
-    for has, is_replaced in (("fsat", True), ("fast", False)):
-        objects, there = WithNodes(), claim(has)
-        del annotations_of(there)[STORAGE_CLASS]
-        before = objects.put(there)
-        assert (metadata(await prepared(objects, "fast")).uid != metadata(before).uid) is is_replaced
 
 
 @pytest.mark.parametrize(

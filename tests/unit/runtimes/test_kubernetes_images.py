@@ -205,15 +205,3 @@ async def test_a_log_in_that_no_workspace_wants_is_removed_and_those_of_others_s
     assert namespace.names(Secret) == sorted(str(name) for name in left)
     whose = (WHO, of_another, of_a_stranger)
     assert len({image_name(who, IMAGE_NAME) for who in whose}) == 3, "Agents of a namespace do not share one"
-
-
-async def test_one_with_a_name_of_an_earlier_version_counts_for_nothing_and_is_removed():
-    earlier = log_in_of(IMAGE_NAME, OLD, WHO)
-    assert earlier.metadata is not None
-    earlier.metadata.name = "gr-image-earlier"
-    earlier.metadata.annotations = {IMAGE: IMAGE_NAME, module.DIGEST_ANNOTATION: DIGEST}
-    namespace = Namespace(earlier)
-    images = PulledImages(namespace, WHO)
-    assert await images.all() == []
-    await images.store_log_ins([IMAGE_NAME], {IMAGE_NAME: OLD})
-    assert namespace.names(Secret) == []

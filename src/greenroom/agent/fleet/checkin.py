@@ -160,7 +160,6 @@ class CheckInLoop:
             have_digest=sessions.desired.digest,
             have_filter_policies=self._filter_policies_digest,
             full=not sessions.desired.is_known,
-            takes_changes=True,
             inventory_complete=sessions.observed.is_complete,
             capacity=self.host.capacity(),
             usage=self.host.usage(),
@@ -227,7 +226,6 @@ class CheckInLoop:
             agent_id=self.identity.agent_id,
             join_token=token,
             credential=credential,
-            route=self.identity.route,
             edge_url=self.edge_url,
             place=self.identity.place_id,
         )

@@ -237,7 +237,6 @@ async def get_placement(db: Db, act: Annotated[SessionAct, session_act_for(Act.S
     return PlacementView.model_validate(launch)
 
 
-@router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
 async def keep_session_alive(db: Db, act: Annotated[SessionAct, session_act_for(Act.KEEP_ALIVE)]) -> KeepaliveView:
     """Extend an open session: it expires `keepalive_expiration` from now."""

@@ -216,7 +216,8 @@ class CatalogueEntryStatus:
 def workspace_update(entry: CatalogueEntry, port_map: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a workspace that an update to the entry changes: its image and, if needed, its `port_map`.
 
-    Earlier versions of Greenroom created workspaces without the `PROGRAM_SERVICES`. The update adds missing services.
+    The update adds the `PROGRAM_SERVICES` of the entry that the workspace does not have, because they are features of
+    the new image.
     """
     services: Mapping[str, Any] = entry.workspace.get("port_map", {})
     missing = {name: services[name] for name in PROGRAM_SERVICES if name in services and name not in port_map}

@@ -72,7 +72,6 @@ class KnownAgent:
     """
 
     credential_hash: bytes
-    machine_id: str
     place: str
     zone_id: str
     zone_name: str
@@ -88,7 +87,7 @@ class RegistrationRequest:
 
     Exactly one of `token_hash` and `credential_hash` is set: the SHA-256 of a join token, or of the credential of a
     known Agent. `place` is a digest of the Agent's folder, its machine and the last start of the machine, so a copy of
-    an identity has another `place`. It is empty for Agents of older versions.
+    an identity has another `place`.
     """
 
     agent_id: str
@@ -96,7 +95,7 @@ class RegistrationRequest:
     zone_name: str
     machine_id: str
     hostname: str
-    place: str = ""
+    place: str
     edge_url: str = ""
     token_hash: bytes | None = None
     credential_hash: bytes | None = None
@@ -153,7 +152,7 @@ def registration_refusal(
         problem = _refusal_with_token(request, known, token)
     else:
         problem = _refusal_with_credential(request, known)
-    if problem is None and known is not None and known.alive and not _is_same_place(request, known):
+    if problem is None and known is not None and known.alive and request.place != known.place:
         return IdentityConflict(
             "A live Agent in another place has this identity; a copied identity is refused. If this Agent is "
             "the copy, give it a separate Agent folder and a join token. If the other Agent has just "
@@ -172,7 +171,7 @@ def is_repeated_join(request: RegistrationRequest, known: KnownAgent | None) -> 
         and known.joined_with is not None
         and known.joined_with == request.token_hash
         and known.zone_id == request.zone_id
-        and _is_same_place(request, known)
+        and request.place == known.place
     )
 
 
@@ -209,12 +208,3 @@ def _refusal_with_credential(request: RegistrationRequest, known: KnownAgent | N
             f"{request.zone_name}. To move the Agent, create a join token for it in that zone."
         )
     return None
-
-
-def _is_same_place(request: RegistrationRequest, known: KnownAgent) -> bool:
-    """True if the request comes from the folder and the machine of the known Agent, and the machine has not started
-    since. If one of them has no `place`, True if the machines are the same.
-    """
-    if request.place and known.place:
-        return request.place == known.place
-    return request.machine_id == known.machine_id

@@ -20,9 +20,9 @@ ProfileMode = Literal["Enabled", "Reset"]
 PROXY_PATH: Final = "desktop"
 """The first part of the paths of streams, unless the zone sets another one."""
 
-LATER: Final = {"later": True}
-"""The metadata of a field that was added after the first release. The JSON and the hash of a specification contain such
-a field only if it differs from its default, so that the hashes of older containers do not change.
+OPTIONAL: Final = {"optional": True}
+"""The metadata of an optional field. The JSON and the hash of a specification contain such a field only if it differs
+from its default, so that a new optional field does not change the hashes of existing containers.
 """
 
 
@@ -36,10 +36,10 @@ class Mount:
     source: str
     target: str
     read_only: bool = False
-    uid: int = field(default=1000, metadata=LATER)
-    gid: int = field(default=1000, metadata=LATER)
-    required: bool = field(default=False, metadata=LATER)
-    profile: ProfileMode | None = field(default=None, metadata=LATER)
+    uid: int = field(default=1000, metadata=OPTIONAL)
+    gid: int = field(default=1000, metadata=OPTIONAL)
+    required: bool = field(default=False, metadata=OPTIONAL)
+    profile: ProfileMode | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Exec:
     """The maximum wait for further output after the end of the command. A slow runtime may deliver output late, and a
     child process may keep the output open forever.
     """
-    once: str = field(default="", metadata=LATER)
+    once: str = field(default="", metadata=OPTIONAL)
     """The id of a command that may run only once in a container. A runtime may store it and refuse a repetition."""
 
 
@@ -117,24 +117,24 @@ class SessionSpec:
     run_config: RunConfig = field(default_factory=RunConfig)
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
-    disk_limit_bytes: int = field(default=0, metadata=LATER)
+    disk_limit_bytes: int = field(default=0, metadata=OPTIONAL)
     """The limit for data outside mounted folders; 0 = no limit."""
-    files: tuple[SessionFile, ...] = field(default=(), metadata=LATER)
+    files: tuple[SessionFile, ...] = field(default=(), metadata=OPTIONAL)
     """Secrets of the session's user inside the container. In the session row they are encrypted, outside of `spec`."""
-    proxy_path: str = field(default=PROXY_PATH, metadata=LATER)
+    proxy_path: str = field(default=PROXY_PATH, metadata=OPTIONAL)
     """The proxy path of the zone when the session was created: the first part of the session's path at the gateway."""
-    page_path: str = field(default="/", metadata=LATER)
+    page_path: str = field(default="/", metadata=OPTIONAL)
     """The folder of the page in the container, with a slash at both ends. In the session row, it may contain tokens."""
-    ready_path: str = field(default="", metadata=LATER)
+    ready_path: str = field(default="", metadata=OPTIONAL)
     """The path below `page_path` that must respond before the session is usable; empty = the page."""
-    services: tuple[Service, ...] = field(default=(), metadata=LATER)
+    services: tuple[Service, ...] = field(default=(), metadata=OPTIONAL)
 
     def hash(self) -> str:
         """Return 16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
     def parts(self) -> StoredSpec:
-        """Return the fields as JSON, without `LATER` fields that have their default."""
+        """Return the fields as JSON, without optional fields that have their default."""
         return _as_json(self)
 
     def stored(self) -> StoredSpec:

@@ -182,7 +182,7 @@ async def begin_attempt(
 async def _logged_in_at(connection: Connection, username: str) -> set[str]:
     cursor = await connection.execute(
         "SELECT DISTINCT client_ip FROM login_sessions JOIN users USING (user_id)"
-        " WHERE username_key(username) = username_key(%s) AND NOT username_shared AND expires > now()",
+        " WHERE username_key(username) = username_key(%s) AND expires > now()",
         (username,),
     )
     return {source_of(row["client_ip"]) for row in await cursor.fetchall()}

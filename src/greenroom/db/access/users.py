@@ -130,15 +130,8 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none. If several
-    older accounts match, the account with the same Unicode form is returned."""
-    return await USERS.find(
-        db,
-        "lower(u.username) = lower(%(name)s)"
-        " OR (NOT u.username_shared AND username_key(u.username) = username_key(%(name)s))"
-        " ORDER BY lower(u.username) = lower(%(name)s) DESC LIMIT 1",
-        {"name": username},
-    )
+    """Return the user with this name, ignoring case and the Unicode form of letters; None if there is none."""
+    return await USERS.find(db, "username_key(u.username) = username_key(%s)", (username,))
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:

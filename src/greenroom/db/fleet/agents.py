@@ -78,7 +78,7 @@ async def register(
 
 
 _SELECT_KNOWN_AGENT: Final = (
-    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
+    "SELECT a.credential_hash, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
     " a.seq = 0 AS never_checked_in,"
     " jsonb_build_object('in_use', a.edge_url, 'requested', a.edge_url_requested) AS edge,"
     " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"

@@ -96,7 +96,7 @@ class LeadershipConnection:
         free the lock. Raises psycopg.Error: the connection must be closed.
         """
         row = await self._row(
-            "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
+            "SELECT lease_take(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
             (self._zone_key, self._holder, manager_id, my_term, ttl_s),
         )
         return None if row is None or row["term"] is None else int(row["term"])

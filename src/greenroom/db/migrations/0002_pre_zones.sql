@@ -74,7 +74,8 @@ BEGIN
     SELECT z.zone_name INTO zone FROM zones z
      WHERE z.had_manager AND NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled) LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'zone % would be left without an enabled Manager; enable another Manager of the zone first', zone
+        RAISE EXCEPTION
+            'zone % would be left without an enabled Manager; enable another Manager of the zone first', zone
             USING ERRCODE = '23514', CONSTRAINT = 'last-enabled-manager';
     END IF;
     RETURN NULL;
@@ -87,7 +88,8 @@ BEGIN
     SELECT z.zone_name INTO zone FROM zones z WHERE z.zone_id IN (SELECT i.zone_id FROM inserted i)
        AND NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled) LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'zone % would be left without an enabled Manager; enable another Manager of the zone first', zone
+        RAISE EXCEPTION
+            'zone % would be left without an enabled Manager; enable another Manager of the zone first', zone
             USING ERRCODE = '23514', CONSTRAINT = 'last-enabled-manager';
     END IF;
     RETURN NULL;
@@ -138,7 +140,7 @@ CREATE TRIGGER zones_notify AFTER INSERT OR UPDATE OR DELETE ON zones
 -- the server on which the lease was taken: a standby that was promoted never had the lock.
 -- A holder whose term was not announced, because its server failed, does not count as the previous holder.
 -- A function that changes gets a new name, because Managers of two versions take leases during an upgrade.
-CREATE FUNCTION lease_take_v3(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
+CREATE FUNCTION lease_take(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE t bigint;
 BEGIN
@@ -146,35 +148,8 @@ BEGIN
     PERFORM 1 FROM managers WHERE manager_id = mgr AND enabled FOR SHARE;
     IF FOUND THEN
         UPDATE zone_leases SET
-            term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term ELSE term + 1 END,
-            holder = me, manager_id = mgr, expires_at = clock_timestamp() + ttl, renewed_at = clock_timestamp(),
-            backend_pid = pg_backend_pid(),
-            previous_manager_id = CASE WHEN announced_term < term THEN previous_manager_id ELSE manager_id END,
-            previous_expires_at = CASE WHEN announced_term < term THEN previous_expires_at ELSE expires_at END
-        WHERE zone_key = z
-          AND (holder = me OR expires_at <= clock_timestamp() OR renewed_at > pg_postmaster_start_time())
-        RETURNING term INTO t;
-    END IF;
-    IF t IS NULL THEN PERFORM pg_advisory_unlock_all(); END IF;
-    RETURN t;
-EXCEPTION
-    WHEN lock_not_available THEN
-        PERFORM pg_advisory_unlock_all();
-        RETURN 0;
-    WHEN query_canceled OR OTHERS THEN
-        PERFORM pg_advisory_unlock_all();
-        RAISE;
-END $$;
-
-CREATE FUNCTION lease_take_v4(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE t bigint;
-BEGIN
-    PERFORM pg_advisory_lock(71, z);
-    PERFORM 1 FROM managers WHERE manager_id = mgr AND enabled FOR SHARE;
-    IF FOUND THEN
-        UPDATE zone_leases SET
-            term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term ELSE term + 1 END,
+            term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term
+                        ELSE term + 1 END,
             holder = me, manager_id = mgr, expires_at = clock_timestamp() + ttl, renewed_at = clock_timestamp(),
             backend_pid = pg_backend_pid(), server_started = pg_postmaster_start_time(),
             previous_manager_id = CASE WHEN announced_term < term THEN previous_manager_id ELSE manager_id END,

@@ -33,25 +33,16 @@ CREATE TABLE users (
     disabled      boolean NOT NULL DEFAULT false,
     auth_epoch    integer NOT NULL DEFAULT 1,       -- increases with each log-out, password change and disabling
     created       timestamptz NOT NULL DEFAULT now(),
-    last_session  timestamptz,
-    username_shared boolean NOT NULL DEFAULT false  -- an earlier user had an equal name at the migration
+    last_session  timestamptz
 );
-CREATE UNIQUE INDEX users_username_unique ON users (lower(username));
 
 -- The form in which user names are compared: the case of letters and the compatible forms of Unicode make no
 -- difference.
 CREATE FUNCTION username_key(username text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT normalize(replace(replace(lower(normalize(username, NFKC)), 'ß', 'ss'), 'ς', 'σ'), NFKC)
 $$;
-CREATE UNIQUE INDEX users_username_key_unique ON users (username_key(username)) WHERE NOT username_shared;
-
-CREATE FUNCTION end_shared_username() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.username_shared := false;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER users_end_shared_username BEFORE UPDATE OF username ON users
-    FOR EACH ROW WHEN (NEW.username <> OLD.username) EXECUTE FUNCTION end_shared_username();
+CREATE UNIQUE INDEX users_username_unique ON users (username_key(username));
+CREATE INDEX users_by_name ON users (lower(username));
 
 -- Users of launches without a user. They are deleted some time after their last session.
 CREATE TABLE anonymous_users (

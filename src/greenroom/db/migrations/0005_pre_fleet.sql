@@ -38,7 +38,8 @@ CREATE INDEX agents_hostname ON agents (hostname);
 CREATE FUNCTION agent_name(a agents) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE
         WHEN bool_or(o.zone_id = a.zone_id) THEN format('%s (%s)', a.hostname, left(a.agent_id::text, 8))
-        WHEN count(*) > 0 THEN format('%s (zone %s)', a.hostname, (SELECT zone_name FROM zones z WHERE z.zone_id = a.zone_id))
+        WHEN count(*) > 0 THEN
+            format('%s (zone %s)', a.hostname, (SELECT zone_name FROM zones z WHERE z.zone_id = a.zone_id))
         ELSE a.hostname END
     FROM agents o WHERE o.hostname = a.hostname AND o.agent_id <> a.agent_id
 $$;

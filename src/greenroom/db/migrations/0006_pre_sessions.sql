@@ -136,10 +136,10 @@ CREATE INDEX sessions_ended_by_config ON sessions (staging_config_id, created, s
 CREATE INDEX sessions_ended_by_agent ON sessions (agent_id, created, session_id) WHERE status = 'deleted';
 CREATE UNIQUE INDEX sessions_one_replacement ON sessions (replaces)
     WHERE replaces IS NOT NULL AND status IN ('requested', 'starting');
--- A session is replaced before it ends, and each config has one replacement at a time. The session of a user does not
--- count, also if it starts again after a pause.
+-- A session is replaced before it ends, and each config has one replacement at a time. A claim clears `replaces`, so
+-- the session of a user does not count if it starts again after a pause.
 CREATE UNIQUE INDEX sessions_one_in_rotation ON sessions (staging_config_id)
-    WHERE replaces IS NOT NULL AND user_id IS NULL AND status IN ('requested', 'starting');
+    WHERE replaces IS NOT NULL AND status IN ('requested', 'starting');
 -- One session at a time has a profile: two desktops that write the same settings destroy them. The status `deleting`
 -- does not count, because the container is being killed.
 CREATE UNIQUE INDEX sessions_one_profile ON sessions (profile_path)
@@ -157,7 +157,7 @@ CREATE FUNCTION agent_overcommit_changed() RETURNS trigger LANGUAGE plpgsql AS $
 BEGIN
     NEW.cores_allocated := coalesce((SELECT sum(reserved_cores(s.cores, s.cpu_quota, NEW.overcommit)) FROM sessions s
         WHERE s.agent_id = NEW.agent_id AND s.status <> 'deleted'), 0);
-    NEW.offer_lowered := clock_timestamp();  -- it may be, for quotas: sessions that are there go on
+    NEW.offer_lowered := clock_timestamp();  -- a quota can reduce the offer: existing sessions continue
     RETURN NEW;
 END $$;
 CREATE TRIGGER agent_overcommit_changed BEFORE UPDATE OF overcommit ON agent_capacity FOR EACH ROW

@@ -185,8 +185,8 @@ $$;
 
 CREATE FUNCTION recording_begins() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO recordings (lease_id, session_id, user_id, key_id, holder, image_friendly_name, zone_name, record, record_text,
-                            required)
+    INSERT INTO recordings (lease_id, session_id, user_id, key_id, holder, image_friendly_name, zone_name, record,
+                            record_text, required)
     SELECT NEW.lease_id, NEW.session_id, s.user_id, NEW.key_id, NEW.holder, coalesce(i.friendly_name, ''),
            coalesce(z.zone_name, ''), NEW.record, NEW.record_text, NEW.record_required
       FROM sessions s LEFT JOIN images i USING (image_id) LEFT JOIN zones z ON z.zone_id = s.zone_id
@@ -217,7 +217,8 @@ BEGIN
         RETURNING r.lease_id INTO of_lease;
         IF FOUND THEN
             PERFORM record_event(of_lease, 'ended', 'The lease is over: ' || rtrim(coalesce(
-                CASE WHEN NEW.status = 'failed' THEN NEW.error ELSE NEW.ended_reason END, 'its session ends'), '.') || '.', '{}');
+                CASE WHEN NEW.status = 'failed' THEN NEW.error ELSE NEW.ended_reason END,
+                'its session ends'), '.') || '.', '{}');
         END IF;
     END IF;
     RETURN NULL;

@@ -112,7 +112,8 @@ BEGIN
             'duration_ms', NEW.duration_ms, 'reason', coalesce(
                 (SELECT string_agg(step ->> 'reason', ' ' ORDER BY number)
                    FROM jsonb_array_elements(NEW.steps) WITH ORDINALITY AS s (step, number)
-                  WHERE NEW.outcome = 'failed' AND step ->> 'step' = 'on_demand_here' AND NOT (step ->> 'used')::boolean),
+                  WHERE NEW.outcome = 'failed' AND step ->> 'step' = 'on_demand_here'
+                    AND NOT (step ->> 'used')::boolean),
                 NEW.steps -> -1 ->> 'reason')));
     END IF;
     RETURN NULL;

@@ -156,17 +156,15 @@ _STORE_NEXT_HOUR: Final[LiteralString] = (
 )
 
 # After a failed hand-over, the step with `used` is followed by a step with the code and the reason, which is counted
-# instead. In ledgers of the previous version, that step has only the reason, and the step with `used` is counted.
+# instead.
 _MISSES: Final[LiteralString] = """, reasons AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,
        CASE WHEN l.is_served THEN 'on_demand' ELSE 'failed' END AS outcome,
-       COALESCE(s.step->>'code', 'hand_over_failed') AS code,
-       CASE WHEN (s.step->>'used')::boolean THEN COALESCE(t.steps->s.number::int->>'reason', s.step->>'reason')
-            ELSE s.step->>'reason' END AS reason
+       s.step->>'code' AS code, s.step->>'reason' AS reason
   FROM considered l JOIN launches t USING (launch_id),
        jsonb_array_elements(t.steps) WITH ORDINALITY AS s(step, number)
  WHERE l.result = 'miss' AND s.step->>'candidate' = l.staging_config_id::text
-   AND NOT ((s.step->>'used')::boolean AND COALESCE(t.steps->s.number::int->>'code', '') = 'hand_over_failed')
+   AND NOT (s.step->>'used')::boolean
 )"""
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.session.deadlines import RETURN_DEADLINE_S, Clocks, SessionLifetime
 from greenroom.core.session.states import (
     COMMAND_EFFECTS,
@@ -43,7 +42,7 @@ CLOCKS_COLUMN: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
-"""The column `clocks` of a row of `sessions s`. A row that an earlier version of Greenroom wrote has no clocks; its
+"""The column `clocks` of a row of `sessions s`. A staged session has no clocks before its assignment; its
 `keepalive_s` is derived from its expiration."""
 
 # The keepalive clock starts again; the time limit still counts from the assignment.
@@ -104,14 +103,9 @@ async def revoke_stop_or_pause(connection: Connection, session_id: str, status: 
     cursor = await connection.execute(
         "UPDATE sessions SET " + CHANGE_TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
-        "  + make_interval(secs => COALESCE((expiry ->> 'keepalive_s')::double precision, %(default_s)s)))"
+        "  + make_interval(secs => (expiry ->> 'keepalive_s')::double precision))"
         " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + CHANGED_SESSION,
-        {
-            "id": session_id,
-            "status": status,
-            "revocable": _REVOCABLE,
-            "default_s": SETTINGS["keepalive_expiration"].default,  # an earlier version wrote rows without clocks
-        },
+        {"id": session_id, "status": status, "revocable": _REVOCABLE},
     )
     return row_as(ChangedSession, await cursor.fetchone())
 

@@ -291,7 +291,7 @@ class CheckIns:
         state, sent = reading.state, reading.sent
         answer = self._answers.unchanged_answer(state)
         if state.fresh:
-            known_list = sent.lists.get(message.have_digest) if message.takes_changes and not message.full else None
+            known_list = None if message.full else sent.lists.get(message.have_digest)
             verdicts: dict[str, observations.ContainerVerdict] = {}
             try:
                 missing = self._missing_changes(message, reading)

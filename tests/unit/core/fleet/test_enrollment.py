@@ -43,7 +43,6 @@ NEW = RegistrationRequest(
 )
 KNOWN = KnownAgent(
     credential_hash=b"credential",
-    machine_id="m1",
     place="p1",
     zone_id="eu-id",
     zone_name="eu",
@@ -142,8 +141,6 @@ def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
         "stopped, this Agent is admitted in a few seconds."
     )
     assert registration_refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
-    of_an_older_version = replace(RETURNING, place="", machine_id="m2")
-    assert isinstance(registration_refusal(of_an_older_version, alive, None), IdentityConflict)
     container_made_anew = replace(RETURNING, machine_id="another host name")
     assert registration_refusal(container_made_anew, alive, None) is None
 
@@ -163,8 +160,7 @@ TOKENS = st.builds(
 KNOWNS = st.builds(
     KnownAgent,
     credential_hash=st.sampled_from([b"", b"credential"]),
-    machine_id=st.sampled_from(["m1", "m2"]),
-    place=st.sampled_from(["", "p1", "p2"]),
+    place=st.sampled_from(["p1", "p2"]),
     zone_id=st.sampled_from(["eu-id", "us-id"]),
     zone_name=st.just("z"),
     joined_with=st.sampled_from([None, b"token", b"other"]),
@@ -174,7 +170,7 @@ KNOWNS = st.builds(
 REQUESTS = st.builds(
     replace,
     st.sampled_from([NEW, RETURNING, replace(RETURNING, credential_hash=b"wrong")]),
-    place=st.sampled_from(["", "p1", "p2"]),
+    place=st.sampled_from(["p1", "p2"]),
     machine_id=st.sampled_from(["m1", "m2"]),
 )
 
@@ -209,8 +205,7 @@ def test_no_host_gets_in_past_the_rules(
         assert known is None or token.agent_id == request.agent_id or known.never_checked_in
         assert token.uses_left > 0 or is_repeated_join(request, known)
     if known is not None and known.alive:
-        same_machine = request.machine_id == known.machine_id
-        assert request.place == known.place or ("" in (request.place, known.place) and same_machine)
+        assert request.place == known.place
 
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_no_other():

@@ -237,7 +237,6 @@ async def _register(identity: AgentIdentity, client: ManagerClient, token: str, 
         hostname=identity.hostname,
         agent_id=identity.agent_id,
         join_token=token,
-        route=identity.route,
         place=identity.place_id,
         edge_url=edge_url,
     )

@@ -151,7 +151,7 @@ async def host_capacity(db: Database, site: Site) -> SessionCapacity:
 
 
 API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")
-READABLE: Final = ("I30", "each row can be read")
+READABLE: Final = ("I28", "each row can be read")
 SENTINELS: Final = ("I18", "nginx has the list of disabled Managers")
 OTHER_INVARIANTS: Final = dict([SENTINELS, API_LOOPS, READABLE])
 CONTAINER_INVARIANTS: Final = {

@@ -62,8 +62,7 @@ async def ensure_zones(
             " WHERE %(name)s = ANY(zone_name || former_names) AND written_by_up IS DISTINCT FROM %(written)s"
             " AND allow_origin_domain = written_by_up->>'allow_origin_domain'"
             " AND upstream_auth_address = written_by_up->>'upstream_auth_address'"
-            # zones of the first version have the default port, which was not stored
-            " AND proxy_port = coalesce((written_by_up->>'proxy_port')::integer, 443)",
+            " AND proxy_port = (written_by_up->>'proxy_port')::integer",
             values,
         )
 
@@ -174,7 +173,9 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
 
 async def has_one_time_password(db: Database, username: str) -> bool:
     """Return True if the user still has the password with which the installation was created."""
-    row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
+    row = await db.fetch_one(
+        "SELECT password_once FROM users WHERE username_key(username) = username_key(%s)", (username,)
+    )
     return row is not None and bool(row["password_once"])
 
 

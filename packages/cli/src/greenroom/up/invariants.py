@@ -263,13 +263,6 @@ INVARIANTS: Final = (
         "SELECT format('Agent %%s: %%s', hostname, crash_loop) AS what FROM agents WHERE crash_loop <> ''"
         " UNION ALL SELECT format('Manager %%s: %%s', instance_id, crash_loop) FROM managers WHERE crash_loop <> ''",
     ),
-    Invariant(
-        "I28",
-        "no two users have names that differ only in case or in the form of their letters",
-        "SELECT format('the name of user %%s equals that of user %%s; rename one', later.username, u.username) AS what"
-        " FROM users later JOIN users u ON username_key(u.username) = username_key(later.username)"
-        " WHERE later.username_shared AND NOT u.username_shared",
-    ),
 )
 
 

@@ -129,11 +129,8 @@ class Layout:
         self.data.chmod(0o711)
         for folder in (self.keys, self.api, self.data / "manager"):
             create_folder(folder, 0o700, accounts.services)
-        for folder, account in ((self.gateway, accounts.gateway), (self.postgres, accounts.database)):
-            had_another_owner = folder.exists() and folder.stat().st_uid != account.uid
-            create_folder(folder, 0o700, account)
-            if had_another_owner:
-                change_owner(folder, account)
+        create_folder(self.gateway, 0o700, accounts.gateway)
+        create_folder(self.postgres, 0o700, accounts.database)
         for folder in (self.tls, self.logs, self.state.parent, self.data / "agent"):
             create_folder(folder, 0o700)
         create_folder(self.data / "web-filter", 0o711)
@@ -148,13 +145,6 @@ def create_folder(folder: Path, mode: int, account: Account | None = None) -> No
     if account is not None:
         os.chown(folder, account.uid, account.gid)
     folder.chmod(mode)
-
-
-def change_owner(folder: Path, account: Account) -> None:
-    """Make the account the owner of everything in a folder, which may belong to the account of another version."""
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.lchown(Path(parent, name), account.uid, account.gid)
 
 
 def write_text(path: Path, text: str, mode: int, account: Account | None = None) -> None:

@@ -166,11 +166,8 @@ def _is_being_removed(claim: Claim) -> bool:
 
 
 def _waits_for_another_class(existing: Claim, expected: Claim) -> bool:
-    """Return True if the claim has no volume and its storage class is not the expected one. The class of older claims
-    is only in the spec, not in an annotation.
-    """
-    class_in_spec = existing.spec.storageClassName if existing.spec else None
-    requested_class = annotations_of(existing).get(STORAGE_CLASS, class_in_spec or "")
+    """Return True if the claim has no volume and its storage class is not the expected one."""
+    requested_class = annotations_of(existing).get(STORAGE_CLASS, "")
     has_volume = existing.spec is not None and bool(existing.spec.volumeName)
     is_pending = existing.status is None or existing.status.phase == "Pending"
     return is_pending and not has_volume and requested_class != annotations_of(expected)[STORAGE_CLASS]

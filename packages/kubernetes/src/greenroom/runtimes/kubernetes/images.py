@@ -62,19 +62,11 @@ class PulledImages:
 
     async def all(self) -> list[Image]:
         secrets, _ = await self._cluster.list(Secret, self._owner.agent_selector("image"))
-        return [
-            image
-            for secret in secrets
-            if self._has_current_name(secret) and (image := _pulled_image(secret)) is not None
-        ]
+        return [image for secret in secrets if (image := _pulled_image(secret)) is not None]
 
     async def find(self, name: str) -> Image | None:
         secret = await self._cluster.get(Secret, image_name(self._owner, name))
         return _pulled_image(secret) if secret is not None else None
-
-    def _has_current_name(self, secret: Secret) -> bool:
-        """Return True if the Secret has the name that the Pods of sessions refer to."""
-        return metadata(secret).name == image_name(self._owner, annotations_of(secret).get(IMAGE, ""))
 
     async def pull(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
         """Create a Pod so that its node pulls the image. Yield the progress as 0 or 100.
@@ -146,14 +138,14 @@ class PulledImages:
     async def store_log_ins(self, images: Collection[str], credentials: Mapping[str, Credentials | None]) -> None:
         """Implement `contract.LogInStore`. An image without a Secret gets its log-in when it is pulled.
 
-        Secrets of other images, and Secrets with a name of an earlier version, are deleted. Running Pods may refer to
-        them, but need them only until their container is created.
+        Secrets of other images are deleted. Running Pods may refer to them, but need them only until their container is
+        created.
         """
         secrets, _ = await self._cluster.list(Secret, self._owner.agent_selector("image"))
         for secret in secrets:
             image = annotations_of(secret).get(IMAGE, "")
             try:
-                if image not in images or not self._has_current_name(secret):
+                if image not in images:
                     await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
                 elif image in credentials:
                     await self._update_log_in(secret, image, credentials[image])
