@@ -32,7 +32,7 @@ async def test_nonsense_is_answered_422(agent: ToldAgent):
 
 async def test_a_session_goes_from_requested_to_running_as_it_is_seen(agent: ToldAgent, db: Database):
     session_id = await session(db, agent, user_id=await user(db))
-    answer = await agent.check_in()
+    answer = await agent.check_in(full=True)
     assert answer.desired is not None
     assert [(d.session_id, d.want) for d in answer.desired] == [(session_id, "running")]
     assert answer.desired[0].spec is not None
@@ -74,9 +74,9 @@ async def _is(asked: Awaitable[object], wanted: object) -> bool:
 async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(agent: ToldAgent, db: Database):
     session_id = await session(db, agent, status="deleting", want="absent")
     await agent.check_in()
-    answer = await agent.check_in(seen(session_id, "absent"))
+    await agent.check_in(seen(session_id, "absent"))
     assert (await row(db, session_id))["status"] == "deleted"
-    assert answer.desired == []
+    assert agent.desired == {}
     capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 

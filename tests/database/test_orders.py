@@ -21,7 +21,7 @@ async def test_a_hand_over_is_received_then_assigned(agent: ToldAgent, db: Datab
         assignment_id=assignment_id,
         assignment=f'{{"assignment_id": "{assignment_id}"}}',
     )
-    answer = await agent.check_in()
+    answer = await agent.check_in(full=True)
     assert answer.desired is not None
     assert answer.desired[0].assignment is not None
     report = AssignmentReport(assignment_id=assignment_id, state="received")

@@ -36,7 +36,7 @@ async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: http
 
 async def test_a_refused_stranger_is_in_diagnostics_under_any_name(door: httpx2.ASGITransport, db: Database):
     async with httpx2.AsyncClient(transport=door, base_url="http://manager") as client:
-        body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0"}
+        body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0", "place": "p"}
         assert (await client.post("/v1/register", json=body)).status_code == 422
 
     async def noted() -> bool:

@@ -194,19 +194,6 @@ async def test_a_password_is_right_in_each_form_that_a_keyboard_sends(admin: Cli
         assert (await log_in(anonymous, "ann", typed)).status_code == 200
 
 
-async def test_a_hash_of_the_password_as_it_was_typed_is_replaced_at_a_log_in(
-    admin: Client, anonymous: Client, db: Database
-):
-    await admin.make("/api/v1/users", username="ann", password=COMPOSED)
-    await db.write(
-        "UPDATE users SET password_hash = %s WHERE username = 'ann'",
-        (stored_form(DECOMPOSED),),
-    )
-    assert (await log_in(anonymous, "ann", COMPOSED)).status_code == 401
-    assert (await log_in(anonymous, "ann", DECOMPOSED)).status_code == 200
-    assert (await log_in(anonymous, "ann", COMPOSED)).status_code == 200
-
-
 @pytest.mark.parametrize("change", [{"password": "another one!"}, {"disabled": True}, {"locked": True}])
 async def test_no_log_in_under_way_outlives_a_change_of_its_account(
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
