@@ -58,7 +58,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     files: dict[str, str] = {}
     """Path → content."""
     filter_policy: str | None = None
-    low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
+    low_cpu_share: bool = False
     homes: list[str] = []
     """The sources of the mounts whose folders are homes, in the form of `HomeId.source`."""
     state: ContainerState = ContainerState.CREATED

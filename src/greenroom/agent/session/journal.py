@@ -44,8 +44,8 @@ class TermRecord(JournalRecord, frozen=True, kw_only=True, tag="term"):
 
 class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     """The facts about a session (`core.session.reconcile.JournalFacts`) and the details of its failure. `first_launch`
-    is the state of the command `first_launch`, which runs once in the life of a container. `low_cpu_share` (`gives_way`
-    in the file): the container has a small share of a busy CPU, because it starts without a user.
+    is the state of the command `first_launch`, which runs once in the life of a container. `low_cpu_share`: the
+    container has a small share of a busy CPU, because it starts without a user.
     """
 
     session_id: str
@@ -55,7 +55,7 @@ class SessionRecord(JournalRecord, frozen=True, kw_only=True, tag="session"):
     exit_code: int | None = None
     log_tail: str = ""
     first_launch: Literal["", "started", "ended"] = ""
-    low_cpu_share: bool = msgspec.field(name="gives_way", default=False)
+    low_cpu_share: bool = False
 
 
 class CommandRecord(JournalRecord, frozen=True, kw_only=True, tag="command"):

@@ -60,7 +60,7 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     session_id: str
     token_hash: str
-    shown_session_id: str = msgspec.field(name="shows")
+    shown_session_id: str
     user_id: str
     epoch: int
     confirmed_at: float
