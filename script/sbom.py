@@ -21,6 +21,8 @@ from typing import Any, Final
 from urllib.parse import quote
 from zipfile import ZipFile
 
+from script.debian_package import INSTALLED, file_name
+
 UV: Final = str(Path(sys.executable).with_name("uv"))
 IN_IMAGES: Final = ("greenroom_identity", "greenroom_interfaces", "greenroom_kubernetes")
 """Distributions that require, together, all that the images of the roles contain (deploy/compose/build)."""
@@ -90,16 +92,22 @@ def bill_of_images(environments: Iterable[Bill], debian: str, version: str, arti
     cyclonedx-py printed about the Python packages.
     """
     bills = list(environments)
-    components = {
-        component["bom-ref"]: component
-        for bill in bills
-        for component in bill["components"]
-        if component["name"] != NOT_IN_IMAGES
-    }
+    components = {ref: component for ref, component in _components(bills).items() if component["name"] != NOT_IN_IMAGES}
     for name, package_version, architecture in map(str.split, debian.splitlines()):
         purl = f"pkg:deb/debian/{name}@{quote(package_version)}?arch={architecture}"
         components[purl] = {"bom-ref": purl, "type": "library", "name": name, "version": package_version, "purl": purl}
     return _bill_of_files(bills[0], "greenroom-images", version, artifact, components.values())
+
+
+def bill_of_package(environments: Iterable[Bill], version: str, artifact: Artifact) -> Bill:
+    """The bill of the Debian package, which has the Python packages of these environments."""
+    bills = list(environments)
+    return _bill_of_files(bills[0], "greenroom-package", version, artifact, _components(bills).values())
+
+
+def _components(environments: Iterable[Bill]) -> dict[str, Bill]:
+    """The components of all environments by their references."""
+    return {component["bom-ref"]: component for bill in environments for component in bill["components"]}
 
 
 def _bill_of_files(
@@ -193,6 +201,9 @@ def main(version: str, dist: Path, work: Path, python: str) -> None:
         texts += [_write(bill, artifact, dist) for bill, artifact in bills]
     deployment = _artifact(dist / f"greenroom-deploy-{version}.tar.gz")
     texts.append(_write(bill_of_deployment(environments["greenroom"], version, deployment), deployment, dist))
+    package = _artifact(dist / file_name(version))
+    installed = [environments[name.replace("-", "_")] for name in INSTALLED]
+    texts.append(_write(bill_of_package(installed, version, package), package, dist))
     if (images := dist / f"greenroom-images-{version}.tar.gz").exists():
         debian = (work / "debian-packages").read_text()
         bill = bill_of_images([environments[name] for name in IN_IMAGES], debian, version, _artifact(images))

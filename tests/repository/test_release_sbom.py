@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from script.sbom import Artifact, bill_of_deployment, bill_of_distribution, bill_of_images
+from script.sbom import Artifact, bill_of_deployment, bill_of_distribution, bill_of_images, bill_of_package
 
 ARTIFACT = Artifact("acme-1.0-py3-none-any.whl", "00ff")
 LISTED: dict[str, Any] = {
@@ -65,3 +65,9 @@ def test_the_bill_of_the_images_has_python_and_debian_packages_once():
     bill = bill_of_images([listed, LISTED], "nginx-light 1.22+1 amd64\n", "1.0", images)
     assert names(bill) == ["acme", "httpx2", "nginx-light"]
     assert bill["components"][-1]["purl"] == "pkg:deb/debian/nginx-light@1.22%2B1?arch=amd64"
+
+
+def test_the_bill_of_the_debian_package_has_python_packages_once():
+    bill = bill_of_package([LISTED, LISTED], "1.0", Artifact("greenroom_1.0_amd64.deb", "00ff"))
+    assert names(bill) == ["acme", "httpx2"]
+    assert graph(bill)["greenroom-package==1.0"] == ["acme==1.0", "httpx2==2.0"]

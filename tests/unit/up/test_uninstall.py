@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_accounts_remain_unless_their_removal_is_requested():
     assert not any("accounts" in sentence for sentence in found.removes)
     assert found.remains[0].startswith("The system accounts greenroom remain")
     assert found.remains[0].endswith("userdel greenroom")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "removal"),
+    [("/usr/lib/greenroom/0.1.0", "remove its package with"), ("/opt/greenroom", "delete /opt/greenroom and the link")],
+)
+def test_the_program_is_removed_as_it_was_installed(monkeypatch: pytest.MonkeyPatch, prefix: str, removal: str):
+    monkeypatch.setattr(sys, "prefix", prefix)
+    assert plan(FOUND, keep_data=False).remains[-1].startswith(f"The program remains; {removal}")
 
 
 def test_kept_data_keep_their_accounts_and_mounts():

@@ -37,6 +37,8 @@ from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 ACCOUNTS: Final = (SERVICE_ACCOUNT, GATEWAY_ACCOUNT, DATABASE_ACCOUNT, FILTER_ACCOUNT)
 UNITS: Final = Path("/etc/systemd/system")
 """The folder with the units of roles that run without `greenroom up`."""
+PACKAGE: Final = Path("/usr/lib/greenroom")
+"""The folder with the environments of the Debian package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,16 @@ def plan(installed: InstalledObjects, *, keep_data: bool, with_accounts: bool = 
         remains.append("Images from registries remain, because the instance does not run; list them: docker images")
     remains += [
         "Debian packages and kernel limits remain; revert them with: sudo greenroom host setup --undo",
-        f"The program remains; delete {sys.prefix} and the link `greenroom` in /usr/local/bin or ~/.local/bin.",
+        f"The program remains; {_removal_of_program(Path(sys.prefix))}.",
     ]
     return UninstallPlan(removes, remains)
+
+
+def _removal_of_program(prefix: Path) -> str:
+    """Return the removal of the program whose environment is in the folder `prefix`."""
+    if prefix.parent == PACKAGE:
+        return "remove its package with: sudo apt-get purge greenroom"
+    return f"delete {prefix} and the link `greenroom` in /usr/local/bin or ~/.local/bin"
 
 
 def read_installation(layout: Layout) -> InstalledObjects:
