@@ -60,7 +60,7 @@ async def test_known_viewers_return_after_a_restart_unless_revoked(
     await world.want(session, spec=made, authorised=may_view)
     agent.start()
     await world.until(lambda: world.is_usable(session))
-    route = world.registrations[0].route
+    route = str(world.registrations[0].agent_id).replace("-", "")[:8]
 
     async def status(token: str) -> int:
         headers = {"X-Original-URI": f"/desktop/{route}/{session}/", "Cookie": f"greenroom_viewer={token}"}
