@@ -39,7 +39,11 @@ UNITS: Final = ("greenroom.service", "greenroom-backup.service", "greenroom-back
 SCRIPTS: Final = ("preinst", "postinst", "prerm", "postrm")
 OLDEST_GLIBC: Final = 35
 """The minor version of the C library of Ubuntu 22.04, the oldest supported distribution."""
-SETTINGS: Final = "etc/default/greenroom"
+SETTINGS: Final[Mapping[str, str]] = {
+    "etc/default/greenroom": "default",
+    "etc/needrestart/conf.d/greenroom.conf": "needrestart.conf",
+}
+"""A file that administrators may change → its source in deploy/debian."""
 WHEELS: Final = "usr/lib/greenroom/wheels"
 FIELDS: Final = """\
 Package: greenroom
@@ -121,7 +125,8 @@ def write_tree(tree: Path, version: str, dist: Path, libraries: Path) -> None:
     for unit in UNITS:
         text = Path("deploy/systemd", unit).read_text().replace("/usr/local/bin/greenroom", "/usr/bin/greenroom")
         _write(tree / "usr/lib/systemd/system" / unit, text.encode())
-    _write(tree / SETTINGS, Path("deploy/debian/default").read_bytes())
+    for name, source in SETTINGS.items():
+        _write(tree / name, Path("deploy/debian", source).read_bytes())
     (tree / "etc/greenroom").mkdir()
     _write(tree / "usr/share/doc/greenroom/copyright", Path("LICENSE").read_bytes())
     (tree / "usr/bin").mkdir()
@@ -143,8 +148,9 @@ def _write_control(tree: Path, version: str) -> None:
         depends=dependencies(),
     )
     _write(tree / "DEBIAN/control", fields.encode())
-    _write(tree / "DEBIAN/conffiles", f"/{SETTINGS}\n".encode())
-    sums = (f"{_md5(file)}  {file.relative_to(tree)}\n" for file in files if file != tree / SETTINGS)
+    _write(tree / "DEBIAN/conffiles", "".join(f"/{name}\n" for name in SETTINGS).encode())
+    names = {str(file.relative_to(tree)): file for file in files}
+    sums = (f"{_md5(file)}  {name}\n" for name, file in names.items() if name not in SETTINGS)
     _write(tree / "DEBIAN/md5sums", "".join(sums).encode())
 
 

@@ -23,7 +23,7 @@ APT = Path("/etc/apt")
 STEPS = """
 set -eu
 root=$1
-export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 apt() { apt-get --quiet=2 --yes --no-install-recommends -o DPkg::Chroot-Directory="$root" "$@" 2>&1; }
 inside() { unshare --net chroot "$root" "$@" 2>&1; }
 title() { echo "== $1"; }
@@ -42,7 +42,7 @@ title services; ls "$root/etc/systemd/system/multi-user.target.wants"
 mkfifo "$root/root/stdin" "$root/root/stdout"
 inside /usr/lib/greenroom/current/bin/python -c 'import uvloop; print("runs", flush=True); input()' \
   <>"$root/root/stdin" >"$root/root/stdout" &
-read -r line <"$root/root/stdout"
+read -r _ <"$root/root/stdout"
 for name in second third; do
   title $name; inside dpkg --install /root/$name.deb
   title $name-state; state

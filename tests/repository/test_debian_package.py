@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 from script import debian_package
-from script.debian_package import ALTERNATIVES, PYTHONS, SCRIPTS, build, dependencies, own_wheels, write_tree
+from script.debian_package import ALTERNATIVES, PYTHONS, SCRIPTS, SETTINGS, build, dependencies, own_wheels, write_tree
 
 from greenroom.up.host_setup import REQUIREMENTS
 
@@ -110,7 +110,7 @@ def test_the_package_has_its_files_which_root_owns(built: Callable[[str], Path])
     names = {name for *_, name in entries if not name.endswith("/")}
     wheels = [name for name in (*REQUIRED, "fastapi") if name != "greenroom-machines"]
     assert names == {
-        "./etc/default/greenroom",
+        *(f"./{name}" for name in SETTINGS),
         "./usr/bin/greenroom -> ../lib/greenroom/current/bin/greenroom",
         "./usr/lib/greenroom/wheels/requirements.txt",
         "./usr/share/doc/greenroom/copyright",
@@ -123,7 +123,8 @@ def test_the_package_has_its_files_which_root_owns(built: Callable[[str], Path])
 def test_dpkg_accepts_the_sums_of_the_files(built: Callable[[str], Path], tmp_path: Path):
     output("dpkg-deb", "--raw-extract", built("tree"), tmp_path / "out")
     sums = (tmp_path / "out/DEBIAN/md5sums").read_text()
-    assert "etc/default" not in sums, "an administrator changes this file"
+    assert not [line for line in sums.splitlines() if " etc/" in line], "administrators change these files"
+    assert (tmp_path / "out/DEBIAN/conffiles").read_text().splitlines() == [f"/{name}" for name in SETTINGS]
     subprocess.run(
         ("md5sum", "--check", "--strict", "--quiet"), input=sums, cwd=tmp_path / "out", text=True, check=True
     )
