@@ -172,7 +172,7 @@ async def test_who_is_let_in_does_not_wait_for_the_file_of_those_that_come_later
         assert not second.done()
         go_on.release()
         await second
-    assert [content.count(b"session_id") for content in written] == [1, 2]
+    assert [content.count(b'"session_id"') for content in written] == [1, 2]
 
 
 def viewer(session_id: str, token: str) -> Viewer:
