@@ -170,10 +170,12 @@ CREATE TABLE recording_pictures (
     number   integer NOT NULL,
     width    integer NOT NULL,
     height   integer NOT NULL,
-    data     bytea STORAGE EXTERNAL NOT NULL,   -- PNG, which is compressed already
+    data     bytea NOT NULL,
     PRIMARY KEY (lease_id, number),
     FOREIGN KEY (lease_id, number) REFERENCES recording_rows ON DELETE CASCADE
 );
+-- A PNG is compressed already. PostgreSQL 15 does not accept STORAGE in CREATE TABLE.
+ALTER TABLE recording_pictures ALTER COLUMN data SET STORAGE EXTERNAL;
 
 -- Triggers write the events of the lease, in the transaction of the change: Managers end leases, too.
 CREATE FUNCTION record_event(of_lease uuid, what text, said text, details jsonb) RETURNS void LANGUAGE sql AS $$
