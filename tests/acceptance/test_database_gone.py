@@ -112,7 +112,9 @@ def test_a_minute_without_postgresql_ends_no_session_stream_or_process(
     record_property("primary_s", round(time.monotonic() - back_at, 2))
     wait_for(lambda: set(health(instance)) == {200}, "every Manager works again")
     record_property("healthy_s", round(time.monotonic() - back_at, 2))
-    assert term(instance) in {before, before + 1}
+    # The server closes its connections one after the other, so each of the two other Managers can become Primary during
+    # the shutdown. After the start, one Manager becomes Primary.
+    assert before <= term(instance) <= before + 3
     launched = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(launched, "running"), "a launch works as before")
     while time.monotonic() < back_at + MISSING_S + 5:
