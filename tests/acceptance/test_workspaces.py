@@ -264,7 +264,7 @@ def test_a_session_that_exceeds_its_disk_limit_is_stopped_and_says_so(instance: 
     image = workspace(instance, disk_limit_bytes=200_000_000)
     session = running(instance, image, instance.new_user())
     inside(session, "fallocate -l 1200M ~/film")
-    # An Agent measures once a minute, or earlier if the free space decreases; other tests free space at the same time.
+    # An Agent measures its sessions once a minute. DATA is in memory here, so its free disk space does not decrease.
     wait_for(lambda: instance.session(session)["error"], "the session failed", 150)
     error = instance.session(session)["error"]
     assert error.startswith("The session was stopped because it had written 1.3 GB to its disk; its workspace allows")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from greenroom.agent import capacity
 from greenroom.agent.capacity import DiskGuard
 from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.log_codes import LogCode
@@ -30,12 +33,13 @@ class Host:
     failures: dict[str, str] = field(default_factory=dict[str, str])
     stopped: list[str] = field(default_factory=list[str])
     rows: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    has_stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def guard(self) -> DiskGuard:
+    def guard(self, usage: Callable[[], Usage] | None = None) -> DiskGuard:
         runtime: Any = self
         sessions: Any = SimpleNamespace(desired=self, observed=self, outbox=self, running=self.running)
-        usage = Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
-        return DiskGuard(runtime, runtime, sessions, "vm", lambda: usage)
+        read = Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
+        return DiskGuard(runtime, runtime, sessions, "vm", usage or (lambda: read))
 
     async def disk_usage(self, session_id: str) -> DiskAmount:
         if session_id in self.too_many:
@@ -47,6 +51,7 @@ class Host:
     async def stop(self, session_id: str, grace_s: float) -> None:
         del grace_s
         self.stopped.append(session_id)
+        self.has_stopped.set()
 
     def running(self) -> Iterable[str]:
         return list(self.written)
@@ -75,6 +80,25 @@ async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():
         "much": "The session was stopped because it had written 3 GB to its disk; its workspace allows 2 GB."
     }
     assert host.rows == [("WARNING", "session-disk-full")]
+
+
+async def test_a_decrease_since_the_first_reading_is_measured_immediately(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(capacity, "DISK_POLL_S", 0.0)
+    monkeypatch.setattr(capacity, "PAUSE_FACTOR", 0.0)
+    host = Host({"much": 1 * GB}, limit_bytes=2 * GB)
+    free_bytes = chain(repeat(None, 3), repeat(500 * GB, 9), repeat(498 * GB))
+
+    def usage() -> Usage:
+        free = next(free_bytes)
+        if free == 498 * GB:
+            host.written["much"] = 3 * GB
+        return Usage(disk_free_bytes=free, disk_kept_bytes=5 * GB)
+
+    guard = asyncio.create_task(host.guard(usage).run())
+    async with asyncio.timeout(10):
+        await host.has_stopped.wait()
+    guard.cancel()
+    assert host.stopped == ["much"]
 
 
 @pytest.mark.parametrize(("free_bytes", "stopped"), [(2 * GB, []), (1 * GB, ["much"])])

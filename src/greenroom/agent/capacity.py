@@ -272,6 +272,8 @@ class DiskGuard:
 
     def _is_filling_fast(self) -> bool:
         last, now = self._last_disk, self._disk()
+        if last.free_bytes is None:  # the first measurement took place before the first reading of the disk
+            self._last_disk = now
         return (
             _decrease(last.free_bytes, now.free_bytes) >= MEASURED_DECREASE_BYTES
             or _decrease(last.free_inodes, now.free_inodes) >= MEASURED_DECREASE_INODES
