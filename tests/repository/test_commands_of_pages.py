@@ -21,6 +21,7 @@ NOT_RUN = {
     ("docs/howto/back-up.md", "greenroom down"),
     ("docs/howto/back-up.md", "tar -xf BACKUP_FILE"),
     ("CONTRIBUTING.md", "script/check"),
+    ("README.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("README.md", "sudo apt-get install --yes git"),
     ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
     ("docs/howto/containers.md", "deploy/compose/build"),
