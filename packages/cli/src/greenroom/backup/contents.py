@@ -54,6 +54,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The tables whose rows the dump contains."""
     homes: bool
     recordings: bool
+    kubernetes: bool = False
+    """True if the backup is of a deployment on Kubernetes, whose files have other paths."""
 
 
 def read_header(data: bytes) -> Header:

