@@ -68,6 +68,13 @@ async def test_an_agent_whose_first_answer_was_lost_may_use_its_token_again(door
     assert (await agent.register()).status_code == 401
 
 
+async def test_the_version_of_an_agent_is_that_of_its_last_registration(agent: ToldAgent, db: Database):
+    assert await db.fetch("SELECT version FROM agents") == [{"version": "0.1.0"}]
+    agent.version = "0.2.0"
+    assert (await agent.register()).status_code == 200
+    assert await db.fetch("SELECT version FROM agents") == [{"version": "0.2.0"}]
+
+
 async def test_a_restarted_agent_gets_a_new_incarnation_and_voids_the_old(agent: ToldAgent):
     old = agent.message()
     assert (await agent.register()).status_code == 200

@@ -50,6 +50,7 @@ class ToldAgent:
     machine_id: str = "machine-1"
     place: str = "place-1"
     edge_url: str = ""
+    version: str = "0.1.0"
     credential: str = ""
     registered: Registered | None = None
     seq: int = 0
@@ -75,6 +76,7 @@ class ToldAgent:
             credential=self.credential or None,
             place=self.place,
             edge_url=self.edge_url,
+            version=self.version,
         )
         response = await self.post("/v1/register", message)
         for _ in range(TRIES):

@@ -14,10 +14,10 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.log_codes import LogCode
-from greenroom.db.connections import refuse_pooler, watch_for_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
+from greenroom.db.stored_version import check_database, watch_database
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, plugins, stops
 from greenroom.kit.secrets import Secrets
@@ -30,8 +30,8 @@ async def main() -> None:
 
     Raises:
         SetupError: the settings or the installation's key cannot be used, the api cannot listen on its address, or a
-            connection pooler is in front of the database.
-        LoopEndedError: a connection pooler is in front of the database, and the database was unreachable at the start.
+            connection pooler is in front of the database, or this version may not use the database.
+        LoopEndedError: as the last two reasons, and the database was unreachable at the start.
     """
     config = environment.configure_role(kit_config.ApiConfig)
     await stops.serve_commands(config.stop_dir, config.process_name)
@@ -42,11 +42,11 @@ async def main() -> None:
 
 async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     secrets = Secrets.from_file(config.secret_key_file)
-    pooler_checks: list[tuple[str, Loop]] = []
+    database_checks: list[tuple[str, Loop]] = []
     try:
-        await refuse_pooler(config.database_url)
+        await check_database(config.database_url)
     except Unavailable:
-        pooler_checks = [("look for a pooler", lambda: watch_for_pooler(config.database_url))]
+        database_checks = [("check of the database", lambda: watch_database(config.database_url))]
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     if crash_loop := starts.crash_loop:
@@ -72,7 +72,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("webhooks", state.delivery_worker.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
                 *((name, partial(loop, state)) for name, loop in plugins.api_loops().items()),
-                *pooler_checks,
+                *database_checks,
             ],
             on_stop=state.hub.close,
             on_failure=partial(logs.write, LogCode.LOOP_FAILED),

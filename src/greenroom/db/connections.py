@@ -24,7 +24,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
-from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.errors import SetupError
 from greenroom.db.outages import outages
 from greenroom.db.servers import Refusals, addresses_of
 
@@ -326,7 +326,6 @@ _POOLER: Final = (
 _REQUESTED_TIMEOUT: Final = "54321ms"
 """An unusual statement timeout, by which the check finds out if the pooler discards options."""
 _POOLER_ANSWER_TIMEOUT_S: Final = 10.0
-POOLER_CHECK_INTERVAL_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
@@ -357,18 +356,6 @@ async def refuse_pooler(dsn: str) -> None:
         raise SetupError(_POOLER.format("uses another session for each transaction"))
     if timeout != _REQUESTED_TIMEOUT:
         raise SetupError(_POOLER.format("discards the options of a connection, including the time limits"))
-
-
-async def watch_for_pooler(dsn: str) -> None:
-    """Call `refuse_pooler` as soon as the database answers, and then wait forever. Raises SetupError: the URL names a
-    pooler."""
-    is_checked = False
-    while not is_checked:
-        await asyncio.sleep(POOLER_CHECK_INTERVAL_S)
-        with suppress(Unavailable):
-            await refuse_pooler(dsn)
-            is_checked = True
-    await asyncio.Event().wait()
 
 
 async def _connect(dsn: str, *, autocommit: bool) -> TimeLimitedConnection[tuple[object, ...]]:

@@ -11,16 +11,19 @@ An external database may have no SERVICE_ROLE.
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final, LiteralString
 
 import psycopg
+from psycopg import errors
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import database_error
 from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, TimeLimitedConnection
+from greenroom.db.stored_version import check_version, store_version
 
 OWNER_ROLE: Final = "greenroom"
 SERVICE_ROLE: Final = "greenroom_service"
@@ -30,13 +33,13 @@ ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREAT
 
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
-# Log rows are added and deleted (db.diagnostics.retention), never changed. Only the owner may change the list of
-# applied migrations.
+# Log rows are added and deleted (db.diagnostics.retention), never changed. Only the owner may change the installation
+# with its version, and the list of applied migrations.
 _GRANTS: Final[tuple[LiteralString, ...]] = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO greenroom_service",
     "REVOKE UPDATE ON logs FROM greenroom_service",
-    "REVOKE INSERT, UPDATE, DELETE ON schema_migrations FROM greenroom_service",
+    "REVOKE INSERT, UPDATE, DELETE ON installation, schema_migrations FROM greenroom_service",
 )
 
 
@@ -76,54 +79,71 @@ def migrations() -> list[Migration]:
     return [Migration(f.name, f.read_text("utf-8")) for f in files]
 
 
-async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
+async def migrate(dsn: str, *, only_pre: bool = False, may_skip: bool = False) -> list[str]:
     """Migrate the database to this version; returns the names of the files that were applied.
 
     With `only_pre`, files after the last *pre* file are applied only to a new database; if one file fails, none is
-    applied. Raises SetupError: the database is newer than this program or precedes the first release, an applied file
-    was changed, a file fails, or the database cannot be reached.
+    applied. `may_skip`: this version may skip a series, because no role uses the database.
+
+    Raises:
+        SetupError: this version may not use the database, which is newer, skips a series or precedes the first
+            release; an applied file was changed, a file fails, or the database cannot be reached.
     """
-    async with await _connect(dsn) as connection:
+    async with _connected(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
         await connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(LOCK_TIMEOUT_MS),))
+        await check_version(connection, may_skip=may_skip)
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
         applied = await _read_applied(connection)
         pending = plan(migrations(), applied)
-        if only_pre and applied:
-            pending = before_new_code(pending)
+        before = before_new_code(pending)
+        is_complete = not only_pre or not applied
         async with connection.transaction() if only_pre else nullcontext():
-            for migration in pending:
-                await _apply(connection, migration)
+            for migration in pending if is_complete else before:
+                await _apply(connection, migration, is_last_step=migration not in before)
+            if is_complete:
+                await store_version(connection)
         await grant(connection)
-    return [migration.name for migration in pending]
+    return [migration.name for migration in (pending if is_complete else before)]
 
 
-async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> None:
+async def _apply(connection: psycopg.AsyncConnection, migration: Migration, *, is_last_step: bool) -> None:
+    """Apply a file. `is_last_step`: the previous version cannot run with it."""
     try:
         async with connection.transaction():
             await connection.execute(migration.sql.encode())
             await connection.execute(
                 "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (migration.name, migration.checksum)
             )
+            if is_last_step:
+                await store_version(connection)
     except psycopg.Error as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, errors.DiskFull):
+            reason = database_error(reason).rstrip(".")
         raise SetupError(f"The migration {migration.name} failed: {reason}.") from error
 
 
 async def pending_files(dsn: str) -> list[str]:
     """Return the names of the files that `migrate` would apply. Raises SetupError for the reasons of `migrate`."""
-    async with await _connect(dsn) as connection:
+    async with _connected(dsn) as connection:
+        await check_version(connection)
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         applied = await _read_applied(connection) if rows[0][0] else {}
     return [migration.name for migration in plan(migrations(), applied)]
 
 
-async def _connect(dsn: str) -> psycopg.AsyncConnection:
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncGenerator[psycopg.AsyncConnection]:
+    """Yield a connection. Raises SetupError: the database cannot be reached, or fails."""
     try:
-        return await TimeLimitedConnection.connect(dsn, autocommit=True, connect_timeout=10, **KEEPALIVE_OPTIONS)
+        async with await TimeLimitedConnection.connect(
+            dsn, autocommit=True, connect_timeout=10, **KEEPALIVE_OPTIONS
+        ) as connection:
+            yield connection
     except NoPrimaryError as error:
         raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:

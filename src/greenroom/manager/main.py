@@ -16,12 +16,12 @@ from greenroom.core.fleet.leadership import timings_problem
 from greenroom.core.fleet.liveness import checkin_timings_problem, extended_limit_s
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, find_or_insert_manager, lock_instance_id, store_manager_info
 from greenroom.db.notifications import Listener
+from greenroom.db.stored_version import check_database
 from greenroom.kit import stops
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import Loop, keep_running
@@ -121,7 +121,8 @@ class Manager:
 
     async def start(self) -> None:
         """Register if the database answers. Raises SetupError: this Manager must not run, because its zone does not
-        exist, another process has its instance id, or the database URL names a connection pooler."""
+        exist, another process has its instance id, the database URL names a connection pooler, or this version may not
+        use the database."""
         for db in self._databases:
             await db.open()
         try:
@@ -164,7 +165,7 @@ async def register(process: Manager) -> RegisteredManager:
         Unavailable: the database cannot be reached.
     """
     config, hostname = process.config, socket.gethostname()
-    await refuse_pooler(config.database_url)
+    await check_database(config.database_url)
     me = await find_or_insert_manager(process.db, process.instance_id, config.zone, hostname, version())
     manager = RegisteredManager(process, me)
     await manager.listener.open()

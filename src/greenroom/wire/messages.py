@@ -101,6 +101,8 @@ class Register(Message, frozen=True, kw_only=True):
     (core.fleet.addresses); empty if the deployment has one machine, whose web gateway is also the edge gateway."""
     place: str
     """Digest of the boot id of the machine and of the Agent's folder, to detect a copied identity."""
+    version: str = ""
+    """The version of Greenroom that the Agent runs."""
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 
 from greenroom.core.errors import SetupError
+from greenroom.core.versions import Version
 from greenroom.db.fleet.managers import ListedManager
-from greenroom.up.versions import Version
 from greenroom.upgrade.plan import (
     RunningRole,
     UpgradePlan,

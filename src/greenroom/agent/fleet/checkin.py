@@ -26,6 +26,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.program import version
 from greenroom.wire.messages import (
     Answer,
     CheckIn,
@@ -228,6 +229,7 @@ class CheckInLoop:
             credential=credential,
             edge_url=self.edge_url,
             place=self.identity.place_id,
+            version=version(),
         )
         try:
             registered = await self.manager_client.ask(REGISTER_PATH, message, Registered)

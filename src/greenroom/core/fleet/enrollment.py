@@ -97,6 +97,7 @@ class RegistrationRequest:
     hostname: str
     place: str
     edge_url: str = ""
+    version: str = ""
     token_hash: bytes | None = None
     credential_hash: bytes | None = None
 

@@ -110,8 +110,9 @@ async def _admit_new(
 ) -> AgentRegistration:
     cursor = await connection.execute(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
-        " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
-        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _RETURNING,
+        " enabled, version, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, %(version)s, 1) ON CONFLICT DO NOTHING"
+        + _RETURNING,
         asdict(request) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
@@ -127,7 +128,7 @@ async def _readmit(
         "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
         " hostname = %(hostname)s, edge_url = %(edge_in_use)s, edge_url_requested = %(edge_requested)s,"
         " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
-        " incarnation = incarnation + 1, seq = 0,"
+        " incarnation = incarnation + 1, seq = 0, version = %(version)s,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
         " WHERE agent_id = %(agent_id)s" + _RETURNING,
         asdict(request)

@@ -5,9 +5,20 @@ CREATE TABLE installation (
     only_row        boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     installation_id uuid NOT NULL DEFAULT gen_random_uuid(),
     db_epoch        uuid NOT NULL DEFAULT gen_random_uuid(),
-    created         timestamptz NOT NULL DEFAULT now()
+    created         timestamptz NOT NULL DEFAULT now(),
+    migrated_by     text  -- the newest version that has applied all its migrations
 );
 INSERT INTO installation DEFAULT VALUES;
+
+-- The upgrade of several machines that has not ended, one machine after the other.
+CREATE TABLE upgrades (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version  text NOT NULL,        -- the new version
+    previous text NOT NULL,
+    hostname text NOT NULL,        -- the machine with the backup, and the path of the backup there
+    backup   text NOT NULL,
+    started  timestamptz NOT NULL DEFAULT now()
+);
 
 CREATE TABLE settings (
     name    text PRIMARY KEY,

@@ -29,7 +29,8 @@ CREATE TABLE agents (
     runtime_error   text NOT NULL DEFAULT '',           -- why the container runtime does not answer; empty = it does
     lateness        jsonb NOT NULL DEFAULT '{}',        -- the last reported core.fleet.lateness.Lateness; {} = on time
     usage           jsonb NOT NULL DEFAULT '{}',
-    crash_loop      text NOT NULL DEFAULT ''            -- why the Agent counts as crash-looping; empty = it does not
+    crash_loop      text NOT NULL DEFAULT '',           -- why the Agent counts as crash-looping; empty = it does not
+    version         text NOT NULL DEFAULT ''            -- the version of Greenroom at its last registration
 );
 CREATE INDEX agents_hostname ON agents (hostname);
 

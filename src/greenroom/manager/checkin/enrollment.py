@@ -130,6 +130,7 @@ class Enrollment:
             place=message.place,
             hostname=message.hostname,
             edge_url=message.edge_url,
+            version=message.version,
             token_hash=secret_digest(message.join_token) if message.join_token else None,
             credential_hash=secret_digest(message.credential or "") if not message.join_token else None,
         )
@@ -219,7 +220,8 @@ def _validate(message: Register) -> Register:
     """Return the message. Raises Invalid: it has another version, or a text that cannot be stored and displayed."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
-    for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
+    for name in ("hostname", "machine_id", "place", "version"):
+        text = getattr(message, name)
         if len(text) > MAX_NAME_CHARACTERS or not (text.isprintable() and text.isascii()):
             raise Invalid(
                 f"The {name} of the message is longer than {MAX_NAME_CHARACTERS} characters or is not printable ASCII."

@@ -161,7 +161,9 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
             (folder / name).unlink()
         return CreatedBackup(file=file, bytes=file.stat().st_size, members=members, deleted=deleted)
     except OSError as error:
-        raise SetupError(f"The backup cannot be written to {folder}: {error.strerror or error}.") from error
+        reason = error.strerror or str(error)
+        remedy = "; free space there, or specify another folder" if "No space left" in reason else ""
+        raise SetupError(f"The backup cannot be written to {folder}: {reason}{remedy}.") from error
 
 
 @contextmanager

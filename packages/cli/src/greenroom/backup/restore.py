@@ -28,6 +28,7 @@ from greenroom.backup.database import (
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.backup.reading import VerifiedBackup, read_backup
 from greenroom.core.errors import SetupError
+from greenroom.core.versions import Version, check_backup_version
 from greenroom.db.migrate import migrate
 from greenroom.kit.program import version
 from greenroom.up import checks
@@ -37,7 +38,6 @@ from greenroom.up.options import stored_settings
 from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S
-from greenroom.up.versions import Version, check_backup_version
 
 DUMP_FILE: Final = "database.dump"
 IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, RESTORING_NAME})
@@ -240,7 +240,7 @@ async def _restore_database(extracted: Layout, progress: Progress) -> list[str]:
         with progress.step("Restoring the database"):
             tools = PostgresTools.of_server(server_version(dsn))
             await asyncio.to_thread(tools.restore, dsn, dump)
-            migrations = await migrate(dsn)
+            migrations = await migrate(dsn, may_skip=True)
     dump.unlink()
     return migrations
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
+from greenroom.core.versions import Version, refuse_downgrade
 from greenroom.up.layout import FORMAT, Layout, read_json, write_json
-from greenroom.up.versions import Version, refuse_downgrade
 
 DEFAULT_PORTS: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
 DEFAULT_MANAGER_PORT: Final = 8181

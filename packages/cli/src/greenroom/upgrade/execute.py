@@ -24,7 +24,8 @@ import structlog
 
 from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.text import one_line
+from greenroom.core.text import one_line, summary
+from greenroom.core.versions import Version, check_upgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.migrate import Migration, before_new_code, migrate, pending_files
@@ -37,7 +38,6 @@ from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
-from greenroom.up.versions import Version, check_upgrade
 from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
@@ -127,21 +127,28 @@ class Upgrade:
         return UpgradeResult(previous=record.previous, new=version(), backup=record.backup, back=back)
 
     async def _prepare(self, folder: Path, backup: BackupOptions) -> None:
-        """Load the new version, back up, and apply the migrations that the previous version supports."""
-        with self.progress.step("Loading the new version"):
-            _check_programs(self.site)
-        created = await create_backup(self.layout, folder, backup, self.progress)
-        with self.progress.step("Applying the migrations before the roles"):
-            try:
+        """Load the new version, back up, and apply the migrations that the previous version supports.
+
+        Raises:
+            SetupError: a step failed, and nothing was changed.
+        """
+        current = self.current_up.version
+        try:
+            with self.progress.step("Loading the new version"):
+                _check_programs(self.site)
+            created = await create_backup(self.layout, folder, backup, self.progress)
+            record = UpgradeRecord(
+                previous=current, new=version(), python=self.programs.python, backup=str(created.file)
+            )
+            with (
+                record.replaces(self.record, self.layout),
+                self.progress.step("Applying the migrations before the roles"),
+            ):
                 await migrate(self.site.dsn, only_pre=True)
-            except SetupError as error:
-                raise SetupError(
-                    f"{error.message} Nothing was changed; Greenroom {self.current_up.version} runs."
-                ) from error
-        self.record = UpgradeRecord(
-            previous=self.current_up.version, new=version(), python=self.programs.python, backup=str(created.file)
-        )
-        self.record.write(self.layout)
+        except (SetupError, OSError) as error:
+            reason = one_line(summary(error)).rstrip(".")
+            raise SetupError(f"{reason}. Nothing was changed; Greenroom {current} runs.") from error
+        self.record = record
 
     async def _replace_roles(self) -> None:
         try:
@@ -306,8 +313,8 @@ def _check_programs(site: Site) -> None:
     """
     if (path := find_unreadable_path(site.accounts)) is not None:
         raise SetupError(
-            f"An account of the services cannot read {path}; install the new version where all accounts can read it,"
-            " for example below /opt."
+            f"An account of the services cannot read {path}; install the new version with umask 022 where all accounts"
+            " can read it, for example below /opt."
         )
     if site.settings.database_url is None:
         replace(site, programs=own_programs()).cluster.check_version()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
+from greenroom.core.versions import Version
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.migrate import is_pre
-from greenroom.up.versions import Version
 
 ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
 """The order in which roles are replaced (docs/howto/rolling-update.md). The Primary is the last Manager."""

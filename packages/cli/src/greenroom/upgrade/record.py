@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,19 @@ class UpgradeRecord:
 
     def write(self, layout: Layout) -> None:
         write_json(_record_file(layout), asdict(self), 0o600)
+
+    @contextmanager
+    def replaces(self, earlier: Self | None, layout: Layout) -> Generator[None]:
+        """Write this record for a block with the first change. If the block fails, the earlier record remains."""
+        self.write(layout)
+        try:
+            yield
+        except BaseException:
+            if earlier is None:
+                self.remove(layout)
+            else:
+                earlier.write(layout)
+            raise
 
     @staticmethod
     def remove(layout: Layout) -> None:

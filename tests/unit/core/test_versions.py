@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from greenroom.core import versions
 from greenroom.core.errors import SetupError
-from greenroom.up import versions
-from greenroom.up.versions import Version, check_backup_version, check_upgrade, refuse_downgrade
+from greenroom.core.versions import Version, check_backup_version, check_upgrade, refuse_downgrade
 
 
 def upgrade(current: str, new: str) -> None:
