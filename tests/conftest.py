@@ -28,7 +28,7 @@ from greenroom.kit.accounts import ensure_system_account
 from greenroom.up.account import Account
 from greenroom.up.postgres import PostgresCluster, copy_binaries
 
-pytest_plugins = ["tests.images"]
+pytest_plugins = ["tests.images", "tests.versions"]
 
 # A counterexample is found, not made small: mutants are found hundreds of times, and a defect can be looked at with
 # `--hypothesis-profile=shrink`. `fast` is for script/check, `deep` for a run over night.

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,10 +48,12 @@ LONGER_LIMITS = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIG
 machine that is busy with tests may stall for longer than the default limits of 2 s, and of 1 s beyond `assign`."""
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `greenroom …` to its end and capture its output."""
+def run(
+    *arguments: str, program: Sequence[str] = GREENROOM, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `greenroom …` of this checkout, or of another `program`, to its end and capture its output."""
     return subprocess.run(
-        [*GREENROOM, *arguments],
+        [*program, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -82,7 +84,9 @@ def add_logs(report: pytest.TestReport, item: pytest.Item) -> None:
 
 
 class Instance:
-    """An instance with separate DATA and port."""
+    """An instance with separate DATA and port. `program` is the command that starts and ends it."""
+
+    program: Sequence[str] = GREENROOM
 
     def __init__(self, *options: str, **environment: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
@@ -102,14 +106,15 @@ class Instance:
     def up(self, *options: str) -> dict[str, Any]:
         """Run `greenroom up --detach --json`; returns the printed object."""
         where = ("--data", str(self.data), "--port", str(self.port))
-        done = run("up", *where, "--detach", "--json", *self.options, *options, **self.environment)
+        words = ("up", *where, "--detach", "--json", *self.options, *options)
+        done = run(*words, program=self.program, **self.environment)
         assert done.returncode == 0, done.stderr + self.logs()
         self.found = json.loads(done.stdout.splitlines()[-1])
         return self.found
 
     def down(self) -> subprocess.CompletedProcess[str]:
         """Run `greenroom down`."""
-        return run("down", "--data", str(self.data), **self.environment)
+        return run("down", "--data", str(self.data), program=self.program, **self.environment)
 
     def remove(self) -> None:
         """End the instance in any state, and remove its folder."""
@@ -124,7 +129,7 @@ class Instance:
 
     def status(self) -> dict[str, Any]:
         """Run `greenroom status --json`, also when a part does not work."""
-        done = run("status", "--json", "--data", str(self.data), **self.environment)
+        done = run("status", "--json", "--data", str(self.data), program=self.program, **self.environment)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 

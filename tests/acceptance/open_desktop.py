@@ -136,8 +136,18 @@ def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDeskt
 @contextmanager
 def open_websocket(instance: Front, whole: str, cookie: str) -> Generator[tuple[asyncio.Runner, ClientConnection]]:
     """Open the stream with any protocol; returns it with its event loop."""
+    with asyncio.Runner() as loop:
+        websocket = loop.run(_opened(opening_of(instance, whole, cookie)))
+        try:
+            yield loop, websocket
+        finally:
+            loop.run(websocket.close())
+
+
+def opening_of(instance: Front, whole: str, cookie: str) -> connect:
+    """Return the opening of the stream at this address."""
     address = urlsplit(whole)
-    opening = connect(
+    return connect(
         f"wss://{address.netloc}{address.path}websockify",
         ssl=instance.ca(),
         origin=Origin(instance.url),
@@ -147,12 +157,6 @@ def open_websocket(instance: Front, whole: str, cookie: str) -> Generator[tuple[
         proxy=None,
         ping_interval=None,  # between two calls the answer would not be read
     )
-    with asyncio.Runner() as loop:
-        websocket = loop.run(_opened(opening))
-        try:
-            yield loop, websocket
-        finally:
-            loop.run(websocket.close())
 
 
 async def _opened(opening: connect) -> ClientConnection:

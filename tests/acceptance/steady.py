@@ -58,10 +58,11 @@ def repeated(look: Callable[[], None], every_s: float) -> Callable[[threading.Ev
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A session that a client got."""
+    """A session that a client got, `waited_s` seconds after its first request."""
 
     at_s: float
     session_id: str
+    waited_s: float
 
 
 class Launches:
@@ -97,6 +98,7 @@ class Launches:
 
     async def _launch(self, client: httpx2.AsyncClient, user_id: str) -> None:
         body, headers = {"image_id": self._image_id, "user_id": user_id}, {"Idempotency-Key": uuid.uuid4().hex}
+        begun_s = time.monotonic()
         while True:
             try:
                 answer = await client.post("/sessions", json=body, headers=headers)
@@ -104,10 +106,11 @@ class Launches:
                 self.without[type(error).__name__] += 1
             else:
                 if answer.status_code == 202:
-                    self.acknowledged.append(Acknowledged(time.monotonic(), answer.json()["session_id"]))
+                    at_s = time.monotonic()
+                    self.acknowledged.append(Acknowledged(at_s, answer.json()["session_id"], at_s - begun_s))
                     return
-                assert answer.status_code == 503, f"{answer.status_code} {answer.text}"
-                self.without["503"] += 1
+                assert answer.status_code in (502, 503), f"{answer.status_code} {answer.text}"
+                self.without[str(answer.status_code)] += 1
             await asyncio.sleep(ASKED_AGAIN_S)
 
     def longest_gap_s(self, since_s: float, until_s: float) -> float:
