@@ -48,9 +48,7 @@ LONGER_LIMITS = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIG
 machine that is busy with tests may stall for longer than the default limits of 2 s, and of 1 s beyond `assign`."""
 
 
-def run(
-    *arguments: str, program: Sequence[str] = GREENROOM, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, program: Sequence[str] = GREENROOM, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `greenroom …` of this checkout, or of another `program`, to its end and capture its output."""
     return subprocess.run(
         [*program, *arguments],

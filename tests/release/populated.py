@@ -22,7 +22,7 @@ from tests.versions import Versions
 
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-from greenroom.runtimes.simulated_host import SimulationSettings
+from greenroom.runtimes.simulated_host import SimulationSettings, stored_containers
 
 CROWD: Final = Crowd(
     agents=20, users=1000, images=50, pools=50, staged=10, live=2000, ended=8000, logs=10_000, requests=2000
@@ -33,18 +33,26 @@ SECRETS: Final = 20
 RECORDINGS: Final = 20
 
 _ROWS: Final = (
-    "INSERT INTO recordings (lease_id, session_id, user_id, holder, image_friendly_name, zone_name, record,"
-    " record_text, ended, rows, pictures) SELECT md5('lease' || n)::uuid, md5('ended' || n)::uuid,"
-    " md5('user' || n)::uuid, 'a user', 'Desktop', 'crowd', 'pictures', false, now(), 50, 50"
-    f" FROM generate_series(1, {RECORDINGS}) n",
-    "INSERT INTO recording_rows (lease_id, number, began, duration_ms, what, said, who, details)"
-    " SELECT lease_id, n, now(), 5, 'left_click', 'A click', '', '{}' FROM recordings, generate_series(1, 50) n",
-    "INSERT INTO recording_pictures (lease_id, number, width, height, data)"
-    " SELECT lease_id, number, 640, 480, decode(repeat(md5(number::text), 500), 'hex') FROM recording_rows",
+    (
+        "INSERT INTO recordings (lease_id, session_id, user_id, holder, image_friendly_name, zone_name, record,"
+        " record_text, ended, rows, pictures) SELECT md5('lease' || n)::uuid, md5('ended' || n)::uuid,"
+        " md5('user' || n)::uuid, 'a user', 'Desktop', 'crowd', 'pictures', false, now(), 50, 50"
+        f" FROM generate_series(1, {RECORDINGS}) n"
+    ),
+    (
+        "INSERT INTO recording_rows (lease_id, number, began, duration_ms, what, said, who, details)"
+        " SELECT lease_id, n, now(), 5, 'left_click', 'A click', '', '{}' FROM recordings, generate_series(1, 50) n"
+    ),
+    (
+        "INSERT INTO recording_pictures (lease_id, number, width, height, data)"
+        " SELECT lease_id, number, 640, 480, decode(repeat(md5(number::text), 500), 'hex') FROM recording_rows"
+    ),
 )
 
 OWN_TABLES: Final = ("schema_migrations", "managers", "zone_leases", "zones", "manager_requests", "login_sessions")
 """Tables whose rows change while roles run, or with a migration."""
+USED: Final = "last_used"
+"""A column that changes with the requests of a key."""
 _FILTERS: Final = {
     "zone_id": "zone_id = md5('zone')::uuid",
     "agent_id": "agent_id IN (SELECT agent_id FROM agents WHERE zone_id = md5('zone')::uuid)",
@@ -132,6 +140,15 @@ class Populated(Upgradable):
         (row,) = self.sql("SELECT last_reported FROM agents WHERE hostname NOT LIKE 'host-%%' AND %s", True)
         return row["last_reported"]
 
+    def sessions_of_host(self) -> set[str]:
+        """The sessions that have a container on the simulated host."""
+        return set(stored_containers(self.layout.agent("agent-default")))
+
+    def sessions_of_agent(self) -> set[str]:
+        """The sessions that should have a container there."""
+        query = "SELECT session_id::text FROM sessions WHERE status <> 'deleted' AND zone_id <> md5('zone')::uuid"
+        return {row["session_id"] for row in self.sql(query)}
+
     def outcomes(self, *sessions: dict[str, Any]) -> list[str]:
         """The outcomes of the launches of these sessions."""
         return [self.call("GET", f"/sessions/{one['session_id']}/placement")["outcome"] for one in sessions]
@@ -154,7 +171,7 @@ class Populated(Upgradable):
             if table in OWN_TABLES:
                 continue
             condition = next((text for column, text in _FILTERS.items() if column in columns), "true")
-            names = ", ".join(f'"{column}"' for column in columns)
+            names = ", ".join(f'"{column}"' for column in columns if column != USED)
             (row,) = self.sql(
                 f"SELECT count(*) AS number, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS digest"
                 f" FROM (SELECT {names} FROM {table} WHERE {condition}) t WHERE %s",
@@ -169,7 +186,7 @@ class Populated(Upgradable):
     def lose_power(self, command: subprocess.Popen[str]) -> None:
         """Kill every process of the instance, and a command that works on it."""
 
-        def is_dark() -> bool:
+        def has_ended() -> bool:
             lines = processes_of(self.data)
             for line in lines:
                 with suppress(ProcessLookupError):
@@ -177,7 +194,7 @@ class Populated(Upgradable):
             return not lines
 
         with command:
-            wait_for(is_dark, "no process is left", 60)
+            wait_for(has_ended, "no process is left", 60)
 
     def start_again(self) -> str:
         """Run `greenroom up` of the old version, or of the new one if the old one refuses; returns its version."""
@@ -197,4 +214,3 @@ def resize(folder: Path, free_bytes: int | None) -> None:
     used = (space.f_blocks - space.f_bfree) * space.f_frsize
     size = 0 if free_bytes is None else used + free_bytes
     subprocess.run(("mount", "-o", f"remount,size={size}", str(folder)), check=True)
-

@@ -5,7 +5,6 @@ Each test starts with the old version.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,21 +16,21 @@ from tests.release.populated import Populated, resize
 from tests.release.traffic import Streams, served_page
 from tests.versions import POST, Versions
 
-from greenroom.runtimes.simulated import stored_containers
-
 pytestmark = pytest.mark.timeout(900)
 
-STREAMS = 6
+STREAMS, STAGED = 6, 10
 REFUSED_WITHIN_S = 1.0
 """The longest time for which a launch may be refused."""
-STEPS = (
-    *("Loading the new version", "Writing the backup", "Verifying the backup"),
-    *("Applying the migrations before", "Replacing manager", "Replacing api", "Replacing gateway", "Replacing agent"),
-    *("Replacing the supervisor", "Applying the migrations after"),
-)
+STALLS = 5
+"""A busy machine may delay the start of a role by this number of pauses, each as long as the longest of a stream."""
+STEPS = ("Verifying the backup", "Replacing gateway", "Replacing the supervisor", "Applying the migrations after")
+"""The steps at whose beginning the power is lost: before a change, amid the roles, and before the last two changes."""
 MEGABYTE = 1 << 20
 LARGE = "CREATE TABLE large AS SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 400000) n"
 BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
+EXECUTE = "upgrade/execute.py"
+READY_WITHIN = "READY_WITHIN_S: Final = {}"
+"""The line of EXECUTE with the time limit until a role is ready."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +56,8 @@ def test_an_upgrade_under_load_cuts_no_stream_and_loses_nothing(instance: Popula
     tables = instance.layout_of_tables()
     before = instance.contents(tables)
     sessions = instance.run_sessions(users, STREAMS)
+    config_id = instance.stage(STAGED)
+    wait_for(lambda: instance.staged(config_id) == STAGED, "the pool is full", 120)
     streams, launches = Streams(instance, sessions), Launches(instance, users)
     with beside(streams.run), beside(launches.run):
         wait_for(streams.all_open, "all streams are open")
@@ -68,16 +69,14 @@ def test_an_upgrade_under_load_cuts_no_stream_and_loses_nothing(instance: Popula
     instance.program = (str(versions.new),)
     assert streams.cuts == []
     longest_s = max(one.waited_s for one in launches.acknowledged)
-    print(
-        f"{len(launches.acknowledged)} launches, longest {longest_s:.2f} s, refused {dict(launches.without)};"
-        f" {sum(streams.answered.values())} messages on streams, longest {streams.longest_s:.2f} s"
-    )
-    assert longest_s <= REFUSED_WITHIN_S
+    assert longest_s <= REFUSED_WITHIN_S + STALLS * streams.longest_s, dict(launches.without)
     assert instance.contents(tables) == before
     launched = [*sessions, *(one.session_id for one in launches.acknowledged)]
     for session_id in launched:
         wait_for(lambda one=session_id: instance.has_status(one, "running"), "each launched session runs")
-    assert set(stored_containers(instance.layout.agent("agent-default"))) == set(launched)
+    wait_for(lambda: instance.sessions_of_host() == instance.sessions_of_agent(), "rows and containers agree", 60)
+    assert instance.sessions_of_host() >= set(launched)
+    instance.unstage(config_id)
     instance.streams_again(sessions[0])
 
 
@@ -110,8 +109,10 @@ def test_a_failed_upgrade_leaves_the_contents_as_they_were(instance: Populated, 
     assert message.endswith(f"Nothing was changed; Greenroom {versions.old_version} runs.")
     assert instance.layout_of_tables() == tables
     assert instance.contents(tables) == before
-    with versions.planted("gateway/main.py", BROKEN):
+    limit = (versions.new_package / EXECUTE).read_text().replace(READY_WITHIN.format(60.0), READY_WITHIN.format(20.0))
+    with versions.planted(EXECUTE, limit), versions.planted("gateway/main.py", BROKEN):
         message = instance.upgrade_fails()
+    assert "gateway is not ready after 20 s" in message
     assert message.endswith(f"Greenroom {versions.old_version} runs again.")
     assert instance.contents(tables) == before
 
@@ -123,11 +124,12 @@ def test_a_full_disk_ends_the_upgrade_before_it_changes_anything(
     before = instance.contents(tables)
     with ExitStack() as stack:
         stack.callback(resize, instance.folder, None)
+        files = set(instance.backups.glob("*"))
         resize(instance.folder, MEGABYTE)
         message = instance.upgrade_fails()
         assert "The backup cannot be written to" in message
         assert "No space left on device" in message
-        assert not list(instance.backups.iterdir())
+        assert set(instance.backups.glob("*")) == files
 
         resize(instance.folder, 100 * MEGABYTE)
         with versions.planted("db/migrations/9003_pre_large.sql", LARGE):
