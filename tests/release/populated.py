@@ -51,8 +51,8 @@ _ROWS: Final = (
 
 OWN_TABLES: Final = ("schema_migrations", "managers", "zone_leases", "zones", "manager_requests", "login_sessions")
 """Tables whose rows change while roles run, or with a migration."""
-USED: Final = "last_used"
-"""A column that changes with the requests of a key."""
+CHANGED: Final = ("last_used", "migrated_by")
+"""Columns that change with the requests of a key, and with the version."""
 _FILTERS: Final = {
     "zone_id": "zone_id = md5('zone')::uuid",
     "agent_id": "agent_id IN (SELECT agent_id FROM agents WHERE zone_id = md5('zone')::uuid)",
@@ -171,7 +171,7 @@ class Populated(Upgradable):
             if table in OWN_TABLES:
                 continue
             condition = next((text for column, text in _FILTERS.items() if column in columns), "true")
-            names = ", ".join(f'"{column}"' for column in columns if column != USED)
+            names = ", ".join(f'"{column}"' for column in columns if column not in CHANGED)
             (row,) = self.sql(
                 f"SELECT count(*) AS number, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS digest"
                 f" FROM (SELECT {names} FROM {table} WHERE {condition}) t WHERE %s",
