@@ -46,6 +46,7 @@ HEADER = Header(
         "gateway/credential",
         "agent/agent-default/identity.json",
         "manager/manager-default-1/instance_id",
+        "installation/installation.key",
     ],
 )
 def test_keys_certificates_and_settings_are_included(path: str):
@@ -53,13 +54,14 @@ def test_keys_certificates_and_settings_are_included(path: str):
 
 
 @pytest.mark.parametrize(
-    "path", ["lock", "postgres", "logs/api.log", "tmp", "runtime", "replaced-20261126T230000Z", "gateway/nginx.conf"]
+    "path",
+    ["lock", "postgres", "logs/api.log", "tmp", "runtime", "replaced-20261126T230000Z", "gateway/nginx.conf", "db"],
 )
 def test_files_that_a_start_creates_are_left_out(path: str):
     assert not is_included(PurePosixPath(path), homes=True)
 
 
-@pytest.mark.parametrize("path", ["volumes", "volumes/ann/notes", "agent/agent-default/homes/ann"])
+@pytest.mark.parametrize("path", ["volumes", "volumes/ann/notes", "agent/agent-default/homes/ann", "homes/ann"])
 @pytest.mark.parametrize("homes", [True, False])
 def test_homes_are_included_on_request(path: str, homes: bool):
     assert is_included(PurePosixPath(path), homes=homes) is homes

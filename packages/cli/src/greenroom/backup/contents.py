@@ -30,9 +30,12 @@ RESTORING_NAME: Final = "restoring"
 REPLACED_PREFIX: Final = "replaced-"
 """The prefix of the folders in DATA that contain the files that a restore replaced."""
 LOCK_NAME: Final = "backup.lock"
+UPGRADE_LOCK_NAME: Final = "upgrade.lock"
+"""The lock of upgrades of a deployment in containers."""
 
 _EXCLUDED_NAMES: Final = frozenset(
     {"lock", LOCK_NAME, RESTORING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
+    | {UPGRADE_LOCK_NAME, "db", "secrets", "proxy", "hosts"}  # of a deployment in containers
 )
 """Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 
@@ -56,6 +59,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     recordings: bool
     kubernetes: bool = False
     """True if the backup is of a deployment on Kubernetes, whose files have other paths."""
+    compose: bool = False
+    """True if the backup is of a deployment with Docker Compose, whose files have other paths."""
 
 
 def read_header(data: bytes) -> Header:
@@ -80,13 +85,13 @@ def read_header(data: bytes) -> Header:
 def is_included(path: PurePosixPath, *, homes: bool) -> bool:
     """True if a backup contains the file or folder at `path`, which is relative to DATA.
 
-    `homes` includes the folders of persistent profiles and the homes of Agents. The folder of the gateway is included
+    `homes` includes the folders of persistent profiles and the homes of users. The folder of the gateway is included
     with only its certificates, keys and credential.
     """
     first, *rest = path.parts or ("",)
     if first in _EXCLUDED_NAMES or first.startswith(REPLACED_PREFIX):
         return False
-    if first == "volumes" or (first == "agent" and rest[1:2] == ["homes"]):
+    if first in ("volumes", "homes") or (first == "agent" and rest[1:2] == ["homes"]):
         return homes
     if first == "gateway" and rest:
         return len(rest) == 1 and (path.suffix in {".pem", ".key"} or path.name == "credential")

@@ -78,6 +78,7 @@ class BackupSource:
     """Reads the table of contents of a dump (`PostgresTools.listing`)."""
     other_files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     kubernetes: bool = False
+    compose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,7 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
         homes=options.homes,
         recordings=options.recordings,
         kubernetes=source.kubernetes,
+        compose=source.compose,
     )
 
     def write_archive(target: IO[bytes]) -> None:

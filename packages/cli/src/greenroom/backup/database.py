@@ -195,9 +195,16 @@ class PostgresTools:
         Raises:
             SetupError: pg_restore failed; nothing was restored.
         """
-        options = ("--exit-on-error", "--single-transaction", *PORTABLE_OPTIONS, str(dump))
-        with self._run_program("pg_restore", dsn, *options, stdout=subprocess.DEVNULL):
+        options = ("--exit-on-error", "--single-transaction", *PORTABLE_OPTIONS)
+        with (
+            dump.open("rb") as source,
+            self._run_program("pg_restore", dsn, *options, stdin=source, stdout=subprocess.DEVNULL),
+        ):
             pass
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """Return the command that runs a program."""
+        return [str(self.folder / program), *arguments]
 
     @contextmanager
     def _run_program(self, program: str, dsn: str | None, *arguments: str, **streams: Any) -> Generator[Any]:
@@ -207,7 +214,7 @@ class PostgresTools:
         parts: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
         password = parts.pop("password", None)
         environment = {**os.environ, "LC_ALL": "C", **({"PGPASSWORD": str(password)} if password else {})}
-        command = [str(self.folder / program), *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else [])]
+        command = self.command(program, *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else []))
         with tempfile.TemporaryFile() as errors:
             with subprocess.Popen(command, env=environment, stderr=errors, cwd="/", **streams) as process:
                 try:

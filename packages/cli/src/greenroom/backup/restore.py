@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, RESTORING_NAME, Header
+from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, RESTORING_NAME, UPGRADE_LOCK_NAME, Header
 from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
     PostgresTools,
@@ -40,7 +40,7 @@ from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 
 DUMP_FILE: Final = "database.dump"
-IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, RESTORING_NAME})
+IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, UPGRADE_LOCK_NAME, RESTORING_NAME})
 """Entries of DATA that a restore neither moves nor counts as content."""
 
 
@@ -89,6 +89,11 @@ def _check_header(header: Header) -> None:
             "The backup is of a deployment on Kubernetes; restore it with --kubernetes and the folder of its"
             " kustomization."
         )
+    if header.compose:
+        raise SetupError(
+            "The backup is of a deployment with Docker Compose; restore it with --compose and the folder of the compose"
+            " files."
+        )
     check_supported(header)
 
 
@@ -102,7 +107,7 @@ def _check_target(target: RestoreTarget) -> None:
     """Refuse a DATA with contents, unless the contents are an instance that may be replaced."""
     layout = target.layout
     checks.check_path(layout.data)
-    names = _names_in(layout.data)
+    names = names_in(layout.data)
     if all(name.startswith(REPLACED_PREFIX) for name in names):
         return
     if not (layout.data / RESTORING_NAME).exists() and _replaced_instance(layout) == layout:
@@ -115,7 +120,8 @@ def _check_target(target: RestoreTarget) -> None:
         raise SetupError(f"{mounts[0]} is a mount in {layout.data}; unmount it, and mount it again after the restore.")
 
 
-def _names_in(data: Path) -> list[str]:
+def names_in(data: Path) -> list[str]:
+    """Return the names of the entries of DATA that a restore replaces, in alphabetical order."""
     return sorted({entry.name for entry in data.iterdir()} - IGNORED_NAMES) if data.exists() else []
 
 
@@ -142,7 +148,7 @@ async def restore_backup(
         with _lock_data(layout), backup_lock(layout):
             _check_target(target)  # an instance may have been created since the first check
             await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
-            with _extraction_folder(layout) as extracted:
+            with extraction_folder(layout) as extracted:
                 with progress.step("Decrypting and checking the backup"):
                     verified = await asyncio.to_thread(_extract, file, key, extracted)
                 _adapt_settings(extracted, target)
@@ -151,7 +157,7 @@ async def restore_backup(
                     migrations = await _restore_database(extracted, progress)
                     record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
                     write_json(extracted.restored, record, 0o600)
-                    replaced = _move_into_place(extracted, layout, now)
+                    replaced = move_into_place(extracted, layout, now)
             if external_url is not None:
                 drop_replaced_tables(external_url)
     except OSError as error:
@@ -183,7 +189,7 @@ def _lock_data(layout: Layout) -> Generator[None]:
 
 
 @contextmanager
-def _extraction_folder(layout: Layout) -> Generator[Layout]:
+def extraction_folder(layout: Layout) -> Generator[Layout]:
     """Yield the layout of a new folder in DATA, which is removed if the block fails."""
     extracted = Layout(layout.data / RESTORING_NAME)
     shutil.rmtree(extracted.data, ignore_errors=True)
@@ -245,19 +251,19 @@ async def _restore_database(extracted: Layout, progress: Progress) -> list[str]:
     return migrations
 
 
-def _move_into_place(extracted: Layout, layout: Layout, now: datetime) -> Path | None:
+def move_into_place(extracted: Layout, layout: Layout, now: datetime) -> Path | None:
     """Move the existing files of DATA into a subfolder, then the restored files into DATA. Return the subfolder; None =
     DATA was empty. An instance can start only with instance.json, so this file is moved away first and into place
     last. If a move fails, all moves are undone.
     """
-    existing = [name for name in _names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
+    existing = [name for name in names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
     replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None
     moves: list[tuple[Path, Path]] = []
     if replaced is not None:
         replaced.mkdir(mode=0o700)
         existing_in_order = sorted(existing, key=lambda name: name != layout.instance.name)
         moves += [(layout.data / name, replaced / name) for name in existing_in_order]
-    restored_in_order = sorted(_names_in(extracted.data), key=lambda name: name == layout.instance.name)
+    restored_in_order = sorted(names_in(extracted.data), key=lambda name: name == layout.instance.name)
     moves += [(extracted.data / name, layout.data / name) for name in restored_in_order]
     completed: list[tuple[Path, Path]] = []
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.instance import Data, Json, external_database
+from greenroom.cli.instance import Compose, Data, Json, external_database
 from greenroom.cli.output import print_local_result
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
@@ -31,6 +31,7 @@ def backup(
     folder: Annotated[Path, typer.Argument(help="Folder for the backup.", file_okay=False, resolve_path=True)],
     *,
     data: Data,
+    compose: Compose = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     homes: Annotated[
@@ -47,6 +48,7 @@ def backup(
 
     The backup contains the database, keys, certificates and settings.
     """
+    from greenroom.backup.compose import create_compose_backup  # noqa: PLC0415
     from greenroom.backup.create import BackupOptions, create_backup  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
@@ -55,7 +57,10 @@ def backup(
     log.configure_for_command("backup")
     key = backup_key(passphrase_file, recipient)
     options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
-    created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
+    if compose is not None:
+        created = create_compose_backup(folder, options, stderr_progress())
+    else:
+        created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
     print_local_result(
         {"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted},
         f"{created.file} ({size(created.bytes)}, {created.members} verified parts)",
@@ -68,6 +73,7 @@ def restore(
     file: Annotated[Path, typer.Argument(help="The backup.", dir_okay=False, exists=True, resolve_path=True)],
     *,
     data: Data,
+    compose: Compose = None,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)
@@ -85,9 +91,12 @@ def restore(
 
     With --replace, the files of an existing instance are moved to DATA/replaced-TIME.
     """
+    from greenroom.backup.compose import ComposeRestore  # noqa: PLC0415
     from greenroom.backup.encryption import DecryptionKey  # noqa: PLC0415
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
+    from greenroom.up.compose import ComposeFiles  # noqa: PLC0415
+    from greenroom.up.deployment import FOLDER  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
@@ -100,7 +109,16 @@ def restore(
         ask=_read_passphrase if sys.stdin.isatty() else None,
     )
     target = RestoreTarget(layout=Layout(data), database_url=external_url, replace=replace)
-    if dry_run:
+    restored_to = f"Restored to {data}. Start it with: greenroom up --data {data}"
+    if compose is not None:
+        deployment = ComposeRestore(ComposeFiles(compose), replace=replace)
+        restored = (
+            deployment.check(file, decryption_key)
+            if dry_run
+            else deployment.restore(file, decryption_key, stderr_progress())
+        )
+        restored_to = f"Restored to {FOLDER}. Start it in {compose} with: docker-compose up -d"
+    elif dry_run:
         restored = check_backup(file, decryption_key, target)
     else:
         restored = asyncio.run(restore_backup(file, decryption_key, target, stderr_progress()))
@@ -117,7 +135,7 @@ def restore(
         {**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced},
         backup_line,
         *([replaced_line] if replaced is not None else []),
-        "Nothing was changed." if dry_run else f"Restored to {data}. Start it with: greenroom up --data {data}",
+        "Nothing was changed." if dry_run else restored_to,
         as_json=as_json,
     )
 

@@ -34,6 +34,16 @@ Data = Annotated[
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
 ]
+Compose = Annotated[
+    Path | None,
+    typer.Option(
+        "--compose",
+        exists=True,
+        file_okay=False,
+        resolve_path=True,
+        help="Folder with the compose files, for the deployment of this host in containers instead of an instance.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 

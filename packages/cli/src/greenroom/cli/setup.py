@@ -21,7 +21,7 @@ from greenroom.kit.environment import load_settings
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
-from greenroom.up.deployment import Deployment, FirstHost, caller_deployment, kubernetes_secrets
+from greenroom.up.deployment import FOLDER, Deployment, FirstHost, caller_deployment, kubernetes_secrets
 from greenroom.up.host_limits import limits_to_raise, raise_limits, session_capacity
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
@@ -32,8 +32,6 @@ DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help=
 Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 Port = Annotated[int, typer.Option(help="Port of the console.")]
 StreamPort = Annotated[int, typer.Option(help="Port of the streams.")]
-
-FOLDER = Path("/opt/kasm/current")
 
 setup = new_application("Set up a deployment in containers or on several machines.")
 

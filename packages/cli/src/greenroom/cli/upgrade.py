@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
-from greenroom.cli.instance import Data, Json
+from greenroom.cli.instance import Compose, Data, Json
 from greenroom.cli.output import print_local_result
 from greenroom.up.layout import Layout, running_layout
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
     from greenroom.backup.encryption import EncryptionKey
     from greenroom.upgrade.execute import UpgradeResult
+    from greenroom.upgrade.plan import UpgradePlan
 
 
 def upgrade(
     *,
     data: Data,
+    compose: Compose = None,
     backup_folder: Annotated[
         Path | None,
         typer.Option(
@@ -38,17 +41,22 @@ def upgrade(
     """Upgrade the running instance to the version of this program, role by role.
 
     Sessions continue. If a role (api, Manager, Agent or gateway) is not ready in time, all roles return to their
-    previous version.
+    previous version. --compose names the compose files of the new version.
     """
     from greenroom.up import log  # noqa: PLC0415
 
     log.configure_for_command("upgrade")
-    layout = running_layout(data)
+    key = partial(backup_key, passphrase_file, recipient)
+    if compose is not None:
+        upgraded = _upgrade_containers(compose, backup_folder, key, dry_run=dry_run, as_json=as_json)
+    else:
+        layout = running_layout(data)
+        if dry_run:
+            asyncio.run(_show_plan(layout, as_json=as_json))
+            return
+        upgraded = asyncio.run(_upgrade(layout, backup_folder or data.with_name(f"{data.name}-backups"), key))
     if dry_run:
-        asyncio.run(_show_plan(layout, as_json=as_json))
         return
-    folder = backup_folder or data.with_name(f"{data.name}-backups")
-    upgraded = asyncio.run(_upgrade(layout, folder, lambda: backup_key(passphrase_file, recipient)))
     if as_json or upgraded is not None:
         print_local_result(asdict(upgraded) if upgraded else None, *_result_lines(upgraded), as_json=as_json)
 
@@ -66,9 +74,12 @@ async def _show_plan(layout: Layout, *, as_json: bool) -> None:
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
 
     async with planned_upgrade(layout, stderr_progress()) as planned:
-        plan = planned.plan
-        lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
-        print_local_result(plan.as_json(), *lines, as_json=as_json)
+        _print_plan(planned.plan, as_json=as_json)
+
+
+def _print_plan(plan: UpgradePlan, *, as_json: bool) -> None:
+    lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
+    print_local_result(plan.as_json(), *lines, as_json=as_json)
 
 
 async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> UpgradeResult | None:
@@ -85,3 +96,24 @@ async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey
                 return None
             backup = BackupOptions(key=key()) if planned.needs_backup else None
             return await planned.run(folder, backup)
+
+
+def _upgrade_containers(
+    files: Path, folder: Path | None, key: Callable[[], EncryptionKey], *, dry_run: bool, as_json: bool
+) -> UpgradeResult | None:
+    """Execute the upgrade of a deployment with Docker Compose, or with `dry_run` show the plan. Return None if nothing
+    was upgraded."""
+    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
+    from greenroom.up.deployment import FOLDER  # noqa: PLC0415
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
+    from greenroom.upgrade.compose import compose_upgrade_lock, planned_compose_upgrade  # noqa: PLC0415
+
+    if dry_run:
+        _print_plan(planned_compose_upgrade(files, stderr_progress()).plan, as_json=as_json)
+        return None
+    with compose_upgrade_lock():
+        planned = planned_compose_upgrade(files, stderr_progress())
+        typer.echo("\n".join(planned.plan.lines()), err=True)
+        if planned.plan.is_empty:
+            return None
+        return planned.run(folder or FOLDER.with_name(f"{FOLDER.name}-backups"), BackupOptions(key=key()))

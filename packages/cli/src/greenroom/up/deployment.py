@@ -36,6 +36,9 @@ from greenroom.up.installation import JOIN_HOURS, allow_join, ensure_zones, has_
 from greenroom.up.layout import create_folder, write_once, write_text
 from greenroom.up.tls import ensure_pair
 
+FOLDER: Final = Path("/opt/kasm/current")
+"""The folder of a deployment with Docker Compose; the compose files contain this path."""
+
 SERVICES: Final = Account("greenroom")
 DATABASE: Final = Account("greenroom-db")
 ROOT: Final = Account(None)

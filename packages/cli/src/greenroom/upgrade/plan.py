@@ -13,8 +13,9 @@ from greenroom.core.versions import Version
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.migrate import is_pre
 
-ROLE_ORDER: Final = ("manager", "api", "gateway", "agent")
-"""The order in which roles are replaced (docs/howto/rolling-update.md). The Primary is the last Manager."""
+ROLE_ORDER: Final = ("database", "manager", "api", "gateway", "agent")
+"""The order in which roles are replaced (docs/howto/rolling-update.md). The Primary is the last Manager. Only a
+deployment in containers has the role database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class UpgradePlan:
     post: tuple[str, ...]
     interrupted: bool
     """True if an earlier upgrade was interrupted. Its last steps are repeated, even if all roles have this version."""
+    has_supervisor: bool = True
+    """False for a deployment in containers, in which Docker starts the roles."""
 
     @property
     def is_empty(self) -> bool:
@@ -72,7 +75,8 @@ class UpgradePlan:
             first = [f"End of an interrupted upgrade: all roles get Greenroom {self.new}"]
         else:
             first = [f"Greenroom {self.current} → {self.new}", "backup    written and verified before the first change"]
-        supervisor = [] if self.current == self.new else [f"replace   up              {self.current} → {self.new}"]
+        is_kept = self.current == self.new or not self.has_supervisor
+        supervisor = [] if is_kept else [f"replace   up              {self.current} → {self.new}"]
         return [
             *first,
             *(f"migration {name}, before the roles" for name in self.pre),

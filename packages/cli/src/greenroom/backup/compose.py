@@ -1,0 +1,184 @@
+"""Backup and restore of a deployment with Docker Compose. The file has the same format as that of one machine.
+
+A restore creates a new database, whose passwords are those of the restored `installation/`. The replaced database and
+files remain in a subfolder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from greenroom.backup.contents import REPLACED_PREFIX, Header
+from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
+from greenroom.backup.database import PostgresTools, read_installed_database
+from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
+from greenroom.backup.reading import VerifiedBackup, read_backup
+from greenroom.backup.restore import DUMP_FILE, RestoredBackup, extraction_folder, move_into_place, names_in
+from greenroom.core.errors import SetupError
+from greenroom.up.compose import (
+    DATABASE,
+    ComposeFiles,
+    check_account,
+    compose_command,
+    database_dsn,
+    image_version,
+    role_containers,
+    run_program,
+    wait_until_ready,
+)
+from greenroom.up.deployment import FOLDER, Deployment
+from greenroom.up.layout import Layout, mounts_below
+from greenroom.up.progress import Progress
+from greenroom.up.versions import Version, check_backup_version
+
+_DSN: Final = "host=/tmp user=postgres dbname=greenroom"
+"""The database for its administrator, in the container of the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerTools(PostgresTools):
+    """Runs pg_dump and pg_restore in the container of the database, as the administrator of the database."""
+
+    @classmethod
+    def find(cls) -> ContainerTools:
+        """Return the programs in the running container. Raises SetupError: the container does not answer."""
+        return cls(Path(run_program("docker", "exec", DATABASE, "sh", "-c", "echo /usr/lib/postgresql/*/bin").strip()))
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """Return the command that runs a program in the container. Restored tables belong to the role greenroom."""
+        words = [f"--dbname={_DSN}" if word.startswith("--dbname=") else word for word in arguments]
+        role = ["--role=greenroom"] if program == "pg_restore" and len(words) > 1 else []
+        return ["docker", "exec", "--interactive", DATABASE, str(self.folder / program), *role, *words]
+
+
+def create_compose_backup(
+    folder: Path, options: BackupOptions, progress: Progress, deployment: Deployment | None = None
+) -> CreatedBackup:
+    """Write a backup of the deployment of this host into a folder, and verify it. The deployment can run.
+
+    Raises:
+        SetupError: there is no deployment with a running database, or a reason of `create_backup`.
+    """
+    check_account()
+    deployment = deployment or Deployment(FOLDER)
+    if not (deployment.installation / "installation.key").exists():
+        raise SetupError(f"There is no deployment in {deployment.folder}.")
+    layout = Layout(deployment.folder)
+    database = read_installed_database(database_dsn(deployment))
+    tools = ContainerTools.find()
+    source = BackupSource(
+        data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing, compose=True
+    )
+    with backup_lock(layout):
+        return write_backup(source, folder, options, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeRestore:
+    """The restore of a backup to this host, which the compose files then start. With `replace`, the host may have a
+    deployment, which must be stopped."""
+
+    files: ComposeFiles
+    replace: bool
+    folder: Path = FOLDER
+
+    def check(self, file: Path, decryption_key: DecryptionKey) -> RestoredBackup:
+        """Check the whole backup and the host, without changes. Raises SetupError: the backup cannot be restored."""
+        check_account()
+        self._check_folder()
+        key = read_backup_key(file, decryption_key)
+        with decrypt_backup(file, key) as stream:
+            verified = read_backup(stream, lambda _: None, check_header=self._check_header)
+        return _result(verified, None)
+
+    def restore(self, file: Path, decryption_key: DecryptionKey, progress: Progress) -> RestoredBackup:
+        """Restore a backup. The database runs afterwards. A restore that fails leaves the files as they were.
+
+        Raises:
+            SetupError: a container runs, the folder has contents, or the backup cannot be used.
+        """
+        check_account()
+        self._check_folder()
+        if running := [name for name, container in role_containers().items() if container.status == "running"]:
+            raise SetupError(f"{running[0]} runs; stop the deployment with: {compose_command()} stop")
+        key = read_backup_key(file, decryption_key)
+        layout = Layout(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with backup_lock(layout), extraction_folder(layout) as extracted:
+                with progress.step("Decrypting and checking the backup"):
+                    verified = self._extract(file, key, extracted.data)
+                replaced = move_into_place(extracted, layout, datetime.now(UTC))
+                with self._undo_after_error(replaced):
+                    self._restore_database(progress)
+                (self.folder / DUMP_FILE).unlink()
+        except OSError as error:
+            raise SetupError(f"The backup cannot be restored to {self.folder}: {error.strerror or error}.") from error
+        return _result(verified, replaced)
+
+    def _check_folder(self) -> None:
+        names = [name for name in names_in(self.folder) if not name.startswith(REPLACED_PREFIX)]
+        if names and not self.replace:
+            raise SetupError(f"{self.folder} already contains a deployment; specify --replace to replace it.")
+        if names and (mounts := mounts_below(self.folder)):
+            raise SetupError(
+                f"{mounts[0]} is a mount in {self.folder}; unmount it, and mount it again after the restore."
+            )
+
+    def _check_header(self, header: Header) -> None:
+        if not header.compose:
+            raise SetupError("The backup is of an instance on one machine; restore it without --compose.")
+        images = self.files.images()
+        if DATABASE not in images:
+            raise SetupError(
+                f"The compose files in {self.files.folder} define no {DATABASE}; restore on the host with the database."
+            )
+        check_backup_version(Version.parse(header.version), image_version(images[DATABASE]))
+
+    def _extract(self, file: Path, key: str, folder: Path) -> VerifiedBackup:
+        with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
+            (folder / DUMP_FILE).chmod(0o600)
+            verified = read_backup(stream, dump.write, check_header=self._check_header, folder=folder)
+        if not (folder / "installation/installation.key").exists():
+            raise SetupError("The backup contains no installation/installation.key, so it cannot be restored.")
+        return verified
+
+    def _restore_database(self, progress: Progress) -> None:
+        with progress.step("Creating the database"):
+            self.files.run_once("setup")
+            self.files.start(DATABASE)
+            wait_until_ready(DATABASE)
+        with progress.step("Restoring the database"):
+            ContainerTools.find().restore(_DSN, self.folder / DUMP_FILE)
+            self.files.run_once("migrate")
+
+    @contextmanager
+    def _undo_after_error(self, replaced: Path | None) -> Generator[None]:
+        """Remove the restored files, and move the replaced files back, if the block fails."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self.files.compose("stop", DATABASE)
+            finally:
+                self._undo(replaced)
+            raise
+
+    def _undo(self, replaced: Path | None) -> None:
+        for entry in (self.folder / name for name in names_in(self.folder) if not name.startswith(REPLACED_PREFIX)):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if replaced is not None:
+            for entry in replaced.iterdir():
+                entry.rename(self.folder / entry.name)
+            replaced.rmdir()
+
+
+def _result(verified: VerifiedBackup, replaced: Path | None) -> RestoredBackup:
+    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=replaced)

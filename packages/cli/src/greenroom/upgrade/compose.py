@@ -1,0 +1,278 @@
+"""The upgrade of a deployment with Docker Compose to the version of this program.
+
+Each version has its own folder of compose files, which name the images of this version. The containers know the folder
+from which they were started, so a failed upgrade starts the previous containers from the previous folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+
+from greenroom.backup.compose import create_compose_backup
+from greenroom.backup.contents import UPGRADE_LOCK_NAME
+from greenroom.backup.create import BackupOptions
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import ListedManager, list_managers
+from greenroom.db.migrate import Migration, before_new_code, pending_files
+from greenroom.kit.program import version
+from greenroom.up.compose import (
+    DATABASE,
+    SERVICE_ROLES,
+    ComposeFiles,
+    RoleContainer,
+    check_account,
+    compose_command,
+    database_dsn,
+    image_version,
+    postgres_of_image,
+    role_containers,
+    wait_until_ready,
+)
+from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
+from greenroom.up.layout import Layout, exclusive_lock
+from greenroom.up.progress import Progress
+from greenroom.up.versions import Version, check_upgrade
+from greenroom.upgrade.execute import UpgradeResult
+from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class ComposeUpgrade:
+    """A planned upgrade of the deployment of this host. `previous_files` are the compose files of the previous version;
+    None = all containers have the new version already. `changed_services` contains the services that were replaced."""
+
+    progress: Progress
+    plan: UpgradePlan
+    previous_files: ComposeFiles | None
+    new_files: ComposeFiles
+    changed_services: list[str] = field(default_factory=list[str])
+
+    def run(self, backup_folder: Path, options: BackupOptions) -> UpgradeResult:
+        """Execute the plan. A backup is written into the folder before the first change.
+
+        Raises:
+            SetupError: a step failed; the message states which version runs.
+        """
+        backup = create_compose_backup(backup_folder, options, self.progress)
+        previous = str(self.plan.current)
+        try:
+            with self.progress.step("Creating the files of the new version"):
+                self.new_files.run_once("setup")
+            with self.progress.step("Applying the migrations before the services"):
+                self.new_files.run_once("migrate", "greenroom", "migrate", "--pre")
+        except SetupError as error:
+            raise SetupError(f"{error.message} No container was replaced; Greenroom {previous} runs.") from error
+        self._replace_services()
+        with self.progress.step("Applying the migrations after the services"):
+            self.new_files.run_once("migrate")
+        with self.progress.step("Completing the deployment"):
+            self.new_files.compose("up", "-d")
+        back = [] if self.previous_files is None else return_commands(self.previous_files.folder, backup.file)
+        return UpgradeResult(previous=previous, new=version(), backup=str(backup.file), back=back)
+
+    def _replace_services(self) -> None:
+        try:
+            for role in self.plan.roles:
+                self.changed_services.append(role.name)
+                with self.progress.step(f"Replacing {role.name}"):
+                    self.new_files.start(role.name)
+                    wait_until_ready(role.name, version())
+            for role in running_roles(role_containers()):
+                if problem := role.problem_with(version()):
+                    raise SetupError(f"{role.name}: {problem}.")
+        except GreenroomError as error:
+            self._return_and_raise(error)
+
+    def _return_and_raise(self, cause: GreenroomError) -> None:
+        """Return all replaced services to the previous version after the error `cause`, and raise an error.
+
+        Raises:
+            SetupError: always; the message contains that of `cause` and the running version.
+        """
+        previous = str(self.plan.current)
+        files = self.previous_files
+        if files is None:
+            raise SetupError(
+                f"The upgrade failed: {cause.message} Remove the cause, and repeat the command."
+            ) from cause
+        log.warning("the upgrade failed; the services return to the previous version", reason=cause.message)
+        try:
+            roles = running_roles(role_containers())
+            for name in plan_return(roles, previous, self.changed_services):
+                with self.progress.step(f"Returning {name} to {previous}"):
+                    files.start(name)
+                    wait_until_ready(name, previous)
+        except GreenroomError as error:
+            raise SetupError(
+                f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Return"
+                f" with: cd {shlex.quote(str(files.folder))} && {compose_command()} up -d"
+            ) from error
+        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+
+
+@contextmanager
+def compose_upgrade_lock() -> Generator[None]:
+    """Hold the lock of upgrades of this host for the duration of the block. Raises SetupError: as for `exclusive_lock`,
+    or the caller is not root."""
+    check_account()
+    if not FOLDER.exists():
+        raise SetupError(f"There is no deployment in {FOLDER}.")
+    with exclusive_lock(Layout(FOLDER), FOLDER / UPGRADE_LOCK_NAME, "upgrade"):
+        yield
+
+
+def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
+    """Return the upgrade of the running deployment of this host to the version of this program, with the compose files
+    in a folder. Nothing is changed.
+
+    Raises:
+        SetupError: the deployment cannot be upgraded with these files.
+    """
+    check_account()
+    dsn = database_dsn(Deployment(FOLDER))
+    containers, files, new = role_containers(), ComposeFiles(folder), Version.parse(version())
+    images = files.images()
+    with progress.step("Reading the versions"):
+        check_images({image: image_version(image) for image in images.values()}, new)
+        roles = running_roles(containers)
+    current = min((Version.parse(role.version) for role in roles if role.version), default=new)
+    check_upgrade(current, new)
+    check_services(containers, images)
+    previous_files = _find_previous_files(containers, roles, files)
+    pending, managers = asyncio.run(_read_database(dsn))
+    own_ids = _manager_ids()
+    check_managers(managers, own_ids)
+    primaries = {own_ids[manager.instance_id] for manager in managers if manager.is_primary}
+    roles = [replace(role, is_primary=role.name in primaries) for role in roles]
+    pre = [migration.name for migration in before_new_code([Migration(name, "") for name in pending])]
+    interrupted = any(role.version == str(new) for role in roles)
+    plan = plan_upgrade(current, new, roles, pre, pending, interrupted=interrupted)
+    unfinished = bool(plan.roles or plan.pre or plan.post)
+    return ComposeUpgrade(
+        progress=progress,
+        plan=replace(plan, has_supervisor=False, interrupted=interrupted and unfinished),
+        previous_files=previous_files,
+        new_files=files,
+    )
+
+
+def running_roles(containers: Mapping[str, RoleContainer]) -> list[RunningRole]:
+    """Return the role of each container, with the version that it reports."""
+    return [
+        RunningRole(name=name, role=SERVICE_ROLES[name], version=container.version(), problem=container.problem())
+        for name, container in containers.items()
+    ]
+
+
+def check_images(versions: Mapping[str, Version], own: Version) -> None:
+    """Check that the images contain the version `own` of this program. Raises SetupError: an image has another one."""
+    for image, found in versions.items():
+        if found != own:
+            raise SetupError(
+                f"The image {image} contains Greenroom {found}, and this command is Greenroom {own}; run the command of"
+                f" {found}, or specify the compose files of {own}."
+            )
+
+
+def check_services(running: Collection[str], defined: Collection[str]) -> None:
+    """Check that the new compose files define the services that have a container, and no other service of a role.
+
+    Raises:
+        SetupError: the services differ, for example because `.env` does not select a second Manager.
+    """
+    if missing := sorted(set(running) - set(defined)):
+        raise SetupError(f"The new compose files do not define {missing[0]}; copy .env from the previous folder.")
+    if added := sorted(set(defined) - set(running)):
+        raise SetupError(f"{added[0]} has no container; start it with the previous version first.")
+
+
+def _find_previous_files(
+    containers: Mapping[str, RoleContainer], roles: Collection[RunningRole], new_files: ComposeFiles
+) -> ComposeFiles | None:
+    """Return the compose files of the previous version; None if all containers have the new version.
+
+    Raises:
+        SetupError: the files are not those of the running containers, or do not fit the new files.
+    """
+    new_folder = new_files.folder
+    previous = {role.name: containers[role.name] for role in roles if role.version != version()}
+    if not previous:
+        return None
+    folder = next(iter(previous.values())).folder
+    if folder == new_folder:
+        raise SetupError(
+            f"The running version was started from {folder}, which is needed for a return; extract the files of"
+            f" {version()} to another folder."
+        )
+    if not folder.is_dir() or any(container.folder != folder for container in previous.values()):
+        raise SetupError(
+            f"The containers were not started from one folder that still exists ({folder}); start the running version"
+            f" from one folder with: {compose_command()} up -d"
+        )
+    images = ComposeFiles(folder).images()
+    for name, container in previous.items():
+        if images.get(name) != container.image:
+            raise SetupError(
+                f"{name} runs the image {container.image}, and the compose files in {folder} name {images.get(name)};"
+                " restore the files of the running version."
+            )
+    if (folder / ".env").exists() and not (new_folder / ".env").exists():
+        raise SetupError(
+            f"{new_folder} has no settings; run: cp {shlex.quote(str(folder / '.env'))} {shlex.quote(str(new_folder))}"
+        )
+    if not new_files.compose("ps", "-q", DATABASE).strip():
+        raise SetupError(
+            f"The running containers belong to another project of Docker Compose than {new_folder}; name both folders"
+            " alike, for example compose, or set COMPOSE_PROJECT_NAME in .env."
+        )
+    check_postgres(postgres_of_image(containers[DATABASE].image), postgres_of_image(new_files.images()[DATABASE]))
+    return ComposeFiles(folder)
+
+
+def check_postgres(running: str, new: str) -> None:
+    """Check that both images of the database have the same major version of PostgreSQL, which the files of the database
+    require. Raises SetupError: they differ."""
+    if running != new:
+        raise SetupError(
+            f"The database runs PostgreSQL {running}, and the new image has {new}; back up, and restore the backup with"
+            " the new compose files: greenroom restore FILE --replace --compose FOLDER"
+        )
+
+
+async def _read_database(dsn: str) -> tuple[list[str], list[ListedManager]]:
+    """Return the names of the pending migrations, and the Managers."""
+    db = Database(dsn, application_name="greenroom upgrade", max_size=2)
+    await db.open()
+    try:
+        return await pending_files(dsn), await list_managers(db)
+    finally:
+        await db.close()
+
+
+def _manager_ids() -> dict[str, str]:
+    """Return instance id → service of the Managers of this host."""
+    files = {name: FOLDER / name / "instance_id" for name in MANAGERS}
+    return {file.read_text().strip(): f"kasm_{name}" for name, file in files.items() if file.exists()}
+
+
+def return_commands(folder: Path, backup: Path) -> list[str]:
+    """Return the commands that return to the previous version, whose compose files are in the folder, and to the
+    backup."""
+    quoted = shlex.quote(str(folder))
+    restore = f"{shlex.quote(sys.executable)} -m greenroom restore {shlex.quote(str(backup))}"
+    return [
+        f"(cd {quoted} && {compose_command()} stop)",
+        f"{restore} --replace --compose {quoted}",
+        f"(cd {quoted} && {compose_command()} up -d)",
+    ]
