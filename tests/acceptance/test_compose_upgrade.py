@@ -29,6 +29,8 @@ MIGRATIONS: Final = {
     "9001_pre_added.sql": "ALTER TABLE zones ADD COLUMN added integer",
     "9004_post_removed.sql": "ALTER TABLE zones DROP COLUMN added",
 }
+PATIENCE_S: Final = 300.0
+"""The time limit of the upgrade for a container on a busy machine."""
 LIBRARY: Final = "/opt/greenroom/lib"
 COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_name = 'zones'"
 
@@ -71,6 +73,7 @@ class UpgradableHost(ComposeHost):
         metadata.write_text(metadata.read_text().replace(f"\nVersion: {OLD}", f"\nVersion: {NEW}"))
         self.program = self.machine.folder / "greenroom"
         lines = [f"#!{sys.executable} -P", "import sys", f"sys.path.insert(0, {str(site)!r})"]
+        lines += ["from greenroom.up import compose", f"compose.READY_WITHIN_S = {PATIENCE_S}"]
         self.program.write_text("\n".join([*lines, "from greenroom.cli.main import main", "main()", ""]))
         self.program.chmod(0o755)
         self.passphrase_file = self.machine.folder / "passphrase"
@@ -194,8 +197,16 @@ def test_an_upgrade_keeps_sessions_and_its_last_lines_lead_back(host: Upgradable
 
     host.call("POST", "/users", json={"username": "later@example.org"})
     stop, restore, start = said[-3:]
-    assert "already contains a deployment" in host.greenroom("restore", restore.split()[4], fails=True)
-    host.on_terminal(f"{stop}\n{restore} --passphrase-file {host.passphrase_file}\n{start}")
+    key, database = ("--passphrase-file", str(host.passphrase_file)), (host.current / "db").stat().st_ino
+    assert "kasm_db runs; stop" in host.greenroom("restore", restore.split()[4], "--replace", *key, fails=True)
+    host.on_terminal(stop)
+    assert "already contains a deployment" in host.greenroom("restore", restore.split()[4], *key, fails=True)
+    host.build("api", f"COPY METADATA {LIBRARY}/greenroom/db/migrations/9002_pre_wrong.sql")
+    said = host.greenroom("restore", restore.split()[4], "--replace", *key, fails=True)
+    assert "The migration 9002_pre_wrong.sql failed" in said
+    assert (host.current / "db").stat().st_ino == database, "the replaced files are back"
+
+    host.on_terminal(f"{restore} {' '.join(key)}\n{start}")
     wait_until_it_works(host)
     assert host.versions() == {OLD}
     names = {user["username"] for user in host.call("GET", "/users")}

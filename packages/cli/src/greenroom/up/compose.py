@@ -39,6 +39,8 @@ HEALTH_TIMEOUT_S: Final = 10.0
 READY_WITHIN_S: Final = 60.0
 """The time limit until a started container works."""
 POLL_S: Final = 0.5
+_PRINT_VERSION: Final = ("python3", "-c", "from importlib.metadata import version; print(version('greenroom'))")
+"""The version of Greenroom in an image; `greenroom --version` takes longer."""
 _FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 
 
@@ -141,7 +143,7 @@ class RoleContainer:
     def version(self) -> str | None:
         """Return the version of Greenroom in the container; None if the container does not answer."""
         try:
-            return run_program("docker", "exec", self.name, "greenroom", "--version").split()[-1]
+            return run_program("docker", "exec", self.name, *_PRINT_VERSION).strip()
         except SetupError:
             return None
 
@@ -239,7 +241,7 @@ class ComposeFiles:
 
 def image_version(image: str) -> Version:
     """Return the version of Greenroom in an image of a role. Raises SetupError: the image cannot be run."""
-    return Version.parse(_run_in_image(image, "greenroom", "--version").split()[-1])
+    return Version.parse(_run_in_image(image, *_PRINT_VERSION).strip())
 
 
 def postgres_of_image(image: str) -> str:

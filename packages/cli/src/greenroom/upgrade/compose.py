@@ -150,6 +150,8 @@ def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
     check_upgrade(current, new)
     check_services(containers, images)
     previous_files = _find_previous_files(containers, roles, files)
+    if previous_files is not None:
+        check_postgres(postgres_of_image(containers[DATABASE].image), postgres_of_image(images[DATABASE]))
     pending, managers = asyncio.run(_read_database(dsn))
     own_ids = _manager_ids()
     check_managers(managers, own_ids)
@@ -236,7 +238,6 @@ def _find_previous_files(
             f"The running containers belong to another project of Docker Compose than {new_folder}; name both folders"
             " alike, for example compose, or set COMPOSE_PROJECT_NAME in .env."
         )
-    check_postgres(postgres_of_image(containers[DATABASE].image), postgres_of_image(new_files.images()[DATABASE]))
     return ComposeFiles(folder)
 
 
