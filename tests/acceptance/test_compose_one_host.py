@@ -126,9 +126,7 @@ def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeH
     assert host.restarts("kasm_manager") == 0
 
 
-@pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if block.section != LAST], ids=lambda block: block.section
-)
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.section != LAST], ids=lambda block: block.section)
 def test_a_command_of_the_page_does_what_it_says(host: ComposeHost, block: Block):
     host.on_terminal(block.commands, host.checkout if block.first == "cd deploy/compose" else None)
 

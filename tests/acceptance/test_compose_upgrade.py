@@ -29,7 +29,7 @@ MIGRATIONS: Final = {
     "9001_pre_added.sql": "ALTER TABLE zones ADD COLUMN added integer",
     "9004_post_removed.sql": "ALTER TABLE zones DROP COLUMN added",
 }
-PATIENCE_S: Final = 300.0
+TIME_LIMIT_S: Final = 300.0
 """The time limit of the upgrade for a container on a busy machine."""
 LIBRARY: Final = "/opt/greenroom/lib"
 COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_name = 'zones'"
@@ -73,7 +73,7 @@ class UpgradableHost(ComposeHost):
         metadata.write_text(metadata.read_text().replace(f"\nVersion: {OLD}", f"\nVersion: {NEW}"))
         self.program = self.machine.folder / "greenroom"
         lines = [f"#!{sys.executable} -P", "import sys", f"sys.path.insert(0, {str(site)!r})"]
-        lines += ["from greenroom.up import compose", f"compose.READY_WITHIN_S = {PATIENCE_S}"]
+        lines += ["from greenroom.up import compose", f"compose.READY_WITHIN_S = {TIME_LIMIT_S}"]
         self.program.write_text("\n".join([*lines, "from greenroom.cli.main import main", "main()", ""]))
         self.program.chmod(0o755)
         self.passphrase_file = self.machine.folder / "passphrase"

@@ -53,21 +53,18 @@ class ContainerTools(PostgresTools):
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command that runs a program in the container. Restored tables belong to the role greenroom."""
-        words = [f"--dbname={_DSN}" if word.startswith("--dbname=") else word for word in arguments]
-        role = ["--role=greenroom"] if program == "pg_restore" and len(words) > 1 else []
-        return ["docker", "exec", "--interactive", DATABASE, str(self.folder / program), *role, *words]
+        role = ["--role=greenroom"] if program == "pg_restore" and "--list" not in arguments else []
+        return ["docker", "exec", "--interactive", DATABASE, str(self.folder / program), *role, *arguments]
 
 
-def create_compose_backup(
-    folder: Path, options: BackupOptions, progress: Progress, deployment: Deployment | None = None
-) -> CreatedBackup:
+def create_compose_backup(folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
     """Write a backup of the deployment of this host into a folder, and verify it. The deployment can run.
 
     Raises:
         SetupError: there is no deployment with a running database, or a reason of `create_backup`.
     """
     check_account()
-    deployment = deployment or Deployment(FOLDER)
+    deployment = Deployment(FOLDER)
     if not (deployment.installation / "installation.key").exists():
         raise SetupError(f"There is no deployment in {deployment.folder}.")
     layout = Layout(deployment.folder)
@@ -134,7 +131,7 @@ class ComposeRestore:
 
     def _check_header(self, header: Header) -> None:
         if not header.compose:
-            raise SetupError("The backup is of an instance on one machine; restore it without --compose.")
+            raise SetupError("The backup is not of a deployment with Docker Compose; restore it without --compose.")
         images = self.files.images()
         if DATABASE not in images:
             raise SetupError(

@@ -41,6 +41,8 @@ READY_WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
 _PRINT_VERSION: Final = ("python3", "-c", "from importlib.metadata import version; print(version('greenroom'))")
 """The version of Greenroom in an image; `greenroom --version` takes longer."""
+_MESSAGE: Final = "greenroom: "
+"""The beginning of the message with which `greenroom` in a container fails."""
 _FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 
 
@@ -67,7 +69,8 @@ def run_program(*command: str, folder: Path | None = None, timeout_s: float | No
         raise SetupError(f"{name} did not end within {timeout_s:g} s.") from error
     if result.returncode != 0:
         lines = (result.stderr.strip() or result.stdout.strip() or "(no output)").splitlines()
-        raise SetupError(f"{name} failed: {one_line(lines[-1]).removeprefix('greenroom: ')}")
+        messages = [line for line in lines if line.startswith(_MESSAGE)] or lines  # docker-compose adds the exit code
+        raise SetupError(f"{name} failed: {one_line(messages[-1]).removeprefix(_MESSAGE)}")
     return result.stdout
 
 
