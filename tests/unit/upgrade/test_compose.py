@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.up.versions import Version
+from greenroom.core.versions import Version
 from greenroom.upgrade.compose import check_images, check_postgres, check_services, return_commands
 
 SERVICES = ("kasm_db", "kasm_api")

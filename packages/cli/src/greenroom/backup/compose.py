@@ -22,6 +22,7 @@ from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_back
 from greenroom.backup.reading import VerifiedBackup, read_backup
 from greenroom.backup.restore import DUMP_FILE, RestoredBackup, extraction_folder, move_into_place, names_in
 from greenroom.core.errors import SetupError
+from greenroom.core.versions import Version, check_backup_version
 from greenroom.up.compose import (
     DATABASE,
     ComposeFiles,
@@ -36,7 +37,6 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, Deployment
 from greenroom.up.layout import Layout, mounts_below
 from greenroom.up.progress import Progress
-from greenroom.up.versions import Version, check_backup_version
 
 _DSN: Final = "host=/tmp user=postgres dbname=greenroom"
 """The database for its administrator, in the container of the database."""

@@ -19,8 +19,8 @@ import yaml
 
 from greenroom.core.errors import SetupError
 from greenroom.core.text import one_line
+from greenroom.core.versions import Version
 from greenroom.up.deployment import FOLDER, Deployment
-from greenroom.up.versions import Version
 
 DATABASE: Final = "kasm_db"
 SERVICE_ROLES: Final[Mapping[str, str]] = {

@@ -20,6 +20,7 @@ from greenroom.backup.compose import create_compose_backup
 from greenroom.backup.contents import UPGRADE_LOCK_NAME
 from greenroom.backup.create import BackupOptions
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.versions import Version, check_upgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, list_managers
 from greenroom.db.migrate import Migration, before_new_code, pending_files
@@ -40,7 +41,6 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
 from greenroom.up.progress import Progress
-from greenroom.up.versions import Version, check_upgrade
 from greenroom.upgrade.execute import UpgradeResult
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
 
