@@ -13,7 +13,7 @@ from greenroom.kit.program import version
 from greenroom.up.control import ControlAnswer, ProgramFiles
 from greenroom.up.layout import Layout
 from greenroom.up.progress import LineProgress
-from greenroom.upgrade.execute import Upgrade, _wait_until
+from greenroom.upgrade.execute import Upgrade, wait_until
 from greenroom.upgrade.record import UpgradeRecord
 
 
@@ -60,4 +60,4 @@ async def test_a_part_with_a_problem_is_reported_after_the_time_limit():
         return "no response"
 
     with pytest.raises(SetupError, match=r"The supervisor is not ready after 0 s: no response\."):
-        await _wait_until(problem, "The supervisor", 0)
+        await wait_until(problem, "The supervisor", 0)

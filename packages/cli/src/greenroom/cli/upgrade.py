@@ -13,6 +13,7 @@ import typer
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Compose, Data, Json
 from greenroom.cli.output import print_local_result
+from greenroom.cli.upgrade_services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, upgrade_services
 from greenroom.up.layout import Layout, running_layout
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def upgrade(
     ] = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
+    services: Services = False,
+    folder: ServicesFolder = SERVICES_FOLDER,
+    database_url: OwnerUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +51,9 @@ def upgrade(
 
     log.configure_for_command("upgrade")
     key = partial(backup_key, passphrase_file, recipient)
+    if services:
+        upgrade_services(folder, database_url, backup_folder, key, dry_run=dry_run, as_json=as_json)
+        return
     if compose is not None:
         upgraded = _upgrade_containers(compose, backup_folder, key, dry_run=dry_run, as_json=as_json)
     else:

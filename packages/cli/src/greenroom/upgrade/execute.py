@@ -169,7 +169,7 @@ class Upgrade:
         """
         await send_request(self.layout, ReplaceRole(name))
         try:
-            await _wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
+            await wait_until(lambda: self._problem_of(name, expected), name, READY_WITHIN_S)
         except SetupError as error:
             file = self.layout.log(name)
             raise SetupError(f"{error.message} Its log {file} ends with: {last_log_line(file)}") from error
@@ -221,7 +221,7 @@ class Upgrade:
             try:
                 await send_request(self.layout, BecomeUp(ProgramFiles.of(own_programs())))
                 # The new supervisor first waits for the other roles, then for the Agents. All roles continue meanwhile.
-                await _wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
+                await wait_until(self._problem_of_up, "The supervisor", 2 * start_timeout_s())
             except SetupError as error:
                 await asyncio.to_thread(self._start_previous, settings, error)
 
@@ -318,6 +318,11 @@ def _check_programs(site: Site) -> None:
         )
     if site.settings.database_url is None:
         replace(site, programs=own_programs()).cluster.check_version()
+    check_roles_load()
+
+
+def check_roles_load() -> None:
+    """Check that the roles of this version can be loaded. Raises SetupError: a role cannot be loaded."""
     command = [sys.executable, "-P", "-c", _LOAD_ROLES]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOADED_WITHIN_S)
@@ -331,7 +336,7 @@ def _check_programs(site: Site) -> None:
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
 
 
-async def _wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
+async def wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
     """Wait until `problem` returns no problem. Raises SetupError: there is still a problem after `within_s`."""
     end_s = asyncio.get_running_loop().time() + within_s
     while text := await problem():

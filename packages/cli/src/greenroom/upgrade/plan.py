@@ -128,6 +128,20 @@ def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[s
             )
 
 
+def check_supported(pre: Sequence[str], current: Version, new: Version) -> None:
+    """Check that the current version supports the migrations in `pre`, which are applied before the roles are replaced.
+
+    Raises:
+        SetupError: it does not support a migration.
+    """
+    if unsupported := [name for name in pre if not is_pre(name)]:
+        raise SetupError(
+            f"The migration {unsupported[0]} must run after all roles have its version, but it precedes"
+            f" {pre[-1]}, which the roles of {new} need; upgrade to a version between {current} and {new} first, or"
+            " stop the instance with greenroom down, and start the new version with greenroom up."
+        )
+
+
 def plan_upgrade(
     current: Version,
     new: Version,
@@ -150,12 +164,8 @@ def plan_upgrade(
     failing = [f"{role.name}: {role.problem}" for role in roles if role.problem]
     if failing and not interrupted:
         raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
-    if current != new and (unsupported := [name for name in pre if not is_pre(name)]):
-        raise SetupError(
-            f"The migration {unsupported[0]} must run after all roles have its version, but it precedes"
-            f" {pre[-1]}, which the roles of {new} need; upgrade to a version between {current} and {new} first, or"
-            " stop the instance with greenroom down, and start the new version with greenroom up."
-        )
+    if current != new:
+        check_supported(pre, current, new)
     replaced = sorted(
         (role for role in roles if role.version != str(new) or role.problem),
         key=lambda role: (ROLE_ORDER.index(role.role), role.is_primary, role.name),

@@ -41,14 +41,14 @@ async def _roles(
         if check.role == "postgres":
             continue
         if name not in roles:
-            version = await _version(http, ports[name], check.role)
+            version = await role_version(http, ports[name], check.role)
             roles[name] = RunningRole(name=name, role=check.role, version=version, is_primary=name in primaries)
         if not check.ok and not roles[name].problem:
             roles[name] = replace(roles[name], problem=check.detail)
     return list(roles.values())
 
 
-async def _version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
+async def role_version(http: httpx2.AsyncClient, port: int, role: str) -> str | None:
     """Return the version in the metrics of a role; None if the role does not answer."""
     status, text = await health.get_status(http, f"http://127.0.0.1:{port}{METRICS_PATH}", None)
     match = re.search(build_info_name(role) + _VERSION_LABEL, text)

@@ -1,0 +1,370 @@
+"""The upgrade of the services of this machine, one of several, by the program of the new version.
+
+All services run the program behind one symbolic link, which the command changes. A service that is not ready in time
+returns all services of this machine to the previous program. The command of the first machine backs up the database and
+applies the *pre* migrations; that of the last machine applies the *post* migrations. Every step can be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import socket
+import subprocess
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import structlog
+
+from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
+from greenroom.backup.database import PostgresTools, read_installed_database
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.text import one_line, summary
+from greenroom.core.versions import Version
+from greenroom.db import upgrades
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import ListedManager, list_managers, set_enabled
+from greenroom.db.migrate import migrate
+from greenroom.kit import plugins
+from greenroom.kit.program import version
+from greenroom.up import health
+from greenroom.up.checks import open_database
+from greenroom.up.layout import Layout
+from greenroom.up.progress import Progress
+from greenroom.upgrade import units
+from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
+from greenroom.upgrade.plan import check_plugins
+from greenroom.upgrade.services_facts import (
+    ServicesRecord,
+    database_of,
+    find_own_ids,
+    link_of,
+    own_environment,
+    read_database,
+    read_role,
+)
+from greenroom.upgrade.services_plan import ServicesPlan, UpgradeDatabase, has_other_manager, other_line, plan_services
+from greenroom.upgrade.units import UnitService
+
+log = structlog.get_logger(__name__)
+
+LEAVE_WITHIN_S: Final = 15.0
+"""The time limit until the Agents use another Manager. A check-in lasts 5 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicesResult:
+    """The result on this machine. `waits` contains a line for each Manager and Agent of other machines that has another
+    version, and `left` the remaining steps. `back` contains the commands that return this machine to the previous
+    version, and `backup` the backup that the upgrade needs to return after its end."""
+
+    new: str
+    replaced: list[str]
+    waits: list[str]
+    left: list[str]
+    back: list[str]
+    backup: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ServicesUpgrade:
+    """An upgrade of the services of this machine to the version of this program. `db` is None on a machine without an
+    api and a Manager. `disables`: another Manager runs while the Manager of this machine is replaced."""
+
+    folder: Path
+    dsn: str
+    db: Database | None
+    database: UpgradeDatabase | None
+    http: httpx2.AsyncClient
+    progress: Progress
+    plan: ServicesPlan
+    services: dict[str, UnitService]
+    link: Path
+    previous: Path
+    """The program before the upgrade."""
+    manager: ListedManager | None
+    disables: bool
+    record: ServicesRecord
+    changed: list[str] = field(default_factory=list[str])
+
+    async def run(self, backup_folder: Path, backup: BackupOptions | None) -> ServicesResult:
+        """Execute the plan. A backup with the options `backup` is written into the folder, if the plan needs it.
+
+        Raises:
+            SetupError: a step failed; the message states which version runs.
+        """
+        started = self.database.started if self.database else None
+        file = started.backup if started else ""
+        if self.plan.services or backup is not None or self.plan.pre:
+            file = await self._prepare(backup_folder, backup) or file
+        if self.plan.services:
+            await self._replace_all()
+        waits, left = await self._finish()
+        is_finished = self.db is not None and not waits and not left
+        return ServicesResult(
+            new=version(),
+            replaced=[service.name for service in self.plan.services],
+            waits=waits,
+            left=left,
+            back=[] if is_finished or not self.plan.services else [self._command_of(self.previous)],
+            backup=file,
+        )
+
+    async def _prepare(self, backup_folder: Path, backup: BackupOptions | None) -> str:
+        """Check the new version, back up, and apply the migrations that the previous version supports. Return the path
+        of the backup, empty without one.
+
+        Raises:
+            SetupError: a step failed, and nothing was changed.
+        """
+        try:
+            with self.progress.step("Loading the new version"):
+                check_roles_load()
+                _check_plugins(self.previous)
+                _check_accounts(self.services.values())
+            if self.database is None or self.db is None:
+                return ""
+            file = ""
+            if backup is not None:
+                file = str((await asyncio.to_thread(self._back_up, backup_folder, backup)).file)
+            if self.plan.pre:
+                with self.progress.step("Applying the migrations before the services"):
+                    await migrate(self.dsn, only_pre=True)
+            if backup is not None:
+                previous = str(self.database.version)
+                await upgrades.store_upgrade(self.db, version(), previous, self.plan.hostname, file)
+        except (GreenroomError, OSError) as error:
+            raise SetupError(f"{_sentence(error)} No service was replaced.") from error
+        return file
+
+    def _back_up(self, backup_folder: Path, backup: BackupOptions) -> CreatedBackup:
+        """Write and verify a backup of the database and of the folder with the keys."""
+        with backup_lock(Layout(self.folder)):
+            database = read_installed_database(self.dsn)
+            tools = PostgresTools.of_server(database.version)
+            source = BackupSource(
+                data=self.folder, database=database, dump=partial(tools.dump, self.dsn), listing=tools.listing
+            )
+            return write_backup(source, backup_folder, backup, self.progress)
+
+    async def _replace_all(self) -> None:
+        """Replace the services of the plan. If one is not ready in time, return to the previous program."""
+        self.record.write(self.folder)
+        own = own_environment()
+        try:
+            _switch(self.link, own / "greenroom")
+            for service in self.plan.services:
+                self.changed.append(service.name)
+                with self.progress.step(f"Replacing {service.name}"):
+                    await self._replace(service.name, own, version())
+        except (GreenroomError, OSError) as error:
+            await self._return_and_raise(_sentence(error))
+        ServicesRecord.remove(self.folder)
+
+    async def _replace(self, name: str, environment: Path, expected: str | None) -> None:
+        """Restart a service, and wait until it runs the program in `environment`. A Manager is disabled meanwhile.
+
+        Raises:
+            SetupError: the service was not ready in time.
+        """
+        if name == "manager":
+            await self._disable_manager()
+        await asyncio.to_thread(units.restart, self.services[name])
+
+        async def problem() -> str:
+            try:
+                return await units.find_problem(self.http, units.read_service(name), environment, expected)
+            except SetupError as error:
+                return error.message
+
+        try:
+            await wait_until(problem, f"greenroom-{name}", READY_WITHIN_S)
+        except SetupError as error:
+            raise SetupError(f"{error.message} See: journalctl -u greenroom-{name}") from error
+        if name == "manager":
+            await self._enable_manager()
+
+    async def _disable_manager(self) -> None:
+        """Disable the Manager of this machine, and wait until no Agent uses it. Another Manager becomes Primary."""
+        if self.db is None or self.manager is None or not (self.disables and self.manager.enabled):
+            return
+        manager_id = self.manager.manager_id
+        self.record.enable = True
+        self.record.write(self.folder)
+        await set_enabled(self.db, manager_id, False)
+        try:
+            await wait_until(lambda: self._agents_left(manager_id), "The other Manager", LEAVE_WITHIN_S)
+        except SetupError as error:  # they use another Manager as soon as this Manager stops
+            log.warning("Agents still use the Manager", reason=error.message)
+
+    async def _agents_left(self, manager_id: str) -> str:
+        number = await upgrades.agents_of(self.db, manager_id) if self.db else 0
+        return f"{number} Agents use {self.manager.instance_id if self.manager else ''}" if number else ""
+
+    async def _enable_manager(self) -> None:
+        """Enable the Manager again if the upgrade has disabled it, and wait until it runs."""
+        if self.db is None or self.manager is None or not self.record.enable:
+            return
+        db, manager_id = self.db, self.manager.manager_id
+        await set_enabled(db, manager_id, True)
+
+        async def problem() -> str:
+            managers = await list_managers(db, manager_id)
+            return "" if managers and managers[0].status == "running" else "it has not reported since it was enabled"
+
+        await wait_until(problem, f"The Manager {self.manager.instance_id}", READY_WITHIN_S)
+        self.record.enable = False
+        self.record.write(self.folder)
+
+    async def _return_and_raise(self, cause: str) -> None:
+        """Return the services to the previous program after the error `cause`, and raise an error.
+
+        Raises:
+            SetupError: always; the message contains `cause` and the program that runs.
+        """
+        log.warning("the upgrade failed; the services return to the previous program", reason=cause)
+        try:
+            _switch(self.link, self.previous)
+            for name in reversed(self.changed):
+                with self.progress.step(f"Returning {name} to {self.previous}"):
+                    await self._replace(name, self.previous.parent.resolve(), None)
+        except (GreenroomError, OSError) as error:
+            raise SetupError(
+                f"The upgrade failed: {cause} The return to {self.previous} failed, too: {_sentence(error)} Run it"
+                f" again with: {self._command_of(self.previous)}"
+            ) from error
+        ServicesRecord.remove(self.folder)
+        raise SetupError(f"The upgrade failed: {cause} {self.previous} runs again.")
+
+    async def _finish(self) -> tuple[list[str], list[str]]:
+        """Apply the *post* migrations if all other machines have this version. Return a line for each process that has
+        another version, and the remaining steps."""
+        if self.db is None or self.database is None:
+            return [], [f"Run the command on the other machines, and at last on a web machine: {self._own_command}"]
+        own = find_own_ids(self.services)
+        processes = await upgrades.running_processes(self.db)
+        waits = [other_line(other) for other in processes if other.name not in own and other.version != version()]
+        if waits:
+            return waits, [f"Upgrade these machines, and then run on one web machine: {self._own_command}"]
+        if not self.database.owns_tables:
+            program = shlex.quote(str(own_environment() / "greenroom"))
+            return [], [f"Apply the other migrations as the owner of the tables: {program} migrate --database-url URL"]
+        with self.progress.step("Applying the migrations after all machines"):
+            await migrate(self.dsn)
+            await upgrades.delete_upgrade(self.db)
+        return [], []
+
+    @property
+    def _own_command(self) -> str:
+        return self._command_of(own_environment() / "greenroom")
+
+    def _command_of(self, program: Path) -> str:
+        folder = "" if self.folder == DEFAULT_FOLDER else f" --folder {shlex.quote(str(self.folder))}"
+        return f"{shlex.quote(str(program))} upgrade --services{folder}"
+
+
+DEFAULT_FOLDER: Final = Path("/etc/greenroom")
+
+
+def _sentence(error: BaseException) -> str:
+    return one_line(summary(error)).rstrip(".") + "."
+
+
+def _switch(link: Path, program: Path) -> None:
+    """Replace the target of the link atomically."""
+    part = link.with_name(f".{link.name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(program)
+    part.replace(link)
+
+
+def _check_plugins(previous: Path) -> None:
+    """Check that the plug-ins of the previous program are installed for this version. Raises SetupError: one is not."""
+    code = "from greenroom.kit import plugins; print(*plugins.distributions())"
+    command = [str(previous.parent / "python"), "-P", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SetupError(f"The previous program {previous} does not work; the upgrade could not return to it.")
+    check_plugins(result.stdout.split(), plugins.distributions(), Version.parse(version()))
+
+
+def _check_accounts(services: Iterable[UnitService]) -> None:
+    """Check that the accounts of the services can run the new program. Raises SetupError: an account cannot."""
+    program = own_environment() / "greenroom"
+    for user in sorted({service.user for service in services if service.user}):
+        command = ["setpriv", f"--reuid={user}", "--clear-groups", str(program), "--version"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise SetupError(
+                f"The account {user} cannot run {program}; install the new version with umask 022 where all accounts"
+                " can read it, for example below /opt."
+            )
+
+
+@asynccontextmanager
+async def planned_services(
+    folder: Path, database_url: str | None, progress: Progress
+) -> AsyncGenerator[ServicesUpgrade]:
+    """Yield the planned upgrade of the services of this machine to the version of this program. Nothing is changed.
+
+    `folder` contains the keys and the configuration. `database_url` is the URL of the owner of the tables; None = the
+    URL of the api or of the Manager.
+
+    Raises:
+        SetupError: the services cannot be upgraded to this version.
+    """
+    services = {service.role: service for service in units.read_services()}
+    if not services:
+        raise SetupError(
+            "No service of Greenroom runs on this machine, such as greenroom-agent; without --services, the command"
+            " upgrades an instance of greenroom up."
+        )
+    link = link_of(services.values())
+    record = ServicesRecord.read(folder)
+    previous = Path(record.previous) if record else link.parent / link.readlink()
+    own = own_environment()
+    dsn, own_ids = database_of(services, database_url), find_own_ids(services)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=health.TIMEOUT_S, trust_env=False))
+        db = await stack.enter_async_context(open_database(dsn)) if dsn else None
+        database = await read_database(dsn, db, own_ids) if db else None
+        roles = [await read_role(http, service, own) for service in services.values()]
+        in_own = [role for role, service in services.items() if service.environment == own]
+        plan = plan_services(
+            socket.gethostname(),
+            Version.parse(version()),
+            roles,
+            database,
+            own_environment=in_own,
+            interrupted=record is not None,
+        )
+        if plan.services and record is None and previous.parent.resolve() == own:
+            raise SetupError(
+                f"Greenroom {version()} was installed into the environment of the running version, which is needed for"
+                " a return; install the running version there again, and the new version into another environment."
+            )
+        manager, disables = None, False
+        if db is not None and any(role.name == "manager" for role in plan.services):
+            managers = await list_managers(db)
+            manager = next((one for one in managers if one.instance_id in own_ids), None)
+            disables = manager is not None and has_other_manager(manager, managers)
+        yield ServicesUpgrade(
+            folder=folder,
+            dsn=dsn,
+            db=db,
+            database=database,
+            http=http,
+            progress=progress,
+            plan=plan,
+            services=services,
+            link=link,
+            previous=previous,
+            manager=manager,
+            disables=disables,
+            record=record or ServicesRecord(previous=str(previous)),
+        )
