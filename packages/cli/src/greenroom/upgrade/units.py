@@ -23,11 +23,11 @@ import psutil
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import AgentConfig, ApiConfig, GatewayConfig, ManagerConfig
 from greenroom.up import health
-from greenroom.upgrade.plan import ROLE_ORDER
 from greenroom.upgrade.running import role_version
 
 _PROPERTIES: Final = "LoadState,ActiveState,MainPID,User,Environment,ExecStart"
 _CONFIGS: Final = {"manager": ManagerConfig, "api": ApiConfig, "gateway": GatewayConfig, "agent": AgentConfig}
+"""Role → the type of its settings, in the order in which services are replaced."""
 _HEALTH_PORTS: Final = {"manager": "manager_port", "api": "api_port", "agent": "agent_port"}
 _HEALTH_PATHS: Final = {"manager": "/__healthcheck", "api": "/api/__healthcheck", "agent": "/__healthcheck"}
 _RESTART_WITHIN_S: Final = 150.0
@@ -69,7 +69,7 @@ def read_services() -> list[UnitService]:
     Raises:
         SetupError: systemctl cannot be used, or a file with settings cannot be read.
     """
-    services = (_read_service(role) for role in ROLE_ORDER)
+    services = (_read_service(role) for role in _CONFIGS)
     return [service for service in services if service is not None]
 
 
