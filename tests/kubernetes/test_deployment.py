@@ -91,7 +91,7 @@ def test_the_commands_about_a_manager(installation: Installation):
 
 def test_the_commands_of_an_update_change_nothing_where_nothing_is_new(installation: Installation):
     before = {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")}
-    read(installation, "Upgrade")
+    read(installation, "Apply changes")
     installation.kubectl("wait", "--for=condition=Complete", "job/kasm-migrate", "--timeout=120s", timeout_s=150)
     assert {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")} == before
 
@@ -102,7 +102,7 @@ def test_certificates_that_are_made_anew_are_shown_and_no_pod_starts_anew(instal
     shown = certificate(installation)
     for name in ("server", "database"):
         (installation.folder / f"greenroom-keys/installation/{name}.pem").unlink()
-    read(installation, "Upgrade")
+    read(installation, "Apply changes")
     wait_for(lambda: certificate(installation) != shown, "the gateway shows the new certificate", RENEWED_WITHIN_S)
     read(installation, "Renew certificates")
     wait_for(installation.answers, "the console answers", SOON_S)

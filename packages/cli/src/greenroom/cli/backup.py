@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenroom.cli.instance import Compose, Data, Json, external_database
+from greenroom.cli.kubernetes import Context, Keys, Kubernetes, back_up_deployment, open_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
@@ -32,6 +33,9 @@ def backup(
     *,
     data: Data,
     compose: Compose = None,
+    kubernetes: Kubernetes = None,
+    keys: Keys = None,
+    context: Context = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     homes: Annotated[
@@ -57,7 +61,9 @@ def backup(
     log.configure_for_command("backup")
     key = backup_key(passphrase_file, recipient)
     options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
-    if compose is not None:
+    if kubernetes is not None:
+        created = back_up_deployment(open_deployment(kubernetes, keys, context), folder, options)
+    elif compose is not None:
         created = create_compose_backup(folder, options, stderr_progress())
     else:
         created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
@@ -74,6 +80,9 @@ def restore(
     *,
     data: Data,
     compose: Compose = None,
+    kubernetes: Kubernetes = None,
+    keys: Keys = None,
+    context: Context = None,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)
@@ -110,7 +119,11 @@ def restore(
     )
     target = RestoreTarget(layout=Layout(data), database_url=external_url, replace=replace)
     restored_to = f"Restored to {data}. Start it with: greenroom up --data {data}"
-    if compose is not None:
+    if kubernetes is not None:
+        deployment = open_deployment(kubernetes, keys, context)
+        restored = restore_deployment(file, decryption_key, deployment, replace=replace, dry_run=dry_run)
+        restored_to = f"Restored to the namespace {deployment.overlay.namespace}."
+    elif compose is not None:
         deployment = ComposeRestore(ComposeFiles(compose), replace=replace)
         restored = (
             deployment.check(file, decryption_key)

@@ -12,6 +12,7 @@ import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Compose, Data, Json
+from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
 from greenroom.cli.output import print_local_result
 from greenroom.cli.upgrade_services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, upgrade_services
 from greenroom.up.layout import Layout, running_layout
@@ -28,6 +29,9 @@ def upgrade(
     *,
     data: Data,
     compose: Compose = None,
+    kubernetes: Kubernetes = None,
+    keys: Keys = None,
+    context: Context = None,
     backup_folder: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +58,10 @@ def upgrade(
     if services:
         upgrade_services(folder, database_url, backup_folder, key, dry_run=dry_run, as_json=as_json)
         return
-    if compose is not None:
+    if kubernetes is not None:
+        deployment = open_deployment(kubernetes, keys, context)
+        upgraded = upgrade_deployment(deployment, backup_folder, key, dry_run=dry_run, as_json=as_json)
+    elif compose is not None:
         upgraded = _upgrade_containers(compose, backup_folder, key, dry_run=dry_run, as_json=as_json)
     else:
         layout = running_layout(data)
