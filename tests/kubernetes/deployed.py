@@ -80,6 +80,12 @@ def pods_of_sessions(installation: Installation) -> dict[str, str]:
     return found
 
 
+def image_secrets(installation: Installation) -> set[str]:
+    """The uids of the Secrets of images, which record that the nodes have them."""
+    secrets_of_namespace = installation.cluster.get("secrets", "--namespace=greenroom")["items"]
+    return {one["metadata"]["uid"] for one in secrets_of_namespace if one["metadata"]["name"].startswith("gr-image-")}
+
+
 def acting_agent(installation: Installation) -> str:
     """The Pod of the Agent's acting process: the one whose address the Agents' Lease has."""
     lease = installation.cluster.get("lease", "greenroom-agent-agent", "--namespace=greenroom")

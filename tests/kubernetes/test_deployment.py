@@ -24,6 +24,7 @@ from tests.kubernetes.crowd import asked, busy, new_session, runs, watched
 from tests.kubernetes.deployed import (
     acting_agent,
     are,
+    image_secrets,
     is_available,
     is_full,
     is_ready,
@@ -175,11 +176,12 @@ def test_a_manager_is_killed_and_no_user_notices(installation: Installation, ses
 def test_the_agent_that_acts_is_killed_and_no_user_notices(installation: Installation, session_id: str):
     killed = acting_agent(installation)
     assert killed
-    before = pods_of_sessions(installation)[session_id]
+    before, pulled = pods_of_sessions(installation)[session_id], image_secrets(installation)
     with busy(installation, session_id):
         installation.kubectl("delete", "pod", "--force", "--grace-period=0", killed)
         wait_for(lambda: acting_agent(installation) not in {"", killed}, "the other process acts", SOON_S)
     assert pods_of_sessions(installation)[session_id] == before
+    assert image_secrets(installation) == pulled, "the other process pulled the images again"
 
 
 def test_a_kubelet_is_killed_and_comes_back_and_nothing_ends(installation: Installation):

@@ -82,7 +82,7 @@ class HostServices:
         self._images: ImageKeeper | None = None
         self._homes: HomesKeeper | None = None
         self._removals: list[HomeRemoval] = []
-        self._desired_images: list[DesiredImage] = []
+        self._desired_images: list[DesiredImage] | None = None
         self._filters: WebFilters | None = None
         self._policies: list[FilterPolicy] | None = None
         self._meter: CapacityMeter | None = None
@@ -217,7 +217,8 @@ class HostServices:
         sessions, journal = self.sessions, self.journal
         inventory = Inventory(runtime, sessions, self.identity.agent_id, self.health)
         images = self._images = ImageKeeper(runtime, sessions.outbox.request_report, self._image_receiver(runtime))
-        images.set_desired(self._desired_images)
+        if self._desired_images is not None:
+            images.set_desired(self._desired_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
             runtime,
