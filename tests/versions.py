@@ -30,6 +30,8 @@ MIGRATIONS = {
     POST: "ALTER TABLE zones DROP COLUMN added",
 }
 """Migrations of the new version only: name → statement."""
+BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
+"""The text of the `main.py` of a role that does not start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,9 @@ from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine
 from tests.acceptance.several_hosts import IMAGE, MAIN, Deployment, Web, write_toml
 from tests.support import systemctl
-from tests.versions import POST, PRE, Versions
+from tests.versions import BROKEN, POST, PRE, Versions
 
 pytestmark = pytest.mark.timeout(900)
-
-BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
 
 
 class UpgradableServices(Deployment):

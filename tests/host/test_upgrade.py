@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.upgradable import Upgradable
-from tests.versions import POST, PRE, Versions, run
+from tests.versions import BROKEN, POST, PRE, Versions, run
 
 from greenroom.upgrade.record import upgrade_lock
 
 pytestmark = pytest.mark.timeout(600)
-
-BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
 
 
 @pytest.fixture

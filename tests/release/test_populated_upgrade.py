@@ -14,7 +14,7 @@ from tests.acceptance.instance import wait_for
 from tests.acceptance.steady import Launches, beside
 from tests.release.populated import Populated, resize
 from tests.release.traffic import Streams, served_page
-from tests.versions import POST, Versions
+from tests.versions import BROKEN, POST, Versions
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -27,7 +27,6 @@ STEPS = ("Verifying the backup", "Replacing gateway", "Replacing the supervisor"
 """The steps at whose beginning the power is lost: before a change, amid the roles, and before the last two changes."""
 MEGABYTE = 1 << 20
 LARGE = "CREATE TABLE large AS SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 400000) n"
-BROKEN = "async def main() -> None:\n    raise SystemExit('planted')\n"
 EXECUTE = "upgrade/execute.py"
 READY_WITHIN = "READY_WITHIN_S: Final = {}"
 """The line of EXECUTE with the time limit until a role is ready."""
