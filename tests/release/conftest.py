@@ -1,35 +1,53 @@
-"""Two builds of the last commit, which the tests of releases compare, verify and install."""
+"""Builds of the last commit, which the tests of releases compare, verify and install."""
 
 from __future__ import annotations
 
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
-ROOT = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[2]
+VERSION: Final = metadata.version("greenroom")
+TIMES: Final = pytest.StashKey[dict[str, float]]()
+
+
+def build_release(out: Path, key: Path) -> None:
+    """Build a release into the folder `out`, without images, and sign it."""
+    command = ("script/release", VERSION, "--no-images", "--key", str(key), "--out", str(out))
+    subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The folders of two builds of the last commit. The key that signed them is in the folder above."""
+def times(request: pytest.FixtureRequest) -> dict[str, float]:
+    """Title of a step → its duration in seconds, which is printed at the end."""
+    return request.config.stash.setdefault(TIMES, {})
+
+
+@pytest.fixture(scope="session")
+def release_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key for signatures. The public key is the file with the ending `.pub`."""
+    file = tmp_path_factory.mktemp("key") / "key"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)), check=True)
+    return file
+
+
+@pytest.fixture(scope="session")
+def release(release_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a build of the last commit."""
     if subprocess.run(("git", "diff", "--quiet", "HEAD", "--"), cwd=ROOT, check=False).returncode != 0:
         pytest.skip("the checkout has uncommitted changes")
-    folder = tmp_path_factory.mktemp("releases")
-    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")), check=True)
-    outs = [folder / "first", folder / "second"]
-    version = metadata.version("greenroom")
-    command = ("script/release", version, "--no-images", "--key", str(folder / "key"), "--out")
-    builds = [subprocess.Popen((*command, str(out)), cwd=ROOT, stdin=subprocess.DEVNULL) for out in outs]
-    try:
-        assert [build.wait() for build in builds] == [0, 0]
-    finally:
-        for build in builds:
-            build.terminate()  # has no effect on a process that has ended
-    return outs
+    folder = tmp_path_factory.mktemp("releases") / "release"
+    build_release(folder, release_key)
+    return folder
 
 
-@pytest.fixture(scope="session")
-def release(releases: list[Path]) -> Path:
-    return releases[0]
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the durations of the steps."""
+    if times := terminalreporter.config.stash.get(TIMES, {}):
+        terminalreporter.section("seconds of each step")
+    for title, seconds in times.items():
+        terminalreporter.write_line(f"{title:40}{seconds:8.1f}")

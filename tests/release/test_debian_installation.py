@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from script.debian_package import PYTHONS, WHEELS, build, pip_options
+from tests.support.bare_machines import apt_options, package_sources
 
 from greenroom.recipes.build import suite
 
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.timeout(1800)
 VERSION = metadata.version("greenroom")
 LATER = (f"{VERSION}.1", f"{VERSION}.2")
 """Versions of packages with the same wheels."""
-APT = Path("/etc/apt")
 STEPS = """
 set -eu
 root=$1
@@ -32,7 +31,7 @@ state() { (cd "$root/usr/lib/greenroom" && ls -d [0-9]*; readlink current); }
 cp "$PACKAGES"/*.deb "$root/root"
 apt --download-only install "$root/root/first.deb" >&2
 title install
-unshare --net apt-get --quiet=2 --yes --no-install-recommends --no-download -o DPkg::Chroot-Directory="$root" \
+unshare --net apt-get --quiet=2 --yes --no-install-recommends -o DPkg::Chroot-Directory="$root" \
   install "$root/root/first.deb" 2>&1
 title command; inside greenroom --version; inside greenroom up --help
 title check; inside /usr/lib/greenroom/current/bin/python -m pip check
@@ -80,12 +79,10 @@ def outputs(packages: Path) -> dict[str, list[str]]:
     """Title of a step → the lines of its output."""
     (packages / "steps").write_text(f"#!/bin/sh{STEPS}")
     (packages / "steps").chmod(0o755)
-    dump = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=True).stdout.splitlines()
-    files = [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))]
     command = (
         *("mmdebstrap", "--quiet", "--variant=minbase", "--format=null", f"--customize-hook={packages / 'steps'}"),
-        *(f"--aptopt={line}" for line in dump if re.match(r"Acquire::(Check-|https?::|Retries)", line)),
-        *(suite(), "/dev/null", *(str(file) for file in files if file.is_file() and suite() in file.read_text())),
+        *apt_options(),
+        *(suite(), "/dev/null", *package_sources(suite(), packages)),
     )
     environment = os.environ | {"PACKAGES": str(packages)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)

@@ -12,6 +12,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from tests.release.conftest import build_release
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -24,15 +25,16 @@ def fails(*command: str) -> bool:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0
 
 
-def test_two_builds_have_equal_hashes(releases: list[Path]):
-    first, second = ((folder / "SHA256SUMS").read_text().splitlines() for folder in releases)
+def test_two_builds_have_equal_hashes(release: Path, release_key: Path, tmp_path: Path):
+    build_release(tmp_path / "second", release_key)
+    first, second = ((folder / "SHA256SUMS").read_text().splitlines() for folder in (release, tmp_path / "second"))
     assert first == second
-    assert not fails("sh", "-c", f"cd '{releases[0]}' && sha256sum --check --strict SHA256SUMS")
+    assert not fails("sh", "-c", f"cd '{release}' && sha256sum --check --strict SHA256SUMS")
 
 
-def test_the_signature_is_accepted_and_a_change_is_found(release: Path):
-    signers = release.parent / "allowed_signers"
-    signers.write_text(f"greenroom {(release.parent / 'key.pub').read_text()}")
+def test_the_signature_is_accepted_and_a_change_is_found(release: Path, release_key: Path, tmp_path: Path):
+    signers = tmp_path / "allowed_signers"
+    signers.write_text(f"greenroom {release_key.with_suffix('.pub').read_text()}")
     options = ("-f", str(signers), "-I", "greenroom", "-n", "greenroom-release", "-s", str(release / "SHA256SUMS.sig"))
     sums = (release / "SHA256SUMS").read_bytes()
     for text, status in ((sums, 0), (sums + b"\n", 255)):

@@ -11,6 +11,7 @@ from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
 from tests.acceptance.test_documentation import READ
 from tests.acceptance.test_rehearsal import PAGE as REHEARSED
 from tests.commands_of_pages import ROOT, blocks_of, words_of
+from tests.release.test_installation import PAGE as ON_A_BARE_MACHINE
 from tests.repository.test_documentation import PAGES
 from tests.support.kubernetes.page import PAGE as ON_KUBERNETES
 
@@ -58,9 +59,6 @@ NOT_RUN = {
     ("docs/howto/autoscaling.md", ".venv/bin/uv pip install --no-deps --no-build-isolation -r r"),
     ("docs/howto/images-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
     ("docs/howto/install-from-packages.md", "script/release 0.1.0 --no-images"),
-    ("docs/howto/install-from-packages.md", "sudo apt-get install --yes python3-venv"),
-    ("docs/howto/install-from-packages.md", "sudo greenroom host setup --dry-run"),
-    ("docs/howto/install-from-packages.md", "sudo greenroom up --detach"),
     ("docs/howto/install-from-packages.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("docs/howto/install-from-packages.md", "sudo greenroom uninstall"),
     ("docs/howto/load-test.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
@@ -114,7 +112,7 @@ def test_what_is_not_run_is_listed():
 
 def test_every_page_with_commands_is_read():
     pages = {page for page in PAGES if any(block.not_run is None for block in blocks_of(page))}
-    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DATABASE}
+    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DATABASE, ON_A_BARE_MACHINE}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

@@ -137,6 +137,25 @@ def test_undo_keeps_docker_of_another_source():
     assert plan_undo(Record(), replace(READY, containers=2)) == []
 
 
+FULL = """\
+Unpacking docker.io (20.10.24+dfsg1-1+deb12u1) ...
+dpkg: error processing archive /var/cache/apt/archives/docker.io.deb (--unpack):
+ cannot copy extracted data for './usr/bin/dockerd': failed to write (No space left on device)
+E: Sub-process /usr/bin/dpkg returned an error code (1)
+"""
+
+
+def test_a_failed_command_is_one_sentence_with_the_first_error():
+    with pytest.raises(SetupError) as failed:
+        host_programs.run("sh", "-c", 'printf "%s" "$1" >&2; exit 100', "sh", FULL)
+    assert "No space left on device). Repair the cause" in failed.value.message
+    assert "\n" not in host_programs.reason_of_failure(FULL)
+    assert host_programs.reason_of_failure("W: a warning\nE: Unable to locate package x\nE: other\n") == (
+        "Unable to locate package x"
+    )
+    assert host_programs.reason_of_failure("") == "it wrote no reason"
+
+
 @pytest.mark.parametrize(("system", "release"), [("debian", "11"), ("fedora", "41")])
 def test_another_distribution_is_named_in_a_warning(system: str, release: str):
     assert f"not tested on {system} {release}" in support_warning(replace(READY, system=system, release=release))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,8 @@ SYSTEMD: Final = Path("/run/systemd/system")
 """The folder that exists if systemd runs."""
 _SOCKET: Final = "/var/run/docker.sock"
 DOCKER_WAIT_S: Final = 60.0
+_ERROR: Final = re.compile(r"^(?:E:|dpkg: error:?) *(.*(?:\n .*)*)", re.MULTILINE)
+"""An error of apt or dpkg. Indented lines continue it."""
 
 DockerState = Literal["running", "stopped", "remote", "unreachable"]
 """The state of the Docker daemon. `remote` and `unreachable`: DOCKER_HOST names another daemon."""
@@ -39,15 +42,22 @@ def has_program(name: str) -> bool:
 
 
 def run(*command: str) -> str:
-    """Run a command and return its output. Raises SetupError: the command failed; the message has the last lines."""
+    """Run a command and return its output. Raises SetupError: the command failed; the message has the reason."""
     result = _run_command(command)
     if result.returncode:
-        end = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
+        words = " ".join(word for word in command if not word.startswith("-"))
         raise SetupError(
-            f"`{' '.join(command)}` failed with exit code {result.returncode}. Repair the cause and run"
-            f" `greenroom host setup` again:\n{end}"
+            f"`{words}` failed with exit code {result.returncode}: {reason_of_failure(result.stdout + result.stderr)}."
+            " Repair the cause, and run `greenroom host setup` again."
         )
     return result.stdout
+
+
+def reason_of_failure(output: str) -> str:
+    """Return the first error in the output of apt or dpkg, which more errors can follow, or else the last line."""
+    if error := _ERROR.search(output):
+        return " ".join(error[1].split()).rstrip(".")
+    return (output.strip().splitlines() or ["it wrote no reason"])[-1].rstrip(".")
 
 
 def try_output(*command: str) -> str | None:

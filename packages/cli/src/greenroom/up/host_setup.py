@@ -249,7 +249,7 @@ class Setup:
 
     def apply(self, steps: Iterable[SetupStep]) -> None:
         """Execute the steps. Changes before an error are recorded, too. Raises SetupError: a step failed; the message
-        contains the end of its output."""
+        contains the reason."""
         actions: Mapping[Action, Callable[[list[str]], object]] = {
             "repair": lambda _: self._repair(),
             "install": self._install,

@@ -29,6 +29,8 @@ from greenroom.recipes.shelf import BASE, RecipeImage, files_of, lines
 from greenroom.runtimes.contract import Builder, BuildError
 
 APT: Final = Path("/etc/apt")
+ENDINGS: Final = (".list", ".sources")
+"""The endings of the files with package sources; apt ignores other files."""
 CHUNK_BYTES: Final = 1 << 18
 NO_BASE_MESSAGE: Final = (
     "An image requires Debian packages: install mmdebstrap with `sudo greenroom host setup`, or set a"
@@ -39,6 +41,16 @@ NO_BASE_MESSAGE: Final = (
 def suite() -> str:
     """Return the codename of the Debian or Ubuntu release of this machine, such as `bookworm`."""
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+
+
+def package_sources() -> list[Path]:
+    """Return the files of this machine with package sources of its release."""
+    files = [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))]
+    return [
+        file
+        for file in files
+        if file.suffix in {".list", ".sources"} and file.is_file() and suite() in file.read_text()
+    ]
 
 
 def base_name(repository: str, folder: Path) -> str:
@@ -85,16 +97,13 @@ async def build_base(builder: Builder, name: str, folder: Path) -> AsyncGenerato
 
 
 async def _mmdebstrap_command(folder: Path) -> list[str]:
-    release = suite()
-    files = [APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.*"))]
-    sources = [str(file) for file in files if file.is_file() and release in file.read_text()]
     excluded = [f"--dpkgopt=path-exclude={line}" for line in lines(folder / "excludes")]
     return [
         *("mmdebstrap", "--variant=minbase", f"--include={','.join(lines(folder / 'packages'))}"),
         '--aptopt=APT::Install-Recommends "false"',
         *[f"--aptopt={line}" for line in await _apt_options()],
         *excluded,
-        *(release, "-", *sources),
+        *(suite(), "-", *(str(file) for file in package_sources())),
     ]
 
 

@@ -1,0 +1,142 @@
+"""The wheels of a release on a machine with a minimal Debian: the commands of the page install them, start the first
+desktop, and remove everything.
+
+INSTALL_ON names other releases than that of this host, such as `trixie`, or files with package sources, such as
+`/root/noble.sources`, separated by spaces.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.commands_of_pages import ROOT, blocks_of
+from tests.support.bare_machines import Machine, new_machine
+from tests.support.machine_states import State, read_state
+
+from greenroom.recipes.build import suite
+
+pytestmark = pytest.mark.timeout(3600)
+
+PAGE = ROOT / "docs/howto/install-from-packages.md"
+RELEASES = os.environ.get("INSTALL_ON", "").split() or [suite()]
+WITHOUT = ("gcc", "cc", "make", "node", "npm", "git")
+LAUNCH = "greenroom sessions launch Desktop --user admin@greenroom.local --wait"
+ATTEMPTS = {
+    "architecture": "linux32 greenroom host setup",
+    "no root": "setpriv --reuid=65534 --clear-groups /opt/greenroom/bin/greenroom host setup",
+    "no setup": "greenroom up",
+    "no network": "unshare --net greenroom host setup",
+    "full disk": "mount -t tmpfs -o size=4m full /var/cache/apt/archives; greenroom host setup",
+    "old python": "cd release; /opt/greenroom/bin/pip install --dry-run --python-version 3.10 --only-binary :all:"
+    " --target /tmp/old --no-index --find-links . greenroom",
+}
+"""Bad input → a command that fails because of it."""
+INTERRUPT = (
+    "umount /var/cache/apt/archives; cd /tmp; apt-get --quiet=2 download mmdebstrap; dpkg --unpack mmdebstrap*.deb"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The outputs of the commands, and the states of the machine before and after them."""
+
+    outputs: dict[str, str]
+    refusals: dict[str, str]
+    bare: State
+    prepared: State
+    uninstalled: State
+    undone: State
+
+
+def commands_of(section: str) -> list[str]:
+    """The commands of a section of the page."""
+    return [block.commands for block in blocks_of(PAGE) if block.section == section]
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: Path(release).stem)
+def machine(request: pytest.FixtureRequest, release: Path) -> Iterator[Machine]:
+    """A machine whose folder /root/release has the wheels and run.txt."""
+    with new_machine(request.param) as machine:
+        folder = machine.root / "root/release"
+        folder.mkdir()
+        for file in (release / "run.txt", *release.glob("*.whl")):
+            shutil.copy(file, folder)
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def course(machine: Machine, times: dict[str, float]) -> Course:
+    """Execute the commands of the page in order, and attempts with bad input before the setup."""
+    outputs = dict[str, str]()
+
+    def timed(title: str, commands: str) -> None:
+        began = time.monotonic()
+        outputs[title] = machine.run(commands)
+        times[title] = time.monotonic() - began
+
+    machine.run("apt-get --quiet=2 update; apt-get --quiet=2 --yes install python3-venv")
+    bare = read_state(machine)
+    timed("install the wheels", f"cd release\n{commands_of('2. Install the command')[0]}")
+    refusals = {title: _refused(machine, command) for title, command in ATTEMPTS.items()}
+    machine.run(INTERRUPT)
+    timed("greenroom host setup", commands_of("3. Prepare the machine")[0])
+    outputs["second setup"] = machine.run("greenroom host setup")
+    prepared = read_state(machine)
+    timed("greenroom up", commands_of("4. Start Greenroom")[0])
+    timed("first desktop", LAUNCH)
+    outputs["doctor"] = machine.run("greenroom doctor")
+    uninstall, *others = commands_of("Uninstall")[0].splitlines()
+    outputs["uninstall"] = machine.run(f"{uninstall} --accounts --yes")
+    uninstalled = read_state(machine)
+    timed("uninstall", "\n".join(others))
+    return Course(outputs, refusals, bare, prepared, uninstalled, read_state(machine))
+
+
+def _refused(machine: Machine, command: str) -> str:
+    done = machine.attempt(command)
+    assert done.returncode == 1, done.stdout
+    return done.stdout
+
+
+def test_the_first_desktop_starts_without_a_checkout(course: Course, machine: Machine):
+    assert "Greenroom is ready at https://127.0.0.1:8443" in course.outputs["greenroom up"]
+    assert re.search(r"^operational_status +running", course.outputs["first desktop"], re.MULTILINE)
+    found = machine.run(f"for name in {' '.join(WITHOUT)}; do command -v $name || true; done")
+    assert found == ""
+
+
+def test_the_setup_lists_its_changes_and_is_repeatable(course: Course):
+    listed, made = course.outputs["greenroom host setup"].split("Complete the interrupted installation", 2)[1:]
+    assert listed == made
+    assert "Install docker.io: " in listed
+    assert course.outputs["second setup"].startswith("This host is ready")
+
+
+def test_an_uninstalled_instance_leaves_nothing(course: Course):
+    assert course.prepared.changes_to(course.uninstalled) == {}
+
+
+def test_an_undone_setup_leaves_nothing(course: Course):
+    assert course.bare.changes_to(course.undone) == {}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "sentence"),
+    [
+        ("architecture", "does not support the architecture i686"),
+        ("no root", "requires root; run `sudo /opt/greenroom/bin/greenroom host setup`"),
+        ("no setup", "run `sudo greenroom host setup`"),
+        ("no network", "apt-get"),
+        ("full disk", "enough free space"),
+        ("old python", "requires a different Python"),
+    ],
+)
+def test_bad_input_is_named(course: Course, attempt: str, sentence: str):
+    assert sentence in course.refusals[attempt]
