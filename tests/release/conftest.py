@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,11 @@ from _pytest.terminal import TerminalReporter
 ROOT: Final = Path(__file__).parents[2]
 VERSION: Final = metadata.version("greenroom")
 TIMES: Final = pytest.StashKey[dict[str, float]]()
+
+
+def release_key(folder: Path) -> Path:
+    """The private key that signed the build in this folder. The public key is the file with the ending `.pub`."""
+    return folder.parent / f"{folder.name}.key"
 
 
 def build_release(out: Path, key: Path) -> None:
@@ -28,20 +34,16 @@ def times(request: pytest.FixtureRequest) -> dict[str, float]:
 
 
 @pytest.fixture(scope="session")
-def release_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private key for signatures. The public key is the file with the ending `.pub`."""
-    file = tmp_path_factory.mktemp("key") / "key"
-    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)), check=True)
-    return file
-
-
-@pytest.fixture(scope="session")
-def release(release_key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a build of the last commit."""
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a build of the last commit. With RELEASE_FOLDER, runs of tests share the build in this folder."""
+    folder = Path(os.environ.get("RELEASE_FOLDER") or tmp_path_factory.mktemp("releases") / "release")
+    if (folder / "SHA256SUMS").exists():
+        return folder
     if subprocess.run(("git", "diff", "--quiet", "HEAD", "--"), cwd=ROOT, check=False).returncode != 0:
         pytest.skip("the checkout has uncommitted changes")
-    folder = tmp_path_factory.mktemp("releases") / "release"
-    build_release(folder, release_key)
+    key = release_key(folder)
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)), check=True)
+    build_release(folder, key)
     return folder
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from tests.release.conftest import build_release
+from tests.release.conftest import build_release, release_key
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(2400)
 
 ROOT = Path(__file__).parents[2]
 VERSION = metadata.version("greenroom")
@@ -25,16 +25,17 @@ def fails(*command: str) -> bool:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode != 0
 
 
-def test_two_builds_have_equal_hashes(release: Path, release_key: Path, tmp_path: Path):
-    build_release(tmp_path / "second", release_key)
+def test_two_builds_have_equal_hashes(release: Path, tmp_path: Path):
+    build_release(tmp_path / "second", release_key(release))
     first, second = ((folder / "SHA256SUMS").read_text().splitlines() for folder in (release, tmp_path / "second"))
     assert first == second
     assert not fails("sh", "-c", f"cd '{release}' && sha256sum --check --strict SHA256SUMS")
 
 
-def test_the_signature_is_accepted_and_a_change_is_found(release: Path, release_key: Path, tmp_path: Path):
+def test_the_signature_is_accepted_and_a_change_is_found(release: Path, tmp_path: Path):
     signers = tmp_path / "allowed_signers"
-    signers.write_text(f"greenroom {release_key.with_suffix('.pub').read_text()}")
+    public_key = release_key(release).with_suffix(".key.pub")
+    signers.write_text(f"greenroom {public_key.read_text()}")
     options = ("-f", str(signers), "-I", "greenroom", "-n", "greenroom-release", "-s", str(release / "SHA256SUMS.sig"))
     sums = (release / "SHA256SUMS").read_bytes()
     for text, status in ((sums, 0), (sums + b"\n", 255)):
