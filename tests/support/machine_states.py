@@ -18,9 +18,11 @@ from typing import Final
 from tests.support.bare_machines import Machine
 
 NOT_COMPARED: Final = re.compile(
-    r"(proc|sys|dev|tmp|var/lib/docker|var/cache|var/lib/apt|var/lib/dpkg|var/log|etc/ld\.so\.cache)(/|$)"
+    r"(proc|sys|dev|tmp|run/containerd|run/docker|var/lib/docker|var/cache|var/lib/apt|var/lib/dpkg|var/log"
+    r"|etc/ld\.so\.cache|etc/(passwd|shadow|group|gshadow)-)(/|$)"
 )
-"""File systems of the kernel, the data of Docker, and files that apt, dpkg and their logs write for each package."""
+"""File systems of the kernel, the data of Docker, files that apt and dpkg write for each package, and backups of the
+lists of accounts."""
 DOCKER: Final = ("network ls", "ps --all", "volume ls", "image ls --all")
 
 
