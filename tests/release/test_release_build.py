@@ -56,7 +56,7 @@ def test_each_artifact_has_a_bill_of_materials_with_its_hash(release: Path):
     ("name", "contained", "missing"),
     [
         ("greenroom", {"fastapi", "react"}, {"lightkube", "apache-libcloud"}),
-        ("greenroom_client", {"httpx2", "msgspec"}, {"fastapi", "greenroom"}),
+        ("greenroom_client", {"httpx", "msgspec"}, {"fastapi", "greenroom"}),
         ("greenroom_desktop", {"@novnc/novnc", "pixelflux"}, {"react"}),
         ("greenroom_kubernetes", {"lightkube"}, {"apache-libcloud"}),
     ],
