@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -69,9 +70,12 @@ class UpgradableServices(Deployment):
             command=[str(machine.folder / "greenroom"), role], uid=uid, environment={**config, **environment}
         )
         unit.write(machine.folder / "units", f"greenroom-{role}")
-        subprocess.run(
-            [*machine.inside, machine.folder / "units/systemctl", "restart", f"greenroom-{role}.service"], check=True
-        )
+        self.systemctl(machine, "restart", role)
+
+    def systemctl(self, machine: Machine, verb: str, role: str) -> None:
+        """Run `systemctl VERB` for a service of a machine."""
+        program = machine.folder / "units/systemctl"
+        subprocess.run([*machine.inside, program, verb, f"greenroom-{role}.service"], check=True)
 
     def upgrade(self, web: Web, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `greenroom upgrade --services` of the new version on a machine."""
@@ -102,6 +106,21 @@ class UpgradableServices(Deployment):
         done = self.upgrade(web)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stderr.splitlines()[-1]
+
+    def return_with_backup(self, restore: str) -> None:
+        """Return both machines to the old version, as the steps after the last upgrade say."""
+        for web in self.webs:
+            for role in ("manager", "api"):
+                self.systemctl(web.machine, "stop", role)
+        command = [*self.webs[0].machine.inside, *shlex.split(restore), "--passphrase-file", self.passphrase_file]
+        environment = {**os.environ, "GREENROOM_DATABASE_URL": self.dsn}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        for web in self.webs:
+            (web.machine.folder / "greenroom").unlink()
+            (web.machine.folder / "greenroom").symlink_to(self.versions.old)
+            for role in ("manager", "api", "gateway"):
+                self.systemctl(web.machine, "restart", role)
 
     def states(self) -> list[tuple[str, bool, str]]:
         """The version, `enabled` and the program of each machine."""
@@ -162,7 +181,11 @@ def test_machines_are_upgraded_one_after_the_other_and_a_broken_role_returns(dep
     assert deployment._answers(second)
 
     result = deployment.upgraded(second)
-    assert (result["waits"], result["left"], result["back"]) == ([], [], [])
+    assert (result["waits"], result["left"]) == ([], [])
     assert (deployment.states(), deployment.has_added_column()) == ([new, new], False)
     assert not list(second.machine.folder.glob("backups/*")), "the backup of the first machine is enough"
     assert deployment.upgraded(second) is None, "there is nothing to upgrade"
+
+    deployment.return_with_backup(result["back"][1].partition(": ")[2])
+    wait_for(lambda: deployment.states() == [old, old], "both machines run the old version", 60)
+    assert deployment.sql("SELECT migrated_by FROM installation") == [{"migrated_by": versions.old_version}]

@@ -15,6 +15,9 @@ from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.runtimes.simulated_host import SimulationSettings
 from greenroom.up.layout import Layout
 
+UMASK = 0o077
+"""The restrictive umask of all commands: the accounts of the services can read what they need in spite of it."""
+
 
 class Upgradable(Instance):
     """An instance of the old version with two Managers. `program` is that of the old version."""
@@ -43,16 +46,16 @@ class Upgradable(Instance):
 
     def command(self, program: Path, *words: str) -> str:
         """Run `greenroom …` of a version for this instance; returns its stdout."""
-        return run(program, *words, "--data", self.data, env=self.variables)
+        return run(program, *words, "--data", self.data, env=self.variables, umask=UMASK)
 
     def upgrade(self, *options: str) -> list[str]:
         """Upgrade to the new version; returns the printed lines."""
-        return run(*self.upgrade_command, *options, env=self.variables).splitlines()
+        return run(*self.upgrade_command, *options, env=self.variables, umask=UMASK).splitlines()
 
     def upgrade_fails(self, *options: str, program: Path | None = None) -> str:
         """Run an upgrade that fails, by default to the new version; returns its message."""
         command = [str(program or self.versions.new), *self.upgrade_command[1:], *options]
-        done = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.variables, umask=UMASK, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stderr.splitlines()[-1]
 
@@ -60,7 +63,7 @@ class Upgradable(Instance):
         """Start an upgrade, and return its process when it begins a step."""
         command = [*self.upgrade_command, *options]
         process = subprocess.Popen(
-            command, env=self.variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, env=self.variables, umask=UMASK, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         assert process.stderr
         lines = list[str]()

@@ -69,3 +69,4 @@ def test_a_migration_that_fails_changes_nothing(instance: Upgradable, versions: 
     assert "The migration 9003_pre_broken.sql failed: function no_function() does not exist." in message
     assert message.endswith(f"Nothing was changed; Greenroom {versions.old_version} runs.")
     assert "added" not in instance.columns()
+    assert not (instance.data / "run/upgrade.json").exists()

@@ -68,6 +68,8 @@ NOT_RUN = {
     ("docs/howto/upgrade.md", "sudo /opt/greenroom-0.2.0/bin/greenroom upgrade --dry-run"),
     ("docs/howto/upgrade.md", "sudo /opt/greenroom/bin/python -m greenroom down --data /var"),
     ("docs/howto/rolling-update.md", "/opt/greenroom-0.2.0/bin/greenroom upgrade --services --dry-"),
+    ("docs/howto/rolling-update.md", "systemctl stop greenroom-manager greenroom-api"),
+    ("docs/howto/back-up.md", "greenroom backup /var/backups/greenroom --services"),
     ("docs/howto/several-machines.md", "script/release 0.1.0 --no-images"),
     ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
     ("docs/howto/several-machines.md", "chown greenroom: /etc/greenroom/installation.key /etc/greenr"),

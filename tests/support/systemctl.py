@@ -1,7 +1,7 @@
 """A stand-in for systemctl, for machines without systemd: it starts and stops the processes of services.
 
-`systemctl.py FOLDER show --property=… UNIT` and `systemctl.py FOLDER restart UNIT`. FOLDER contains `UNIT.json` for
-each unit (`Unit`). A process that ends is not started again, and its unit has failed.
+`systemctl.py FOLDER show --property=… UNIT`, `… stop UNIT` and `… restart UNIT`. FOLDER contains `UNIT.json` for each
+unit (`Unit`). A process that ends is not started again, and its unit has failed.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ def _show(folder: Path, name: str) -> None:
     print("\n".join(f"{key}={value}" for key, value in lines.items()))  # noqa: T201
 
 
-def _restart(folder: Path, name: str) -> None:
-    unit = Unit(**json.loads((folder / f"{name}.json").read_text()))
+def _stop(folder: Path, name: str) -> None:
     if pid := _live_pid(folder, name):
         os.kill(pid, signal.SIGTERM)
     end_s = time.monotonic() + STOPS_WITHIN_S
@@ -76,6 +75,11 @@ def _restart(folder: Path, name: str) -> None:
         if time.monotonic() > end_s:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+
+
+def _restart(folder: Path, name: str) -> None:
+    unit = Unit(**json.loads((folder / f"{name}.json").read_text()))
+    _stop(folder, name)
     with (folder / f"{name}.log").open("ab") as output:
         process = subprocess.Popen(
             unit.command,
@@ -94,4 +98,4 @@ def _restart(folder: Path, name: str) -> None:
 
 if __name__ == "__main__":
     _folder, _verb, *_, _name = sys.argv[1:]
-    {"show": _show, "restart": _restart}[_verb](Path(_folder), _name)
+    {"show": _show, "stop": _stop, "restart": _restart}[_verb](Path(_folder), _name)

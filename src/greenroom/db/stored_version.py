@@ -22,7 +22,7 @@ from greenroom.kit.program import version
 
 # A database from before the first release may not have the column. Its migration then reports the problem.
 _READ: Final = "SELECT to_jsonb(installation) ->> 'migrated_by' FROM installation"
-_STORE: Final = "UPDATE installation SET migrated_by = %s"
+_STORE: Final = "UPDATE installation SET migrated_by = %(version)s WHERE migrated_by IS DISTINCT FROM %(version)s"
 
 CHECK_INTERVAL_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 10.0
@@ -50,7 +50,7 @@ async def check_version(connection: psycopg.AsyncConnection[Any], *, may_skip: b
 
 async def store_version(connection: psycopg.AsyncConnection[Any]) -> None:
     """Store this version, which `check_version` has accepted."""
-    await connection.execute(_STORE, (version(),))
+    await connection.execute(_STORE, {"version": version()})
 
 
 async def check_database(dsn: str) -> None:

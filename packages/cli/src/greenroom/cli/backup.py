@@ -13,6 +13,7 @@ import typer
 from greenroom.cli.instance import Compose, Data, Json, external_database
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, back_up_deployment, open_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
+from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, services_database
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
 
@@ -36,6 +37,9 @@ def backup(
     kubernetes: Kubernetes = None,
     keys: Keys = None,
     context: Context = None,
+    services: Services = False,
+    services_folder: ServicesFolder = SERVICES_FOLDER,
+    database_url: OwnerUrl = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     homes: Annotated[
@@ -54,6 +58,7 @@ def backup(
     """
     from greenroom.backup.compose import create_compose_backup  # noqa: PLC0415
     from greenroom.backup.create import BackupOptions, create_backup  # noqa: PLC0415
+    from greenroom.backup.services import back_up_services  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
@@ -65,6 +70,9 @@ def backup(
         created = back_up_deployment(open_deployment(kubernetes, keys, context), folder, options)
     elif compose is not None:
         created = create_compose_backup(folder, options, stderr_progress())
+    elif services:
+        url = services_database(database_url)
+        created = back_up_services(services_folder, url, folder, options, stderr_progress())
     else:
         created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
     print_local_result(
@@ -83,6 +91,8 @@ def restore(
     kubernetes: Kubernetes = None,
     keys: Keys = None,
     context: Context = None,
+    services: Services = False,
+    services_folder: ServicesFolder = SERVICES_FOLDER,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)
@@ -103,6 +113,7 @@ def restore(
     from greenroom.backup.compose import ComposeRestore  # noqa: PLC0415
     from greenroom.backup.encryption import DecryptionKey  # noqa: PLC0415
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
+    from greenroom.backup.services import check_services_backup, restore_services  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
     from greenroom.up.compose import ComposeFiles  # noqa: PLC0415
     from greenroom.up.deployment import FOLDER  # noqa: PLC0415
@@ -131,6 +142,16 @@ def restore(
             else deployment.restore(file, decryption_key, stderr_progress())
         )
         restored_to = f"Restored to {FOLDER}. Start it in {compose} with: docker-compose up -d"
+    elif services:
+        url = services_database(database_url)
+        restored = (
+            check_services_backup(file, decryption_key, url, replace=replace)
+            if dry_run
+            else asyncio.run(
+                restore_services(file, decryption_key, services_folder, url, stderr_progress(), replace=replace)
+            )
+        )
+        restored_to = "Restored to the database. Start the services of this version on each machine with systemctl."
     elif dry_run:
         restored = check_backup(file, decryption_key, target)
     else:

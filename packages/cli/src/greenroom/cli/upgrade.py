@@ -14,7 +14,8 @@ from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Compose, Data, Json
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
 from greenroom.cli.output import print_local_result
-from greenroom.cli.upgrade_services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, upgrade_services
+from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder
+from greenroom.cli.upgrade_services import upgrade_services
 from greenroom.up.layout import Layout, running_layout
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -18,23 +18,7 @@ if TYPE_CHECKING:
     from greenroom.backup.encryption import EncryptionKey
     from greenroom.upgrade.services import ServicesResult
 
-SERVICES_FOLDER: Final = Path("/etc/greenroom")
 _BACKUP_FOLDER: Final = Path("/var/backups/greenroom")
-
-Services = Annotated[
-    bool, typer.Option("--services", help="Upgrade the services of systemd on this machine, one of several.")
-]
-ServicesFolder = Annotated[
-    Path, typer.Option("--folder", help="With --services: the folder with the keys and settings.", file_okay=False)
-]
-OwnerUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url",
-        help="With --services: database URL of the owner of the tables; also GREENROOM_DATABASE_URL.",
-        show_default="that of the api or of the Manager",
-    ),
-]
 
 
 def upgrade_services(
@@ -65,7 +49,7 @@ def _result_lines(result: ServicesResult | None) -> list[str]:
     if result.backup:
         lines.append(f"The backup is in {result.backup}.")
     if result.back:
-        lines += ["To return this machine to the previous version:", *(f"  {command}" for command in result.back)]
+        lines += ["To return to the previous version:", *(f"  {command}" for command in result.back)]
     return lines
 
 

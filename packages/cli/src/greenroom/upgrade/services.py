@@ -14,15 +14,14 @@ import subprocess
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx2
 import structlog
 
-from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
-from greenroom.backup.database import PostgresTools, read_installed_database
+from greenroom.backup.create import BackupOptions
+from greenroom.backup.services import back_up_services
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.text import one_line, summary
 from greenroom.core.versions import Version
@@ -30,11 +29,11 @@ from greenroom.db import upgrades
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, list_managers, set_enabled
 from greenroom.db.migrate import migrate
+from greenroom.db.upgrades import StartedUpgrade
 from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.checks import open_database
-from greenroom.up.layout import Layout
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
 from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
@@ -98,26 +97,36 @@ class ServicesUpgrade:
         Raises:
             SetupError: a step failed; the message states which version runs.
         """
-        started = self.database.started if self.database else None
-        file = started.backup if started else ""
         if self.plan.services or backup is not None or self.plan.pre:
-            file = await self._prepare(backup_folder, backup) or file
+            await self._prepare(backup_folder, backup)
         if self.plan.services:
             await self._replace_all()
+        started = await upgrades.started_upgrade(self.db) if self.db else None
         waits, left = await self._finish()
-        is_finished = self.db is not None and not waits and not left
+        back = [self._command_of(self.previous)] if self.plan.services else []
+        if self.db is not None and not waits and not left:
+            back = self._return_with_backup(started) if started and started.version == version() else []
         return ServicesResult(
             new=version(),
             replaced=[service.name for service in self.plan.services],
             waits=waits,
             left=left,
-            back=[] if is_finished or not self.plan.services else [self._command_of(self.previous)],
-            backup=file,
+            back=back,
+            backup=started.backup if started else "",
         )
 
-    async def _prepare(self, backup_folder: Path, backup: BackupOptions | None) -> str:
-        """Check the new version, back up, and apply the migrations that the previous version supports. Return the path
-        of the backup, empty without one.
+    def _return_with_backup(self, started: StartedUpgrade) -> list[str]:
+        """Return the steps that return all machines to the previous version after the end of the upgrade."""
+        previous, link = shlex.quote(str(self.previous)), shlex.quote(str(self.link))
+        restore = f"{previous} restore {shlex.quote(started.backup)} --services --replace{self._folder_option}"
+        return [
+            "on each web machine: systemctl stop greenroom-manager greenroom-api",
+            f"on {started.hostname}, with GREENROOM_DATABASE_URL of the owner of the tables: {restore}",
+            f"on each machine: ln -sfn {previous} {link}, and restart its services with systemctl",
+        ]
+
+    async def _prepare(self, backup_folder: Path, backup: BackupOptions | None) -> None:
+        """Check the new version, back up, and apply the migrations that the previous version supports.
 
         Raises:
             SetupError: a step failed, and nothing was changed.
@@ -128,10 +137,13 @@ class ServicesUpgrade:
                 _check_plugins(self.previous)
                 _check_accounts(self.services.values())
             if self.database is None or self.db is None:
-                return ""
+                return
             file = ""
             if backup is not None:
-                file = str((await asyncio.to_thread(self._back_up, backup_folder, backup)).file)
+                created = await asyncio.to_thread(
+                    back_up_services, self.folder, self.dsn, backup_folder, backup, self.progress
+                )
+                file = str(created.file)
             if self.plan.pre:
                 with self.progress.step("Applying the migrations before the services"):
                     await migrate(self.dsn, only_pre=True)
@@ -140,17 +152,6 @@ class ServicesUpgrade:
                 await upgrades.store_upgrade(self.db, version(), previous, self.plan.hostname, file)
         except (GreenroomError, OSError) as error:
             raise SetupError(f"{_sentence(error)} No service was replaced.") from error
-        return file
-
-    def _back_up(self, backup_folder: Path, backup: BackupOptions) -> CreatedBackup:
-        """Write and verify a backup of the database and of the folder with the keys."""
-        with backup_lock(Layout(self.folder)):
-            database = read_installed_database(self.dsn)
-            tools = PostgresTools.of_server(database.version)
-            source = BackupSource(
-                data=self.folder, database=database, dump=partial(tools.dump, self.dsn), listing=tools.listing
-            )
-            return write_backup(source, backup_folder, backup, self.progress)
 
     async def _replace_all(self) -> None:
         """Replace the services of the plan. If one is not ready in time, return to the previous program."""
@@ -263,9 +264,12 @@ class ServicesUpgrade:
     def _own_command(self) -> str:
         return self._command_of(own_environment() / "greenroom")
 
+    @property
+    def _folder_option(self) -> str:
+        return "" if self.folder == DEFAULT_FOLDER else f" --folder {shlex.quote(str(self.folder))}"
+
     def _command_of(self, program: Path) -> str:
-        folder = "" if self.folder == DEFAULT_FOLDER else f" --folder {shlex.quote(str(self.folder))}"
-        return f"{shlex.quote(str(program))} upgrade --services{folder}"
+        return f"{shlex.quote(str(program))} upgrade --services{self._folder_option}"
 
 
 DEFAULT_FOLDER: Final = Path("/etc/greenroom")

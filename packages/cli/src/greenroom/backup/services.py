@@ -1,0 +1,97 @@
+"""The backup and the restore of an installation on several machines, whose roles are services of systemd.
+
+The backup contains the database, and the folder with the keys and settings of the machine on which the command runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
+from greenroom.backup.database import (
+    PostgresTools,
+    check_contents,
+    drop_replaced_tables,
+    empty_database,
+    read_installed_database,
+    server_version,
+)
+from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
+from greenroom.backup.reading import VerifiedBackup, read_backup
+from greenroom.backup.restore import DUMP_FILE, RestoredBackup, check_supported
+from greenroom.core.errors import SetupError
+from greenroom.db.migrate import migrate
+from greenroom.up.layout import Layout
+from greenroom.up.progress import Progress
+
+
+def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
+    """Write a backup of the database at `dsn` and of the folder `keys` into a folder, and verify it.
+
+    Raises:
+        SetupError: another backup runs, the folder cannot be written, or the verification failed.
+    """
+    with backup_lock(Layout(keys)):
+        database = read_installed_database(dsn)
+        tools = PostgresTools.of_server(database.version)
+        source = BackupSource(data=keys, database=database, dump=partial(tools.dump, dsn), listing=tools.listing)
+        return write_backup(source, folder, options, progress)
+
+
+def check_services_backup(file: Path, decryption_key: DecryptionKey, dsn: str, *, replace: bool) -> RestoredBackup:
+    """Check the whole backup and the database, without changes. Raises SetupError: as for `restore_services`."""
+    check_contents(dsn, replace=replace)
+    key = read_backup_key(file, decryption_key)
+    with decrypt_backup(file, key) as stream:
+        verified = read_backup(stream, lambda _: None, check_header=check_supported)
+    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
+
+
+async def restore_services(
+    file: Path, decryption_key: DecryptionKey, keys: Path, dsn: str, progress: Progress, *, replace: bool
+) -> RestoredBackup:
+    """Restore a backup to the database at `dsn`, and the files that are missing in the folder `keys`. A restore that
+    fails leaves the database as it was.
+
+    Raises:
+        SetupError: the database is not empty and `replace` is False, a process of Greenroom uses it, or the backup
+            cannot be used.
+    """
+    check_contents(dsn, replace=replace)
+    key = read_backup_key(file, decryption_key)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            with progress.step("Decrypting and checking the backup"):
+                verified = await asyncio.to_thread(_extract, file, key, folder)
+            with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
+                tools = PostgresTools.of_server(server_version(dsn))
+                await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
+                migrations = await migrate(dsn, may_skip=True)
+            drop_replaced_tables(dsn)
+            _copy_missing(folder / "files", keys)
+    except OSError as error:
+        raise SetupError(f"The backup cannot be restored: {error.strerror or error}.") from error
+    return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=None)
+
+
+def _extract(file: Path, key: str, folder: Path) -> VerifiedBackup:
+    (folder / "files").mkdir()
+    with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
+        return read_backup(stream, dump.write, check_header=check_supported, folder=folder / "files")
+
+
+def _copy_missing(source: Path, target: Path) -> None:
+    """Copy the files that do not exist in the target, with their modes and owners."""
+    target.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for path in source.iterdir():
+        destination = target / path.name
+        if path.is_file() and not destination.exists():
+            shutil.copy2(path, destination)
+            status = path.stat()
+            os.chown(destination, status.st_uid, status.st_gid)
