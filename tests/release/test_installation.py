@@ -40,8 +40,11 @@ INTERRUPT = (
     "umount /var/cache/apt/archives; cd /tmp; apt-get --quiet=2 download mmdebstrap; dpkg --unpack mmdebstrap*.deb"
 )
 
-REMAINS = re.compile(r"^\+ (/(etc/docker|opt/containerd|var/www)\b|docker0$|ip6?tables-nft-save: )")
-"""Objects of Debian's Docker and nginx that remain without them."""
+REMAINS = re.compile(
+    r"^\+ (/(etc/docker|opt/containerd|var/www|run/adduser|run/mount)\b|docker0$|ip6?tables-nft-save: )"
+    r"|^[+-] /etc/(group|gshadow) "
+)
+"""Objects of Debian's packages that remain without them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ SYSTEMD: Final = Path("/run/systemd/system")
 """The folder that exists if systemd runs."""
 _SOCKET: Final = "/var/run/docker.sock"
 DOCKER_WAIT_S: Final = 60.0
-_ERROR: Final = re.compile(r"^(?:E:|dpkg: error:?) *(.*(?:\n .*)*)", re.MULTILINE)
+_ERROR: Final = re.compile(r"^(?:E:|Error:|dpkg: error:?) *(.*(?:\n .*)*)", re.MULTILINE)
 """An error of apt or dpkg. Indented lines continue it."""
 
 DockerState = Literal["running", "stopped", "remote", "unreachable"]
