@@ -37,6 +37,8 @@ def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Up
     with instance.begin_upgrade("Replacing gateway") as command:
         command.kill()
     assert "added" in instance.columns()
+    with versions.planted("db/migrations/9005_post_broken.sql", "SELECT no_function()"):
+        assert f"Greenroom {new} runs; remove the cause, and run the upgrade again." in instance.upgrade_fails()
     said = instance.upgrade()
     assert said[0] == f"Greenroom {new} runs."
     assert instance.plan() == {"current": new, "new": new, "roles": [], "pre_migrations": [], "post_migrations": []}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +15,9 @@ from greenroom.kit.program import version
 from greenroom.up.control import ControlAnswer, ProgramFiles
 from greenroom.up.layout import Layout
 from greenroom.up.progress import LineProgress
+from greenroom.upgrade import execute
 from greenroom.upgrade.execute import Upgrade, wait_until
+from greenroom.upgrade.plan import RunningRole
 from greenroom.upgrade.record import UpgradeRecord
 
 
@@ -61,3 +65,23 @@ async def test_a_part_with_a_problem_is_reported_after_the_time_limit():
 
     with pytest.raises(SetupError, match=r"The supervisor is not ready after 0 s: no response\."):
         await wait_until(problem, "The supervisor", 0)
+
+
+async def test_the_last_step_waits_for_a_role_that_misses_a_check(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    api = RunningRole(name="api", role="api", version=version())
+    checks = [[replace(api, problem="no response")], [api]]
+    applied = list[str]()
+
+    async def read_roles(*_: object) -> list[RunningRole]:
+        return checks.pop(0)
+
+    async def migrate(dsn: str) -> None:
+        applied.append(dsn)
+
+    monkeypatch.setattr(execute, "POLL_S", 0)
+    monkeypatch.setattr(execute, "read_roles", read_roles)
+    monkeypatch.setattr(execute, "migrate", migrate)
+    planned = upgrade(layout, "0.0.1", "/opt/old/bin/python")
+    planned.site = cast("Any", SimpleNamespace(dsn="the database"))
+    await planned._finish()
+    assert applied == ["the database"]

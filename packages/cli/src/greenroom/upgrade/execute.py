@@ -116,9 +116,7 @@ class Upgrade:
         await self._replace_roles()
         if self.current_up.version != version():
             await self._replace_up()
-        with self.progress.step("Applying the migrations after the roles"):
-            await self._check_all()
-            await migrate(self.site.dsn)
+        await self._finish()
         UpgradeRecord.remove(self.layout)
         record = self.record
         if record is None or record.new != version():
@@ -157,7 +155,7 @@ class Upgrade:
                 self.changed_roles.append(role.name)
                 with self.progress.step(f"Replacing {role.name}"):
                     await self._replace(role.name, version())
-            await self._check_all()
+            await self._wait_until_all_work()
         except GreenroomError as error:
             await self._return_and_raise(error)
 
@@ -178,11 +176,33 @@ class Upgrade:
         roles = await read_roles(self.http, self.db, self.site)
         return next(role.problem_with(expected) for role in roles if role.name == name)
 
-    async def _check_all(self) -> None:
-        """Check all roles. Raises SetupError: a role does not work, or has another version than this program."""
-        for role in await read_roles(self.http, self.db, self.site):
-            if problem := role.problem_with(version()):
-                raise SetupError(f"{role.name}: {problem}.")
+    async def _finish(self) -> None:
+        """Apply the migrations that the previous version does not support.
+
+        Raises:
+            SetupError: a role does not work, or a migration failed; the message contains the running version.
+        """
+        try:
+            with self.progress.step("Applying the migrations after the roles"):
+                await self._wait_until_all_work()
+                await migrate(self.site.dsn)
+        except SetupError as error:
+            raise SetupError(
+                f"{error.message} Greenroom {version()} runs; remove the cause, and run the upgrade again."
+            ) from error
+
+    async def _wait_until_all_work(self) -> None:
+        """Wait until all roles work with the version of this program: on a busy machine, a role may miss a check.
+
+        Raises:
+            SetupError: a role does not work in time, or has another version.
+        """
+        await wait_until(self._problem_of_any, f"Greenroom {version()}", READY_WITHIN_S)
+
+    async def _problem_of_any(self) -> str:
+        roles = await read_roles(self.http, self.db, self.site)
+        problems = (f"{role.name}: {problem}" for role in roles if (problem := role.problem_with(version())))
+        return next(problems, "")
 
     async def _return_and_raise(self, cause: GreenroomError) -> None:
         """Return to the previous version after the error `cause`, and raise an error.
