@@ -27,8 +27,8 @@ STEPS = ("Verifying the backup", "Replacing gateway", "Replacing the supervisor"
 """The steps at whose beginning the power is lost: before a change, amid the roles, and before the last two changes."""
 MEGABYTE = 1 << 20
 LARGE = "CREATE UNLOGGED TABLE large AS SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 400000) n"
-"""The statement of a migration that writes 400 MB. The log of the database stays small: PostgreSQL ends if it cannot write
-its log."""
+"""The statement of a migration that writes 400 MB, but little into the log of PostgreSQL, which ends if it cannot write
+the log."""
 EXECUTE = "upgrade/execute.py"
 READY_WITHIN = "READY_WITHIN_S: Final = {}"
 """The line of EXECUTE with the time limit until a role is ready."""
