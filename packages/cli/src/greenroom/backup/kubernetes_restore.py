@@ -62,7 +62,7 @@ def restore_kubernetes_backup(
         _check_installation(deployment, extracted)
         deployment.kubectl.apply(deployment.overlay.other_objects)
         if not deployment.keys.exists():
-            shutil.copytree(extracted, deployment.keys)
+            shutil.copytree(extracted, deployment.keys, ignore=shutil.ignore_patterns(IDENTITIES_FILE))
         deployment.apply_secrets()
         _restore_identities(deployment, json.loads((extracted / IDENTITIES_FILE).read_bytes()))
         with _stopped_roles(deployment, progress):

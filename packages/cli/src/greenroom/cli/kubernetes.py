@@ -46,7 +46,7 @@ def open_deployment(folder: Path, keys: Path | None, context: str | None) -> Kub
     """
     from greenroom.backup.kubernetes import KubernetesDeployment  # noqa: PLC0415
 
-    deployment = KubernetesDeployment.open(folder, keys or Path(), context)
+    deployment = KubernetesDeployment.open(folder, keys or folder, context)
     if keys is None and deployment.overlay.has_database:
         raise SetupError("Specify with --keys the folder that greenroom setup kubernetes created.")
     return deployment

@@ -50,7 +50,7 @@ def upgrade(
     """Upgrade the running instance to the version of this program, role by role.
 
     Sessions continue. If a role (api, Manager, Agent or gateway) is not ready in time, all roles return to their
-    previous version. --compose names the compose files of the new version.
+    previous version. --compose and --kubernetes name the files of the new version.
     """
     from greenroom.up import log  # noqa: PLC0415
 
