@@ -120,7 +120,7 @@ def test_the_release_replaces_every_role_and_sessions_continue(
     assert f"Greenroom {version()} runs." in said
     assert {image.rpartition(":")[2] for found in images(installed).values() for image in found} == {"latest"}
     assert pods_of_sessions(installed)[session] == before
-    assert installed.kubectl("get", "secret", "kasm-setup", "pod/kasm-tools", "--ignore-not-found") == ""
+    assert installed.kubectl("get", "secret/kasm-setup", "pod/kasm-tools", "--ignore-not-found") == ""
     assert "there is nothing to upgrade" in upgrade(installed, installed.folder / "site-latest")
 
 
