@@ -35,6 +35,8 @@ from greenroom.kit.program import version
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 ROLES: Final = ("kasm-manager", "kasm-api", "kasm-proxy", "kasm-agent", "kasm-db")
+NEW: Final = "new"
+"""The tag of the images of the good release."""
 OPTIONS: Final = "--keys greenroom-keys --passphrase-file passphrase"
 
 
@@ -44,7 +46,7 @@ def installed(
 ) -> Iterator[Installation]:
     """A deployment of the previous version, as a reader of its release installs it."""
     kubernetes.load_image(openbox_image)
-    images = build_images(kubernetes, PREVIOUS, {"*": OTHER_VERSION})
+    images = build_images(kubernetes, PREVIOUS, {"*": OTHER_VERSION}) + build_images(kubernetes, NEW, {})
     found = Installation(kubernetes, tmp_path_factory.mktemp("administrator"))
     try:
         found.prepare()
@@ -80,7 +82,7 @@ def pods(installed: Installation) -> set[str]:
 
 def test_a_dry_run_shows_the_changes_and_changes_nothing(installed: Installation):
     before = pods(installed)
-    site = unpack_release(installed, "latest")
+    site = unpack_release(installed, NEW)
     said = upgrade(installed, site, "--dry-run --json")
     plan = json.loads(said.splitlines()[-1])
     assert (plan["current"], plan["new"]) == (PREVIOUS, version())
@@ -110,18 +112,15 @@ def test_a_faulty_release_leaves_the_previous_version_running(
         remove_images(built)
 
 
-def test_the_release_replaces_every_role_and_sessions_continue(
-    installed: Installation, session: str, role_images: list[str]
-):
-    installed.cluster.load_image(*role_images)
+def test_the_release_replaces_every_role_and_sessions_continue(installed: Installation, session: str):
     before = pods_of_sessions(installed)[session]
     with watched(installed, session):
-        said = upgrade(installed, installed.folder / "site-latest")
+        said = upgrade(installed, installed.folder / f"site-{NEW}")
     assert f"Greenroom {version()} runs." in said
-    assert {image.rpartition(":")[2] for found in images(installed).values() for image in found} == {"latest"}
+    assert {image.rpartition(":")[2] for found in images(installed).values() for image in found} == {NEW}
     assert pods_of_sessions(installed)[session] == before
     assert installed.kubectl("get", "secret/kasm-setup", "pod/kasm-tools", "--ignore-not-found") == ""
-    assert "there is nothing to upgrade" in upgrade(installed, installed.folder / "site-latest")
+    assert "there is nothing to upgrade" in upgrade(installed, installed.folder / f"site-{NEW}")
 
 
 def users(installed: Installation) -> set[str]:

@@ -55,8 +55,7 @@ def unpack_release(installation: Installation, tag: str) -> Path:
     shutil.copytree(source, target)
     for file in target.rglob("*.yaml"):
         file.write_text(file.read_text().replace(f":{PREVIOUS}", ":latest"))
-    if tag != "latest":
-        pin(target, tag)
+    pin(target, tag)
     site = installation.folder / f"site-{tag}"
     site.mkdir()
     text = (installation.folder / "greenroom-site/kustomization.yaml").read_text()
