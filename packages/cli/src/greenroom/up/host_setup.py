@@ -267,8 +267,11 @@ class Setup:
             actions[same[0].action]([subject for step in same for subject in step.subjects])
 
     def _repair(self) -> None:
+        _apt("update")
         with _no_services():
-            run("dpkg", "--configure", "-a")
+            # This fails if a package lacks another package, which apt then installs.
+            try_output("dpkg", "--configure", "-a")
+            self._install_packages(("--fix-broken",))
 
     def _install(self, packages: Sequence[str]) -> None:
         _apt("update")
