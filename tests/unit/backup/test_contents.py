@@ -11,8 +11,10 @@ import pytest
 
 from greenroom.backup.contents import (
     FORMAT,
+    Form,
     Header,
     backups_to_delete,
+    check_form,
     check_member,
     digest_problem,
     file_name,
@@ -33,6 +35,7 @@ HEADER = Header(
     tables=["users"],
     homes=False,
     recordings=True,
+    form="instance",
 )
 
 
@@ -88,6 +91,16 @@ def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
     found = tarfile.TarInfo(name)
     found.type = kind
     return found
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("services", "with --services"), ("compose", "with --compose"), ("kubernetes", "with --kubernetes")],
+)
+def test_a_backup_of_another_form_is_refused_with_the_options_of_its_restore(form: Form, options: str):
+    check_form(HEADER, "instance")
+    with pytest.raises(SetupError, match=options):
+        check_form(msgspec.structs.replace(HEADER, form=form), "instance")
 
 
 @pytest.mark.parametrize(

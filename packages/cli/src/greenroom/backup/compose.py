@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import REPLACED_PREFIX, Header
+from greenroom.backup.contents import REPLACED_PREFIX, Header, check_form
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
 from greenroom.backup.database import PostgresTools, read_installed_database
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
@@ -71,7 +71,7 @@ def create_compose_backup(folder: Path, options: BackupOptions, progress: Progre
     database = read_installed_database(database_dsn(deployment))
     tools = ContainerTools.find()
     source = BackupSource(
-        data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing, compose=True
+        form="compose", data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing
     )
     with backup_lock(layout):
         return write_backup(source, folder, options, progress)
@@ -130,8 +130,7 @@ class ComposeRestore:
             )
 
     def _check_header(self, header: Header) -> None:
-        if not header.compose:
-            raise SetupError("The backup is not of a deployment with Docker Compose; restore it without --compose.")
+        check_form(header, "compose")
         images = self.files.images()
         if DATABASE not in images:
             raise SetupError(

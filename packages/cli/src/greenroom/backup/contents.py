@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -42,6 +42,18 @@ _EXCLUDED_NAMES: Final = frozenset(
 RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
 
 
+Form = Literal["instance", "services", "compose", "kubernetes"]
+"""What a backup was created of. The files of each form have other paths, so a restore accepts only its own form."""
+
+_FORMS: Final[Mapping[Form, tuple[str, str]]] = {
+    "instance": ("an instance on one machine", "without --services, --compose and --kubernetes"),
+    "services": ("an installation on several machines", "with --services"),
+    "compose": ("a deployment with Docker Compose", "with --compose and the folder of the compose files"),
+    "kubernetes": ("a deployment on Kubernetes", "with --kubernetes and the folder of its kustomization"),
+}
+"""Form → its description, and the options of its restore."""
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first member of a backup. `migrations` maps the names of the applied migrations to their checksums. `homes`
     and `recordings`: True if the backup contains them."""
@@ -57,10 +69,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The tables whose rows the dump contains."""
     homes: bool
     recordings: bool
-    kubernetes: bool = False
-    """True if the backup is of a deployment on Kubernetes, whose files have other paths."""
-    compose: bool = False
-    """True if the backup is of a deployment with Docker Compose, whose files have other paths."""
+    form: Form
 
 
 def read_header(data: bytes) -> Header:
@@ -80,6 +89,13 @@ def read_header(data: bytes) -> Header:
         return msgspec.json.decode(data, type=Header)
     except msgspec.MsgspecError as error:
         raise SetupError(f"The backup has no valid header ({error}); it is not from Greenroom.") from error
+
+
+def check_form(header: Header, expected: Form) -> None:
+    """Check that a backup has the form that a restore expects. Raises SetupError: it has another form."""
+    if header.form != expected:
+        description, options = _FORMS[header.form]
+        raise SetupError(f"The backup is of {description}; restore it {options}.")
 
 
 def is_included(path: PurePosixPath, *, homes: bool) -> bool:

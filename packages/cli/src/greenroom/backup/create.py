@@ -28,6 +28,7 @@ from greenroom.backup.contents import (
     HEADER_NAME,
     LOCK_NAME,
     RECORDING_TABLES,
+    Form,
     Header,
     backups_to_delete,
     digest_key,
@@ -70,6 +71,7 @@ class BackupSource:
     """The content of a new backup. `data` is the folder of the files, and `other_files` contains more files by their
     paths relative to it."""
 
+    form: Form
     data: Path
     database: InstalledDatabase
     dump: Callable[[Callable[[bytes], object], Iterable[str]], None]
@@ -77,8 +79,6 @@ class BackupSource:
     listing: Callable[[], AbstractContextManager[DumpListing]]
     """Reads the table of contents of a dump (`PostgresTools.listing`)."""
     other_files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    kubernetes: bool = False
-    compose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,11 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
             database = await asyncio.to_thread(read_installed_database, dsn)
             tools = PostgresTools.of_server(database.version)
             source = BackupSource(
-                data=layout.data, database=database, dump=partial(tools.dump, dsn), listing=tools.listing
+                form="instance",
+                data=layout.data,
+                database=database,
+                dump=partial(tools.dump, dsn),
+                listing=tools.listing,
             )
             return await asyncio.to_thread(write_backup, source, folder, options, progress)
 
@@ -127,8 +131,7 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
         tables=[table for table in database.tables if table not in excluded_tables],
         homes=options.homes,
         recordings=options.recordings,
-        kubernetes=source.kubernetes,
-        compose=source.compose,
+        form=source.form,
     )
 
     def write_archive(target: IO[bytes]) -> None:

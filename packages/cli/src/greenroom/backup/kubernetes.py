@@ -264,11 +264,11 @@ def back_up(
 ) -> CreatedBackup:
     """Write and verify a backup with a running Pod. Raises SetupError: see `create_kubernetes_backup`."""
     source = BackupSource(
+        form="kubernetes",
         data=deployment.keys,
         database=tools.describe(),
         dump=tools.dump,
         listing=tools.listing,
         other_files={IDENTITIES_FILE: deployment.identities()},
-        kubernetes=True,
     )
     return write_backup(source, folder, options, progress)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import Header
+from greenroom.backup.contents import Header, check_form
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.backup.kubernetes import IDENTITIES_FILE, POLL_S, KubernetesDeployment
 from greenroom.backup.overlay import DATABASE, kind_and_name, name_of
@@ -78,8 +78,7 @@ def restore_kubernetes_backup(
 
 
 def _check_header(header: Header) -> None:
-    if not header.kubernetes:
-        raise SetupError("The backup is not of a deployment on Kubernetes; restore it without --kubernetes.")
+    check_form(header, "kubernetes")
     check_supported(header)
 
 

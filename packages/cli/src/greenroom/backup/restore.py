@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import LOCK_NAME, REPLACED_PREFIX, RESTORING_NAME, UPGRADE_LOCK_NAME, Header
+from greenroom.backup.contents import (
+    LOCK_NAME,
+    REPLACED_PREFIX,
+    RESTORING_NAME,
+    UPGRADE_LOCK_NAME,
+    Header,
+    check_form,
+)
 from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
     PostgresTools,
@@ -84,16 +91,7 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
 
 
 def _check_header(header: Header) -> None:
-    if header.kubernetes:
-        raise SetupError(
-            "The backup is of a deployment on Kubernetes; restore it with --kubernetes and the folder of its"
-            " kustomization."
-        )
-    if header.compose:
-        raise SetupError(
-            "The backup is of a deployment with Docker Compose; restore it with --compose and the folder of the compose"
-            " files."
-        )
+    check_form(header, "instance")
     check_supported(header)
 
 

@@ -12,6 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from greenroom.backup.contents import Header, check_form
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
 from greenroom.backup.database import (
     PostgresTools,
@@ -39,7 +40,9 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
     with backup_lock(Layout(keys)):
         database = read_installed_database(dsn)
         tools = PostgresTools.of_server(database.version)
-        source = BackupSource(data=keys, database=database, dump=partial(tools.dump, dsn), listing=tools.listing)
+        source = BackupSource(
+            form="services", data=keys, database=database, dump=partial(tools.dump, dsn), listing=tools.listing
+        )
         return write_backup(source, folder, options, progress)
 
 
@@ -48,7 +51,7 @@ def check_services_backup(file: Path, decryption_key: DecryptionKey, dsn: str, *
     check_contents(dsn, replace=replace)
     key = read_backup_key(file, decryption_key)
     with decrypt_backup(file, key) as stream:
-        verified = read_backup(stream, lambda _: None, check_header=check_supported)
+        verified = read_backup(stream, lambda _: None, check_header=_check_header)
     return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
 
@@ -80,10 +83,15 @@ async def restore_services(
     return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=None)
 
 
+def _check_header(header: Header) -> None:
+    check_form(header, "services")
+    check_supported(header)
+
+
 def _extract(file: Path, key: str, folder: Path) -> VerifiedBackup:
     (folder / "files").mkdir()
     with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-        return read_backup(stream, dump.write, check_header=check_supported, folder=folder / "files")
+        return read_backup(stream, dump.write, check_header=_check_header, folder=folder / "files")
 
 
 def _copy_missing(source: Path, target: Path) -> None:
