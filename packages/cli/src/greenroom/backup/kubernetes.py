@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import tempfile
 import time
@@ -25,13 +26,22 @@ import msgspec
 
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, write_backup
 from greenroom.backup.database import CHUNK_BYTES, DumpListing, InstalledDatabase
-from greenroom.backup.overlay import JOB, SETUP_SECRET, TOOLS_CONTAINER, TOOLS_POD, Overlay, image_of, tools_pod
+from greenroom.backup.overlay import (
+    JOB,
+    SETUP_SECRET,
+    TOOLS_CONTAINER,
+    TOOLS_POD,
+    Overlay,
+    image_of,
+    name_of,
+    tools_pod,
+)
 from greenroom.backup.pod import DIGEST_BYTES
 from greenroom.core.errors import SetupError
 from greenroom.kit.certificates import names_in
 from greenroom.kit.program import version
 from greenroom.up.deployment import caller_deployment, kubernetes_secrets
-from greenroom.up.kubectl import Kubectl, render
+from greenroom.up.kubectl import Kubectl, current_context, render
 from greenroom.up.progress import Progress
 
 PULL_WITHIN_S: Final = 600.0
@@ -55,12 +65,19 @@ class KubernetesDeployment:
 
     @classmethod
     def open(cls, folder: Path, keys: Path, context: str | None) -> KubernetesDeployment:
-        """Render the kustomization in `folder`. Raises SetupError: it is not a deployment, or kubectl is missing."""
-        overlay = Overlay.parse(folder, render(folder))
-        return cls(overlay=overlay, keys=keys, kubectl=Kubectl(namespace=overlay.namespace, context=context))
+        """Render the kustomization in `folder`. Without `context`, the deployment keeps the current context, also if
+        the administrator selects another one meanwhile.
 
-    def apply_secrets(self) -> None:
+        Raises:
+            SetupError: it is not a deployment, or kubectl is missing.
+        """
+        overlay = Overlay.parse(folder, render(folder))
+        kubectl = Kubectl(namespace=overlay.namespace, context=context or current_context())
+        return cls(overlay=overlay, keys=keys, kubectl=kubectl)
+
+    def apply_secrets(self, *, with_setup: bool) -> None:
         """Create or update the Secrets of the roles from the folder of the keys. Certificates keep their names.
+        `with_setup` includes the Secret with the password of the database owner.
 
         Raises:
             SetupError: the folder has no keys, or the cluster refuses the Secrets.
@@ -74,25 +91,29 @@ class KubernetesDeployment:
                 " kubernetes --folder."
             ) from error
         secrets = kubernetes_secrets(caller_deployment(self.keys), self.overlay.namespace, hosts, datetime.now(UTC))
-        self.kubectl.apply(secrets["items"])
+        self.kubectl.apply(one for one in secrets["items"] if with_setup or name_of(one) != SETUP_SECRET)
 
     @contextmanager
     def tools(self, progress: Progress, *, any_version: bool = False) -> Generator[Tools]:
         """Run the Pod for work on the database for the duration of the block, with the image of the kustomization. The
-        image must have the version of this program, unless `any_version`.
+        image must have the version of this program, unless `any_version`. The Secret with the password of the database
+        owner is deleted after the block, because only the Pod and the Job of the migrations need it.
 
         Raises:
             SetupError: another backup, restore or upgrade runs, or the Pod does not start with this program's version.
         """
-        self.apply_secrets()
+        pod = json.dumps(tools_pod(self.overlay.job)).encode()
+        self.apply_secrets(with_setup=True)
         try:
-            self.kubectl.run("create", "--filename=-", stdin=json.dumps(tools_pod(self.overlay.job)).encode())
+            self.kubectl.run("create", "--filename=-", stdin=pod)
         except SetupError as error:
             if "already exists" not in error.message:
+                self.kubectl.run("delete", f"secret/{SETUP_SECRET}", "--ignore-not-found")
                 raise
+            command = shlex.join([*self.kubectl.command, "delete", "pod", TOOLS_POD])
             raise SetupError(
                 "Another backup, restore or upgrade of this deployment runs; wait until it ends. If none runs, delete"
-                f" its Pod with: kubectl --namespace={self.overlay.namespace} delete pod {TOOLS_POD}"
+                f" its Pod with: {command}"
             ) from error
         try:
             tools = Tools(self.kubectl)
@@ -102,7 +123,7 @@ class KubernetesDeployment:
                     tools.check_version(image_of(self.overlay.job))
             yield tools
         finally:
-            self.kubectl.run("delete", f"pod/{TOOLS_POD}", "--ignore-not-found")
+            self.kubectl.run("delete", f"pod/{TOOLS_POD}", f"secret/{SETUP_SECRET}", "--ignore-not-found")
 
     def replace_job(self) -> None:
         """Run the Job that migrates the database. Raises SetupError: it is not complete in time."""
@@ -110,10 +131,6 @@ class KubernetesDeployment:
         self.kubectl.apply([self.overlay.job])
         arguments = ("--for=condition=Complete", f"job/{JOB}", f"--timeout={JOB_WITHIN_S:g}s")
         self.kubectl.run("wait", *arguments, timeout_s=JOB_WITHIN_S + POLL_S)
-
-    def delete_setup_secret(self) -> None:
-        """Delete the Secret with the password of the database owner, which only migrations and `tools` need."""
-        self.kubectl.run("delete", f"secret/{SETUP_SECRET}", "--ignore-not-found")
 
     def identities(self) -> bytes:
         """Return the Secrets that identify the Agents of this namespace, without the fields of the cluster."""
@@ -252,11 +269,8 @@ def create_kubernetes_backup(
     Raises:
         SetupError: the database or the folder cannot be used, or the verification failed.
     """
-    try:
-        with deployment.tools(progress) as tools:
-            return back_up(deployment, tools, folder, options, progress)
-    finally:
-        deployment.delete_setup_secret()
+    with deployment.tools(progress) as tools:
+        return back_up(deployment, tools, folder, options, progress)
 
 
 def back_up(

@@ -63,7 +63,7 @@ def restore_kubernetes_backup(
         deployment.kubectl.apply(deployment.overlay.other_objects)
         if not deployment.keys.exists():
             shutil.copytree(extracted, deployment.keys, ignore=shutil.ignore_patterns(IDENTITIES_FILE))
-        deployment.apply_secrets()
+        deployment.apply_secrets(with_setup=False)
         _restore_identities(deployment, json.loads((extracted / IDENTITIES_FILE).read_bytes()))
         with _stopped_roles(deployment, progress):
             _start(deployment, (DATABASE,), progress)
@@ -73,7 +73,6 @@ def restore_kubernetes_backup(
                     deployment.replace_job()
                 tools.drop_replaced()
         _start(deployment, None, progress)
-        deployment.delete_setup_secret()
     return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
 

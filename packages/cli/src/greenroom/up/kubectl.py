@@ -20,7 +20,7 @@ REQUEST_TIMEOUT_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubectl:
-    """Runs kubectl with the context `context` of its configuration (None = the current context)."""
+    """Runs kubectl with the context `context` of its configuration (None = the configuration has no contexts)."""
 
     namespace: str
     context: str | None = None
@@ -93,6 +93,16 @@ class Kubectl:
             if process.returncode != 0:
                 errors.seek(0)
                 raise _failure("exec", errors.read())
+
+
+def current_context() -> str | None:
+    """Return the current context of the configuration; None if there is none, as in a Pod. Raises SetupError: kubectl
+    is missing."""
+    try:
+        result = subprocess.run([PROGRAM, "config", "current-context"], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise _missing_program() from error
+    return result.stdout.strip() or None if result.returncode == 0 else None
 
 
 def render(folder: Path) -> str:

@@ -85,16 +85,13 @@ class KubernetesUpgrade:
         if backup is None:
             self._replace_all()
             return UpgradeResult(previous=self._previous, new=version(), backup="", back=[])
-        try:
-            with self.deployment.tools(self.progress) as tools:
-                created = back_up(self.deployment, tools, folder, backup, self.progress)
-                previous = self._store_objects(created.file.with_suffix(".kubernetes"))
-                with self.progress.step("Applying the migrations before the roles"):
-                    self._migrate_before(tools)
-                self._replace_all()
-                self._finish(tools)
-        finally:
-            self.deployment.delete_setup_secret()
+        with self.deployment.tools(self.progress) as tools:
+            created = back_up(self.deployment, tools, folder, backup, self.progress)
+            previous = self._store_objects(created.file.with_suffix(".kubernetes"))
+            with self.progress.step("Applying the migrations before the roles"):
+                self._migrate_before(tools)
+            self._replace_all()
+            self._finish(tools)
         back = return_commands(created.file, previous, self.deployment.keys, self.deployment.kubectl.context)
         return UpgradeResult(previous=self._previous, new=version(), backup=str(created.file), back=back)
 
