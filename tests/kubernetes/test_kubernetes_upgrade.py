@@ -131,7 +131,7 @@ def users(installed: Installation) -> set[str]:
 def test_the_printed_command_returns_to_the_previous_version(installed: Installation, session: str):
     name = f"later-{secrets.token_hex(4)}@example.org"
     installed.call("POST", "/users", json={"username": name})
-    (backup,) = (installed.folder / "greenroom-keys-backups").glob("*.kubernetes")
+    backup = max((installed.folder / "greenroom-keys-backups").glob("*.kubernetes"))  # that of the last upgrade
     file = backup.with_suffix(".backup")
     installed.type(f"greenroom restore {file} --replace --kubernetes {backup} {OPTIONS}", timeout_s=900)
     wait_for(installed.answers, "the console answers", SOON_S)

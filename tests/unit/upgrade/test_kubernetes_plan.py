@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def test_managers_are_replaced_first_and_the_database_last():
 def test_an_upgrade_is_refused_with_the_reason(versions: tuple[str, ...], image: str, sentence: str):
     with pytest.raises(SetupError, match=sentence):
         plan_kubernetes_upgrade(NEW, overlay("kasm-api"), [running("kasm-api", *versions, image=image)], [], [])
+
+
+def test_an_upgrade_that_was_killed_in_a_rollout_is_planned_again():
+    found = replace(running("kasm-api", "0.1.0", image="api:2"), is_rolled_out=False)
+    plan = plan_kubernetes_upgrade(NEW, overlay("kasm-api"), [found], [], [])
+    assert ([role.name for role in plan.roles.roles], plan.roles.interrupted) == (["kasm-api"], True)
 
 
 def test_a_workload_that_the_cluster_lacks_is_refused():

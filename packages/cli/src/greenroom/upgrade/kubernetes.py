@@ -31,6 +31,7 @@ from greenroom.upgrade.kubernetes_plan import (
     KubernetesPlan,
     RunningWorkload,
     applied_objects,
+    live_pods,
     new_pods_of,
     plan_kubernetes_upgrade,
     ready_pods,
@@ -87,21 +88,24 @@ class KubernetesUpgrade:
             return UpgradeResult(previous=self._previous, new=version(), backup="", back=[])
         with self.deployment.tools(self.progress) as tools:
             created = back_up(self.deployment, tools, folder, backup, self.progress)
-            previous = self._store_objects(created.file.with_suffix(".kubernetes"))
+            back = self._store_objects(created.file)
             with self.progress.step("Applying the migrations before the roles"):
                 self._migrate_before(tools)
             self._replace_all()
             self._finish(tools)
-        back = return_commands(created.file, previous, self.deployment.keys, self.deployment.kubectl.context)
         return UpgradeResult(previous=self._previous, new=version(), backup=str(created.file), back=back)
 
-    def _store_objects(self, folder: Path) -> Path:
-        """Store the objects of the previous version as a kustomization."""
+    def _store_objects(self, backup: Path) -> list[str]:
+        """Store the objects of the previous version as a kustomization next to its backup. Return the commands that
+        return to both; none after an interrupted upgrade, which already changed the objects."""
+        if self.plan.roles.interrupted or self._previous == version():
+            return []
         listed = self.deployment.kubectl.list(KINDS)
+        folder = backup.with_suffix(".kubernetes")
         folder.mkdir(mode=0o700)
         (folder / "objects.yaml").write_text(yaml.safe_dump_all(applied_objects(listed)))
         (folder / "kustomization.yaml").write_text("resources: [objects.yaml]\n")
-        return folder
+        return return_commands(backup, folder, self.deployment.keys, self.deployment.kubectl.context)
 
     def _migrate_before(self, tools: Tools) -> None:
         try:
@@ -125,8 +129,9 @@ class KubernetesUpgrade:
         overlay, kubectl = self.deployment.overlay, self.deployment.kubectl
         try:
             kubectl.apply(overlay.other_objects)
-            for primary in self.primaries:
-                kubectl.run("annotate", f"pod/{primary}", DELETION_COST, "--overwrite")
+            for pod in live_pods(self._listed("kasm-manager")):
+                if name_of(pod) in self.primaries:
+                    kubectl.run("annotate", f"pod/{name_of(pod)}", DELETION_COST, "--overwrite")
             for workload in overlay.workloads:
                 with self.progress.step(f"Replacing {name_of(workload)}"):
                     self._replace(workload)
@@ -138,11 +143,11 @@ class KubernetesUpgrade:
     def _replace(self, workload: Mapping[str, Any]) -> None:
         kubectl = self.deployment.kubectl
         before = kubectl.get(kind_and_name(workload))
-        revision = self._revision(before)
+        # Recorded first, because the cluster may apply the workload although its answer is lost.
+        self.replaced.append(ReplacedWorkload(workload, self._revision(before)))
         kubectl.apply([workload])
         if kubectl.get(kind_and_name(workload))["metadata"]["generation"] == before["metadata"]["generation"]:
-            return
-        self.replaced.append(ReplacedWorkload(workload, revision))
+            self.replaced.pop()
         self._wait(workload)
         self._check_versions(workload, version())
 
@@ -215,16 +220,26 @@ class KubernetesUpgrade:
                 with self.progress.step(f"Returning {name_of(one.workload)} to {self._previous}"):
                     kubectl.run("rollout", "undo", target, f"--to-revision={one.revision}")
                     if name_of(one.workload) == DATABASE and not ready_pods(self._listed(DATABASE)):
-                        kubectl.run(
-                            "delete", "pods", f"--selector=app.kubernetes.io/name={DATABASE}"
-                        )  # does not by itself
+                        # A StatefulSet does not replace a Pod that is not ready.
+                        kubectl.run("delete", "pods", f"--selector=app.kubernetes.io/name={DATABASE}")
                     self._wait(one.workload)
+            left = self._others_than(self._previous)
         except GreenroomError as error:
             raise SetupError(
                 f"The upgrade failed: {cause.message} The return to {self._previous} failed, too: {error.message}"
                 " Remove the cause, and run the upgrade again."
             ) from error
+        if left:
+            raise SetupError(
+                f"The upgrade failed: {cause.message} An interrupted upgrade had already replaced {' and '.join(left)};"
+                " remove the cause, and run the upgrade again."
+            ) from cause
         raise SetupError(f"The upgrade failed: {cause.message} Greenroom {self._previous} runs again.") from cause
+
+    def _others_than(self, expected: str) -> list[str]:
+        """Return the names of the workloads with a ready Pod of another version."""
+        workloads = self.deployment.overlay.workloads
+        return [name_of(one) for one in workloads if {*read_versions(self.deployment, one)} - {expected}]
 
 
 def list_of_workload(deployment: KubernetesDeployment, name: str) -> list[dict[str, Any]]:
@@ -249,8 +264,15 @@ def planned_kubernetes_upgrade(deployment: KubernetesDeployment, progress: Progr
     running: list[RunningWorkload] = []
     for workload in deployment.overlay.workloads:
         if found := deployment.kubectl.get(kind_and_name(workload)):
-            versions = tuple(read_versions(deployment, workload))
-            running.append(RunningWorkload(name=name_of(workload), image=image_of(found), versions=versions))
+            rollout = rollout_state(found, new_pods_of(found, list_of_workload(deployment, name_of(workload))))
+            running.append(
+                RunningWorkload(
+                    name=name_of(workload),
+                    image=image_of(found),
+                    versions=tuple(read_versions(deployment, workload)),
+                    is_rolled_out=not rollout.problem,
+                )
+            )
     facts = _read_database(deployment) if deployment.overlay.has_database else None
     pending = [] if facts is None else plan(migrations(), facts.applied)
     names = [migration.name for migration in pending]

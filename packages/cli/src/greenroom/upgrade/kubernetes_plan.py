@@ -27,11 +27,13 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningWorkload:
-    """A workload in the cluster: its `image`, and the versions that its ready Pods report."""
+    """A workload in the cluster: the `image` of its newest template, and the versions that its ready Pods report.
+    `is_rolled_out`: all Pods have the newest template."""
 
     name: str
     image: str
     versions: tuple[str, ...]
+    is_rolled_out: bool = True
 
     @property
     def oldest(self) -> str | None:
@@ -99,12 +101,16 @@ def plan_kubernetes_upgrade(
     for reported in sorted(versions):
         check_upgrade(reported, new)
     current = min(versions, default=new)
-    for name, image in images.items():
-        if name in ROLE_OF and workloads[name].image == image and workloads[name].oldest not in {None, str(new)}:
-            raise SetupError(
-                f"{overlay.folder} has the image {image} of the running version {current}; set the images of {new},"
-                " with a new tag."
-            )
+    old_with_new_image = [
+        workloads[name]
+        for name, image in images.items()
+        if name in ROLE_OF and workloads[name].image == image and workloads[name].oldest not in {None, str(new)}
+    ]
+    if unchanged := [one.image for one in old_with_new_image if one.is_rolled_out]:
+        raise SetupError(
+            f"{overlay.folder} has the image {unchanged[0]} of the running version {current}; set the images of {new},"
+            " with a new tag."
+        )
     roles = [
         RunningRole(
             name=name,
@@ -115,7 +121,8 @@ def plan_kubernetes_upgrade(
         for name in images
         if name in ROLE_OF
     ]
-    plan = plan_upgrade(current, new, roles, pre, pending, interrupted=max(versions, default=current) != current)
+    interrupted = bool(old_with_new_image) or max(versions, default=current) != current
+    plan = plan_upgrade(current, new, roles, pre, pending, interrupted=interrupted)
     replaces_database = DATABASE in images and workloads[DATABASE].image != images[DATABASE]
     return KubernetesPlan(roles=plan, images=images, replaces_database=replaces_database)
 
