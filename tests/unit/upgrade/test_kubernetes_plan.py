@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,8 @@ def test_only_applied_objects_are_kept_for_the_return():
 
 def test_the_return_is_one_command_with_the_backup_and_the_previous_objects():
     (command,) = return_commands(Path("/b/a.backup"), Path("/b/a.kubernetes"), Path("/my keys"), "prod")
-    assert command == (
-        "greenroom restore /b/a.backup --replace --kubernetes /b/a.kubernetes --keys '/my keys' --context prod"
-    )
+    options = "--replace --kubernetes /b/a.kubernetes --keys '/my keys' --context prod"
+    assert command == f"{sys.executable} -m greenroom restore /b/a.backup {options}"
 
 
 def test_the_pod_for_the_database_has_the_template_of_the_job_and_waits():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Generator
@@ -47,7 +46,8 @@ def restore_kubernetes_backup(
 
     Raises:
         SetupError: the backup is damaged, belongs to another installation than the keys or the cluster, or a step
-            failed. The roles then run with the database from before the restore.
+            failed. After a failure before the end of the restore of the database, the roles run with the database from
+            before.
     """
     backup_key = read_backup_key(file, key)
     if deployment.kubectl.get(f"deployment/{STOPPED[0]}") and not replace:
@@ -60,18 +60,21 @@ def restore_kubernetes_backup(
         with progress.step("Decrypting and checking the backup"):
             verified = _extract(file, backup_key, extracted, dump)
         _check_installation(deployment, extracted)
+        identities = json.loads((extracted / IDENTITIES_FILE).read_bytes())
         deployment.kubectl.apply(deployment.overlay.other_objects)
         if not deployment.keys.exists():
-            shutil.copytree(extracted, deployment.keys, ignore=shutil.ignore_patterns(IDENTITIES_FILE))
+            (extracted / IDENTITIES_FILE).unlink()
+            extracted.rename(deployment.keys)
         deployment.apply_secrets(with_setup=False)
-        _restore_identities(deployment, json.loads((extracted / IDENTITIES_FILE).read_bytes()))
+        _restore_identities(deployment, identities)
         with _stopped_roles(deployment, progress):
             _start(deployment, (DATABASE,), progress)
             with deployment.tools(progress, any_version=True) as tools:
                 with progress.step("Restoring the database"), dump.open("rb") as source:
                     tools.restore(source, replace=replace)
+                    tools.drop_replaced()
+                with progress.step("Completing the database"):
                     deployment.replace_job()
-                tools.drop_replaced()
         _start(deployment, None, progress)
     return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
@@ -120,7 +123,8 @@ def _restore_identities(deployment: KubernetesDeployment, identities: list[dict[
 
 @contextmanager
 def _stopped_roles(deployment: KubernetesDeployment, progress: Progress) -> Generator[None]:
-    """Stop the roles that use the database. If the block fails, start them again.
+    """Stop the roles that use the database. If the block fails, start them again, also if an interrupted restore had
+    stopped them.
 
     Raises:
         SetupError: their Pods did not end within `STOP_WITHIN_S`.
@@ -139,7 +143,7 @@ def _stopped_roles(deployment: KubernetesDeployment, progress: Progress) -> Gene
         yield
     except BaseException:
         for one in found:
-            kubectl.run("scale", kind_and_name(one), f"--replicas={one['spec'].get('replicas', 1)}")
+            kubectl.run("scale", kind_and_name(one), f"--replicas={one['spec'].get('replicas') or 1}")
         raise
 
 
