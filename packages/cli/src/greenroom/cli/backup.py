@@ -115,7 +115,7 @@ def restore(
     from greenroom.backup.restore import RestoreTarget, check_backup, restore_backup  # noqa: PLC0415
     from greenroom.backup.services import check_services_backup, restore_services  # noqa: PLC0415
     from greenroom.up import log  # noqa: PLC0415
-    from greenroom.up.compose import ComposeFiles  # noqa: PLC0415
+    from greenroom.up.compose import ComposeFiles, compose_command  # noqa: PLC0415
     from greenroom.up.deployment import FOLDER  # noqa: PLC0415
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
@@ -141,7 +141,7 @@ def restore(
             if dry_run
             else deployment.restore(file, decryption_key, stderr_progress())
         )
-        restored_to = f"Restored to {FOLDER}. Start it in {compose} with: docker-compose up -d"
+        restored_to = f"Restored to {FOLDER}. Start it in {compose} with: {compose_command()} up -d"
     elif services:
         url = services_database(database_url)
         restored = (

@@ -33,7 +33,7 @@ SERVICE_ROLES: Final[Mapping[str, str]] = {
 }
 """Name of a service and its container → its role."""
 MAX_RESTARTS: Final = 3
-"""A container that Docker has restarted so often since its creation does not work."""
+"""A new container that Docker restarts so often does not work."""
 PROGRAM_TIMEOUT_S: Final = 300.0
 HEALTH_TIMEOUT_S: Final = 10.0
 READY_WITHIN_S: Final = 60.0
@@ -134,7 +134,7 @@ class RoleContainer:
 
     def problem(self) -> str:
         """Return the reason why the container does not work; empty if it works."""
-        if self.is_crashing or self.status != "running":
+        if self.status != "running":
             return f"its container is {self.status}, and its process ended with exit code {self.exit_code}"
         if self.health_command:
             try:
@@ -181,6 +181,8 @@ def _problem(name: str, expected_version: str | None) -> str:
     container = RoleContainer.find(name)
     if container is None:
         return "its container is missing"
+    if container.is_crashing:
+        return f"its process ended {container.restarts} times"
     if (problem := container.problem()) or expected_version is None:
         return problem
     found = container.version()

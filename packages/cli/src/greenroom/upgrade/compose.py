@@ -20,7 +20,7 @@ from greenroom.backup.compose import create_compose_backup
 from greenroom.backup.contents import UPGRADE_LOCK_NAME
 from greenroom.backup.create import BackupOptions
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.versions import Version, check_upgrade
+from greenroom.core.versions import Version, check_upgrade, refuse_downgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, list_managers
 from greenroom.db.migrate import Migration, before_new_code, pending_files
@@ -74,10 +74,15 @@ class ComposeUpgrade:
         except SetupError as error:
             raise SetupError(f"{error.message} No container was replaced; Greenroom {previous} runs.") from error
         self._replace_services()
-        with self.progress.step("Applying the migrations after the services"):
-            self.new_files.run_once("migrate")
-        with self.progress.step("Completing the deployment"):
-            self.new_files.compose("up", "-d")
+        try:
+            with self.progress.step("Applying the migrations after the services"):
+                self.new_files.run_once("migrate")
+            with self.progress.step("Completing the deployment"):
+                self.new_files.compose("up", "-d")
+        except SetupError as error:
+            raise SetupError(
+                f"{error.message} Greenroom {version()} runs. Remove the cause, and run the upgrade again."
+            ) from error
         back = [] if self.previous_files is None else return_commands(self.previous_files.folder, backup.file)
         return UpgradeResult(previous=previous, new=version(), backup=str(backup.file), back=back)
 
@@ -146,7 +151,9 @@ def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
     with progress.step("Reading the versions"):
         check_images({image: image_version(image) for image in images.values()}, new)
         roles = running_roles(containers)
-    current = min((Version.parse(role.version) for role in roles if role.version), default=new)
+    versions = [Version.parse(role.version) for role in roles if role.version]
+    current = min(versions, default=new)
+    refuse_downgrade(max(versions, default=new), new)
     check_upgrade(current, new)
     check_services(containers, images)
     previous_files = _find_previous_files(containers, roles, files)
@@ -202,13 +209,18 @@ def check_services(running: Collection[str], defined: Collection[str]) -> None:
 def _find_previous_files(
     containers: Mapping[str, RoleContainer], roles: Collection[RunningRole], new_files: ComposeFiles
 ) -> ComposeFiles | None:
-    """Return the compose files of the previous version; None if all containers have the new version.
+    """Return the compose files of the previous version; None if all containers have the new version. A container of the
+    new files that reports no version is one that an interrupted upgrade started.
 
     Raises:
         SetupError: the files are not those of the running containers, or do not fit the new files.
     """
     new_folder = new_files.folder
-    previous = {role.name: containers[role.name] for role in roles if role.version != version()}
+    previous = {
+        role.name: containers[role.name]
+        for role in roles
+        if role.version != version() and (role.version is not None or containers[role.name].folder != new_folder)
+    }
     if not previous:
         return None
     folder = next(iter(previous.values())).folder
@@ -228,6 +240,12 @@ def _find_previous_files(
             raise SetupError(
                 f"{name} runs the image {container.image}, and the compose files in {folder} name {images.get(name)};"
                 " restore the files of the running version."
+            )
+    for role in roles:
+        if role.name in previous and role.version not in (None, str(found := image_version(images[role.name]))):
+            raise SetupError(
+                f"{role.name} runs Greenroom {role.version}, and its image {images[role.name]} now contains {found}, so"
+                " no container could return; give the images of each version their own tag."
             )
     if (folder / ".env").exists() and not (new_folder / ".env").exists():
         raise SetupError(
