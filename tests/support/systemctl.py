@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -68,12 +69,12 @@ def _show(folder: Path, name: str) -> None:
 
 
 def _stop(folder: Path, name: str) -> None:
-    if pid := _live_pid(folder, name):
-        os.kill(pid, signal.SIGTERM)
-    end_s = time.monotonic() + STOPS_WITHIN_S
-    while _live_pid(folder, name):
-        if time.monotonic() > end_s:
-            os.kill(pid, signal.SIGKILL)
+    end_s, number = time.monotonic() + STOPS_WITHIN_S, signal.SIGTERM
+    while pid := _live_pid(folder, name):
+        if number is not None:
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, number)
+        number = signal.SIGKILL if time.monotonic() > end_s else None
         time.sleep(0.05)
 
 

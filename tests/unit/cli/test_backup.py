@@ -1,4 +1,4 @@
-"""The passphrase of `greenroom backup`."""
+"""The options of `greenroom backup`, and those that it has in common with `restore` and `upgrade`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def test_a_passphrase_and_a_recipient_exclude_each_other(greenroom: Greenroom, t
     (tmp_path / "passphrase").write_text("secret")
     options = ("--passphrase-file", str(tmp_path / "passphrase"), "--recipient", "age1x")
     assert greenroom("backup", str(tmp_path), *options).code == 2
+
+
+@pytest.mark.parametrize("command", [("backup", "to"), ("restore", __file__), ("upgrade",)])
+def test_options_of_several_forms_of_installation_exclude_each_other(
+    greenroom: Greenroom, tmp_path: Path, command: tuple[str, ...]
+):
+    done = greenroom(*command, "--compose", str(tmp_path), "--kubernetes", str(tmp_path))
+    assert (done.code, "--services" in done.err) == (2, True)
 
 
 def test_a_backup_of_no_instance_is_refused(greenroom: Greenroom, tmp_path: Path):

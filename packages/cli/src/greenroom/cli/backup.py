@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.instance import Compose, Data, Json, external_database
+from greenroom.cli.instance import Compose, Data, Json, external_database, require_one_form
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, back_up_deployment, open_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
 from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, services_database
@@ -63,6 +63,7 @@ def backup(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
+    require_one_form(compose, kubernetes, services=services)
     log.configure_for_command("backup")
     key = backup_key(passphrase_file, recipient)
     options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
@@ -120,6 +121,7 @@ def restore(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
+    require_one_form(compose, kubernetes, services=services)
     external_url = external_database(database_url)
     log.configure_for_command("restore")
     os.umask(0o022)

@@ -47,6 +47,12 @@ Compose = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 
+def require_one_form(compose: Path | None, kubernetes: Path | None, *, services: bool) -> None:
+    """Raise typer.BadParameter: a command has the options of several forms of installation."""
+    if (compose is not None) + (kubernetes is not None) + services > 1:
+        raise typer.BadParameter("Specify one of --compose, --kubernetes and --services.")
+
+
 def external_database(url: str | None) -> str | None:
     """Return the address of the external database: `url`, the value of --database-url, else GREENROOM_DATABASE_URL;
     None = the embedded PostgreSQL. If `url` has a password, the program starts again without it on the command line.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
-from greenroom.cli.instance import Compose, Data, Json
+from greenroom.cli.instance import Compose, Data, Json, require_one_form
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
 from greenroom.cli.output import print_local_result
 from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder
@@ -54,6 +54,7 @@ def upgrade(
     """
     from greenroom.up import log  # noqa: PLC0415
 
+    require_one_form(compose, kubernetes, services=services)
     log.configure_for_command("upgrade")
     key = partial(backup_key, passphrase_file, recipient)
     if services:
