@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from greenroom.backup.contents import REPLACED_PREFIX, Header, check_form
+from greenroom.backup.contents import REPLACED_PREFIX, UPGRADE_LOCK_NAME, Header, check_form
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
 from greenroom.backup.database import PostgresTools, read_installed_database
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
@@ -35,7 +35,7 @@ from greenroom.up.compose import (
     wait_until_ready,
 )
 from greenroom.up.deployment import FOLDER, Deployment
-from greenroom.up.layout import Layout, mounts_below
+from greenroom.up.layout import Layout, exclusive_lock, mounts_below
 from greenroom.up.progress import Progress
 
 _DSN: Final = "host=/tmp user=postgres dbname=greenroom"
@@ -99,7 +99,7 @@ class ComposeRestore:
         """Restore a backup. The database runs afterwards. A restore that fails leaves the files as they were.
 
         Raises:
-            SetupError: a container runs, the folder has contents, or the backup cannot be used.
+            SetupError: a container or an upgrade runs, the folder has contents, or the backup cannot be used.
         """
         check_account()
         self._check_folder()
@@ -109,7 +109,11 @@ class ComposeRestore:
         layout = Layout(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with backup_lock(layout), extraction_folder(layout) as extracted:
+            with (
+                exclusive_lock(layout, self.folder / UPGRADE_LOCK_NAME, "upgrade"),
+                backup_lock(layout),
+                extraction_folder(layout) as extracted,
+            ):
                 with progress.step("Decrypting and checking the backup"):
                     verified = self._extract(file, key, extracted.data)
                 replaced = move_into_place(extracted, layout, datetime.now(UTC))

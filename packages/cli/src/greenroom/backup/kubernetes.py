@@ -26,16 +26,7 @@ import msgspec
 
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, write_backup
 from greenroom.backup.database import CHUNK_BYTES, DumpListing, InstalledDatabase
-from greenroom.backup.overlay import (
-    JOB,
-    SETUP_SECRET,
-    TOOLS_CONTAINER,
-    TOOLS_POD,
-    Overlay,
-    image_of,
-    name_of,
-    tools_pod,
-)
+from greenroom.backup.overlay import JOB, SETUP_SECRET, TOOLS_CONTAINER, TOOLS_POD, Overlay, image_of, tools_pod
 from greenroom.backup.pod import DIGEST_BYTES
 from greenroom.core.errors import SetupError
 from greenroom.kit.certificates import names_in
@@ -75,9 +66,8 @@ class KubernetesDeployment:
         kubectl = Kubectl(namespace=overlay.namespace, context=context or current_context())
         return cls(overlay=overlay, keys=keys, kubectl=kubectl)
 
-    def apply_secrets(self, *, with_setup: bool) -> None:
+    def _apply_secrets(self) -> None:
         """Create or update the Secrets of the roles from the folder of the keys. Certificates keep their names.
-        `with_setup` includes the Secret with the password of the database owner.
 
         Raises:
             SetupError: the folder has no keys, or the cluster refuses the Secrets.
@@ -91,30 +81,27 @@ class KubernetesDeployment:
                 " kubernetes --folder."
             ) from error
         secrets = kubernetes_secrets(caller_deployment(self.keys), self.overlay.namespace, hosts, datetime.now(UTC))
-        self.kubectl.apply(one for one in secrets["items"] if with_setup or name_of(one) != SETUP_SECRET)
+        self.kubectl.apply(secrets["items"])
 
     @contextmanager
     def tools(self, progress: Progress, *, any_version: bool = False) -> Generator[Tools]:
         """Run the Pod for work on the database for the duration of the block, with the image of the kustomization. The
-        image must have the version of this program, unless `any_version`. The Secret with the password of the database
-        owner is deleted after the block, because only the Pod and the Job of the migrations need it.
+        image must have the version of this program, unless `any_version`. The Secrets of the roles are created or
+        updated before. That with the password of the database owner is deleted after the block, because only the Pod
+        and the Job of the migrations need it.
 
         Raises:
             SetupError: another backup, restore or upgrade runs, or the Pod does not start with this program's version.
         """
         pod = json.dumps(tools_pod(self.overlay.job)).encode()
-        self.apply_secrets(with_setup=True)
+        self.check_unused()
+        self._apply_secrets()
         try:
             self.kubectl.run("create", "--filename=-", stdin=pod)
-        except SetupError as error:
-            if "already exists" not in error.message:
-                self.kubectl.run("delete", f"secret/{SETUP_SECRET}", "--ignore-not-found")
-                raise
-            command = shlex.join([*self.kubectl.command, "delete", "pod", TOOLS_POD])
-            raise SetupError(
-                "Another backup, restore or upgrade of this deployment runs; wait until it ends. If none runs, delete"
-                f" its Pod with: {command}"
-            ) from error
+        except SetupError:
+            self.check_unused()  # the other command needs the Secret
+            self.kubectl.run("delete", f"secret/{SETUP_SECRET}", "--ignore-not-found")
+            raise
         try:
             tools = Tools(self.kubectl)
             with progress.step(f"Starting the Pod {TOOLS_POD}"):
@@ -124,6 +111,15 @@ class KubernetesDeployment:
             yield tools
         finally:
             self.kubectl.run("delete", f"pod/{TOOLS_POD}", f"secret/{SETUP_SECRET}", "--ignore-not-found")
+
+    def check_unused(self) -> None:
+        """Check that no Pod of `tools` exists. Raises SetupError: another backup, restore or upgrade runs."""
+        if self.kubectl.get(f"pod/{TOOLS_POD}"):
+            command = shlex.join([*self.kubectl.command, "delete", "pod", TOOLS_POD])
+            raise SetupError(
+                "Another backup, restore or upgrade of this deployment runs; wait until it ends. If none runs, delete"
+                f" its Pod with: {command}"
+            )
 
     def replace_job(self) -> None:
         """Run the Job that migrates the database. Raises SetupError: it is not complete in time."""

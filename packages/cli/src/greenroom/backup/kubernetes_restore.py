@@ -60,21 +60,20 @@ def restore_kubernetes_backup(
         with progress.step("Decrypting and checking the backup"):
             verified = _extract(file, backup_key, extracted, dump)
         _check_installation(deployment, extracted)
+        deployment.check_unused()
         identities = json.loads((extracted / IDENTITIES_FILE).read_bytes())
         deployment.kubectl.apply(deployment.overlay.other_objects)
         if not deployment.keys.exists():
             (extracted / IDENTITIES_FILE).unlink()
             extracted.rename(deployment.keys)
-        deployment.apply_secrets(with_setup=False)
-        _restore_identities(deployment, identities)
-        with _stopped_roles(deployment, progress):
+        with deployment.tools(progress, any_version=True) as tools, _stopped_roles(deployment, progress):
+            _restore_identities(deployment, identities)
             _start(deployment, (DATABASE,), progress)
-            with deployment.tools(progress, any_version=True) as tools:
-                with progress.step("Restoring the database"), dump.open("rb") as source:
-                    tools.restore(source, replace=replace)
-                    tools.drop_replaced()
-                with progress.step("Completing the database"):
-                    deployment.replace_job()
+            with progress.step("Restoring the database"), dump.open("rb") as source:
+                tools.restore(source, replace=replace)
+                tools.drop_replaced()
+            with progress.step("Completing the database"):
+                deployment.replace_job()
         _start(deployment, None, progress)
     return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
