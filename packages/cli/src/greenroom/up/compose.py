@@ -59,7 +59,8 @@ def run_program(*command: str, folder: Path | None = None, timeout_s: float | No
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=timeout_s,
         )
@@ -159,7 +160,8 @@ def role_containers() -> dict[str, RoleContainer]:
 
 def last_log_line(container: str) -> str:
     """Return the last line of the log of a container."""
-    result = subprocess.run(["docker", "logs", "--tail", "5", container], capture_output=True, text=True, check=False)
+    command = ["docker", "logs", "--tail", "5", container]
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     return ((result.stdout + result.stderr).strip().splitlines() or ["(empty)"])[-1]
 
 
