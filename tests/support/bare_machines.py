@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ AUTHORITIES: Final = "usr/local/share/ca-certificates"
 DEVICES: Final = "null zero full random urandom tty net/tun"
 NAME_SERVER: Final = "10.0.2.3"
 """The address at which slirp4netns forwards questions to the name server of this host."""
+ENDS_WITHIN_S: Final = 60.0
 INIT: Final = """
 set -eu
 mount --make-rprivate /
@@ -120,7 +122,7 @@ class Machine:
         self._processes = [self._start(root, pip.folders)]
         pid = child_of(self._processes[0].pid)
         assert pid is not None
-        self.pid = pid
+        self.pid, self._init = pid, os.pidfd_open(pid)
         self._connect()
 
     def _start(self, root: Path, folders: Sequence[Path]) -> subprocess.Popen[bytes]:
@@ -171,6 +173,9 @@ class Machine:
         for process in reversed(self._processes):
             process.kill()
             process.wait()
+        ended, _, _ = select.select([self._init], [], [], ENDS_WITHIN_S)  # the kernel ends the first process last
+        os.close(self._init)
+        assert ended, f"the processes of the machine did not end within {ENDS_WITHIN_S:g} s"
         for container in (self.root / "var/lib/docker/containers").glob("*"):
             for group in Path("/sys/fs/cgroup").glob(f"**/{container.name}"):
                 group.rmdir()
