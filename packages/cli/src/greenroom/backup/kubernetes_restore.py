@@ -28,6 +28,7 @@ STOPPED: Final = ("kasm-api", "kasm-manager")
 """The Deployments that use the database."""
 STOP_WITHIN_S: Final = 180.0
 START_WITHIN_S: Final = 600.0
+ACCOUNT_WITHIN_S: Final = 60.0
 INSTALLATION_KEY: Final = "installation/installation.key"
 PASSWORD: Final = "installation/database.password"  # noqa: S105 -- the name of a file
 
@@ -66,6 +67,7 @@ def restore_kubernetes_backup(
         if not deployment.keys.exists():
             (extracted / IDENTITIES_FILE).unlink()
             extracted.rename(deployment.keys)
+        _wait_for_account(deployment)
         with deployment.tools(progress, any_version=True) as tools, _stopped_roles(deployment, progress):
             _restore_identities(deployment, identities)
             _start(deployment, (DATABASE,), progress)
@@ -110,6 +112,22 @@ def _check_installation(deployment: KubernetesDeployment, extracted: Path) -> No
             f"The namespace {deployment.overlay.namespace} contains another installation; restore the backup into"
             " another cluster, or uninstall this installation first."
         )
+
+
+def _wait_for_account(deployment: KubernetesDeployment) -> None:
+    """Wait until a new namespace has the account `default`, without which Kubernetes accepts no Pod.
+
+    Raises:
+        SetupError: it has none within `ACCOUNT_WITHIN_S`.
+    """
+    end_s = time.monotonic() + ACCOUNT_WITHIN_S
+    while not deployment.kubectl.get("serviceaccount/default"):
+        if time.monotonic() > end_s:
+            raise SetupError(
+                f"The namespace {deployment.overlay.namespace} has no ServiceAccount default after"
+                f" {ACCOUNT_WITHIN_S:g} s; check the controllers of the cluster, and repeat the command."
+            )
+        time.sleep(POLL_S)
 
 
 def _restore_identities(deployment: KubernetesDeployment, identities: list[dict[str, object]]) -> None:
