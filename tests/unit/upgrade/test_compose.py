@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
-from greenroom.upgrade.compose import check_images, check_postgres, check_services, return_commands
+from greenroom.upgrade.compose import check_images, check_old_images, check_postgres, check_services, return_commands
+from greenroom.upgrade.plan import RunningRole
 
 SERVICES = ("kasm_db", "kasm_api")
 
@@ -18,6 +20,13 @@ def test_images_of_another_version_are_refused_with_both_versions():
     check_images({"greenroom/api:0.2.0": Version(0, 2, 0)}, Version(0, 2, 0))
     with pytest.raises(SetupError, match=r"greenroom/api:latest contains Greenroom 0\.1\.0, .* is Greenroom 0\.2\.0"):
         check_images({"greenroom/api:latest": Version(0, 1, 0)}, Version(0, 2, 0))
+
+
+def test_old_images_whose_tags_name_the_new_version_are_refused():
+    role = RunningRole(name="kasm_api", role="api", version="0.1.0")
+    check_old_images([role, replace(role, version=None)], {"kasm_api": Version(0, 1, 0)})
+    with pytest.raises(SetupError, match=r"kasm_api runs Greenroom 0\.1\.0, .* now names 0\.2\.0"):
+        check_old_images([role], {"kasm_api": Version(0, 2, 0)})
 
 
 def test_new_files_without_a_running_service_are_refused():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -194,6 +194,17 @@ def check_images(versions: Mapping[str, Version], own: Version) -> None:
             )
 
 
+def check_old_images(roles: Iterable[RunningRole], versions: Mapping[str, Version]) -> None:
+    """Check that the images of running containers still have their versions. `versions` maps a service to the version
+    in the image that has the tag now. Raises SetupError: an image has another version, so no container could return."""
+    for role in roles:
+        if role.version not in (None, str(found := versions[role.name])):
+            raise SetupError(
+                f"{role.name} runs Greenroom {role.version}, and the tag of its image now names {found}, so it could"
+                " not return; give the images of each version their own tag."
+            )
+
+
 def check_services(running: Collection[str], defined: Collection[str]) -> None:
     """Check that the new compose files define the services that have a container, and no other service of a role.
 
@@ -241,12 +252,8 @@ def _find_previous_files(
                 f"{name} runs the image {container.image}, and the compose files in {folder} name {images.get(name)};"
                 " restore the files of the running version."
             )
-    for role in roles:
-        if role.name in previous and role.version not in (None, str(found := image_version(images[role.name]))):
-            raise SetupError(
-                f"{role.name} runs Greenroom {role.version}, and its image {images[role.name]} now contains {found}, so"
-                " no container could return; give the images of each version their own tag."
-            )
+    old_versions = {name: image_version(container.image) for name, container in previous.items()}
+    check_old_images([role for role in roles if role.name in previous], old_versions)
     if (folder / ".env").exists() and not (new_folder / ".env").exists():
         raise SetupError(
             f"{new_folder} has no settings; run: cp {shlex.quote(str(folder / '.env'))} {shlex.quote(str(new_folder))}"
