@@ -115,10 +115,10 @@ class KubernetesDeployment:
     def check_unused(self) -> None:
         """Check that no Pod of `tools` exists. Raises SetupError: another backup, restore or upgrade runs."""
         if self.kubectl.get(f"pod/{TOOLS_POD}"):
-            command = shlex.join([*self.kubectl.command, "delete", "pod", TOOLS_POD])
+            names = (f"pod/{TOOLS_POD}", f"secret/{SETUP_SECRET}", "--ignore-not-found")
             raise SetupError(
                 "Another backup, restore or upgrade of this deployment runs; wait until it ends. If none runs, delete"
-                f" its Pod with: {command}"
+                f" its Pod and its Secret with: {shlex.join([*self.kubectl.command, 'delete', *names])}"
             )
 
     def replace_job(self) -> None:
