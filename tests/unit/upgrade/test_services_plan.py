@@ -38,8 +38,14 @@ def database(**facts: Any) -> UpgradeDatabase:
     return UpgradeDatabase(**(values | facts))
 
 
-def plan(facts: UpgradeDatabase | None, new: str = "0.2.0", services: Any = SERVICES, own: Any = ()) -> ServicesPlan:
-    return plan_services("web-1", Version.parse(new), services, facts, own_environment=own, interrupted=False)
+def plan(
+    facts: UpgradeDatabase | None,
+    new: str = "0.2.0",
+    services: Any = SERVICES,
+    own: Any = (),
+    interrupted: bool = False,
+) -> ServicesPlan:
+    return plan_services("web-1", Version.parse(new), services, facts, own_environment=own, interrupted=interrupted)
 
 
 def names(plan: ServicesPlan) -> list[str]:
@@ -74,6 +80,13 @@ def test_the_last_machine_finishes_although_its_services_have_the_version():
     last = plan(facts, services=upgraded, own=["manager"])
     assert (names(last), last.finishes, last.is_empty) == ([], True, False)
     assert plan(database(pre=[], pending=[], started=STARTED), services=upgraded, own=["manager"]).is_empty
+
+
+def test_an_interrupted_upgrade_whose_services_have_the_version_is_completed():
+    upgraded = [RunningRole(name="manager", role="manager", version="0.2.0")]
+    facts = database(pre=[], pending=[], started=STARTED)
+    rest = plan(facts, services=upgraded, own=["manager"], interrupted=True)
+    assert (names(rest), rest.is_empty) == ([], False)
 
 
 def test_a_host_without_a_database_may_not_skip_a_series():

@@ -99,7 +99,7 @@ class ServicesUpgrade:
         """
         if self.plan.services or backup is not None or self.plan.pre:
             await self._prepare(backup_folder, backup)
-        if self.plan.services:
+        if self.plan.services or self.plan.interrupted:
             await self._replace_all()
         started = await upgrades.started_upgrade(self.db) if self.db else None
         waits, left = await self._finish()
@@ -155,14 +155,15 @@ class ServicesUpgrade:
 
     async def _replace_all(self) -> None:
         """Replace the services of the plan. If one is not ready in time, return to the previous program."""
-        self.record.write(self.folder)
         own = own_environment()
         try:
+            self.record.write(self.folder)
             _switch(self.link, own / "greenroom")
             for service in self.plan.services:
                 self.changed.append(service.name)
                 with self.progress.step(f"Replacing {service.name}"):
                     await self._replace(service.name, own, version())
+            await self._enable_manager()
         except (GreenroomError, OSError) as error:
             await self._return_and_raise(_sentence(error))
         ServicesRecord.remove(self.folder)
@@ -208,7 +209,7 @@ class ServicesUpgrade:
         return f"{number} Agents use {self.manager.instance_id if self.manager else ''}" if number else ""
 
     async def _enable_manager(self) -> None:
-        """Enable the Manager again if the upgrade has disabled it, and wait until it runs."""
+        """Enable the Manager again if the upgrade, or an interrupted one, has disabled it, and wait until it runs."""
         if self.db is None or self.manager is None or not self.record.enable:
             return
         db, manager_id = self.db, self.manager.manager_id
@@ -223,17 +224,21 @@ class ServicesUpgrade:
         self.record.write(self.folder)
 
     async def _return_and_raise(self, cause: str) -> None:
-        """Return the services to the previous program after the error `cause`, and raise an error.
+        """Return all services to the previous program after the error `cause`, the last changed one first, and raise
+        an error. An interrupted upgrade may have replaced more services than this one.
 
         Raises:
             SetupError: always; the message contains `cause` and the program that runs.
         """
         log.warning("the upgrade failed; the services return to the previous program", reason=cause)
+        environment = self.previous.parent.resolve()
         try:
             _switch(self.link, self.previous)
-            for name in reversed(self.changed):
+            others = [service.role for service in units.read_services() if service.environment != environment]
+            for name in dict.fromkeys([*reversed(self.changed), *others]):
                 with self.progress.step(f"Returning {name} to {self.previous}"):
-                    await self._replace(name, self.previous.parent.resolve(), None)
+                    await self._replace(name, environment, None)
+            await self._enable_manager()
         except (GreenroomError, OSError) as error:
             raise SetupError(
                 f"The upgrade failed: {cause} The return to {self.previous} failed, too: {_sentence(error)} Run it"
@@ -353,10 +358,11 @@ async def planned_services(
                 " a return; install the running version there again, and the new version into another environment."
             )
         manager, disables = None, False
-        if db is not None and any(role.name == "manager" for role in plan.services):
+        if db is not None and "manager" in services:
             managers = await list_managers(db)
             manager = next((one for one in managers if one.instance_id in own_ids), None)
-            disables = manager is not None and has_other_manager(manager, managers)
+            is_replaced = any(role.name == "manager" for role in plan.services)
+            disables = manager is not None and is_replaced and has_other_manager(manager, managers)
         yield ServicesUpgrade(
             folder=folder,
             dsn=dsn,

@@ -42,11 +42,14 @@ class ServicesPlan:
     finishes: bool
     """True if the database has not finished the upgrade."""
     others: tuple[RunningProcess, ...]
+    interrupted: bool
+    """True if an earlier upgrade of this machine was interrupted. It may have disabled the Manager."""
 
     @property
     def is_empty(self) -> bool:
         """True if there is nothing to do on this machine now."""
-        return not (self.services or self.needs_backup or self.pre or (self.finishes and not self.others))
+        has_changes = bool(self.services or self.needs_backup or self.pre or self.interrupted)
+        return not has_changes and not (self.finishes and not self.others)
 
     def as_json(self) -> dict[str, object]:
         """Return the changes as the JSON object of `greenroom upgrade --services --dry-run --json`."""
@@ -120,6 +123,7 @@ def plan_services(
             post=(),
             finishes=False,
             others=(),
+            interrupted=interrupted,
         )
     is_started = database.started is not None and database.started.version == str(new)
     needs_backup = new > database.version and not is_started
@@ -139,6 +143,7 @@ def plan_services(
         post=tuple(name for name in database.pending if name not in database.pre),
         finishes=bool(database.pending) or new > database.version or database.started is not None,
         others=tuple(other for other in database.others if other.version != str(new)),
+        interrupted=interrupted,
     )
 
 
