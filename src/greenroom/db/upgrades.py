@@ -23,12 +23,12 @@ _LOCK: Final = (73, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedUpgrade:
-    """The upgrade from the version `previous` to `version` that has not ended. `backup` is the path of the backup on
-    the machine `hostname`."""
+    """The upgrade to `version` that has not ended. `previous` is the path of the program of the previous version, and
+    `backup` that of the backup, both on the machine `hostname`, which started the upgrade."""
 
     version: str
-    previous: str
     hostname: str
+    previous: str
     backup: str
     started: datetime
 
@@ -53,16 +53,16 @@ async def stored_version(db: Database) -> str:
 
 async def started_upgrade(db: Database) -> StartedUpgrade | None:
     """Return the upgrade that has not ended, or None."""
-    return await db.fetch_one_as(StartedUpgrade, "SELECT version, previous, hostname, backup, started FROM upgrades")
+    return await db.fetch_one_as(StartedUpgrade, "SELECT version, hostname, previous, backup, started FROM upgrades")
 
 
-async def store_upgrade(db: Database, version: str, previous: str, hostname: str, backup: str) -> None:
+async def store_upgrade(db: Database, version: str, hostname: str, previous: str, backup: str) -> None:
     """Store the start of an upgrade, in place of an upgrade that was abandoned."""
     await db.write(
-        "INSERT INTO upgrades (version, previous, hostname, backup) VALUES (%s, %s, %s, %s) ON CONFLICT (only_row)"
-        " DO UPDATE SET (version, previous, hostname, backup, started)"
-        " = (EXCLUDED.version, EXCLUDED.previous, EXCLUDED.hostname, EXCLUDED.backup, now())",
-        (version, previous, hostname, backup),
+        "INSERT INTO upgrades (version, hostname, previous, backup) VALUES (%s, %s, %s, %s) ON CONFLICT (only_row)"
+        " DO UPDATE SET (version, hostname, previous, backup, started)"
+        " = (EXCLUDED.version, EXCLUDED.hostname, EXCLUDED.previous, EXCLUDED.backup, now())",
+        (version, hostname, previous, backup),
     )
 
 

@@ -17,7 +17,11 @@ from greenroom.upgrade.services_plan import ServicesPlan, UpgradeDatabase, has_o
 PRE, POST = "0011_pre_a.sql", "0012_post_b.sql"
 OTHER = RunningProcess(role="Manager", name="manager-2", hostname="web-2", version="0.1.0")
 STARTED = StartedUpgrade(
-    version="0.2.0", previous="0.1.0", hostname="web-1", backup="/backup", started=datetime(2026, 1, 1, tzinfo=UTC)
+    version="0.2.0",
+    hostname="web-1",
+    previous="/opt/old/bin/greenroom",
+    backup="/backup",
+    started=datetime(2026, 1, 1, tzinfo=UTC),
 )
 SERVICES = (
     RunningRole(name="manager", role="manager", version="0.1.0"),

@@ -14,9 +14,9 @@ INSERT INTO installation DEFAULT VALUES;
 CREATE TABLE upgrades (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version  text NOT NULL,        -- the new version
-    previous text NOT NULL,
-    hostname text NOT NULL,        -- the machine with the backup, and the path of the backup there
-    backup   text NOT NULL,
+    hostname text NOT NULL,        -- the machine that started the upgrade
+    previous text NOT NULL,        -- the path of the program of the previous version on this machine
+    backup   text NOT NULL,        -- the path of the backup on this machine
     started  timestamptz NOT NULL DEFAULT now()
 );
 

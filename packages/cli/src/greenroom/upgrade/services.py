@@ -116,8 +116,10 @@ class ServicesUpgrade:
         )
 
     def _return_with_backup(self, started: StartedUpgrade) -> list[str]:
-        """Return the steps that return all machines to the previous version after the end of the upgrade."""
-        previous, link = shlex.quote(str(self.previous)), shlex.quote(str(self.link))
+        """Return the steps that return all machines to the previous version after the end of the upgrade. `started`
+        names the program of this version, because this machine may have been upgraded in an earlier run.
+        """
+        previous, link = shlex.quote(started.previous), shlex.quote(str(self.link))
         restore = f"{previous} restore {shlex.quote(started.backup)} --services --replace{self._folder_option}"
         return [
             "on each web machine: systemctl stop greenroom-manager greenroom-api",
@@ -148,8 +150,7 @@ class ServicesUpgrade:
                 with self.progress.step("Applying the migrations before the services"):
                     await migrate(self.dsn, only_pre=True)
             if backup is not None:
-                previous = str(self.database.version)
-                await upgrades.store_upgrade(self.db, version(), previous, self.plan.hostname, file)
+                await upgrades.store_upgrade(self.db, version(), self.plan.hostname, str(self.previous), file)
         except (GreenroomError, OSError) as error:
             raise SetupError(f"{_sentence(error)} No service was replaced.") from error
 
