@@ -33,6 +33,7 @@ def running(role: str, environment: Path) -> UnitService:
         pid=0,
         program=Path("/usr/local/bin/greenroom"),
         user="",
+        group="",
         settings={"environment": environment},
     )
 

@@ -38,7 +38,8 @@ def test_a_service_has_the_settings_of_its_file_and_of_its_unit(bin_folder: Path
     config.write_text('database_url = "host=db"\nmanager_dir = "/other"\n')
     write_systemctl(bin_folder, SHOWN.format(config=config, state="active"))
     (service,) = read_services()
-    assert (service.role, service.state, service.pid, service.user) == ("manager", "active", 812, "greenroom")
+    assert (service.role, service.state, service.pid) == ("manager", "active", 812)
+    assert (service.user, service.group) == ("greenroom", "greenroom")
     assert service.program == Path("/usr/local/bin/greenroom")
     assert (service.setting("database_url"), service.setting("manager_port")) == ("host=db", 8181)
     assert service.setting("manager_dir") == "/var/lib/greenroom-manager"

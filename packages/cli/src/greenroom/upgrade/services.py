@@ -8,6 +8,7 @@ applies the *pre* migrations; that of the last machine applies the *post* migrat
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import socket
 import subprocess
@@ -306,9 +307,10 @@ def _check_plugins(previous: Path) -> None:
 def _check_accounts(services: Iterable[UnitService]) -> None:
     """Check that the accounts of the services can run the new program. Raises SetupError: an account cannot."""
     program = own_environment() / "greenroom"
-    for user in sorted({service.user for service in services if service.user}):
-        command = ["setpriv", f"--reuid={user}", "--clear-groups", str(program), "--version"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}  # without the password of the owner of the tables
+    for user, group in sorted({(service.user, service.group) for service in services if service.user}):
+        command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", str(program), "--version"]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise SetupError(
                 f"The account {user} cannot run {program}; install the new version with umask 022 where all accounts"

@@ -25,7 +25,7 @@ from greenroom.kit.config import AgentConfig, ApiConfig, GatewayConfig, ManagerC
 from greenroom.up import health
 from greenroom.upgrade.running import role_version
 
-_PROPERTIES: Final = "LoadState,ActiveState,MainPID,User,Environment,ExecStart"
+_PROPERTIES: Final = "LoadState,ActiveState,MainPID,User,Group,Environment,ExecStart"
 _CONFIGS: Final = {"manager": ManagerConfig, "api": ApiConfig, "gateway": GatewayConfig, "agent": AgentConfig}
 """Role → the type of its settings, in the order in which services are replaced."""
 _HEALTH_PORTS: Final = {"manager": "manager_port", "api": "api_port", "agent": "agent_port"}
@@ -38,8 +38,8 @@ SETTLED_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitService:
-    """A service of this machine. `program` is the link that its unit runs, `user` its account (empty = root), and
-    `settings` the settings of its role that are not defaults."""
+    """A service of this machine. `program` is the link that its unit runs, `user` and `group` its account (empty =
+    root), and `settings` the settings of its role that are not defaults."""
 
     role: str
     unit: str
@@ -47,6 +47,7 @@ class UnitService:
     pid: int
     program: Path
     user: str
+    group: str
     settings: dict[str, Any]
 
     def setting(self, name: str) -> Any:
@@ -60,7 +61,7 @@ class UnitService:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0") if self.pid else []
         except OSError:  # the process has ended
             return None
-        return Path(os.fsdecode(words[0])).parent if words and words[0] else None
+        return Path(os.fsdecode(words[0])).parent.resolve() if words and words[0] else None
 
 
 def read_services() -> list[UnitService]:
@@ -89,13 +90,15 @@ def _read_service(role: str) -> UnitService | None:
     path = re.search(r"path=(\S+)", properties.get("ExecStart", ""))
     if path is None:
         raise SetupError(f"The unit {unit} has no ExecStart; install the unit of deploy/systemd.")
+    user = properties.get("User", "")
     return UnitService(
         role=role,
         unit=unit,
         state=properties.get("ActiveState", ""),
         pid=int(properties.get("MainPID", "0")),
         program=Path(path[1]),
-        user=properties.get("User", ""),
+        user=user,
+        group=properties.get("Group", "") or user,
         settings=_settings(unit, properties.get("Environment", "")),
     )
 
