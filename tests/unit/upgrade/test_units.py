@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
+from greenroom.upgrade.services_facts import database_of
 from greenroom.upgrade.units import read_services
 
 SHOWN = """#!/bin/sh
@@ -43,6 +44,16 @@ def test_a_service_has_the_settings_of_its_file_and_of_its_unit(bin_folder: Path
     assert service.program == Path("/usr/local/bin/greenroom")
     assert (service.setting("database_url"), service.setting("manager_port")) == ("host=db", 8181)
     assert service.setting("manager_dir") == "/var/lib/greenroom-manager"
+
+
+def test_a_manager_without_the_url_of_its_database_is_refused(bin_folder: Path):
+    config = bin_folder / "manager.toml"
+    config.write_text('zone = "default"\n')
+    write_systemctl(bin_folder, SHOWN.format(config=config, state="active"))
+    services = {service.role: service for service in read_services()}
+    with pytest.raises(SetupError, match=r"greenroom-manager\.service contain no database_url"):
+        database_of(services, None)
+    assert (database_of(services, "host=db"), database_of({}, "host=db")) == ("host=db", "")
 
 
 def test_a_stopped_service_is_left_alone(bin_folder: Path):

@@ -112,9 +112,18 @@ async def read_role(http: httpx2.AsyncClient, service: UnitService, own: Path) -
 
 def database_of(services: Mapping[str, UnitService], database_url: str | None) -> str:
     """Return the URL of the database: `database_url`, else that of the api or of the Manager. Empty on a machine that
-    has neither."""
-    urls = [str(services[role].settings.get("database_url", "")) for role in ("api", "manager") if role in services]
-    return (database_url or urls[0]) if urls else ""
+    has neither.
+
+    Raises:
+        SetupError: the settings contain no URL, for example because the unit reads it from another file.
+    """
+    users = [services[role] for role in ("api", "manager") if role in services]
+    if not users:
+        return ""
+    urls = [database_url, *(service.settings.get("database_url") for service in users)]
+    if (url := next(filter(None, urls), None)) is None:
+        raise SetupError(f"The settings of {users[0].unit} contain no database_url; specify --database-url.")
+    return str(url)
 
 
 def _machine_lock(folder: Path) -> AbstractContextManager[None]:
