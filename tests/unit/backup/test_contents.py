@@ -58,7 +58,17 @@ def test_keys_certificates_and_settings_are_included(path: str):
 
 @pytest.mark.parametrize(
     "path",
-    ["lock", "postgres", "logs/api.log", "tmp", "runtime", "replaced-20261126T230000Z", "gateway/nginx.conf", "db"],
+    [
+        "lock",
+        "postgres",
+        "logs/api.log",
+        "tmp",
+        "runtime",
+        "replaced-20261126T230000Z",
+        "gateway/nginx.conf",
+        "db",
+        "upgrade.json",
+    ],
 )
 def test_files_that_a_start_creates_are_left_out(path: str):
     assert not is_included(PurePosixPath(path), homes=True)

@@ -31,11 +31,14 @@ REPLACED_PREFIX: Final = "replaced-"
 """The prefix of the folders in DATA that contain the files that a restore replaced."""
 LOCK_NAME: Final = "backup.lock"
 UPGRADE_LOCK_NAME: Final = "upgrade.lock"
-"""The lock of upgrades of a deployment in containers."""
+"""The lock of upgrades of a deployment in containers, and of the services of a machine."""
+SERVICES_RECORD_NAME: Final = "upgrade.json"
+"""The record of an interrupted upgrade of the services of a machine."""
 
 _EXCLUDED_NAMES: Final = frozenset(
     {"lock", LOCK_NAME, RESTORING_NAME, "run", "tmp", "runtime", "logs", "postgres", "web-filter"}
     | {UPGRADE_LOCK_NAME, "db", "secrets", "proxy", "hosts"}  # of a deployment in containers
+    | {SERVICES_RECORD_NAME}
 )
 """Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 

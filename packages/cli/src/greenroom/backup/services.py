@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from greenroom.backup.database import (
 )
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.backup.reading import VerifiedBackup, read_backup
-from greenroom.backup.restore import DUMP_FILE, RestoredBackup, check_supported
+from greenroom.backup.restore import DUMP_FILE, RestoredBackup, check_supported, extraction_folder, names_in
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.up.layout import Layout
@@ -68,19 +69,28 @@ async def restore_services(
     check_contents(dsn, replace=replace)
     key = read_backup_key(file, decryption_key)
     try:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
+        with _extraction_folder(keys) as folder:
             with progress.step("Decrypting and checking the backup"):
                 verified = await asyncio.to_thread(_extract, file, key, folder)
             with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
                 tools = PostgresTools.of_server(server_version(dsn))
                 await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
                 migrations = await migrate(dsn, may_skip=True)
+                _move_missing(folder, keys)
             drop_replaced_tables(dsn)
-            _copy_missing(folder / "files", keys)
     except OSError as error:
-        raise SetupError(f"The backup cannot be restored: {error.strerror or error}.") from error
+        raise SetupError(f"The backup cannot be restored to {keys}: {error.strerror or error}.") from error
     return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=None)
+
+
+@contextmanager
+def _extraction_folder(keys: Path) -> Generator[Path]:
+    """Yield a new folder in the folder `keys`, with the lock of backups. It is removed after the block."""
+    keys.mkdir(mode=0o711, parents=True, exist_ok=True)
+    layout = Layout(keys)
+    with backup_lock(layout), extraction_folder(layout) as extracted:
+        yield extracted.data
+        shutil.rmtree(extracted.data)
 
 
 def _check_header(header: Header) -> None:
@@ -89,17 +99,13 @@ def _check_header(header: Header) -> None:
 
 
 def _extract(file: Path, key: str, folder: Path) -> VerifiedBackup:
-    (folder / "files").mkdir()
     with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-        return read_backup(stream, dump.write, check_header=_check_header, folder=folder / "files")
+        (folder / DUMP_FILE).chmod(0o600)
+        return read_backup(stream, dump.write, check_header=_check_header, folder=folder)
 
 
-def _copy_missing(source: Path, target: Path) -> None:
-    """Copy the files that do not exist in the target, with their modes and owners."""
-    target.mkdir(mode=0o711, parents=True, exist_ok=True)
-    for path in source.iterdir():
-        destination = target / path.name
-        if path.is_file() and not destination.exists():
-            shutil.copy2(path, destination)
-            status = path.stat()
-            os.chown(destination, status.st_uid, status.st_gid)
+def _move_missing(source: Path, target: Path) -> None:
+    """Move the files and folders that do not exist in the target, with their modes and owners."""
+    for name in names_in(source):
+        if name != DUMP_FILE and not os.path.lexists(target / name):
+            (source / name).rename(target / name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import msgspec
 
+from greenroom.backup.contents import SERVICES_RECORD_NAME, UPGRADE_LOCK_NAME
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
 from greenroom.db import upgrades
@@ -35,15 +36,15 @@ class ServicesRecord:
     @classmethod
     def read(cls, folder: Path) -> ServicesRecord | None:
         """Return the record of an upgrade that was interrupted, or None. Raises SetupError: it cannot be read."""
-        stored = read_json(folder / "upgrade.json")
+        stored = read_json(folder / SERVICES_RECORD_NAME)
         return msgspec.convert(stored, cls) if stored else None
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "upgrade.json", asdict(self), 0o600)
+        write_json(folder / SERVICES_RECORD_NAME, asdict(self), 0o600)
 
     @staticmethod
     def remove(folder: Path) -> None:
-        (folder / "upgrade.json").unlink(missing_ok=True)
+        (folder / SERVICES_RECORD_NAME).unlink(missing_ok=True)
 
 
 def own_environment() -> Path:
@@ -128,7 +129,7 @@ def database_of(services: Mapping[str, UnitService], database_url: str | None) -
 
 def _machine_lock(folder: Path) -> AbstractContextManager[None]:
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    return exclusive_lock(Layout(folder), folder / "upgrade.lock", "upgrade")
+    return exclusive_lock(Layout(folder), folder / UPGRADE_LOCK_NAME, "upgrade")
 
 
 @asynccontextmanager
