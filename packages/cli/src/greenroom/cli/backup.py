@@ -65,6 +65,7 @@ def backup(
 
     require_one_form(compose, kubernetes, services=services)
     log.configure_for_command("backup")
+    external_url = external_database(database_url)  # starts the program again, so it precedes the passphrase
     key = backup_key(passphrase_file, recipient)
     options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
     if kubernetes is not None:
@@ -72,7 +73,7 @@ def backup(
     elif compose is not None:
         created = create_compose_backup(folder, options, stderr_progress())
     elif services:
-        url = services_database(database_url)
+        url = services_database(external_url)
         created = back_up_services(services_folder, url, folder, options, stderr_progress())
     else:
         created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
@@ -145,7 +146,7 @@ def restore(
         )
         restored_to = f"Restored to {FOLDER}. Start it in {compose} with: {compose_command()} up -d"
     elif services:
-        url = services_database(database_url)
+        url = services_database(external_url)
         restored = (
             check_services_backup(file, decryption_key, url, replace=replace)
             if dry_run

@@ -167,8 +167,7 @@ def migrate(
     """Migrate the database to this version of Greenroom."""
     from greenroom.up import commands  # noqa: PLC0415
 
-    url = database_url or os.environ.get(URL_VARIABLE)
-    applied, pending = commands.migrate(data, url, only_pre=pre)
+    applied, pending = commands.migrate(data, external_database(database_url), only_pre=pre)
     lines = applied or [f"The database is up to date{' for now' if pending else ''}."]
     if pending:
         hint = "Run greenroom migrate again after every process runs this version."

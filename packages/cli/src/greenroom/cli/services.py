@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import typer
 
-from greenroom.cli.instance import external_database
 from greenroom.core.errors import SetupError
 
 SERVICES_FOLDER: Final = Path("/etc/greenroom")
@@ -29,8 +28,8 @@ OwnerUrl = Annotated[
 
 
 def services_database(url: str | None) -> str:
-    """Return the URL of the database: `url`, the value of --database-url, else GREENROOM_DATABASE_URL, else that of the
-    api or of the Manager of this machine.
+    """Return the URL of the database: `url`, the result of `external_database`, else that of the api or of the Manager
+    of this machine.
 
     Raises:
         SetupError: there is none.
@@ -38,8 +37,8 @@ def services_database(url: str | None) -> str:
     from greenroom.upgrade.services_facts import database_of  # noqa: PLC0415
     from greenroom.upgrade.units import read_services  # noqa: PLC0415
 
-    if external := external_database(url):
-        return external
+    if url:
+        return url
     if found := database_of({service.role: service for service in read_services()}, None):
         return found
     raise SetupError("No api or Manager runs on this machine; specify --database-url.")
