@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -63,8 +64,10 @@ def test_the_first_machine_backs_up_and_prepares_the_database():
 
 
 def test_the_next_machine_needs_neither_a_backup_nor_the_owner_of_the_tables():
-    following = plan(database(pre=[], pending=[POST], started=STARTED, owns_tables=False))
+    facts: dict[str, Any] = {"pre": [], "pending": [POST], "started": STARTED}
+    following = plan(database(**facts, owns_tables=False, others=[replace(OTHER, version="0.2.0")]))
     assert (following.needs_backup, following.pre, following.post) == (False, (), (POST,))
+    assert plan(database(**facts)).needs_backup, "all machines have returned since the backup"
 
 
 def test_the_first_machine_without_the_owner_of_the_tables_is_refused():
@@ -75,7 +78,8 @@ def test_the_first_machine_without_the_owner_of_the_tables_is_refused():
 def test_a_return_to_the_old_version_needs_no_backup_and_replaces_all_services():
     upgraded = [RunningRole(name="manager", role="manager", version="0.2.0"), SERVICES[1]]
     back = plan(database(pre=[], pending=[], started=STARTED), "0.1.0", upgraded)
-    assert (back.needs_backup, names(back), back.finishes) == (False, ["manager", "gateway"], True)
+    assert (back.needs_backup, names(back)) == (False, ["manager", "gateway"])
+    assert (back.migrates, back.finishes) == (False, True), "the end deletes the record of the upgrade"
 
 
 def test_the_last_machine_finishes_although_its_services_have_the_version():

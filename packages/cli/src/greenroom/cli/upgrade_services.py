@@ -47,7 +47,7 @@ def _result_lines(result: ServicesResult | None) -> list[str]:
     if not result.left:
         lines.append("All Managers and Agents run this version, and the database is up to date.")
     if result.backup:
-        lines.append(f"The backup is in {result.backup}.")
+        lines.append(f"The backup is in {result.backup} on {result.backup_hostname}.")
     if result.back:
         lines += ["To return to the previous version:", *(f"  {command}" for command in result.back)]
     return lines

@@ -61,7 +61,7 @@ LEAVE_WITHIN_S: Final = 15.0
 class ServicesResult:
     """The result on this machine. `waits` contains a line for each Manager and Agent of other machines that has another
     version, and `left` the remaining steps. `back` contains the commands that return this machine to the previous
-    version, and `backup` the backup that the upgrade needs to return after its end."""
+    version. `backup` is the backup that the upgrade needs to return after its end, on the machine `backup_hostname`."""
 
     new: str
     replaced: list[str]
@@ -69,6 +69,7 @@ class ServicesResult:
     left: list[str]
     back: list[str]
     backup: str
+    backup_hostname: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class ServicesUpgrade:
             left=left,
             back=back,
             backup=started.backup if started else "",
+            backup_hostname=started.hostname if started else "",
         )
 
     def _return_with_backup(self, started: StartedUpgrade) -> list[str]:
@@ -259,12 +261,13 @@ class ServicesUpgrade:
         waits = [other_line(other) for other in processes if other.name not in own and other.version != version()]
         if waits:
             return waits, [f"Upgrade these machines, and then run on one web machine: {self._own_command}"]
-        if not self.database.owns_tables:
+        if self.plan.migrates and not self.database.owns_tables:
             program = shlex.quote(str(own_environment() / "greenroom"))
             return [], [f"Apply the other migrations as the owner of the tables: {program} migrate --database-url URL"]
-        with self.progress.step("Applying the migrations after all machines"):
-            await migrate(self.dsn)
-            await upgrades.delete_upgrade(self.db)
+        if self.plan.migrates:
+            with self.progress.step("Applying the migrations after all machines"):
+                await migrate(self.dsn)
+        await upgrades.delete_upgrade(self.db)
         return [], []
 
     @property

@@ -39,8 +39,10 @@ class ServicesPlan:
     needs_backup: bool
     pre: tuple[str, ...]
     post: tuple[str, ...]
+    migrates: bool
+    """True if the database does not have all migrations of the version `new`, or stores an older version."""
     finishes: bool
-    """True if the database has not finished the upgrade."""
+    """True if `migrates`, or if the database has the record of an upgrade."""
     others: tuple[RunningProcess, ...]
     interrupted: bool
     """True if an earlier upgrade of this machine was interrupted. It may have disabled the Manager."""
@@ -121,12 +123,18 @@ def plan_services(
             needs_backup=False,
             pre=(),
             post=(),
+            migrates=False,
             finishes=False,
             others=(),
             interrupted=interrupted,
         )
-    is_started = database.started is not None and database.started.version == str(new)
+    is_started = (
+        database.started is not None
+        and database.started.version == str(new)
+        and (interrupted or bool(own_environment) or any(other.version == str(new) for other in database.others))
+    )  # otherwise all machines have returned, and the backup is old
     needs_backup = new > database.version and not is_started
+    migrates = bool(database.pending) or new > database.version
     if new > database.version:
         check_supported(database.pre, database.version, new)
     if (needs_backup or database.pre) and not database.owns_tables:
@@ -141,7 +149,8 @@ def plan_services(
         needs_backup=needs_backup,
         pre=tuple(database.pre),
         post=tuple(name for name in database.pending if name not in database.pre),
-        finishes=bool(database.pending) or new > database.version or database.started is not None,
+        migrates=migrates,
+        finishes=migrates or database.started is not None,
         others=tuple(other for other in database.others if other.version != str(new)),
         interrupted=interrupted,
     )
