@@ -127,6 +127,7 @@ def write_tree(tree: Path, version: str, dist: Path, libraries: Path) -> None:
         _write(tree / "usr/lib/systemd/system" / unit, text.encode())
     for name, source in SETTINGS.items():
         _write(tree / name, Path("deploy/debian", source).read_bytes())
+    (tree / "etc/default/greenroom").chmod(0o600)  # the URL of a database may contain a password
     (tree / "etc/greenroom").mkdir()
     _write(tree / "usr/share/doc/greenroom/copyright", Path("LICENSE").read_bytes())
     (tree / "usr/bin").mkdir()

@@ -186,7 +186,7 @@ class Upgrade:
             with self.progress.step("Applying the migrations after the roles"):
                 await self._wait_until_all_work()
                 await migrate(self.site.dsn)
-        except SetupError as error:
+        except GreenroomError as error:
             raise SetupError(
                 f"{error.message} Greenroom {version()} runs; remove the cause, and run the upgrade again."
             ) from error
