@@ -61,8 +61,7 @@ async def test_a_database_of_a_version_before_the_first_release_is_refused(db: D
 
 def test_what_an_earlier_update_left_comes_before_the_next_version():
     names = ["0001_post_old.sql", "0002_pre_new.sql", "0003_post_new.sql"]
-    applied = before_new_code([Migration(name, "") for name in names])
-    assert [file.name for file in applied] == names[:2]
+    assert before_new_code(names) == names[:2]
 
 
 def test_every_migration_says_when_it_is_applied():

@@ -99,15 +99,16 @@ async def migrate(dsn: str, *, only_pre: bool = False, may_skip: bool = False) -
         )
         applied = await _read_applied(connection)
         pending = plan(migrations(), applied)
-        before = before_new_code(pending)
+        before = before_new_code([migration.name for migration in pending])
         is_complete = not only_pre or not applied
+        chosen = pending if is_complete else pending[: len(before)]
         async with connection.transaction() if only_pre else nullcontext():
-            for migration in pending if is_complete else before:
-                await _apply(connection, migration, is_last_step=migration not in before)
+            for migration in chosen:
+                await _apply(connection, migration, is_last_step=migration.name not in before)
             if is_complete:
                 await store_version(connection)
         await grant(connection)
-    return [migration.name for migration in (pending if is_complete else before)]
+    return [migration.name for migration in chosen]
 
 
 async def _apply(connection: psycopg.AsyncConnection, migration: Migration, *, is_last_step: bool) -> None:
@@ -155,9 +156,10 @@ async def _read_applied(connection: psycopg.AsyncConnection) -> dict[str, str]:
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-def before_new_code(pending: list[Migration]) -> list[Migration]:
-    """Return the files that can be applied while the previous version runs: all files up to the last *pre* file."""
-    last = max((number for number, file in enumerate(pending) if is_pre(file.name)), default=-1)
+def before_new_code(pending: list[str]) -> list[str]:
+    """Return the names of the files that can be applied while the previous version runs: those up to the last *pre*
+    file. `pending` contains the names of all files that are not applied."""
+    last = max((number for number, name in enumerate(pending) if is_pre(name)), default=-1)
     return pending[: last + 1]
 
 

@@ -23,7 +23,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.versions import Version, check_upgrade, refuse_downgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, list_managers
-from greenroom.db.migrate import Migration, before_new_code, pending_files
+from greenroom.db.migrate import before_new_code, pending_files
 from greenroom.kit.program import version
 from greenroom.up.compose import (
     DATABASE,
@@ -164,7 +164,7 @@ def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
     check_managers(managers, own_ids)
     primaries = {own_ids[manager.instance_id] for manager in managers if manager.is_primary}
     roles = [replace(role, is_primary=role.name in primaries) for role in roles]
-    pre = [migration.name for migration in before_new_code([Migration(name, "") for name in pending])]
+    pre = before_new_code(pending)
     interrupted = any(role.version == str(new) for role in roles)
     plan = plan_upgrade(current, new, roles, pre, pending, interrupted=interrupted)
     unfinished = bool(plan.roles or plan.pre or plan.post)

@@ -28,7 +28,7 @@ from greenroom.core.text import one_line, summary
 from greenroom.core.versions import Version, check_upgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
-from greenroom.db.migrate import Migration, before_new_code, migrate, pending_files
+from greenroom.db.migrate import before_new_code, migrate, pending_files
 from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
@@ -306,7 +306,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
         await db.open()
         try:
             pending = await pending_files(site.dsn)
-            pre = [migration.name for migration in before_new_code([Migration(name, "") for name in pending])]
+            pre = before_new_code(pending)
             roles = await read_roles(http, db, site)
             check_managers(await list_managers(db), [manager.instance_id for manager in site.managers])
             plan = plan_upgrade(current, new, roles, pre, pending, interrupted=record is not None)

@@ -274,10 +274,9 @@ def planned_kubernetes_upgrade(deployment: KubernetesDeployment, progress: Progr
                 )
             )
     facts = _read_database(deployment) if deployment.overlay.has_database else None
-    pending = [] if facts is None else plan(migrations(), facts.applied)
-    names = [migration.name for migration in pending]
-    pre = [migration.name for migration in before_new_code(pending)]
-    planned = plan_kubernetes_upgrade(Version.parse(version()), deployment.overlay, running, pre, names)
+    pending = [] if facts is None else [migration.name for migration in plan(migrations(), facts.applied)]
+    pre = before_new_code(pending)
+    planned = plan_kubernetes_upgrade(Version.parse(version()), deployment.overlay, running, pre, pending)
     return KubernetesUpgrade(
         deployment=deployment, plan=planned, primaries=[] if facts is None else facts.primaries, progress=progress
     )

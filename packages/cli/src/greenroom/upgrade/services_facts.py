@@ -16,7 +16,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
 from greenroom.db import upgrades
 from greenroom.db.database import Database
-from greenroom.db.migrate import Migration, before_new_code, pending_files
+from greenroom.db.migrate import before_new_code, pending_files
 from greenroom.kit.program import version
 from greenroom.up.layout import Layout, exclusive_lock, read_json, write_json
 from greenroom.upgrade import units
@@ -94,7 +94,7 @@ async def read_database(dsn: str, db: Database, own_ids: set[str]) -> UpgradeDat
     stored = await upgrades.stored_version(db)
     return UpgradeDatabase(
         version=Version.parse(stored),
-        pre=[migration.name for migration in before_new_code([Migration(name, "") for name in pending])],
+        pre=before_new_code(pending),
         pending=pending,
         started=await upgrades.started_upgrade(db),
         owns_tables=await upgrades.owns_tables(db),
