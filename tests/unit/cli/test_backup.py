@@ -41,3 +41,10 @@ def test_a_backup_of_no_instance_is_refused(greenroom: Greenroom, tmp_path: Path
     done = greenroom("backup", str(tmp_path / "to"), "--data", str(tmp_path / "none"), "--recipient", "age1x")
     assert (done.code, "There is no Greenroom instance in" in done.err) == (1, True)
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("command", ["backup", "upgrade"])
+def test_the_url_of_the_owner_requires_services(greenroom: Greenroom, tmp_path: Path, command: str):
+    argument = [str(tmp_path)] if command == "backup" else []
+    done = greenroom(command, *argument, "--database-url", "host=db password=secret")
+    assert (done.code, "requires --services" in done.err, "secret" in done.err) == (2, True, False)

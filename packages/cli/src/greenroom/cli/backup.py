@@ -63,7 +63,7 @@ def backup(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
-    require_one_form(compose, kubernetes, services=services)
+    require_one_form(compose, kubernetes, services=services, database_url=database_url)
     log.configure_for_command("backup")
     external_url = external_database(database_url)  # starts the program again, so it precedes the passphrase
     key = backup_key(passphrase_file, recipient)

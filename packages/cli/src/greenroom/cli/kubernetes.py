@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.output import print_local_result
+from greenroom.cli.output import print_plan
 from greenroom.core.errors import SetupError
 
 if TYPE_CHECKING:
@@ -70,12 +70,10 @@ def upgrade_deployment(
     from greenroom.upgrade.kubernetes import planned_kubernetes_upgrade  # noqa: PLC0415
 
     planned = planned_kubernetes_upgrade(deployment, stderr_progress())
-    lines = planned.plan.lines()
     if dry_run:
-        shown = lines if planned.plan.is_empty else [*lines, "Nothing was changed."]
-        print_local_result(planned.plan.as_json(), *shown, as_json=as_json)
+        print_plan(planned.plan, as_json=as_json)
         return None
-    typer.echo("\n".join(lines), err=True)
+    typer.echo("\n".join(planned.plan.lines()), err=True)
     if planned.plan.is_empty:
         return None
     backup = BackupOptions(key=key()) if deployment.overlay.has_database else None

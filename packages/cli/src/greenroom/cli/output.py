@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from greenroom.core.text import size
 
@@ -222,6 +222,21 @@ class Printer:
 def print_local_result(value: Any, *lines: str, as_json: bool) -> None:
     """Print the result of a command that has no `Printer`: `value` as JSON, or `lines`."""
     sys.stdout.write((json.dumps(value) if as_json else "\n".join(lines)) + "\n")
+
+
+class Plan(Protocol):
+    """The plan of an upgrade, which a dry run prints."""
+
+    @property
+    def is_empty(self) -> bool: ...
+    def as_json(self) -> dict[str, object]: ...
+    def lines(self) -> list[str]: ...
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print the plan of a dry run."""
+    lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
+    print_local_result(plan.as_json(), *lines, as_json=as_json)
 
 
 def warnings_in(answer: Row) -> list[str]:

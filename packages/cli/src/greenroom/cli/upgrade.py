@@ -13,7 +13,7 @@ import typer
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Compose, Data, Json, require_one_form
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
-from greenroom.cli.output import print_local_result
+from greenroom.cli.output import print_local_result, print_plan
 from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder
 from greenroom.cli.upgrade_services import upgrade_services
 from greenroom.up.layout import Layout, running_layout
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from greenroom.backup.encryption import EncryptionKey
     from greenroom.upgrade.execute import UpgradeResult
-    from greenroom.upgrade.plan import UpgradePlan
 
 
 def upgrade(
@@ -54,7 +53,7 @@ def upgrade(
     """
     from greenroom.up import log  # noqa: PLC0415
 
-    require_one_form(compose, kubernetes, services=services)
+    require_one_form(compose, kubernetes, services=services, database_url=database_url)
     log.configure_for_command("upgrade")
     key = partial(backup_key, passphrase_file, recipient)
     if services:
@@ -90,12 +89,7 @@ async def _show_plan(layout: Layout, *, as_json: bool) -> None:
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
 
     async with planned_upgrade(layout, stderr_progress()) as planned:
-        _print_plan(planned.plan, as_json=as_json)
-
-
-def _print_plan(plan: UpgradePlan, *, as_json: bool) -> None:
-    lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
-    print_local_result(plan.as_json(), *lines, as_json=as_json)
+        print_plan(planned.plan, as_json=as_json)
 
 
 async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> UpgradeResult | None:
@@ -125,7 +119,7 @@ def _upgrade_containers(
     from greenroom.upgrade.compose import compose_upgrade_lock, planned_compose_upgrade  # noqa: PLC0415
 
     if dry_run:
-        _print_plan(planned_compose_upgrade(files, stderr_progress()).plan, as_json=as_json)
+        print_plan(planned_compose_upgrade(files, stderr_progress()).plan, as_json=as_json)
         return None
     with compose_upgrade_lock():
         planned = planned_compose_upgrade(files, stderr_progress())

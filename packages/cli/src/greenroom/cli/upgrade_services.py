@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from greenroom.cli.instance import external_database
-from greenroom.cli.output import print_local_result
+from greenroom.cli.output import print_local_result, print_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,7 @@ async def _show_plan(folder: Path, url: str | None, *, as_json: bool) -> None:
     from greenroom.upgrade.services import planned_services  # noqa: PLC0415
 
     async with planned_services(folder, url, stderr_progress()) as planned:
-        plan = planned.plan
-        lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
-        print_local_result(plan.as_json(), *lines, as_json=as_json)
+        print_plan(planned.plan, as_json=as_json)
 
 
 async def _upgrade(
