@@ -13,9 +13,10 @@ import typer
 from greenroom.cli.instance import Compose, Data, Json, external_database, require_one_form
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, back_up_deployment, open_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
-from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder, services_database
+from greenroom.cli.services import OwnerUrl, Services, ServicesFolder, services_database
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
+from greenroom.up.options import KEYS_FOLDER
 
 if TYPE_CHECKING:
     from greenroom.backup.encryption import EncryptionKey
@@ -38,7 +39,7 @@ def backup(
     keys: Keys = None,
     context: Context = None,
     services: Services = False,
-    services_folder: ServicesFolder = SERVICES_FOLDER,
+    services_folder: ServicesFolder = KEYS_FOLDER,
     database_url: OwnerUrl = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
@@ -94,7 +95,7 @@ def restore(
     keys: Keys = None,
     context: Context = None,
     services: Services = False,
-    services_folder: ServicesFolder = SERVICES_FOLDER,
+    services_folder: ServicesFolder = KEYS_FOLDER,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)

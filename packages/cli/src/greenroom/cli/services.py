@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from greenroom.core.errors import SetupError
 
-SERVICES_FOLDER: Final = Path("/etc/greenroom")
-
 Services = Annotated[
     bool, typer.Option("--services", help="Use the services of systemd on this machine, one of several.")
 ]
 ServicesFolder = Annotated[
-    Path, typer.Option("--folder", help="With --services: the folder with the keys and settings.", file_okay=False)
+    Path,
+    typer.Option(
+        "--folder", help="With --services: the folder with the keys and settings.", file_okay=False, resolve_path=True
+    ),
 ]
 OwnerUrl = Annotated[
     str | None,

@@ -23,6 +23,7 @@ from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import FOLDER, Deployment, FirstHost, caller_deployment, kubernetes_secrets
 from greenroom.up.host_limits import limits_to_raise, raise_limits, session_capacity
+from greenroom.up.options import KEYS_FOLDER
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[
@@ -77,7 +78,7 @@ def _first_host(zone: str, hosts: str, port: int, stream_port: int) -> FirstHost
 def installation(
     *,
     database_url: DatabaseUrl,
-    folder: Annotated[Path, typer.Option(help="Folder for keys and first credentials.")] = Path("/etc/greenroom"),
+    folder: Annotated[Path, typer.Option(help="Folder for keys and first credentials.")] = KEYS_FOLDER,
     hosts: Annotated[
         str, typer.Option(help="Names of the console, separated by commas; Agents use the first name.")
     ] = "",

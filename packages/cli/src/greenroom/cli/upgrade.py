@@ -14,9 +14,10 @@ from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
 from greenroom.cli.instance import Compose, Data, Json, require_one_form
 from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
 from greenroom.cli.output import print_local_result, print_plan
-from greenroom.cli.services import SERVICES_FOLDER, OwnerUrl, Services, ServicesFolder
+from greenroom.cli.services import OwnerUrl, Services, ServicesFolder
 from greenroom.cli.upgrade_services import upgrade_services
 from greenroom.up.layout import Layout, running_layout
+from greenroom.up.options import KEYS_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def upgrade(
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     services: Services = False,
-    folder: ServicesFolder = SERVICES_FOLDER,
+    folder: ServicesFolder = KEYS_FOLDER,
     database_url: OwnerUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,

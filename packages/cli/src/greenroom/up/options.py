@@ -20,6 +20,9 @@ from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
 from greenroom.core.versions import Version, refuse_downgrade
 from greenroom.up.layout import FORMAT, Layout, read_json, write_json
 
+KEYS_FOLDER: Final = Path("/etc/greenroom")
+"""The default folder of the keys and settings of services on several machines."""
+
 DEFAULT_PORTS: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
 DEFAULT_MANAGER_PORT: Final = 8181
 DEFAULT_MANAGER_GATEWAY_PORT: Final = 8446

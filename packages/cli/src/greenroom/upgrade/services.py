@@ -35,6 +35,7 @@ from greenroom.kit import plugins
 from greenroom.kit.program import version
 from greenroom.up import health
 from greenroom.up.checks import open_database
+from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
 from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
@@ -276,13 +277,10 @@ class ServicesUpgrade:
 
     @property
     def _folder_option(self) -> str:
-        return "" if self.folder == DEFAULT_FOLDER else f" --folder {shlex.quote(str(self.folder))}"
+        return "" if self.folder == KEYS_FOLDER else f" --folder {shlex.quote(str(self.folder))}"
 
     def _command_of(self, program: Path) -> str:
         return f"{shlex.quote(str(program))} upgrade --services{self._folder_option}"
-
-
-DEFAULT_FOLDER: Final = Path("/etc/greenroom")
 
 
 def _sentence(error: BaseException) -> str:
