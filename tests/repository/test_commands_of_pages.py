@@ -66,7 +66,7 @@ NOT_RUN = {
     ("docs/howto/upgrade.md", "sudo apt-get install --no-install-recommends ./greenroom_0.2"),
     ("docs/howto/upgrade.md", "sudo python3 -m venv /opt/greenroom-0.2.0"),
     ("docs/howto/upgrade.md", "sudo /opt/greenroom-0.2.0/bin/greenroom upgrade --dry-run"),
-    ("docs/howto/upgrade.md", "sudo /opt/greenroom/bin/python -m greenroom down --data /var"),
+    ("docs/howto/upgrade.md", "sudo /opt/greenroom/bin/python -P -m greenroom down --data /"),
     ("docs/howto/rolling-update.md", "/opt/greenroom-0.2.0/bin/greenroom upgrade --services --dry-"),
     ("docs/howto/rolling-update.md", "systemctl stop greenroom-manager greenroom-api"),
     ("docs/howto/back-up.md", "greenroom backup /var/backups/greenroom --services"),

@@ -50,6 +50,6 @@ def test_the_commands_that_lead_back_quote_their_paths(monkeypatch: pytest.Monke
     monkeypatch.setattr("greenroom.upgrade.compose.compose_command", lambda: "docker compose")
     assert return_commands(Path("/opt/old files"), Path("/backups/b")) == [
         "(cd '/opt/old files' && docker compose stop)",
-        f"{sys.executable} -m greenroom restore /backups/b --replace --compose '/opt/old files'",
+        f"{sys.executable} -P -m greenroom restore /backups/b --replace --compose '/opt/old files'",
         "(cd '/opt/old files' && docker compose up -d)",
     ]

@@ -46,7 +46,7 @@ def layout(tmp_path: Path) -> Layout:
 async def test_the_record_stays_if_there_is_no_previous_version_to_return_to(layout: Layout):
     record = UpgradeRecord(previous="0.0.1", new=version(), python="/opt/old/bin/python", backup="/backup")
     record.write(layout)
-    with pytest.raises(SetupError, match=r"api does not work\. .* run it again with: /opt/new/bin/python -m greenroom"):
+    with pytest.raises(SetupError, match=r"does not work\. .* run it again with: /opt/new/bin/python -P -m greenroom"):
         await upgrade(layout, version(), "/opt/new/bin/python")._return_and_raise(SetupError("api does not work."))
     assert UpgradeRecord.read(layout) == record
 

@@ -127,7 +127,7 @@ def test_a_role_that_still_ends_is_replaced_at_the_return():
 
 def test_the_commands_to_return_quote_paths():
     assert return_commands("/opt/old one/bin/python", "/data", "/b/x.backup") == [
-        "'/opt/old one/bin/python' -m greenroom down --data /data",
-        "'/opt/old one/bin/python' -m greenroom restore /b/x.backup --replace --data /data",
-        "'/opt/old one/bin/python' -m greenroom up --detach --data /data",
+        "'/opt/old one/bin/python' -P -m greenroom down --data /data",
+        "'/opt/old one/bin/python' -P -m greenroom restore /b/x.backup --replace --data /data",
+        "'/opt/old one/bin/python' -P -m greenroom up --detach --data /data",
     ]

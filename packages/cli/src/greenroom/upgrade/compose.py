@@ -296,7 +296,7 @@ def return_commands(folder: Path, backup: Path) -> list[str]:
     """Return the commands that return to the previous version, whose compose files are in the folder, and to the
     backup."""
     quoted = shlex.quote(str(folder))
-    restore = f"{shlex.quote(sys.executable)} -m greenroom restore {shlex.quote(str(backup))}"
+    restore = f"{shlex.quote(sys.executable)} -P -m greenroom restore {shlex.quote(str(backup))}"
     return [
         f"(cd {quoted} && {compose_command()} stop)",
         f"{restore} --replace --compose {quoted}",

@@ -102,7 +102,7 @@ class Upgrade:
     def _repeat_command(self) -> str:
         """The command that gives all roles the version that the supervisor had before this upgrade."""
         python, data = shlex.quote(self.programs.python), shlex.quote(str(self.layout.data))
-        return f"{python} -m greenroom upgrade --data {data}"
+        return f"{python} -P -m greenroom upgrade --data {data}"
 
     async def run(self, folder: Path, backup: BackupOptions | None) -> UpgradeResult:
         """Execute the plan. A backup with the options `backup` is written into the folder; it is required if

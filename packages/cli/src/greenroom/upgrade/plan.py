@@ -192,7 +192,7 @@ def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[s
 
 def return_commands(python: str, data: str, backup: str) -> list[str]:
     """Return the commands that return to the previous version, whose interpreter is `python`, and to the backup."""
-    greenroom = f"{shlex.quote(python)} -m greenroom"
+    greenroom = f"{shlex.quote(python)} -P -m greenroom"  # without the modules of the current folder
     folder = f"--data {shlex.quote(data)}"
     return [
         f"{greenroom} down {folder}",
