@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from greenroom.backup.contents import Header, check_form
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
@@ -30,6 +31,8 @@ from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Progress
+
+KEY_NAME: Final = "installation.key"
 
 
 def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:
@@ -63,8 +66,8 @@ async def restore_services(
     fails leaves the database as it was.
 
     Raises:
-        SetupError: the database is not empty and `replace` is False, a process of Greenroom uses it, or the backup
-            cannot be used.
+        SetupError: the database is not empty and `replace` is False, a process of Greenroom uses it, the folder has the
+            key of another installation, or the backup cannot be used.
     """
     check_contents(dsn, replace=replace)
     key = read_backup_key(file, decryption_key)
@@ -72,6 +75,7 @@ async def restore_services(
         with _extraction_folder(keys) as folder:
             with progress.step("Decrypting and checking the backup"):
                 verified = await asyncio.to_thread(_extract, file, key, folder)
+                _check_key(folder, keys)
             with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
                 tools = PostgresTools.of_server(server_version(dsn))
                 await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
@@ -102,6 +106,16 @@ def _extract(file: Path, key: str, folder: Path) -> VerifiedBackup:
     with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
         (folder / DUMP_FILE).chmod(0o600)
         return read_backup(stream, dump.write, check_header=_check_header, folder=folder)
+
+
+def _check_key(extracted: Path, keys: Path) -> None:
+    """Check that the folder `keys` has no key, or that of the backup. Raises SetupError: it has another key."""
+    own, restored = keys / KEY_NAME, extracted / KEY_NAME
+    if own.exists() and restored.exists() and own.read_bytes() != restored.read_bytes():
+        raise SetupError(
+            f"{own} is not the key of the backup, which decrypts the secrets in its database; move the file away on"
+            " each web machine, and repeat the command."
+        )
 
 
 def _move_missing(source: Path, target: Path) -> None:

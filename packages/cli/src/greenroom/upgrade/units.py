@@ -125,7 +125,9 @@ def _systemctl(*arguments: str) -> str:
     command = ["systemctl", *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_RESTART_WITHIN_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"{' '.join(command)} did not end within {_RESTART_WITHIN_S:g} s.") from error
+    except OSError as error:
         raise SetupError(f"systemctl cannot be used ({error}); run the command on a machine with systemd.") from error
     if result.returncode != 0:
         reason = result.stderr.strip().partition("\n")[0] or f"exit code {result.returncode}"
@@ -138,8 +140,8 @@ async def find_problem(http: httpx2.AsyncClient, service: UnitService, environme
     works. `version` None = any version."""
     if service.state != "active":
         return f"its state is {service.state}"
-    if service.environment != environment:
-        return f"it runs the program in {service.environment}"
+    if (running := service.environment) != environment:
+        return "it has no process" if running is None else f"it runs the program in {running}"
     if (port := service.setting(_HEALTH_PORTS[service.role]) if service.role in _HEALTH_PORTS else None) is not None:
         url = f"http://127.0.0.1:{port}{_HEALTH_PATHS[service.role]}"
         state = await health.probe_health(http, service.role, service.role, url)
