@@ -163,7 +163,7 @@ def test_machines_are_upgraded_one_after_the_other_and_a_broken_role_returns(dep
     assert [other["name"] for other in plan["others"]] == [second.instance_id]
     with psycopg.connect(deployment.dsn) as connection:
         connection.execute("SELECT pg_advisory_lock(73, 1)")
-        assert "The upgrade of another machine is running" in deployment.refused(first)
+        assert "The upgrade or the restore of another machine is running" in deployment.refused(first)
     assert deployment.states() == [old, old]
 
     result = deployment.upgraded(first)

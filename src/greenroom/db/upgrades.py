@@ -99,19 +99,20 @@ async def owns_tables(db: Database) -> bool:
 
 @asynccontextmanager
 async def upgrade_lock(dsn: str) -> AsyncGenerator[None]:
-    """Hold the lock of upgrades in the database for the duration of the block.
+    """Hold the lock of upgrades and restores in the database for the duration of the block. The name of the connection
+    does not begin with `greenroom`, because a restore refuses a database that such connections use.
 
     Raises:
-        SetupError: the upgrade of another machine holds the lock, or the database cannot be reached.
+        SetupError: another machine holds the lock, or the database cannot be reached.
     """
     try:
         connection = await TimeLimitedConnection.connect(
-            dsn, autocommit=True, connect_timeout=10, application_name="greenroom upgrade", **KEEPALIVE_OPTIONS
+            dsn, autocommit=True, connect_timeout=10, application_name="lock of greenroom upgrade", **KEEPALIVE_OPTIONS
         )
     except psycopg.Error as error:
         raise SetupError(database_error(str(error))) from error
     async with connection:
         row = await (await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)).fetchone()
         if not row or not row[0]:
-            raise SetupError("The upgrade of another machine is running; wait until it ends.")
+            raise SetupError("The upgrade or the restore of another machine is running; wait until it ends.")
         yield

@@ -29,6 +29,7 @@ from greenroom.backup.reading import VerifiedBackup, read_backup
 from greenroom.backup.restore import DUMP_FILE, RestoredBackup, check_supported, extraction_folder, names_in
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
+from greenroom.db.upgrades import upgrade_lock
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Progress
 
@@ -66,22 +67,23 @@ async def restore_services(
     fails leaves the database as it was.
 
     Raises:
-        SetupError: the database is not empty and `replace` is False, a process of Greenroom uses it, the folder has the
-            key of another installation, or the backup cannot be used.
+        SetupError: the database is not empty and `replace` is False, a process of Greenroom uses it, another machine
+            restores or upgrades it, the folder has the key of another installation, or the backup cannot be used.
     """
     check_contents(dsn, replace=replace)
     key = read_backup_key(file, decryption_key)
     try:
-        with _extraction_folder(keys) as folder:
-            with progress.step("Decrypting and checking the backup"):
-                verified = await asyncio.to_thread(_extract, file, key, folder)
-                _check_key(folder, keys)
-            with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
-                tools = PostgresTools.of_server(server_version(dsn))
-                await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
-                migrations = await migrate(dsn, may_skip=True)
-                _move_missing(folder, keys)
-            drop_replaced_tables(dsn)
+        async with upgrade_lock(dsn):
+            with _extraction_folder(keys) as folder:
+                with progress.step("Decrypting and checking the backup"):
+                    verified = await asyncio.to_thread(_extract, file, key, folder)
+                    _check_key(folder, keys)
+                with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
+                    tools = PostgresTools.of_server(server_version(dsn))
+                    await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
+                    migrations = await migrate(dsn, may_skip=True)
+                    _move_missing(folder, keys)
+                drop_replaced_tables(dsn)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {keys}: {error.strerror or error}.") from error
     return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=None)
