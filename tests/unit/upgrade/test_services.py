@@ -89,6 +89,7 @@ async def test_a_return_includes_services_that_an_interrupted_upgrade_replaced(
     monkeypatch.setattr(ServicesUpgrade, "_replace", replace)
     monkeypatch.setattr(services, "set_enabled", set_enabled)
     monkeypatch.setattr(services, "list_managers", list_managers)
+    planned.services = {service.role: service for service in found}
     planned.changed.append("api")
     with pytest.raises(SetupError, match=r"It failed\. .*/old/greenroom runs again\."):
         await planned._return_and_raise("It failed.")

@@ -38,6 +38,7 @@ from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
+from greenroom.upgrade.outcome import last_step, not_returned, returned
 from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
@@ -182,14 +183,9 @@ class Upgrade:
         Raises:
             SetupError: a role does not work, or a migration failed; the message contains the running version.
         """
-        try:
-            with self.progress.step("Applying the migrations after the roles"):
-                await self._wait_until_all_work()
-                await migrate(self.site.dsn)
-        except GreenroomError as error:
-            raise SetupError(
-                f"{error.message} Greenroom {version()} runs; remove the cause, and run the upgrade again."
-            ) from error
+        with last_step(), self.progress.step("Applying the migrations after the roles"):
+            await self._wait_until_all_work()
+            await migrate(self.site.dsn)
 
     async def _wait_until_all_work(self) -> None:
         """Wait until all roles work with the version of this program: on a busy machine, a role may miss a check.
@@ -223,12 +219,10 @@ class Upgrade:
                 with self.progress.step(f"Returning {name} to {previous}"):
                     await self._replace(name, previous)
         except GreenroomError as error:
-            raise SetupError(
-                f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Run it"
-                f" again with: {self._repeat_command}"
-            ) from error
+            remedy = f"Run it again with: {self._repeat_command}"
+            raise not_returned(cause.message, previous, error.message, remedy) from error
         UpgradeRecord.remove(self.layout)
-        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+        raise returned(cause.message, f"Greenroom {previous}") from cause
 
     async def _replace_up(self) -> None:
         """Run the new version in the process `up`. If `up` does not answer in time, start the previous version.
@@ -279,7 +273,7 @@ class Upgrade:
                 f"The upgrade failed: {cause.message} Greenroom {previous} does not start: {problem}"
             ) from cause
         UpgradeRecord.remove(self.layout)
-        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+        raise returned(cause.message, f"Greenroom {previous}") from cause
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
 from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
+from greenroom.upgrade.outcome import last_step, not_returned, returned
 from greenroom.upgrade.plan import check_plugins
 from greenroom.upgrade.services_facts import (
     ServicesRecord,
@@ -239,18 +240,17 @@ class ServicesUpgrade:
         environment = self.previous.parent.resolve()
         try:
             _switch(self.link, self.previous)
-            others = [service.role for service in units.read_services() if service.environment != environment]
+            running = {service.role: service.environment for service in units.read_services()}
+            others = [name for name in self.services if running.get(name, environment) != environment]
             for name in dict.fromkeys([*reversed(self.changed), *others]):
                 with self.progress.step(f"Returning {name} to {self.previous}"):
                     await self._replace(name, environment, None)
             await self._enable_manager()
         except (GreenroomError, OSError) as error:
-            raise SetupError(
-                f"The upgrade failed: {cause} The return to {self.previous} failed, too: {_sentence(error)} Run it"
-                f" again with: {self._command_of(self.previous)}"
-            ) from error
+            remedy = f"Run it again with: {self._command_of(self.previous)}"
+            raise not_returned(cause, str(self.previous), _sentence(error), remedy) from error
         ServicesRecord.remove(self.folder)
-        raise SetupError(f"The upgrade failed: {cause} {self.previous} runs again.")
+        raise returned(cause, str(self.previous))
 
     async def _finish(self) -> tuple[list[str], list[str]]:
         """Apply the *post* migrations if all other machines have this version. Return a line for each process that has
@@ -266,7 +266,7 @@ class ServicesUpgrade:
             program = shlex.quote(str(own_environment() / "greenroom"))
             return [], [f"Apply the other migrations as the owner of the tables: {program} migrate --database-url URL"]
         if self.plan.migrates:
-            with self.progress.step("Applying the migrations after all machines"):
+            with last_step(), self.progress.step("Applying the migrations after all machines"):
                 await migrate(self.dsn)
         await upgrades.delete_upgrade(self.db)
         return [], []
