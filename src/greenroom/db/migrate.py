@@ -34,12 +34,14 @@ ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREAT
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
 # Log rows are added and deleted (db.diagnostics.retention), never changed. Only the owner may change the installation
-# with its version, and the list of applied migrations.
+# with its version, the list of applied migrations, and the record of an upgrade, because administrators run the
+# programs that it names. The last machine deletes this record.
 _GRANTS: Final[tuple[LiteralString, ...]] = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO greenroom_service",
     "REVOKE UPDATE ON logs FROM greenroom_service",
     "REVOKE INSERT, UPDATE, DELETE ON installation, schema_migrations FROM greenroom_service",
+    "REVOKE INSERT, UPDATE ON upgrades FROM greenroom_service",
 )
 
 
