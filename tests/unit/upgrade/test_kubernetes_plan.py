@@ -143,7 +143,7 @@ def test_only_applied_objects_are_kept_for_the_return():
 def test_the_return_is_one_command_with_the_backup_and_the_previous_objects():
     (command,) = return_commands(Path("/b/a.backup"), Path("/b/a.kubernetes"), Path("/my keys"), "prod")
     options = "--replace --kubernetes /b/a.kubernetes --keys '/my keys' --context prod"
-    assert command == f"{sys.executable} -m greenroom restore /b/a.backup {options}"
+    assert command == f"{sys.executable} -P -m greenroom restore /b/a.backup {options}"
 
 
 def test_the_pod_for_the_database_has_the_template_of_the_job_and_waits():

@@ -42,6 +42,7 @@ from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
 from greenroom.up.progress import Progress
 from greenroom.upgrade.execute import UpgradeResult
+from greenroom.upgrade.outcome import last_step, not_returned, returned
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
 
 log = structlog.get_logger(__name__)
@@ -74,15 +75,11 @@ class ComposeUpgrade:
         except SetupError as error:
             raise SetupError(f"{error.message} No container was replaced; Greenroom {previous} runs.") from error
         self._replace_services()
-        try:
+        with last_step():
             with self.progress.step("Applying the migrations after the services"):
                 self.new_files.run_once("migrate")
             with self.progress.step("Completing the deployment"):
                 self.new_files.compose("up", "-d")
-        except SetupError as error:
-            raise SetupError(
-                f"{error.message} Greenroom {version()} runs. Remove the cause, and run the upgrade again."
-            ) from error
         back = [] if self.previous_files is None else return_commands(self.previous_files.folder, backup.file)
         return UpgradeResult(previous=previous, new=version(), backup=str(backup.file), back=back)
 
@@ -119,11 +116,9 @@ class ComposeUpgrade:
                     files.start(name)
                     wait_until_ready(name, previous)
         except GreenroomError as error:
-            raise SetupError(
-                f"The upgrade failed: {cause.message} The return to {previous} failed, too: {error.message} Return"
-                f" with: cd {shlex.quote(str(files.folder))} && {compose_command()} up -d"
-            ) from error
-        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {previous} runs again.") from cause
+            remedy = f"Return with: cd {shlex.quote(str(files.folder))} && {compose_command()} up -d"
+            raise not_returned(cause.message, previous, error.message, remedy) from error
+        raise returned(cause.message, f"Greenroom {previous}") from cause
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from greenroom.upgrade.kubernetes_plan import (
     return_commands,
     rollout_state,
 )
+from greenroom.upgrade.outcome import last_step, not_returned, returned
 
 log = structlog.get_logger(__name__)
 
@@ -115,14 +116,9 @@ class KubernetesUpgrade:
 
     def _finish(self, tools: Tools) -> None:
         """Apply the migrations that the previous version does not support. Raises SetupError: one failed."""
-        try:
-            with self.progress.step("Applying the migrations after the roles"):
-                tools.run("greenroom", "migrate")
-                self.deployment.replace_job()
-        except SetupError as error:
-            raise SetupError(
-                f"{error.message} Greenroom {version()} runs. Remove the cause, and run the upgrade again."
-            ) from error
+        with last_step(), self.progress.step("Applying the migrations after the roles"):
+            tools.run("greenroom", "migrate")
+            self.deployment.replace_job()
 
     def _replace_all(self) -> None:
         """Replace the workloads, and check their versions. Raises SetupError: one failed, and all returned."""
@@ -225,16 +221,14 @@ class KubernetesUpgrade:
                     self._wait(one.workload)
             left = self._others_than(self._previous)
         except GreenroomError as error:
-            raise SetupError(
-                f"The upgrade failed: {cause.message} The return to {self._previous} failed, too: {error.message}"
-                " Remove the cause, and run the upgrade again."
-            ) from error
+            remedy = "Remove the cause, and run the upgrade again."
+            raise not_returned(cause.message, self._previous, error.message, remedy) from error
         if left:
             raise SetupError(
                 f"The upgrade failed: {cause.message} An interrupted upgrade had already replaced {' and '.join(left)};"
                 " remove the cause, and run the upgrade again."
             ) from cause
-        raise SetupError(f"The upgrade failed: {cause.message} Greenroom {self._previous} runs again.") from cause
+        raise returned(cause.message, f"Greenroom {self._previous}") from cause
 
     def _others_than(self, expected: str) -> list[str]:
         """Return the names of the workloads with a ready Pod of another version."""

@@ -189,5 +189,5 @@ def applied_objects(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
 def return_commands(backup: Path, previous: Path, keys: Path, context: str | None) -> list[str]:
     """Return the commands that return to the objects in the folder `previous` and to the database in `backup`."""
     options = ["--kubernetes", str(previous), "--keys", str(keys), *([] if context is None else ["--context", context])]
-    restore = f"{shlex.quote(sys.executable)} -m greenroom restore {shlex.quote(str(backup))}"
+    restore = f"{shlex.quote(sys.executable)} -P -m greenroom restore {shlex.quote(str(backup))}"
     return [f"{restore} --replace {shlex.join(options)}"]
