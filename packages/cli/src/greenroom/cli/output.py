@@ -224,7 +224,7 @@ def print_local_result(value: Any, *lines: str, as_json: bool) -> None:
     sys.stdout.write((json.dumps(value) if as_json else "\n".join(lines)) + "\n")
 
 
-class Plan(Protocol):
+class PrintablePlan(Protocol):
     """The plan of an upgrade, which a dry run prints."""
 
     @property
@@ -233,7 +233,7 @@ class Plan(Protocol):
     def lines(self) -> list[str]: ...
 
 
-def print_plan(plan: Plan, *, as_json: bool) -> None:
+def print_plan(plan: PrintablePlan, *, as_json: bool) -> None:
     """Print the plan of a dry run."""
     lines = plan.lines() if plan.is_empty else [*plan.lines(), "Nothing was changed."]
     print_local_result(plan.as_json(), *lines, as_json=as_json)
