@@ -29,7 +29,7 @@ def test_a_passphrase_and_a_recipient_exclude_each_other(greenroom: Greenroom, t
     assert greenroom("backup", str(tmp_path), *options).code == 2
 
 
-@pytest.mark.parametrize("command", [("backup", "to"), ("restore", __file__), ("upgrade",)])
+@pytest.mark.parametrize("command", [("backup", "to"), ("restore", "/dev/null"), ("upgrade",)])
 def test_options_of_several_forms_of_installation_exclude_each_other(
     greenroom: Greenroom, tmp_path: Path, command: tuple[str, ...]
 ):
