@@ -197,12 +197,13 @@ def test_an_upgrade_keeps_sessions_and_its_last_lines_lead_back(host: Upgradable
 
     host.call("POST", "/users", json={"username": "later@example.org"})
     stop, restore, start = said[-3:]
+    backup = restore.partition(" restore ")[2].split()[0]
     key, database = ("--passphrase-file", str(host.passphrase_file)), (host.current / "db").stat().st_ino
-    assert "kasm_db runs; stop" in host.greenroom("restore", restore.split()[4], "--replace", *key, fails=True)
+    assert "kasm_db runs; stop" in host.greenroom("restore", backup, "--replace", *key, fails=True)
     host.on_terminal(stop)
-    assert "already contains a deployment" in host.greenroom("restore", restore.split()[4], *key, fails=True)
+    assert "already contains a deployment" in host.greenroom("restore", backup, *key, fails=True)
     host.build("api", f"COPY METADATA {LIBRARY}/greenroom/db/migrations/9002_pre_wrong.sql")
-    said = host.greenroom("restore", restore.split()[4], "--replace", *key, fails=True)
+    said = host.greenroom("restore", backup, "--replace", *key, fails=True)
     assert "The migration 9002_pre_wrong.sql failed" in said
     assert (host.current / "db").stat().st_ino == database, "the replaced files are back"
 
