@@ -108,7 +108,7 @@ def pip_options(python: str) -> list[str]:
 
 def download(locked: Path, folder: Path) -> None:
     """Download the locked wheels for all `PYTHONS` into a folder. Raises CalledProcessError: pip failed."""
-    command = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+    command = (sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-deps")
     for python in PYTHONS:
         options = ("--require-hashes", "--requirement", str(locked), "--dest", str(folder))
         subprocess.run((*command, *options, *pip_options(python)), check=True)

@@ -1,4 +1,4 @@
-"""`greenroom upgrade` of a running instance, with the wheels of two versions of this checkout in two environments."""
+"""`greenroom upgrade` of a running instance that was interrupted, and the return with the printed commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.upgradable import Upgradable
-from tests.versions import BROKEN, POST, PRE, Versions, run
+from tests.versions import POST, PRE, Versions, run
 
 from greenroom.upgrade.record import upgrade_lock
 
@@ -51,24 +51,3 @@ def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Up
     for command in (down, [*restore, "--passphrase-file", str(instance.passphrase_file)], up):
         run(*command, env=instance.variables)
     assert instance.role_versions() == {old}
-
-
-def test_a_role_that_does_not_work_returns_all_roles(instance: Upgradable, versions: Versions):
-    with versions.planted("agent/main.py", BROKEN):
-        message = instance.upgrade_fails()
-    assert "agent-default is not ready after 60 s" in message
-    assert message.endswith(f"Greenroom {versions.old_version} runs again.")
-    assert instance.role_versions() == {versions.old_version}
-    assert "added" in instance.columns()
-    assert instance.down().returncode == 0
-    instance.up()
-    assert instance.role_versions() == {versions.old_version}
-
-
-def test_a_migration_that_fails_changes_nothing(instance: Upgradable, versions: Versions):
-    with versions.planted("db/migrations/9003_pre_broken.sql", "SELECT no_function()"):
-        message = instance.upgrade_fails()
-    assert "The migration 9003_pre_broken.sql failed: function no_function() does not exist." in message
-    assert message.endswith(f"Nothing was changed; Greenroom {versions.old_version} runs.")
-    assert "added" not in instance.columns()
-    assert not (instance.data / "run/upgrade.json").exists()

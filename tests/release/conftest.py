@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from importlib import metadata
@@ -13,7 +14,6 @@ from _pytest.terminal import TerminalReporter
 
 ROOT: Final = Path(__file__).parents[2]
 VERSION: Final = metadata.version("greenroom")
-TIMES: Final = pytest.StashKey[dict[str, float]]()
 
 
 def release_key(folder: Path) -> Path:
@@ -28,28 +28,31 @@ def build_release(out: Path, key: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def times(request: pytest.FixtureRequest) -> dict[str, float]:
-    """Title of a step → its duration in seconds, which is printed at the end."""
-    return request.config.stash.setdefault(TIMES, {})
-
-
-@pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a build of the last commit. With RELEASE_FOLDER, runs of tests share the build in this folder."""
-    folder = Path(os.environ.get("RELEASE_FOLDER") or tmp_path_factory.mktemp("releases") / "release")
-    if (folder / "SHA256SUMS").exists():
-        return folder
-    if subprocess.run(("git", "diff", "--quiet", "HEAD", "--"), cwd=ROOT, check=False).returncode != 0:
-        pytest.skip("the checkout has uncommitted changes")
-    key = release_key(folder)
-    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)), check=True)
-    build_release(folder, key)
+    """The folder of a build of the last commit, which parallel processes of a run share.
+
+    With RELEASE_FOLDER, several runs share the build in this folder.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = Path(os.environ.get("RELEASE_FOLDER") or shared / "release")
+    with (shared / "release.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "SHA256SUMS").exists():
+            return folder
+        if subprocess.run(("git", "diff", "--quiet", "HEAD", "--"), cwd=ROOT, check=False).returncode != 0:
+            pytest.skip("the checkout has uncommitted changes")
+        key = release_key(folder)
+        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)), check=True)
+        build_release(folder, key)
     return folder
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the durations of the steps."""
-    if times := terminalreporter.config.stash.get(TIMES, {}):
+    """Print the durations that tests recorded: title of a step → seconds."""
+    reports = terminalreporter.getreports("passed")
+    if recorded := [one for report in reports if report.when == "call" for one in report.user_properties]:
         terminalreporter.section("seconds of each step")
-    for title, seconds in times.items():
-        terminalreporter.write_line(f"{title:40}{seconds:8.1f}")
+        for title, seconds in recorded:
+            terminalreporter.write_line(f"{title:40}{seconds:8.1f}")

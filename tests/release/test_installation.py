@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,10 @@ REMAINS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The outputs of the commands, and the states of the machine before and after them."""
+    """The outputs of the commands, their durations in seconds, and the states of the machine before and after them."""
 
     outputs: dict[str, str]
+    times: dict[str, float]
     refusals: dict[str, str]
     bare: State
     prepared: State
@@ -76,9 +77,9 @@ def machine(request: pytest.FixtureRequest, release: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def course(machine: Machine, times: dict[str, float]) -> Course:
+def course(machine: Machine) -> Course:
     """Execute the commands of the page in order, and attempts with bad input before the setup."""
-    outputs = dict[str, str]()
+    outputs, times = dict[str, str](), dict[str, float]()
 
     def timed(title: str, commands: str) -> None:
         began = time.monotonic()
@@ -100,7 +101,7 @@ def course(machine: Machine, times: dict[str, float]) -> Course:
     outputs["uninstall"] = machine.run(f"{uninstall} --accounts --yes")
     uninstalled = read_state(machine)
     timed("uninstall", "\n".join(others))
-    return Course(outputs, refusals, bare, prepared, uninstalled, read_state(machine))
+    return Course(outputs, times, refusals, bare, prepared, uninstalled, read_state(machine))
 
 
 def _refused(machine: Machine, command: str) -> str:
@@ -109,7 +110,11 @@ def _refused(machine: Machine, command: str) -> str:
     return done.stdout
 
 
-def test_the_first_desktop_starts_without_a_checkout(course: Course, machine: Machine):
+def test_the_first_desktop_starts_without_a_checkout(
+    course: Course, machine: Machine, record_property: Callable[[str, object], None]
+):
+    for title, seconds in course.times.items():
+        record_property(title, seconds)
     assert "Greenroom is ready at https://127.0.0.1:8443" in course.outputs["greenroom up"]
     assert re.search(r"^operational_status +running", course.outputs["first desktop"], re.MULTILINE)
     found = machine.run(f"for name in {' '.join(WITHOUT)}; do command -v $name || true; done")

@@ -111,11 +111,15 @@ def test_a_failed_upgrade_leaves_the_contents_as_they_were(instance: Populated, 
     assert instance.layout_of_tables() == tables
     assert instance.contents(tables) == before
     limit = (versions.new_package / EXECUTE).read_text().replace(READY_WITHIN.format(60.0), READY_WITHIN.format(20.0))
-    with versions.planted(EXECUTE, limit), versions.planted("gateway/main.py", BROKEN):
+    with versions.planted(EXECUTE, limit), versions.planted("agent/main.py", BROKEN):
         message = instance.upgrade_fails()
-    assert "gateway is not ready after 20 s" in message
+    assert "agent-default is not ready after 20 s" in message
     assert message.endswith(f"Greenroom {versions.old_version} runs again.")
     assert instance.contents(tables) == before
+    assert instance.role_versions() == {versions.old_version}
+    assert instance.down().returncode == 0
+    instance.up()
+    assert instance.role_versions() == {versions.old_version}
 
 
 def test_a_full_disk_ends_the_upgrade_before_it_changes_anything(
