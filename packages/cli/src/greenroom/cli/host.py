@@ -13,7 +13,8 @@ from greenroom.core.errors import SetupError
 from greenroom.up import host_setup
 
 READY: Final = "This host is ready; run `greenroom up`."
-"""The shell library script/lib recognizes the beginning of this text."""
+UNCHANGED: Final = "Nothing was changed; run the command as root and without --dry-run to make these changes."
+"""The shell library script/lib recognizes the beginnings of both texts."""
 
 host = new_application("Prepare this machine for Greenroom.")
 
@@ -53,5 +54,7 @@ def setup(
         host_setup.Setup(typer.echo, record).apply(steps)
     if undo and not dry_run and host_state.is_root:
         host_setup.delete_record()
-    if not steps:
+    if dry_run and steps:
+        typer.echo(UNCHANGED)
+    else:
         typer.echo("No recorded changes remain." if undo else READY)
