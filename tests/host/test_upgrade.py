@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 
@@ -31,6 +32,7 @@ def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Up
     assert [role["name"] for role in plan["roles"]][2:] == ["api", "gateway", "agent-default"]
     assert (plan["pre_migrations"][-1], plan["post_migrations"]) == (PRE, [POST])
     assert instance.role_versions() == {old}
+    assert json.loads(instance.command(versions.new, "status", "--json"))["version"] == old
     with upgrade_lock(instance.layout):
         assert "Another upgrade of" in instance.upgrade_fails()
 

@@ -21,7 +21,6 @@ from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.restarts import CRASH_STARTS
-from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -206,14 +205,14 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
 def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]):
     check = Health(name="api", role="api", ok=False, detail="no [/such] file [red]")
     part = PartStatus(check, PartState(name="api", role="api", pid=7, starts=1), 8080)
-    found = Status("https://127.0.0.1:8443", {"up": [6]}, "ready", [part], None)
+    found = Status("https://127.0.0.1:8443", "0.0.9", {"up": [6]}, "ready", [part], None)
     commands._show_status(found)
     assert "no [/such] file [red]" in capsys.readouterr().out
     shown = {"name": "api", "role": "api", "ok": False, "detail": check.detail, "pid": 7, "starts": 1, "last_exit": ""}
     assert found.as_json() == {
         "url": "https://127.0.0.1:8443",
         "pids": {"up": [6]},
-        "version": version(),
+        "version": "0.0.9",
         "phase": "ready",
         "parts": [{**shown, "port": 8080, "crash_loop": ""}],
     }
@@ -222,7 +221,7 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
 def test_a_part_that_is_crash_looping_is_named_below_the_parts(capsys: pytest.CaptureFixture[str]):
     check = Health(name="api", role="api", ok=False, detail="no answer")
     part = PartStatus(check, PartState(name="api", role="api"), 8080, "It is crash-looping: [red].")
-    commands._show_status(Status("https://127.0.0.1:8443", {"up": [6]}, "ready", [part], None))
+    commands._show_status(Status("https://127.0.0.1:8443", "0.0.9", {"up": [6]}, "ready", [part], None))
     assert "api is crash-looping: [red]." in capsys.readouterr().out
 
 

@@ -230,9 +230,8 @@ def _show_status(current_status: Status) -> None:
         cells = (str(cell or "") for cell in (part.health.name, part.state.pid, part.port, part.state.starts))
         table.add_row(*cells, Text(part.health.detail, style=color))
     out = console()
-    out.print(
-        f"{current_status.url}  (pid {current_status.pids['up'][0]}, {current_status.phase}, version {version()})"
-    )
+    running = f"version {current_status.version or 'unknown'}"
+    out.print(f"{current_status.url}  (pid {current_status.pids['up'][0]}, {current_status.phase}, {running})")
     out.print(table)
     for part in current_status.parts:
         if part.crash_loop:

@@ -7,11 +7,14 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Final
 
+import structlog
+
+from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.kit.processes import children, read_start_ticks
-from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
+from greenroom.up.control import Describe, send_request
 from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
 from greenroom.up.installation import find_manager_ids, find_zones
@@ -20,6 +23,8 @@ from greenroom.up.processes import read_command_line
 from greenroom.up.progress import AgentDescription, InstanceDescription, ManagerDescription, ZoneDescription
 from greenroom.up.site import Site, site_of
 from greenroom.up.supervisor import PartState, State
+
+log = structlog.get_logger(__name__)
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
@@ -120,9 +125,12 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of an instance and its parts. `description` is None while the database is unavailable."""
+    """The status of an instance and its parts. `version` is that of the supervisor, the process `up`; None if it does
+    not answer. `description` is None while the database is unavailable.
+    """
 
     url: str
+    version: str | None
     pids: dict[str, list[int]]
     phase: str
     parts: list[PartStatus]
@@ -133,7 +141,7 @@ class Status:
         description = asdict(self.description) if self.description else {"url": self.url, "pids": self.pids}
         return {
             **description,
-            "version": version(),
+            "version": self.version,
             "phase": self.phase,
             "parts": [part.as_json() for part in self.parts],
         }
@@ -162,4 +170,12 @@ async def read_status(layout: Layout) -> Status:
         )
         for check in checks
     ]
-    return Status(site.url, pids_by_role(layout), state.phase, parts, description)
+    return Status(site.url, await _running_version(layout), pids_by_role(layout), state.phase, parts, description)
+
+
+async def _running_version(layout: Layout) -> str | None:
+    try:
+        return (await send_request(layout, Describe())).version
+    except SetupError as error:
+        log.info("the version of the supervisor is unknown", reason=error.message)
+        return None
