@@ -33,6 +33,13 @@ groups:
     priority: 50
     permissions: [user]
     settings: {default_image: Browser, web_filter_policy: Exam, idle_disconnect: 30}
+sign_on_providers:
+  - name: campus
+    title: Campus
+    issuer: https://id.campus.example
+    client_id: greenroom
+    client_secret: {env: CAMPUS_SECRET}
+    rules: [{claim: groups, value: student, group: Students}]
 workspaces:
   - friendly_name: Browser
     name: registry.example/browser:1
@@ -58,7 +65,12 @@ machine_pools:
 webhooks:
   - {name: billing, url: https://hooks.example/greenroom, events: [session.ended]}
 """
-SECRETS = {"REGISTRY_TOKEN": "registry-secret", "API_KEY": "key-secret", "CLOUD_TOKEN": "cloud-secret"}
+SECRETS = {
+    "REGISTRY_TOKEN": "registry-secret",
+    "API_KEY": "key-secret",
+    "CLOUD_TOKEN": "cloud-secret",
+    "CAMPUS_SECRET": "campus-secret",
+}
 NOTHING: Callable[[str], None] = lambda _: None  # noqa: E731 -- a default
 
 
@@ -120,6 +132,9 @@ async def test_an_applied_document_is_in_the_deployment_and_changes_nothing_twic
         "web_filter_policy": policy["filter_policy_id"],
         "idle_disconnect": 30,
     }
+    provider = await _only(admin, "/sign-on-providers", name="campus")
+    assert provider["has_client_secret"]
+    assert provider["rules"] == [{"claim": "groups", "value": "student", "group_id": group["group_id"]}]
     assert len(await admin.read("/api/v1/staging-configs")) == 2
     assert await deployment_of_test.plan(parse_document(DOCUMENT)) == Plan()
 
@@ -138,9 +153,11 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
     moved = parse_document(to_yaml(await deployment_of_test.export()))
     await deployment_of_test.apply({name: [] for name in moved if name != "zones"}, prune=True)
     assert await admin.read("/api/v1/images") == []
-    names = {"BROWSER_DOCKER_TOKEN": "other", "BROWSER_API_KEY": "other", "CLOUD_TOKEN": "other"}
+    variables = ("CAMPUS_CLIENT_SECRET", "BROWSER_DOCKER_TOKEN", "BROWSER_API_KEY", "CLOUD_TOKEN")
+    names: dict[str, str] = dict.fromkeys(variables, "other")
     missing = await deployment_of_test.plan(moved, secrets={})
     assert sorted(problem.split("`")[1] for problem in missing.problems) == [
+        "client_secret",
         "docker_token",
         "run_config.environment.API_KEY",
         "secrets.token",
@@ -148,6 +165,24 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
     moved["machine_pools"][0]["join_url"] = "https://other.example"  # an export has none
     await deployment_of_test.apply(moved, secrets=names)
     assert await deployment_of_test.plan(moved, secrets=names) == Plan()
+
+
+async def test_a_changed_provider_gets_its_secret_and_its_groups_by_name(deployment_of_test: Deployment, admin: Client):
+    await deployment_of_test.apply(parse_document(DOCUMENT))
+    document = parse_document(DOCUMENT)
+    (provider,) = document["sign_on_providers"]
+    provider |= {"issuer": "https://id.example", "rules": [{"claim": "groups", "value": "x", "group": "Nobody"}]}
+    (action,), problems = (found := await deployment_of_test.plan(document)).actions, found.problems
+    assert sorted(action.values) == ["client_secret", "issuer", "rules"]
+    assert problems == ("Sign-on provider campus refers to `Nobody`, which is not in groups.",)
+    provider["rules"] = []
+    await deployment_of_test.apply(document)
+    assert (await _only(admin, "/sign-on-providers", name="campus"))["issuer"] == "https://id.example"
+
+
+async def test_an_api_without_sign_on_has_no_providers(deployment_of_test: Deployment, app: FastAPI):
+    app.router.routes[:] = [one for one in app.router.routes if "sign-on-providers" not in getattr(one, "path", "")]
+    assert (await deployment_of_test.export())["sign_on_providers"] == []
 
 
 async def test_a_workspace_with_a_live_session_is_deleted_only_by_force(
@@ -169,7 +204,7 @@ async def test_a_workspace_with_a_live_session_is_deleted_only_by_force(
 async def test_a_refused_action_names_the_object_and_what_is_done(deployment_of_test: Deployment, admin: Client):
     document = parse_document(DOCUMENT)
     document["workspaces"][0]["memory"] = 1
-    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 3 of 9 actions are done"):
+    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 4 of 10 actions are done"):
         await deployment_of_test.apply(document)
     await _only(admin, "/groups", name="Students")
     document["workspaces"][0]["memory"] = 2_000_000_000

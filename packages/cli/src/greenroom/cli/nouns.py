@@ -256,6 +256,14 @@ _NOUNS: Final = (
         ),
     ),
     Noun(
+        "sign-on-providers",
+        "sign-on provider",
+        name_field="name",
+        excluded=frozenset({"rules"}),
+        actions=(RequestVerb("test", method="POST", path="/test"),),
+        columns=columns("name title issuer enabled create_users num_logins"),
+    ),
+    Noun(
         "keys",
         "API key",
         list_path="/api-keys",

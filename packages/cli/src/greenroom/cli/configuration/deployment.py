@@ -12,6 +12,7 @@ from greenroom.cli.configuration.kinds import KINDS, NAME_FIELDS, SECTION_OF, Ob
 from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObject, DeployedObjects, Plan
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row, warnings_in
+from greenroom.core.errors import NotFound
 from greenroom.core.masking import MASK
 
 SESSIONS_END_S: Final = 60.0
@@ -28,7 +29,7 @@ Tables = Mapping[str, Mapping[str, str]]
 def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     """Return the objects of the deployment. `with_sessions` adds the live sessions, which deletions may end. Raises
     ApiError: the API key may not read one of the lists."""
-    rows = {kind.section: [row for row in client.rows(kind.noun.path) if not row.get("deleted")] for kind in KINDS}
+    rows = {kind.section: _read_rows(client, kind) for kind in KINDS}
     agents = {row["agent_id"]: row["hostname"] for row in client.rows(NOUNS["agents"].path)}
     names = {"agents": agents}
     for kind in KINDS:
@@ -42,6 +43,15 @@ def read_snapshot(client: Client, *, with_sessions: bool) -> DeployedObjects:
     }
     agent_ids = {hostname: agent_id for agent_id, hostname in agents.items()}
     return DeployedObjects(objects, agent_ids, client.rows("/sessions") if with_sessions else ())
+
+
+def _read_rows(client: Client, kind: ObjectKind) -> list[Row]:
+    try:
+        return [row for row in client.rows(kind.noun.path) if not row.get("deleted")]
+    except ApiError as error:
+        if kind.is_optional and isinstance(error.__cause__, NotFound):
+            return []
+        raise
 
 
 def export_document(snapshot: DeployedObjects) -> Document:
@@ -68,10 +78,22 @@ def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
     """Return a row of the api in the form of the document, with `MASK` in place of each secret that is set."""
     required = (name for name, field in kind.fields.items() if field.is_required)
     values: Row = dict.fromkeys((*kind.identity, *required))
-    values |= _replace_names({name: row[field.name] for name, field in kind.fields.items() if field.name in row}, names)
-    secrets: Row = {"docker_token": MASK if row.get("docker_user") else None}
+    renamed = _rename(row, NAME_FIELDS)
+    values |= _replace_names({name: renamed[name] for name in kind.fields if name in renamed}, names)
+    secrets: Row = {
+        "docker_token": MASK if row.get("docker_user") else None,
+        "client_secret": MASK if row.get("has_client_secret") else None,
+    }
     secrets["secrets"] = dict.fromkeys(row.get("secret_names", ()), MASK)
     return values | {name: secrets[name] for name in kind.secrets}
+
+
+def _rename(values: Row, new_names: Mapping[str, str]) -> Row:
+    """Return the values with the new names of fields, also in the rules of a sign-on provider."""
+    return {
+        new_names.get(name, name): [_rename(rule, new_names) for rule in value] if name == "rules" else value
+        for name, value in values.items()
+    }
 
 
 def _replace_names(values: Row, tables: Tables) -> Row:
@@ -81,6 +103,8 @@ def _replace_names(values: Row, tables: Tables) -> Row:
     def replace_value(name: str, value: Any) -> Any:
         if name == "settings" and value:
             return _replace_names(value, tables)
+        if name == "rules":
+            return [_replace_names(rule, tables) for rule in value]
         if name not in SECTION_OF or not value:
             return value
         table = tables[SECTION_OF[name]]
@@ -137,7 +161,7 @@ class PlanApplication:
 
     def _body(self, values: Row) -> Row:
         """Return the body of the request for an object with these values of the document."""
-        return {_ID_FIELDS.get(name, name): value for name, value in _replace_names(values, self._ids).items()}
+        return _rename(_replace_names(values, self._ids), _ID_FIELDS)
 
     def _delete(self, action: ConfigurationAction) -> None:
         kind = action.kind

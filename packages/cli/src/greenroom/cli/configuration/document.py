@@ -38,6 +38,14 @@ class SecretReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     file: Annotated[str, Meta(min_length=1, description="path; a newline at its end is removed")] | UnsetType = UNSET
 
 
+class GroupOfClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule of a sign-on provider: users with this value in the claim are members of the group."""
+
+    claim: Annotated[str, Meta(min_length=1, description="groups, or a path such as realm_access.roles")]
+    value: Annotated[str, Meta(min_length=1, description="value; * stands for any characters")]
+    group: Annotated[str, Meta(min_length=1, description="name of a group")]
+
+
 _TYPES: Final = {"boolean": bool, "integer": int, "number": float, "any": Any}
 _SETTING_TYPES: Final = {"bool": bool, "int": int, "float": float, "string": str, "mapping": dict[str, Any]}
 
@@ -61,6 +69,8 @@ def _type_of_field(kind: ObjectKind, name: str, field: Field) -> Any:
         annotation = SecretReference
     if name == "settings":
         annotation = _GROUP_SETTINGS
+    elif name == "rules":
+        annotation = list[GroupOfClaim]
     elif field.shape == "list":
         annotation = list[annotation]
     elif field.shape == "object":
@@ -153,7 +163,7 @@ SecretLookup = Callable[[SecretReference], str | None]
 def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
     """Return a value of a document in which `change` has replaced each secret and each environment variable of a
     container. `place` contains the keys that lead from the document to the value."""
-    if place[-1:] == ("docker_token",) or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
+    if place[-1:] in {("docker_token",), ("client_secret",)} or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
         return change(value, place)
     if isinstance(value, dict):
         return {key: map_secrets(part, change, (*place, key)) for key, part in cast("Row", value).items()}

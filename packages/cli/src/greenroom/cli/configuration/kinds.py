@@ -20,6 +20,7 @@ NAME_FIELDS: Final = {
     "filter_policy_id": "filter_policy",
     "server_id": "agent",
     "groups": "groups",
+    "group_id": "group",
 }
 """Field of the api with ids → the field of the document with names."""
 SECTION_OF: Final = {
@@ -28,6 +29,7 @@ SECTION_OF: Final = {
     "filter_policy": "filter_policies",
     "agent": "agents",
     "groups": "groups",
+    "group": "groups",
     "default_image": "workspaces",
     "web_filter_policy": "filter_policies",
 }
@@ -41,7 +43,8 @@ class ObjectKind:
     `identity` contains the fields of the document by which objects are matched. `secrets` maps each field with
     secrets, which the api never returns, to other fields: a change of such a field also sends the secrets.
     `local_fields` are valid only in one installation, and are not exported. `session_key` is the field of a session
-    with the id of the object; None = there is none.
+    with the id of the object; None = there is none. `is_optional`: the api of a deployment may not have this kind,
+    because it belongs to a plug-in.
     """
 
     section: str
@@ -50,6 +53,7 @@ class ObjectKind:
     secrets: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     local_fields: frozenset[str] = frozenset()
     session_key: str | None = None
+    is_optional: bool = False
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -72,6 +76,13 @@ KINDS: Final = (
     ObjectKind(section="zones", noun=NOUNS["zones"], identity=("zone_name",), session_key="zone_id"),
     ObjectKind(section="filter_policies", noun=NOUNS["filter-policies"], identity=("name",)),
     ObjectKind(section="groups", noun=NOUNS["groups"], identity=("name",)),
+    ObjectKind(
+        section="sign_on_providers",
+        noun=NOUNS["sign-on-providers"],
+        identity=("name",),
+        secrets={"client_secret": frozenset({"issuer", "client_id"})},
+        is_optional=True,
+    ),
     ObjectKind(
         section="workspaces",
         noun=NOUNS["images"],

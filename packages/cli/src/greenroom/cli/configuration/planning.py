@@ -260,3 +260,5 @@ def _references(values: Row) -> Iterator[tuple[str, str]]:
         references: Any = fields.get(name) or []
         names = [references] if isinstance(references, str) else cast("list[str]", references)
         yield from ((section, reference) for reference in names)
+    for rule in cast("list[Row]", values.get("rules", ())):
+        yield from _references(rule)
