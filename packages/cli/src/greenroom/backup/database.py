@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, LiteralString
@@ -26,6 +27,7 @@ from greenroom.up.options import stored_settings
 from greenroom.up.postgres import wheel_folder
 from greenroom.up.progress import Progress
 from greenroom.up.site import site_of, stopped_site
+from greenroom.up.streamed import streamed_program
 
 CHUNK_BYTES: Final = 2**20
 REPLACED_SCHEMA: Final = "greenroom_replaced"
@@ -131,6 +133,22 @@ class DumpListing:
             self._target.write(data)
 
 
+@contextmanager
+def listing_of(lister: Callable[..., AbstractContextManager[Any]]) -> Generator[DumpListing]:
+    """Yield an object to which the block writes a dump. After the block, its `text` is the table of contents, which is
+    the output of the program that `lister` runs with arguments of Popen.
+
+    Raises:
+        SetupError: the program cannot read the dump.
+    """
+    with tempfile.TemporaryFile() as output:
+        with lister(stdin=subprocess.PIPE, stdout=output, bufsize=0) as process:
+            listing = DumpListing(process.stdin)
+            yield listing
+        output.seek(0)
+        listing.text = output.read().decode()
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresTools:
     """Runs pg_dump and pg_restore of the major version of the database server, which are in `folder`."""
@@ -170,24 +188,12 @@ class PostgresTools:
         with self._run_program(
             "pg_dump", dsn, "--format=custom", *PORTABLE_OPTIONS, *options, stdout=subprocess.PIPE
         ) as process:
-            while data := _opened(process.stdout).read(CHUNK_BYTES):
+            while data := process.stdout.read(CHUNK_BYTES):
                 write(data)
 
-    @contextmanager
-    def listing(self) -> Generator[DumpListing]:
-        """Yield an object to which the block writes a dump. After the block, its `text` is the table of contents.
-
-        Raises:
-            SetupError: pg_restore cannot read the dump.
-        """
-        with tempfile.TemporaryFile() as output:
-            with self._run_program(
-                "pg_restore", None, "--list", stdin=subprocess.PIPE, stdout=output, bufsize=0
-            ) as process:
-                listing = DumpListing(_opened(process.stdin))
-                yield listing
-            output.seek(0)
-            listing.text = output.read().decode()
+    def listing(self) -> AbstractContextManager[DumpListing]:
+        """Run pg_restore, which lists the dump of a block. Raises SetupError: as for `listing_of`."""
+        return listing_of(partial(self._run_program, "pg_restore", None, "--list"))
 
     def restore(self, dsn: str, dump: Path) -> None:
         """Restore a dump into an empty database, in one transaction.
@@ -206,31 +212,17 @@ class PostgresTools:
         """Return the command that runs a program."""
         return [str(self.folder / program), *arguments]
 
-    @contextmanager
-    def _run_program(self, program: str, dsn: str | None, *arguments: str, **streams: Any) -> Generator[Any]:
-        """Run a program for the duration of the block. The password is passed in the environment, because other users
+    def _run_program(
+        self, program: str, dsn: str | None, *arguments: str, **streams: Any
+    ) -> AbstractContextManager[Any]:
+        """Run a program for the duration of a block. The password is passed in the environment, because other users
         can read command lines.
         """
         parts: dict[str, Any] = {} if dsn is None else dict(conninfo_to_dict(dsn))
         password = parts.pop("password", None)
         environment = {**os.environ, "LC_ALL": "C", **({"PGPASSWORD": str(password)} if password else {})}
         command = self.command(program, *arguments, *([f"--dbname={make_conninfo('', **parts)}"] if dsn else []))
-        with tempfile.TemporaryFile() as errors:
-            with subprocess.Popen(command, env=environment, stderr=errors, cwd="/", **streams) as process:
-                try:
-                    yield process
-                except BaseException:
-                    process.kill()
-                    raise
-            if process.returncode != 0:
-                errors.seek(0)
-                last_line = (errors.read().decode(errors="replace").strip().splitlines() or ["(no output)"])[-1]
-                raise SetupError(f"PostgreSQL's {program} failed: {last_line}")
-
-
-def _opened(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None, "the program was started with this pipe"  # noqa: S101
-    return stream
+        return streamed_program(f"PostgreSQL's {program}", command, env=environment, cwd="/", **streams)
 
 
 def _major_version(program: Path) -> int | None:

@@ -12,12 +12,12 @@ import json
 import re
 import shlex
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,7 +25,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, write_backup
-from greenroom.backup.database import CHUNK_BYTES, DumpListing, InstalledDatabase
+from greenroom.backup.database import CHUNK_BYTES, DumpListing, InstalledDatabase, listing_of
 from greenroom.backup.overlay import JOB, SETUP_SECRET, TOOLS_CONTAINER, TOOLS_POD, Overlay, image_of, tools_pod
 from greenroom.backup.pod import DIGEST_BYTES
 from greenroom.core.errors import SetupError
@@ -183,27 +183,15 @@ class Tools:
                 check.feed(data)
         check.close()
 
-    @contextmanager
-    def listing(self) -> Generator[DumpListing]:
-        """Yield an object to which the block writes a dump. After the block, its `text` is the table of contents."""
-        with tempfile.TemporaryFile() as output:
-            with self.kubectl.stream(
-                TOOLS_POD, TOOLS_CONTAINER, *_MODULE, "list", stdin=subprocess.PIPE, stdout=output, bufsize=0
-            ) as process:
-                listing = DumpListing(process.stdin)
-                yield listing
-            output.seek(0)
-            listing.text = output.read().decode()
+    def listing(self) -> AbstractContextManager[DumpListing]:
+        """Run the program that lists the dump of a block. Raises SetupError: as for `listing_of`."""
+        return listing_of(partial(self.kubectl.stream, TOOLS_POD, TOOLS_CONTAINER, *_MODULE, "list"))
 
     def restore(self, dump: IO[bytes], *, replace: bool) -> None:
         """Restore a dump. Raises SetupError: the database has tables and `replace` is False, or pg_restore failed."""
         command = (*_MODULE, "restore", *(["--replace"] if replace else []))
         with self.kubectl.stream(TOOLS_POD, TOOLS_CONTAINER, *command, stdin=dump, stdout=subprocess.DEVNULL):
             pass
-
-    def drop_replaced(self) -> None:
-        """Delete the tables that a restore has replaced."""
-        self.run(*_MODULE, "drop-replaced")
 
 
 @dataclass(slots=True)

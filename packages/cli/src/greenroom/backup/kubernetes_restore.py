@@ -10,10 +10,10 @@ import base64
 import json
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from greenroom.backup.contents import Header, check_form
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
@@ -63,6 +63,7 @@ def restore_kubernetes_backup(
         _check_installation(deployment, extracted)
         deployment.check_unused()
         identities = json.loads((extracted / IDENTITIES_FILE).read_bytes())
+        workloads = deployment.overlay.workloads
         deployment.kubectl.apply(deployment.overlay.other_objects)
         if not deployment.keys.exists():
             (extracted / IDENTITIES_FILE).unlink()
@@ -70,13 +71,12 @@ def restore_kubernetes_backup(
         _wait_for_account(deployment)
         with deployment.tools(progress, any_version=True) as tools, _stopped_roles(deployment, progress):
             _restore_identities(deployment, identities)
-            _start(deployment, (DATABASE,), progress)
+            _start(deployment, [one for one in workloads if name_of(one) == DATABASE], progress)
             with progress.step("Restoring the database"), dump.open("rb") as source:
                 tools.restore(source, replace=replace)
-                tools.drop_replaced()
             with progress.step("Completing the database"):
                 deployment.replace_job()
-        _start(deployment, None, progress)
+        _start(deployment, workloads, progress)
     return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
 
 
@@ -164,15 +164,10 @@ def _stopped_roles(deployment: KubernetesDeployment, progress: Progress) -> Gene
         raise
 
 
-def _start(deployment: KubernetesDeployment, names: tuple[str, ...] | None, progress: Progress) -> None:
-    """Apply the workloads with these names (None = all), and wait until they are ready.
-
-    Raises:
-        SetupError: one is not ready within `START_WITHIN_S`.
-    """
-    for workload in deployment.overlay.workloads:
-        if names is None or name_of(workload) in names:
-            with progress.step(f"Starting {name_of(workload)}"):
-                deployment.kubectl.apply([workload])
-                arguments = ("status", kind_and_name(workload), f"--timeout={START_WITHIN_S:g}s")
-                deployment.kubectl.run("rollout", *arguments, timeout_s=START_WITHIN_S + POLL_S)
+def _start(deployment: KubernetesDeployment, workloads: Iterable[Mapping[str, Any]], progress: Progress) -> None:
+    """Apply workloads, and wait until they are ready. Raises SetupError: one is not within `START_WITHIN_S`."""
+    for workload in workloads:
+        with progress.step(f"Starting {name_of(workload)}"):
+            deployment.kubectl.apply([workload])
+            arguments = ("status", kind_and_name(workload), f"--timeout={START_WITHIN_S:g}s")
+            deployment.kubectl.run("rollout", *arguments, timeout_s=START_WITHIN_S + POLL_S)

@@ -6,7 +6,8 @@ The actions use the database GREENROOM_DATABASE_URL, standard input and standard
 - `dump TABLE...` writes a dump without the rows of these tables. A connection through kubectl can lose the end of a
   stream without an error, so the dump is followed by its digest;
 - `list` reads a dump and prints its table of contents;
-- `restore` reads a dump, restores it and migrates it; existing tables wait in another schema until `drop-replaced`.
+- `restore` reads a dump, restores it and migrates it. With `--replace`, the database may contain tables, which return
+  if the restore fails.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import msgspec
 
 from greenroom.backup.database import (
     CHUNK_BYTES,
-    InstalledDatabase,
     PostgresTools,
     drop_replaced_tables,
     empty_database,
@@ -35,7 +35,6 @@ from greenroom.db.migrate import migrate
 
 DIGEST_BYTES: Final = 32
 """The length of the digest (sha256) after a dump."""
-STDIN: Final = Path("/dev/stdin")
 
 
 def dump(dsn: str, target: IO[bytes], without_rows_of: Iterable[str]) -> None:
@@ -64,17 +63,15 @@ def main(arguments: list[str]) -> None:
     dsn = os.environ["GREENROOM_DATABASE_URL"]
     match arguments:
         case ["describe"]:
-            database: InstalledDatabase = read_installed_database(dsn)
-            sys.stdout.write(msgspec.json.encode(database).decode())
+            sys.stdout.write(msgspec.json.encode(read_installed_database(dsn)).decode())
         case ["dump", *tables]:
             dump(dsn, sys.stdout.buffer, tables)
         case ["list"]:
             sys.stdout.write(list_dump(dsn, sys.stdin.buffer))
         case ["restore", *options]:
             with empty_database(dsn, replace="--replace" in options):
-                PostgresTools.of_server(server_version(dsn)).restore(dsn, STDIN)
+                PostgresTools.of_server(server_version(dsn)).restore(dsn, Path("/dev/stdin"))
                 asyncio.run(migrate(dsn, may_skip=True))
-        case ["drop-replaced"]:
             drop_replaced_tables(dsn)
         case _:
             raise SetupError(f"Unknown action {arguments}.")

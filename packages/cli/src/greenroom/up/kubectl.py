@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from greenroom.core.errors import SetupError
+from greenroom.up.streamed import program_error, streamed_program
 
 PROGRAM: Final = "kubectl"
 REQUEST_TIMEOUT_S: Final = 120.0
@@ -37,17 +37,7 @@ class Kubectl:
         Raises:
             SetupError: kubectl is missing, failed, or did not end within `timeout_s`.
         """
-        try:
-            result = subprocess.run(
-                [*self.command, *arguments], input=stdin, capture_output=True, check=False, timeout=timeout_s
-            )
-        except FileNotFoundError as error:
-            raise _missing_program() from error
-        except subprocess.TimeoutExpired as error:
-            raise SetupError(f"kubectl {arguments[0]} did not end within {timeout_s:g} s.") from error
-        if result.returncode != 0:
-            raise _failure(arguments[0], result.stderr)
-        return result.stdout.decode(errors="replace")
+        return _run([*self.command, *arguments], arguments[0], stdin, timeout_s)
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """Return the JSON of `kubectl get ARGUMENTS`; an empty dict if the named object does not exist."""
@@ -69,59 +59,38 @@ class Kubectl:
         """Return the output of a command in a container. Raises SetupError: as for `run`."""
         return self.run("exec", pod, f"--container={container}", "--", *command, timeout_s=timeout_s)
 
-    @contextmanager
-    def stream(self, pod: str, container: str, *command: str, **streams: Any) -> Generator[Any]:
-        """Run a command in a container for the duration of the block, and yield the process of kubectl. `streams` are
+    def stream(self, pod: str, container: str, *command: str, **streams: Any) -> AbstractContextManager[Any]:
+        """Run a command in a container for the duration of a block, which gets the process of kubectl. `streams` are
         arguments of Popen.
 
         Raises:
-            SetupError: kubectl is missing, or the command failed.
+            SetupError: the command failed.
         """
         stdin = ["--stdin"] if "stdin" in streams else []
         argv = [*self.command, "exec", pod, *stdin, f"--container={container}", "--", *command]
-        with tempfile.TemporaryFile() as errors:
-            try:
-                process = subprocess.Popen(argv, stderr=errors, **streams)
-            except FileNotFoundError as error:
-                raise _missing_program() from error
-            with process:
-                try:
-                    yield process
-                except BaseException:
-                    process.kill()
-                    raise
-            if process.returncode != 0:
-                errors.seek(0)
-                raise _failure("exec", errors.read())
+        return streamed_program("kubectl exec", argv, **streams)
 
 
 def current_context() -> str | None:
-    """Return the current context of the configuration; None if there is none, as in a Pod. Raises SetupError: kubectl
-    is missing."""
-    try:
-        result = subprocess.run([PROGRAM, "config", "current-context"], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise _missing_program() from error
-    return result.stdout.strip() or None if result.returncode == 0 else None
+    """Return the current context of the configuration; None if there is none, as in a Pod. Raises SetupError: as for
+    `Kubectl.run`."""
+    return _run([PROGRAM, "config", "view", "--output=jsonpath={.current-context}"], "config") or None
 
 
 def render(folder: Path) -> str:
-    """Return the YAML documents of a kustomization. Raises SetupError: kubectl is missing, or cannot render them."""
+    """Return the YAML documents of a kustomization. Raises SetupError: as for `Kubectl.run`."""
+    return _run([PROGRAM, "kustomize", str(folder)], "kustomize")
+
+
+def _run(command: Sequence[str], verb: str, stdin: bytes = b"", timeout_s: float = REQUEST_TIMEOUT_S) -> str:
     try:
-        result = subprocess.run([PROGRAM, "kustomize", str(folder)], capture_output=True, check=False)
+        result = subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout_s)
     except FileNotFoundError as error:
-        raise _missing_program() from error
+        raise SetupError(
+            "The program kubectl is missing; install it, and select the cluster in its configuration."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"kubectl {verb} did not end within {timeout_s:g} s.") from error
     if result.returncode != 0:
-        raise _failure("kustomize", result.stderr)
-    return result.stdout.decode()
-
-
-def _missing_program() -> SetupError:
-    return SetupError("The program kubectl is missing; install it, and select the cluster in its configuration.")
-
-
-def _failure(verb: str, errors: bytes) -> SetupError:
-    """The error with the last line of kubectl that is not its own note about the exit code."""
-    lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    messages = [line for line in lines if not line.startswith("command terminated with exit code")] or lines
-    return SetupError(f"kubectl {verb} failed: {(messages or ['(no output)'])[-1].rstrip('.')}.")
+        raise program_error(f"kubectl {verb}", result.stderr)
+    return result.stdout.decode(errors="replace")
