@@ -31,12 +31,15 @@ from tests.support.kubernetes.releases import (
 )
 
 from greenroom.kit.program import version
+from greenroom.upgrade.kubernetes_plan import KINDS
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 ROLES: Final = ("kasm-manager", "kasm-api", "kasm-proxy", "kasm-agent", "kasm-db")
 NEW: Final = "new"
 """The tag of the images of the good release."""
+PLANTED: Final = "planted"
+"""The name of a ConfigMap, and of an annotation of all objects, of the faulty releases."""
 OPTIONS: Final = "--keys greenroom-keys --passphrase-file passphrase"
 
 
@@ -103,10 +106,13 @@ def test_a_faulty_release_leaves_the_previous_version_running(
     built = build_images(installed.cluster, tag, changes)
     try:
         site = unpack_release(installed, tag)
+        with (site / "kustomization.yaml").open("a") as file:
+            file.write(f"  - {{name: {PLANTED}, namespace: greenroom}}\ncommonAnnotations: {{{PLANTED}: fault}}\n")
         with watched(installed, session):
             said = installed.type(f"! greenroom upgrade --kubernetes {site} {OPTIONS}", timeout_s=900)
         assert sentence in " ".join(said.split())
         assert {image.rpartition(":")[2] for found in images(installed).values() for image in found} == {PREVIOUS}
+        assert PLANTED not in installed.kubectl("get", ",".join(KINDS), "--output=json")
         assert runs(installed, session)
     finally:
         remove_images(built)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from greenroom.backup.overlay import TOOLS_POD, Overlay, tools_pod
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
 from greenroom.upgrade.kubernetes_plan import (
+    APPLIED,
     REVISION,
     RunningWorkload,
     applied_objects,
     new_pods_of,
     plan_kubernetes_upgrade,
+    plan_object_return,
     return_commands,
     rollout_state,
 )
@@ -37,7 +40,7 @@ def overlay(*names: str, image: str = "api:2") -> Overlay:
 
 
 def running(name: str, *versions: str, image: str = "api:1") -> RunningWorkload:
-    return RunningWorkload(name=name, image=image, versions=versions)
+    return RunningWorkload(name=name, image=image, applied_image=image, versions=versions)
 
 
 def pod(name: str, *, ready: bool, template: str = "b", state: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -80,6 +83,12 @@ def test_managers_are_replaced_first_and_the_database_last():
 def test_an_upgrade_is_refused_with_the_reason(versions: tuple[str, ...], image: str, sentence: str):
     with pytest.raises(SetupError, match=sentence):
         plan_kubernetes_upgrade(NEW, overlay("kasm-api"), [running("kasm-api", *versions, image=image)], [], [])
+
+
+def test_an_image_that_was_not_applied_is_refused():
+    found = replace(running("kasm-api", "0.1.0"), applied_image="api:0")
+    with pytest.raises(SetupError, match="kasm-api has the image api:1 without kubectl apply"):
+        plan_kubernetes_upgrade(NEW, overlay("kasm-api"), [found], [], [])
 
 
 def test_an_upgrade_that_was_killed_in_a_rollout_is_planned_again():
@@ -135,9 +144,23 @@ def test_new_pods_are_those_of_the_newest_template_that_do_not_end():
 
 
 def test_only_applied_objects_are_kept_for_the_return():
-    annotations = {"kubectl.kubernetes.io/last-applied-configuration": '{"kind": "Service"}'}
-    listed = [{"metadata": {"annotations": annotations}}, {"metadata": {"name": "made by an Agent"}}]
-    assert applied_objects(listed) == [{"kind": "Service"}]
+    metadata = {"name": "applied", "annotations": {APPLIED: '{"spec": "applied"}'}}
+    made_by_agent = {"kind": "Service", "metadata": {"name": "made-by-agent"}}
+    listed = [{"kind": "Service", "metadata": metadata}, made_by_agent]
+    assert applied_objects(listed) == {"service/applied": {"spec": "applied"}}
+
+
+def test_the_return_applies_the_changed_objects_and_deletes_the_created_objects():
+    changed, created, by_hand = ({"kind": "Service", "metadata": {"name": name}} for name in ("a", "b", "c"))
+    unrelated, namespace = ({"kind": kind, "metadata": {"name": "a"}} for kind in ("Role", "Namespace"))
+
+    def applied(one: dict[str, Any]) -> dict[str, Any]:
+        annotations = {APPLIED: json.dumps({"spec": "previous"})}
+        return {**one, "metadata": {**one["metadata"], "annotations": annotations}}
+
+    deployment = Overlay(Path("site"), (changed, created, by_hand, namespace, workload("kasm-api")))
+    before = [*map(applied, (changed, unrelated)), by_hand]
+    assert plan_object_return(before, deployment) == ([{"spec": "previous"}], ["service/b"])
 
 
 def test_the_return_is_one_command_with_the_backup_and_the_previous_objects():

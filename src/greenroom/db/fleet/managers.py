@@ -231,7 +231,7 @@ async def find_manager(db: Database, name: str) -> str | None:
     return row["manager_id"] if row else None
 
 
-_IS_LIVE: Final[LiteralString] = (
+MANAGER_IS_LIVE: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 72 AND p.objsubid = 2"
     " AND p.objid = m.manager_key::oid AND p.granted"
     " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
@@ -250,7 +250,7 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
     async with db.transaction() as connection:
         cursor = await connection.execute(
             "DELETE FROM managers m USING zones z WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
-            " RETURNING z.zone_key, m.instance_id, " + _IS_LIVE + " AS is_live",
+            " RETURNING z.zone_key, m.instance_id, " + MANAGER_IS_LIVE + " AS is_live",
             (manager_id,),
         )
         row = await cursor.fetchone()
@@ -269,7 +269,7 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
     """Return the records of a zone's Managers."""
     return await db.fetch_as(
         ManagerRecord,
-        "SELECT m.manager_id::text, m.instance_id, m.enabled, " + _IS_LIVE + " AS is_live,"
+        "SELECT m.manager_id::text, m.instance_id, m.enabled, " + MANAGER_IS_LIVE + " AS is_live,"
         " extract(epoch FROM clock_timestamp() - m.last_reported)::double precision AS silent_s"
         " FROM managers m WHERE m.zone_id = %s ORDER BY m.instance_id",
         (zone_id,),
@@ -280,7 +280,7 @@ async def remove_record(connection: Connection, manager_id: str, keep_days: floa
     """Remove the record of a Manager that was silent for `keep_days`; False = it reported, or its process is alive. The
     caller must have called `lock_zones`. Raises LastEnabledManager: it is the last enabled Manager of its zone."""
     cursor = await connection.execute(
-        "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
+        "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + MANAGER_IS_LIVE + " AND"
         " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
         (manager_id, keep_days * DAY_S),
     )

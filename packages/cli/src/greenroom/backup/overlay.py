@@ -59,7 +59,7 @@ class Overlay:
     @property
     def has_database(self) -> bool:
         """False if the deployment only runs sessions of another one."""
-        return any(one["kind"] == "Job" and name_of(one) == JOB for one in self.objects)
+        return self._find_job() is not None
 
     @property
     def job(self) -> dict[str, Any]:
@@ -68,13 +68,15 @@ class Overlay:
         Raises:
             SetupError: the deployment has no database, because it only runs sessions.
         """
-        for one in self.objects:
-            if one["kind"] == "Job" and name_of(one) == JOB:
-                return one
-        raise SetupError(
-            f"{self.folder} has no Job {JOB}, so it contains no database; specify the kustomization of the api and the"
-            " Managers."
-        )
+        if (job := self._find_job()) is None:
+            raise SetupError(
+                f"{self.folder} has no Job {JOB}, so it contains no database; specify the kustomization of the api and"
+                " the Managers."
+            )
+        return job
+
+    def _find_job(self) -> dict[str, Any] | None:
+        return next((one for one in self.objects if kind_and_name(one) == f"job/{JOB}"), None)
 
     @property
     def other_objects(self) -> list[dict[str, Any]]:
@@ -87,9 +89,9 @@ def name_of(one: Mapping[str, Any]) -> str:
     return one["metadata"]["name"]
 
 
-def kind_and_name(workload: Mapping[str, Any]) -> str:
-    """Return the argument with which kubectl selects a workload, such as `deployment/kasm-api`."""
-    return f"{workload['kind'].lower()}/{name_of(workload)}"
+def kind_and_name(one: Mapping[str, Any]) -> str:
+    """Return the argument with which kubectl selects an object, such as `deployment/kasm-api`."""
+    return f"{one['kind'].lower()}/{name_of(one)}"
 
 
 def image_of(workload: Mapping[str, Any]) -> str:

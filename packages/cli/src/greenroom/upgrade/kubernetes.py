@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,61 +17,60 @@ import structlog
 import yaml
 
 from greenroom.backup.create import BackupOptions
-from greenroom.backup.kubernetes import POLL_S, PULL_WITHIN_S, KubernetesDeployment, Tools, back_up
+from greenroom.backup.kubernetes import POLL_S, PULL_WITHIN_S, KubernetesDeployment, back_up
 from greenroom.backup.overlay import DATABASE, container_of, image_of, kind_and_name, name_of
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.versions import Version
+from greenroom.db.fleet.managers import MANAGER_IS_LIVE
 from greenroom.db.migrate import before_new_code, migrations, plan
 from greenroom.kit.program import version
 from greenroom.up.progress import Progress
 from greenroom.upgrade.execute import READY_WITHIN_S, UpgradeResult
 from greenroom.upgrade.kubernetes_plan import (
     KINDS,
-    REVISION,
     KubernetesPlan,
     RunningWorkload,
     applied_objects,
     live_pods,
     new_pods_of,
     plan_kubernetes_upgrade,
+    plan_object_return,
     ready_pods,
     return_commands,
     rollout_state,
 )
 from greenroom.upgrade.outcome import last_step, not_returned, returned
+from greenroom.upgrade.plan import refuse_other_managers
 
 log = structlog.get_logger(__name__)
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost=100"
 """An annotation with which Kubernetes 1.22 and newer remove a Pod after the others."""
-_READ_DATABASE: Final = """
-import json, os, psycopg
+_FACTS: Final = (
+    "SELECT json_build_object("
+    "'applied', (SELECT json_object_agg(name, checksum) FROM schema_migrations), "
+    "'primaries', (SELECT coalesce(json_agg(instance_id), '[]') FROM zone_leases JOIN managers USING (manager_id)"
+    " WHERE expires_at > clock_timestamp()), "
+    "'hosts', (SELECT coalesce(json_object_agg(instance_id, hostname), '{}') FROM managers m"
+    f" WHERE {MANAGER_IS_LIVE}))::text"
+)
+_QUERY: Final = """
+import os, sys, psycopg
 with psycopg.connect(os.environ["GREENROOM_DATABASE_URL"]) as connection:
-    applied = dict(connection.execute("SELECT name, checksum FROM schema_migrations").fetchall())
-    primaries = [row[0] for row in connection.execute(
-        "SELECT instance_id FROM zone_leases JOIN managers USING (manager_id) WHERE expires_at > clock_timestamp()"
-    ).fetchall()]
-print(json.dumps({"applied": applied, "primaries": primaries}))
+    print(connection.execute(sys.argv[1]).fetchone()[0])
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ReplacedWorkload:
-    """A workload that the upgrade replaced. `revision` is the number of its previous template."""
-
-    workload: Mapping[str, Any]
-    revision: str
 
 
 @dataclass(slots=True, kw_only=True)
 class KubernetesUpgrade:
-    """A planned upgrade to the version of this program. `primaries` contains the Pods of the Primaries."""
+    """A planned upgrade to the version of this program. `primaries` contains the Pods of the Primaries, and `objects`
+    the objects before the upgrade."""
 
     deployment: KubernetesDeployment
     plan: KubernetesPlan
     primaries: list[str]
+    objects: list[dict[str, Any]]
     progress: Progress
-    replaced: list[ReplacedWorkload] = field(default_factory=list[ReplacedWorkload])
 
     @property
     def _previous(self) -> str:
@@ -90,10 +89,15 @@ class KubernetesUpgrade:
         with self.deployment.tools(self.progress) as tools:
             created = back_up(self.deployment, tools, folder, backup, self.progress)
             back = self._store_objects(created.file)
-            with self.progress.step("Applying the migrations before the roles"):
-                self._migrate_before(tools)
+            try:
+                with self.progress.step("Applying the migrations before the roles"):
+                    tools.run("greenroom", "migrate", "--pre")
+            except SetupError as error:
+                raise SetupError(f"{error.message} Nothing was changed; Greenroom {self._previous} runs.") from error
             self._replace_all()
-            self._finish(tools)
+            with last_step(), self.progress.step("Applying the migrations after the roles"):
+                tools.run("greenroom", "migrate")
+                self.deployment.replace_job()
         return UpgradeResult(previous=self._previous, new=version(), backup=str(created.file), back=back)
 
     def _store_objects(self, backup: Path) -> list[str]:
@@ -101,24 +105,11 @@ class KubernetesUpgrade:
         return to both; none after an interrupted upgrade, which already changed the objects."""
         if self.plan.roles.interrupted or self._previous == version():
             return []
-        listed = self.deployment.kubectl.list(KINDS)
         folder = backup.with_suffix(".kubernetes")
         folder.mkdir(mode=0o700)
-        (folder / "objects.yaml").write_text(yaml.safe_dump_all(applied_objects(listed)))
+        (folder / "objects.yaml").write_text(yaml.safe_dump_all(applied_objects(self.objects).values()))
         (folder / "kustomization.yaml").write_text("resources: [objects.yaml]\n")
         return return_commands(backup, folder, self.deployment.keys, self.deployment.kubectl.context)
-
-    def _migrate_before(self, tools: Tools) -> None:
-        try:
-            tools.run("greenroom", "migrate", "--pre")
-        except SetupError as error:
-            raise SetupError(f"{error.message} Nothing was changed; Greenroom {self._previous} runs.") from error
-
-    def _finish(self, tools: Tools) -> None:
-        """Apply the migrations that the previous version does not support. Raises SetupError: one failed."""
-        with last_step(), self.progress.step("Applying the migrations after the roles"):
-            tools.run("greenroom", "migrate")
-            self.deployment.replace_job()
 
     def _replace_all(self) -> None:
         """Replace the workloads, and check their versions. Raises SetupError: one failed, and all returned."""
@@ -130,29 +121,13 @@ class KubernetesUpgrade:
                     kubectl.run("annotate", f"pod/{name_of(pod)}", DELETION_COST, "--overwrite")
             for workload in overlay.workloads:
                 with self.progress.step(f"Replacing {name_of(workload)}"):
-                    self._replace(workload)
+                    kubectl.apply([workload])
+                    self._wait(workload)
+                    self._check_version(workload)
             for workload in overlay.workloads:
-                self._check_versions(workload, version())
+                self._check_version(workload)
         except GreenroomError as error:
             self._return_and_raise(error)
-
-    def _replace(self, workload: Mapping[str, Any]) -> None:
-        kubectl = self.deployment.kubectl
-        before = kubectl.get(kind_and_name(workload))
-        # Recorded first, because the cluster may apply the workload although its answer is lost.
-        self.replaced.append(ReplacedWorkload(workload, self._revision(before)))
-        kubectl.apply([workload])
-        if kubectl.get(kind_and_name(workload))["metadata"]["generation"] == before["metadata"]["generation"]:
-            self.replaced.pop()
-        self._wait(workload)
-        self._check_versions(workload, version())
-
-    def _revision(self, workload: Mapping[str, Any]) -> str:
-        """Return the number of the newest template of a workload."""
-        if workload["kind"] == "Deployment":
-            return workload["metadata"]["annotations"][REVISION]
-        name = workload["status"]["updateRevision"]
-        return str(self.deployment.kubectl.get(f"controllerrevision/{name}")["revision"])
 
     def _wait(self, workload: Mapping[str, Any]) -> None:
         """Wait until the rollout of a workload is complete.
@@ -195,31 +170,39 @@ class KubernetesUpgrade:
             return f" The log of {pod} ends with: {line}" if line else ""
         return ""
 
-    def _check_versions(self, workload: Mapping[str, Any], expected: str) -> None:
-        """Check that all ready Pods of a workload have the version `expected`. Raises SetupError: one has another."""
-        name = name_of(workload)
+    def _check_version(self, workload: Mapping[str, Any]) -> None:
+        """Check that all ready Pods of a workload have the new version. Raises SetupError: one has another."""
         for reported in read_versions(self.deployment, workload):
-            if reported != expected:
-                raise SetupError(f"{name} reports the version {reported} in place of {expected}.")
+            if reported != version():
+                raise SetupError(f"{name_of(workload)} reports the version {reported} in place of {version()}.")
 
     def _return_and_raise(self, cause: GreenroomError) -> None:
-        """Undo the rollouts after the error `cause`, the last one first, and raise an error.
+        """Apply the previous objects after the error `cause`, the last replaced workload first, and raise an error.
+        `kubectl rollout undo` would keep the new object as the one that was applied, which the next upgrade stores.
 
         Raises:
             SetupError: always; the message contains that of `cause` and the running version.
         """
-        kubectl = self.deployment.kubectl
+        kubectl, overlay = self.deployment.kubectl, self.deployment.overlay
+        applied = applied_objects(self.objects)
+        generations = {kind_and_name(one): one["metadata"].get("generation") for one in self.objects}
         log.warning("the upgrade failed; the workloads return to the previous version", reason=cause.message)
         try:
-            for one in reversed(self.replaced):
-                target = kind_and_name(one.workload)
-                with self.progress.step(f"Returning {name_of(one.workload)} to {self._previous}"):
-                    kubectl.run("rollout", "undo", target, f"--to-revision={one.revision}")
-                    if name_of(one.workload) == DATABASE and not ready_pods(self._listed(DATABASE)):
-                        # A StatefulSet does not replace a Pod that is not ready.
-                        kubectl.run("delete", "pods", f"--selector=app.kubernetes.io/name={DATABASE}")
-                    self._wait(one.workload)
-            left = self._others_than(self._previous)
+            with self.progress.step(f"Returning the objects to {self._previous}"):
+                changed, created = plan_object_return(self.objects, overlay)
+                kubectl.apply(changed)
+                if created:
+                    kubectl.run("delete", *created, "--ignore-not-found")
+            for workload in reversed(overlay.workloads):
+                name = kind_and_name(workload)
+                is_replaced = kubectl.get(name)["metadata"]["generation"] != generations[name]
+                kubectl.apply([applied[name]])
+                if is_replaced:
+                    with self.progress.step(f"Returning {name_of(workload)} to {self._previous}"):
+                        self._wait_for_return(workload)
+            left = [
+                name_of(one) for one in overlay.workloads if {*read_versions(self.deployment, one)} - {self._previous}
+            ]
         except GreenroomError as error:
             remedy = "Remove the cause, and run the upgrade again."
             raise not_returned(cause.message, self._previous, error.message, remedy) from error
@@ -230,10 +213,11 @@ class KubernetesUpgrade:
             ) from cause
         raise returned(cause.message, f"Greenroom {self._previous}") from cause
 
-    def _others_than(self, expected: str) -> list[str]:
-        """Return the names of the workloads with a ready Pod of another version."""
-        workloads = self.deployment.overlay.workloads
-        return [name_of(one) for one in workloads if {*read_versions(self.deployment, one)} - {expected}]
+    def _wait_for_return(self, workload: Mapping[str, Any]) -> None:
+        if name_of(workload) == DATABASE and not ready_pods(self._listed(DATABASE)):
+            # A StatefulSet does not replace a Pod that is not ready.
+            self.deployment.kubectl.run("delete", "pods", f"--selector=app.kubernetes.io/name={DATABASE}")
+        self._wait(workload)
 
 
 def list_of_workload(deployment: KubernetesDeployment, name: str) -> list[dict[str, Any]]:
@@ -255,32 +239,44 @@ def planned_kubernetes_upgrade(deployment: KubernetesDeployment, progress: Progr
     Raises:
         SetupError: the deployment cannot be upgraded to this version.
     """
+    objects = deployment.kubectl.list(",".join(KINDS))
+    applied = applied_objects(objects)
+    found = {kind_and_name(one): one for one in objects}
     running: list[RunningWorkload] = []
     for workload in deployment.overlay.workloads:
-        if found := deployment.kubectl.get(kind_and_name(workload)):
-            rollout = rollout_state(found, new_pods_of(found, list_of_workload(deployment, name_of(workload))))
+        if current := found.get(name := kind_and_name(workload)):
+            rollout = rollout_state(current, new_pods_of(current, list_of_workload(deployment, name_of(workload))))
             running.append(
                 RunningWorkload(
                     name=name_of(workload),
-                    image=image_of(found),
+                    image=image_of(current),
+                    applied_image=image_of(applied[name]) if name in applied else "",
                     versions=tuple(read_versions(deployment, workload)),
                     is_rolled_out=not rollout.problem,
                 )
             )
-    facts = _read_database(deployment) if deployment.overlay.has_database else None
-    pending = [] if facts is None else [migration.name for migration in plan(migrations(), facts.applied)]
+    facts, pending = UpgradeFacts({}, [], {}), list[str]()
+    if deployment.overlay.has_database:
+        facts = _read_database(deployment)
+        refuse_other_managers(facts.hosts, [name_of(one) for one in list_of_workload(deployment, "kasm-manager")])
+        pending = [migration.name for migration in plan(migrations(), facts.applied)]
     pre = before_new_code(pending)
-    planned = plan_kubernetes_upgrade(Version.parse(version()), deployment.overlay, running, pre, pending)
     return KubernetesUpgrade(
-        deployment=deployment, plan=planned, primaries=[] if facts is None else facts.primaries, progress=progress
+        deployment=deployment,
+        plan=plan_kubernetes_upgrade(Version.parse(version()), deployment.overlay, running, pre, pending),
+        primaries=facts.primaries,
+        objects=objects,
+        progress=progress,
     )
 
 
 class UpgradeFacts(msgspec.Struct, frozen=True):
-    """The applied migrations (name → checksum), and the instance ids of the Primaries, which are names of Pods."""
+    """The applied migrations (name → checksum), the instance ids of the Primaries, which are names of Pods, and the
+    running Managers (instance id → host)."""
 
     applied: dict[str, str]
     primaries: list[str]
+    hosts: dict[str, str]
 
 
 def _read_database(deployment: KubernetesDeployment) -> UpgradeFacts:
@@ -292,5 +288,5 @@ def _read_database(deployment: KubernetesDeployment) -> UpgradeFacts:
     pods = ready_pods(list_of_workload(deployment, "kasm-api"))
     if not pods:
         raise SetupError("No Pod of kasm-api is ready; only a deployment that works can be upgraded.")
-    reported = deployment.kubectl.exec(pods[0], "api", "python3", "-c", _READ_DATABASE)
+    reported = deployment.kubectl.exec(pods[0], "api", "python3", "-c", _QUERY, _FACTS)
     return msgspec.json.decode(reported, type=UpgradeFacts)

@@ -11,28 +11,30 @@ from pathlib import Path
 from typing import Any, Final
 
 from greenroom.backup.kubernetes import pod_problem
-from greenroom.backup.overlay import DATABASE, Overlay, image_of, name_of
+from greenroom.backup.overlay import DATABASE, Overlay, image_of, kind_and_name, name_of
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_upgrade, refuse_downgrade
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, plan_upgrade
 
 ROLE_OF: Final = {"kasm-manager": "manager", "kasm-api": "api", "kasm-proxy": "gateway", "kasm-agent": "agent"}
-_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation with the object that was passed to `kubectl apply`."""
 REVISION: Final = "deployment.kubernetes.io/revision"
 KINDS: Final = (
-    "configmaps,services,serviceaccounts,resourcequotas,deployments,statefulsets,jobs,networkpolicies,"
-    "poddisruptionbudgets,roles,rolebindings"
+    *("configmap", "service", "serviceaccount", "resourcequota", "deployment", "statefulset", "job"),
+    *("networkpolicy", "poddisruptionbudget", "role", "rolebinding"),
 )
 """The kinds of the objects that return to the previous version. Secrets belong to the folder of the keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningWorkload:
-    """A workload in the cluster: the `image` of its newest template, and the versions that its ready Pods report.
-    `is_rolled_out`: all Pods have the newest template."""
+    """A workload in the cluster: the `image` of its newest template, the `applied_image` of the last `kubectl apply`,
+    and the versions that its ready Pods report. `is_rolled_out`: all Pods have the newest template."""
 
     name: str
     image: str
+    applied_image: str
     versions: tuple[str, ...]
     is_rolled_out: bool = True
 
@@ -95,6 +97,11 @@ def plan_kubernetes_upgrade(
         raise SetupError(
             f"The namespace {overlay.namespace} has no {missing[0]}, which {overlay.folder} contains; use the overlay"
             " of the installation, or apply it first."
+        )
+    if changed := [workloads[name] for name in images if workloads[name].image != workloads[name].applied_image]:
+        raise SetupError(
+            f"{changed[0].name} has the image {changed[0].image} without kubectl apply, so a failed upgrade could not"
+            " return to it; run kubectl apply -k with the kustomization of the running version first."
         )
     versions = [Version.parse(reported) for name in images for reported in workloads[name].versions]
     for reported in sorted(versions, reverse=True):
@@ -180,10 +187,19 @@ def ready_pods(listed: Iterable[dict[str, Any]]) -> list[str]:
     return [name_of(one) for one in live_pods(listed) if pod_problem(one) is None]
 
 
-def applied_objects(listed: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the objects as `kubectl apply` created them; other objects are left out."""
-    texts = (one["metadata"].get("annotations", {}).get(_APPLIED) for one in listed)
-    return [json.loads(text) for text in texts if text]
+def applied_objects(listed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the objects as they were passed to `kubectl apply`, by their names; other objects are left out."""
+    texts = {kind_and_name(one): one["metadata"].get("annotations", {}).get(APPLIED) for one in listed}
+    return {name: json.loads(text) for name, text in texts.items() if text}
+
+
+def plan_object_return(before: Sequence[Mapping[str, Any]], overlay: Overlay) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the objects to apply, and the names of the objects to delete, after an upgrade has applied those of
+    `overlay` that start no process. `before` contains the objects of `KINDS` before."""
+    applied = applied_objects(before)
+    changed = [kind_and_name(one) for one in overlay.other_objects if one["kind"].lower() in KINDS]
+    created = {*changed} - {kind_and_name(one) for one in before}
+    return [applied[name] for name in changed if name in applied], sorted(created)
 
 
 def return_commands(backup: Path, previous: Path, keys: Path, context: str | None) -> list[str]:

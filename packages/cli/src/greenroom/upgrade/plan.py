@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -120,11 +120,18 @@ def check_managers(managers: Iterable[ListedManager], instance_ids: Collection[s
         SetupError: a Manager of another instance is running. A migration that runs after the roles are replaced could
             stop this Manager.
     """
-    for manager in managers:
-        if manager.status == "running" and manager.instance_id not in instance_ids:
+    running = {manager.instance_id: manager.hostname for manager in managers if manager.status == "running"}
+    refuse_other_managers(running, instance_ids)
+
+
+def refuse_other_managers(running: Mapping[str, str], instance_ids: Collection[str]) -> None:
+    """Check `running`, which maps the instance id of each running Manager to its host. Raises SetupError: as for
+    `check_managers`."""
+    for instance_id, hostname in running.items():
+        if instance_id not in instance_ids:
             raise SetupError(
-                f"The Manager {manager.instance_id} on {manager.hostname} uses the same database; upgrade several"
-                " machines as in docs/howto/rolling-update.md."
+                f"The Manager {instance_id} on {hostname} uses the same database; upgrade several machines as in"
+                " docs/howto/rolling-update.md."
             )
 
 
