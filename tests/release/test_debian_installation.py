@@ -22,6 +22,7 @@ LATER = (f"{VERSION}.1", f"{VERSION}.2")
 STEPS = """
 set -eu
 root=$1
+exec >"$PACKAGES/outputs"
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 apt() { apt-get --quiet=2 --yes --no-install-recommends -o DPkg::Chroot-Directory="$root" "$@" 2>&1; }
 inside() { unshare --net chroot "$root" "$@" 2>&1; }
@@ -57,7 +58,8 @@ title removed; find "$root/etc" "$root/usr" "$root/var/lib" "$root/run" -name '*
 title purge; inside dpkg --purge greenroom
 title purged; find "$root/etc" "$root/usr" "$root/var/lib" "$root/run" -name '*greenroom*' -printf '/%P\\n'
 """
-"""A hook of mmdebstrap, which runs outside of the new Debian with its folder as the argument."""
+"""A hook of mmdebstrap, which runs outside of the new Debian with its folder as the argument. Its stdout is a file,
+because mmdebstrap redirects the stdout of hooks to stderr."""
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +87,10 @@ def outputs(packages: Path) -> dict[str, list[str]]:
         *(suite(), "/dev/null", *package_sources(suite(), packages)),
     )
     environment = os.environ | {"PACKAGES": str(packages)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stdout[-4000:]
-    parts = (part.split("\n") for part in done.stdout.split("== ")[1:])
+    done = subprocess.run(command, check=False, env=environment)
+    output = (packages / "outputs").read_text()
+    assert done.returncode == 0, output[-4000:]
+    parts = (part.split("\n") for part in output.split("== ")[1:])
     return {title: [line for line in lines if line] for title, *lines in parts}
 
 
