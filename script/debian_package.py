@@ -137,7 +137,11 @@ def write_tree(tree: Path, version: str, dist: Path, libraries: Path) -> None:
 
 def _write_control(tree: Path, version: str) -> None:
     files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
-    values = {"PYTHONS": " ".join(PYTHONS), "SERVICES": " ".join(one.service for one in REQUIREMENTS if one.service)}
+    values = {
+        "PYTHONS": " ".join(PYTHONS),
+        "SERVICES": " ".join(one.service for one in REQUIREMENTS if one.service),
+        "IS_USED": Path("deploy/debian/is-used").read_text().rstrip(),
+    }
     for name in SCRIPTS:
         text = re.sub(r"@(\w+)@", lambda match: values[match[1]], Path("deploy/debian", name).read_text())
         _write(tree / "DEBIAN" / name, text.encode())
