@@ -13,13 +13,16 @@ from tests.kubernetes.deployed import is_available, leased
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.installation import Installation, Names
 from tests.support.kubernetes.page import SOON_S, read
+from tests.support.kubernetes.releases import OTHER_VERSION, PREVIOUS, build_images, remove_images
+
+from greenroom.kit.program import version
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 SESSIONS: Final = "greenroom-sessions"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installation(
     kubernetes: Cluster, role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
@@ -38,6 +41,9 @@ def installation(
         read(found, "Run sessions in a separate namespace", blocks=slice(1, None))
         yield found
     finally:
+        kubernetes.kubectl("delete", "deployments", "--all", f"--namespace={SESSIONS}")
+        at_once = ("--grace-period=0", "--force")  # an edge gateway may have twelve hours
+        kubernetes.kubectl("delete", "pods", "--all", *at_once, f"--namespace={SESSIONS}", timeout_s=400)
         kubernetes.kubectl("delete", "namespace", SESSIONS, "--ignore-not-found", timeout_s=400)
         if names is not None:
             names.end()
@@ -61,3 +67,20 @@ def test_sessions_have_their_own_namespace_whose_agent_reads_no_secret_of_the_ro
         cluster.kubectl("auth", "can-i", "list", "secrets", account, "--namespace=greenroom")
     accounts = {one["metadata"]["name"] for one in cluster.get("serviceaccounts", "--namespace=greenroom")["items"]}
     assert accounts == {"default"}
+
+
+def test_an_upgrade_of_the_sessions_alone_needs_no_keys_and_its_sessions_continue(installation: Installation):
+    session_id = new_session(installation)
+    wait_for(lambda: runs(installation, session_id), "the session runs", SOON_S)
+    tags = "\n".join(f"  - {{name: greenroom/{role}, newTag: {PREVIOUS}}}" for role in ("agent", "gateway"))
+    built = build_images(installation.cluster, PREVIOUS, {"*": OTHER_VERSION})
+    try:
+        installation.type(f"cp -r greenroom-sessions previous; echo 'images:\n{tags}' >>previous/kustomization.yaml")
+        status = f"kubectl -n {SESSIONS} rollout status deployment/kasm-agent --timeout=300s"
+        installation.type(f"kubectl apply -k previous; {status}")
+        said = installation.type("greenroom upgrade --kubernetes greenroom-sessions")
+        assert f"replace   kasm-agent      {PREVIOUS} → {version()}" in said
+        assert "there is nothing to upgrade" in installation.type("greenroom upgrade --kubernetes greenroom-sessions")
+        assert runs(installation, session_id)
+    finally:
+        remove_images(built)
