@@ -6,6 +6,7 @@ import asyncio
 import re
 
 import pytest
+from tests.support import rows
 
 from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
@@ -106,3 +107,17 @@ async def test_a_migration_does_not_wait_long_for_a_table_in_use(
         await connection.execute("SELECT 1 FROM zones")
         with pytest.raises(SetupError, match=r"9999_pre_waiting\.sql failed: .* due to lock timeout"):
             await migrate(dsn, only_pre=True)
+
+
+async def test_staged_sessions_of_a_restored_dump_end_and_those_of_users_stay(db: Database, dsn: str):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    staged, of_user = await rows.staged_sessions(db, config_id, await rows.agent(db, zone_id), 2)
+    user = (await rows.user(db, "ann"), of_user)
+    await db.write("UPDATE sessions SET user_id = %s, assigned = now() WHERE session_id = %s", user)
+    await migrate(dsn)  # the database of a test is a copy of another one
+    (later,) = await rows.staged_sessions(db, config_id, await rows.agent(db, zone_id, hostname="b"), 1)
+    await migrate(dsn)
+    found = await db.fetch("SELECT session_id::text, status FROM sessions")
+    statuses = {row["session_id"]: row["status"] for row in found}
+    assert statuses == {staged: "deleting", of_user: "running", later: "running"}

@@ -211,3 +211,12 @@ async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Pa
         (record,) = agent.disk.state.handovers.values()
         assert (record.state, record.slow, agent.runtime.attempts) == ("failed", False, 2)
         assert "connection refused (2 probes in" in record.error
+
+
+async def test_a_session_that_had_a_user_before_the_database_was_restored_is_refused(tmp_path: Path):
+    async with host(tmp_path, []) as agent:
+        earlier = HandoverRecord(assignment_id=str(uuid.uuid4()), session_id=SESSION, state="assigned")
+        agent.disk.append(earlier)
+        await agent.handovers.run(SESSION)
+        *_, record = agent.disk.state.handovers.values()
+        assert (record.state, record.error) == ("failed", handover.HAD_USER)

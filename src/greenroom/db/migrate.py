@@ -23,6 +23,7 @@ from psycopg import errors
 from greenroom.core.errors import SetupError
 from greenroom.core.text import database_error
 from greenroom.db.connections import KEEPALIVE_OPTIONS, NoPrimaryError, TimeLimitedConnection
+from greenroom.db.restored import end_staged_sessions_of_backup
 from greenroom.db.stored_version import check_version, store_version
 
 OWNER_ROLE: Final = "greenroom"
@@ -109,6 +110,7 @@ async def migrate(dsn: str, *, only_pre: bool = False, may_skip: bool = False) -
                 await _apply(connection, migration, is_last_step=migration.name not in before)
             if is_complete:
                 await store_version(connection)
+        await end_staged_sessions_of_backup(connection)
         await grant(connection)
     return [migration.name for migration in chosen]
 

@@ -40,6 +40,7 @@ MIN_ATTEMPTS: Final = 2
 """The minimum number of probes. The Agent may have been suspended during one of them."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
+HAD_USER: Final = "Another user had the session before; the database was restored from a backup or replaced since then."
 COMMIT_TIMEOUT_S: Final = 2.0
 """The time limit for a Manager to commit `received`. Afterwards the hand-over is tried again if it is still desired."""
 
@@ -60,7 +61,9 @@ class Handovers:
         if desired is None or desired.assignment is None or self._has_begun(desired.assignment):
             return
         record = _record(desired, desired.assignment)
-        if failure := await self._probe(session_id):
+        if self._had_user(record):
+            self._append_and_report(replace_fields(record, state="failed", error=HAD_USER))
+        elif failure := await self._probe(session_id):
             self._sessions.observed.store_probe(session_id, usable=False, error=failure.error)
             self._append_and_report(replace_fields(record, state="failed", error=failure.error, slow=failure.timed_out))
         elif not desired.assignment.argv:
@@ -77,6 +80,16 @@ class Handovers:
     def _has_begun(self, assignment: Assignment) -> bool:
         record = self._journal.state.handovers.get(assignment.assignment_id)
         return record is not None and record.state != "received"
+
+    def _had_user(self, record: HandoverRecord) -> bool:
+        """Return True if the session was handed over to another user before. Its row lacks this user if the database
+        is older than the hand-over: it was restored from a backup, or replaced by an asynchronous standby."""
+        return any(
+            other.session_id == record.session_id
+            and other.assignment_id != record.assignment_id
+            and other.state in {"started", "assigned"}
+            for other in self._journal.state.handovers.values()
+        )
 
     def _commit_event(self, record: HandoverRecord) -> asyncio.Event:
         """Return the event that is set when a Manager commits `received`. The event exists as long as the journal

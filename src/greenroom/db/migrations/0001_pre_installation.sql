@@ -6,7 +6,8 @@ CREATE TABLE installation (
     installation_id uuid NOT NULL DEFAULT gen_random_uuid(),
     db_epoch        uuid NOT NULL DEFAULT gen_random_uuid(),
     created         timestamptz NOT NULL DEFAULT now(),
-    migrated_by     text  -- the newest version that has applied all its migrations
+    migrated_by     text, -- the newest version that has applied all its migrations
+    stored_in       text  -- server, database and table at the last migration; another value = a dump was restored
 );
 INSERT INTO installation DEFAULT VALUES;
 
