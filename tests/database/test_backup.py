@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -222,11 +223,15 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, ds
     assert not (folder / "new").exists()
 
 
-def test_a_full_disk_keeps_earlier_backups_and_leaves_no_partial_file(backup: Backup):
+def test_a_full_disk_keeps_earlier_backups_and_leaves_no_partial_file(backup: Backup, monkeypatch: pytest.MonkeyPatch):
+    unraisable = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
     earlier = backup()
     with pytest.raises(SetupError, match=r"cannot be written to .*: File too large"), largest_file(50_000):
         backup()
     assert [file.name for file in earlier.parent.iterdir()] == [earlier.name]
+    gc.collect()
+    assert unraisable == []
 
 
 def test_a_second_backup_at_the_same_time_is_refused(backup: Backup, source: Layout):

@@ -10,13 +10,13 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import msgspec
 
@@ -135,15 +135,14 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
     )
 
     def write_archive(target: IO[bytes]) -> None:
-        archive = _Archive(target)
-        archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
-        with archive.parts() as dump:
-            source.dump(dump.write, excluded_tables)
-        for path in list_files(source.data, homes=options.homes):
-            archive.add_file(source.data, path)
-        for name, content in source.other_files.items():
-            archive.add_bytes(f"{DATA_PREFIX}{name}", content)
-        archive.close()
+        with _Archive(target) as archive:
+            archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
+            with archive.parts() as dump:
+                source.dump(dump.write, excluded_tables)
+            for path in list_files(source.data, homes=options.homes):
+                archive.add_file(source.data, path)
+            for name, content in source.other_files.items():
+                archive.add_bytes(f"{DATA_PREFIX}{name}", content)
 
     file = folder / file_name(database.installation_id, header.created)
     unfinished_file = file.with_name(file.name + PART_SUFFIX)
@@ -243,7 +242,7 @@ class _Archive:
     """Writes the archive of a backup as a stream, and computes the digest of each member."""
 
     def __init__(self, target: IO[bytes]) -> None:
-        self._tar = tarfile.open(  # noqa: SIM115 -- `close` closes it
+        self._tar = tarfile.open(  # noqa: SIM115 -- `__exit__` closes it
             fileobj=target, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
         )
         self._digests: dict[str, str] = {}
@@ -286,9 +285,18 @@ class _Archive:
         yield parts
         parts.flush()
 
-    def close(self) -> None:
-        self.add_bytes(DIGESTS_NAME, msgspec.json.encode(self._digests))
-        self._tar.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Write the digests and the end of the archive. After an error, drop the buffered data: tarfile would otherwise
+        write it to the closed target when the archive is collected as garbage, and print the exception."""
+        if error is None:
+            self.add_bytes(DIGESTS_NAME, msgspec.json.encode(self._digests))
+            self._tar.close()
+        else:
+            with suppress(OSError, ValueError):
+                self._tar.close()
 
 
 def _keep_service_account_names(member: tarfile.TarInfo) -> tarfile.TarInfo:
