@@ -143,8 +143,10 @@ def read_text(path: str) -> str:
     """Return the text of a file, or of stdin for `-`. Raises typer.BadParameter: the file cannot be read as text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"The file {path} is not UTF-8 text; save it as UTF-8.") from error
+    except OSError as error:
+        raise typer.BadParameter(f"The file {path} cannot be read: {error.strerror}.") from error
 
 
 def move_option_to_environment(option: str, variable: str, secret: str) -> NoReturn:

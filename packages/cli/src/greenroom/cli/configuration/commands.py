@@ -47,6 +47,8 @@ def export(call: Call, *, output: Output = None) -> None:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # an existing file has its own mode
             os.fchmod(file.fileno(), 0o600)
         file.write(text)
+    text = f"The configuration is in {output}. Compare it with: greenroom config plan {output}"
+    call.output.err.print(text, soft_wrap=True)
 
 
 @verb("config", "plan", takes_object=False)
@@ -108,7 +110,8 @@ def _read_secret(reference: SecretReference) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"The secret in {reference.file} cannot be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Invalid(f"The secret in {reference.file} cannot be read: {reason}.") from error
 
 
 def _plan_json(planned: Plan) -> Row:

@@ -124,9 +124,12 @@ def parse_document(text: str) -> Document:
     message names the place."""
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
+        if content is None:
+            raise Invalid("The document cannot be used: it is empty. `greenroom config export` prints an example.")
         sections = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
     except (yaml.YAMLError, msgspec.ValidationError, RecursionError, TypeError) as error:
-        raise Invalid(f"The document cannot be used: {' '.join(str(error).split())}.") from error
+        reason = " ".join(str(error).split()).replace('in "<unicode string>", line', "at line")
+        raise Invalid(f"The document cannot be used: {reason}.") from error
     document: Document = {name: rows for name, rows in sections.items() if name != "version"}
     for kind in KINDS:
         names = [kind.name_of(row) for row in document.get(kind.section, ())]

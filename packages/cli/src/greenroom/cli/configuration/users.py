@@ -164,6 +164,8 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
         call.output.print_list(
             rows, _COLUMNS, "No user was changed." if applied.errors else "The file changes no user."
         )
+        if rows:
+            call.output.err.print("Nothing was changed." if dry_run else f"The file is applied: {len(rows)} users.")
     for error in applied.errors:
         call.output.err.print(styled(printable(f"{file}:{error.line}: {error.message}"), "red"), soft_wrap=True)
     if applied.errors:
