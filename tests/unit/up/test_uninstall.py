@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ def test_accounts_remain_unless_their_removal_is_requested():
     assert not any("accounts" in sentence for sentence in found.removes)
     assert found.remains[0].startswith("The system accounts greenroom remain")
     assert found.remains[0].endswith("userdel greenroom")
+
+
+def test_the_backups_of_upgrades_are_named():
+    found = plan(replace(FOUND, backups=Layout(DATA).backups), keep_data=True)
+    assert found.remains[1].endswith("delete them with: sudo rm -r /srv/greenroom-backups")
 
 
 @pytest.mark.parametrize(

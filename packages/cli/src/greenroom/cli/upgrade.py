@@ -70,7 +70,7 @@ def upgrade(
         if dry_run:
             asyncio.run(_show_plan(layout, as_json=as_json))
             return
-        upgraded = asyncio.run(_upgrade(layout, backup_folder or data.with_name(f"{data.name}-backups"), key))
+        upgraded = asyncio.run(_upgrade(layout, backup_folder or layout.backups, key))
     if dry_run:
         return
     if as_json or upgraded is not None:

@@ -46,6 +46,11 @@ class Layout:
 
     data: Path
 
+    @property
+    def backups(self) -> Path:
+        """The default folder of the backups of upgrades, beside DATA."""
+        return self.data.with_name(f"{self.data.name}-backups")
+
     lock = _PathInData("lock")
     """Locked (flock) by the running `up`; contains its pid."""
     instance = _PathInData("instance.json")

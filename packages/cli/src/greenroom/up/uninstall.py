@@ -45,7 +45,7 @@ PACKAGE: Final = Path("/usr/lib/greenroom")
 class InstalledObjects:
     """The objects of an installation on this machine. `other_installations` contains a sentence for each other
     installation that uses the images and accounts, which therefore remain. `mounts` contains the mounts below DATA, the
-    innermost first."""
+    innermost first. `backups` is the folder with the backups of upgrades; None = there is none."""
 
     data: Path
     is_running: bool
@@ -54,6 +54,7 @@ class InstalledObjects:
     accounts: tuple[str, ...] = ()
     other_installations: tuple[str, ...] = ()
     has_own_database: bool = True
+    backups: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def plan(installed: InstalledObjects, *, keep_data: bool, with_accounts: bool = 
                 f"The system accounts {', '.join(installed.accounts)} remain, because the files of a stopped instance"
                 f" may belong to them; remove them with: {'; '.join(f'userdel {name}' for name in installed.accounts)}"
             )
+    if installed.backups is not None:
+        remains.append(f"The backups in {installed.backups} remain; delete them with: sudo rm -r {installed.backups}")
     if not installed.has_own_database:
         remains.append("The external database remains; delete it with the tools of its server.")
     if not installed.is_running:
@@ -126,6 +129,7 @@ def read_installation(layout: Layout) -> InstalledObjects:
         accounts=() if reasons or os.geteuid() != 0 else tuple(filter(_account_exists, ACCOUNTS)),
         other_installations=reasons,
         has_own_database=settings.database_url is None,
+        backups=layout.backups if layout.backups.is_dir() else None,
     )
 
 
