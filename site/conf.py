@@ -19,6 +19,7 @@ templates_path = ["templates"]
 html_static_path = ["static"]
 html_copy_source = False
 html_use_index = False
+html_show_copyright = False
 
 INDEXES: Final = ("docs/README", "docs/adr/README")
 """The pages whose links are the navigation, with their headings of the second level as its sections."""
