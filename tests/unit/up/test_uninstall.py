@@ -49,6 +49,19 @@ def test_accounts_remain_unless_their_removal_is_requested():
     assert found.remains[0].endswith("userdel greenroom")
 
 
+def test_a_data_folder_in_the_environment_does_not_hide_the_standard_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own, other = Layout(tmp_path / "own"), Layout(tmp_path / "standard")
+    other.data.mkdir()
+    other.instance.write_text("{}")
+    monkeypatch.setenv("GREENROOM_DATA", str(own.data))
+    monkeypatch.setattr(uninstall, "standard_data", lambda: other.data)
+    monkeypatch.setattr(uninstall, "UNITS", tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert uninstall._reasons_on_machine(own) == [f"{other.data} has another instance."]
+
+
 def test_the_backups_of_upgrades_are_named():
     found = plan(replace(FOUND, backups=Layout(DATA).backups), keep_data=True)
     assert found.remains[1].endswith("delete them with: sudo rm -r /srv/greenroom-backups")

@@ -311,4 +311,9 @@ def default_data() -> Path:
     """Return the default of --data: $GREENROOM_DATA, else /var/lib/greenroom for root or ~/.local/share/greenroom."""
     if folder := os.environ.get("GREENROOM_DATA"):
         return Path(folder)
+    return standard_data()
+
+
+def standard_data() -> Path:
+    """Return the default of --data without $GREENROOM_DATA."""
     return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

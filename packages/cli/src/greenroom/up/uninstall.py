@@ -29,7 +29,7 @@ from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
 from greenroom.up.layout import DataLock, Layout, check_folder, missing_instance_error, mounts_below, running_pid
-from greenroom.up.options import Settings, default_data, stored_settings
+from greenroom.up.options import Settings, default_data, standard_data, stored_settings
 from greenroom.up.processes import INSTANCE_VARIABLE, end_all, find_instance_processes, read_environment
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
@@ -197,9 +197,9 @@ async def _read_runtime(
 def _reasons_on_machine(layout: Layout) -> list[str]:
     """Return a sentence for each other installation that uses the accounts of this machine."""
     reasons = [f"{unit} runs a role." for unit in sorted(UNITS.glob("greenroom-*.service"))]
-    other = Layout(default_data())
-    if os.geteuid() == 0 and other.data != layout.data and other.instance.exists():
-        reasons.append(f"{other.data} has another instance.")
+    if os.geteuid() == 0:
+        others = map(Layout, sorted({default_data(), standard_data()} - {layout.data}))
+        reasons += [f"{other.data} has another instance." for other in others if other.instance.exists()]
     return reasons
 
 
