@@ -171,10 +171,10 @@ async def test_a_changed_provider_gets_its_secret_and_its_groups_by_name(deploym
     await deployment_of_test.apply(parse_document(DOCUMENT))
     document = parse_document(DOCUMENT)
     (provider,) = document["sign_on_providers"]
-    provider |= {"issuer": "https://id.example", "rules": [{"claim": "groups", "value": "x", "group": "Nobody"}]}
+    provider |= {"issuer": "https://id.example", "rules": [{"claim": "groups", "value": "x", "group": "Absent"}]}
     (action,), problems = (found := await deployment_of_test.plan(document)).actions, found.problems
     assert sorted(action.values) == ["client_secret", "issuer", "rules"]
-    assert problems == ("Sign-on provider campus refers to `Nobody`, which is not in groups.",)
+    assert problems == ("Sign-on provider campus refers to `Absent`, which is not in groups.",)
     provider["rules"] = []
     await deployment_of_test.apply(document)
     assert (await _only(admin, "/sign-on-providers", name="campus"))["issuer"] == "https://id.example"
