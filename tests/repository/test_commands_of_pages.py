@@ -17,7 +17,7 @@ from tests.support.kubernetes.page import PAGE as ON_KUBERNETES
 
 NOT_RUN = {
     ("docs/howto/back-up.md", "greenroom backup /var/backups/greenroom"),
-    ("docs/howto/back-up.md", "install -m 600 /dev/stdin /etc/greenroom/backup-passphrase"),
+    ("docs/howto/back-up.md", "install -D -m 600 /dev/stdin /etc/greenroom/backup-passphras"),
     ("docs/howto/back-up.md", "greenroom restore BACKUP_FILE --dry-run"),
     ("docs/howto/back-up.md", "greenroom down"),
     ("docs/howto/back-up.md", "tar -xf BACKUP_FILE"),
