@@ -100,8 +100,8 @@ def users(dsn: str) -> list[str]:
         return [row[0] for row in connection.execute("SELECT username FROM users ORDER BY 1").fetchall()]
 
 
-def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False) -> RestoredBackup:
-    target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace)
+def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False, homes: bool = False) -> RestoredBackup:
+    target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace, homes=homes)
     return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
 
 
@@ -128,10 +128,9 @@ def test_a_restored_instance_has_the_rows_the_key_and_no_homes(
     assert target.key_file.read_text() == source.key_file.read_text()
     assert stat.S_IMODE(target.key_file.stat().st_mode) == 0o600
     assert json.loads(target.instance.read_text())["database_url"] == empty_dsn
-    assert json.loads(target.restored.read_text())["created"] == result.header.created.isoformat()
+    assert json.loads(target.restored.read_text())["created"] == result.verified.header.created.isoformat()
     assert not (target.agent("agent-default") / "homes").exists()
     assert not (target.data / "restoring").exists()
-    assert result.migrations == []
 
 
 def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty_dsn: str):
@@ -139,6 +138,31 @@ def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty
     home = Layout(folder / "new").agent("agent-default") / "homes/ann"
     assert ((home / "notes").read_text(), str((home / "link").readlink())) == ("private", "/etc/passwd")
     assert (home / ODD_NAME).exists()
+
+
+def test_newer_homes_stay_in_place_unless_those_of_the_backup_are_requested(
+    backup: Backup, source: Layout, folder: Path
+):
+    agent, without = source.agent("agent-default"), backup().rename(folder / "without")
+    with_homes = backup(homes=True)
+    notes, later = agent / "homes/ann/notes", source.data / "volumes/ben/notes"
+    notes.write_text("newer")
+    later.parent.mkdir(parents=True)
+    later.write_text("of a later user")
+    for file in (without, with_homes):
+        (agent / "agent_id").write_text("another")
+        result = restored(file, source.data, None, replace=True)
+        assert [*map(str, result.kept_homes)] == ["volumes", "agent/agent-default/homes"]
+        assert (notes.read_text(), later.read_text()) == ("newer", "of a later user")
+        assert (agent / "agent_id").read_text() != "another"
+        assert result.replaced is not None
+        result.replaced.rename(folder / f"replaced by {file.name}")
+    with pytest.raises(SetupError, match="contains no homes"):
+        restored(without, source.data, None, replace=True, homes=True)
+    result = restored(with_homes, source.data, None, replace=True, homes=True)
+    assert (notes.read_text(), later.exists()) == ("private", False)
+    assert result.replaced is not None
+    assert (Layout(result.replaced).agent("agent-default") / "homes/ann/notes").read_text() == "newer"
 
 
 def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
@@ -157,7 +181,7 @@ def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: 
     found = check_backup(
         file, DECRYPTION_KEY, RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
     )
-    assert found.members > 5
+    assert found.verified.members > 5
     assert not (folder / "new").exists()
 
 

@@ -127,7 +127,7 @@ def test_a_socket_in_a_home_is_left_out(source: Layout, folder: Path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(home / "agent"))
         created = asyncio.run(create_backup(source, folder / "backups", BackupOptions(key=KEY, homes=True), PROGRESS))
-    target = RestoreTarget(layout=Layout(source.data), database_url=None, replace=True)
+    target = RestoreTarget(layout=Layout(source.data), database_url=None, replace=True, homes=True)
     asyncio.run(restore_backup(created.file, DECRYPTION_KEY, target, PROGRESS))
     assert [entry.name for entry in home.iterdir()] == ["note"]
 

@@ -7,12 +7,12 @@ files remain in a subfolder.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from greenroom.backup.contents import REPLACED_PREFIX, UPGRADE_LOCK_NAME, Header, check_form
@@ -20,7 +20,16 @@ from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, 
 from greenroom.backup.database import PostgresTools, read_installed_database
 from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.backup.reading import VerifiedBackup, read_backup
-from greenroom.backup.restore import DUMP_FILE, RestoredBackup, extraction_folder, move_into_place, names_in
+from greenroom.backup.restore import (
+    DUMP_FILE,
+    RestoredBackup,
+    check_homes,
+    extraction_folder,
+    homes_to_keep,
+    movable_entries,
+    move_into_place,
+    names_in,
+)
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_backup_version
 from greenroom.up.compose import (
@@ -80,10 +89,11 @@ def create_compose_backup(folder: Path, options: BackupOptions, progress: Progre
 @dataclass(frozen=True, slots=True)
 class ComposeRestore:
     """The restore of a backup to this host, which the compose files then start. With `replace`, the host may have a
-    deployment, which must be stopped."""
+    deployment, which must be stopped. `homes`: those of the backup replace existing homes."""
 
     files: ComposeFiles
     replace: bool
+    homes: bool = False
     folder: Path = FOLDER
 
     def check(self, file: Path, decryption_key: DecryptionKey) -> RestoredBackup:
@@ -93,7 +103,7 @@ class ComposeRestore:
         key = read_backup_key(file, decryption_key)
         with decrypt_backup(file, key) as stream:
             verified = read_backup(stream, lambda _: None, check_header=self._check_header)
-        return _result(verified, None)
+        return RestoredBackup(verified, kept_homes=homes_to_keep(self.folder, replaces=self.homes))
 
     def restore(self, file: Path, decryption_key: DecryptionKey, progress: Progress) -> RestoredBackup:
         """Restore a backup. The database runs afterwards. A restore that fails leaves the files as they were.
@@ -114,15 +124,16 @@ class ComposeRestore:
                 backup_lock(layout),
                 extraction_folder(layout) as extracted,
             ):
+                kept = homes_to_keep(self.folder, replaces=self.homes)
                 with progress.step("Decrypting and checking the backup"):
-                    verified = self._extract(file, key, extracted.data)
-                replaced = move_into_place(extracted, layout, datetime.now(UTC))
-                with self._undo_after_error(replaced):
+                    verified = self._extract(file, key, extracted.data, homes=not kept)
+                replaced = move_into_place(extracted, layout, datetime.now(UTC), kept)
+                with self._undo_after_error(replaced, kept):
                     self._restore_database(progress)
                 (self.folder / DUMP_FILE).unlink()
         except OSError as error:
             raise SetupError(f"The backup cannot be restored to {self.folder}: {error.strerror or error}.") from error
-        return _result(verified, replaced)
+        return RestoredBackup(verified, replaced, kept)
 
     def _check_folder(self) -> None:
         names = [name for name in names_in(self.folder) if not name.startswith(REPLACED_PREFIX)]
@@ -141,11 +152,13 @@ class ComposeRestore:
                 f"The compose files in {self.files.folder} define no {DATABASE}; restore on the host with the database."
             )
         check_backup_version(Version.parse(header.version), image_version(images[DATABASE]))
+        check_homes(header, replaces=self.homes)
 
-    def _extract(self, file: Path, key: str, folder: Path) -> VerifiedBackup:
+    def _extract(self, file: Path, key: str, folder: Path, *, homes: bool) -> VerifiedBackup:
         with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
             (folder / DUMP_FILE).chmod(0o600)
-            verified = read_backup(stream, dump.write, check_header=self._check_header, folder=folder)
+            check = self._check_header
+            verified = read_backup(stream, dump.write, check_header=check, folder=folder, homes=homes)
         if not (folder / "installation/installation.key").exists():
             raise SetupError("The backup contains no installation/installation.key, so it cannot be restored.")
         return verified
@@ -160,7 +173,7 @@ class ComposeRestore:
             self.files.run_once("migrate")
 
     @contextmanager
-    def _undo_after_error(self, replaced: Path | None) -> Generator[None]:
+    def _undo_after_error(self, replaced: Path | None, kept: Sequence[PurePosixPath]) -> Generator[None]:
         """Remove the restored files, and move the replaced files back, if the block fails."""
         try:
             yield
@@ -168,17 +181,13 @@ class ComposeRestore:
             try:
                 self.files.compose("stop", DATABASE)
             finally:
-                self._undo(replaced)
+                self._undo(replaced, kept)
             raise
 
-    def _undo(self, replaced: Path | None) -> None:
-        for entry in (self.folder / name for name in names_in(self.folder) if not name.startswith(REPLACED_PREFIX)):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    def _undo(self, replaced: Path | None, kept: Sequence[PurePosixPath]) -> None:
+        for path in (self.folder / entry for entry in movable_entries(self.folder, kept)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if replaced is not None:
-            for entry in replaced.iterdir():
-                entry.rename(self.folder / entry.name)
-            replaced.rmdir()
-
-
-def _result(verified: VerifiedBackup, replaced: Path | None) -> RestoredBackup:
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=replaced)
+            for entry in movable_entries(replaced, kept):
+                (replaced / entry).rename(self.folder / entry)
+            shutil.rmtree(replaced)  # it contains only empty folders

@@ -117,9 +117,14 @@ def is_included(path: PurePosixPath, *, homes: bool) -> bool:
     return True
 
 
+def is_home(path: PurePosixPath) -> bool:
+    """True if `path`, relative to DATA, is a folder of homes or persistent profiles, or is in such a folder."""
+    return is_included(path, homes=True) and not is_included(path, homes=False)
+
+
 def may_be_link(path: PurePosixPath) -> bool:
     """True if this entry of DATA may be a symbolic link: only below a folder of homes."""
-    return not is_included(path.parent, homes=False) and is_included(path, homes=True)
+    return is_home(path) and is_home(path.parent)
 
 
 def check_member(member: tarfile.TarInfo, links: set[str]) -> None:

@@ -37,7 +37,7 @@ def check_kubernetes_backup(file: Path, key: DecryptionKey) -> RestoredBackup:
     """Decrypt and check a whole backup. Raises SetupError: it is damaged, or not of a deployment on Kubernetes."""
     with decrypt_backup(file, read_backup_key(file, key)) as stream:
         verified = read_backup(stream, lambda _: None, check_header=_check_header)
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
+    return RestoredBackup(verified)
 
 
 def restore_kubernetes_backup(
@@ -77,7 +77,7 @@ def restore_kubernetes_backup(
             with progress.step("Completing the database"):
                 deployment.replace_job()
         _start(deployment, workloads, progress)
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
+    return RestoredBackup(verified)
 
 
 def _check_header(header: Header) -> None:

@@ -8,7 +8,7 @@ import pwd
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 import msgspec
@@ -22,6 +22,7 @@ from greenroom.backup.contents import (
     check_member,
     digest_key,
     digest_problem,
+    is_home,
     read_header,
 )
 from greenroom.backup.encryption import DAMAGED_HINT
@@ -46,6 +47,7 @@ def read_backup(
     *,
     check_header: Callable[[Header], None] = lambda _: None,
     folder: Path | None = None,
+    homes: bool = True,
 ) -> VerifiedBackup:
     """Read a backup to its end and check it.
 
@@ -54,6 +56,7 @@ def read_backup(
         write_dump: receives the parts of the database dump.
         check_header: receives the header before all other data; raises SetupError to refuse the backup.
         folder: the target folder of the files of DATA; None = the files are checked and not extracted.
+        homes: False = the homes and persistent profiles are checked and not extracted.
 
     Raises:
         SetupError: the backup is damaged, not from Greenroom, or refused by `check_header`.
@@ -61,7 +64,7 @@ def read_backup(
     digests: dict[str, str] = {}
     expected: dict[str, str] = {}
     header: Header | None = None
-    extractor = _DataExtractor(folder)
+    extractor = _DataExtractor(folder, homes=homes)
     links: set[str] = set()
     try:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
@@ -98,17 +101,19 @@ def _copy_and_hash(source: IO[bytes], write: Callable[[bytes], object]) -> str:
 
 
 class _DataExtractor:
-    """Extracts the files of DATA into `folder`, and computes their digests; None = it only computes the digests."""
+    """Extracts the files of DATA into `folder`, and computes their digests. Without a folder, and for homes without
+    `homes`, it only computes the digests."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, *, homes: bool) -> None:
+        self._folder, self._homes = folder, homes
         self._folders: list[tuple[Path, tarfile.TarInfo]] = []
 
     def extract(self, member: tarfile.TarInfo, source: IO[bytes] | None) -> str | None:
         """Extract a member. Return the digest if the member is a file, else None."""
-        if self._folder is None:
+        name = member.name.removeprefix(DATA_PREFIX)
+        if self._folder is None or (not self._homes and is_home(PurePosixPath(name))):
             return None if source is None else _copy_and_hash(source, lambda _: None)
-        path = self._folder / member.name.removeprefix(DATA_PREFIX)
+        path = self._folder / name
         if member.isdir():
             path.mkdir(mode=0o700)
             self._folders.append((path, member))

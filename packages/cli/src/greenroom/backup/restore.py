@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from greenroom.backup.contents import (
@@ -21,6 +22,7 @@ from greenroom.backup.contents import (
     UPGRADE_LOCK_NAME,
     Header,
     check_form,
+    is_home,
 )
 from greenroom.backup.create import backup_lock
 from greenroom.backup.database import (
@@ -54,24 +56,24 @@ IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, UPGRADE_LOCK_NAME, RESTORIN
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreTarget:
     """The target of a restore. `database_url` is the address of the database to restore to; None = the database in the
-    settings of the backup. With `replace`, DATA and the database may have contents."""
+    settings of the backup. With `replace`, DATA and the database may have contents. `homes`: those of the backup
+    replace existing homes."""
 
     layout: Layout
     database_url: str | None
     replace: bool
+    homes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RestoredBackup:
     """The result of a restore, or of the check of a backup."""
 
-    header: Header
-    members: int
-    """The number of members of the backup, all with the correct digest."""
-    migrations: list[str]
-    """The migrations that were applied to the restored database."""
-    replaced: Path | None
+    verified: VerifiedBackup
+    replaced: Path | None = None
     """The folder with the replaced files; None = no file was replaced."""
+    kept_homes: Sequence[PurePosixPath] = ()
+    """The folders with homes that remained in place, so the homes of the backup were not restored."""
 
 
 def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarget) -> RestoredBackup:
@@ -86,13 +88,20 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
         check_contents(target.database_url, replace=target.replace)
     key = read_backup_key(file, decryption_key)
     with decrypt_backup(file, key) as stream:
-        verified = read_backup(stream, lambda _: None, check_header=_check_header)
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
+        verified = read_backup(stream, lambda _: None, check_header=partial(_check_header, target))
+    return RestoredBackup(verified, kept_homes=homes_to_keep(target.layout.data, replaces=target.homes))
 
 
-def _check_header(header: Header) -> None:
+def _check_header(target: RestoreTarget, header: Header) -> None:
     check_form(header, "instance")
     check_supported(header)
+    check_homes(header, replaces=target.homes)
+
+
+def check_homes(header: Header, *, replaces: bool) -> None:
+    """Check that a backup contains the homes that should replace existing homes. Raises SetupError: it does not."""
+    if replaces and not header.homes:
+        raise SetupError("The backup contains no homes; leave out --homes, so that existing homes remain.")
 
 
 def check_supported(header: Header) -> None:
@@ -123,6 +132,14 @@ def names_in(data: Path) -> list[str]:
     return sorted({entry.name for entry in data.iterdir()} - IGNORED_NAMES) if data.exists() else []
 
 
+def homes_to_keep(data: Path, *, replaces: bool) -> list[PurePosixPath]:
+    """Return the folders with homes in DATA, relative to it, which a restore does not move. `replaces`: the homes of
+    the backup replace them, so none is kept."""
+    folders = (path for pattern in ("*", "agent/*/*") for path in data.glob(pattern) if path.is_dir())
+    homes = [path for path in folders if is_home(PurePosixPath(path.relative_to(data))) and any(path.iterdir())]
+    return [] if replaces else [PurePosixPath(path.relative_to(data)) for path in homes]
+
+
 def _replaced_instance(layout: Layout) -> Layout:
     """Return the layout of the instance that a restore replaces. An interrupted restore may have moved the files of the
     instance from DATA to a subfolder."""
@@ -147,20 +164,21 @@ async def restore_backup(
             _check_target(target)  # an instance may have been created since the first check
             await end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S)
             with extraction_folder(layout) as extracted:
+                kept = homes_to_keep(layout.data, replaces=target.homes)
                 with progress.step("Decrypting and checking the backup"):
-                    verified = await asyncio.to_thread(_extract, file, key, extracted)
+                    verified = await asyncio.to_thread(_extract, file, key, extracted, target, homes=not kept)
                 _adapt_settings(extracted, target)
                 external_url = stored_settings(extracted).database_url
                 with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
-                    migrations = await _restore_database(extracted, progress)
+                    await _restore_database(extracted, progress)
                     record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
                     write_json(extracted.restored, record, 0o600)
-                    replaced = move_into_place(extracted, layout, now)
+                    replaced = move_into_place(extracted, layout, now, kept)
             if external_url is not None:
                 drop_replaced_tables(external_url)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {layout.data}: {error.strerror or error}.") from error
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=replaced)
+    return RestoredBackup(verified, replaced, kept)
 
 
 @contextmanager
@@ -199,11 +217,12 @@ def extraction_folder(layout: Layout) -> Generator[Layout]:
         raise
 
 
-def _extract(file: Path, key: str, extracted: Layout) -> VerifiedBackup:
+def _extract(file: Path, key: str, extracted: Layout, target: RestoreTarget, *, homes: bool) -> VerifiedBackup:
     accounts = service_accounts()  # creates missing accounts, which then own extracted files
     with (extracted.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
         (extracted.data / DUMP_FILE).chmod(0o600)
-        verified = read_backup(stream, dump.write, check_header=_check_header, folder=extracted.data)
+        check = partial(_check_header, target)
+        verified = read_backup(stream, dump.write, check_header=check, folder=extracted.data, homes=homes)
     check_reachable(extracted, accounts)
     extracted.create(accounts)
     check_folder(extracted)
@@ -237,42 +256,60 @@ def _adapt_settings(extracted: Layout, target: RestoreTarget) -> None:
     write_json(extracted.instance, settings.stored(), 0o600)
 
 
-async def _restore_database(extracted: Layout, progress: Progress) -> list[str]:
-    """Restore the dump into the database of the settings, and migrate the database. Return the applied migrations."""
+async def _restore_database(extracted: Layout, progress: Progress) -> None:
+    """Restore the dump into the database of the settings, and migrate the database."""
     dump = extracted.data / DUMP_FILE
     async with running_database(extracted, progress) as dsn:
         with progress.step("Restoring the database"):
             tools = PostgresTools.of_server(server_version(dsn))
             await asyncio.to_thread(tools.restore, dsn, dump)
-            migrations = await migrate(dsn, may_skip=True)
+            await migrate(dsn, may_skip=True)
     dump.unlink()
-    return migrations
 
 
-def move_into_place(extracted: Layout, layout: Layout, now: datetime) -> Path | None:
+def move_into_place(extracted: Layout, layout: Layout, now: datetime, kept: Sequence[PurePosixPath]) -> Path | None:
     """Move the existing files of DATA into a subfolder, then the restored files into DATA. Return the subfolder; None =
-    DATA was empty. An instance can start only with instance.json, so this file is moved away first and into place
-    last. If a move fails, all moves are undone.
+    DATA was empty. The folders `kept` stay in place. An instance can start only with instance.json, so this file is
+    moved away first and into place last. If a move fails, all moves are undone.
     """
-    existing = [name for name in names_in(layout.data) if not name.startswith(REPLACED_PREFIX)]
+    existing = movable_entries(layout.data, kept)
     replaced = layout.data / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%SZ}" if existing else None
     moves: list[tuple[Path, Path]] = []
     if replaced is not None:
         replaced.mkdir(mode=0o700)
-        existing_in_order = sorted(existing, key=lambda name: name != layout.instance.name)
-        moves += [(layout.data / name, replaced / name) for name in existing_in_order]
-    restored_in_order = sorted(names_in(extracted.data), key=lambda name: name == layout.instance.name)
-    moves += [(extracted.data / name, layout.data / name) for name in restored_in_order]
+        existing_in_order = sorted(existing, key=lambda path: str(path) != layout.instance.name)
+        moves += [(layout.data / path, replaced / path) for path in existing_in_order]
+    restored_in_order = sorted(
+        movable_entries(extracted.data, kept), key=lambda path: str(path) == layout.instance.name
+    )
+    moves += [(extracted.data / path, layout.data / path) for path in restored_in_order]
     completed: list[tuple[Path, Path]] = []
     try:
         for source, destination in moves:
+            destination.parent.mkdir(parents=True, exist_ok=True)
             source.rename(destination)
             completed.append((source, destination))
     except OSError:
         for source, destination in reversed(completed):
             destination.rename(source)
         if replaced is not None:
-            replaced.rmdir()
+            shutil.rmtree(replaced)  # it contains only empty folders
         raise
     shutil.rmtree(extracted.data, ignore_errors=True)  # the restore is complete
     return replaced
+
+
+def movable_entries(folder: Path, kept: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """Return the entries of DATA that a restore moves, relative to it. A folder in `kept` is not moved, and of a folder
+    that contains one, only the other entries are moved."""
+
+    def entries(path: PurePosixPath) -> Iterator[PurePosixPath]:
+        if path not in kept:
+            if any(path in home.parents for home in kept):
+                for entry in sorted((folder / path).iterdir()):
+                    yield from entries(path / entry.name)
+            else:
+                yield path
+
+    names = (name for name in names_in(folder) if not name.startswith(REPLACED_PREFIX))
+    return [entry for name in names for entry in entries(PurePosixPath(name))]

@@ -57,7 +57,7 @@ def check_services_backup(file: Path, decryption_key: DecryptionKey, dsn: str, *
     key = read_backup_key(file, decryption_key)
     with decrypt_backup(file, key) as stream:
         verified = read_backup(stream, lambda _: None, check_header=_check_header)
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=[], replaced=None)
+    return RestoredBackup(verified)
 
 
 async def restore_services(
@@ -81,12 +81,12 @@ async def restore_services(
                 with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
                     tools = PostgresTools.of_server(server_version(dsn))
                     await asyncio.to_thread(tools.restore, dsn, folder / DUMP_FILE)
-                    migrations = await migrate(dsn, may_skip=True)
+                    await migrate(dsn, may_skip=True)
                     _move_missing(folder, keys)
                 drop_replaced_tables(dsn)
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {keys}: {error.strerror or error}.") from error
-    return RestoredBackup(header=verified.header, members=verified.members, migrations=migrations, replaced=None)
+    return RestoredBackup(verified)
 
 
 @contextmanager

@@ -10,52 +10,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.instance import Compose, Data, Json, external_database, require_one_form
-from greenroom.cli.kubernetes import Context, Keys, Kubernetes, back_up_deployment, open_deployment, restore_deployment
+from greenroom.cli.installation import Installation, with_installation
+from greenroom.cli.instance import Json
+from greenroom.cli.kubernetes import back_up_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
-from greenroom.cli.services import OwnerUrl, Services, ServicesFolder, services_database
 from greenroom.core.errors import SetupError
 from greenroom.core.text import size
-from greenroom.up.options import KEYS_FOLDER
 
 if TYPE_CHECKING:
     from greenroom.backup.encryption import EncryptionKey
+    from greenroom.backup.restore import RestoredBackup
 
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File with the passphrase in its first line.")
 ]
 Recipients = Annotated[
     list[str] | None,
-    typer.Option("--recipient", help="Public key of age or ssh, instead of a passphrase; repeat it for several."),
+    typer.Option(
+        "--recipient", metavar="KEY", help="Public key of age or ssh, in place of a passphrase; may be repeated."
+    ),
 ]
 
 
+@with_installation
 def backup(
     folder: Annotated[Path, typer.Argument(help="Folder for the backup.", file_okay=False, resolve_path=True)],
     *,
-    data: Data,
-    compose: Compose = None,
-    kubernetes: Kubernetes = None,
-    keys: Keys = None,
-    context: Context = None,
-    services: Services = False,
-    services_folder: ServicesFolder = KEYS_FOLDER,
-    database_url: OwnerUrl = None,
+    installation: Installation,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     homes: Annotated[
-        bool, typer.Option("--homes", help="Include persistent profiles and home folders in DATA.")
+        bool, typer.Option("--homes", help="Include home folders and persistent profiles in the data folder.")
     ] = False,
     recordings: Annotated[bool, typer.Option(help="Include the recordings of leases.")] = True,
     keep: Annotated[
         int | None,
-        typer.Option(min=1, help="Delete all but the newest KEEP backups of this installation in the folder."),
+        typer.Option(
+            min=1, metavar="N", help="Delete all but the newest N backups of this installation in the folder."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write an encrypted backup of the instance into a folder, and verify it. The instance may run.
+    """Write an encrypted backup of the installation into a folder, and verify it. The installation may run.
 
-    The backup contains the database, keys, certificates and settings.
+    The backup contains the database, keys, certificates and settings. Without --passphrase-file and --recipient, the
+    command asks for a passphrase.
     """
     from greenroom.backup.compose import create_compose_backup  # noqa: PLC0415
     from greenroom.backup.create import BackupOptions, create_backup  # noqa: PLC0415
@@ -64,20 +63,18 @@ def backup(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
-    require_one_form(compose, kubernetes, services=services, database_url=database_url)
+    installation.check()
     log.configure_for_command("backup")
-    external_url = external_database(database_url)  # starts the program again, so it precedes the passphrase
-    key = backup_key(passphrase_file, recipient)
-    options = BackupOptions(key=key, homes=homes, recordings=recordings, keep=keep)
-    if kubernetes is not None:
-        created = back_up_deployment(open_deployment(kubernetes, keys, context), folder, options)
-    elif compose is not None:
+    url = installation.services_url() if installation.services else ""  # before the passphrase: see `url`
+    options = BackupOptions(key=backup_key(passphrase_file, recipient), homes=homes, recordings=recordings, keep=keep)
+    if installation.kubernetes is not None:
+        created = back_up_deployment(installation.kubernetes_deployment(installation.kubernetes), folder, options)
+    elif installation.compose is not None:
         created = create_compose_backup(folder, options, stderr_progress())
-    elif services:
-        url = services_database(external_url)
-        created = back_up_services(services_folder, url, folder, options, stderr_progress())
+    elif installation.services:
+        created = back_up_services(installation.keys_folder, url, folder, options, stderr_progress())
     else:
-        created = asyncio.run(create_backup(Layout(data), folder, options, stderr_progress()))
+        created = asyncio.run(create_backup(Layout(installation.data), folder, options, stderr_progress()))
     print_local_result(
         {"file": str(created.file), "bytes": created.bytes, "deleted": created.deleted},
         f"{created.file} ({size(created.bytes)}, {created.members} verified parts)",
@@ -86,32 +83,28 @@ def backup(
     )
 
 
+@with_installation
 def restore(
     file: Annotated[Path, typer.Argument(help="The backup.", dir_okay=False, exists=True, resolve_path=True)],
     *,
-    data: Data,
-    compose: Compose = None,
-    kubernetes: Kubernetes = None,
-    keys: Keys = None,
-    context: Context = None,
-    services: Services = False,
-    services_folder: ServicesFolder = KEYS_FOLDER,
+    installation: Installation,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)
     ] = None,
-    database_url: Annotated[
-        str | None, typer.Option(help="External PostgreSQL to restore to; also GREENROOM_DATABASE_URL.")
-    ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace an existing instance, and the contents of an external database.")
+        bool, typer.Option("--replace", help="Replace the files and the database of an existing installation.")
+    ] = False,
+    homes: Annotated[
+        bool, typer.Option("--homes", help="Replace existing homes by those of the backup; without it, they remain.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the whole backup; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore a backup into a new instance, which `greenroom up` then starts.
+    """Restore a backup into a new installation, or with --replace into an existing one.
 
-    With --replace, the files of an existing instance are moved to DATA/replaced-TIME.
+    The replaced files are moved to the folder replaced-TIME in the data folder. Without --passphrase-file and
+    --identity, the command asks for the passphrase.
     """
     from greenroom.backup.compose import ComposeRestore  # noqa: PLC0415
     from greenroom.backup.encryption import DecryptionKey  # noqa: PLC0415
@@ -123,57 +116,61 @@ def restore(
     from greenroom.up.layout import Layout  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
 
-    require_one_form(compose, kubernetes, services=services)
-    external_url = external_database(database_url)
+    installation.check(has_own_database=True)
+    if homes and (installation.services or installation.kubernetes):
+        raise typer.BadParameter("--homes requires an instance or --compose; other backups contain no homes.")
+    url, data, compose = installation.url, installation.data, installation.compose
     log.configure_for_command("restore")
     os.umask(0o022)
-    decryption_key = DecryptionKey(
+    key = DecryptionKey(
         passphrase=None if passphrase_file is None else _read_passphrase(passphrase_file),
         identities=None if identity is None else identity.read_text(errors="replace"),
         ask=_read_passphrase if sys.stdin.isatty() else None,
     )
-    target = RestoreTarget(layout=Layout(data), database_url=external_url, replace=replace)
-    restored_to = f"Restored to {data}. Start it with: greenroom up --data {data}"
-    if kubernetes is not None:
-        deployment = open_deployment(kubernetes, keys, context)
-        restored = restore_deployment(file, decryption_key, deployment, replace=replace, dry_run=dry_run)
-        restored_to = f"Restored to the namespace {deployment.overlay.namespace}."
+    if installation.kubernetes is not None:
+        deployment = installation.kubernetes_deployment(installation.kubernetes)
+        restored = restore_deployment(file, key, deployment, replace=replace, dry_run=dry_run)
+        next_step = f"Restored to the namespace {deployment.overlay.namespace}."
     elif compose is not None:
-        deployment = ComposeRestore(ComposeFiles(compose), replace=replace)
+        target = ComposeRestore(ComposeFiles(compose), replace=replace, homes=homes)
+        restored = target.check(file, key) if dry_run else target.restore(file, key, stderr_progress())
+        next_step = f"Restored to {FOLDER}. Start it in {compose} with: {compose_command()} up -d"
+    elif installation.services:
+        url, folder = installation.services_url(), installation.keys_folder
         restored = (
-            deployment.check(file, decryption_key)
+            check_services_backup(file, key, url, replace=replace)
             if dry_run
-            else deployment.restore(file, decryption_key, stderr_progress())
+            else asyncio.run(restore_services(file, key, folder, url, stderr_progress(), replace=replace))
         )
-        restored_to = f"Restored to {FOLDER}. Start it in {compose} with: {compose_command()} up -d"
-    elif services:
-        url = services_database(external_url)
-        restored = (
-            check_services_backup(file, decryption_key, url, replace=replace)
-            if dry_run
-            else asyncio.run(
-                restore_services(file, decryption_key, services_folder, url, stderr_progress(), replace=replace)
-            )
-        )
-        restored_to = "Restored to the database. Start the services of this version on each machine with systemctl."
-    elif dry_run:
-        restored = check_backup(file, decryption_key, target)
+        next_step = "Restored to the database. Start the services of this version on each machine with systemctl."
     else:
-        restored = asyncio.run(restore_backup(file, decryption_key, target, stderr_progress()))
-    header, replaced = restored.header, None if restored.replaced is None else str(restored.replaced)
+        target = RestoreTarget(layout=Layout(data), database_url=url, replace=replace, homes=homes)
+        restored = (
+            check_backup(file, key, target)
+            if dry_run
+            else asyncio.run(restore_backup(file, key, target, stderr_progress()))
+        )
+        next_step = f"Restored to {data}. Start it with: greenroom up --data {data}"
+    _print_restored(restored, "Nothing was changed." if dry_run else next_step, dry_run=dry_run, as_json=as_json)
+
+
+def _print_restored(restored: RestoredBackup, last_line: str, *, dry_run: bool, as_json: bool) -> None:
+    header, replaced = restored.verified.header, None if restored.replaced is None else str(restored.replaced)
     facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
-    backup_line = (
+    first_line = (
         f"Backup of {header.created:%Y-%m-%d %H:%M} UTC, version {header.version}, PostgreSQL {header.postgres},"
         f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
-        f" {restored.members} verified parts."
+        f" {restored.verified.members} verified parts."
     )
-    homes_note = "" if header.homes else " This folder also contains the homes, because the backup contains none."
-    replaced_line = f"The replaced files are in {replaced}; delete this folder when they are not needed.{homes_note}"
+    lines = [first_line]
+    if replaced is not None:
+        lines.append(f"The replaced files are in {replaced}; delete this folder when they are not needed.")
+    if header.homes and restored.kept_homes:
+        lines.append("The existing homes remain; --homes replaces them by those of the backup.")
     print_local_result(
         {**facts, "recordings": header.recordings, "dry_run": dry_run, "replaced": replaced},
-        backup_line,
-        *([replaced_line] if replaced is not None else []),
-        "Nothing was changed." if dry_run else restored_to,
+        *lines,
+        last_line,
         as_json=as_json,
     )
 

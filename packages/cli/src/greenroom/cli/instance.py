@@ -34,31 +34,7 @@ Data = Annotated[
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
 ]
-Compose = Annotated[
-    Path | None,
-    typer.Option(
-        "--compose",
-        exists=True,
-        file_okay=False,
-        resolve_path=True,
-        help="Folder with the compose files, for the deployment of this host in containers instead of an instance.",
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
-
-
-def require_one_form(
-    compose: Path | None, kubernetes: Path | None, *, services: bool, database_url: str | None = None
-) -> None:
-    """Check the options that name the form of the installation. `database_url` is an option only of services.
-
-    Raises:
-        typer.BadParameter: the options name several forms, or there is a URL without services.
-    """
-    if (compose is not None) + (kubernetes is not None) + services > 1:
-        raise typer.BadParameter("Specify one of --compose, --kubernetes and --services.")
-    if database_url is not None and not services:
-        raise typer.BadParameter("--database-url requires --services.")
 
 
 def external_database(url: str | None) -> str | None:

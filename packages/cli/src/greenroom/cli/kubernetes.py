@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from greenroom.backup.encryption import DecryptionKey, EncryptionKey
     from greenroom.backup.kubernetes import KubernetesDeployment
     from greenroom.backup.restore import RestoredBackup
-    from greenroom.upgrade.execute import UpgradeResult
+    from greenroom.upgrade.outcome import UpgradeResult
 
 Kubernetes = Annotated[
     Path | None,
@@ -26,7 +26,7 @@ Kubernetes = Annotated[
         exists=True,
         file_okay=False,
         resolve_path=True,
-        help="Folder of the kustomization of a deployment on Kubernetes, instead of an instance.",
+        help="Use the deployment on Kubernetes; the folder contains its kustomization.",
     ),
 ]
 Keys = Annotated[

@@ -3,128 +3,144 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
-from greenroom.cli.instance import Compose, Data, Json, require_one_form
-from greenroom.cli.kubernetes import Context, Keys, Kubernetes, open_deployment, upgrade_deployment
-from greenroom.cli.output import print_local_result, print_plan
-from greenroom.cli.services import OwnerUrl, Services, ServicesFolder
-from greenroom.cli.upgrade_services import upgrade_services
+from greenroom.cli.installation import Installation, with_installation
+from greenroom.cli.instance import Json
+from greenroom.cli.kubernetes import upgrade_deployment
+from greenroom.cli.output import PrintablePlan, print_local_result, print_plan
 from greenroom.up.layout import Layout, running_layout
-from greenroom.up.options import KEYS_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from greenroom.backup.create import BackupOptions
     from greenroom.backup.encryption import EncryptionKey
-    from greenroom.upgrade.execute import UpgradeResult
+    from greenroom.upgrade.outcome import UpgradeResult
+    from greenroom.upgrade.services import ServicesResult
 
 
+class PlannedUpgrade(Protocol):
+    """An upgrade of any form of installation, which is planned and can be executed."""
+
+    @property
+    def plan(self) -> PrintablePlan: ...
+    @property
+    def needs_backup(self) -> bool: ...
+    async def run(self, folder: Path, backup: BackupOptions | None) -> UpgradeResult | ServicesResult: ...
+
+
+@with_installation
 def upgrade(
     *,
-    data: Data,
-    compose: Compose = None,
-    kubernetes: Kubernetes = None,
-    keys: Keys = None,
-    context: Context = None,
+    installation: Installation,
     backup_folder: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the backup.", file_okay=False, resolve_path=True, show_default="the data folder + -backups"
+            help="Folder for the backup.",
+            file_okay=False,
+            resolve_path=True,
+            show_default="DATA-backups; with --services /var/backups/greenroom",
         ),
     ] = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
-    services: Services = False,
-    folder: ServicesFolder = KEYS_FOLDER,
-    database_url: OwnerUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Upgrade the running instance to the version of this program, role by role.
+    """Upgrade the running installation to the version of this program, role by role.
 
     Sessions continue. If a role (api, Manager, Agent or gateway) is not ready in time, all roles return to their
     previous version. --compose and --kubernetes name the files of the new version.
     """
     from greenroom.up import log  # noqa: PLC0415
 
-    require_one_form(compose, kubernetes, services=services, database_url=database_url)
+    installation.check()
     log.configure_for_command("upgrade")
     key = partial(backup_key, passphrase_file, recipient)
-    if services:
-        upgrade_services(folder, database_url, backup_folder, key, dry_run=dry_run, as_json=as_json)
-        return
-    if kubernetes is not None:
-        deployment = open_deployment(kubernetes, keys, context)
-        upgraded = upgrade_deployment(deployment, backup_folder, key, dry_run=dry_run, as_json=as_json)
-    elif compose is not None:
-        upgraded = _upgrade_containers(compose, backup_folder, key, dry_run=dry_run, as_json=as_json)
+    if installation.kubernetes is not None:
+        deployment = installation.kubernetes_deployment(installation.kubernetes)
+        result = upgrade_deployment(deployment, backup_folder, key, dry_run=dry_run, as_json=as_json)
     else:
-        layout = running_layout(data)
+        planning = _planned(installation, locks=not dry_run)
         if dry_run:
-            asyncio.run(_show_plan(layout, as_json=as_json))
+            asyncio.run(_show_plan(planning, as_json=as_json))
             return
-        upgraded = asyncio.run(_upgrade(layout, backup_folder or layout.backups, key))
-    if dry_run:
-        return
-    if as_json or upgraded is not None:
-        print_local_result(asdict(upgraded) if upgraded else None, *_result_lines(upgraded), as_json=as_json)
+        result = asyncio.run(_execute(planning, backup_folder or _default_folder(installation), key))
+    if not dry_run and (as_json or result is not None):
+        print_local_result(asdict(result) if result else None, *(result.lines() if result else ()), as_json=as_json)
 
 
-def _result_lines(upgraded: UpgradeResult | None) -> list[str]:
-    if upgraded is None:
-        return []
-    title = f"To return to {upgraded.previous}, without the changes since the backup:"
-    commands = [title, *(f"  {command}" for command in upgraded.back)] if upgraded.back else []
-    return [f"Greenroom {upgraded.new} runs.", *commands]
+def _default_folder(installation: Installation) -> Path:
+    """Return the folder of the backup, if the caller specifies none."""
+    from greenroom.up.deployment import FOLDER  # noqa: PLC0415
+
+    if installation.services:
+        return Path("/var/backups/greenroom")
+    return Layout(installation.data if installation.compose is None else FOLDER).backups
 
 
-async def _show_plan(layout: Layout, *, as_json: bool) -> None:
-    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
-    from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
+def _planned(installation: Installation, *, locks: bool) -> AbstractAsyncContextManager[PlannedUpgrade]:
+    """Return the planned upgrade as a context. With `locks`, another upgrade is refused for its duration."""
+    if installation.compose is not None:
+        return _planned_containers(installation.compose, locks=locks)
+    if installation.services:
+        return _planned_services(installation.keys_folder, installation.url, locks=locks)
+    return _planned_instance(installation.data, locks=locks)
 
-    async with planned_upgrade(layout, stderr_progress()) as planned:
-        print_plan(planned.plan, as_json=as_json)
 
-
-async def _upgrade(layout: Layout, folder: Path, key: Callable[[], EncryptionKey]) -> UpgradeResult | None:
-    """Execute the upgrade. Return None if there is nothing to upgrade."""
-    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
+@asynccontextmanager
+async def _planned_instance(data: Path, *, locks: bool) -> AsyncGenerator[PlannedUpgrade]:
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
     from greenroom.upgrade.record import upgrade_lock  # noqa: PLC0415
 
-    with upgrade_lock(layout):
+    layout = running_layout(data)
+    with upgrade_lock(layout) if locks else nullcontext():
         async with planned_upgrade(layout, stderr_progress()) as planned:
-            typer.echo("\n".join(planned.plan.lines()), err=True)
-            if planned.plan.is_empty:
-                return None
-            backup = BackupOptions(key=key()) if planned.needs_backup else None
-            return await planned.run(folder, backup)
+            yield planned
 
 
-def _upgrade_containers(
-    files: Path, folder: Path | None, key: Callable[[], EncryptionKey], *, dry_run: bool, as_json: bool
-) -> UpgradeResult | None:
-    """Execute the upgrade of a deployment with Docker Compose, or with `dry_run` show the plan. Return None if nothing
-    was upgraded."""
-    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
-    from greenroom.up.deployment import FOLDER  # noqa: PLC0415
+@asynccontextmanager
+async def _planned_services(folder: Path, url: str | None, *, locks: bool) -> AsyncGenerator[PlannedUpgrade]:
+    from greenroom.up.progress import stderr_progress  # noqa: PLC0415
+    from greenroom.upgrade.services import planned_services  # noqa: PLC0415
+    from greenroom.upgrade.services_facts import services_lock  # noqa: PLC0415
+
+    lock = services_lock(folder, url) if locks else nullcontext()
+    async with lock, planned_services(folder, url, stderr_progress()) as planned:
+        yield planned
+
+
+@asynccontextmanager
+async def _planned_containers(files: Path, *, locks: bool) -> AsyncGenerator[PlannedUpgrade]:
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.compose import compose_upgrade_lock, planned_compose_upgrade  # noqa: PLC0415
 
-    if dry_run:
-        print_plan(planned_compose_upgrade(files, stderr_progress()).plan, as_json=as_json)
-        return None
-    with compose_upgrade_lock():
-        planned = planned_compose_upgrade(files, stderr_progress())
+    with compose_upgrade_lock() if locks else nullcontext():
+        yield await planned_compose_upgrade(files, stderr_progress())
+
+
+async def _show_plan(planning: AbstractAsyncContextManager[PlannedUpgrade], *, as_json: bool) -> None:
+    async with planning as planned:
+        print_plan(planned.plan, as_json=as_json)
+
+
+async def _execute(
+    planning: AbstractAsyncContextManager[PlannedUpgrade], folder: Path, key: Callable[[], EncryptionKey]
+) -> UpgradeResult | ServicesResult | None:
+    """Execute the upgrade. Return None if there is nothing to upgrade."""
+    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
+
+    async with planning as planned:
         typer.echo("\n".join(planned.plan.lines()), err=True)
         if planned.plan.is_empty:
             return None
-        return planned.run(folder or FOLDER.with_name(f"{FOLDER.name}-backups"), BackupOptions(key=key()))
+        backup = BackupOptions(key=key()) if planned.needs_backup else None
+        return await planned.run(folder, backup)

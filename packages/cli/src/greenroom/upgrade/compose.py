@@ -6,7 +6,6 @@ from which they were started, so a failed upgrade starts the previous containers
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 from collections.abc import Collection, Generator, Iterable, Mapping
@@ -41,8 +40,7 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
 from greenroom.up.progress import Progress
-from greenroom.upgrade.execute import UpgradeResult
-from greenroom.upgrade.outcome import last_step, not_returned, returned
+from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
 
 log = structlog.get_logger(__name__)
@@ -59,13 +57,18 @@ class ComposeUpgrade:
     new_files: ComposeFiles
     changed_services: list[str] = field(default_factory=list[str])
 
-    def run(self, backup_folder: Path, options: BackupOptions) -> UpgradeResult:
-        """Execute the plan. A backup is written into the folder before the first change.
+    @property
+    def needs_backup(self) -> bool:
+        return True
+
+    async def run(self, folder: Path, backup: BackupOptions | None) -> UpgradeResult:
+        """Execute the plan. A backup with the options `backup`, which is required, is written into the folder.
 
         Raises:
             SetupError: a step failed; the message states which version runs.
         """
-        backup = create_compose_backup(backup_folder, options, self.progress)
+        assert backup is not None, "needs_backup"  # noqa: S101
+        created = create_compose_backup(folder, backup, self.progress)
         previous = str(self.plan.current)
         try:
             with self.progress.step("Creating the files of the new version"):
@@ -80,8 +83,8 @@ class ComposeUpgrade:
                 self.new_files.run_once("migrate")
             with self.progress.step("Completing the deployment"):
                 self.new_files.compose("up", "-d")
-        back = [] if self.previous_files is None else return_commands(self.previous_files.folder, backup.file)
-        return UpgradeResult(previous=previous, new=version(), backup=str(backup.file), back=back)
+        back = [] if self.previous_files is None else return_commands(self.previous_files.folder, created.file)
+        return UpgradeResult(previous=previous, new=version(), backup=str(created.file), back=back)
 
     def _replace_services(self) -> None:
         try:
@@ -132,7 +135,7 @@ def compose_upgrade_lock() -> Generator[None]:
         yield
 
 
-def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
+async def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
     """Return the upgrade of the running deployment of this host to the version of this program, with the compose files
     in a folder. Nothing is changed.
 
@@ -154,7 +157,7 @@ def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUpgrade:
     previous_files = _find_previous_files(containers, roles, files)
     if previous_files is not None:
         check_postgres(postgres_of_image(containers[DATABASE].image), postgres_of_image(images[DATABASE]))
-    pending, managers = asyncio.run(_read_database(dsn))
+    pending, managers = await _read_database(dsn)
     own_ids = _manager_ids()
     check_managers(managers, own_ids)
     primaries = {own_ids[manager.instance_id] for manager in managers if manager.is_primary}

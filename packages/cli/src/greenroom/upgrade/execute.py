@@ -38,7 +38,7 @@ from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
-from greenroom.upgrade.outcome import last_step, not_returned, returned
+from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
 from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
@@ -61,18 +61,6 @@ END_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 180.0
 """The time limit for the start of the previous version after its `up` has ended."""
 _LOAD_ROLES: Final = "from greenroom.up import fork_server; fork_server.import_all()"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpgradeResult:
-    """The result of an upgrade. `back` contains the commands that return to the previous version and its backup; empty
-    if there is no record of the upgrade.
-    """
-
-    previous: str
-    new: str
-    backup: str
-    back: list[str]
 
 
 @dataclass(slots=True, kw_only=True)

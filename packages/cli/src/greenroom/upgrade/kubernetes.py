@@ -25,7 +25,7 @@ from greenroom.db.fleet.managers import MANAGER_IS_LIVE
 from greenroom.db.migrate import before_new_code, migrations, plan
 from greenroom.kit.program import version
 from greenroom.up.progress import Progress
-from greenroom.upgrade.execute import READY_WITHIN_S, UpgradeResult
+from greenroom.upgrade.execute import READY_WITHIN_S
 from greenroom.upgrade.kubernetes_plan import (
     KINDS,
     KubernetesPlan,
@@ -39,7 +39,7 @@ from greenroom.upgrade.kubernetes_plan import (
     return_commands,
     rollout_state,
 )
-from greenroom.upgrade.outcome import last_step, not_returned, returned
+from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
 from greenroom.upgrade.plan import refuse_other_managers
 
 log = structlog.get_logger(__name__)

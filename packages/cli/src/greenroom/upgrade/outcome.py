@@ -1,12 +1,31 @@
-"""The errors of a failed upgrade, which state what runs and what to do."""
+"""The result of an upgrade, and the errors of a failed one, which state what runs and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.kit.program import version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeResult:
+    """The result of an upgrade. `back` contains the commands that return to the previous version and its backup; empty
+    if there is no record of the upgrade.
+    """
+
+    previous: str
+    new: str
+    backup: str
+    back: list[str]
+
+    def lines(self) -> list[str]:
+        """Return the result as lines of text."""
+        title = f"To return to {self.previous}, without the changes since the backup:"
+        commands = [title, *(f"  {command}" for command in self.back)] if self.back else []
+        return [f"Greenroom {self.new} runs.", *commands]
 
 
 def returned(cause: str, running: str) -> SetupError:

@@ -73,6 +73,17 @@ class ServicesResult:
     backup: str
     backup_hostname: str
 
+    def lines(self) -> list[str]:
+        """Return the result as lines of text."""
+        lines = [f"Greenroom {self.new} runs on this machine.", *self.waits, *self.left]
+        if not self.left:
+            lines.append("All Managers and Agents run this version, and the database is up to date.")
+        if self.backup:
+            lines.append(f"The backup is in {self.backup} on {self.backup_hostname}.")
+        if self.back:
+            lines += ["To return to the previous version:", *(f"  {command}" for command in self.back)]
+        return lines
+
 
 @dataclass(slots=True, kw_only=True)
 class ServicesUpgrade:
@@ -95,14 +106,18 @@ class ServicesUpgrade:
     record: ServicesRecord
     changed: list[str] = field(default_factory=list[str])
 
-    async def run(self, backup_folder: Path, backup: BackupOptions | None) -> ServicesResult:
+    @property
+    def needs_backup(self) -> bool:
+        return self.plan.needs_backup
+
+    async def run(self, folder: Path, backup: BackupOptions | None) -> ServicesResult:
         """Execute the plan. A backup with the options `backup` is written into the folder, if the plan needs it.
 
         Raises:
             SetupError: a step failed; the message states which version runs.
         """
         if self.plan.services or backup is not None or self.plan.pre:
-            await self._prepare(backup_folder, backup)
+            await self._prepare(folder, backup)
         if self.plan.services or self.plan.interrupted:
             await self._replace_all()
         started = await upgrades.started_upgrade(self.db) if self.db else None
