@@ -79,6 +79,8 @@ class BackupSource:
     listing: Callable[[], AbstractContextManager[DumpListing]]
     """Reads the table of contents of a dump (`PostgresTools.listing`)."""
     other_files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    follows_links: bool = False
+    """True if a symbolic link of root is stored as the file that it names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,7 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
     )
 
     def write_archive(target: IO[bytes]) -> None:
-        with _Archive(target) as archive:
+        with _Archive(target, follows_links=source.follows_links) as archive:
             archive.add_bytes(HEADER_NAME, msgspec.json.encode(header))
             with archive.parts() as dump:
                 source.dump(dump.write, excluded_tables)
@@ -241,7 +243,8 @@ def _open_without_links(path: str, flags: int) -> int:
 class _Archive:
     """Writes the archive of a backup as a stream, and computes the digest of each member."""
 
-    def __init__(self, target: IO[bytes]) -> None:
+    def __init__(self, target: IO[bytes], *, follows_links: bool = False) -> None:
+        self._follows_links = follows_links
         self._tar = tarfile.open(  # noqa: SIM115 -- `__exit__` closes it
             fileobj=target, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
         )
@@ -255,20 +258,27 @@ class _Archive:
 
     def add_file(self, data: Path, path: PurePosixPath) -> None:
         """Add a folder, a file or a symbolic link of DATA. Omit other kinds of files, and files that were deleted
-        meanwhile."""
+        meanwhile.
+
+        Raises:
+            SetupError: a link outside of homes does not name a file, or may not be followed.
+        """
         try:
             if stat.S_ISSOCK((data / path).lstat().st_mode):  # tarfile has no member for a socket
                 return
             member = self._tar.gettarinfo(data / path, f"{DATA_PREFIX}{path}")
-            if member.issym() and not may_be_link(path):
-                raise SetupError(f"{data / path} is a symbolic link; use a mount in its place, or leave out its files.")
-            if not member.isreg() and not member.islnk():
+            is_followed = member.issym() and not may_be_link(path)
+            if is_followed:
+                self._check_link(data / path, member.uid)
+            elif not member.isreg() and not member.islnk():
                 if member.isdir() or member.issym():
                     self._tar.addfile(_keep_service_account_names(member))
                 return
-            with open(data / path, "rb", opener=_open_without_links) as source:
+            with open(data / path, "rb", opener=None if is_followed else _open_without_links) as source:
                 if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                     return
+                if is_followed:
+                    member = self._tar.gettarinfo(arcname=member.name, fileobj=source)
                 member.type, member.size = tarfile.REGTYPE, os.fstat(source.fileno()).st_size
                 reader = _FixedSizeReader(source, member.size)
                 self._tar.addfile(_keep_service_account_names(member), reader)
@@ -277,6 +287,16 @@ class _Archive:
         except PermissionError as error:
             raise _unreadable_error(data / path) from error
         self._digests[digest_key(member.name)] = reader.digest.hexdigest()
+
+    def _check_link(self, path: Path, uid: int) -> None:
+        """Check that a symbolic link of the account `uid` may be stored as the file that it names: another account
+        could name a file that it cannot read."""
+        if not self._follows_links or uid not in {0, os.geteuid()}:
+            raise SetupError(f"{path} is a symbolic link; use a mount in its place, or leave out its files.")
+        if not path.is_file():
+            raise SetupError(
+                f"{path} is a symbolic link to {path.readlink()}, which is not a file; replace the link by a file."
+            )
 
     @contextmanager
     def parts(self) -> Generator[_DumpParts]:

@@ -46,7 +46,12 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
         database = read_installed_database(dsn)
         tools = PostgresTools.of_server(database.version)
         source = BackupSource(
-            form="services", data=keys, database=database, dump=partial(tools.dump, dsn), listing=tools.listing
+            form="services",
+            data=keys,
+            database=database,
+            dump=partial(tools.dump, dsn),
+            listing=tools.listing,
+            follows_links=True,
         )
         return write_backup(source, folder, options, progress)
 
