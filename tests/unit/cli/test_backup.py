@@ -37,6 +37,14 @@ def test_options_of_several_forms_of_installation_exclude_each_other(
     assert (done.code, "--services" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("option", "required"), [("--keys", "--kubernetes"), ("--context", "--kubernetes"), ("--folder", "--services")]
+)
+def test_an_option_of_another_form_of_installation_is_refused(greenroom: Greenroom, option: str, required: str):
+    done = greenroom("upgrade", option, "/etc")
+    assert (done.code, f"{option} requires {required}" in done.err) == (2, True)
+
+
 def test_a_backup_of_no_instance_is_refused(greenroom: Greenroom, tmp_path: Path):
     done = greenroom("backup", str(tmp_path / "to"), "--data", str(tmp_path / "none"), "--recipient", "age1x")
     assert (done.code, "There is no Greenroom instance in" in done.err) == (1, True)

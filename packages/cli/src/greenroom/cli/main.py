@@ -62,10 +62,15 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),
         "backup": _command(
-            "Write an encrypted backup of the installation into a folder, and verify it. The installation may run.", "backup"
+            "Write an encrypted backup of the installation into a folder, and verify it. The installation may run.",
+            "backup",
         ),
-        "restore": _command("Restore a backup into a new installation, or with --replace into an existing one.", "backup"),
-        "upgrade": _command("Upgrade the running installation to the version of this program, role by role.", "upgrade"),
+        "restore": _command(
+            "Restore a backup into a new installation, or with --replace into an existing one.", "backup"
+        ),
+        "upgrade": _command(
+            "Upgrade the running installation to the version of this program, role by role.", "upgrade"
+        ),
         "migrate": _command("Migrate the database to this version of Greenroom.", "instance"),
         "support-bundle": _command(
             "Create an archive for support, with all secrets masked; nothing is sent.", "support"

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from greenroom.core.errors import SetupError
 from greenroom.up.account import Account, Accounts, blocked_folder
+from greenroom.up.instance_folders import find_instance_folders
 
 FORMAT: Final = 1
 """The version of the layout. A folder with another version is refused."""
@@ -227,7 +228,15 @@ def check_folder(layout: Layout) -> None:
 
 def missing_instance_error(layout: Layout) -> SetupError:
     """Return the error for a folder that is not an instance."""
-    return SetupError(f"There is no Greenroom instance in {layout.data}; specify the --data of an instance.")
+    remedy = _options_of_running_instances() or "the --data of an instance"
+    return SetupError(f"There is no Greenroom instance in {layout.data}; specify {remedy}.")
+
+
+def _options_of_running_instances() -> str:
+    """Return the options that select the running instances of this machine, such as that of a service whose settings
+    name another folder; empty if there is none."""
+    running = [folder for folder in find_instance_folders() if Layout(folder).instance.exists()]
+    return " or ".join(f"--data {shlex.quote(str(folder))}" for folder in running)
 
 
 def check_reachable(layout: Layout, accounts: Accounts) -> None:
@@ -367,9 +376,10 @@ def running_layout(data: Path) -> Layout:
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
-        raise SetupError(
-            f"No instance is running on {data}; start it with: greenroom up --data {shlex.quote(str(data))}"
-        )
+        options = _options_of_running_instances()
+        start = f"start it with: greenroom up --data {shlex.quote(str(data))}"
+        remedy = f"specify the running instance: {options}" if options else start
+        raise SetupError(f"No instance is running on {data}; {remedy}")
     return layout
 
 

@@ -26,6 +26,7 @@ import structlog
 from greenroom.core.errors import SetupError
 from greenroom.kit.processes import ProcessInfo, children, processes, read_start_ticks, read_working_folder, send_signal
 from greenroom.up.account import Account
+from greenroom.up.instance_folders import INSTANCE_VARIABLE
 
 log = structlog.get_logger(__name__)
 
@@ -170,10 +171,6 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         log.debug("an orphan was reaped by another process", pid=pid)
-
-
-INSTANCE_VARIABLE: Final = "GREENROOM_INSTANCE_DATA"
-"""The environment variable that marks the processes of an instance, to find them after its `up` was killed."""
 
 
 def find_instance_processes(data: Path) -> list[ProcessInfo]:

@@ -15,8 +15,9 @@ import structlog
 from greenroom.up.account import Account
 from greenroom.up.forks import ForkClient
 from greenroom.up.host_programs import search_path
+from greenroom.up.instance_folders import INSTANCE_VARIABLE
 from greenroom.up.options import has_ipv6
-from greenroom.up.processes import INSTANCE_VARIABLE, ProcessCommand
+from greenroom.up.processes import ProcessCommand
 from greenroom.up.site import AgentSite, ManagerSite, Site
 from greenroom.up.supervisor import FORK_SERVER, Part
 

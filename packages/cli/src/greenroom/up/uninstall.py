@@ -23,14 +23,14 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database
 from greenroom.db.workspace.images import image_references
 from greenroom.kit import accounts
-from greenroom.kit.processes import processes
 from greenroom.runtimes.plugin import RuntimePlugin
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import commands
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT
+from greenroom.up.instance_folders import find_instance_folders
 from greenroom.up.layout import DataLock, Layout, check_folder, missing_instance_error, mounts_below, running_pid
 from greenroom.up.options import Settings, default_data, standard_data, stored_settings
-from greenroom.up.processes import INSTANCE_VARIABLE, end_all, find_instance_processes, read_environment
+from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 
@@ -153,13 +153,8 @@ def check_identity(layout: Layout, folders: Iterable[Path]) -> None:
 def running_folders() -> list[Path]:
     """Return the data folders of the running instances of this machine. Without root, instances of other accounts are
     found only in a default folder."""
-    marked_folders = {
-        path
-        for process in processes()
-        if not process.is_zombie and (path := read_environment(process.pid).get(INSTANCE_VARIABLE))
-    }
     defaults = {default_data(), Path("/var/lib/greenroom")}
-    return sorted({Path(path) for path in marked_folders} | {folder for folder in defaults if _may_run(Layout(folder))})
+    return sorted({*find_instance_folders()} | {folder for folder in defaults if _may_run(Layout(folder))})
 
 
 def _may_run(layout: Layout) -> bool:
