@@ -13,14 +13,15 @@ import pty
 import shutil
 import ssl
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
+import pytest
 from tests.acceptance.instance import wait_for
-from tests.acceptance.machines import Machine
+from tests.acceptance.machines import Machine, Network
 from tests.support.scratch import passing_folder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -116,6 +117,18 @@ class ComposeHost:
         with images.open("rb") as file:
             self.run("docker", "load", "--quiet", stdin=file)
 
+    def wait_until_it_works(self) -> None:
+        """Wait until its gateway answers, and its Managers and the only Agent of the installation run."""
+        for name in ("kasm_api", "kasm_proxy"):
+            wait_for(lambda name=name: self.health(name) == "healthy", f"{name} is healthy", 120)
+        managers = sum(name.startswith("kasm_manager") for name in self.names())
+        wait_for(lambda: self.statuses("managers") == managers * ["running"], "its Managers run", 120)
+        wait_for(lambda: self.statuses("agents") == ["running"], "the Agent runs", 120)
+
+    def statuses(self, noun: str) -> list[str]:
+        """The statuses of the Managers or Agents of the installation."""
+        return [one["status"] for one in self.call("GET", f"/{noun}")]
+
     def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `docker-compose …`."""
         return self.run("docker-compose", *arguments)
@@ -182,3 +195,25 @@ class ComposeHost:
             return found if found["status"] == "running" else None
 
         return wait_for(running, "the desktop runs", 60)
+
+
+Host = TypeVar("Host", bound=ComposeHost)
+
+
+@contextmanager
+def working_host(create: Callable[[Machine], Host], *images: str) -> Generator[Host]:
+    """Create a host on a machine of its own network, and wait until it works with these images."""
+    network = Network()
+    try:
+        host = create(network.machine("first"))
+        host.start()
+        with saved(*images) as file:
+            host.load(file)
+        host.compose("up", "-d")
+        try:
+            host.wait_until_it_works()
+        except AssertionError:
+            pytest.fail("it does not work" + "".join(host.logs(name) for name in host.names()))
+        yield host
+    finally:
+        network.close()

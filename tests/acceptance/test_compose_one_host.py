@@ -10,14 +10,14 @@ import base64
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import pytest
-from tests.acceptance.compose_hosts import ComposeHost, saved
+from tests.acceptance.compose_hosts import ComposeHost, working_host
 from tests.acceptance.instance import wait_for
-from tests.acceptance.machines import Network
 from tests.commands_of_pages import ROOT, Block, blocks_of
 
 from greenroom.kit.processes import children
@@ -39,31 +39,12 @@ GATEWAYS: Final = {"manager": 8446, "manager_2": 8447}
 def host(role_images: list[str], openbox_image: str) -> Iterator[ComposeHost]:
     """The host in operation, with the line of the page in its .env."""
     line = next(line.strip() for line in PAGE.read_text().splitlines() if "compose.second-manager.yaml" in line)
-    network = Network()
-    try:
-        found = ComposeHost(
-            network.machine("first"),
-            COMPOSE_FILE=line.removeprefix("COMPOSE_FILE="),
-            GREENROOM_DESKTOP_IMAGE=openbox_image,
-        )
-        found.start()
-        with saved(*role_images, openbox_image) as images:
-            found.load(images)
-        found.compose("up", "-d")
-        try:
-            wait_until_it_works(found)
-        except AssertionError:
-            pytest.fail("it does not work" + "".join(found.logs(name) for name in found.names()))
-        yield found
-    finally:
-        network.close()
-
-
-def wait_until_it_works(host: ComposeHost) -> None:
-    for name in ("kasm_api", "kasm_proxy"):
-        wait_for(lambda name=name: host.health(name) == "healthy", f"{name} is healthy", 120)
-    wait_for(lambda: [m["status"] for m in host.call("GET", "/managers")] == 2 * ["running"], "both run", 120)
-    wait_for(lambda: [a["status"] for a in host.call("GET", "/agents")] == ["running"], "the Agent runs", 120)
+    settings = {
+        "COMPOSE_FILE": line.removeprefix("COMPOSE_FILE="),
+        "GREENROOM_DESKTOP_IMAGE": openbox_image,
+    }
+    with working_host(partial(ComposeHost, **settings), *role_images, openbox_image) as host:
+        yield host
 
 
 def agent(host: ComposeHost) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from script.release_files import deployment_files
-from tests.acceptance.compose_hosts import ROOT, ComposeHost, saved
+from tests.acceptance.compose_hosts import ROOT, ComposeHost, working_host
 from tests.acceptance.instance import wait_for
-from tests.acceptance.machines import Network
 from tests.acceptance.open_desktop import is_streamed
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -79,6 +79,13 @@ class UpgradableHost(ComposeHost):
         self.passphrase_file = self.machine.folder / "passphrase"
         self.passphrase_file.write_text("correct horse battery staple")
 
+    def load(self, images: Path) -> None:
+        """Load the images, give those of the roles the tag of 0.1.0, and build those of 0.2.0."""
+        super().load(images)
+        for role in ROLES:
+            self.run("docker", "tag", f"greenroom/{role}:latest", f"greenroom/{role}:{OLD}")
+            self.build(role)
+
     def build(self, role: str, *lines: str) -> None:
         """Build the image of a role of 0.2.0, with more lines of its Dockerfile."""
         context = self.machine.folder / "context"
@@ -122,30 +129,9 @@ class UpgradableHost(ComposeHost):
 @pytest.fixture(scope="module")
 def host(role_images: list[str], openbox_image: str) -> Iterator[UpgradableHost]:
     """The host in operation."""
-    network = Network()
-    try:
-        found = UpgradableHost(network.machine("first"), GREENROOM_DESKTOP_IMAGE=openbox_image)
-        found.start()
-        with saved(*role_images, openbox_image) as images:
-            found.load(images)
-        for image, role in zip(role_images, ROLES, strict=True):
-            found.run("docker", "tag", image, f"greenroom/{role}:{OLD}")
-        found.compose("up", "-d")
-        for role in ROLES:
-            found.build(role)
-        try:
-            wait_until_it_works(found)
-        except AssertionError:
-            pytest.fail("it does not work" + "".join(found.logs(name) for name in found.names()))
-        yield found
-    finally:
-        network.close()
-
-
-def wait_until_it_works(host: ComposeHost) -> None:
-    for name in ("kasm_api", "kasm_proxy"):
-        wait_for(lambda name=name: host.health(name) == "healthy", f"{name} is healthy", 120)
-    wait_for(lambda: [a["status"] for a in host.call("GET", "/agents")] == ["running"], "the Agent runs", 120)
+    create = partial(UpgradableHost, GREENROOM_DESKTOP_IMAGE=openbox_image)
+    with working_host(create, *role_images, openbox_image) as host:
+        yield host
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +165,7 @@ def test_a_service_that_does_not_start_returns_all_services(host: UpgradableHost
     assert said.endswith(f"Greenroom {OLD} runs again.")
     assert host.versions() == {OLD}
     assert "added" in host.sql(COLUMNS)
-    wait_until_it_works(host)
+    host.wait_until_it_works()
     host.streams(session)
     assert container_of(host, session) == before
 
@@ -196,6 +182,8 @@ def test_an_upgrade_keeps_sessions_and_its_last_lines_lead_back(host: Upgradable
     assert host.greenroom("upgrade", "--dry-run").startswith(f"The instance runs Greenroom {NEW}; there is nothing")
 
     host.call("POST", "/users", json={"username": "later@example.org"})
+    home = host.current / "homes/later"
+    home.write_text("newer than the backup")
     stop, restore, start = said[-3:]
     backup = restore.partition(" restore ")[2].split()[0]
     key, database = ("--passphrase-file", str(host.passphrase_file)), (host.current / "db").stat().st_ino
@@ -206,10 +194,12 @@ def test_an_upgrade_keeps_sessions_and_its_last_lines_lead_back(host: Upgradable
     said = host.greenroom("restore", backup, "--replace", *key, fails=True)
     assert "The migration 9002_pre_wrong.sql failed" in said
     assert (host.current / "db").stat().st_ino == database, "the replaced files are back"
+    assert home.exists()
 
     host.on_terminal(f"{restore} {' '.join(key)}\n{start}")
-    wait_until_it_works(host)
+    host.wait_until_it_works()
     assert host.versions() == {OLD}
     names = {user["username"] for user in host.call("GET", "/users")}
     assert names & {"ann@example.org", "later@example.org"} == {"ann@example.org"}
+    assert home.read_text() == "newer than the backup"
     host.streams(session)
