@@ -50,7 +50,7 @@ def plan(
     own: Any = (),
     interrupted: bool = False,
 ) -> ServicesPlan:
-    return plan_services("web-1", Version.parse(new), services, facts, own_environment=own, interrupted=interrupted)
+    return plan_services("web-1", Version.parse(new), services, facts, already_new=own, interrupted=interrupted)
 
 
 def names(plan: ServicesPlan) -> list[str]:
@@ -106,7 +106,7 @@ def test_a_host_without_a_database_may_not_skip_a_series():
 
 def test_a_service_that_does_not_work_is_not_upgraded():
     failing = [RunningRole(name="api", role="api", version=None, problem="its state is failed")]
-    with pytest.raises(SetupError, match=r"repair them first\. api: its state is failed\."):
+    with pytest.raises(SetupError, match=r"repair it first\. api: its state is failed\."):
         plan(database(), services=failing)
 
 

@@ -20,10 +20,10 @@ from greenroom.backup.contents import UPGRADE_LOCK_NAME
 from greenroom.backup.create import BackupOptions
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.versions import Version, check_upgrade, refuse_downgrade
-from greenroom.db.database import Database
-from greenroom.db.fleet.managers import ListedManager, list_managers
+from greenroom.db.fleet.managers import list_managers
 from greenroom.db.migrate import before_new_code, pending_files
 from greenroom.kit.program import version
+from greenroom.up.checks import open_database
 from greenroom.up.compose import (
     DATABASE,
     SERVICE_ROLES,
@@ -157,7 +157,8 @@ async def planned_compose_upgrade(folder: Path, progress: Progress) -> ComposeUp
     previous_files = _find_previous_files(containers, roles, files)
     if previous_files is not None:
         check_postgres(postgres_of_image(containers[DATABASE].image), postgres_of_image(images[DATABASE]))
-    pending, managers = await _read_database(dsn)
+    async with open_database(dsn) as db:
+        pending, managers = await pending_files(dsn), await list_managers(db)
     own_ids = _manager_ids()
     check_managers(managers, own_ids)
     primaries = {own_ids[manager.instance_id] for manager in managers if manager.is_primary}
@@ -272,16 +273,6 @@ def check_postgres(running: str, new: str) -> None:
             f"The database runs PostgreSQL {running}, and the new image has {new}; back up, and restore the backup with"
             " the new compose files: greenroom restore FILE --replace --compose FOLDER"
         )
-
-
-async def _read_database(dsn: str) -> tuple[list[str], list[ListedManager]]:
-    """Return the names of the pending migrations, and the Managers."""
-    db = Database(dsn, application_name="greenroom upgrade", max_size=2)
-    await db.open()
-    try:
-        return await pending_files(dsn), await list_managers(db)
-    finally:
-        await db.close()
 
 
 def _manager_ids() -> dict[str, str]:

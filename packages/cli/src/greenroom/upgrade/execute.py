@@ -24,7 +24,7 @@ import structlog
 
 from greenroom.backup.create import BackupOptions, create_backup
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.text import one_line, summary
+from greenroom.core.text import one_line
 from greenroom.core.versions import Version, check_upgrade
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
@@ -38,7 +38,7 @@ from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
-from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
+from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned, sentence
 from greenroom.upgrade.plan import (
     UpgradePlan,
     check_environment,
@@ -133,8 +133,7 @@ class Upgrade:
             ):
                 await migrate(self.site.dsn, only_pre=True)
         except (SetupError, OSError) as error:
-            reason = one_line(summary(error)).rstrip(".")
-            raise SetupError(f"{reason}. Nothing was changed; Greenroom {current} runs.") from error
+            raise SetupError(f"{sentence(error)} Nothing was changed; Greenroom {current} runs.") from error
         self.record = record
 
     async def _replace_roles(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.text import one_line, summary
 from greenroom.kit.program import version
 
 
@@ -36,6 +37,11 @@ def returned(cause: str, running: str) -> SetupError:
 def not_returned(cause: str, target: str, error: str, remedy: str) -> SetupError:
     """Return the error after a return to `target` that failed with `error`. All but `target` are sentences."""
     return SetupError(f"The upgrade failed: {cause} The return to {target} failed, too: {error} {remedy}")
+
+
+def sentence(error: BaseException) -> str:
+    """Return the message of an error as a sentence in one line."""
+    return one_line(summary(error)).rstrip(".") + "."
 
 
 @contextmanager

@@ -135,6 +135,12 @@ def refuse_other_managers(running: Mapping[str, str], instance_ids: Collection[s
             )
 
 
+def check_roles_work(roles: Iterable[RunningRole]) -> None:
+    """Check that all roles work. Raises SetupError: one does not."""
+    if failing := [f"{role.name}: {role.problem}" for role in roles if role.problem]:
+        raise SetupError(f"Only an installation that works can be upgraded; repair it first. {failing[0].rstrip('.')}.")
+
+
 def check_supported(pre: Sequence[str], current: Version, new: Version) -> None:
     """Check that the current version supports the migrations in `pre`, which are applied before the roles are replaced.
 
@@ -168,9 +174,8 @@ def plan_upgrade(
         SetupError: a role does not work, or the current version does not support a migration in `pre`.
     """
     roles = list(roles)
-    failing = [f"{role.name}: {role.problem}" for role in roles if role.problem]
-    if failing and not interrupted:
-        raise SetupError(f"Only an instance that works can be upgraded; repair it first. {failing[0]}")
+    if not interrupted:
+        check_roles_work(roles)
     if current != new:
         check_supported(pre, current, new)
     replaced = sorted(

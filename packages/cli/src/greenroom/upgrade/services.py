@@ -24,7 +24,6 @@ import structlog
 from greenroom.backup.create import BackupOptions
 from greenroom.backup.services import back_up_services
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.text import one_line, summary
 from greenroom.core.versions import Version
 from greenroom.db import upgrades
 from greenroom.db.database import Database
@@ -39,7 +38,7 @@ from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
 from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
-from greenroom.upgrade.outcome import last_step, not_returned, returned
+from greenroom.upgrade.outcome import last_step, not_returned, returned, sentence
 from greenroom.upgrade.plan import check_plugins
 from greenroom.upgrade.services_facts import (
     ServicesRecord,
@@ -172,7 +171,7 @@ class ServicesUpgrade:
             if backup is not None:
                 await upgrades.store_upgrade(self.db, version(), self.plan.hostname, str(self.previous), file)
         except (GreenroomError, OSError) as error:
-            raise SetupError(f"{_sentence(error)} No service was replaced.") from error
+            raise SetupError(f"{sentence(error)} No service was replaced.") from error
 
     async def _replace_all(self) -> None:
         """Replace the services of the plan. If one is not ready in time, return to the previous program."""
@@ -186,7 +185,7 @@ class ServicesUpgrade:
                     await self._replace(service.name, own, version())
             await self._enable_manager()
         except (GreenroomError, OSError) as error:
-            await self._return_and_raise(_sentence(error))
+            await self._return_and_raise(sentence(error))
         ServicesRecord.remove(self.folder)
 
     async def _replace(self, name: str, environment: Path, expected: str | None) -> None:
@@ -263,7 +262,7 @@ class ServicesUpgrade:
             await self._enable_manager()
         except (GreenroomError, OSError) as error:
             remedy = f"Run it again with: {self._command_of(self.previous)}"
-            raise not_returned(cause, str(self.previous), _sentence(error), remedy) from error
+            raise not_returned(cause, str(self.previous), sentence(error), remedy) from error
         ServicesRecord.remove(self.folder)
         raise returned(cause, str(self.previous))
 
@@ -296,10 +295,6 @@ class ServicesUpgrade:
 
     def _command_of(self, program: Path) -> str:
         return f"{shlex.quote(str(program))} upgrade --services{self._folder_option}"
-
-
-def _sentence(error: BaseException) -> str:
-    return one_line(summary(error)).rstrip(".") + "."
 
 
 def _switch(link: Path, program: Path) -> None:
@@ -362,13 +357,12 @@ async def planned_services(
         db = await stack.enter_async_context(open_database(dsn)) if dsn else None
         database = await read_database(dsn, db, own_ids) if db else None
         roles = [await read_role(http, service, own) for service in services.values()]
-        in_own = [role for role, service in services.items() if service.environment == own]
         plan = plan_services(
             socket.gethostname(),
             Version.parse(version()),
             roles,
             database,
-            own_environment=in_own,
+            already_new=[role for role, service in services.items() if service.environment == own],
             interrupted=record is not None,
         )
         if plan.services and record is None and previous.parent.resolve() == own:

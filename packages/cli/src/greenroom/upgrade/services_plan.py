@@ -9,7 +9,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_upgrade
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.upgrades import RunningProcess, StartedUpgrade
-from greenroom.upgrade.plan import RunningRole, check_supported
+from greenroom.upgrade.plan import RunningRole, check_roles_work, check_supported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +92,24 @@ def plan_services(
     services: Iterable[RunningRole],
     database: UpgradeDatabase | None,
     *,
-    own_environment: Collection[str],
+    already_new: Collection[str],
     interrupted: bool,
 ) -> ServicesPlan:
     """Plan the upgrade of the services of a machine to the version `new`.
 
-    `database` is None on a machine without an api and a Manager. `own_environment` contains the names of the services
+    `database` is None on a machine without an api and a Manager. `already_new` contains the names of the services
     that run the program of `new`. `interrupted`: an earlier upgrade was interrupted, so that services may not work.
 
     Raises:
         SetupError: a service does not work, this machine cannot start the upgrade, or the versions do not permit it.
     """
     services = list(services)
-    failing = [f"{service.name}: {service.problem}" for service in services if service.problem]
-    if failing and not interrupted:
-        raise SetupError(f"Only services that work can be upgraded; repair them first. {failing[0].rstrip('.')}.")
+    if not interrupted:
+        check_roles_work(services)
     replaced = tuple(
         service
         for service in services
-        if service.name not in own_environment or service.version not in (str(new), None) or service.problem
+        if service.name not in already_new or service.version not in (str(new), None) or service.problem
     )
     if database is None:
         for service in services:
@@ -131,7 +130,7 @@ def plan_services(
     is_started = (
         database.started is not None
         and database.started.version == str(new)
-        and (interrupted or bool(own_environment) or any(other.version == str(new) for other in database.others))
+        and (interrupted or bool(already_new) or any(other.version == str(new) for other in database.others))
     )  # otherwise all machines have returned, and the backup is old
     needs_backup = new > database.version and not is_started
     migrates = bool(database.pending) or new > database.version
