@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.backup.restore import DUMP_FILE
+from greenroom.backup.reading import DUMP_FILE
 from greenroom.backup.services import _check_key, _move_missing
 from greenroom.core.errors import SetupError
 

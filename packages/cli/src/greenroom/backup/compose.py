@@ -18,10 +18,9 @@ from typing import Final
 from greenroom.backup.contents import REPLACED_PREFIX, UPGRADE_LOCK_NAME, Header, check_form
 from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
 from greenroom.backup.database import PostgresTools, read_installed_database
-from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
-from greenroom.backup.reading import VerifiedBackup, read_backup
+from greenroom.backup.encryption import DecryptionKey, read_backup_key
+from greenroom.backup.reading import DUMP_FILE, VerifiedBackup, check_file, extract_file
 from greenroom.backup.restore import (
-    DUMP_FILE,
     RestoredBackup,
     check_homes,
     extraction_folder,
@@ -100,9 +99,7 @@ class ComposeRestore:
         """Check the whole backup and the host, without changes. Raises SetupError: the backup cannot be restored."""
         check_account()
         self._check_folder()
-        key = read_backup_key(file, decryption_key)
-        with decrypt_backup(file, key) as stream:
-            verified = read_backup(stream, lambda _: None, check_header=self._check_header)
+        verified = check_file(file, decryption_key, self._check_header)
         return RestoredBackup(verified, kept_homes=homes_to_keep(self.folder, replaces=self.homes))
 
     def restore(self, file: Path, decryption_key: DecryptionKey, progress: Progress) -> RestoredBackup:
@@ -155,10 +152,7 @@ class ComposeRestore:
         check_homes(header, replaces=self.homes)
 
     def _extract(self, file: Path, key: str, folder: Path, *, homes: bool) -> VerifiedBackup:
-        with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-            (folder / DUMP_FILE).chmod(0o600)
-            check = self._check_header
-            verified = read_backup(stream, dump.write, check_header=check, folder=folder, homes=homes)
+        verified = extract_file(file, key, folder, self._check_header, homes=homes)
         if not (folder / "installation/installation.key").exists():
             raise SetupError("The backup contains no installation/installation.key, so it cannot be restored.")
         return verified

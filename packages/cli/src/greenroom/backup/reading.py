@@ -25,9 +25,10 @@ from greenroom.backup.contents import (
     is_home,
     read_header,
 )
-from greenroom.backup.encryption import DAMAGED_HINT
+from greenroom.backup.encryption import DAMAGED_HINT, DecryptionKey, decrypt_backup, read_backup_key
 from greenroom.core.errors import SetupError
 
+DUMP_FILE: Final = "database.dump"
 CHUNK_BYTES: Final = 2**20
 PERMISSION_BITS: Final = 0o1777
 """The permissions that are restored: without set-user-id and set-group-id, because a file may get another owner."""
@@ -39,6 +40,25 @@ class VerifiedBackup:
 
     header: Header
     members: int
+
+
+def check_file(file: Path, decryption_key: DecryptionKey, check_header: Callable[[Header], None]) -> VerifiedBackup:
+    """Decrypt and check a whole backup. Raises SetupError: see `read_backup`, or the key does not decrypt it."""
+    with decrypt_backup(file, read_backup_key(file, decryption_key)) as stream:
+        return read_backup(stream, lambda _: None, check_header=check_header)
+
+
+def extract_file(
+    file: Path, key: str, folder: Path, check_header: Callable[[Header], None], *, homes: bool = True
+) -> VerifiedBackup:
+    """Decrypt a backup, check it, and extract its files into a folder, and its dump to the file `DUMP_FILE` there.
+
+    Raises:
+        SetupError: see `read_backup`.
+    """
+    with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
+        (folder / DUMP_FILE).chmod(0o600)
+        return read_backup(stream, dump.write, check_header=check_header, folder=folder, homes=homes)
 
 
 def read_backup(

@@ -34,8 +34,8 @@ from greenroom.backup.database import (
     running_database,
     server_version,
 )
-from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
-from greenroom.backup.reading import VerifiedBackup, read_backup
+from greenroom.backup.encryption import DecryptionKey, read_backup_key
+from greenroom.backup.reading import DUMP_FILE, VerifiedBackup, check_file, extract_file
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_backup_version
 from greenroom.db.migrate import migrate
@@ -48,7 +48,6 @@ from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 
-DUMP_FILE: Final = "database.dump"
 IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, UPGRADE_LOCK_NAME, RESTORING_NAME})
 """Entries of DATA that a restore neither moves nor counts as content."""
 
@@ -86,9 +85,7 @@ def check_backup(file: Path, decryption_key: DecryptionKey, target: RestoreTarge
     _check_target(target)
     if target.database_url is not None:
         check_contents(target.database_url, replace=target.replace)
-    key = read_backup_key(file, decryption_key)
-    with decrypt_backup(file, key) as stream:
-        verified = read_backup(stream, lambda _: None, check_header=partial(_check_header, target))
+    verified = check_file(file, decryption_key, partial(_check_header, target))
     return RestoredBackup(verified, kept_homes=homes_to_keep(target.layout.data, replaces=target.homes))
 
 
@@ -219,10 +216,7 @@ def extraction_folder(layout: Layout) -> Generator[Layout]:
 
 def _extract(file: Path, key: str, extracted: Layout, target: RestoreTarget, *, homes: bool) -> VerifiedBackup:
     accounts = service_accounts()  # creates missing accounts, which then own extracted files
-    with (extracted.data / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-        (extracted.data / DUMP_FILE).chmod(0o600)
-        check = partial(_check_header, target)
-        verified = read_backup(stream, dump.write, check_header=check, folder=extracted.data, homes=homes)
+    verified = extract_file(file, key, extracted.data, partial(_check_header, target), homes=homes)
     check_reachable(extracted, accounts)
     extracted.create(accounts)
     check_folder(extracted)

@@ -24,9 +24,9 @@ from greenroom.backup.database import (
     read_installed_database,
     server_version,
 )
-from greenroom.backup.encryption import DecryptionKey, decrypt_backup, read_backup_key
-from greenroom.backup.reading import VerifiedBackup, read_backup
-from greenroom.backup.restore import DUMP_FILE, RestoredBackup, check_supported, extraction_folder, names_in
+from greenroom.backup.encryption import DecryptionKey, read_backup_key
+from greenroom.backup.reading import DUMP_FILE, check_file, extract_file
+from greenroom.backup.restore import RestoredBackup, check_supported, extraction_folder, names_in
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.db.upgrades import upgrade_lock
@@ -59,10 +59,7 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
 def check_services_backup(file: Path, decryption_key: DecryptionKey, dsn: str, *, replace: bool) -> RestoredBackup:
     """Check the whole backup and the database, without changes. Raises SetupError: as for `restore_services`."""
     check_contents(dsn, replace=replace)
-    key = read_backup_key(file, decryption_key)
-    with decrypt_backup(file, key) as stream:
-        verified = read_backup(stream, lambda _: None, check_header=_check_header)
-    return RestoredBackup(verified)
+    return RestoredBackup(check_file(file, decryption_key, _check_header))
 
 
 async def restore_services(
@@ -81,7 +78,7 @@ async def restore_services(
         async with upgrade_lock(dsn):
             with _extraction_folder(keys) as folder:
                 with progress.step("Decrypting and checking the backup"):
-                    verified = await asyncio.to_thread(_extract, file, key, folder)
+                    verified = await asyncio.to_thread(extract_file, file, key, folder, _check_header)
                     _check_key(folder, keys)
                 with progress.step("Restoring the database"), empty_database(dsn, replace=replace):
                     tools = PostgresTools.of_server(server_version(dsn))
@@ -107,12 +104,6 @@ def _extraction_folder(keys: Path) -> Generator[Path]:
 def _check_header(header: Header) -> None:
     check_form(header, "services")
     check_supported(header)
-
-
-def _extract(file: Path, key: str, folder: Path) -> VerifiedBackup:
-    with (folder / DUMP_FILE).open("wb") as dump, decrypt_backup(file, key) as stream:
-        (folder / DUMP_FILE).chmod(0o600)
-        return read_backup(stream, dump.write, check_header=_check_header, folder=folder)
 
 
 def _check_key(extracted: Path, keys: Path) -> None:
