@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.upgradable import Upgradable
 from tests.versions import POST, PRE, Versions, run
 
-from greenroom.upgrade.record import upgrade_lock
+from greenroom.upgrade.instance_facts import instance_upgrade_lock
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,7 +33,7 @@ def test_a_killed_upgrade_is_continued_and_its_last_lines_lead_back(instance: Up
     assert (plan["pre_migrations"][-1], plan["post_migrations"]) == (PRE, [POST])
     assert instance.role_versions() == {old}
     assert json.loads(instance.command(versions.new, "status", "--json"))["version"] == old
-    with upgrade_lock(instance.layout):
+    with instance_upgrade_lock(instance.layout):
         assert "Another upgrade of" in instance.upgrade_fails()
 
     with instance.begin_upgrade("Replacing gateway") as command:

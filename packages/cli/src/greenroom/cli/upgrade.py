@@ -98,23 +98,23 @@ def _planned(installation: Installation, *, locks: bool) -> AbstractAsyncContext
 @asynccontextmanager
 async def _planned_instance(data: Path, *, locks: bool) -> AsyncGenerator[PlannedUpgrade]:
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
-    from greenroom.upgrade.execute import planned_upgrade  # noqa: PLC0415
-    from greenroom.upgrade.record import upgrade_lock  # noqa: PLC0415
+    from greenroom.upgrade.instance import planned_instance_upgrade  # noqa: PLC0415
+    from greenroom.upgrade.instance_facts import instance_upgrade_lock  # noqa: PLC0415
 
     layout = running_layout(data)
-    with upgrade_lock(layout) if locks else nullcontext():
-        async with planned_upgrade(layout, stderr_progress()) as planned:
+    with instance_upgrade_lock(layout) if locks else nullcontext():
+        async with planned_instance_upgrade(layout, stderr_progress()) as planned:
             yield planned
 
 
 @asynccontextmanager
 async def _planned_services(folder: Path, url: str | None, *, locks: bool) -> AsyncGenerator[PlannedUpgrade]:
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
-    from greenroom.upgrade.services import planned_services  # noqa: PLC0415
+    from greenroom.upgrade.services import planned_services_upgrade  # noqa: PLC0415
     from greenroom.upgrade.services_facts import services_lock  # noqa: PLC0415
 
     lock = services_lock(folder, url) if locks else nullcontext()
-    async with lock, planned_services(folder, url, stderr_progress()) as planned:
+    async with lock, planned_services_upgrade(folder, url, stderr_progress()) as planned:
         yield planned
 
 

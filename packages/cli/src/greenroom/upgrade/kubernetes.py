@@ -25,7 +25,6 @@ from greenroom.db.fleet.managers import MANAGER_IS_LIVE
 from greenroom.db.migrate import before_new_code, migrations, plan
 from greenroom.kit.program import version
 from greenroom.up.progress import Progress
-from greenroom.upgrade.execute import READY_WITHIN_S
 from greenroom.upgrade.kubernetes_plan import (
     KINDS,
     KubernetesPlan,
@@ -41,6 +40,7 @@ from greenroom.upgrade.kubernetes_plan import (
 )
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
 from greenroom.upgrade.plan import refuse_other_managers
+from greenroom.upgrade.waiting import READY_WITHIN_S
 
 log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ from greenroom.up.checks import open_database
 from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
-from greenroom.upgrade.execute import READY_WITHIN_S, check_roles_load, wait_until
+from greenroom.upgrade.instance import check_roles_load
 from greenroom.upgrade.outcome import last_step, not_returned, returned, sentence
 from greenroom.upgrade.plan import check_plugins
 from greenroom.upgrade.services_facts import (
@@ -51,6 +51,7 @@ from greenroom.upgrade.services_facts import (
 )
 from greenroom.upgrade.services_plan import ServicesPlan, UpgradeDatabase, has_other_manager, other_line, plan_services
 from greenroom.upgrade.units import UnitService
+from greenroom.upgrade.waiting import READY_WITHIN_S, wait_until
 
 log = structlog.get_logger(__name__)
 
@@ -330,7 +331,7 @@ def _check_accounts(services: Iterable[UnitService]) -> None:
 
 
 @asynccontextmanager
-async def planned_services(
+async def planned_services_upgrade(
     folder: Path, database_url: str | None, progress: Progress
 ) -> AsyncGenerator[ServicesUpgrade]:
     """Yield the planned upgrade of the services of this machine to the version of this program. Nothing is changed.

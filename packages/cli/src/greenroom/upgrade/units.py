@@ -23,7 +23,7 @@ import psutil
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import AgentConfig, ApiConfig, GatewayConfig, ManagerConfig
 from greenroom.up import health
-from greenroom.upgrade.running import role_version
+from greenroom.upgrade.instance_facts import role_version
 
 _PROPERTIES: Final = "LoadState,ActiveState,MainPID,User,Group,Environment,ExecStart"
 _CONFIGS: Final = {"manager": ManagerConfig, "api": ApiConfig, "gateway": GatewayConfig, "agent": AgentConfig}

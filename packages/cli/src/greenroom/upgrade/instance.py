@@ -1,4 +1,4 @@
-"""The execution of an upgrade, by the program of the new version.
+"""The upgrade of an instance on one machine, by the program of the new version.
 
 The process `up` is replaced after the roles. Before that, a failure returns the roles to the previous version, which
 supports the database, because only *pre* migrations were applied. Every step can be repeated, so an upgrade that was
@@ -13,7 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
 from greenroom.up.site import Site, site_of
+from greenroom.upgrade.instance_facts import UpgradeRecord, read_roles
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned, sentence
 from greenroom.upgrade.plan import (
     UpgradePlan,
@@ -48,15 +49,11 @@ from greenroom.upgrade.plan import (
     plan_upgrade,
     return_commands,
 )
-from greenroom.upgrade.record import UpgradeRecord
-from greenroom.upgrade.running import read_roles
+from greenroom.upgrade.waiting import READY_WITHIN_S, wait_until
 
 log = structlog.get_logger(__name__)
 
-READY_WITHIN_S: Final = 60.0
-"""The time limit until a replaced role is ready."""
 LOADED_WITHIN_S: Final = 60.0
-POLL_S: Final = 0.5
 END_WITHIN_S: Final = 10.0
 START_WITHIN_S: Final = 180.0
 """The time limit for the start of the previous version after its `up` has ended."""
@@ -64,7 +61,7 @@ _LOAD_ROLES: Final = "from greenroom.up import fork_server; fork_server.import_a
 
 
 @dataclass(slots=True, kw_only=True)
-class Upgrade:
+class InstanceUpgrade:
     """An upgrade of a running instance to the version of this program. `current_up` describes the supervisor (the
     process `up`) before the upgrade. `record` is the record of an interrupted upgrade. `changed_roles` contains the
     roles that were replaced; the replacement of the last role may be incomplete.
@@ -264,7 +261,7 @@ class Upgrade:
 
 
 @asynccontextmanager
-async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[Upgrade]:
+async def planned_instance_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[InstanceUpgrade]:
     """Yield the planned upgrade of a running instance to the version of this program. Nothing is changed.
 
     Raises:
@@ -291,7 +288,7 @@ async def planned_upgrade(layout: Layout, progress: Progress) -> AsyncGenerator[
             roles = await read_roles(http, db, site)
             check_managers(await list_managers(db), [manager.instance_id for manager in site.managers])
             plan = plan_upgrade(current, new, roles, pre, pending, interrupted=record is not None)
-            yield Upgrade(
+            yield InstanceUpgrade(
                 layout=layout,
                 site=site,
                 http=http,
@@ -335,12 +332,3 @@ def check_roles_load() -> None:
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or ["(no output)"]
         raise SetupError(f"The roles of Greenroom {version()} cannot be loaded: {lines[-1]}")
-
-
-async def wait_until(problem: Callable[[], Awaitable[str]], name: str, within_s: float) -> None:
-    """Wait until `problem` returns no problem. Raises SetupError: there is still a problem after `within_s`."""
-    end_s = asyncio.get_running_loop().time() + within_s
-    while text := await problem():
-        if asyncio.get_running_loop().time() > end_s:
-            raise SetupError(f"{name} is not ready after {within_s:g} s: {text.rstrip('.')}.")
-        await asyncio.sleep(POLL_S)

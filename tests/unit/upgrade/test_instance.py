@@ -15,15 +15,16 @@ from greenroom.kit.program import version
 from greenroom.up.control import ControlAnswer, ProgramFiles
 from greenroom.up.layout import Layout
 from greenroom.up.progress import LineProgress
-from greenroom.upgrade import execute
-from greenroom.upgrade.execute import Upgrade, wait_until
+from greenroom.upgrade import instance, waiting
+from greenroom.upgrade.instance import InstanceUpgrade
+from greenroom.upgrade.instance_facts import UpgradeRecord
 from greenroom.upgrade.plan import RunningRole
-from greenroom.upgrade.record import UpgradeRecord
+from greenroom.upgrade.waiting import wait_until
 
 
-def upgrade(layout: Layout, version_of_up: str, python: str) -> Upgrade:
+def upgrade(layout: Layout, version_of_up: str, python: str) -> InstanceUpgrade:
     unused = cast("Any", None)
-    return Upgrade(
+    return InstanceUpgrade(
         layout=layout,
         site=unused,
         http=unused,
@@ -78,9 +79,9 @@ async def test_the_last_step_waits_for_a_role_that_misses_a_check(layout: Layout
     async def migrate(dsn: str) -> None:
         applied.append(dsn)
 
-    monkeypatch.setattr(execute, "POLL_S", 0)
-    monkeypatch.setattr(execute, "read_roles", read_roles)
-    monkeypatch.setattr(execute, "migrate", migrate)
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(instance, "read_roles", read_roles)
+    monkeypatch.setattr(instance, "migrate", migrate)
     planned = upgrade(layout, "0.0.1", "/opt/old/bin/python")
     planned.site = cast("Any", SimpleNamespace(dsn="the database"))
     await planned._finish()
