@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.installation import Installation, with_installation
+from greenroom.cli.installation import SelectedInstallation, with_installation
 from greenroom.cli.instance import Json
 from greenroom.cli.kubernetes import back_up_deployment, restore_deployment
 from greenroom.cli.output import print_local_result
@@ -36,7 +36,7 @@ Recipients = Annotated[
 def backup(
     folder: Annotated[Path, typer.Argument(help="Folder for the backup.", file_okay=False, resolve_path=True)],
     *,
-    installation: Installation,
+    installation: SelectedInstallation,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
     homes: Annotated[
@@ -87,7 +87,7 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="The backup.", dir_okay=False, exists=True, resolve_path=True)],
     *,
-    installation: Installation,
+    installation: SelectedInstallation,
     passphrase_file: PassphraseFile = None,
     identity: Annotated[
         Path | None, typer.Option(help="File with the private key of a recipient.", dir_okay=False, exists=True)

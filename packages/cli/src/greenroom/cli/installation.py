@@ -24,7 +24,7 @@ PANEL: Final = "Installation (an instance, or one of --compose, --services and -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class SelectedInstallation:
     """The installation that a command works on: an instance, or that of at most one other form."""
 
     data: Data
@@ -110,16 +110,16 @@ class Installation:
 
 
 def with_installation(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command in which the options of `Installation` replace the parameter `installation`."""
-    hints = get_type_hints(Installation, include_extras=True)
+    """Return a command in which the options of `SelectedInstallation` replace the parameter `installation`."""
+    hints = get_type_hints(SelectedInstallation, include_extras=True)
     options = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_with_panel(hints[name]))
-        for name, parameter in inspect.signature(Installation).parameters.items()
+        for name, parameter in inspect.signature(SelectedInstallation).parameters.items()
     ]
     own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "installation"]
 
     def run(**arguments: Any) -> None:
-        installation = Installation(**{option.name: arguments.pop(option.name) for option in options})
+        installation = SelectedInstallation(**{option.name: arguments.pop(option.name) for option in options})
         command(installation=installation, **arguments)
 
     run.__doc__ = command.__doc__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
-from greenroom.cli.installation import Installation, with_installation
+from greenroom.cli.installation import SelectedInstallation, with_installation
 from greenroom.cli.instance import Json
 from greenroom.cli.kubernetes import upgrade_deployment
 from greenroom.cli.output import PrintablePlan, print_local_result, print_plan
@@ -39,7 +39,7 @@ class PlannedUpgrade(Protocol):
 @with_installation
 def upgrade(
     *,
-    installation: Installation,
+    installation: SelectedInstallation,
     backup_folder: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +77,7 @@ def upgrade(
         print_local_result(asdict(result) if result else None, *(result.lines() if result else ()), as_json=as_json)
 
 
-def _default_folder(installation: Installation) -> Path:
+def _default_folder(installation: SelectedInstallation) -> Path:
     """Return the folder of the backup, if the caller specifies none."""
     from greenroom.up.deployment import FOLDER  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ def _default_folder(installation: Installation) -> Path:
     return Layout(installation.data if installation.compose is None else FOLDER).backups
 
 
-def _planned(installation: Installation, *, locks: bool) -> AbstractAsyncContextManager[PlannedUpgrade]:
+def _planned(installation: SelectedInstallation, *, locks: bool) -> AbstractAsyncContextManager[PlannedUpgrade]:
     """Return the planned upgrade as a context. With `locks`, another upgrade is refused for its duration."""
     if installation.compose is not None:
         return _planned_containers(installation.compose, locks=locks)
