@@ -83,6 +83,7 @@ class Populated(Upgradable):
             self.call("POST", "/secrets", json={"name": f"s-{number}", "hosts": ["api.example.com"], "value": "hidden"})
         for statement in _ROWS:
             self.sql(statement)
+        wait_for(self._has_shortfalls, "the api has stored the shortfalls of the pools without a Manager", 60)
         folder = self.folder / "pristine"
         self.command(self.versions.old, "backup", str(folder), "--passphrase-file", str(self.passphrase_file))
         (self.pristine,) = folder.iterdir()
@@ -91,6 +92,10 @@ class Populated(Upgradable):
         found = super().up(*options)
         self.simulate(SimulationSettings(address=self._page, cores=10_000, memory_bytes=1 << 50))
         return found
+
+    def _has_shortfalls(self) -> bool:
+        (row,) = self.sql("SELECT count(*) AS n FROM staging_configs WHERE shortfall_code = 'no-running-manager'")
+        return row["n"] == CROWD.pools
 
     async def _fill(self) -> None:
         db = Database(self.found["database_url"], application_name="tests", max_size=1, statement_timeout_ms=0)
