@@ -26,6 +26,8 @@ NOT_RUN = {
     ("README.md", "sudo apt-get install --yes git"),
     ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
     ("docs/howto/containers.md", "greenroom backup /var/backups/greenroom --compose ."),
+    ("docs/howto/containers.md", "sudo python3 -m venv /opt/greenroom-0.1.0"),
+    ("docs/howto/containers.md", "docker load --input greenroom-images-0.1.0.tar.gz"),
     ("docs/howto/containers.md", "sudo python3 -m venv /opt/greenroom-0.2.0"),
     ("docs/howto/containers.md", "cd /opt/greenroom-deploy-0.2.0/compose"),
     ("docs/howto/containers.md", "docker load --input greenroom-images-0.2.0.tar.gz"),
