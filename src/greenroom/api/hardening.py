@@ -25,6 +25,9 @@ METRICS_PATH: Final = "/metrics"
 ANY_HOST_PATHS: Final = frozenset({HEALTH_PATH, METRICS_PATH})
 """Paths that are served for every host name, because programs on the same host use them with a local name."""
 _UPLOAD_PATH: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
+_SIGNED_ANSWER_PATH: Final = re.compile(r"/api/v1/sign-on/[a-z0-9-]+/callback")
+"""A page of an identity provider sends a SAML response to this path. The response is signed, and the route reads no
+cookies."""
 _HOST_HEADER: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 DEFAULT_HEADERS: Final = {
@@ -71,6 +74,8 @@ class HardeningMiddleware:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file_upload(method, path)):
             return TooLarge()
+        if _SIGNED_ANSWER_PATH.fullmatch(path):
+            return None
         ignores_cookie = "authorization" in headers or is_published(path)
         has_cookie = not ignores_cookie and LOGIN_COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)

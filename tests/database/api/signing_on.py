@@ -6,8 +6,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+from fastapi import FastAPI
 from tests.database.api.client import SAME_ORIGIN, Client
 from tests.support.oidc import ORIGIN, SECRET, Forger, Provider
+from tests.support.saml import ENTITY_ID, IdentityProvider, SamlForm
 
 from greenroom.db.database import Database
 
@@ -63,3 +65,48 @@ async def rows_of_users(db: Database) -> tuple[int, int, int]:
         " (SELECT count(*) FROM login_sessions) AS logins"
     )
     return row["users"], row["identities"], row["logins"]
+
+
+async def offer_saml(admin: Client, idp: IdentityProvider, name: str = "campus", **fields: Any) -> dict[str, Any]:
+    """Create a SAML provider, and register Greenroom at the identity provider."""
+    values: dict[str, Any] = {
+        "protocol": "saml",
+        "client_id": ENTITY_ID,
+        "client_secret": None,
+        "attributes": {"username": "uid", "first_name": "givenName"},
+    }
+    if "metadata_xml" not in fields:
+        values["metadata_url"] = idp.metadata_url
+    made = await offer(admin, idp.entity_id, name, **values | fields)
+    idp.register((await admin.get(made["service_metadata_uri"].removeprefix(ORIGIN))).text)
+    return made
+
+
+async def send_saml(browser: Client, form: SamlForm) -> str:
+    """Send the form of an identity provider; returns the address to which Greenroom sends the browser in the end."""
+    cookies = dict(browser.cookies)
+    browser.cookies.clear()  # a browser sends no cookies in requests from another site
+    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://idp.example"}
+    answer = await browser.post(form.path, data=form.fields, headers=headers)
+    browser.cookies.update(cookies)
+    assert answer.status_code == 303, answer.text
+    location = answer.headers["location"]
+    if not location.startswith(ORIGIN):
+        return location
+    back = await come_back(browser, location)
+    assert back.status_code == 303, back.text
+    return back.headers["location"]
+
+
+async def saml_log_in_at(
+    idp: IdentityProvider, browser: Client, login: str, name: str = "campus", path: str = "/"
+) -> str:
+    """Log in at an identity provider; returns the address to which Greenroom sends the browser."""
+    return await send_saml(browser, await idp.log_in(await begin(browser, name, path), login))
+
+
+async def cause_of_refusal(app: FastAPI, db: Database) -> str:
+    """The message of the last refused sign-on in the log."""
+    await app.state.logs.flush()
+    rows = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-refused' ORDER BY log_id DESC LIMIT 1")
+    return rows[0]["message"]

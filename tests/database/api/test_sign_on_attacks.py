@@ -11,7 +11,15 @@ import pytest
 from fastapi import FastAPI
 from joserfc.jwk import RSAKey
 from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
-from tests.database.api.signing_on import PROVIDERS, begin, forged, forged_answer, offer, rows_of_users
+from tests.database.api.signing_on import (
+    PROVIDERS,
+    begin,
+    cause_of_refusal,
+    forged,
+    forged_answer,
+    offer,
+    rows_of_users,
+)
 from tests.support.oidc import Forger
 
 from greenroom.db.database import Database
@@ -30,13 +38,6 @@ async def hanging() -> AsyncIterator[str]:
 @pytest.fixture
 async def offered(forger: Forger, admin: Client) -> dict[str, Any]:
     return await offer(admin, forger.issuer, create_users=True)
-
-
-async def cause_of(app: FastAPI, db: Database) -> str:
-    """The message of the last refused sign-on in the log."""
-    await app.state.logs.flush()
-    rows = await db.fetch("SELECT message FROM logs WHERE code = 'sign-on-refused' ORDER BY log_id DESC LIMIT 1")
-    return rows[0]["message"]
 
 
 @pytest.mark.usefixtures("offered")
@@ -69,7 +70,7 @@ async def test_a_wrong_token_is_refused(
     claims, cause = wrong
     before, forger.claims = await rows_of_users(db), claims
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
-    assert cause in await cause_of(app, db)
+    assert cause in await cause_of_refusal(app, db)
     assert await rows_of_users(db) == before
 
 
@@ -78,7 +79,7 @@ async def test_a_token_with_another_key_is_refused(forger: Forger, anonymous: Cl
     before, forger.published = await rows_of_users(db), [forger.key.as_dict(private=False)]
     forger.key = RSAKey.generate_key(2048, {"kid": "unknown", "use": "sig"})
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
-    assert "signed with the key 'unknown', which the provider does not publish" in await cause_of(app, db)
+    assert "signed with the key 'unknown', which the provider does not publish" in await cause_of_refusal(app, db)
     assert await rows_of_users(db) == before
 
 
@@ -93,7 +94,7 @@ async def test_new_keys_are_read_in_the_middle_of_a_log_in(forger: Forger, anony
 async def test_userinfo_about_another_user_is_refused(forger: Forger, anonymous: Client, app: FastAPI, db: Database):
     forger.userinfo = {"sub": "boss", "groups": ["admins"]}
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
-    assert "describes 'boss' instead of 's-1'" in await cause_of(app, db)
+    assert "describes 'boss' instead of 's-1'" in await cause_of_refusal(app, db)
 
 
 @pytest.mark.usefixtures("offered")
@@ -174,7 +175,7 @@ async def test_a_user_name_that_cannot_be_used_creates_no_user(
 ):
     before, forger.claims = await rows_of_users(db), {"preferred_username": username}
     assert await forged(forger, anonymous) == "/?sign-on=username-unusable"
-    assert cause in await cause_of(app, db)
+    assert cause in await cause_of_refusal(app, db)
     assert await rows_of_users(db) == before
 
 
@@ -206,7 +207,7 @@ async def test_a_log_in_with_too_many_values_is_refused(
     await offer(admin, forger.issuer, create_users=True, rules=[{"claim": "groups", "value": "a", "group_id": staff}])
     before, forger.claims = await rows_of_users(db), {"groups": ["a"] * 10_001}
     assert await forged(forger, anonymous) == "/?sign-on=wrong-token"
-    assert "The claim groups has 10001 values; the maximum is 10000." in await cause_of(app, db)
+    assert "The claim groups has 10001 values; the maximum is 10000." in await cause_of_refusal(app, db)
     assert await rows_of_users(db) == before
 
 

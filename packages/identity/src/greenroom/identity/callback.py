@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,14 +34,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedUser:
-    """A user whose identity a provider has confirmed. `claims` are those of the ID token and the userinfo endpoint."""
+    """A user whose identity a provider has confirmed. `claims` are those of the ID token and the userinfo endpoint, or
+    the attributes of the SAML assertion."""
 
     provider: SignOnProvider
     subject: str
     sid: str | None
     """The id of the log-in at the provider."""
     claims: dict[str, Any] = field(repr=False)
-    tokens: Tokens = field(repr=False)
+    logout_hint: str = field(repr=False)
+    """The ID token, or the NameID of SAML as JSON, with which a log-out request names the user."""
+    refresh_token: str | None = field(repr=False)
+    lifetime_s: float = math.inf
+    """The maximum time for which the log-in is valid at the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ async def confirm_user(context: SignOnContext, provider: SignOnProvider, attempt
         raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
     except TokenRefused as error:
         raise SignOnRefused(Refusal.WRONG_TOKEN, f"The ID token was refused: {error}.") from error
-    return ConfirmedUser(provider, claims["sub"], claims.get("sid"), userinfo | claims, tokens)
+    subject, sid = claims["sub"], claims.get("sid")
+    return ConfirmedUser(provider, subject, sid, userinfo | claims, id_token, tokens.refresh_token)
 
 
 async def _userinfo(client: OidcClient, tokens: Tokens, subject: str) -> dict[str, Any]:
@@ -229,19 +236,19 @@ async def _store_login(
         secret_digest(token),
         user.user_id,
         user.password_hash,
-        lifetime_s=context.snapshot.installation.session_lifetime_s,
+        lifetime_s=min(context.snapshot.installation.session_lifetime_s, confirmed.lifetime_s),
         client_ip=browser.address,
         user_agent=browser.user_agent,
     )
     if login_id is None:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} was changed meanwhile.")
-    encrypt, tokens = context.secrets.encrypt, confirmed.tokens
+    encrypt, refresh_token = context.secrets.encrypt, confirmed.refresh_token
     login = NewProviderLogin(
         provider_id=confirmed.provider.provider_id,
         subject=confirmed.subject,
         sid=confirmed.sid,
-        id_token_encrypted=encrypt(tokens.id_token or ""),
-        refresh_token_encrypted=encrypt(tokens.refresh_token) if tokens.refresh_token else None,
+        id_token_encrypted=encrypt(confirmed.logout_hint),
+        refresh_token_encrypted=encrypt(refresh_token) if refresh_token else None,
         first_check_s=confirmed.provider.check_s or None,
     )
     await statements.insert_provider_login(connection, login_id, login)

@@ -14,6 +14,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import statements
 from greenroom.identity.provider import OidcClient, ProviderCache
 from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.saml.cache import MetadataCache
 from greenroom.identity.statements import SignOnProvider
 from greenroom.kit.secrets import Secrets
 
@@ -29,6 +30,7 @@ class SignOnContext:
     """The current settings of the installation."""
     refusals: RefusalLog
     provider_cache: ProviderCache
+    saml_metadata: MetadataCache
 
     async def enabled_provider(self, name: str) -> SignOnProvider:
         """Return the enabled provider with this name. Raises SignOnRefused: there is no such provider."""
@@ -51,7 +53,7 @@ def context_of(state: Any) -> SignOnContext:
     """Return the sign-on context in the state of the api; the first call creates the context."""
     if not hasattr(state, "sign_on"):
         state.sign_on = SignOnContext(
-            state.db, state.logs, state.secrets, state.snapshot, state.refusals, ProviderCache()
+            state.db, state.logs, state.secrets, state.snapshot, state.refusals, ProviderCache(), MetadataCache()
         )
     return state.sign_on
 

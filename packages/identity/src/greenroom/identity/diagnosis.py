@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -48,15 +47,19 @@ class StepResult:
     duration_ms: float
 
 
-class Diagnosis:
-    """A test of a provider. `redirect_uri` is the address to which the provider would send a user back."""
+Steps = dict[str, Callable[[], Awaitable[str]]]
+"""Name → step, in the order in which the steps run. A step returns its finding, as a sentence."""
 
-    def __init__(self, provider: SignOnProvider, secret: str | None, redirect_uri: str) -> None:
-        self._provider = provider
-        self._secret = secret
-        self._redirect_uri = redirect_uri
-        self._document: dict[str, object] = {}
-        self._endpoints: Endpoints | None = None
+
+class Diagnosis:
+    """The steps of a test. `address` is the address of the provider to which Greenroom connects first."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    @property
+    def steps(self) -> Steps:
+        return {"host": self._find_host, "connection": self._test_connection, "certificate": self._check_certificate}
 
     async def run(self) -> list[StepResult]:
         """Run the steps up to the first step that fails, and return their results."""
@@ -64,7 +67,7 @@ class Diagnosis:
         for name, step in self.steps.items():
             began_s = time.perf_counter()
             try:
-                detail, passed = await step(self), True
+                detail, passed = await step(), True
             except ProviderFailed as error:
                 detail, passed = str(error), False
             results.append(StepResult(name, passed, detail, round(1000 * (time.perf_counter() - began_s), 1)))
@@ -73,7 +76,7 @@ class Diagnosis:
         return results
 
     async def _find_host(self) -> str:
-        if problem := issuer_problem(self._provider.issuer):
+        if problem := issuer_problem(self._address.partition("?")[0]):
             raise ProviderFailed(problem)
         host, port = self._host_and_port()
         async with _time_limit(f"The name server did not answer for {host}"):
@@ -81,7 +84,7 @@ class Diagnosis:
                 entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
                 raise ProviderFailed(
-                    f"The host {host} cannot be found; check the issuer and the name server."
+                    f"The host {host} cannot be found; check the address and the name server."
                 ) from error
         addresses = sorted({str(entry[4][0]) for entry in entries})
         return f"{host} has the address {', '.join(addresses[:4])}."
@@ -94,11 +97,38 @@ class Diagnosis:
 
     async def _check_certificate(self) -> str:
         host, port = self._host_and_port()
-        if urlsplit(self._provider.issuer).scheme == "http":
+        if urlsplit(self._address).scheme == "http":
             return "The provider is on this host and uses no TLS."
         async with _time_limit(f"{host} did not answer with a certificate"):
             await _connect(host, port, tls_context())
         return f"The certificate of {host} is valid."
+
+    def _host_and_port(self) -> tuple[str, int]:
+        parts = urlsplit(self._address)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+class OidcDiagnosis(Diagnosis):
+    """A test of an OpenID Connect provider. `redirect_uri` is the address to which the provider would send a user
+    back."""
+
+    def __init__(self, provider: SignOnProvider, secret: str | None, redirect_uri: str) -> None:
+        super().__init__(provider.issuer)
+        self._provider = provider
+        self._secret = secret
+        self._redirect_uri = redirect_uri
+        self._document: dict[str, object] = {}
+        self._endpoints: Endpoints | None = None
+
+    @property
+    def steps(self) -> Steps:
+        return super().steps | {
+            "document": self._read_document,
+            "endpoints": self._check_endpoints,
+            "keys": self._read_keys,
+            "authorization": self._request_authorization,
+            "client": self._test_client_secret,
+        }
 
     async def _read_document(self) -> str:
         address = document_address(self._provider.issuer)
@@ -142,22 +172,6 @@ class Diagnosis:
         if self._endpoints is None:
             raise ProviderFailed("The document of the provider was not read.")
         return OidcClient(self._provider, self._secret, self._endpoints)
-
-    def _host_and_port(self) -> tuple[str, int]:
-        parts = urlsplit(self._provider.issuer)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-    steps: Final[dict[str, Callable[[Diagnosis], Awaitable[str]]]] = {
-        "host": _find_host,
-        "connection": _test_connection,
-        "certificate": _check_certificate,
-        "document": _read_document,
-        "endpoints": _check_endpoints,
-        "keys": _read_keys,
-        "authorization": _request_authorization,
-        "client": _test_client_secret,
-    }
-    """Name → step, in the order in which the steps run."""
 
 
 @asynccontextmanager

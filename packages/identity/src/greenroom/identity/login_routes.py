@@ -22,11 +22,13 @@ from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticat
 from greenroom.core.text import one_line
 from greenroom.identity import attempts, statements
 from greenroom.identity.attempts import Attempt, new_attempt
-from greenroom.identity.callback import UserBrowser, confirm_user, link_identity, log_in
+from greenroom.identity.callback import ConfirmedUser, UserBrowser, confirm_user, link_identity, log_in
 from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
+from greenroom.identity.saml import logout as saml_logout
+from greenroom.identity.saml import service as saml
 from greenroom.identity.schemas import AddressView, ButtonView, LinkStart, LogoutView, SignOnView, StartBody
 from greenroom.identity.statements import SignOnProvider
 from greenroom.identity.tokens import TokenRefused, issue_time_s, logout_claims
@@ -92,17 +94,24 @@ async def _begin_attempt(
     try:
         provider = await context.enabled_provider(provider_name)
         attempt = new_attempt(provider, origin_of(request), path=path, link_to=link_to)
-        client = await context.oidc_client(provider)
+        url = await _log_in_url(context, provider, attempt)
     except SignOnRefused as error:
         raise NotFound(error.refusal.sentence) from error
     except ProviderFailed as error:
         context.refusals.log_refused_sign_on(request, provider_name, str(Refusal.PROVIDER_DOWN), str(error))
         raise Unavailable(Refusal.PROVIDER_DOWN.sentence) from error
     attempts.store_attempt(request, response, context.secrets, attempt)
-    url = client.authorization_url(
+    return AddressView(url=url)
+
+
+async def _log_in_url(context: SignOnContext, provider: SignOnProvider, attempt: Attempt) -> str:
+    """Return the address at which the user logs in. Raises ProviderFailed: the provider cannot be used."""
+    if provider.protocol == "saml":
+        return await saml.log_in_url(context, provider, attempt)
+    client = await context.oidc_client(provider)
+    return client.authorization_url(
         attempt.redirect_uri, state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier
     )
-    return AddressView(url=url)
 
 
 @router.get(
@@ -165,12 +174,7 @@ async def _complete_sign_on(
     if provider.issuer != attempt.issuer:
         cause = f"The log-in began at the issuer {attempt.issuer!r}; that of the provider is {provider.issuer!r} now."
         raise SignOnRefused(Refusal.UNKNOWN_ATTEMPT, cause)
-    try:
-        endpoints = await context.provider_cache.endpoints(provider.issuer)
-    except ProviderFailed as error:
-        raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
-    answer.check(provider, requires_issuer=endpoints.requires_issuer)
-    confirmed = await confirm_user(context, provider, attempt, answer.code)
+    confirmed = await _confirm_user(context, provider, attempt, answer)
     response = RedirectResponse(attempt.next, 303)
     if attempt.link_to is None:
         user_agent = request.headers.get("user-agent", "").replace("\0", "")
@@ -186,6 +190,19 @@ async def _complete_sign_on(
     return response
 
 
+async def _confirm_user(
+    context: SignOnContext, provider: SignOnProvider, attempt: Attempt, answer: _ProviderAnswer
+) -> ConfirmedUser:
+    if provider.protocol == "saml":
+        return await saml.confirm_user(context, provider, attempt, answer.code)
+    try:
+        endpoints = await context.provider_cache.endpoints(provider.issuer)
+    except ProviderFailed as error:
+        raise SignOnRefused(Refusal.PROVIDER_DOWN, str(error)) from error
+    answer.check(provider, requires_issuer=endpoints.requires_issuer)
+    return await confirm_user(context, provider, attempt, answer.code)
+
+
 @router.post("/sign-on/logout")
 async def log_out_at_provider(
     request: Request,
@@ -199,16 +216,19 @@ async def log_out_at_provider(
     provider, too."""
     hint = await statements.find_logout_hint(db, caller.token_hash or b"")
     await login_routes.logout(response, db, logs, caller)
-    if hint is None:
+    provider = await statements.find_provider(db, hint.provider_name) if hint else None
+    if hint is None or provider is None:
         return LogoutView(url=None)
+    id_token = context.secrets.decrypt(hint.id_token_encrypted)
+    if provider.protocol == "saml":
+        return LogoutView(url=await saml_logout.log_out_url(context, provider, id_token, hint.sid))
     try:
-        endpoint = (await context.provider_cache.endpoints(hint.issuer)).end_session
+        endpoint = (await context.provider_cache.endpoints(provider.issuer)).end_session
     except ProviderFailed:
         endpoint = None  # the provider does not answer; the log-in at Greenroom has ended anyway
     if endpoint is None:
         return LogoutView(url=None)
-    values = {"client_id": hint.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
-    id_token = context.secrets.decrypt(hint.id_token_encrypted)
+    values = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{origin_of(request)}/"}
     if len(id_token) <= MAX_HINT_CHARACTERS:
         values["id_token_hint"] = id_token
     separator = "&" if "?" in endpoint else "?"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import ssl
 import time
 from collections import Counter
@@ -168,15 +169,21 @@ async def provider_request(address: str) -> AsyncGenerator[None]:
         _open_requests[host] -= 1
 
 
-async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
-    """Return the JSON object at an address. Raises ProviderFailed: the address does not answer with a JSON object."""
-    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+async def get_content(address: str, accept: str, *, bearer: str | None = None) -> bytes:
+    """Return the content at an address. Raises ProviderFailed: the address does not answer with status 200."""
+    headers = {"Accept": accept} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
     async with provider_request(address), httpx2.AsyncClient(**http_settings()) as http:
         response = await http.get(address, headers=headers)
     if response.status_code != 200:
         raise ProviderFailed(f"{address} answered with status {response.status_code} instead of 200.")
+    return response.content
+
+
+async def get_json(address: str, *, bearer: str | None = None) -> dict[str, Any]:
+    """Return the JSON object at an address. Raises ProviderFailed: the address does not answer with a JSON object."""
+    content = await get_content(address, "application/json", bearer=bearer)
     try:
-        document = response.json()
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ProviderFailed(f"The answer of {address} is not JSON.") from error
     if not isinstance(document, dict):

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from fastapi import Request
 
 from greenroom.api.access.groups import require_right_over_group
@@ -27,9 +30,14 @@ from greenroom.identity import rules, statements
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
-from greenroom.identity.diagnosis import Diagnosis
+from greenroom.identity.diagnosis import Diagnosis, OidcDiagnosis
 from greenroom.identity.login_routes import origin_of
 from greenroom.identity.provider import issuer_problem
+from greenroom.identity.saml import statements as saml_statements
+from greenroom.identity.saml.diagnosis import SamlDiagnosis
+from greenroom.identity.saml.documents import SamlRefused
+from greenroom.identity.saml.metadata import parse_metadata
+from greenroom.identity.saml.signatures import new_service_key
 from greenroom.identity.schemas import (
     DiagnosisStep,
     DiagnosisView,
@@ -59,12 +67,15 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     Rules also need `groups_modify`, and `create_users` needs `users_create`.
     """
     values = body.model_dump(exclude={"name", "client_secret"})
-    fields = _parse_fields(values)
+    fields = _parse_fields(values, has_secret=body.client_secret is not None)
     await _require_permission_to_grant(change.db, change.caller, fields)
+    if fields.protocol == "saml":
+        await _require_right_over_identities(change.db, change.caller, fields.issuer)
     secret = body.client_secret.get_secret_value() if body.client_secret else None
     encrypted = change.secrets.encrypt(secret) if secret else None
+    key = await _new_service_key(change, body.name) if fields.protocol == "saml" else None
     async with change.db.transaction() as connection:
-        provider_id = await statements.insert_provider(connection, body.name, fields, encrypted)
+        provider_id = await statements.insert_provider(connection, body.name, fields, encrypted, key)
     created = await statements.get_provider(change.db, provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_CREATED, created.title, after=_audit_values(created))
     return _view(created, request)
@@ -113,8 +124,12 @@ async def update_sign_on_provider(
             encrypted = change.secrets.encrypt(secret.get_secret_value()) if secret else None
         elif encrypted is not None and sent.get("issuer", before.issuer) != before.issuer:
             raise Invalid("The stored client secret is not sent to another issuer. Set `client_secret`, too.")
-        fields = _parse_fields(values_of(ProviderFields, before) | body.model_dump(include=set(sent)))
+        fields = _parse_fields(
+            values_of(ProviderFields, before) | body.model_dump(include=set(sent)), has_secret=encrypted is not None
+        )
         await _require_permission_to_grant(change.db, change.caller, fields)
+        if fields.protocol == "saml" and _trust(fields) != _trust(before):
+            await _require_right_over_identities(change.db, change.caller, fields.issuer)
         is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
         if is_other_client:  # the other client must not get the refresh tokens, so the log-ins end first
             await _disable(connection, before)
@@ -125,6 +140,7 @@ async def update_sign_on_provider(
         async with _end_logins_and_lock(change, context, before, reason) as connection:
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
     context.provider_cache.forget(before.issuer)
+    context.saml_metadata.forget(before.metadata_url)
     after = await statements.get_provider(change.db, before.provider_id)
     old, new = _audit_values(before), _audit_values(after)
     if encrypted != before.client_secret_encrypted:
@@ -182,24 +198,71 @@ async def _end_logins_and_lock(
 async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, request: Request) -> DiagnosisView:
     """Test a provider step by step, up to the first step that fails. No user is logged in."""
     provider = await statements.get_provider(context.db, str(provider_id))
-    address = redirect_uri(origin_of(request), provider.name)
-    results = await Diagnosis(provider, context.client_secret(provider), address).run()
+    origin = origin_of(request)
+    if provider.protocol == "saml":
+        diagnosis: Diagnosis = SamlDiagnosis(context, provider, origin)
+    else:
+        address = redirect_uri(origin, provider.name)
+        diagnosis = OidcDiagnosis(provider, context.client_secret(provider), address)
+    results = await diagnosis.run()
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
-def _parse_fields(values: Json) -> ProviderFields:
+def _parse_fields(values: Json, *, has_secret: bool) -> ProviderFields:
     """Return the fields of a provider. Raises Invalid: a value is not valid."""
     group_rules = [
         rule if isinstance(rule, GroupRule) else GroupRule(**rule | {"group_id": str(rule["group_id"])})
         for rule in values["rules"]
     ]
     fields = replace(ProviderFields(**values), rules=group_rules)
+    if fields.protocol == "saml":
+        _check_saml(fields, has_secret=has_secret)
+    else:
+        _check_oidc(fields)
+    _check_attributes(fields.attributes)
+    return fields
+
+
+def _check_oidc(fields: ProviderFields) -> None:
     if problem := issuer_problem(fields.issuer):
         raise Invalid(problem)
     if "openid" not in fields.scopes.split():
         raise Invalid("The scopes must contain `openid`, because the provider sends no ID token without it.")
-    _check_attributes(fields.attributes)
-    return fields
+    if fields.metadata_url or fields.metadata_xml or fields.subject_attribute:
+        raise Invalid("Only SAML providers have metadata and a subject attribute.")
+
+
+def _check_saml(fields: ProviderFields, *, has_secret: bool) -> None:
+    if has_secret:
+        raise Invalid("A SAML provider has no client secret; Greenroom creates the key.")
+    if fields.check_s:
+        raise Invalid("SAML has no checks of log-ins; set `check_s` to 0.")
+    if bool(fields.metadata_url) == bool(fields.metadata_xml):
+        raise Invalid("A SAML provider needs either `metadata_url` or `metadata_xml`.")
+    if fields.metadata_url and issuer_problem(fields.metadata_url.partition("?")[0]):
+        raise Invalid("`metadata_url` must be an https address, because the keys are read from it.")
+    if fields.metadata_xml:
+        try:
+            parse_metadata(fields.metadata_xml.encode(), fields.issuer, datetime.now(UTC))
+        except SamlRefused as error:
+            raise Invalid(str(error)) from error
+
+
+def _trust(fields: ProviderFields) -> tuple[str, ...]:
+    """Return the fields that determine who can confirm which user."""
+    return fields.issuer, fields.metadata_url, fields.metadata_xml, fields.subject_attribute
+
+
+async def _require_right_over_identities(db: Database, caller: Caller, issuer: str) -> None:
+    """Check that the caller may act for all users with an identity at this issuer. An entity ID, unlike an address, can
+    be claimed by anyone who enters metadata, and this metadata decides who logs in as these users. Raises Forbidden:
+    the error contains the missing permission."""
+    caller.require_right_over(await saml_statements.permissions_at_issuer(db, issuer))
+
+
+async def _new_service_key(change: CallerChange, name: str) -> bytes:
+    key = await asyncio.to_thread(new_service_key, name)
+    return change.secrets.encrypt(msgspec.json.encode(key).decode())
 
 
 def _check_attributes(attributes: dict[str, str]) -> None:
@@ -234,6 +297,7 @@ def _view(provider: SignOnProvider, request: Request) -> ProviderView:
     address = callback.removesuffix("callback")
     return ProviderView.of(
         provider,
+        service_metadata_uri=f"{address}metadata" if provider.protocol == "saml" else None,
         has_client_secret=provider.client_secret_encrypted is not None,
         redirect_uri=callback,
         backchannel_logout_uri=f"{address}backchannel-logout",
@@ -243,4 +307,6 @@ def _view(provider: SignOnProvider, request: Request) -> ProviderView:
 
 def _audit_values(provider: SignOnProvider) -> LogDetails:
     values: dict[str, Any] = values_of(ProviderFields, provider)
+    if provider.metadata_xml:
+        values["metadata_xml"] = f"SHA-256 {sha256(provider.metadata_xml.encode()).hexdigest()}"
     return values | {"rules": [f"{rule.claim} = {rule.value} → {rule.group_id}" for rule in provider.rules]}

@@ -5,6 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from greenroom.identity import identity_routes, login_routes, provider_routes
+from greenroom.identity.saml import routes as saml_routes
 
 router = APIRouter()
-router.routes += login_routes.router.routes + provider_routes.router.routes + identity_routes.router.routes
+router.routes += (
+    login_routes.router.routes
+    + saml_routes.router.routes
+    + provider_routes.router.routes
+    + identity_routes.router.routes
+)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Line, MatchesPattern, Name, Secret, Text, View
 from greenroom.identity.rules import ATTRIBUTES, MAX_STARS
-from greenroom.identity.statements import ClientAuth, LinkedIdentity
+from greenroom.identity.statements import ClientAuth, LinkedIdentity, Protocol
 
 MAX_RULES = 500
 YEAR_S = 366 * 86400
@@ -21,8 +21,19 @@ ProviderName = Annotated[
     Field(description="name of the provider, part of its redirect URI; it cannot be changed"),
 ]
 Title = Annotated[Name, Field(max_length=60, description="text of its button on the log-in page")]
-Issuer = Annotated[Name, Field(max_length=500, description="https://…, exactly as the provider writes it")]
-ClientId = Annotated[Name, Field(max_length=255, description="id of Greenroom at the provider")]
+Issuer = Annotated[
+    Name, Field(max_length=500, description="https://…, or the entity ID of SAML, exactly as the provider writes it")
+]
+SignOnProtocol = Annotated[Protocol, Field(description="oidc = OpenID Connect, saml = SAML 2.0; it cannot be changed")]
+MetadataUrl = Annotated[Line, Field(max_length=500, description="SAML: address of the metadata of the provider")]
+MetadataXml = Annotated[str, Field(max_length=200_000, description="SAML: the metadata, in place of its address")]
+SubjectAttribute = Annotated[
+    Line,
+    Field(max_length=200, description="SAML: attribute with a permanent id of the user; empty = the persistent NameID"),
+]
+ClientId = Annotated[
+    Name, Field(max_length=255, description="client ID, or entity ID of SAML, of Greenroom at the provider")
+]
 ClientSecret = Annotated[
     Secret | None, Field(description="secret of the client; null = a public client. It is encrypted and never returned")
 ]
@@ -88,12 +99,16 @@ class _ProviderSettings(Body):
     rules: Rules = []
     check_s: CheckS = 0
     check_grace_s: GraceS = 3600
+    metadata_url: MetadataUrl = ""
+    metadata_xml: MetadataXml = ""
+    subject_attribute: SubjectAttribute = ""
 
 
 class ProviderCreate(_ProviderSettings):
     """A new provider."""
 
     name: ProviderName
+    protocol: SignOnProtocol = "oidc"
     title: Title
     issuer: Issuer
     client_id: ClientId
@@ -118,6 +133,7 @@ class ProviderView(View):
 
     provider_id: UUID
     name: str
+    protocol: Protocol
     title: str
     issuer: str
     client_id: str
@@ -131,9 +147,13 @@ class ProviderView(View):
     rules: list[RuleBody]
     check_s: int
     check_grace_s: int
+    metadata_url: str
+    metadata_xml: str
+    subject_attribute: str
     created: datetime
     num_logins: Annotated[int, Field(description="present number of log-ins through the provider")]
     redirect_uri: Annotated[str, Field(description="address to register at the provider")]
+    service_metadata_uri: Annotated[str | None, Field(description="SAML: address of the metadata of Greenroom")]
     backchannel_logout_uri: Annotated[str, Field(description="address to which the provider sends log-out tokens")]
     frontchannel_logout_uri: Annotated[str, Field(description="address that the provider opens in a frame at log-out")]
 
@@ -142,7 +162,11 @@ class DiagnosisStep(View):
     """A step of the test of a provider."""
 
     step: Annotated[
-        str, Field(description="host, connection, certificate, document, endpoints, keys, authorization, client")
+        str,
+        Field(
+            description="host, connection, certificate, document, endpoints, keys, authorization, client;"
+            " for SAML: program, host, connection, certificate, document, metadata, provider, authorization"
+        ),
     ]
     passed: bool
     detail: Annotated[str, Field(description="what was found, or why the step failed and what to do")]

@@ -21,6 +21,7 @@ from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post"]
+Protocol = Literal["oidc", "saml"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,23 @@ class ProviderFields:
     """Seconds between two checks of a log-in at the provider; 0 = no checks."""
     check_grace_s: int
     """A log-in ends `check_s` + `check_grace_s` after its last successful check."""
+    protocol: Protocol = "oidc"
+    metadata_url: str = ""
+    """SAML: the address of the metadata of the identity provider; empty = `metadata_xml` is used."""
+    metadata_xml: str = ""
+    subject_attribute: str = ""
+    """SAML: the attribute that contains the subject; empty = the persistent NameID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOnProvider(ProviderFields):
-    """A provider. `client_secret_encrypted` None = a public client."""
+    """A provider. `client_secret_encrypted` None = a public client, or SAML. `service_key_encrypted` None = OpenID
+    Connect."""
 
     provider_id: str
     name: str
     client_secret_encrypted: bytes | None = field(repr=False)
+    service_key_encrypted: bytes | None = field(default=None, repr=False)
     created: datetime
     num_logins: int
 
@@ -71,7 +80,8 @@ _PROVIDERS: Final = ListDefinition(
     row_type=SignOnProvider,
     noun="sign-on provider",
     select=(
-        qualified(FIELDS, "p") + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.created,"
+        qualified(FIELDS, "p")
+        + ", p.provider_id::text, p.name, p.client_secret_encrypted, p.service_key_encrypted, p.created,"
         " (SELECT count(*) FROM provider_logins l WHERE l.provider_id = p.provider_id) AS num_logins"
     ),
     source="FROM sign_on_providers p",
@@ -116,13 +126,18 @@ async def list_buttons(db: Database) -> list[ProviderButton]:
 
 
 async def insert_provider(
-    connection: Connection, name: str, fields: ProviderFields, secret_encrypted: bytes | None
+    connection: Connection,
+    name: str,
+    fields: ProviderFields,
+    secret_encrypted: bytes | None,
+    service_key_encrypted: bytes | None = None,
 ) -> str:
     """Store a provider, and return its id. Raises Duplicate: the name exists."""
-    columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted")
+    secrets = {"client_secret_encrypted": secret_encrypted, "service_key_encrypted": service_key_encrypted}
+    columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted", "service_key_encrypted")
     cursor = await connection.execute(
         "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
-        {**_column_values(fields), "name": name, "client_secret_encrypted": secret_encrypted},
+        {**_column_values(fields), **secrets, "name": name},
     )
     return (await returned_row(cursor))["provider_id"]
 
@@ -302,10 +317,11 @@ async def logins_of_identity(db: Database, user_id: str, issuer: str, subject: s
 
 @dataclass(frozen=True, slots=True)
 class LogoutHint:
-    """The data with which a browser ends a log-in also at the provider."""
+    """The data with which a browser ends a log-in also at the provider. For SAML, `id_token_encrypted` contains the
+    NameID as JSON."""
 
-    issuer: str
-    client_id: str
+    provider_name: str
+    sid: str | None
     id_token_encrypted: bytes = field(repr=False)
 
 
@@ -313,7 +329,7 @@ async def find_logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None
     """Return the hint of the log-in with this token; None if it is not a log-in through a provider."""
     return await db.fetch_one_as(
         LogoutHint,
-        "SELECT s.issuer, s.client_id, p.id_token_encrypted FROM provider_logins p"
+        "SELECT s.name AS provider_name, p.sid, p.id_token_encrypted FROM provider_logins p"
         " JOIN sign_on_providers s USING (provider_id) JOIN login_sessions l USING (login_id) WHERE l.token_hash = %s",
         (token_hash,),
     )

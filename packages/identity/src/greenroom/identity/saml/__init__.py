@@ -1,0 +1,1 @@
+"""Log-ins at SAML 2.0 identity providers."""
