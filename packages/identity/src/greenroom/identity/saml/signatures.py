@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
 import shutil
 import zlib
@@ -46,6 +47,8 @@ RSA_SHA256: Final = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _KEY_BITS: Final = 3072
 _CERTIFICATE_DAYS: Final = 3650
+logging.getLogger("saml2").setLevel(logging.CRITICAL)
+"""pysaml2 logs an error for each certificate that does not match, also if another one matches."""
 
 
 class ServiceKey(msgspec.Struct, frozen=True):
