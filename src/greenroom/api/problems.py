@@ -1,8 +1,10 @@
-"""Errors as HTTP answers: RFC 9457 problem documents for `/api/v1`, `{"error_message"}` for the published interface."""
+"""Errors as HTTP answers: RFC 9457 problem documents for `/api/v1`, `{"error_message"}` for the published interface,
+and the errors of RFC 7644 for SCIM."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -16,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.core.errors import (
     Busy,
+    Duplicate,
     Forbidden,
     GreenroomError,
     Invalid,
@@ -31,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 CLIENT_GONE: Final = 499
 """The status when the client closed the connection, as in nginx. No client reads it, but metrics count it."""
-OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
+SCIM_PREFIX: Final = "/api/scim/"
+OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/", SCIM_PREFIX)
 """All other paths below `/api/` belong to the published interface: `/api/public/`, and calls of clients that omit
 `public/`."""
 
@@ -107,11 +111,30 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
         headers["Retry-After"] = str(error.details.get("retry_after_s", 1))
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.details.get("retry_after_s", 5))
+    is_scim = path.startswith(SCIM_PREFIX)
     if isinstance(error, Unauthenticated) and not browser:
-        headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
+        headers["WWW-Authenticate"] = "Bearer" if is_scim else 'Basic realm="greenroom", charset="UTF-8"'
+    if is_scim:
+        return _scim_error(error, headers)
     if is_published(path):
         return _ErrorJson({"error_message": error.message}, _public_status(error), headers)
     return _ErrorJson(problem(error), error.http_status, headers, media_type="application/problem+json")
+
+
+def _scim_error(error: GreenroomError, headers: Mapping[str, str]) -> JSONResponse:
+    """Return the answer of RFC 7644, section 3.12. `scim_type` in the details of an Invalid is its `scimType`."""
+    status, scim_type = error.http_status, None
+    if isinstance(error, Invalid):
+        status, scim_type = 400, error.details.get("scim_type", "invalidValue")
+    elif isinstance(error, Duplicate):
+        scim_type = "uniqueness"
+    return _scim_answer(status, error.message, headers, scim_type)
+
+
+def _scim_answer(status: int, detail: str, headers: Mapping[str, str] | None, scim_type: object = None) -> JSONResponse:
+    document = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": str(status), "detail": detail}
+    content = document | ({"scimType": scim_type} if scim_type else {})
+    return _ErrorJson(content, status, headers, media_type="application/scim+json")
 
 
 def problem(error: GreenroomError) -> Problem:
@@ -194,6 +217,8 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
         return error_response(path, TooLarge())
     if error.status_code == 400:
         return error_response(path, Invalid("The body of the request is not JSON, although its Content-Type is JSON."))
+    if path.startswith(SCIM_PREFIX):
+        return _scim_answer(error.status_code, f"{error.detail}: {request.method} {path}.", error.headers)
     document = {
         "type": "about:blank",
         "title": str(error.detail),

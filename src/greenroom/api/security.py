@@ -41,9 +41,10 @@ from greenroom.kit.secrets import secret_digest
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. A user has `user_id` and `username`, a program has `key_id`."""
+    """The sender of a request. A user has `user_id` and `username`, a program has `key_id`, and a SCIM client has
+    `label`."""
 
-    kind: Literal["user", "key"]
+    kind: Literal["user", "key", "scim"]
     permissions: frozenset[str]
     user_id: str | None = None
     username: str | None = None
@@ -55,12 +56,14 @@ class Caller:
     max_leases: int | None = None
     """The limit of leases of the API key at the time of authentication; None = no limit."""
     max_lease_s: int | None = None
+    label: str | None = None
+    """The name of the caller in sentences, if the caller is neither a user nor an API key."""
     must_change_password: bool = False
     """True if the user logged in with a one-time password and must change it first (`require_password_change`)."""
 
     @property
     def name(self) -> str:
-        return self.username or f"API key {self.key_id}"
+        return self.label or self.username or f"API key {self.key_id}"
 
     def may(self, *codes: str) -> bool:
         return allows(self.permissions, codes)
@@ -87,6 +90,13 @@ class Caller:
         if missing := missing_codes(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             raise Forbidden(f"You cannot grant permissions that you do not have: {names}.", required=missing)
+
+    def require_earlier_expiration(self, expires: datetime | None) -> None:
+        """Refuse a credential that is valid longer than the API key of the request. Raises Forbidden: it would be."""
+        if self.expires is not None and (expires is None or expires > self.expires):
+            raise Forbidden(
+                f"The API key of the request expires at {self.expires:%Y-%m-%d %H:%M} UTC. Set an earlier time."
+            )
 
     def own_user_id(self) -> str:
         """Return the id of the calling user. Raises Forbidden: the caller is an API key."""

@@ -152,6 +152,7 @@ class LogCode(StrEnum):
     PASSWORD_CHANGED = "password-changed", INFO, SECURITY
     PERMISSION_DENIED = "permission-denied", WARNING, SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, SECURITY
+    SCIM_TOKEN_REFUSED = "scim-token-refused", WARNING, SECURITY
     USER_CREATED = "user-created", INFO
     USER_CHANGED = "user-changed", INFO
     USER_DELETED = "user-deleted", INFO
@@ -197,6 +198,9 @@ class LogCode(StrEnum):
     SIGN_ON_PROVIDER_CREATED = "sign-on-provider-created", INFO
     SIGN_ON_PROVIDER_CHANGED = "sign-on-provider-changed", INFO
     SIGN_ON_PROVIDER_DELETED = "sign-on-provider-deleted", INFO
+    SCIM_CLIENT_CREATED = "scim-client-created", INFO
+    SCIM_CLIENT_CHANGED = "scim-client-changed", INFO
+    SCIM_CLIENT_DELETED = "scim-client-deleted", INFO
     IDENTITY_CREATED = "identity-created", INFO
     IDENTITY_DELETED = "identity-deleted", INFO
     SETTING_CHANGED = "setting-changed", INFO

@@ -15,7 +15,7 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, requires
+from greenroom.api.security import requires
 from greenroom.core.access.permissions import missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
@@ -56,7 +56,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
     if body.user_id is not None and str(body.user_id) != owner_id:
         owner_id = str(body.user_id)
         await _require_right_to_create_key_for(change, owner_id, body.permissions)
-    _require_earlier_expiration(caller, body.expires)
+    caller.require_earlier_expiration(body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
     key_id, secret = "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(KEY_LENGTH)), new_secret()
@@ -95,7 +95,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
         key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
             change.caller.require_right_to_grant(key.permissions)
-            _require_earlier_expiration(change.caller, key.expires)
+            change.caller.require_earlier_expiration(key.expires)
         await credentials.update_key(connection, key)
         is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
         ended_sessions = []
@@ -144,14 +144,6 @@ async def _report_ended_sessions(change: CallerChange, sessions: list[DeletedSes
             LogCode.SESSION_DELETE_REQUESTED,
             f"The session {session.session_id} ends: {LEASE_END_REASON}",
             session_id=session.session_id,
-        )
-
-
-def _require_earlier_expiration(caller: Caller, expires: datetime | None) -> None:
-    """Refuse a key that expires after the API key of the request."""
-    if caller.expires is not None and (expires is None or expires > caller.expires):
-        raise Forbidden(
-            f"The API key of the request expires at {caller.expires:%Y-%m-%d %H:%M} UTC. Set an earlier time."
         )
 
 

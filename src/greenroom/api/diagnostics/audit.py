@@ -33,6 +33,7 @@ _NOUNS: Final = {
     "agent-credential": "Agent credential",
     "api-key": "API key",
     "manager": "Manager",
+    "scim-client": "SCIM client",
     "sign-on-provider": "sign-on provider",
 }
 """Kind of object → its noun. The noun of each other kind is the kind with spaces in place of hyphens."""
@@ -160,6 +161,14 @@ class RefusalLog:
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
         self._write(_RefusalKind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
+
+    def log_wrong_scim_token(self, request: Request, client: str | None) -> None:
+        """Log that a token of SCIM was refused. `client` is the disabled or expired SCIM client; None = there is no
+        client with this token."""
+        client_ip = client_address(request)
+        cause = f"the SCIM client {client} is disabled or expired" if client else "no SCIM client has it"
+        message = f"A SCIM token was refused to {client_ip}: {cause}"
+        self._write(_RefusalKind(LogCode.SCIM_TOKEN_REFUSED, client or "", source_of(client_ip)), message)
 
     def log_failed_login(self, request: Request, username: str) -> None:
         client_ip = client_address(request)

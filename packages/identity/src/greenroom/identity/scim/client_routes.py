@@ -1,0 +1,144 @@
+"""Routes with which administrators manage SCIM clients.
+
+A SCIM client acts like an administrator of users and groups, so its creation needs these permissions, too. A new token
+also gives access to the permissions of the client's groups.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from fastapi import Request
+
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.paging import Paging
+from greenroom.api.problems import SCIM_PREFIX, api_router
+from greenroom.api.security import requires
+from greenroom.core.errors import Invalid
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Connection, Database
+from greenroom.db.rows import values_of
+from greenroom.identity import statements as sign_on
+from greenroom.identity.login_routes import origin_of
+from greenroom.identity.scim import statements
+from greenroom.identity.scim.access import CLIENT_PERMISSIONS
+from greenroom.identity.scim.client_schemas import (
+    ScimClientCreate,
+    ScimClientCreated,
+    ScimClientPatch,
+    ScimClientView,
+    ScimToken,
+)
+from greenroom.identity.scim.statements import ClientFields, ScimClient
+from greenroom.kit.secrets import new_secret, secret_digest
+
+router = api_router("provisioning")
+
+
+@router.get("/scim-clients", dependencies=[requires("settings_view")])
+async def list_scim_clients(db: Db, page: Paging, request: Request) -> list[ScimClientView]:
+    """List the SCIM clients by name, without their tokens."""
+    return [_view(client, request) for client in await page.read(db, statements.CLIENTS)]
+
+
+@router.post("/scim-clients", status_code=201, dependencies=[requires("settings_modify")])
+async def create_scim_client(body: ScimClientCreate, change: ChangeDep, request: Request) -> ScimClientCreated:
+    """Create a SCIM client. Its token is returned only once.
+
+    The caller also needs the permissions to create, change and delete users and groups.
+    """
+    change.caller.require(*CLIENT_PERMISSIONS)
+    fields, token = ClientFields(**body.model_dump()), new_secret()
+    await _check(change, fields)
+    if fields.expires is not None and fields.expires <= datetime.now(UTC):
+        raise Invalid(f"{fields.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
+    async with change.db.transaction() as connection:
+        client_id = await statements.insert_client(connection, fields, secret_digest(token), change.caller.owner_id)
+    created = await statements.get_client(change.db, client_id)
+    change.audit(LogCode.SCIM_CLIENT_CREATED, created.name, after=values_of(ClientFields, created))
+    return ScimClientCreated.of(created, base_url=_base_url(request), token=token)
+
+
+@router.get("/scim-clients/{client_id}", dependencies=[requires("settings_view")])
+async def get_scim_client(client_id: UUID, db: Db, request: Request) -> ScimClientView:
+    """Return one SCIM client, without its token."""
+    return _view(await statements.get_client(db, str(client_id)), request)
+
+
+@router.patch("/scim-clients/{client_id}", dependencies=[requires("settings_modify")])
+async def update_scim_client(
+    client_id: UUID, body: ScimClientPatch, change: ChangeDep, request: Request
+) -> ScimClientView:
+    """Change a SCIM client; omitted fields keep their values. Another provider or subject applies to each user at the
+    next change by the client.
+
+    The caller needs the same permissions as for a new token, unless the change only disables the client.
+    """
+    sent = body.sent_fields()
+    async with change.db.transaction() as connection:
+        before = await statements.lock_client(connection, str(client_id))
+        if sent != {"enabled": False}:
+            await _require_rights_of(change, connection, before)
+        fields = ClientFields(**values_of(ClientFields, before) | sent)
+        await _check(change, fields)
+        await statements.update_client(connection, before.client_id, fields)
+    after = await statements.get_client(change.db, before.client_id)
+    old, new = values_of(ClientFields, before), values_of(ClientFields, after)
+    change.audit(LogCode.SCIM_CLIENT_CHANGED, after.name, before=old, after=new)
+    return _view(after, request)
+
+
+@router.post("/scim-clients/{client_id}/token", dependencies=[requires("settings_modify")])
+async def rotate_scim_token(client_id: UUID, change: ChangeDep) -> ScimToken:
+    """Replace the token of a SCIM client. The old token is refused at once; the new one is returned only once.
+
+    The caller also needs the permissions to create, change and delete users and groups, and those of the client's
+    groups.
+    """
+    token = new_secret()
+    async with change.db.transaction() as connection:
+        client = await statements.lock_client(connection, str(client_id))
+        await _require_rights_of(change, connection, client)
+        await statements.change_token(connection, client.client_id, secret_digest(token))
+    change.audit(
+        LogCode.SCIM_CLIENT_CHANGED, client.name, before={"signing": "as before"}, after={"signing": "renewed"}
+    )
+    return ScimToken(token=token)
+
+
+@router.delete("/scim-clients/{client_id}", status_code=204, dependencies=[requires("settings_modify")])
+async def delete_scim_client(client_id: UUID, change: ChangeDep) -> None:
+    """Delete a SCIM client. Its users and groups remain, and become ordinary users and groups."""
+    async with change.db.transaction() as connection:
+        before = await statements.lock_client(connection, str(client_id))
+        await statements.delete_client(connection, before.client_id)
+    change.audit(LogCode.SCIM_CLIENT_DELETED, before.name, before=values_of(ClientFields, before))
+
+
+async def _require_rights_of(change: CallerChange, connection: Connection, client: ScimClient) -> None:
+    """Require the permissions that the token of a client gives. Raises Forbidden: one is missing."""
+    change.caller.require(*CLIENT_PERMISSIONS)
+    change.caller.require_right_to_grant(await statements.permissions_of_groups(connection, client.client_id))
+
+
+async def _check(change: CallerChange, fields: ClientFields) -> None:
+    """Check the provider and the expiration. Raises Invalid or Forbidden: the error names the field."""
+    change.caller.require_earlier_expiration(fields.expires)
+    if fields.provider_id is not None:
+        await _require_provider(change.db, str(fields.provider_id))
+
+
+async def _require_provider(db: Database, provider_id: str) -> None:
+    listed = await sign_on.list_providers(db)
+    if provider_id not in {provider.provider_id for provider in listed.rows}:
+        raise Invalid(f"`provider_id` must be the id of a sign-on provider; there is none {provider_id}.")
+
+
+def _view(client: ScimClient, request: Request) -> ScimClientView:
+    return ScimClientView.of(client, base_url=_base_url(request))
+
+
+def _base_url(request: Request) -> str:
+    return f"{origin_of(request)}{SCIM_PREFIX}v2"
