@@ -33,6 +33,7 @@ USUAL: Final = (
     "rolling-update",
     "sharing",
     "configuration-as-code",
+    "provisioning",
 )
 READ: Final = tuple(
     ROOT / "docs" / page

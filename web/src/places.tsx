@@ -22,6 +22,7 @@ import {
   IconStack2,
   IconUser,
   IconUserCog,
+  IconUserPlus,
   IconUsersGroup,
   IconWebhook,
   IconWorldShare,
@@ -95,6 +96,7 @@ const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordi
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
 const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions');
+const Provisioning = lazily(() => import('./pages/admin/signon/Provisioning'), 'Provisioning');
 const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
 const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings');
 const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
@@ -145,6 +147,7 @@ const MENUS = {
     { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
     { path: '/admin/groups/:groupId', page: GroupPage },
     { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
+    { path: '/admin/provisioning', title: 'Provisioning', icon: IconUserPlus, needs: 'settings', page: Provisioning },
     { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
     { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },

@@ -28,6 +28,11 @@ def v1(what: str, code: str, body: dict[str, Any] | None = None, saved: str = ""
     return Step(method, f"/api/v1{path}", code, body or {}, saved)
 
 
+def scim(what: str, code: str, body: dict[str, Any] | None = None, saved: str = "") -> Step:
+    method, _, path = what.partition(" ")
+    return Step(method, f"/api/scim/v2{path}", code, body or {}, saved)
+
+
 def public(name: str, code: str, **body: Any) -> Step:
     return Step("POST", f"/api/public/{name}", code, body)
 
@@ -92,6 +97,26 @@ STEPS: Final = [
     v1("DELETE /users/{user_id}/identities/{identity_id}", "identity-deleted"),
     v1("DELETE /users/{user_id}", "user-deleted"),
     v1("DELETE /sign-on-providers/{provider_id}", "sign-on-provider-deleted"),
+    v1("POST /scim-clients", "scim-client-created", {"name": "Okta"}, "client_id"),
+    v1("PATCH /scim-clients/{client_id}", "scim-client-changed", {"subject_attribute": "userName"}),
+    scim("POST /Users", "user-created", {"userName": "eve", "password": SECRET}, "resource_id"),
+    scim("PUT /Users/{resource_id}", "user-changed", {"userName": "eve", "displayName": "Eve"}),
+    scim(
+        "PATCH /Users/{resource_id}",
+        "user-changed",
+        {"Operations": [{"op": "replace", "path": "active", "value": False}]},
+    ),
+    scim("DELETE /Users/{resource_id}", "user-deleted"),
+    scim("POST /Groups", "group-created", {"displayName": "Staff"}, "resource_id"),
+    scim("PUT /Groups/{resource_id}", "group-changed", {"displayName": "All staff"}),
+    scim(
+        "PATCH /Groups/{resource_id}",
+        "group-changed",
+        {"Operations": [{"op": "add", "path": "externalId", "value": "g1"}]},
+    ),
+    scim("DELETE /Groups/{resource_id}", "group-deleted"),
+    v1("POST /scim-clients/{client_id}/token", "scim-client-changed"),
+    v1("DELETE /scim-clients/{client_id}", "scim-client-deleted"),
     v1("POST /join-tokens", "join-token-created", {"zone_id": "{default_zone_id}"}, "join_token_id"),
     v1("DELETE /join-tokens/{join_token_id}", "join-token-deleted"),
     v1("DELETE /gateways/{gateway_id}", "gateway-deleted"),

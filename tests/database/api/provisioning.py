@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
@@ -23,9 +24,9 @@ class Provisioner:
         self.token: str = made["token"]
 
     async def request(self, method: str, path: str, body: object = None, **headers: str) -> httpx2.Response:
-        content = {} if body is None else {"json": body}
+        content = None if body is None else json.dumps(body)
         sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/scim+json"} | headers
-        return await self.http.request(method, f"{SCIM}{path}", headers=sent, **content)
+        return await self.http.request(method, f"{SCIM}{path}", headers=sent, content=content)
 
     async def done(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
         answer = await self.request(method, path, body, **headers)
@@ -43,8 +44,8 @@ class Provisioner:
         assert error["detail"]
         return error
 
-    async def user(self, name: str, **fields: object) -> dict[str, Any]:
-        return await self.done("POST", "/Users", {"schemas": [USER_SCHEMA], "userName": name} | fields)
+    async def user(self, username: str, /, **fields: object) -> dict[str, Any]:
+        return await self.done("POST", "/Users", {"schemas": [USER_SCHEMA], "userName": username} | fields)
 
     async def group(self, name: str, *members: str, **fields: object) -> dict[str, Any]:
         body = {"schemas": [GROUP_SCHEMA], "displayName": name, "members": [{"value": each} for each in members]}

@@ -6,10 +6,12 @@ import re
 import time
 from typing import Any, Final, cast
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.audit_steps import PAIR, PUBLIC_STEPS, SECRET, STEPS, Step
 from tests.database.api.client import Client, MakeClient
+from tests.database.api.provisioning import SCIM
 from tests.database.api.test_catalogue import picture
 
 from greenroom.api.catalogue import downloads
@@ -19,7 +21,7 @@ from greenroom.db.database import Database
 from greenroom.interfaces.public.absent import ABSENT
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
-    r"/mcp|/api/(internal/.*"
+    r"/mcp|/api/(internal/.*|scim/v2/.*\.search"
     # users' own actions, with separate rows
     r"|v1/(login.*|logout|sign-on/.*|sign-on-providers/.*(test|preview)|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
     r"|catalogues/.*/read"  # the published list is read again
@@ -46,6 +48,7 @@ class Changes:
     def __init__(self, client: Client, db: Database, app: FastAPI) -> None:
         self.client, self.db, self.app = client, db, app
         self.ids: dict[str, str] = {}
+        self.scim_token = ""
         self.secrets = {SECRET, PAIR.private.splitlines()[2]}
         self.written = ""
         """The text of all log rows so far."""
@@ -61,18 +64,26 @@ class Changes:
         await self.db.write("DELETE FROM logs WHERE details ? 'who'")
         return rows
 
+    def add_scim_token(self, request: httpx2.Request) -> httpx2.Request:
+        """Authenticate a request of the SCIM client."""
+        request.headers["Authorization"] = f"Bearer {self.scim_token}"
+        return request
+
     async def do(self, step: Step) -> dict[str, Any]:
         """Do a step and check its row; returns the answer."""
         path = re.sub(r"\{(\w+)(?::path)?\}", lambda found: self.ids[found[1]], step.path)
         content: dict[str, Any] = {"json": filled(step.body, self.ids)}
         if path.endswith("/picture"):
             content = {"content": picture()}
+        if path.startswith(SCIM):
+            content["auth"] = self.add_scim_token
         answer = await self.client.request(step.method, path, **content)
         assert answer.is_success, f"{step}: {answer.text}"
         assert "error_message" not in answer.text, f"{step}: {answer.text}"
         if step.saved:
-            self.ids[step.saved] = answer.json()[step.saved]
+            self.ids[step.saved] = answer.json().get(step.saved) or answer.json()["id"]
             self.secrets |= {answer.json().get(name, SECRET) for name in ("api_key_secret", "token")}
+            self.scim_token = answer.json().get("token", self.scim_token)
         rows = await self.rows()
         assert [row["code"] for row in rows] == [step.code], step
         assert not [secret for secret in self.secrets if secret in self.written], step

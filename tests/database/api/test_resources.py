@@ -206,6 +206,22 @@ SIGN_ON = Resource(
         *refuses("check_s", -1),
     ],
 )
+PROVISIONING = Resource(
+    path="/api/v1/scim-clients",
+    key="client_id",
+    body={"name": "Okta"},
+    made={"provider_id": None, "subject_attribute": "externalId", "enabled": True, "expires": None, "num_users": 0},
+    change={"name": "Entra", "subject_attribute": "userName"},
+    changed={"name": "Entra", "subject_attribute": "userName"},
+    required=("name",),
+    unique="name",
+    invalid=[
+        *refuses("name", "", "two\nlines"),
+        *refuses("provider_id", UNKNOWN_ID, words="there is none"),
+        *refuses("subject_attribute", "id"),
+        *refuses("expires", "2027-01-31T09:30:00"),
+    ],
+)
 SECRETS = Resource(
     path="/api/v1/secrets",
     key="secret_id",
@@ -233,7 +249,7 @@ SECRETS = Resource(
     ],
     hidden=("value",),
 )
-RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SIGN_ON, SECRETS]
+RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SIGN_ON, PROVISIONING, SECRETS]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource.path)

@@ -90,8 +90,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "webhooks_create": "Create webhooks, which send events to other hosts",
     "webhooks_modify": "Change and test webhooks, and deliver messages again",
     "webhooks_delete": "Delete webhooks",
-    "settings_view": "See the settings of the deployment (System, Settings), and sign-on providers",
-    "settings_modify": "Change the settings of the deployment (System, Settings), and sign-on providers",
+    "settings_view": "See the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
+    "settings_modify": "Change the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
     "system_view": "See logs and Manager requests (Diagnostics)",
 }
 """Code → its description, as the console displays it."""

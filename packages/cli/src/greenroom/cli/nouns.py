@@ -264,6 +264,17 @@ _NOUNS: Final = (
         columns=columns("name title issuer enabled create_users num_logins"),
     ),
     Noun(
+        "scim-clients",
+        "SCIM client",
+        name_field="name",
+        actions=(
+            RequestVerb("enable", "Enable a SCIM client.", {"enabled": True}),
+            RequestVerb("disable", "Refuse the token of a SCIM client; its users remain.", {"enabled": False}),
+            RequestVerb("rotate", method="POST", path="/token"),
+        ),
+        columns=columns("name enabled num_users num_groups last_used expires base_url"),
+    ),
+    Noun(
         "keys",
         "API key",
         list_path="/api-keys",
@@ -303,6 +314,16 @@ NOUNS: Final = {noun.noun: noun for noun in _NOUNS}
 
 REFERENCES: Final = {
     NOUNS[noun].id_field: noun
-    for noun in ("zones", "images", "users", "agents", "filter-policies", "sessions", "staging", "groups")
+    for noun in (
+        "zones",
+        "images",
+        "users",
+        "agents",
+        "filter-policies",
+        "sessions",
+        "staging",
+        "groups",
+        "sign-on-providers",
+    )
 } | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users"}
 """Field with the id of an object of another noun → this noun. The option of such a field also accepts a name."""

@@ -8,9 +8,8 @@ import type { Webhook } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
-import { DeleteWebhook, RenewSecret, TestButton, WebhookSwitch } from './actions';
+import { DeleteWebhook, RenewSecret, TestButton, WebhookSecret, WebhookSwitch } from './actions';
 import { Deliveries } from './Deliveries';
-import { Secret } from './Secret';
 import { WebhookForm } from './WebhookForm';
 
 const LIST = '/admin/webhooks';
@@ -50,7 +49,7 @@ export function WebhookPage() {
       />
       {editing && webhook.data && <WebhookForm webhook={webhook.data} onClose={() => setEditing(false)} />}
       {secret !== null && webhook.data && (
-        <Secret name={webhook.data.name} secret={secret} onClose={() => setSecret(null)} />
+        <WebhookSecret name={webhook.data.name} secret={secret} onClose={() => setSecret(null)} />
       )}
     </>
   );

@@ -8,8 +8,7 @@ import { FirstOf } from '../../../components/FirstOf';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RowLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
-import { DeleteWebhook, TestButton, WebhookSwitch } from './actions';
-import { Secret } from './Secret';
+import { DeleteWebhook, TestButton, WebhookSecret, WebhookSwitch } from './actions';
 import { WebhookForm } from './WebhookForm';
 
 /** The number of events in a row. */
@@ -60,7 +59,7 @@ export function Webhooks() {
       actions={(webhook) => <TestButton webhook={webhook} inRow />}
       remove={(webhook) => <DeleteWebhook webhook={webhook} />}
     >
-      {made && <Secret name={made.name} secret={made.secret} onClose={() => setMade(null)} />}
+      {made && <WebhookSecret name={made.name} secret={made.secret} onClose={() => setMade(null)} />}
     </ResourcePage>
   );
 }

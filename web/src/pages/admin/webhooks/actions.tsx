@@ -6,6 +6,7 @@ import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { showDone, showWarning } from '../../../components/feedback';
 import { RowAction } from '../../../components/RowAction';
+import { SecretDialog } from '../../../components/SecretDialog';
 import { useAction } from '../../../components/useAction';
 import { outcomeOf } from './outcomes';
 
@@ -80,5 +81,14 @@ export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
     >
       No more messages are sent to {webhook.url}, including the waiting ones. The list of its deliveries is deleted.
     </Confirm>
+  );
+}
+
+/** The secret of a webhook, shown only once. */
+export function WebhookSecret({ name, secret, onClose }: { name: string; secret: string; onClose: () => void }) {
+  return (
+    <SecretDialog title={`Secret of ${name}`} noun="secret" secret={secret} onClose={onClose}>
+      Copy the secret to the receiver, which uses it to verify the signature of each message.
+    </SecretDialog>
   );
 }

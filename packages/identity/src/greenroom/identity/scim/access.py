@@ -27,7 +27,7 @@ CLIENT_PERMISSIONS: Final = (
 )
 """The permissions whose work a SCIM client does, within its own users and groups."""
 ACTING_PERMISSIONS: Final = frozenset({"users_modify_admin"})
-"""The permissions of a client in functions of the api. It may delete its own users, whatever groups they are in."""
+"""The permissions of a client in functions of the api: it may delete its own users, even administrators."""
 
 
 @dataclass(frozen=True, slots=True)

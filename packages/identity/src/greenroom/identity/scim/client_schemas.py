@@ -16,9 +16,7 @@ ProviderId = Annotated[
     UUID | None,
     Field(description="sign-on provider at which the users log in; null = the client links no identities"),
 ]
-Subject = Annotated[
-    SubjectAttribute, Field(description="attribute that has the subject (`sub`) of a user at the sign-on provider")
-]
+Subject = Annotated[SubjectAttribute, Field(description="attribute with the subject of a user at the sign-on provider")]
 Enabled = Annotated[bool, Field(description="off: the token is refused; the users and groups remain")]
 Expires = Annotated[AwareDatetime | None, Field(description="time at which the token ends; null = never")]
 Token = Annotated[str, Field(description="token of the client; it is returned only once")]

@@ -23,7 +23,7 @@ from greenroom.identity.scim import statements
 from greenroom.identity.scim.access import ScimCall
 from greenroom.identity.scim.membership import member_ids_of, patch_group, unknown_member
 from greenroom.identity.scim.resources import (
-    Group,
+    ScimGroup,
     group_name,
     group_resource,
     require_version,
@@ -34,26 +34,26 @@ from greenroom.identity.scim.statements import GroupRow
 PRIORITY: Final = 100
 """The priority of a new group, as of other new groups."""
 
-GroupEdit = Callable[[Group], Group]
+GroupEdit = Callable[[ScimGroup], ScimGroup]
 """Returns the group after a change. The argument is the group before, which the function may change."""
 
 
-def replacement(request: Group) -> GroupEdit:
+def replacement(request: ScimGroup) -> GroupEdit:
     """Return the edit of a PUT request."""
     return lambda _before: request
 
 
-def patched(patch: PatchOp[Group]) -> GroupEdit:
+def patched(patch: PatchOp[ScimGroup]) -> GroupEdit:
     """Return the edit of a PATCH request."""
 
-    def edit(before: Group) -> Group:
+    def edit(before: ScimGroup) -> ScimGroup:
         patch_group(before, patch)
         return before
 
     return edit
 
 
-async def create_group(call: ScimCall, group: Group) -> Group:
+async def create_group(call: ScimCall, group: ScimGroup) -> ScimGroup:
     """Create a group without permissions.
 
     Raises:
@@ -76,7 +76,7 @@ async def create_group(call: ScimCall, group: Group) -> Group:
     return group_resource(row, call.base_url)
 
 
-async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match: str | None) -> Group:
+async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match: str | None) -> ScimGroup:
     """Change a group. Members that administrators added remain.
 
     Raises:

@@ -15,7 +15,7 @@ from scim2_models import PatchOp, PatchOperation, Path
 from scim2_models.path import AttrPath, CompareOperator, Comparison, ValuePath
 
 from greenroom.core.errors import Invalid
-from greenroom.identity.scim.resources import POLICY, Group, GroupMember
+from greenroom.identity.scim.resources import POLICY, GroupMember, ScimGroup
 
 Op = PatchOperation.Op
 _MEMBERS: Final = "members"
@@ -29,7 +29,7 @@ class _MemberOperation:
     user_ids: frozenset[str] | None
 
 
-def patch_group(group: Group, patch: PatchOp[Group]) -> None:
+def patch_group(group: ScimGroup, patch: PatchOp[ScimGroup]) -> None:
     """Apply the operations of a request to a group, in their order.
 
     Raises:
@@ -47,14 +47,14 @@ def patch_group(group: Group, patch: PatchOp[Group]) -> None:
             touches_members = part.path is not None and part.path.parts[:1] == (_MEMBERS,)
             if touches_members:
                 group.members = _members(member_ids, known)
-            PatchOp[Group](operations=[part]).patch(group, scim_policy=POLICY)
+            PatchOp[ScimGroup](Operations=[part]).patch(group, scim_policy=POLICY)
             if touches_members:
                 member_ids = member_ids_of(group)
                 group.members = None
     group.members = _members(member_ids, known)
 
 
-def member_ids_of(group: Group) -> frozenset[str]:
+def member_ids_of(group: ScimGroup) -> frozenset[str]:
     """Return the ids of the members of a group. Raises Invalid: a member has no id, or is not a user."""
     return frozenset(_user_id(member) for member in group.members or [])
 
@@ -78,10 +78,13 @@ def unknown_member(user_id: str) -> Invalid:
 
 
 def _members(member_ids: frozenset[str], known: dict[str | None, GroupMember]) -> list[GroupMember] | None:
-    return [known.get(user_id) or GroupMember(value=user_id, type="User") for user_id in sorted(member_ids)] or None
+    return [
+        known.get(user_id) or GroupMember.model_validate({"value": user_id, "type": "User"})
+        for user_id in sorted(member_ids)
+    ] or None
 
 
-def _parts(operation: PatchOperation[Group]) -> Iterator[PatchOperation[Group]]:
+def _parts(operation: PatchOperation[ScimGroup]) -> Iterator[PatchOperation[ScimGroup]]:
     """Yield the operation; one without a path whose value has `members` is split into two operations."""
     value = cast("dict[str, Any]", operation.value)
     if operation.path is not None or not isinstance(operation.value, dict):
@@ -90,12 +93,12 @@ def _parts(operation: PatchOperation[Group]) -> Iterator[PatchOperation[Group]]:
     members = [content for name, content in value.items() if name.lower() == _MEMBERS]
     others = {name: content for name, content in value.items() if name.lower() != _MEMBERS}
     for content in members:
-        yield PatchOperation[Group](op=operation.op, path=Path[Group](_MEMBERS), value=content)
+        yield PatchOperation[ScimGroup](op=operation.op, path=Path[ScimGroup](_MEMBERS), value=content)
     if others or not members:
-        yield PatchOperation[Group](op=operation.op, value=others)
+        yield PatchOperation[ScimGroup](op=operation.op, value=others)
 
 
-def _member_operation(operation: PatchOperation[Group]) -> _MemberOperation | None:
+def _member_operation(operation: PatchOperation[ScimGroup]) -> _MemberOperation | None:
     """Return the operation on whole members; None if it is another operation."""
     node = operation.path.ast if operation.path is not None else None
     match node:
@@ -116,9 +119,7 @@ def _member_operation(operation: PatchOperation[Group]) -> _MemberOperation | No
 
 def _ids_of_value(value: Any) -> frozenset[str]:
     entries = cast("list[Any]", value if isinstance(value, list) else [value])
-    members = [
-        GroupMember(value=entry) if isinstance(entry, str) else GroupMember.model_validate(entry) for entry in entries
-    ]
+    members = [GroupMember.model_validate({"value": entry} if isinstance(entry, str) else entry) for entry in entries]
     return frozenset(map(_user_id, members))
 
 

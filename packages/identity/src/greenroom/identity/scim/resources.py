@@ -11,8 +11,9 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
+from fastapi import HTTPException
 from pydantic import Field, ValidationError
 from scim2_models import (
     URN,
@@ -37,6 +38,7 @@ from scim2_models import (
     Required,
     Resource,
     ResourceType,
+    Schema,
     SCIMException,
     ScimPolicy,
     ScimProvider,
@@ -44,7 +46,6 @@ from scim2_models import (
     Sort,
     Uniqueness,
 )
-from starlette.exceptions import HTTPException
 
 from greenroom.core.access.accounts import username_problem
 from greenroom.core.errors import Invalid
@@ -66,7 +67,17 @@ class EnterpriseUser(Extension):
     organization: str | None = None
 
 
-class User(Resource[Any]):
+class _NamedResource(Resource[Any]):
+    """A resource whose schema has the name of the standard, which is the end of its URN."""
+
+    @classmethod
+    def to_schema(cls) -> Schema:
+        schema = super().to_schema()
+        schema.name = str(cls.__schema__).rpartition(":")[2]
+        return schema
+
+
+class ScimUser(_NamedResource):
     """A user that the client created."""
 
     __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:User")
@@ -80,17 +91,23 @@ class User(Resource[Any]):
     groups: Annotated[list[GroupMembership] | None, Mutability.read_only] = None
 
 
+if TYPE_CHECKING:
+    UserReference = str
+else:
+    UserReference = Reference["User"]  # the name of the resource type, not of a class
+
+
 class GroupMember(ComplexAttribute):
     """A member of a group: a user that the client created."""
 
     value: Annotated[str | None, Mutability.immutable, CaseExact.true] = None
-    ref: Annotated[Reference["User"] | None, Mutability.immutable] = Field(  # noqa: UP037
+    ref: Annotated[UserReference | None, Mutability.immutable] = Field(
         None, serialization_alias="$ref", validation_alias="$ref"
     )
     type: Annotated[str | None, Mutability.immutable] = Field(None, examples=["User"])
 
 
-class Group(Resource[Any]):
+class ScimGroup(_NamedResource):
     """A group that the client created."""
 
     __schema__ = URN("urn:ietf:params:scim:schemas:core:2.0:Group")
@@ -99,7 +116,8 @@ class Group(Resource[Any]):
     members: list[GroupMember] | None = None
 
 
-ProvisionedUser: Final = User[EnterpriseUser]
+ProvisionedUser: Final = cast("type[ScimUser]", ScimUser.__class_getitem__(EnterpriseUser))
+"""The model of users with the attributes of `EnterpriseUser`."""
 POLICY: Final = ScimPolicy(
     unknown=ScimPolicy.Unknown.ignore,
     remove_value_as_filter=ScimPolicy.RemoveValue.apply,
@@ -107,8 +125,8 @@ POLICY: Final = ScimPolicy(
 )
 """What requests may do against the standard. Microsoft Entra ID needs each of these."""
 PROVIDER: Final = ScimProvider(
-    models=[User, EnterpriseUser, Group],
-    resource_types=[ResourceType.from_resource(ProvisionedUser), ResourceType.from_resource(Group)],
+    models=[ScimUser, EnterpriseUser, ScimGroup],
+    resource_types=[ResourceType.from_resource(ProvisionedUser), ResourceType.from_resource(ScimGroup)],
     config=ServiceProviderConfig(
         patch=Patch(supported=True),
         bulk=Bulk(supported=False, max_operations=0, max_payload_size=0),
@@ -146,12 +164,12 @@ def _sentence(detail: str | None) -> str:
     return text[:1].upper() + text[1:].removesuffix(".") + "."
 
 
-def user_fields(user: User) -> UserFields:
+def user_fields(user: ScimUser) -> UserFields:
     """Return the fields of the account of a user. Texts that cannot be stored in a field are omitted. Raises Invalid:
     the user name cannot be used."""
     name, numbers = user.name or Name(), user.phone_numbers or []
     phone = next((number for number in numbers if number.primary), numbers[0] if numbers else PhoneNumber())
-    enterprise = cast("EnterpriseUser | None", user[EnterpriseUser]) if isinstance(user, ProvisionedUser) else None
+    enterprise = cast("EnterpriseUser | None", user[EnterpriseUser])
     return UserFields(
         username=_normal_username(user.user_name or ""),
         first_name=_field_text(name.given_name),
@@ -172,7 +190,7 @@ def _normal_username(text: str) -> str:
     return username
 
 
-def group_name(group: Group) -> str:
+def group_name(group: ScimGroup) -> str:
     """Return the name of a group. Raises Invalid: it cannot be used."""
     try:
         return normal_name(group.display_name or "")
@@ -188,7 +206,7 @@ def _field_text(text: str | None) -> str:
     return line if len(line) <= MAX_FIELD_CHARACTERS else ""
 
 
-def document_of(user: User) -> dict[str, Any]:
+def document_of(user: ScimUser) -> dict[str, Any]:
     """Return the attributes of a user that are stored as the client sent them."""
     document = user.model_dump(scim_ctx=Context.DEFAULT)
     for name in ("schemas", "id", "externalId", "meta", "groups", "userName"):
@@ -196,7 +214,7 @@ def document_of(user: User) -> dict[str, Any]:
     return document
 
 
-def user_resource(row: UserRow, base_url: str) -> User:
+def user_resource(row: UserRow, base_url: str) -> ScimUser:
     """Return a user as the client sees it."""
     document = row.document | {"userName": row.username, "externalId": row.external_id}
     if document.get("active", True) is not None:  # None = the client removed the attribute
@@ -204,21 +222,26 @@ def user_resource(row: UserRow, base_url: str) -> User:
     user = ProvisionedUser.model_validate(document, scim_policy=POLICY)
     user.id = row.user_id
     user.groups = [
-        GroupMembership(
-            value=group.group_id, ref=f"{base_url}/Groups/{group.group_id}", display=group.name, type="direct"
+        GroupMembership.model_validate(
+            {
+                "value": each.group_id,
+                "$ref": f"{base_url}/Groups/{each.group_id}",
+                "display": each.name,
+                "type": "direct",
+            }
         )
-        for group in row.groups
+        for each in row.groups
     ] or None
     user.meta = _meta(user, "User", base_url, row.created, row.modified)
-    return cast("User", user)
+    return user
 
 
-def group_resource(row: GroupRow, base_url: str) -> Group:
+def group_resource(row: GroupRow, base_url: str) -> ScimGroup:
     """Return a group as the client sees it."""
-    group = Group(id=row.group_id, external_id=row.external_id, display_name=row.name)
+    group = ScimGroup(id=row.group_id, external_id=row.external_id, display_name=row.name)
     group.members = [
-        GroupMember(value=member.user_id, ref=f"{base_url}/Users/{member.user_id}", type="User")
-        for member in row.members
+        GroupMember.model_validate({"value": each.user_id, "$ref": f"{base_url}/Users/{each.user_id}", "type": "User"})
+        for each in row.members
     ] or None
     group.meta = _meta(group, "Group", base_url, row.created, row.modified)
     return group

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from scim2_models import Context, ListResponse, PatchOp, Resource, ResponseParameters
-from starlette.exceptions import HTTPException
 
 from greenroom.api.problems import SCIM_PREFIX
 from greenroom.core.errors import Invalid, NotFound
@@ -25,8 +24,8 @@ from greenroom.identity.scim.resources import (
     MEDIA_TYPE,
     POLICY,
     PROVIDER,
-    Group,
     ProvisionedUser,
+    ScimGroup,
     translated_errors,
 )
 from greenroom.identity.scim.search import find_resources, parse_query
@@ -58,7 +57,7 @@ _USERS: Final = _Kind(
 )
 _GROUPS: Final = _Kind(
     "group",
-    Group,
+    ScimGroup,
     group_changes.create_group,
     group_changes.change_group,
     group_changes.delete_group,

@@ -21,7 +21,7 @@ from greenroom.identity.scim import statements
 from greenroom.identity.scim.resources import (
     MAX_RESULTS,
     POLICY,
-    Group,
+    ScimGroup,
     group_resource,
     translated_errors,
     user_resource,
@@ -78,7 +78,7 @@ def _wanted(query: SearchRequest[Any], model: type[Resource[Any]], client_id: st
         path = term.attr_path
         name = path.attr.lower()
         field = _INDEXED.get(name) if path.sub_attr is None else None
-        if field is None or (name == "displayname" and model is not Group):
+        if field is None or (name == "displayname" and model is not ScimGroup):
             continue
         if field == "resource_id":
             try:
@@ -108,7 +108,7 @@ async def find_resources(
     if wanted is None:
         return Found([], 0, start)
     if query.filter is None and query.sort_by is None:
-        total = await (statements.count_groups if model is Group else statements.count_users)(db, client_id)
+        total = await (statements.count_groups if model is ScimGroup else statements.count_users)(db, client_id)
         page = replace(wanted, offset=min(start - 1, total), limit=count)
         return Found(await _read(db, model, page, base_url), total, start)
     rows = await _read(db, model, replace(wanted, limit=MAX_SEARCHED + 1), base_url)
@@ -122,7 +122,7 @@ async def find_resources(
 
 
 async def _read(db: Database, model: type[Resource[Any]], wanted: Wanted, base_url: str) -> list[Resource[Any]]:
-    if model is Group:
+    if model is ScimGroup:
         groups = await statements.read_groups(db, wanted)
         return await asyncio.to_thread(lambda: [group_resource(row, base_url) for row in groups])
     users = await statements.read_users(db, wanted)

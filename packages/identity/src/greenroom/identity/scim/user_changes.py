@@ -23,7 +23,7 @@ from greenroom.identity.scim import statements
 from greenroom.identity.scim.access import ScimCall
 from greenroom.identity.scim.resources import (
     POLICY,
-    User,
+    ScimUser,
     document_of,
     require_version,
     translated_errors,
@@ -34,14 +34,14 @@ from greenroom.identity.scim.statements import UserRow
 
 MAX_SUBJECT = 255
 
-UserEdit = Callable[[User], User]
+UserEdit = Callable[[ScimUser], ScimUser]
 """Returns the user after a change. The argument is the user before, which the function may change."""
 
 
-def replacement(request: User) -> UserEdit:
+def replacement(request: ScimUser) -> UserEdit:
     """Return the edit of a PUT request. Without `active`, the account stays enabled or disabled."""
 
-    def edit(before: User) -> User:
+    def edit(before: ScimUser) -> ScimUser:
         request.replace(before)
         if request.active is None:
             request.active = before.active
@@ -50,17 +50,17 @@ def replacement(request: User) -> UserEdit:
     return edit
 
 
-def patched(patch: PatchOp[User]) -> UserEdit:
+def patched(patch: PatchOp[ScimUser]) -> UserEdit:
     """Return the edit of a PATCH request."""
 
-    def edit(before: User) -> User:
+    def edit(before: ScimUser) -> ScimUser:
         patch.patch(before, scim_policy=POLICY)
         return before
 
     return edit
 
 
-async def create_user(call: ScimCall, user: User) -> User:
+async def create_user(call: ScimCall, user: ScimUser) -> ScimUser:
     """Create a user.
 
     Raises:
@@ -85,7 +85,7 @@ async def create_user(call: ScimCall, user: User) -> User:
     return user_resource(row, call.base_url)
 
 
-async def change_user(call: ScimCall, user_id: str, edit: UserEdit, if_match: str | None) -> User:
+async def change_user(call: ScimCall, user_id: str, edit: UserEdit, if_match: str | None) -> ScimUser:
     """Change a user. A user with `active: false` is disabled, and their access ends at once.
 
     Raises:
@@ -159,7 +159,7 @@ async def _end_access(connection: Connection, user_id: str, *, barred: bool) -> 
 
 
 async def _link_identity(
-    connection: Connection, call: ScimCall, user_id: str, user: User, row: UserRow | None
+    connection: Connection, call: ScimCall, user_id: str, user: ScimUser, row: UserRow | None
 ) -> str | None:
     """Link the user to their account at the sign-on provider of the client, and unlink an earlier account. Return the
     id of the identity; None if there is none. `row` is None for a new user. Raises Duplicate: another user has it."""

@@ -1,19 +1,24 @@
 import { Alert, Button, Code, CopyButton, Group, Stack } from '@mantine/core';
-import { Dialog } from '../../../components/Dialog';
+import type { ReactNode } from 'react';
+import { Dialog } from './Dialog';
 
 interface Props {
-  name: string;
+  title: string;
+  /** The word for the secret in the notice, such as "secret" or "token". */
+  noun: string;
   secret: string;
+  /** What to do with the secret. */
+  children: ReactNode;
   onClose: () => void;
 }
 
-/** The secret of a webhook, shown only once. */
-export function Secret({ name, secret, onClose }: Props) {
+/** A new secret, shown only once. */
+export function SecretDialog({ title, noun, secret, children, onClose }: Props) {
   return (
-    <Dialog title={<>Secret of {name}</>} onClose={onClose} size="lg" closeOnClickOutside={false}>
+    <Dialog title={title} onClose={onClose} size="lg" closeOnClickOutside={false}>
       <Stack>
-        <Alert color="yellow" variant="light" role="status" title="The secret is shown only once">
-          Copy the secret to the receiver, which uses it to verify the signature of each message.
+        <Alert color="yellow" variant="light" role="status" title={`The ${noun} is shown only once`}>
+          {children}
         </Alert>
         <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
           {secret}

@@ -1,0 +1,59 @@
+import { Select, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { changeScimClient, createScimClient, type ScimClient } from '../../../api/provisioning';
+import { providersQuery } from '../../../api/signOn';
+import type { Schemas } from '../../../api/types';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
+
+interface Props {
+  /** Null = a new client. */
+  client: ScimClient | null;
+  onCreated: (made: Schemas['ScimClientCreated']) => void;
+  onClose: () => void;
+}
+
+/** Create a SCIM client, or change its name and the sign-on of its users. */
+export function ScimClientForm({ client, onCreated, onClose }: Props) {
+  const providers = useQuery(providersQuery);
+  const form = useForm({
+    initialValues: {
+      name: client?.name ?? '',
+      provider_id: client?.provider_id ?? null,
+      subject_attribute: client?.subject_attribute ?? 'externalId',
+    },
+  });
+  return (
+    <FormDialog
+      title={client ? `Edit ${client.name}` : 'Create SCIM Client'}
+      repeatable={client !== null}
+      form={form}
+      save={async (values, before) => {
+        if (client) return changeScimClient(client.client_id, changed(before, values));
+        const made = await createScimClient(values);
+        onCreated(made);
+        return made;
+      }}
+      touched={['scim-clients']}
+      onClose={onClose}
+    >
+      <TextInput label="Name" placeholder="Okta" required data-autofocus {...form.getInputProps('name')} />
+      <Select
+        label="Sign-on provider"
+        description="The provider at which the users log in. Without it, administrators link users"
+        clearable
+        clearButtonProps={{ 'aria-label': 'No provider' }}
+        data={(providers.data ?? []).map(({ provider_id, title }) => ({ value: provider_id, label: title }))}
+        {...form.getInputProps('provider_id')}
+      />
+      <Select
+        label="Subject"
+        description="The attribute that equals the subject of the user at the provider"
+        allowDeselect={false}
+        data={['externalId', 'userName']}
+        {...form.getInputProps('subject_attribute')}
+      />
+    </FormDialog>
+  );
+}
