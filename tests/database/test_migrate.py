@@ -12,6 +12,7 @@ from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
 from greenroom.db.database import Database
 from greenroom.db.migrate import Migration, before_new_code, migrate, migrations, pending_files, plan
+from greenroom.db.upgrades import started_upgrade, store_upgrade
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -28,6 +29,17 @@ async def test_concurrent_starters_apply_each_file_once(db: Database, dsn: str):
 async def test_a_wrong_address_is_one_sentence(tmp_path: object):
     with pytest.raises(SetupError, match="does not run, or listens at another address"):
         await migrate(f"host={tmp_path} dbname=x")
+
+
+async def test_the_record_of_an_upgrade_can_be_read_before_its_first_migration(db: Database):
+    await store_upgrade(db, "0.2.0", "web", "/old", ("/backup", "/passphrase"))
+    stored = await started_upgrade(db)
+    assert stored is not None
+    assert (stored.backup, stored.passphrase_file) == ("/backup", "/passphrase")
+    await db.write("ALTER TABLE upgrades DROP COLUMN passphrase_file")
+    stored = await started_upgrade(db)
+    assert stored is not None
+    assert (stored.backup, stored.passphrase_file) == ("/backup", "")
 
 
 async def test_before_an_update_only_what_the_old_code_can_use_is_applied(

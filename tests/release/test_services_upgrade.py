@@ -112,7 +112,7 @@ class UpgradableServices(Deployment):
         for web in self.webs:
             for role in ("manager", "api"):
                 self.systemctl(web.machine, "stop", role)
-        command = [*self.webs[0].machine.inside, *shlex.split(restore), "--passphrase-file", self.passphrase_file]
+        command = [*self.webs[0].machine.inside, *shlex.split(restore)]
         environment = {**os.environ, "GREENROOM_DATABASE_URL": self.dsn}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

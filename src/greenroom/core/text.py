@@ -201,6 +201,56 @@ def joined_problems(problems: Iterable[tuple[Sequence[str], str]]) -> str:
     return "; ".join(f"{path}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items())
 
 
+_TYPE_NAMES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "empty",
+}
+"""Name of a type in the messages of msgspec → its name in a sentence."""
+
+_SCHEMA_PROBLEMS: Final = (
+    (r"Object contains unknown field `(.+)`", "is not a known field"),
+    (r"Object missing required field `(.+)`", "is missing"),
+    (r"Invalid enum value ()(.+)", "must be one of the permitted values, not {0}"),
+    (r"Expected `(?:array|object)()` of length >= (\d+)", "must have {0} or more entries"),
+    (r"Expected `(?:array|object)()` of length <= (\d+)", "must have at most {0} entries"),
+    (r"Expected `str()` of length >= (\d+)", "must have {0} or more characters"),
+    (r"Expected `str()` of length <= (\d+)", "must have at most {0} characters"),
+    (r"Expected `str()` matching regex (.+)", "must match the pattern {0}"),
+    (r"Expected `\w+()` >= (.+)", "must be {0} or more"),
+    (r"Expected `\w+()` <= (.+)", "must be {0} or less"),
+    (r"Expected `\w+()` > (.+)", "must be more than {0}"),
+    (r"Expected `\w+()` < (.+)", "must be less than {0}"),
+)
+"""(pattern of a message of msgspec, text). Group 1 is the name of a field below the path, group 2 a value."""
+
+
+def schema_problem(message: str, whole: str) -> str:
+    """Return the message of a ValidationError of msgspec as a sentence without a full stop, which begins with the path
+    of the field, or with `whole`, the name of the content."""
+    problem, _, place = message.partition(" - at `")
+    path = place.rpartition("$")[2].rstrip("`").lstrip(".")
+    field, text = _schema_problem(problem)
+    name = ".".join(filter(None, (path, field)))
+    subject = f"`{name}`" if name else whole
+    return f"a name in {subject} {text}" if place.startswith("key") else f"{subject} {text}"
+
+
+def _schema_problem(problem: str) -> tuple[str, str]:
+    for pattern, text in _SCHEMA_PROBLEMS:
+        if match := re.fullmatch(pattern, problem, re.DOTALL):
+            field, *values = match.groups()
+            return field, text.format(*values)
+    if match := re.fullmatch(r"Expected `(.+)`, got `(.+)`", problem):
+        expected, found = ([_TYPE_NAMES.get(name, name) for name in group.split(" | ")] for group in match.groups())
+        return "", f"must be {' or '.join(expected)}, not {' or '.join(found)}"
+    return "", f"cannot be used ({problem})"
+
+
 def _short_number(value: object) -> object:
     return f"{value:.15g}" if isinstance(value, float) else value
 

@@ -24,12 +24,14 @@ _LOCK: Final = (73, 1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedUpgrade:
     """The upgrade to `version` that has not ended. `previous` is the path of the program of the previous version, and
-    `backup` that of the backup, both on the machine `hostname`, which started the upgrade."""
+    `backup` that of the backup, both on the machine `hostname`, which started the upgrade. `passphrase_file` is the
+    path of the file with the passphrase of the backup; "" = there is none."""
 
     version: str
     hostname: str
     previous: str
     backup: str
+    passphrase_file: str
     started: datetime
 
 
@@ -53,16 +55,22 @@ async def stored_version(db: Database) -> str:
 
 async def started_upgrade(db: Database) -> StartedUpgrade | None:
     """Return the upgrade that has not ended, or None."""
-    return await db.fetch_one_as(StartedUpgrade, "SELECT version, hostname, previous, backup, started FROM upgrades")
+    # Before the first migration of an upgrade from 0.1.0, the table has no column `passphrase_file`.
+    return await db.fetch_one_as(
+        StartedUpgrade,
+        "SELECT version, hostname, previous, backup, started,"
+        " coalesce(to_jsonb(upgrades) ->> 'passphrase_file', '') AS passphrase_file FROM upgrades",
+    )
 
 
-async def store_upgrade(db: Database, version: str, hostname: str, previous: str, backup: str) -> None:
-    """Store the start of an upgrade, in place of an upgrade that was abandoned."""
+async def store_upgrade(db: Database, version: str, hostname: str, previous: str, files: tuple[str, str]) -> None:
+    """Store the start of an upgrade, in place of an upgrade that was abandoned. `files` are the paths of the backup and
+    of its passphrase file."""
     await db.write(
-        "INSERT INTO upgrades (version, hostname, previous, backup) VALUES (%s, %s, %s, %s) ON CONFLICT (only_row)"
-        " DO UPDATE SET (version, hostname, previous, backup, started)"
-        " = (EXCLUDED.version, EXCLUDED.hostname, EXCLUDED.previous, EXCLUDED.backup, now())",
-        (version, hostname, previous, backup),
+        "INSERT INTO upgrades (version, hostname, previous, backup, passphrase_file) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (only_row) DO UPDATE SET (version, hostname, previous, backup, passphrase_file, started)"
+        " = (EXCLUDED.version, EXCLUDED.hostname, EXCLUDED.previous, EXCLUDED.backup, EXCLUDED.passphrase_file, now())",
+        (version, hostname, previous, *files),
     )
 
 

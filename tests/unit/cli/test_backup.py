@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.unit.backup.test_contents import HEADER
 from tests.unit.cli.conftest import Done
+
+from greenroom.backup.reading import VerifiedBackup
+from greenroom.backup.restore import RestoredBackup
+from greenroom.cli.backup import print_restored
 
 Greenroom = Callable[..., Done]
 
@@ -21,6 +28,36 @@ def test_an_empty_passphrase_is_refused(greenroom: Greenroom, tmp_path: Path, te
     (tmp_path / "passphrase").write_text(text)
     done = greenroom("backup", str(tmp_path), "--passphrase-file", str(tmp_path / "passphrase"))
     assert (done.code, "is empty" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "does not exist; write the passphrase"),
+        (b"\xff", "is not text in UTF-8"),
+        ("folder", "cannot be read: Is a"),
+    ],
+)
+def test_a_passphrase_file_that_cannot_be_read_is_named(
+    greenroom: Greenroom, tmp_path: Path, content: bytes | str | None, problem: str
+):
+    file = tmp_path / "passphrase"
+    if content == "folder":
+        file.mkdir()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    done = greenroom("backup", str(tmp_path), "--passphrase-file", str(file))
+    assert (done.code, f"The passphrase file {file} {problem}" in " ".join(done.err.split())) == (1, True)
+    assert "Errno" not in done.err
+
+
+def test_the_result_of_a_check_names_the_writing_and_the_installed_version(capsys: pytest.CaptureFixture[str]):
+    header = msgspec.structs.replace(HEADER, version="0.2.0", installation_version="0.1.0")
+    for as_json in (False, True):
+        print_restored(RestoredBackup(VerifiedBackup(header, 7)), "Nothing was changed.", dry_run=True, as_json=as_json)
+    text, _, printed = capsys.readouterr().out.splitlines()
+    assert text.startswith("Backup of Greenroom 0.1.0 of 2026-11-26 23:00 UTC, written by Greenroom 0.2.0: PostgreSQL")
+    assert (json.loads(printed)["version"], json.loads(printed)["installation_version"]) == ("0.2.0", "0.1.0")
 
 
 def test_a_passphrase_and_a_recipient_exclude_each_other(greenroom: Greenroom, tmp_path: Path):

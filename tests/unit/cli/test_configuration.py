@@ -152,6 +152,24 @@ def test_an_import_reports_each_refused_line_and_applies_the_others(
     assert "users.csv:3: The password is too short." in done.err
 
 
+def test_the_dry_run_of_an_import_reports_a_password_that_the_api_would_refuse(
+    users: Pretended, greenroom: Callable[..., Done], tmp_path: Path
+):
+    (tmp_path / "users.csv").write_text("username,password\nada,fifteen letters\n")
+    users.answers["GET", "/settings"] = [{"name": "min_password_length", "value": 16}]
+    done = greenroom("users", "import", str(tmp_path / "users.csv"), "--dry-run")
+    assert (done.code, "users.csv:2: The password must have at least 16 characters." in done.err) == (1, True)
+
+
+def test_an_import_without_the_minimum_length_of_passwords_says_so(
+    users: Pretended, greenroom: Callable[..., Done], tmp_path: Path
+):
+    (tmp_path / "users.csv").write_text("username,password\nada,fine mud\n")
+    users.answers["GET", "/settings"] = problem(403, "forbidden", "You may not read the settings.")
+    done = greenroom("users", "import", str(tmp_path / "users.csv"), "--dry-run")
+    assert (done.code, "checked for 8 characters only" in done.err) == (0, True)
+
+
 def test_an_import_with_an_invalid_line_changes_nothing(
     users: Pretended, greenroom: Callable[..., Done], tmp_path: Path
 ):

@@ -45,12 +45,18 @@ def test_a_line_break_in_a_value_is_kept(line_break: str):
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("version: 2", "$.version"),
-        ("zones: []", "`version`"),
-        ("version: 1\nworkspaces: [{friendly_name: a, corez: 2}]", "`corez` - at `$.workspaces[0]`"),
-        ("version: 1\nworkspaces: [{friendly_name: a, cores: two}]", "$.workspaces[0].cores"),
-        ("version: 1\ngroups: [{name: a, settings: {idle: 1}}]", "$.groups[0].settings"),
-        ("version: 1\nworkspaces: [{friendly_name: a, docker_token: plain}]", "$.workspaces[0].docker_token"),
+        ("version: 2", "`version` must be one of the permitted values, not 2"),
+        ("zones: []", "`version` is missing"),
+        ("version: 1\nworkspaces: [{friendly_name: a, corez: 2}]", "`workspaces[0].corez` is not a known field"),
+        (
+            "version: 1\nworkspaces: [{friendly_name: a, cores: two}]",
+            "`workspaces[0].cores` must be a number, not a text",
+        ),
+        ("version: 1\ngroups: [{name: a, settings: {idle: 1}}]", "`groups[0].settings.idle` is not a known field"),
+        (
+            "version: 1\nworkspaces: [{friendly_name: a, docker_token: plain}]",
+            "`workspaces[0].docker_token` must be an object or empty, not a text",
+        ),
         ("version: 1\ngroups: [{name: a}, {name: a}]", "several entries of the group a"),
         ("version: 1\nzones: []\nzones: []", "'zones' occurs twice"),
         ("version: 1\nzones: [", " at line "),
@@ -87,7 +93,7 @@ def test_a_reference_is_resolved_only_in_the_place_of_a_secret():
 
 @pytest.mark.parametrize("reference", [{}, {"env": "A", "file": "b"}, {"vault": "A"}, {"env": 1}])
 def test_a_reference_names_one_variable_or_one_file(reference: dict[str, Any]):
-    with pytest.raises(Invalid, match="`A`"):
+    with pytest.raises(Invalid, match=r"`workspaces\[0\]\.run_config\.environment\.A`"):
         resolve_secrets({"workspaces": [{"run_config": {"environment": {"A": reference}}}]}, _look_up)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from greenroom.cli.configuration.users import LineError, UsersImport, plan_import
 
 GROUPS = [{"name": "All Users"}, {"name": "Students"}, {"name": "Staff"}]
+
+
+def _plan(text: str, users: Sequence[dict[str, Any]] = ()) -> UsersImport:
+    return plan_import(text, users, GROUPS, min_password_length=12)
 
 
 def _user(username: str, *groups: str, **fields: Any) -> dict[str, Any]:
@@ -29,7 +34,7 @@ def _shown(found: UsersImport) -> list[tuple[str | None, dict[str, Any]]]:
 
 def test_a_new_user_is_created_with_the_cells_that_are_not_empty():
     text = "\ufeffusername, first_name,password,groups,disabled\nada,Ada , long secret ,Students; Staff,yes\nbob,,,,\n"
-    found = plan_import(text, [], GROUPS)
+    found = _plan(text)
     assert found.errors == []
     assert _shown(found) == [
         (
@@ -50,19 +55,17 @@ def test_a_new_user_is_created_with_the_cells_that_are_not_empty():
 def test_a_user_gets_only_what_differs_and_keeps_the_password():
     users = [_user("Ada", "Students", first_name="Ada"), _user("bob", "Staff")]
     text = "username,first_name,password,groups\nada,Ada,other,Students\nbob,Bob,other,Students\n"
-    assert _shown(plan_import(text, users, GROUPS)) == [
-        ("id of bob", {"first_name": "Bob", "groups": ["All Users", "Students"]})
-    ]
+    assert _shown(_plan(text, users)) == [("id of bob", {"first_name": "Bob", "groups": ["All Users", "Students"]})]
 
 
 def test_a_user_leaves_all_groups_if_only_all_users_is_named():
     text = "username,groups\nbob,All Users\n"
-    assert _shown(plan_import(text, [_user("bob", "Staff")], GROUPS)) == [("id of bob", {"groups": ["All Users"]})]
+    assert _shown(_plan(text, [_user("bob", "Staff")])) == [("id of bob", {"groups": ["All Users"]})]
 
 
 def test_all_errors_are_reported_with_their_lines():
     text = 'username,groups,disabled\nada,Unknown,\n"b\nc",,\nbob,,perhaps\nADA,,\n,Staff,\ndan,,no,more\n'
-    found = plan_import(text, [], GROUPS)
+    found = _plan(text)
     assert [(error.line, error.message.split(";")[0]) for error in found.errors] == [
         (2, "There is no group Unknown"),
         (4, "The username must not contain slashes or control characters."),
@@ -71,6 +74,16 @@ def test_all_errors_are_reported_with_their_lines():
         (7, "The username must have 1 to 255 characters."),
         (8, "The line has more cells than the header"),
     ]
+
+
+def test_the_password_of_a_new_user_has_the_same_rules_as_in_the_api():
+    text = "username,password\nada,eleven char\nbob,password2026!!\nbea,eleven char\ncy,four unrelated words\n"
+    found = _plan(text, [_user("bea")])
+    assert found.errors == [
+        LineError(2, "The password must have at least 12 characters."),
+        LineError(3, "This password is easy to guess; choose another, such as several unrelated words."),
+    ]
+    assert [change.username for change in found.changes] == ["cy"]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +96,9 @@ def test_all_errors_are_reported_with_their_lines():
     ],
 )
 def test_a_file_that_is_no_list_of_users_is_refused(text: str, error: LineError):
-    assert plan_import(text, [], GROUPS) == UsersImport(errors=[error])
+    assert _plan(text) == UsersImport(errors=[error])
 
 
 def test_an_unknown_column_is_named_with_the_known_ones():
-    (error,) = plan_import("username,mail\nada,x\n", [], GROUPS).errors
+    (error,) = _plan("username,mail\nada,x\n").errors
     assert error.message.startswith("There is no column 'mail'; the columns are username, password, first_name")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from typing import Annotated
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.text import normal_line, normal_name, normal_password
+from greenroom.core.text import normal_line, normal_name, normal_password, schema_problem
 
 TYPED = st.text(
     st.sampled_from(
@@ -100,3 +102,53 @@ def test_a_line_may_be_empty():
 @pytest.mark.parametrize("typed", ["\uff27\uff52\u00fcn 1", "Gru\u0308n\u00a01", "Gr\u00fcn 1"])
 def test_a_password_has_one_form_however_it_is_typed(typed: str):
     assert normal_password(typed) == "Gr\u00fcn 1"
+
+
+class _Sample(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=3, pattern="^a")] = "a"
+    count: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = 1
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    words: Annotated[list[str], msgspec.Meta(min_length=1, max_length=2)] | None = None
+    limits: dict[str, int] | None = None
+    part: _Sample | None = None
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([], "the file must be an object, not a list"),
+        ({"nam": 1}, "`nam` is not a known field"),
+        ({"part": {"nam": 1}}, "`part.nam` is not a known field"),
+        ({"name": None}, "`name` must be a text, not empty"),
+        ({"count": "x"}, "`count` must be a whole number or empty, not a text"),
+        ({"part": {"share": True}}, "`part.share` must be a number, not true or false"),
+        ({"words": ["a", 1]}, "`words[1]` must be a text, not a whole number"),
+        ({"limits": {"a": "b"}}, "`limits[...]` must be a whole number, not a text"),
+        ({"limits": {1: 1}}, "a name in `limits` must be a text, not a whole number"),
+        ({"name": ""}, "`name` must have 1 or more characters"),
+        ({"name": "abcd"}, "`name` must have at most 3 characters"),
+        ({"name": "b\nc"}, "`name` must match the pattern '^a'"),
+        ({"words": []}, "`words` must have 1 or more entries"),
+        ({"words": ["a", "b", "c"]}, "`words` must have at most 2 entries"),
+        ({"count": 0}, "`count` must be 1 or more"),
+        ({"count": 10}, "`count` must be 9 or less"),
+        ({"share": 0}, "`share` must be more than 0.0"),
+        ({"share": 1}, "`share` must be less than 1.0"),
+    ],
+)
+def test_a_problem_of_a_schema_is_a_sentence_with_the_path_of_the_field(content: object, problem: str):
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.convert(content, _Sample)
+    assert schema_problem(str(refused.value), "the file") == problem
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        ("Object missing required field `a` - at `$.b[0]`", "`b[0].a` is missing"),
+        ("Invalid enum value 'x' - at `$.b`", "`b` must be one of the permitted values, not 'x'"),
+        ("Something new - at `$.b`", "`b` cannot be used (Something new)"),
+    ],
+)
+def test_other_problems_of_a_schema(message: str, problem: str):
+    assert schema_problem(message, "the file") == problem

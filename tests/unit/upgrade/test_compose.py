@@ -48,8 +48,8 @@ def test_another_major_version_of_postgresql_is_refused():
 
 def test_the_commands_that_lead_back_quote_their_paths(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("greenroom.upgrade.compose.compose_command", lambda: "docker compose")
-    assert return_commands(Path("/opt/old files"), Path("/backups/b")) == [
+    assert return_commands(Path("/opt/old files"), Path("/b"), "/p") == [
         "(cd '/opt/old files' && docker compose stop)",
-        f"{sys.executable} -P -m greenroom restore /backups/b --replace --compose '/opt/old files'",
+        f"{sys.executable} -P -m greenroom restore /b --passphrase-file /p --replace --compose '/opt/old files'",
         "(cd '/opt/old files' && docker compose up -d)",
     ]

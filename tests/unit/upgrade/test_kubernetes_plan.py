@@ -164,8 +164,8 @@ def test_the_return_applies_the_changed_objects_and_deletes_the_created_objects(
 
 
 def test_the_return_is_one_command_with_the_backup_and_the_previous_objects():
-    (command,) = return_commands(Path("/b/a.backup"), Path("/b/a.kubernetes"), Path("/my keys"), "prod")
-    options = "--replace --kubernetes /b/a.kubernetes --keys '/my keys' --context prod"
+    (command,) = return_commands(Path("/b/a.backup"), "/p", Path("/b/a.kubernetes"), Path("/my keys"), "prod")
+    options = "--passphrase-file /p --replace --kubernetes /b/a.kubernetes --keys '/my keys' --context prod"
     assert command == f"{sys.executable} -P -m greenroom restore /b/a.backup {options}"
 
 

@@ -125,9 +125,11 @@ def test_a_role_that_still_ends_is_replaced_at_the_return():
     assert plan_return((role("api"), role("gateway")), OLD, ["api"]) == ["api"]
 
 
-def test_the_commands_to_return_quote_paths():
-    assert return_commands("/opt/old one/bin/python", "/data", "/b/x.backup") == [
+def test_the_commands_to_return_quote_paths_and_name_the_passphrase_file():
+    restore = "'/opt/old one/bin/python' -P -m greenroom restore /b/x.backup"
+    assert return_commands("/opt/old one/bin/python", "/data", "/b/x.backup", "/my keys/a") == [
         "'/opt/old one/bin/python' -P -m greenroom down --data /data",
-        "'/opt/old one/bin/python' -P -m greenroom restore /b/x.backup --replace --data /data",
+        f"{restore} --passphrase-file '/my keys/a' --replace --data /data",
         "'/opt/old one/bin/python' -P -m greenroom up --detach --data /data",
     ]
+    assert return_commands("/p", "/data", "/b", "")[1] == "/p -P -m greenroom restore /b --replace --data /data"

@@ -63,7 +63,7 @@ def planned(tmp_path: Path) -> ServicesUpgrade:
 def test_the_return_with_the_backup_uses_the_program_before_the_upgrade(planned: ServicesUpgrade):
     planned.previous = Path("/opt/new/bin/greenroom")  # the link in a run after that which replaced the services
     steps = planned._return_with_backup(STARTED)
-    assert "/opt/old/bin/greenroom restore /backup --services --replace" in steps[1]
+    assert "/opt/old/bin/greenroom restore /backup --passphrase-file /p --replace --services" in steps[1]
     assert "ln -sfn /opt/old/bin/greenroom" in steps[2]
     assert not [step for step in steps if "/opt/new" in step]
 

@@ -22,6 +22,7 @@ STARTED = StartedUpgrade(
     hostname="web-1",
     previous="/opt/old/bin/greenroom",
     backup="/backup",
+    passphrase_file="/p",
     started=datetime(2026, 1, 1, tzinfo=UTC),
 )
 SERVICES = (

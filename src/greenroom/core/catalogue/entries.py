@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from greenroom.core.catalogue.published import ListedWorkspace
 from greenroom.core.errors import Invalid
+from greenroom.core.text import schema_problem
 from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.exec_config import ExecConfig
@@ -103,8 +104,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     try:
         recipe = msgspec.convert({**table, "name": name}, Recipe)
     except msgspec.ValidationError as error:
-        problem, _, field = str(error).partition(" - at `$")
-        raise _invalid(name, field.strip("`.") or "recipe.toml", problem) from error
+        raise Invalid(f"The recipe {name} cannot be used: {schema_problem(str(error), 'recipe.toml')}.") from error
     _check(name, "workspace.port_map", page.validated_ports, recipe.workspace.port_map)
     _check(name, "workspace.run_config", run_config.validated, recipe.workspace.run_config)
     _check(name, "workspace.exec_config", exec_config.validated, recipe.workspace.exec_config)

@@ -63,6 +63,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int
     version: str
+    """The version of the program that wrote the backup. During an upgrade, this is the new version."""
+    installation_version: str = ""
+    """The version of the installation in the backup, which has applied its migrations; "" in a backup of 0.1.0."""
     created: datetime
     installation_id: str
     postgres: int

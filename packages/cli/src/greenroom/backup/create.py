@@ -126,6 +126,7 @@ def write_backup(source: BackupSource, folder: Path, options: BackupOptions, pro
     header = Header(
         format=FORMAT,
         version=version("greenroom"),
+        installation_version=database.installation_version,
         created=datetime.now(UTC),
         installation_id=database.installation_id,
         postgres=database.version,

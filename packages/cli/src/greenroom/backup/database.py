@@ -64,10 +64,12 @@ async def running_database(layout: Layout, progress: Progress) -> AsyncGenerator
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledDatabase:
     """The properties of a database that the header of its backup contains. `version` is the major version of the
-    server; `migrations` maps the name of a migration to its checksum."""
+    server; `migrations` maps the name of a migration to its checksum. `installation_version` is the newest version that
+    has applied all its migrations; "" = none."""
 
     version: int
     installation_id: str
+    installation_version: str
     migrations: dict[str, str]
     tables: list[str]
 
@@ -82,11 +84,12 @@ def read_installed_database(dsn: str) -> InstalledDatabase:
         tables = _tables(connection)
         if "installation" not in tables:
             raise SetupError("The database contains no installation; run greenroom up first.")
-        (row,) = connection.execute("SELECT installation_id::text FROM installation").fetchall()
+        (row,) = connection.execute("SELECT installation_id::text, migrated_by FROM installation").fetchall()
         applied = connection.execute("SELECT name, checksum FROM schema_migrations").fetchall()
         return InstalledDatabase(
             version=connection.info.server_version // 10_000,
             installation_id=row[0],
+            installation_version=row[1] or "",
             migrations=dict(applied),
             tables=tables,
         )

@@ -35,9 +35,11 @@ DAMAGED_HINT: Final = "the file is damaged, or was not written completely; use a
 
 @dataclass(frozen=True, slots=True)
 class EncryptionKey:
-    """The key that encrypts a backup: either a passphrase, or recipients, which are public keys of age or ssh."""
+    """The key that encrypts a backup: either a passphrase, or recipients, which are public keys of age or ssh.
+    `passphrase_file` is the file with the passphrase; "" = there is none."""
 
     passphrase: str | None = field(default=None, repr=False)
+    passphrase_file: str = ""
     recipients: Sequence[str] = ()
 
     def encrypt(self, text: str) -> bytes:

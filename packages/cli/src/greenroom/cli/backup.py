@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from greenroom.backup.restore import RestoredBackup
 
 PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="File with the passphrase in its first line.")
+    Path | None,
+    typer.Option("--passphrase-file", help="File with the passphrase in its first line.", resolve_path=True),
 ]
 Recipients = Annotated[
     list[str] | None,
@@ -151,15 +152,23 @@ def restore(
             else asyncio.run(restore_backup(file, key, target, stderr_progress()))
         )
         next_step = f"Restored to {data}. Start it with: greenroom up --data {data}"
-    _print_restored(restored, "Nothing was changed." if dry_run else next_step, dry_run=dry_run, as_json=as_json)
+    print_restored(restored, "Nothing was changed." if dry_run else next_step, dry_run=dry_run, as_json=as_json)
 
 
-def _print_restored(restored: RestoredBackup, last_line: str, *, dry_run: bool, as_json: bool) -> None:
+def print_restored(restored: RestoredBackup, last_line: str, *, dry_run: bool, as_json: bool) -> None:
+    """Print what a restore or a check found in the backup, and `last_line`."""
     header, replaced = restored.verified.header, None if restored.replaced is None else str(restored.replaced)
-    facts = {"created": header.created.isoformat(), "version": header.version, "homes": header.homes}
+    facts = {
+        "created": header.created.isoformat(),
+        "version": header.version,
+        "installation_version": header.installation_version,
+        "homes": header.homes,
+    }
+    installed = f"Greenroom {header.installation_version}" if header.installation_version else "an installation"
     first_line = (
-        f"Backup of {header.created:%Y-%m-%d %H:%M} UTC, version {header.version}, PostgreSQL {header.postgres},"
-        f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings:"
+        f"Backup of {installed} of {header.created:%Y-%m-%d %H:%M} UTC, written by Greenroom {header.version}:"
+        f" PostgreSQL {header.postgres},"
+        f" {'with' if header.homes else 'without'} homes, {'with' if header.recordings else 'without'} recordings,"
         f" {restored.verified.members} verified parts."
     )
     lines = [first_line]
@@ -187,7 +196,8 @@ def backup_key(passphrase_file: Path | None, recipient: list[str] | None) -> Enc
     if recipient and passphrase_file:
         raise typer.BadParameter("Specify --recipient or --passphrase-file, not both.")
     passphrase = None if recipient else _read_passphrase(passphrase_file, confirm=True)
-    return EncryptionKey(passphrase=passphrase, recipients=recipient or ())
+    file = "" if passphrase_file is None else str(passphrase_file)
+    return EncryptionKey(passphrase=passphrase, passphrase_file=file, recipients=recipient or ())
 
 
 def _read_passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
@@ -196,8 +206,15 @@ def _read_passphrase(file: Path | None = None, *, confirm: bool = False) -> str:
     if file is not None:
         try:
             text = file.read_text().partition("\n")[0]
-        except (OSError, UnicodeDecodeError) as error:
-            raise SetupError(f"The passphrase cannot be read from {file}: {error}.") from error
+        except FileNotFoundError as error:
+            raise SetupError(
+                f"The passphrase file {file} does not exist; write the passphrase into its first line, or specify"
+                " another file with --passphrase-file."
+            ) from error
+        except OSError as error:
+            raise SetupError(f"The passphrase file {file} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise SetupError(f"The passphrase file {file} is not text in UTF-8; specify a text file.") from error
     elif sys.stdin.isatty():
         text = str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
     else:

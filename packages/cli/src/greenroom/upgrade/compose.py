@@ -40,7 +40,7 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
 from greenroom.up.progress import Progress
-from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned
+from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, restore_command, returned
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,11 @@ class ComposeUpgrade:
                 self.new_files.run_once("migrate")
             with self.progress.step("Completing the deployment"):
                 self.new_files.compose("up", "-d")
-        back = [] if self.previous_files is None else return_commands(self.previous_files.folder, created.file)
+        back = (
+            []
+            if self.previous_files is None
+            else return_commands(self.previous_files.folder, created.file, backup.key.passphrase_file)
+        )
         return UpgradeResult(previous=previous, new=version(), backup=str(created.file), back=back)
 
     def _replace_services(self) -> None:
@@ -281,13 +285,13 @@ def _manager_ids() -> dict[str, str]:
     return {file.read_text().strip(): f"kasm_{name}" for name, file in files.items() if file.exists()}
 
 
-def return_commands(folder: Path, backup: Path) -> list[str]:
-    """Return the commands that return to the previous version, whose compose files are in the folder, and to the
-    backup."""
+def return_commands(folder: Path, backup: Path, passphrase_file: str) -> list[str]:
+    """Return the commands that return to the previous version, whose compose files are in the folder, and to the backup
+    with this passphrase file (or none)."""
     quoted = shlex.quote(str(folder))
-    restore = f"{shlex.quote(sys.executable)} -P -m greenroom restore {shlex.quote(str(backup))}"
+    program = f"{shlex.quote(sys.executable)} -P -m greenroom"
     return [
         f"(cd {quoted} && {compose_command()} stop)",
-        f"{restore} --replace --compose {quoted}",
+        restore_command(program, str(backup), passphrase_file, f"--compose {quoted}"),
         f"(cd {quoted} && {compose_command()} up -d)",
     ]

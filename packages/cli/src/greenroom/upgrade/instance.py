@@ -107,7 +107,7 @@ class InstanceUpgrade:
         record = self.record
         if record is None or record.new != version():
             return UpgradeResult(previous=self.current_up.version, new=version(), backup="", back=[])
-        back = return_commands(record.python, str(self.layout.data), record.backup)
+        back = return_commands(record.python, str(self.layout.data), record.backup, record.passphrase_file)
         return UpgradeResult(previous=record.previous, new=version(), backup=record.backup, back=back)
 
     async def _prepare(self, folder: Path, backup: BackupOptions) -> None:
@@ -122,7 +122,11 @@ class InstanceUpgrade:
                 _check_programs(self.site)
             created = await create_backup(self.layout, folder, backup, self.progress)
             record = UpgradeRecord(
-                previous=current, new=version(), python=self.programs.python, backup=str(created.file)
+                previous=current,
+                new=version(),
+                python=self.programs.python,
+                backup=str(created.file),
+                passphrase_file=backup.key.passphrase_file,
             )
             with (
                 record.replaces(self.record, self.layout),

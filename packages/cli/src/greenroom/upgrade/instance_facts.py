@@ -64,13 +64,15 @@ async def role_version(http: httpx2.AsyncClient, port: int, role: str) -> str | 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeRecord:
     """The content of `run/upgrade.json` in DATA, which exists from the first change of an upgrade until its end.
-    `python` is the interpreter of the previous version, and `backup` the backup before the first change.
+    `python` is the interpreter of the previous version, `backup` the backup before the first change, and
+    `passphrase_file` the file with its passphrase ("" = there is none).
     """
 
     previous: str
     new: str
     python: str
     backup: str
+    passphrase_file: str = ""
 
     @classmethod
     def read(cls, layout: Layout) -> Self | None:

@@ -88,7 +88,7 @@ class KubernetesUpgrade:
             return UpgradeResult(previous=self._previous, new=version(), backup="", back=[])
         with self.deployment.tools(self.progress) as tools:
             created = back_up(self.deployment, tools, folder, backup, self.progress)
-            back = self._store_objects(created.file)
+            back = self._store_objects(created.file, backup.key.passphrase_file)
             try:
                 with self.progress.step("Applying the migrations before the roles"):
                     tools.run("greenroom", "migrate", "--pre")
@@ -100,7 +100,7 @@ class KubernetesUpgrade:
                 self.deployment.replace_job()
         return UpgradeResult(previous=self._previous, new=version(), backup=str(created.file), back=back)
 
-    def _store_objects(self, backup: Path) -> list[str]:
+    def _store_objects(self, backup: Path, passphrase_file: str) -> list[str]:
         """Store the objects of the previous version as a kustomization next to its backup. Return the commands that
         return to both; none after an interrupted upgrade, which already changed the objects."""
         if self.plan.roles.interrupted or self._previous == version():
@@ -109,7 +109,8 @@ class KubernetesUpgrade:
         folder.mkdir(mode=0o700)
         (folder / "objects.yaml").write_text(yaml.safe_dump_all(applied_objects(self.objects).values()))
         (folder / "kustomization.yaml").write_text("resources: [objects.yaml]\n")
-        return return_commands(backup, folder, self.deployment.keys, self.deployment.kubectl.context)
+        keys, context = self.deployment.keys, self.deployment.kubectl.context
+        return return_commands(backup, passphrase_file, folder, keys, context)
 
     def _replace_all(self) -> None:
         """Replace the workloads, and check their versions. Raises SetupError: one failed, and all returned."""

@@ -14,6 +14,7 @@ from greenroom.backup.kubernetes import pod_problem
 from greenroom.backup.overlay import DATABASE, Overlay, image_of, kind_and_name, name_of
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_upgrade, refuse_downgrade
+from greenroom.upgrade.outcome import restore_command
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, plan_upgrade
 
 ROLE_OF: Final = {"kasm-manager": "manager", "kasm-api": "api", "kasm-proxy": "gateway", "kasm-agent": "agent"}
@@ -202,8 +203,9 @@ def plan_object_return(before: Sequence[Mapping[str, Any]], overlay: Overlay) ->
     return [applied[name] for name in changed if name in applied], sorted(created)
 
 
-def return_commands(backup: Path, previous: Path, keys: Path, context: str | None) -> list[str]:
-    """Return the commands that return to the objects in the folder `previous` and to the database in `backup`."""
+def return_commands(backup: Path, passphrase_file: str, previous: Path, keys: Path, context: str | None) -> list[str]:
+    """Return the commands that return to the objects in the folder `previous` and to the database in `backup`, which
+    has this passphrase file (or none)."""
     options = ["--kubernetes", str(previous), "--keys", str(keys), *([] if context is None else ["--context", context])]
-    restore = f"{shlex.quote(sys.executable)} -P -m greenroom restore {shlex.quote(str(backup))}"
-    return [f"{restore} --replace {shlex.join(options)}"]
+    program = f"{shlex.quote(sys.executable)} -P -m greenroom"
+    return [restore_command(program, str(backup), passphrase_file, shlex.join(options))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ class UpgradeResult:
         title = f"To return to {self.previous}, without the changes since the backup:"
         commands = [title, *(f"  {command}" for command in self.back)] if self.back else []
         return [f"Greenroom {self.new} runs.", *commands]
+
+
+def restore_command(program: str, backup: str, passphrase_file: str, options: str) -> str:
+    """Return the command that replaces an installation by a backup. `program` and `options` are quoted for a shell;
+    `passphrase_file` is that of the backup, or empty."""
+    passphrase = f" --passphrase-file {shlex.quote(passphrase_file)}" if passphrase_file else ""
+    return f"{program} restore {shlex.quote(backup)}{passphrase} --replace {options}".rstrip()
 
 
 def returned(cause: str, running: str) -> SetupError:

@@ -12,6 +12,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.migrate import is_pre
+from greenroom.upgrade.outcome import restore_command
 
 ROLE_ORDER: Final = ("database", "manager", "api", "gateway", "agent")
 """The order in which roles are replaced (docs/howto/rolling-update.md). The Primary is the last Manager. Only a
@@ -202,12 +203,13 @@ def plan_return(roles: Iterable[RunningRole], previous: str, changed: Sequence[s
     return [*reversed(changed), *other_roles]
 
 
-def return_commands(python: str, data: str, backup: str) -> list[str]:
-    """Return the commands that return to the previous version, whose interpreter is `python`, and to the backup."""
+def return_commands(python: str, data: str, backup: str, passphrase_file: str) -> list[str]:
+    """Return the commands that return to the previous version, whose interpreter is `python`, and to the backup, which
+    is encrypted with the passphrase in a file, if `passphrase_file` names one."""
     greenroom = f"{shlex.quote(python)} -P -m greenroom"  # without the modules of the current folder
     folder = f"--data {shlex.quote(data)}"
     return [
         f"{greenroom} down {folder}",
-        f"{greenroom} restore {shlex.quote(backup)} --replace {folder}",
+        restore_command(greenroom, backup, passphrase_file, folder),
         f"{greenroom} up --detach {folder}",
     ]

@@ -38,7 +38,7 @@ from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
 from greenroom.upgrade import units
 from greenroom.upgrade.instance import check_roles_load
-from greenroom.upgrade.outcome import last_step, not_returned, returned, sentence
+from greenroom.upgrade.outcome import last_step, not_returned, restore_command, returned, sentence
 from greenroom.upgrade.plan import check_plugins
 from greenroom.upgrade.services_facts import (
     ServicesRecord,
@@ -140,7 +140,8 @@ class ServicesUpgrade:
         names the program of this version, because this machine may have been upgraded in an earlier run.
         """
         previous, link = shlex.quote(started.previous), shlex.quote(str(self.link))
-        restore = f"{previous} restore {shlex.quote(started.backup)} --services --replace{self._folder_option}"
+        options = f"--services{self._folder_option}"
+        restore = restore_command(previous, started.backup, started.passphrase_file, options)
         return [
             "on each web machine: systemctl stop greenroom-manager greenroom-api",
             f"on {started.hostname}, with GREENROOM_DATABASE_URL of the owner of the tables: {restore}",
@@ -160,17 +161,17 @@ class ServicesUpgrade:
                 _check_accounts(self.services.values())
             if self.database is None or self.db is None:
                 return
-            file = ""
+            files = ("", "")
             if backup is not None:
                 created = await asyncio.to_thread(
                     back_up_services, self.folder, self.dsn, backup_folder, backup, self.progress
                 )
-                file = str(created.file)
+                files = (str(created.file), backup.key.passphrase_file)
             if self.plan.pre:
                 with self.progress.step("Applying the migrations before the services"):
                     await migrate(self.dsn, only_pre=True)
             if backup is not None:
-                await upgrades.store_upgrade(self.db, version(), self.plan.hostname, str(self.previous), file)
+                await upgrades.store_upgrade(self.db, version(), self.plan.hostname, str(self.previous), files)
         except (GreenroomError, OSError) as error:
             raise SetupError(f"{sentence(error)} No service was replaced.") from error
 

@@ -21,6 +21,7 @@ from greenroom.cli.output import Row
 from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid
 from greenroom.core.masking import ENVIRONMENT, MASK
+from greenroom.core.text import schema_problem
 
 VERSION: Final = 1
 HEADER: Final = (
@@ -127,7 +128,12 @@ def parse_document(text: str) -> Document:
         if content is None:
             raise Invalid("The document cannot be used: it is empty. `greenroom config export` prints an example.")
         sections = msgspec.to_builtins(msgspec.convert(content, _DOCUMENT))
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, TypeError) as error:
+    except msgspec.ValidationError as error:
+        problem = schema_problem(str(error), "the document")
+        raise Invalid(
+            f"The document cannot be used: {problem}; `greenroom config schema` prints the fields and their values."
+        ) from error
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
         reason = " ".join(str(error).split()).replace('in "<unicode string>", line', "at line")
         raise Invalid(f"The document cannot be used: {reason}.") from error
     document: Document = {name: rows for name, rows in sections.items() if name != "version"}
@@ -176,6 +182,10 @@ def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place
     return value
 
 
+def _path(place: tuple[str, ...]) -> str:
+    return re.sub(r"\.(\d+)(?=\.)", r"[\1]", ".".join(place))
+
+
 def resolve_secrets(document: Document, look_up: SecretLookup) -> Document:
     """Return the document with secrets in place of the references to them, and `MASK` for a secret that is not set.
     Raises Invalid: a value is neither a text nor a reference."""
@@ -186,9 +196,12 @@ def resolve_secrets(document: Document, look_up: SecretLookup) -> Document:
         try:
             reference = msgspec.convert(cast("Row", value), SecretReference)
         except msgspec.ValidationError as error:
-            raise Invalid(f"`{place[-1]}` is not a reference to a secret: {error}.") from error
+            problem = schema_problem(str(error), "it")
+            raise Invalid(
+                f"`{_path(place)}` is not a reference to a secret like {{env: NAME}} or {{file: PATH}}: {problem}."
+            ) from error
         if (reference.env is UNSET) == (reference.file is UNSET):
-            raise Invalid(f"`{place[-1]}` must have either `env` or `file`.")
+            raise Invalid(f"`{_path(place)}` must have either `env` or `file`.")
         secret_value = look_up(reference)
         return MASK if secret_value is None else secret_value
 

@@ -21,12 +21,15 @@ from greenroom.cli.output import Column, Row, columns, printable, styled
 from greenroom.cli.values import read_text
 from greenroom.cli.verbs import Call, verb
 from greenroom.client import Unreachable
-from greenroom.core.access.accounts import username_problem
+from greenroom.core.access.accounts import password_problem, username_problem
+from greenroom.core.errors import Forbidden
+from greenroom.core.installation import INSTALLATION_SETTINGS
 
 ALL_USERS: Final = "All Users"
 SEPARATOR: Final = ";"
 """Separates the groups in a cell."""
 _FIELDS: Final = {definition.name: definition for definition in API["POST /users"].fields}
+_MIN_LENGTH: Final = "min_password_length"
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -65,8 +68,9 @@ class UsersImport:
     errors: list[LineError] = field(default_factory=list[LineError])
 
 
-def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> UsersImport:
-    """Return the changes that give the users of the file (CSV with a header) the values of their lines."""
+def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row], min_password_length: int) -> UsersImport:
+    """Return the changes that give the users of the file (CSV with a header) the values of their lines.
+    `min_password_length` is that of the installation."""
     result = UsersImport()
     reader = csv.DictReader(io.StringIO(text.removeprefix("\N{BYTE ORDER MARK}")), restkey="", strict=True)
     try:
@@ -85,7 +89,10 @@ def plan_import(text: str, users: Sequence[Row], groups: Sequence[Row]) -> Users
                 errors.append(f"The user {values['username']} is also in line {line_of_user[key]}.")
             line_of_user.setdefault(key, line)
             result.errors.extend(LineError(line, error) for error in errors)
-            if not errors and (change := _change(line, values, present.get(key))) is not None:
+            change = None if errors else _change(line, values, present.get(key))
+            if change is not None and (problem := _password_problem(change, min_password_length)):
+                result.errors.append(LineError(line, problem))
+            elif change is not None:
                 result.changes.append(change)
     except csv.Error as error:
         result.errors.append(LineError(reader.reader.line_num, f"The line is not CSV: {error}."))
@@ -143,6 +150,12 @@ def _change(line: int, values: Row, user: Row | None) -> UserChange | None:
     return UserChange(line, user["username"], user["user_id"], changed) if changed else None
 
 
+def _password_problem(change: UserChange, min_length: int) -> str | None:
+    """Return the reason why the api would refuse the password of a new user."""
+    password = change.values.get("password")
+    return password_problem(password, change.username, min_length=min_length) if password else None
+
+
 _COLUMNS: Final = columns(Column("Line", "line"), Column("User", "username"), "action", "fields")
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, UTF-8; - = stdin.")]
@@ -153,7 +166,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the changes and er
 def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
     """Create and update users and their memberships from a CSV file. With an invalid line, nothing is changed."""
     groups = call.client.rows("/groups")
-    plan = plan_import(read_text(file), call.client.rows("/users"), groups)
+    text = read_text(file)
+    min_length = _min_password_length(call) if "password" in text.partition("\n")[0] else 0
+    plan = plan_import(text, call.client.rows("/users"), groups, min_length)
     is_applied = not dry_run and not plan.errors
     applied = plan if dry_run else UsersImport(errors=plan.errors)
     if is_applied:
@@ -170,6 +185,23 @@ def import_users(call: Call, *, file: File, dry_run: DryRun = False) -> None:
         call.output.err.print(styled(printable(f"{file}:{error.line}: {error.message}"), "red"), soft_wrap=True)
     if applied.errors:
         raise typer.Exit(1)
+
+
+def _min_password_length(call: Call) -> int:
+    """Return the minimum length of a password in the installation. Without the permission to read it, warn, and return
+    the lowest possible minimum; the api still refuses a password that is too short."""
+    try:
+        settings = {row["name"]: row["value"] for row in call.client.get("/settings")}
+    except ApiError as error:
+        if not isinstance(error.__cause__, Forbidden):
+            raise
+        minimum = INSTALLATION_SETTINGS[_MIN_LENGTH].minimum
+        call.output.print_warning(
+            f"Passwords are checked for {minimum} characters only: the permission settings_view is needed to read the"
+            f" setting `{_MIN_LENGTH}`."
+        )
+        return int(minimum or 0)
+    return settings[_MIN_LENGTH]
 
 
 def _apply(client: Client, changes: Sequence[UserChange], ids: Mapping[str, str]) -> UsersImport:

@@ -14,6 +14,7 @@ from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from greenroom.core.errors import SetupError
+from greenroom.core.text import schema_problem
 from greenroom.runtimes.kubernetes.log_in import API_VERSIONS, is_token
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
@@ -37,7 +38,9 @@ def load_config(settings: KubernetesSettings) -> SingleConfig:
         raise SetupError(f"{source} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SetupError(f"{source} is not a kubeconfig: it is not YAML.") from error
-    except (AttributeError, TypeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        raise SetupError(f"{source} is not a kubeconfig: {schema_problem(str(error), 'the file')}.") from error
+    except (AttributeError, TypeError) as error:
         raise SetupError(f"{source} is not a kubeconfig: {error}.") from error
     except KeyError as error:
         raise SetupError(f"{source} is not a kubeconfig: {error} is missing.") from error
