@@ -156,7 +156,7 @@ async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: D
         await logs.flush()
     finally:
         await away.close()
-    logs._db = logs._rows._db = db
+    logs._db, logs._rows._insert = db, LogWriter(db, "api")._rows._insert
     await logs.flush()
     assert [row["message"] for row in await db.fetch("SELECT message FROM logs")] == ["one"]
     assert logs.dropped == 0

@@ -29,6 +29,7 @@ LOOPS = {
     "retention": "a clean-up, raises here",
     "machines": "a round, raises here; calls of providers have outcomes of their pools",
     "logs": "rows, those without a storable form are dropped and counted",
+    "audit": "events, whose texts are made storable; none is left out",
     "requests": "the same",
     "lateness": "measures this process",
 }

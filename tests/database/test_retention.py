@@ -209,10 +209,10 @@ async def test_one_process_at_a_time_cleans_up(db: Database):
 
 async def test_the_primary_goes_by_the_settings_of_the_installation(db: Database):
     await logs(db, 3, days_ago=5)
-    await Retention(db, lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), lambda: True).round()
     assert await count(db, "SELECT count(*) FROM logs") == 3
     await set_installation(db, log_retention_days=4)
-    await Retention(db, lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), lambda: True).round()
     assert await count(db, "SELECT count(*) FROM logs") == 0
 
 
@@ -227,7 +227,7 @@ async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, m
 
     monkeypatch.setattr(rounds, "prune", fails)
     monkeypatch.setattr(rounds, "store_hourly_counts", counts)
-    await Retention(db, lambda: True).round()
+    await Retention(db, Secrets(bytes(32)), lambda: True).round()
     assert counted == [db]
 
 

@@ -4,6 +4,7 @@ import {
   IconApps,
   IconBuildingStore,
   IconChartDots,
+  IconClipboardCheck,
   IconCloud,
   IconCpu,
   IconDeviceDesktop,
@@ -79,6 +80,7 @@ const AdminSession = lazily(() => import('./pages/admin/sessions/AdminSession'),
 const AgentPage = lazily(() => import('./pages/admin/infrastructure/AgentPage'), 'AgentPage');
 const Agents = lazily(() => import('./pages/admin/infrastructure/Agents'), 'Agents');
 const ApiKeys = lazily(() => import('./pages/admin/system/ApiKeys'), 'ApiKeys');
+const Audit = lazily(() => import('./pages/admin/diagnostics/Audit'), 'Audit');
 const Catalogue = lazily(() => import('./pages/admin/catalogue/Catalogue'), 'Catalogue');
 const CreateWorkspace = lazily(() => import('./pages/admin/workspaces/CreateWorkspace'), 'CreateWorkspace');
 const Dashboard = lazily(() => import('./pages/admin/Dashboard'), 'Dashboard');
@@ -190,6 +192,7 @@ const MENUS = {
       needs: 'system',
       page: ManagerRequests,
     },
+    { path: '/admin/diagnostics/audit', title: 'Audit', icon: IconClipboardCheck, needs: 'audit', page: Audit },
   ],
   System: [
     { path: '/admin/settings', title: 'Settings', icon: IconSettings, needs: 'settings', page: Settings },

@@ -19,8 +19,10 @@ from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
+from greenroom.api.diagnostics import audit_routes
 from greenroom.api.diagnostics import routes as diagnostics_routes
-from greenroom.api.diagnostics.audit import AuditMiddleware, RefusalLog
+from greenroom.api.diagnostics.audit import RefusalLog
+from greenroom.api.diagnostics.audit_events import AuditMiddleware, row_receiver
 from greenroom.api.diagnostics.metrics import MetricsMiddleware, RequestMetrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import EventHub
@@ -48,6 +50,7 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.enrollment import RefusalLogLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import read_workspace_supply
 from greenroom.kit import plugins
@@ -115,6 +118,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     webhook_routes.router,
     secret_routes.router,
     diagnostics_routes.router,
+    audit_routes.router,
     installation_routes.router,
     installation_routes.event_router,
     internal_routes.router,
@@ -147,9 +151,9 @@ _ROUTES: Final = _all_routes()
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """Return the application, with its parts in `app.state`.
 
-    The parts are config, db, secrets, logs, refusals, join_log_limiter, hub, snapshot, passwords, metrics,
-    failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log and
-    delivery_worker.
+    The parts are config, db, secrets, logs, audit, refusals, join_log_limiter, hub, snapshot, passwords, metrics,
+    failed_attempts, launcher, act_log, screenshots, desks, supply_reads, keys, recorder, recording_view_log,
+    audit_read_log and delivery_worker.
     """
     app = _DocumentedApp(
         title="Greenroom",
@@ -165,6 +169,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.db = db
     app.state.secrets = secrets
     app.state.logs = logs
+    app.state.audit = audit = AuditWriter(db, secrets)
+    logs.on_security_row = row_receiver(audit)
     app.state.refusals = RefusalLog(logs)
     app.state.join_log_limiter = RefusalLogLimiter()
     app.state.hub = EventHub()
@@ -180,12 +186,13 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.supply_reads = CoalescedRead(lambda: read_workspace_supply(db))
     app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)
+    app.state.audit_read_log = audit_routes.AuditReadLog(logs)
     app.state.recording_view_log = recording_routes.RecordingViewLog(logs)
     metrics.add_recording_metrics(app.state.recorder)
     app.state.delivery_worker = DeliveryWorker(db, secrets, logs, app.state.snapshot)
     metrics.add_webhook_metrics(app.state.delivery_worker)
     problems.add_error_handlers(app)
-    app.add_middleware(AuditMiddleware, logs=logs)
+    app.add_middleware(AuditMiddleware, logs=logs, writer=audit)
     app.add_middleware(
         HardeningMiddleware, served_hosts=parse_served_hosts(config.served_hosts), public_url=config.public_url
     )

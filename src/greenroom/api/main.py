@@ -63,6 +63,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
             config.api_port,
             [
                 ("logs", logs.run),
+                ("audit", state.audit.run),
                 ("listener", listener.run),
                 ("settings", state.snapshot.run),
                 ("refusals", state.refusals.run),

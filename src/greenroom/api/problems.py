@@ -194,6 +194,8 @@ async def _answer_disconnected_client(request: Request, _error: Exception) -> Re
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     path, browser = request.url.path, "sec-fetch-mode" in request.headers
+    if isinstance(error, GreenroomError):
+        request.state.error = error  # for the audit, because the published interface answers a refusal with 200
     if isinstance(error, HTTPException):
         return _routing_response(request, error)
     if isinstance(error, RequestValidationError):

@@ -78,6 +78,10 @@ class Installation:
         "Maximum number of rows for each kind (code) of security event, such as log-ins, refusals and changes",
     )
     security_log_retention_days: int = _number(365, "days", 1, "Age at which rows of security events are deleted")
+    audit_retention_days: int = _number(
+        365, "days", 0, "Age at which whole days of the audit are deleted, at least 30 days; 0 = never"
+    )
+    audit_hold: bool = _switch("Legal hold: no events of the audit are deleted")
     launch_retention_days: int = _number(90, "days", 1, "Time for which Diagnostics keeps launches")
     failed_session_retention_s: int = _number(
         3600,

@@ -153,6 +153,8 @@ class LogCode(StrEnum):
     PERMISSION_DENIED = "permission-denied", WARNING, SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, SECURITY
     SCIM_TOKEN_REFUSED = "scim-token-refused", WARNING, SECURITY
+    AUDIT_VIEWED = "audit-viewed", INFO, SECURITY
+    AUDIT_EXPORTED = "audit-exported", INFO, SECURITY
     USER_CREATED = "user-created", INFO
     USER_CHANGED = "user-changed", INFO
     USER_DELETED = "user-deleted", INFO

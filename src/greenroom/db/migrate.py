@@ -34,13 +34,18 @@ ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREAT
 
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
-# Log rows are added and deleted (db.diagnostics.retention), never changed. Only the owner may change the installation
-# with its version, the list of applied migrations, and the record of an upgrade, because administrators run the
-# programs that it names. The last machine deletes this record.
+# Log rows are added and deleted (db.diagnostics.retention), never changed. Events of the audit are only added; a
+# function deletes old ones. Only the owner may change the installation with its version, the list of applied
+# migrations, and the record of an upgrade, because administrators run the programs that it names. The last machine
+# deletes this record.
 _GRANTS: Final[tuple[LiteralString, ...]] = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
     "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO greenroom_service",
     "REVOKE UPDATE ON logs FROM greenroom_service",
+    "REVOKE UPDATE, DELETE ON audit_events FROM greenroom_service",
+    "REVOKE DELETE ON audit_head, audit_seals FROM greenroom_service",
+    "REVOKE EXECUTE ON FUNCTION delete_audit_events FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION delete_audit_events TO greenroom_service",
     "REVOKE INSERT, UPDATE, DELETE ON installation, schema_migrations FROM greenroom_service",
     "REVOKE INSERT, UPDATE ON upgrades FROM greenroom_service",
 )

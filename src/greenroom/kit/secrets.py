@@ -46,6 +46,7 @@ class Secrets:
         self._machine_key = _derive_key(key, b"greenroom machine order v1")
         self._device_key = _derive_key(key, b"greenroom known device v1")
         self._gateway_key = _derive_key(key, b"greenroom gateway credential v1")
+        self._audit_key = _derive_key(key, b"greenroom audit v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom column v1")))
         self._ticket_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
         self._sign_on_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
@@ -180,6 +181,10 @@ class Secrets:
             return self._sign_on_cipher.decrypt(ticket, ttl=valid_s)
         except InvalidToken:
             return None
+
+    def audit_signature(self, data: bytes) -> bytes:
+        """Return the HMAC of data of the audit (`greenroom.core.audit`)."""
+        return hmac.digest(self._audit_key, data, "sha256")
 
     def gateway_credential(self) -> str:
         """Return the credential of the installation's own gateways at the api (`GatewayPlan.credential_file`)."""

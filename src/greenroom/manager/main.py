@@ -17,6 +17,7 @@ from greenroom.core.fleet.liveness import checkin_timings_problem, extended_limi
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter, event_of_row
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.views import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, find_or_insert_manager, lock_instance_id, store_manager_info
@@ -192,6 +193,8 @@ class RegisteredManager:
         self._metrics = process.metrics
         self._notifier = process.notifier
         self._logs = LogWriter(db, "manager", me.zone_name)
+        audit = AuditWriter(db, process.secrets)
+        self._logs.on_security_row = lambda row: audit.add(event_of_row(row, interface="system"))
         shared = ManagerContext(
             me=me,
             config=config,
@@ -238,7 +241,7 @@ class RegisteredManager:
         )
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
-        retention = Retention(db, lambda: self.leadership.fence() is not None)
+        retention = Retention(db, process.secrets, lambda: self.leadership.fence() is not None)
         self._machines = MachineRounds(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
@@ -251,6 +254,7 @@ class RegisteredManager:
             "retention": retention.run,
             "machines": self._machines.run,
             "logs": self._logs.run,
+            "audit": audit.run,
             "requests": requests.run,
             "lateness": process.lateness.run,
         }

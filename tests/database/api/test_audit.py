@@ -1,4 +1,4 @@
-"""Every administrative change is exactly one log row with author, object, old and new value; none contains secrets."""
+"""Every administrative change is one log row and one event, with author, object, old and new value, and no secret."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.database.api.test_catalogue import picture
 
 from greenroom.api.catalogue import downloads
 from greenroom.api.diagnostics.audit import REPEAT_WINDOW_S
+from greenroom.api.diagnostics.audit_events import REQUEST_ID_HEADER
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
 from greenroom.interfaces.public.absent import ABSENT
@@ -51,12 +52,13 @@ class Changes:
         self.scim_token = ""
         self.secrets = {SECRET, PAIR.private.splitlines()[2]}
         self.written = ""
-        """The text of all log rows so far."""
+        """The text of all log rows and events so far."""
 
     async def rows(self) -> list[dict[str, Any]]:
         """The rows of changes that were written since the last call."""
         await self.app.state.logs.flush()
         self.written += str(await self.db.fetch("SELECT logs::text AS row FROM logs"))
+        self.written += str(await self.db.fetch("SELECT message, details FROM audit_events"))
         rows = await self.db.fetch(
             "SELECT code, message, details FROM logs WHERE code ~ '-(created|changed|deleted)$'"
             " AND details ? 'who' ORDER BY log_id"
@@ -86,6 +88,9 @@ class Changes:
             self.scim_token = answer.json().get("token", self.scim_token)
         rows = await self.rows()
         assert [row["code"] for row in rows] == [step.code], step
+        request = (answer.headers[REQUEST_ID_HEADER],)
+        events = await self.db.fetch("SELECT code, result FROM audit_events WHERE request_id = %s", request)
+        assert events == [{"code": step.code, "result": "done"}], step
         assert not [secret for secret in self.secrets if secret in self.written], step
         details = rows[0]["details"]
         assert details["who"] in rows[0]["message"]

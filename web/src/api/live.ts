@@ -26,7 +26,7 @@ const TOUCHED: Record<string, string[]> = {
   filter_policies: ['filter-policies', 'images'],
   users: ['users', 'groups', 'me'],
   webhooks: ['webhooks'],
-  logs: ['logs', 'manager-requests', 'launches', 'staging-history'],
+  logs: ['logs', 'audit', 'manager-requests', 'launches', 'staging-history'],
 };
 
 /** Events within this time cause one refresh. */

@@ -288,6 +288,27 @@ export function launchListQuery(question: LaunchQuestion & { sort: string }) {
   );
 }
 
+type AuditParameters = NonNullable<paths['/api/v1/audit']['get']['parameters']['query']>;
+export type AuditQuestion = Pick<AuditParameters, 'result' | 'since' | 'request_id' | 'q'>;
+
+/** Events of the audit, page by page. */
+export function auditListQuery(question: AuditQuestion & { sort: string }) {
+  return pagesOf(['audit', 'list', question], (span, signal) =>
+    pageOf(client.GET('/api/v1/audit', { signal, params: { query: { ...question, ...span } } })),
+  );
+}
+
+/** How many events match. */
+export function auditCountQuery(question: AuditQuestion) {
+  return queryOptions({
+    queryKey: ['audit', 'count', question],
+    queryFn: async ({ signal }) => {
+      const query = { ...question, limit: 1, count: true };
+      return (await pageOf(client.GET('/api/v1/audit', { signal, params: { query } }))).total ?? '0';
+    },
+  });
+}
+
 /** How many launches match. */
 export function launchCountQuery(question: LaunchQuestion) {
   return queryOptions({

@@ -9,6 +9,7 @@ export type Time = string;
 export type Agent = Schemas['AgentView'];
 export type ApiKey = Schemas['KeyView'];
 export type Attributes = Schemas['AttributesView'];
+export type AuditEvent = Schemas['AuditEventView'];
 export type Catalogue = Schemas['CatalogueView'];
 export type CatalogueEntry = Schemas['CatalogueEntryView'];
 export type Connection = Schemas['ConnectionView'];

@@ -12,7 +12,6 @@ from typing import Final, Self
 
 from fastapi import Request
 from fastapi.encoders import jsonable_encoder
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import value_text
@@ -90,24 +89,10 @@ class CallerChange:
             username=self.caller.username,
             zone_name=zone_name,
             details={"who": self.caller.name, "before": old, "after": new},
+            object_kind=kind,
+            object_name=name,
             urgent=True,
         )
-
-
-class AuditMiddleware:
-    """ASGI middleware that stores the log row of a change before the answer is sent, so that no row is lost."""
-
-    def __init__(self, app: ASGIApp, *, logs: LogWriter) -> None:
-        self._app = app
-        self._logs = logs
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_after_row(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._logs.urgent:
-                await self._logs.flush()
-            await send(message)
-
-        await self._app(scope, receive, send_after_row)
 
 
 @dataclass(frozen=True, slots=True)

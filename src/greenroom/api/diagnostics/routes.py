@@ -28,7 +28,7 @@ from greenroom.db.installation import installation_id
 from greenroom.kit.program import version
 
 
-class LogView(View, row=StoredLogRow):
+class LogView(View, row=StoredLogRow, without={"object_kind", "object_name"}):
     """A log row; `code` is stable, `message` is the sentence for people."""
 
     log_id: int

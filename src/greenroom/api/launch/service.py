@@ -27,7 +27,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.launch_environment import launch_problem
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.batches import WaitingRows
+from greenroom.db.diagnostics.batches import WaitingRows, inserting
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_launch_snapshot
 from greenroom.db.session.views import get_session
@@ -184,7 +184,7 @@ class LaunchQueue:
         self._pace = LaunchPace()
         self._turns = FairLimit(MAX_LAUNCHES_AT_ONCE, lambda num_waiting, _: self._pace.admit(num_waiting))
         self._refused_rows = WaitingRows[FailedLaunch](
-            db, FAILED_LAUNCHES, asdict, row_name="refused launches", max_rows=MAX_UNWRITTEN
+            inserting(db, FAILED_LAUNCHES, asdict), row_name="refused launches", max_rows=MAX_UNWRITTEN
         )
         self._write_task: asyncio.Task[None] | None = None
 

@@ -111,6 +111,7 @@ async def _lease_of_valid_token(request: Request, lease_id: str, token: str) -> 
     if lease is None or not is_same(token, expected) or lease.status in OVER:
         request.app.state.failed_attempts.count_wrong_key(request, "by the token of a lease")
         raise Unauthenticated(_REFUSAL_MESSAGE)
+    request.state.lease_id = lease.lease_id  # the actor of the audit
     return lease
 
 

@@ -93,6 +93,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "settings_view": "See the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
     "settings_modify": "Change the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
     "system_view": "See logs and Manager requests (Diagnostics)",
+    "audit_view": "See and export the audit; always audited",
 }
 """Code → its description, as the console displays it."""
 

@@ -8,7 +8,7 @@ Outdated rows are deleted in small batches, so that no request waits for a lock 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
 import psycopg
@@ -43,17 +43,12 @@ class WaitingRows(Generic[Row]):
     """Rows that wait to be written, also while the database cannot be reached. At most `max_rows` rows wait; further
     rows are dropped and counted.
 
-    `statement` writes all rows of the JSON list `rows`; one statement for each row would cost several times as much.
-    `to_json` converts a row to an object of the list. `row_name` is the name of the rows in the log of this process,
-    such as "log rows".
+    `insert` writes rows and returns the number of rows that were left out. `row_name` is the name of the rows in the
+    log of this process, such as "log rows".
     """
 
-    def __init__(
-        self, db: Database, statement: LiteralString, to_json: Callable[[Row], JsonRow], *, row_name: str, max_rows: int
-    ) -> None:
-        self._db = db
-        self._statement: LiteralString = statement
-        self._to_json = to_json
+    def __init__(self, insert: Callable[[Sequence[Row]], Awaitable[int]], *, row_name: str, max_rows: int) -> None:
+        self._insert = insert
         self._row_name = row_name
         self._max_rows = max_rows
         self._rows: list[Row] = []
@@ -78,7 +73,7 @@ class WaitingRows(Generic[Row]):
         while self._rows:
             rows, self._rows = self._rows[:MAX_ROWS], self._rows[MAX_ROWS:]
             try:
-                self.dropped += await insert_rows(self._db, self._statement, [self._to_json(row) for row in rows])
+                self.dropped += await self._insert(rows)
             except Unavailable as error:
                 waiting = rows + self._rows
                 self._rows = waiting[: self._max_rows]
@@ -95,6 +90,14 @@ class WaitingRows(Generic[Row]):
         """Return the number of rows that were lost since the last call."""
         number, self._reported = self.dropped - self._reported, self.dropped
         return number
+
+
+def inserting(
+    db: Database, statement: LiteralString, to_json: Callable[[Row], JsonRow]
+) -> Callable[[Sequence[Row]], Awaitable[int]]:
+    """Return a function that inserts rows with `statement`, which gets all rows as the JSON list `rows`. One statement
+    for each row would cost several times as much."""
+    return lambda rows: insert_rows(db, statement, [to_json(row) for row in rows])
 
 
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:

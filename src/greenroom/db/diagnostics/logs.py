@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString, TypedDict, Unpack
@@ -13,7 +14,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
 from greenroom.core.text import one_line
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.batches import WaitingRows, storable
+from greenroom.db.diagnostics.batches import WaitingRows, inserting, storable
 from greenroom.db.rows import values_of
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,9 @@ class LogRow:
     setting: str | None = None
     details: LogDetails = field(default_factory=LogDetails)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    object_kind: str | None = None
+    """Kind and name of the changed object, for the audit only."""
+    object_name: str | None = None
 
 
 class LogFields(TypedDict, total=False):
@@ -68,6 +72,8 @@ class LogFields(TypedDict, total=False):
     setting: str | None
     details: LogDetails
     time: datetime
+    object_kind: str | None
+    object_name: str | None
 
 
 class LogWriter:
@@ -78,11 +84,13 @@ class LogWriter:
         self._db = db
         self._component = component
         self.zone_name = zone_name
-        self._rows = WaitingRows[LogRow](db, _INSERT, _to_json, row_name="log rows", max_rows=MAX_QUEUED)
+        self._rows = WaitingRows[LogRow](inserting(db, _INSERT, _to_json), row_name="log rows", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.urgent = False
         """True while a queued row must be stored before the api answers the request that caused it."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
+        self.on_security_row: Callable[[LogRow], None] | None = None
+        """Gets each row of a security event, for the audit."""
 
     @property
     def dropped(self) -> int:
@@ -109,6 +117,8 @@ class LogWriter:
     def add(self, row: LogRow) -> None:
         """Queue one row; if the queue is full, this row is dropped and counted."""
         self.counts[row.level] += 1
+        if self.on_security_row is not None and is_security_event(row.component, row.code, row.details):
+            self.on_security_row(row)
         self._rows.add(row)
 
     async def run(self) -> None:

@@ -20,7 +20,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.leftovers import KnownRows, RuntimeObject
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.batches import WaitingRows
+from greenroom.db.diagnostics.batches import WaitingRows, inserting
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.listing import Conditions, ListColumn, ListDefinition
 from greenroom.db.rows import column_list, columns_of
@@ -59,7 +59,9 @@ class RequestLog:
     def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
         self._logs = logs
-        self._rows = WaitingRows[RequestRow](db, _INSERT, asdict, row_name="request rows", max_rows=MAX_QUEUED)
+        self._rows = WaitingRows[RequestRow](
+            inserting(db, _INSERT, asdict), row_name="request rows", max_rows=MAX_QUEUED
+        )
         self._writing = asyncio.Lock()
         self._minute = datetime.min.replace(tzinfo=UTC)
         self._counted: dict[tuple[str | None, str, str, int], RequestRow] = {}

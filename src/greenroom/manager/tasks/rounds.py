@@ -24,6 +24,7 @@ from greenroom.core.fleet.liveness import Removal, records_to_remove
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import delete_old_days
 from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leadership import lock_leadership
@@ -32,6 +33,7 @@ from greenroom.db.pool.history import store_hourly_counts
 from greenroom.db.session.deadlines import has_work
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import convert_item_error, log_item_error, warn_of_item_error
+from greenroom.kit.secrets import Secrets
 from greenroom.manager.tasks.agents import run_agents, run_allocation_corrections, run_offers
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import (
@@ -53,8 +55,9 @@ RETENTION_INTERVAL_S: Final = 60.0
 class Retention:
     """Deletes outdated rows every `RETENTION_INTERVAL_S` while `is_primary()` returns True."""
 
-    def __init__(self, db: Database, is_primary: Callable[[], bool]) -> None:
+    def __init__(self, db: Database, secrets: Secrets, is_primary: Callable[[], bool]) -> None:
         self._db = db
+        self._secrets = secrets
         self._is_primary = is_primary
 
     async def run(self) -> None:
@@ -80,6 +83,9 @@ class Retention:
         with log_item_error("clean-up", "rows"):
             if deleted := await prune(self._db, retention):
                 log.info("rows past their retention were deleted", **deleted)
+        with log_item_error("clean-up", "audit"):
+            if settings.audit_retention_days and not settings.audit_hold:
+                await delete_old_days(self._db, self._secrets, settings.audit_retention_days)
         with log_item_error("clean-up", "hours"):
             await store_hourly_counts(self._db)
 

@@ -119,6 +119,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Diagnostics and programs": {
         "logs": _noun("Log rows of the api, the Managers, the Agents and `greenroom up`.", "logs"),
+        "audit": _noun("The audit: list, export and verify the events of changes and accesses.", "audit"),
         "events": _command(
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),

@@ -20,12 +20,14 @@ from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import with_subject
+from greenroom.core.log_codes import LogCode
 from greenroom.core.text import database_error, shortened, summary
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.db.migrate import pending_files
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.program import version
 from greenroom.up import host_programs, instance, log
+from greenroom.up.audit import record_command
 from greenroom.up.doctor import (
     Finding,
     check_invariants,
@@ -336,4 +338,7 @@ async def _reset_password(layout: Layout, username: str) -> str:
     password = secrets.token_urlsafe(12)
     async with instance.database_of(layout, stderr_progress()) as (db, _):
         await set_password(db, username, hash_password(password))
+        action = f"set a new password of user {username}"
+        key, code, command = layout.key_file, LogCode.USER_CHANGED, "users reset-password"
+        await record_command(db, key, command=command, action=action, code=code, object_name=username)
     return password

@@ -11,7 +11,6 @@ type Values = Record<string, unknown>;
 
 /** All fields of a log row. A change includes the values before and after. */
 export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void }) {
-  const { before, after, ...rest } = row.details;
   const to = (address: string, text: string) => (
     <Anchor component={Link} to={address} size="sm" onClick={onClose}>
       {text}
@@ -47,21 +46,31 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
             ['Group', typeof row.details.group === 'string' && row.details.group],
           ]}
         />
-        {(isValues(before) || isValues(after)) && (
-          <Changes before={isValues(before) ? before : {}} after={isValues(after) ? after : {}} />
-        )}
-        {Object.keys(rest).length > 0 && (
-          <section>
-            <Title order={2} fz={14} mb="xs">
-              Details
-            </Title>
-            <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
-              {JSON.stringify(rest, null, 2)}
-            </Code>
-          </section>
-        )}
+        <Details details={row.details} />
       </Stack>
     </SideSheet>
+  );
+}
+
+/** The changes and the other details of a log row or an event. */
+export function Details({ details }: { details: Values }) {
+  const { before, after, ...rest } = details;
+  return (
+    <>
+      {(isValues(before) || isValues(after)) && (
+        <Changes before={isValues(before) ? before : {}} after={isValues(after) ? after : {}} />
+      )}
+      {Object.keys(rest).length > 0 && (
+        <section>
+          <Title order={2} fz={14} mb="xs">
+            Details
+          </Title>
+          <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+            {JSON.stringify(rest, null, 2)}
+          </Code>
+        </section>
+      )}
+    </>
   );
 }
 

@@ -1,0 +1,348 @@
+"""The events of the audit: writing in batches, reading, verification and retention.
+
+One advisory lock orders the batches of all processes. An event is written after the commit of its change, so a process
+that is killed in between loses the event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Final, LiteralString
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from greenroom.core.audit import (
+    START,
+    AuditEvent,
+    ChainCheck,
+    ChainedEvent,
+    Head,
+    Link,
+    Seal,
+    append,
+    broken_link,
+    day_of,
+    head_signature,
+    seal_signature,
+    timestamp,
+)
+from greenroom.core.errors import GreenroomError, Unavailable
+from greenroom.core.listing import SortOrder
+from greenroom.db.database import Connection, Database, returned_row, rows_as
+from greenroom.db.diagnostics.batches import WaitingRows, storable
+from greenroom.db.diagnostics.logs import LogRow
+from greenroom.db.listing import ListColumn, ListDefinition
+from greenroom.db.rows import column_list, columns_of, qualified
+from greenroom.kit.secrets import Secrets
+
+LOCK: Final = 77
+"""Number of the advisory lock that orders the batches."""
+MAX_QUEUED: Final = 10_000
+FLUSH_S: Final = 0.2
+READ_ROWS: Final = 2000
+REFUSALS: Final = ("-refused", "-denied", "-throttled", "login-failed")
+"""The ends of the codes of refusals. Some are answered with a redirection, which is no error."""
+MIN_RETENTION_DAYS: Final = 30
+"""The function `delete_audit_events` deletes no younger days."""
+
+_COLUMNS: Final = columns_of(ChainedEvent)
+_INSERT: Final[LiteralString] = (
+    "INSERT INTO audit_events (" + column_list(_COLUMNS) + ") SELECT " + column_list(_COLUMNS) + ""
+    " FROM jsonb_populate_recordset(NULL::audit_events, %(rows)s)"
+)
+_READ: Final[LiteralString] = (
+    "SELECT " + column_list(_COLUMNS) + " FROM audit_events WHERE %(after)s::bigint IS NULL OR event_id > %(after)s"
+    " ORDER BY event_id LIMIT %(limit)s"
+)
+_DELETE: Final[LiteralString] = "SELECT delete_audit_events(%s) AS number"
+_SET_HEAD: Final[LiteralString] = (
+    "INSERT INTO audit_head (last_id, last_hash, time, signature) VALUES (%s, %s, %s, %s) ON CONFLICT (one) DO UPDATE"
+    " SET last_id = excluded.last_id, last_hash = excluded.last_hash, time = excluded.time,"
+    " signature = excluded.signature"
+)
+_HEAD: Final[LiteralString] = (
+    "SELECT h.last_id, h.last_hash, h.time, h.signature, clock_timestamp() AS now,"
+    " (SELECT max(event_id) FROM audit_events) AS max_id, EXISTS (SELECT FROM audit_seals) AS sealed"
+    " FROM (SELECT) one LEFT JOIN audit_head h ON true"
+)
+
+
+class AuditWriter:
+    """Collects events and adds them to the chain. At most `MAX_QUEUED` events wait while the database is unreachable;
+    further events are dropped and counted."""
+
+    def __init__(self, db: Database, secrets: Secrets) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._rows = WaitingRows[AuditEvent](self._append, row_name="events of the audit", max_rows=MAX_QUEUED)
+        self._writing = asyncio.Lock()
+
+    @property
+    def dropped(self) -> int:
+        return self._rows.dropped
+
+    def add(self, event: AuditEvent) -> None:
+        """Queue one event."""
+        self._rows.add(event)
+
+    async def run(self) -> None:
+        """Write queued events until this task is canceled, and then the remaining events."""
+        try:
+            while True:
+                await self._rows.wait_for_rows()
+                await asyncio.sleep(FLUSH_S)
+                await asyncio.shield(self.flush())  # a canceled write would lose its events
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write queued events; they stay queued while the database cannot be reached."""
+        async with self._writing:
+            await self._rows.write()
+
+    async def _append(self, events: Sequence[AuditEvent]) -> int:
+        """Add events. Raises Unavailable: the database refused them, for any reason. No event is omitted, so an error
+        cannot hide a change."""
+        try:
+            async with self._db.transaction() as connection:
+                await append_events(connection, self._secrets, events)
+        except Unavailable:
+            raise
+        except (GreenroomError, psycopg.Error) as error:
+            raise Unavailable(f"The audit cannot be written: {error}") from error
+        return 0
+
+
+async def append_events(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
+    """Add events to the end of the chain. The transaction of `connection` must commit at once, because other batches
+    wait for it."""
+    sign = secrets.audit_signature
+    await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
+    row = await returned_row(await connection.execute(_HEAD))
+    head, max_id = _head_of(row), row["max_id"] or 0
+    is_new = head is None and not max_id and not row["sealed"]
+    is_intact = head is not None and head.last.event_id >= max_id and head.signature == _sign_head(secrets, head)
+    if head is not None and is_intact:
+        after, last_time = head.last, head.time
+    else:
+        after = START if is_new else broken_link(sign, max(max_id, head.last.event_id if head else 0))
+        last_time = None
+    chained, seals = append(
+        sign, [_storable(event) for event in events], after=after, last_time=last_time, now=row["now"]
+    )
+    rows = [asdict(each) | {"time": timestamp(each.time), "hash": f"\\x{each.hash.hex()}"} for each in chained]
+    await connection.execute(_INSERT, {"rows": Jsonb(rows)})
+    for seal in seals:
+        await connection.execute(
+            "INSERT INTO audit_seals (day, last_id, last_hash, signature) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
+            (seal.day, seal.last.event_id, seal.last.hash, seal.signature),
+        )
+    last = chained[-1]
+    link = Link(last.event_id, last.hash)
+    signature = head_signature(sign, link, last.time)
+    await connection.execute(_SET_HEAD, (link.event_id, link.hash, last.time, signature))
+
+
+def event_of_row(row: LogRow, interface: str) -> AuditEvent:
+    """Return the event of a log row that was written outside of a request. The process is the actor."""
+    kind, object_id = row.object_kind, None
+    if kind is None and row.session_id is not None:
+        kind, object_id = "session", row.session_id
+    elif kind is None and row.user_id is not None:
+        kind, object_id = "user", row.user_id
+    return AuditEvent(
+        code=row.code,
+        result="refused" if row.code.endswith(REFUSALS) else "done",
+        message=row.message,
+        interface=interface,
+        actor_kind=row.component,
+        object_kind=kind,
+        object_id=object_id,
+        object_name=row.object_name or row.username,
+        details=details_text(row.details),
+    )
+
+
+def _storable(event: AuditEvent) -> AuditEvent:
+    return AuditEvent(**storable(asdict(event)))
+
+
+def details_text(details: Mapping[str, Any]) -> str:
+    """Return the JSON text of the details of an event, with texts that can be stored."""
+    return msgspec.json.encode(storable(dict(details)), enc_hook=str).decode()
+
+
+def _head_of(row: Mapping[str, Any]) -> Head | None:
+    if row["last_id"] is None:
+        return None
+    last = Link(row["last_id"], bytes(row["last_hash"]))
+    return Head(last=last, time=row["time"], signature=bytes(row["signature"]))
+
+
+def _sign_head(secrets: Secrets, head: Head) -> bytes:
+    return head_signature(secrets.audit_signature, head.last, head.time)
+
+
+async def read_head(connection: Connection) -> Head | None:
+    """Return the signed end of the chain; None = there is no event yet, or the head was deleted."""
+    return _head_of(await returned_row(await connection.execute(_HEAD)))
+
+
+async def read_end(db: Database) -> Link | None:
+    """Return the last event; None = there is no event."""
+    row = await db.fetch_one("SELECT last_id, last_hash FROM audit_head")
+    return Link(row["last_id"], bytes(row["last_hash"])) if row else None
+
+
+async def read_seals(connection: Connection) -> dict[date, Seal]:
+    """Return the seals of all days that are over."""
+    cursor = await connection.execute(
+        "SELECT day, last_id, last_hash, signature, deleted_signature FROM audit_seals ORDER BY day"
+    )
+    return {
+        row["day"]: Seal(
+            day=row["day"],
+            last=Link(row["last_id"], bytes(row["last_hash"])),
+            signature=bytes(row["signature"]),
+            deleted_signature=None if row["deleted_signature"] is None else bytes(row["deleted_signature"]),
+        )
+        async for row in cursor
+    }
+
+
+async def read_chain(connection: Connection, after_id: int | None) -> AsyncIterator[ChainedEvent]:
+    """Yield the events after an id, in their order. None = all events, also those with ids that no event can have."""
+    while True:
+        cursor = await connection.execute(_READ, {"after": after_id, "limit": READ_ROWS})
+        rows = await cursor.fetchall()
+        for event in rows_as(ChainedEvent, rows):
+            yield event
+        if len(rows) < READ_ROWS:
+            return
+        after_id = rows[-1]["event_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The result of a verification: the number of checked events, the last one, and the first problem as a sentence."""
+
+    checked: int
+    last: Link
+    problem: str | None
+
+
+async def verify(
+    db: Database,
+    secrets: Secrets,
+    *,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    expected: Link | None = None,
+) -> Verification:
+    """Verify the events of the days from `first_day` to `last_day`; None = all. `expected` is an event that a person
+    recorded outside of the installation."""
+    async with db.transaction() as connection:
+        # One snapshot, because processes add events during the verification.
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await verify_chain(connection, secrets, first_day=first_day, last_day=last_day, expected=expected)
+
+
+async def verify_chain(
+    connection: Connection,
+    secrets: Secrets,
+    *,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    expected: Link | None = None,
+) -> Verification:
+    """Verify as `verify`, within a transaction."""
+    head, seals = await read_head(connection), await read_seals(connection)
+    earlier = [seal for day, seal in seals.items() if first_day is not None and day < first_day]
+    start = earlier[-1] if earlier else None
+    check = ChainCheck(secrets.audit_signature, seals, head, start)
+    is_expected_found = expected in (None, check.last)
+    problem = check.check_signatures()
+    if problem is None:
+        async for event in read_chain(connection, start.last.event_id if start else None):
+            if (last_day is not None and day_of(event.time) > last_day) or (problem := check.check(event)):
+                break
+            is_expected_found |= expected == check.last
+        problem = problem or check.finish(last_day)
+    if problem is None and expected is not None and not is_expected_found:
+        problem = f"The chain does not contain event {expected.event_id} with the expected hash."
+    return Verification(checked=check.count, last=check.last, problem=problem)
+
+
+async def delete_old_days(db: Database, secrets: Secrets, keep_days: int) -> list[date]:
+    """Delete the events of whole days that are older than `keep_days`, and return these days. The seal of each day
+    stays, with a signature that confirms the deletion. Raises Unavailable: the database cannot be reached."""
+    deleted: list[date] = []
+    while day := await _delete_oldest_day(db, secrets, max(keep_days, MIN_RETENTION_DAYS)):
+        deleted.append(day)
+    return deleted
+
+
+async def _delete_oldest_day(db: Database, secrets: Secrets, keep_days: int) -> date | None:
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT day, last_id, last_hash FROM audit_seals WHERE deleted_signature IS NULL"
+            " AND day < (now() AT TIME ZONE 'UTC')::date - %s::int AND pg_try_advisory_xact_lock(%s, 1)"
+            " ORDER BY day LIMIT 1",
+            (keep_days, LOCK),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        day: date = row["day"]
+        last = Link(row["last_id"], bytes(row["last_hash"]))
+        signature = seal_signature(secrets.audit_signature, day, last, "deleted")
+        await connection.execute("UPDATE audit_seals SET deleted_signature = %s WHERE day = %s", (signature, day))
+        number = 0
+        while count := (await returned_row(await connection.execute(_DELETE, (day,))))["number"]:
+            number += count
+        event = AuditEvent(
+            code="audit-deleted",
+            message=f"{number} events of the audit of {day} were deleted: they are older than {keep_days} days",
+            interface="system",
+            actor_kind="manager",
+        )
+        await append_events(connection, secrets, [event])
+    return day
+
+
+NEWEST_FIRST: Final = SortOrder("time", descending=True)
+AUDIT_EVENTS: Final = ListDefinition(
+    row_type=ChainedEvent,
+    noun="event",
+    select=qualified(_COLUMNS, "e"),
+    source="FROM audit_events e",
+    key="e.event_id",
+    key_type="bigint",
+    columns={
+        "time": ListColumn("e.event_id", "bigint"),
+        "actor": ListColumn("lower(coalesce(e.actor_name, e.actor_kind))", orders=False),
+        "code": ListColumn("e.code", orders=False),
+        "event": ListColumn("lower(e.message)", orders=False),
+        "result": ListColumn("e.result", orders=False),
+        "object": ListColumn("lower(concat_ws(' ', e.object_kind, e.object_name, e.object_id))", orders=False),
+        "address": ListColumn("coalesce(e.address, '')", orders=False),
+        "interface": ListColumn("e.interface", orders=False),
+        "request": ListColumn("coalesce(e.request_id, '')", orders=False),
+    },
+    order=NEWEST_FIRST,
+    filters={
+        "code": "e.code = %(code)s",
+        "result": "e.result = %(result)s",
+        "actor": "e.actor_name = %(actor)s",
+        "object_id": "e.object_id = %(object_id)s",
+        "request_id": "e.request_id = %(request_id)s",
+        "since": "e.time >= %(since)s",
+        "until": "e.time < %(until)s",
+    },
+)

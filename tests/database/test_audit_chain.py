@@ -1,0 +1,208 @@
+"""The chain of the audit in the database: every manipulation by a superuser is found; the service role can only add."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from random import Random
+from typing import Any, Final
+
+import pytest
+from psycopg.errors import InsufficientPrivilege
+from tests.database.manipulations import DAYS, MANIPULATIONS, PER_DAY, Manipulation, values_of_manipulation
+
+from greenroom.core.audit import AuditEvent, Link
+from greenroom.db.database import Database
+from greenroom.db.diagnostics import audit
+from greenroom.db.diagnostics.audit import AuditWriter, append_events, delete_old_days, verify, verify_chain
+from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
+from greenroom.kit.secrets import Secrets
+
+SECRETS: Final = Secrets(bytes(32))
+
+
+def event(number: int) -> AuditEvent:
+    return AuditEvent(
+        code=f"group-{number % 3}",
+        message=f"alice changed group {number}",
+        operation="PATCH /api/v1/groups/{group_id}",
+        interface="console",
+        actor_kind="user",
+        actor_id=f"u{number}",
+        actor_name="alice",
+        on_behalf_of="carol",
+        address="192.0.2.1",
+        object_kind="group",
+        object_id=f"g{number}",
+        object_name=f"Group {number}",
+        details=f'{{"before":{{"x":{number}.0}},"after":{{"x":1e300}}}}',
+        request_id=f"r{number}",
+    )
+
+
+async def write_days(db: Database, monkeypatch: pytest.MonkeyPatch, *, first_days_ago: int) -> None:
+    """Write `PER_DAY` events for each of `DAYS` days."""
+    real = audit.append
+
+    for day in range(DAYS):
+
+        def append_earlier(*arguments: Any, now: Any, days_ago: int = first_days_ago - day, **more: Any) -> Any:
+            return real(*arguments, now=now - timedelta(days=days_ago), **more)
+
+        monkeypatch.setattr(audit, "append", append_earlier)
+        async with db.transaction() as connection:
+            await append_events(connection, SECRETS, [event(day * PER_DAY + n) for n in range(PER_DAY)])
+    monkeypatch.setattr(audit, "append", real)
+
+
+@pytest.fixture
+async def service(dsn: str) -> AsyncIterator[Database]:
+    """The database for api and Managers with a separate role."""
+    database = Database(dsn.replace(f"user={OWNER_ROLE}", f"user={SERVICE_ROLE}"), application_name="greenroom test")
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def problem_of(db: Database, **options: Any) -> str | None:
+    return (await verify(db, SECRETS, **options)).problem
+
+
+async def test_writers_in_parallel_leave_one_intact_chain(db: Database, dsn: str):
+    others = [Database(dsn, application_name="greenroom test") for _ in range(3)]
+    for other in others:
+        await other.open()
+    writers = [AuditWriter(each, SECRETS) for each in (db, *others)]
+
+    async def write(writer: AuditWriter) -> None:
+        for number in range(20):
+            writer.add(event(number))
+            await writer.flush()
+
+    await asyncio.gather(*map(write, writers))
+    for other in others:
+        await other.close()
+    result = await verify(db, SECRETS)
+    assert (result.problem, result.checked) == (None, 80)
+
+
+async def test_a_nul_and_half_a_character_can_be_stored_and_verified(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    writer.add(AuditEvent(code="x", message="a\0b\ud800", interface="api", actor_kind="none"))
+    await writer.flush()
+    assert await db.fetch("SELECT message FROM audit_events") == [{"message": "ab?"}]
+    assert await problem_of(db) is None
+
+
+class RolledBackError(Exception):
+    """Undoes a manipulation."""
+
+
+async def problem_after(db: Database, manipulation: Manipulation, values: dict[str, Any]) -> str:
+    """What the verification says after a manipulation, which is undone."""
+    problem = ""
+    with suppress(RolledBackError):
+        async with db.transaction() as connection:
+            for statement in manipulation.statements:
+                await connection.execute(statement, values)
+            problem = (await verify_chain(connection, SECRETS)).problem or ""
+            raise RolledBackError
+    return problem
+
+
+async def test_a_thousand_random_manipulations_by_a_superuser_are_found(db: Database, monkeypatch: pytest.MonkeyPatch):
+    await write_days(db, monkeypatch, first_days_ago=DAYS - 1)
+    assert await problem_of(db) is None
+    rng = Random(35)  # noqa: S311 -- a test repeats its manipulations
+    missed: list[tuple[Manipulation, str]] = []
+    for number in range(1000):
+        manipulation, values = MANIPULATIONS[number % len(MANIPULATIONS)], values_of_manipulation(rng)
+        problem = await problem_after(db, manipulation, values)
+        name = f" {values[manipulation.first]} " if manipulation.first else ""
+        if not problem or name not in problem:
+            missed.append((manipulation, problem))
+    assert missed == []
+    assert await problem_of(db) is None
+
+
+async def test_days_can_be_verified_alone_and_a_recorded_event_detects_a_restored_state(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await write_days(db, monkeypatch, first_days_ago=DAYS - 1)
+    rows = await db.fetch("SELECT day FROM audit_seals ORDER BY day")
+    second = rows[1]["day"]
+    result = await verify(db, SECRETS, first_day=second, last_day=second)
+    assert (result.problem, result.checked, result.last.event_id) == (None, PER_DAY, 2 * PER_DAY)
+    await db.write("UPDATE audit_events SET message = 'nothing' WHERE event_id = 3")
+    assert await problem_of(db, first_day=second) is None
+    assert "Event 3 " in str(await problem_of(db, last_day=second))
+
+
+async def test_a_recorded_event_detects_an_older_state_of_the_tables(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    for number in (1, 2):
+        writer.add(event(number))
+        await writer.flush()
+        if number == 1:
+            await db.write("CREATE TABLE old_head AS SELECT * FROM audit_head")
+    recorded = (await verify(db, SECRETS)).last
+    assert await problem_of(db, expected=recorded) is None
+    await db.write("DELETE FROM audit_events WHERE event_id = 2")
+    await db.write("DELETE FROM audit_head")
+    await db.write("INSERT INTO audit_head SELECT * FROM old_head")
+    assert await problem_of(db) is None, "only the record outside of the installation shows it"
+    assert "does not contain event 2" in str(await problem_of(db, expected=Link.parse(str(recorded))))
+
+
+async def test_events_after_the_loss_of_the_head_do_not_hide_the_loss(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    for number in range(5):
+        writer.add(event(number))
+    await writer.flush()
+    await db.write("DELETE FROM audit_events WHERE event_id > 3")
+    await db.write("DELETE FROM audit_head")
+    writer.add(event(9))
+    await writer.flush()
+    assert "Event 4 " in str(await problem_of(db))
+
+
+async def test_the_service_role_adds_events_and_deletes_only_old_days(
+    db: Database, service: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await write_days(service, monkeypatch, first_days_ago=40)
+    writer = AuditWriter(service, SECRETS)
+    writer.add(event(1))
+    await writer.flush()
+    for statement in (
+        "UPDATE audit_events SET message = ''",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "DELETE FROM audit_seals",
+        "DELETE FROM audit_head",
+        "SELECT delete_audit_events((SELECT min(day) FROM audit_seals))",
+    ):
+        with pytest.raises(InsufficientPrivilege):
+            await service.write(statement)  # pyright: ignore[reportArgumentType]
+    assert await delete_old_days(service, SECRETS, 40) == []
+    await db.write("INSERT INTO settings (name, value) VALUES ('audit_hold', 'true')")
+    with pytest.raises(InsufficientPrivilege, match="must be kept"):
+        await delete_old_days(service, SECRETS, 1)
+    await db.write("DELETE FROM settings")
+    assert len(await delete_old_days(service, SECRETS, 1)) == DAYS
+    result = await verify(service, SECRETS)
+    assert (result.problem, result.checked) == (None, 1 + DAYS)
+    deleted = await db.fetch("SELECT count(*) AS n FROM audit_events WHERE code = 'audit-deleted'")
+    assert deleted == [{"n": DAYS}]
+
+
+async def test_an_event_cannot_be_put_into_a_deleted_day(db: Database, monkeypatch: pytest.MonkeyPatch):
+    await write_days(db, monkeypatch, first_days_ago=40)
+    AuditWriter(db, SECRETS)
+    async with db.transaction() as connection:
+        await append_events(connection, SECRETS, [event(1)])
+        await connection.execute("CREATE TABLE kept AS SELECT * FROM audit_events")
+    await delete_old_days(db, SECRETS, 36)
+    await db.write("INSERT INTO audit_events SELECT * FROM kept WHERE event_id = 2")
+    assert await problem_of(db) == "Event 2 was inserted."

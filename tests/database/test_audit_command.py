@@ -1,0 +1,72 @@
+"""`greenroom audit verify`, and the events of commands on the host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from greenroom.cli.main import app
+from greenroom.core.audit import AuditEvent
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import append_events
+from greenroom.kit.secrets import Secrets
+from greenroom.up.audit import record_command
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    Secrets.create_file(tmp_path / "installation.key")
+    return tmp_path / "installation.key"
+
+
+@pytest.fixture
+async def stored(db: Database, key_file: Path) -> list[AuditEvent]:
+    """Three events, the last by a command on the host."""
+    events = [AuditEvent(code="login", message="x", interface="api", actor_kind="user") for _ in range(2)]
+    async with db.transaction() as connection:
+        await append_events(connection, Secrets.from_file(key_file), events)
+    names = {"command": "users reset-password", "action": "set a password", "object_name": "ada"}
+    await record_command(db, key_file, code=LogCode.USER_CHANGED, **names)
+    return events
+
+
+async def verified(dsn: str, key_file: Path, *options: str) -> Result:
+    """The result of the command, which runs in a thread because it has its own loop."""
+    call = ["audit", "verify", "--database-url", dsn, "--key-file", str(key_file), *options]
+    return await asyncio.to_thread(CliRunner().invoke, app, call)
+
+
+@pytest.mark.usefixtures("stored")
+async def test_the_command_names_the_first_changed_event(db: Database, dsn: str, key_file: Path):
+    intact = await verified(dsn, key_file)
+    assert (intact.exit_code, intact.stdout.splitlines()[0]) == (0, "3 events are intact."), intact.output
+    head = intact.stdout.splitlines()[1].removeprefix("Head: ")
+    assert (await verified(dsn, key_file, "--expect", head)).exit_code == 0
+    await db.write("UPDATE audit_events SET actor_name = 'bob' WHERE event_id = 2")
+    changed = await verified(dsn, key_file, "--json")
+    answer: dict[str, Any] = json.loads(changed.stdout)
+    assert (changed.exit_code, "Event 2 " in answer["problem"]) == (1, True)
+
+
+@pytest.mark.usefixtures("stored")
+async def test_a_command_on_the_host_is_an_event_with_the_account(db: Database):
+    row = await db.fetch_one("SELECT * FROM audit_events ORDER BY event_id DESC LIMIT 1")
+    assert row is not None
+    assert (row["actor_kind"], row["operation"]) == ("host", "greenroom users reset-password")
+    assert (row["code"], row["object_kind"], row["object_name"]) == ("user-changed", "user", "ada")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--from", "March"], "is no day"), (["--expect", "12"], "has the form")],
+)
+async def test_a_wrong_option_is_refused(dsn: str, key_file: Path, options: list[str], said: str):
+    refused = await verified(dsn, key_file, *options)
+    assert refused.exit_code != 0
+    assert said in refused.output.replace("\n", " ")

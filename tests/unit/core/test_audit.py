@@ -1,0 +1,149 @@
+"""The chain of the audit: what an event, a seal and the head confirm, and which sentence names the first problem."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from greenroom.core.audit import (
+    START,
+    AuditEvent,
+    ChainCheck,
+    ChainedEvent,
+    Head,
+    Link,
+    Seal,
+    append,
+    broken_link,
+    event_hash,
+    head_signature,
+    seal_signature,
+)
+
+NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FIRST: Final = date(2026, 3, 2)
+SECOND: Final = date(2026, 3, 3)
+
+
+def sign(data: bytes) -> bytes:
+    return hmac.digest(b"key", data, hashlib.sha256)
+
+
+def event(name: str = "alice") -> AuditEvent:
+    message = f"{name} logged in"
+    return AuditEvent(code="login", message=message, interface="console", actor_kind="user", actor_name=name)
+
+
+class Chain:
+    """Two events on the first day, and three on the second."""
+
+    def __init__(self) -> None:
+        first, _ = append(sign, [event(), event("bob")], after=START, last_time=None, now=NOON)
+        end = Link(2, first[-1].hash)
+        second, seals = append(sign, [event()] * 3, after=end, last_time=NOON, now=NOON + timedelta(days=1))
+        self.events = [*first, *second]
+        self.seals = {seal.day: seal for seal in seals}
+        last, time = Link(5, second[-1].hash), second[-1].time
+        self.head: Head | None = Head(last=last, time=time, signature=head_signature(sign, last, time))
+
+    def problem(self, events: list[ChainedEvent] | None = None, until: date | None = None) -> str | None:
+        check = ChainCheck(sign, self.seals, self.head)
+        if problem := check.check_signatures():
+            return problem
+        for each in self.events if events is None else events:
+            if problem := check.check(each):
+                return problem
+        return check.finish(until)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+def test_events_of_two_days_are_a_chain_with_a_seal(chain: Chain):
+    assert [each.event_id for each in chain.events] == [1, 2, 3, 4, 5]
+    assert list(chain.seals) == [FIRST]
+    assert chain.problem() is None
+    assert chain.problem(chain.events[:2], until=FIRST) is None
+    assert chain.problem([], until=FIRST - timedelta(days=1)) is None
+
+
+def test_the_time_of_an_event_never_goes_back():
+    (later,), seals = append(sign, [event()], after=START, last_time=NOON, now=NOON - timedelta(days=1))
+    assert (later.time, seals) == (NOON, [])
+
+
+def test_a_field_without_a_value_does_not_count_in_the_hash(chain: Chain):
+    known = chain.events[0]
+    assert event_hash(sign, replace(known, address=None), b"") == known.hash
+    assert event_hash(sign, replace(known, address=""), b"") != known.hash
+
+
+def test_the_first_problem_is_named(chain: Chain):
+    one, two, three, four, five = chain.events
+    changed = "Event 2 of 2026-03-02 was changed, or does not follow the event before it."
+    assert chain.problem([one, replace(two, message="x"), three, four, five]) == changed
+    assert chain.problem([one, three, four, five]) == "Event 2 is missing; the next event is 3."
+    assert chain.problem([one, two, two, three]) == "Event 2 was inserted."
+    added = replace(five, event_id=6)
+    assert chain.problem([*chain.events, added]) == "Event 6 was inserted after the end of the chain."
+    assert chain.problem([one, two, three]) == "The events from 4 to 5 are missing at the end."
+    assert chain.problem([one], until=FIRST) == "The events from 2 to 2 are missing at the end."
+    assert chain.problem(until=FIRST) == "The chain must end at event 2, but it ends at event 5."
+
+
+def test_a_missing_head_is_a_problem_unless_nothing_is_there(chain: Chain):
+    chain.head = None
+    assert chain.problem() == "The head of the audit is missing."
+    assert chain.problem([]) == "The head of the audit is missing."
+    chain.seals = {}
+    assert chain.problem([]) is None
+
+
+def test_a_day_that_is_over_needs_its_seal(chain: Chain):
+    seal = chain.seals.pop(FIRST)
+    assert chain.problem() == "The seal of 2026-03-02 is missing."
+    other = Link(1, chain.events[0].hash)
+    chain.seals[FIRST] = replace(seal, last=other, signature=seal_signature(sign, FIRST, other))
+    assert chain.problem() == "The seal of 2026-03-02 names event 1 as the last."
+
+
+def test_changed_signatures_are_found(chain: Chain):
+    seal, head = chain.seals[FIRST], chain.head
+    assert head is not None
+    chain.head = replace(head, time=NOON)
+    assert chain.problem() == "The head of the audit was changed."
+    chain.seals = {FIRST: replace(seal, deleted_signature=seal.signature)}
+    assert chain.problem() == "The seal of 2026-03-02 was changed: the signature of the deletion is wrong."
+    chain.seals = {SECOND: seal}
+    assert chain.problem() == "The seal of 2026-03-03 was changed."
+
+
+def test_a_deleted_day_is_confirmed_by_its_seal(chain: Chain):
+    assert chain.problem(chain.events[2:]) == "Event 1 is missing; the next event is 3."
+    seal: Seal = chain.seals[FIRST]
+    deleted = seal_signature(sign, FIRST, seal.last, "deleted")
+    chain.seals[FIRST] = replace(seal, deleted_signature=deleted)
+    assert chain.problem(chain.events[2:]) is None
+    assert chain.problem(chain.events[1:]) == "Event 2 was inserted."
+
+
+def test_no_event_follows_a_broken_link(chain: Chain):
+    after = broken_link(sign, 2)
+    (event_after,), _ = append(sign, [event()], after=after, last_time=None, now=NOON)
+    assert event_after.event_id == 3
+    assert "Event 3 " in str(chain.problem([*chain.events[:2], event_after]))
+
+
+def test_a_link_is_read_from_its_text():
+    link = Link(7, b"\x01\xff")
+    assert Link.parse(str(link)) == link
+    for text in ("", "x:00", "7:zz", "7"):
+        with pytest.raises(ValueError):  # noqa: PT011 -- the caller names the form
+            Link.parse(text)

@@ -1,0 +1,155 @@
+import { Badge, Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { IconDownload, IconListDetails } from '@tabler/icons-react';
+import { useMemo, useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { auditCountQuery, auditListQuery } from '../../../api/queries';
+import type { AuditEvent } from '../../../api/types';
+import { timeColumn } from '../../../components/columns';
+import { SideSheet } from '../../../components/Dialog';
+import { Facts } from '../../../components/Facts';
+import { titled } from '../../../components/format';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RowButton } from '../../../components/RowButton';
+import { type Column, withParam } from '../../../components/tableState';
+import { absolute } from '../../../components/TimeAgo';
+import { type Tone, textIn } from '../../../components/tones';
+import { usePages } from '../../../components/usePages';
+import { Details } from './LogDetails';
+import { SPANS, sinceOf } from './logFilter';
+
+const RESULTS = ['done', 'refused', 'failed'] as const;
+const TONES: Record<string, Tone> = { done: 'teal', refused: 'red', failed: 'yellow' };
+
+/** Diagnostics → Audit: who changed or opened what. */
+export function Audit() {
+  const [params, setParams] = useSearchParams();
+  const result = RESULTS.find((each) => each === params.get('result')) ?? null;
+  const span = params.get('span') ?? '';
+  const since = useMemo(() => sinceOf(span, Date.now()), [span]);
+  const which = { ...(result && { result }), ...(since && { since }) };
+  const events = usePages({
+    sort: '-time',
+    pages: (asked) => auditListQuery({ ...which, ...asked }),
+    count: (asked) => auditCountQuery({ ...which, ...asked }),
+  });
+  const [shown, setShown] = useState<AuditEvent | null>(null);
+  const columns = useMemo(() => columnsOf(setShown), []);
+  const choose = (name: string, value: string) => setParams(withParam(name, value), { replace: true });
+  return (
+    <ResourcePage
+      note="Changes, refused attempts, and accesses to sessions and recordings. Reading this page is an event, too."
+      {...events}
+      columns={columns}
+      rowKey={(row) => String(row.event_id)}
+      minWidth={940}
+      buttons={
+        <Button
+          component="a"
+          variant="default"
+          leftSection={<IconDownload size={16} aria-hidden />}
+          href={`/api/v1/audit/export?${new URLSearchParams(which).toString()}`}
+          download
+        >
+          Export
+        </Button>
+      }
+      tools={
+        <>
+          <SegmentedControl
+            size="xs"
+            aria-label="Result"
+            data={[{ value: 'all', label: 'All' }, ...RESULTS.map((value) => ({ value, label: titled(value) }))]}
+            value={result ?? 'all'}
+            onChange={(next) => choose('result', next === 'all' ? '' : next)}
+          />
+          <Select
+            size="xs"
+            w={105}
+            aria-label="Time"
+            placeholder="Any time"
+            clearable
+            clearButtonProps={{ 'aria-label': 'Any time' }}
+            data={Object.keys(SPANS)}
+            value={span || null}
+            onChange={(next) => choose('span', next ?? '')}
+          />
+        </>
+      }
+      empty="No matching events"
+      emptyNote="Changes and accesses appear here."
+    >
+      {shown && <EventDetails event={shown} onClose={() => setShown(null)} />}
+    </ResourcePage>
+  );
+}
+
+function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[] {
+  return [
+    timeColumn('time', 'Time', (row) => row.time),
+    { key: 'actor', title: 'Actor', unordered: true, value: (row) => row.actor_name ?? row.actor_kind, width: '18%' },
+    {
+      key: 'event',
+      title: 'Event',
+      unordered: true,
+      value: (row) => row.message,
+      width: '40%',
+      render: (row) => <Text size="sm">{row.message}</Text>,
+    },
+    { key: 'code', title: 'Code', unordered: true, value: (row) => row.code },
+    {
+      key: 'result',
+      title: 'Result',
+      unordered: true,
+      value: (row) => row.result,
+      render: (row) => <ResultBadge result={row.result} />,
+    },
+    { key: 'interface', title: 'Interface', unordered: true, value: (row) => row.interface },
+    {
+      key: 'details',
+      title: 'Details',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => (
+        <RowButton label="Details of this event" icon={IconListDetails} onClick={() => onDetails(row)} />
+      ),
+    },
+  ];
+}
+
+function ResultBadge({ result }: { result: string }) {
+  const tone = TONES[result] ?? 'gray';
+  return (
+    <Badge variant="light" color={tone} miw="max-content" styles={{ label: { color: textIn(tone) } }}>
+      {result}
+    </Badge>
+  );
+}
+
+/** All fields of an event. A change includes the values before and after. */
+function EventDetails({ event, onClose }: { event: AuditEvent; onClose: () => void }) {
+  return (
+    <SideSheet title={`Event ${event.event_id}`} onClose={onClose} size="lg">
+      <Stack>
+        <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+          {event.message}
+        </Text>
+        <Facts
+          facts={[
+            ['Time', absolute(event.time)],
+            ['Result', <ResultBadge key="result" result={event.result} />],
+            ['Code', event.code],
+            ['Actor', `${event.actor_name ?? '–'} (${event.actor_kind})`],
+            ['On behalf of', event.on_behalf_of],
+            ['Address', event.address],
+            ['Interface', event.interface],
+            ['Operation', event.operation],
+            ['Object', [event.object_kind, event.object_name ?? event.object_id].filter(Boolean).join(' ')],
+            ['Request', event.request_id],
+            ['Hash', event.hash],
+          ]}
+        />
+        <Details details={event.details} />
+      </Stack>
+    </SideSheet>
+  );
+}
