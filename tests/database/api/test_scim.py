@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 
@@ -49,11 +50,11 @@ async def test_replacement_and_patch_change_the_account(scim: Provisioner, admin
         path,
         patch(
             {"op": "Replace", "path": "name.familyName", "value": "King"},
-            {"op": "replace", "path": 'emails[type eq "work"].value', "value": "b@example.org"},
+            {"op": "replace", "path": 'emails[type eq "work"].value', "value": "b@intranet"},
             {"op": "add", "value": {"userName": "ada.king"}},
         ),
     )
-    assert (changed["userName"], changed["emails"][0]["value"]) == ("ada.king", "b@example.org")
+    assert (changed["userName"], changed["emails"][0]["value"]) == ("ada.king", "b@intranet")
     account = await admin.read(f"/api/v1/users/{user['id']}")
     assert (account["username"], account["first_name"], account["last_name"]) == ("ada.king", "Ada", "King")
     replaced = await scim.done("PUT", path, {"schemas": user["schemas"], "userName": "ada"})
@@ -135,6 +136,19 @@ async def test_a_group_has_the_members_that_its_client_set(scim: Provisioner, ad
     assert "members" not in (await scim.found("/Groups", excludedAttributes="members"))[0]
     await scim.done("DELETE", path)
     assert (await admin.get(f"/api/v1/groups/{group['id']}")).status_code == 404
+
+
+async def test_changes_of_a_group_at_the_same_time_are_all_kept(scim: Provisioner):
+    ids = [(await scim.user(f"user{number}"))["id"] for number in range(8)]
+    path = f"/Groups/{(await scim.group('Staff', *ids[4:]))['id']}"
+    changes = [patch({"op": "add", "path": "members", "value": [{"value": user_id}]}) for user_id in ids[:4]]
+    changes += [patch({"op": "remove", "path": f'members[value eq "{user_id}"]'}) for user_id in ids[4:6]]
+    await asyncio.gather(
+        *(scim.done("PATCH", path, change) for change in changes),
+        *(scim.done("DELETE", f"/Users/{user_id}") for user_id in ids[6:]),
+    )
+    members = (await scim.done("GET", path))["members"]
+    assert sorted(member["value"] for member in members) == sorted(ids[:4])
 
 
 async def test_a_member_that_does_not_exist_is_refused_with_its_id(scim: Provisioner, admin: Client):
@@ -221,3 +235,30 @@ async def test_changes_are_log_rows_of_the_client(scim: Provisioner, db: Databas
     found = await db.fetch("SELECT code FROM logs WHERE details ->> 'who' = 'SCIM client Okta' ORDER BY log_id")
     codes = ["user-created", "group-created", "user-changed", "group-changed", "group-deleted", "user-deleted"]
     assert [row["code"] for row in found] == codes
+
+
+async def test_requests_as_entra_id_and_okta_send_them_are_understood(scim: Provisioner):
+    user = await scim.user("ada", active=True, groups=[], meta={"resourceType": "User"}, id="x")
+    path = f"/Users/{user['id']}"
+    await scim.done("PATCH", path, patch({"op": "Replace", "path": "active", "value": "False"}))
+    assert (await scim.done("GET", path))["active"] is False
+    changed = await scim.done(
+        "PATCH",
+        path,
+        patch(
+            {"op": "Replace", "value": {"active": "True", "name.givenName": "Ada", f"{ENTERPRISE}:organization": "A"}},
+            {"op": "Add", "path": 'emails[type eq "work"].value', "value": "ada@example.org"},
+            {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "dropped"},
+        ),
+    )
+    assert (changed["active"], changed["name"]["givenName"], changed[ENTERPRISE]) == (
+        True,
+        "Ada",
+        {"organization": "A"},
+    )
+    assert changed["emails"] == [{"type": "work", "value": "ada@example.org"}]
+    group = await scim.group("Staff", user["id"])
+    renamed = patch({"op": "replace", "value": {"id": group["id"], "displayName": "All staff"}})
+    assert (await scim.done("PATCH", f"/Groups/{group['id']}", renamed))["displayName"] == "All staff"
+    found = await scim.found("/Groups", filter=f'id eq "{group["id"]}" and members eq "{user["id"]}"')
+    assert [each["displayName"] for each in found] == ["All staff"]

@@ -22,6 +22,7 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       name: client?.name ?? '',
       provider_id: client?.provider_id ?? null,
       subject_attribute: client?.subject_attribute ?? 'externalId',
+      expires: '',
     },
   });
   return (
@@ -29,9 +30,12 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       title={client ? `Edit ${client.name}` : 'Create SCIM Client'}
       repeatable={client !== null}
       form={form}
-      save={async (values, before) => {
+      save={async ({ expires, ...values }, before) => {
         if (client) return changeScimClient(client.client_id, changed(before, values));
-        const made = await createScimClient(values);
+        const made = await createScimClient({
+          ...values,
+          ...(expires ? { expires: new Date(expires).toISOString() } : {}),
+        });
         onCreated(made);
         return made;
       }}
@@ -54,6 +58,14 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
         data={['externalId', 'userName']}
         {...form.getInputProps('subject_attribute')}
       />
+      {!client && (
+        <TextInput
+          type="datetime-local"
+          label="Expires"
+          description="Empty = never. After this time, the token is refused"
+          {...form.getInputProps('expires')}
+        />
+      )}
     </FormDialog>
   );
 }

@@ -1,11 +1,13 @@
 """Changes of groups by SCIM clients: the name, the external id and the members.
 
 An administrator decides the permissions and settings of such a group. A group with `global_admin` cannot be changed by
-a client, so that no provider can create an administrator.
+a client, so that no provider can create an administrator. A group can have thousands of members, so its resources are
+created in threads.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -89,11 +91,11 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
     change, client_id = call.change, call.client.client_id
     async with permission_transaction(change.db, change.logs) as connection:
         before = await _lock(call, connection, group_id)
-        old = group_resource(before, call.base_url)
+        old = await asyncio.to_thread(group_resource, before, call.base_url)
         require_version(old, if_match)
         old_ids = member_ids_of(old)
         with translated_errors():
-            new = edit(old)
+            new = await asyncio.to_thread(edit, old)
         name, new_ids = group_name(new), member_ids_of(new)
         if (name, new.external_id) != (before.name, before.external_id):
             stored = await groups.lock_group(connection, group_id)
@@ -118,7 +120,7 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
             if names
         },
     )
-    return group_resource(after, call.base_url)
+    return await asyncio.to_thread(group_resource, after, call.base_url)
 
 
 async def delete_group(call: ScimCall, group_id: str, if_match: str | None) -> None:

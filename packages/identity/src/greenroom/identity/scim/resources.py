@@ -23,7 +23,6 @@ from scim2_models import (
     ChangePassword,
     ComplexAttribute,
     Context,
-    Email,
     Error,
     ETag,
     Extension,
@@ -59,6 +58,15 @@ MAX_RESULTS: Final = 200
 """The maximum number of resources in an answer."""
 
 
+class EmailAddress(ComplexAttribute):
+    """An e-mail address. The class of the library refuses addresses in networks without a public domain."""
+
+    value: str | None = None
+    display: str | None = None
+    type: str | None = Field(None, examples=["work", "home", "other"])
+    primary: bool | None = None
+
+
 class EnterpriseUser(Extension):
     """The organization of a user."""
 
@@ -86,7 +94,7 @@ class ScimUser(_NamedResource):
     name: Name | None = None
     display_name: str | None = None
     active: bool | None = None
-    emails: list[Email] | None = None
+    emails: list[EmailAddress] | None = None
     phone_numbers: list[PhoneNumber] | None = None
     groups: Annotated[list[GroupMembership] | None, Mutability.read_only] = None
 

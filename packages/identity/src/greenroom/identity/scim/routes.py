@@ -6,6 +6,7 @@ document.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -80,8 +81,12 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
 
 
-def _resource(resource: Resource[Any], parameters: ResponseParameters[Any], context: Context, status: int) -> Response:
-    content = resource.model_dump(scim_ctx=context, response_parameters=parameters, scim_policy=POLICY)
+async def _resource(
+    resource: Resource[Any], parameters: ResponseParameters[Any], context: Context, status: int
+) -> Response:
+    content = await asyncio.to_thread(
+        resource.model_dump, scim_ctx=context, response_parameters=parameters, scim_policy=POLICY
+    )
     meta = resource.meta
     headers = {"ETag": meta.version, "Location": meta.location} if meta and meta.version and meta.location else {}
     return _json(content, status, headers)
@@ -103,9 +108,11 @@ def _id(kind: _Kind, text: str) -> str:
 async def _query(kind: _Kind, call: ScimCall, parameters: dict[str, Any], context: Context) -> Response:
     query = parse_query(kind.model, parameters)
     found = await find_resources(call.change.db, kind.model, query, call.client.client_id, call.base_url)
-    resources = [
-        each.model_dump(scim_ctx=context, response_parameters=query, scim_policy=POLICY) for each in found.resources
-    ]
+    resources = await asyncio.to_thread(
+        lambda: [
+            each.model_dump(scim_ctx=context, response_parameters=query, scim_policy=POLICY) for each in found.resources
+        ]
+    )
     return _list(resources, found.total, found.start_index)
 
 
@@ -138,7 +145,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
         with translated_errors():
             sent = kind.model.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST, scim_policy=POLICY)
         created = await kind.create(call, sent)
-        return _resource(created, parameters, Context.RESOURCE_CREATION_RESPONSE, 201)
+        return await _resource(created, parameters, Context.RESOURCE_CREATION_RESPONSE, 201)
 
     @router.get(f"{endpoint}/{{resource_id}}", name=f"get_scim_{kind.name}")
     async def get_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:
@@ -150,7 +157,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
         resource = found.resources[0]
         if resource.meta and request.headers.get("if-none-match") == resource.meta.version:
             return Response(status_code=304, headers={"ETag": resource.meta.version or ""})
-        return _resource(resource, parameters, Context.RESOURCE_QUERY_RESPONSE, 200)
+        return await _resource(resource, parameters, Context.RESOURCE_QUERY_RESPONSE, 200)
 
     @router.put(f"{endpoint}/{{resource_id}}", name=f"replace_scim_{kind.name}")
     async def replace_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:
@@ -160,7 +167,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
             sent = kind.model.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST, scim_policy=POLICY)
         version = request.headers.get("if-match")
         changed = await kind.change(call, _id(kind, resource_id), kind.replacement(sent), version)
-        return _resource(changed, parameters, Context.RESOURCE_REPLACEMENT_RESPONSE, 200)
+        return await _resource(changed, parameters, Context.RESOURCE_REPLACEMENT_RESPONSE, 200)
 
     @router.patch(f"{endpoint}/{{resource_id}}", name=f"patch_scim_{kind.name}")
     async def patch_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:
@@ -172,7 +179,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
             )
         version = request.headers.get("if-match")
         changed = await kind.change(call, _id(kind, resource_id), kind.patched(patch), version)
-        return _resource(changed, parameters, Context.RESOURCE_PATCH_RESPONSE, 200)
+        return await _resource(changed, parameters, Context.RESOURCE_PATCH_RESPONSE, 200)
 
     @router.delete(f"{endpoint}/{{resource_id}}", status_code=204, name=f"delete_scim_{kind.name}")
     async def delete_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:

@@ -29,7 +29,7 @@ from greenroom.identity.scim.resources import (
 from greenroom.identity.scim.statements import Wanted
 
 MAX_FILTER_CHARACTERS: Final = 4096
-MAX_COMPARISONS: Final = 50
+MAX_COMPARISONS: Final = 20
 MAX_SEARCHED: Final = 10_000
 """The maximum number of users or groups on which a filter or an order is evaluated."""
 _INDEXED: Final = {"username": "name", "displayname": "name", "externalid": "external_id", "id": "resource_id"}
