@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from urllib.parse import urlsplit
 
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import refresh_lists_periodically
+from greenroom.api.diagnostics.syslog import SyslogDelivery
 from greenroom.api.events import EventHub
 from greenroom.api.installation import SettingsSnapshot, clean_up_periodically, watch_unattended_pools
 from greenroom.api.lease.control import ControlParts, end_control
@@ -72,6 +74,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
                 ("control of leases", lambda: end_control(control_parts)),
                 ("webhooks", state.delivery_worker.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
+                *syslog_loops(config, db, logs),
                 *((name, partial(loop, state)) for name, loop in plugins.api_loops().items()),
                 *database_checks,
             ],
@@ -82,6 +85,15 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
         await state.recorder.close()
         await state.desks.close()
         await db.close()
+
+
+def syslog_loops(config: kit_config.ApiConfig, db: Database, logs: LogWriter) -> list[tuple[str, Loop]]:
+    """Return the loop that delivers the audit, if a syslog server is configured."""
+    if not config.audit_syslog:
+        return []
+    hostname = urlsplit(config.public_url).hostname or "-"
+    delivery = SyslogDelivery(db, logs, config.audit_syslog, config.audit_syslog_ca_file, hostname)
+    return [("audit delivery", delivery.run)]
 
 
 def events_listener(

@@ -155,6 +155,7 @@ class LogCode(StrEnum):
     SCIM_TOKEN_REFUSED = "scim-token-refused", WARNING, SECURITY
     AUDIT_VIEWED = "audit-viewed", INFO, SECURITY
     AUDIT_EXPORTED = "audit-exported", INFO, SECURITY
+    AUDIT_DELIVERY_FAILED = "audit-delivery-failed", WARNING
     USER_CREATED = "user-created", INFO
     USER_CHANGED = "user-changed", INFO
     USER_DELETED = "user-deleted", INFO

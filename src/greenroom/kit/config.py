@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 import greenroom
 from greenroom.core.errors import SetupError
+from greenroom.core.syslog import checked_target
 from greenroom.kit import plugins
 
 CODE_FOLDER: Final = Path(__file__).parents[1]
@@ -121,6 +122,10 @@ class ApiConfig(DatabaseConfig):
     """Comma list of the SDKs of hosted browser services whose calls are served below `/adapters`; empty = none."""
     sdk_workspace: str = "Chromium"
     """Friendly name or image_id of the workspace of sessions that these adapters lease."""
+    audit_syslog: Annotated[str, AfterValidator(checked_target)] = ""
+    """`tls://host:port` or `tcp://host:port` of a syslog server that gets the events of the audit; empty = none."""
+    audit_syslog_ca_file: Path | None = None
+    """The authorities of the certificate of this server; None = those of the system."""
     gateway_address: str = ""
     """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the zone setting
     Upstream Auth Address (docs/reference/zones.md) of each session.

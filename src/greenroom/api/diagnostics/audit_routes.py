@@ -18,6 +18,7 @@ from greenroom.api.security import Caller, requires
 from greenroom.core.audit import ChainedEvent, Result
 from greenroom.core.listing import SortOrder, Word, order_of, words_of
 from greenroom.core.log_codes import LogCode
+from greenroom.core.syslog import event_object
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AUDIT_EVENTS, NEWEST_FIRST, read_end
 from greenroom.db.diagnostics.logs import LogWriter
@@ -131,7 +132,7 @@ async def export_lines(db: Database, query: AuditQuery) -> AsyncIterator[bytes]:
     while True:
         page = await AUDIT_EVENTS.read(db, query.conditions(), order=order, after=after, limit=EXPORT_ROWS)
         for event in page.rows:
-            yield AuditEventView.of_event(event).model_dump_json().encode() + b"\n"
+            yield msgspec.json.encode(event_object(event)) + b"\n"
         if page.end is None:
             break
         after = page.end

@@ -109,7 +109,7 @@ class AuditWriter:
         """Add events. Raises Unavailable: the database refused them, for any reason. No event is omitted, so an error
         cannot hide a change."""
         try:
-            async with self._db.transaction() as connection:
+            async with self._db.pipelined() as connection:
                 await append_events(connection, self._secrets, events)
         except Unavailable:
             raise
@@ -218,14 +218,34 @@ async def read_seals(connection: Connection) -> dict[date, Seal]:
 
 async def read_chain(connection: Connection, after_id: int | None) -> AsyncIterator[ChainedEvent]:
     """Yield the events after an id, in their order. None = all events, also those with ids that no event can have."""
-    while True:
-        cursor = await connection.execute(_READ, {"after": after_id, "limit": READ_ROWS})
-        rows = await cursor.fetchall()
-        for event in rows_as(ChainedEvent, rows):
+    while events := await read_batch(connection, after_id, READ_ROWS):
+        for event in events:
             yield event
-        if len(rows) < READ_ROWS:
-            return
-        after_id = rows[-1]["event_id"]
+        after_id = events[-1].event_id
+
+
+async def read_batch(connection: Connection, after_id: int | None, limit: int) -> list[ChainedEvent]:
+    """Return the first events after an id, in their order; None = of all events."""
+    cursor = await connection.execute(_READ, {"after": after_id, "limit": limit})
+    return rows_as(ChainedEvent, await cursor.fetchall())
+
+
+async def lock_delivery(connection: Connection, target: str) -> int | None:
+    """Lock the delivery of events to a target until commit, and return the id of the last delivered event. None:
+    another process delivers."""
+    await connection.execute(
+        "INSERT INTO audit_deliveries (target, last_id) VALUES (%s, 0) ON CONFLICT DO NOTHING", (target,)
+    )
+    cursor = await connection.execute(
+        "SELECT last_id FROM audit_deliveries WHERE target = %s FOR UPDATE SKIP LOCKED", (target,)
+    )
+    row = await cursor.fetchone()
+    return row["last_id"] if row else None
+
+
+async def store_delivered(connection: Connection, target: str, last_id: int) -> None:
+    """Store the last event that a target got."""
+    await connection.execute("UPDATE audit_deliveries SET last_id = %s WHERE target = %s", (last_id, target))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
