@@ -41,8 +41,8 @@ from greenroom.kit.secrets import secret_digest
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request. A user has `user_id` and `username`, a program has `key_id`, and a SCIM client has
-    `label`."""
+    """The sender of a request. A user has `user_id` and `username`, and a program has `key_id`. A SCIM client has
+    `key_id`, its id, and `label`."""
 
     kind: Literal["user", "key", "scim"]
     permissions: frozenset[str]

@@ -24,9 +24,9 @@ Result = Literal["done", "refused", "failed"]
 class AuditEvent:
     """A change or an access, before it is stored. None = unknown or not applicable.
 
-    `operation` is the route or the command. `actor_kind` is user, key, none (a request without a log-in), host (a
-    command on the host) or the kind of process that wrote the event. `on_behalf_of` is the id of the owner of the API
-    key. `details` is a JSON object: for a change, `before` and `after` without secrets.
+    `operation` is the route or the command. `actor_kind` is user, key, scim, none (a request without a log-in), host
+    (a command on the host) or the kind of process that wrote the event. `on_behalf_of` is the id of the owner of the
+    API key. `details` is a JSON object: for a change, `before` and `after` without secrets.
     """
 
     code: str

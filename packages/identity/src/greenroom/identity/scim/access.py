@@ -72,6 +72,7 @@ class RequiresScimToken(AccessDeclaration):
         request.state.caller = Caller(
             "scim",
             ACTING_PERMISSIONS,
+            key_id=client.client_id,
             label=f"SCIM client {client.name}",
             owner_id=client.created_by,
             expires=client.expires,
