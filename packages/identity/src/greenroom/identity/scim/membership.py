@@ -36,20 +36,20 @@ def patch_group(group: ScimGroup, patch: PatchOp[ScimGroup]) -> None:
         Invalid: a member has no usable id.
         SCIMException: an operation is not possible.
     """
-    member_ids, known = member_ids_of(group), {member.value: member for member in group.members or []}
+    member_ids, known = set(member_ids_of(group)), {member.value: member for member in group.members or []}
     group.members = None
     for operation in patch.operations or []:
         for part in _parts(operation):
             member_operation = _member_operation(part)
             if member_operation is not None:
-                member_ids = _applied(member_operation, member_ids)
+                _apply(member_operation, member_ids)
                 continue
             touches_members = part.path is not None and part.path.parts[:1] == (_MEMBERS,)
             if touches_members:
                 group.members = _members(member_ids, known)
             PatchOp[ScimGroup](Operations=[part]).patch(group, scim_policy=POLICY)
             if touches_members:
-                member_ids = member_ids_of(group)
+                member_ids = set(member_ids_of(group))
                 group.members = None
     group.members = _members(member_ids, known)
 
@@ -77,7 +77,7 @@ def unknown_member(user_id: str) -> Invalid:
     )
 
 
-def _members(member_ids: frozenset[str], known: dict[str | None, GroupMember]) -> list[GroupMember] | None:
+def _members(member_ids: set[str], known: dict[str | None, GroupMember]) -> list[GroupMember] | None:
     return [
         known.get(user_id) or GroupMember.model_validate({"value": user_id, "type": "User"})
         for user_id in sorted(member_ids)
@@ -123,12 +123,10 @@ def _ids_of_value(value: Any) -> frozenset[str]:
     return frozenset(map(_user_id, members))
 
 
-def _applied(operation: _MemberOperation, member_ids: frozenset[str]) -> frozenset[str]:
-    user_ids = operation.user_ids
-    match operation.op:
-        case Op.add:
-            return member_ids | (user_ids or frozenset())
-        case Op.replace_:
-            return user_ids or frozenset()
-        case Op.remove:
-            return frozenset() if user_ids is None else member_ids - user_ids
+def _apply(operation: _MemberOperation, member_ids: set[str]) -> None:
+    if operation.op == Op.replace_ or operation.user_ids is None:
+        member_ids.clear()
+    if operation.op == Op.remove:
+        member_ids.difference_update(operation.user_ids or ())
+    else:
+        member_ids.update(operation.user_ids or ())

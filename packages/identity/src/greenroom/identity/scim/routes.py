@@ -77,6 +77,14 @@ async def _body(request: Request) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+async def _sent(request: Request, model: Any, context: Context) -> Any:
+    """Return the body of a request as this model. The check of thousands of operations takes seconds, so a thread does
+    it. Raises Invalid: the body is not valid."""
+    body = await _body(request)
+    with translated_errors():
+        return await asyncio.to_thread(model.model_validate, body, scim_ctx=context, scim_policy=POLICY)
+
+
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse(content, status, headers, media_type=MEDIA_TYPE)
 
@@ -141,9 +149,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
     @router.post(endpoint, name=f"create_scim_{kind.name}")
     async def create_resource(request: Request, call: ScimCallDep) -> Response:
         parameters = _parameters(kind, request)
-        body = await _body(request)
-        with translated_errors():
-            sent = kind.model.model_validate(body, scim_ctx=Context.RESOURCE_CREATION_REQUEST, scim_policy=POLICY)
+        sent = await _sent(request, kind.model, Context.RESOURCE_CREATION_REQUEST)
         created = await kind.create(call, sent)
         return await _resource(created, parameters, Context.RESOURCE_CREATION_RESPONSE, 201)
 
@@ -162,9 +168,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
     @router.put(f"{endpoint}/{{resource_id}}", name=f"replace_scim_{kind.name}")
     async def replace_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:
         parameters = _parameters(kind, request)
-        body = await _body(request)
-        with translated_errors():
-            sent = kind.model.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST, scim_policy=POLICY)
+        sent = await _sent(request, kind.model, Context.RESOURCE_REPLACEMENT_REQUEST)
         version = request.headers.get("if-match")
         changed = await kind.change(call, _id(kind, resource_id), kind.replacement(sent), version)
         return await _resource(changed, parameters, Context.RESOURCE_REPLACEMENT_RESPONSE, 200)
@@ -172,11 +176,7 @@ def _add_routes(endpoint: str, kind: _Kind) -> None:
     @router.patch(f"{endpoint}/{{resource_id}}", name=f"patch_scim_{kind.name}")
     async def patch_resource(resource_id: str, request: Request, call: ScimCallDep) -> Response:
         parameters = _parameters(kind, request)
-        body = await _body(request)
-        with translated_errors():
-            patch = PatchOp[kind.model].model_validate(
-                body, scim_ctx=Context.RESOURCE_PATCH_REQUEST, scim_policy=POLICY
-            )
+        patch = await _sent(request, PatchOp[kind.model], Context.RESOURCE_PATCH_REQUEST)
         version = request.headers.get("if-match")
         changed = await kind.change(call, _id(kind, resource_id), kind.patched(patch), version)
         return await _resource(changed, parameters, Context.RESOURCE_PATCH_RESPONSE, 200)
