@@ -1,22 +1,28 @@
-"""`greenroom audit verify`, and the events of commands on the host."""
+"""`greenroom audit verify`, and the events of commands on the host and of Managers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import rows
+from tests.support.agents import HttpDoor, joined, session
+from tests.support.managers import KEY, Fleet
+from tests.support.waiting import eventually
 from typer.testing import CliRunner, Result
 
 from greenroom.cli.main import app
 from greenroom.core.audit import AuditEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit import append_events
+from greenroom.db.diagnostics.audit import append_events, verify
 from greenroom.kit.secrets import Secrets
 from greenroom.up.audit import record_command
+from greenroom.wire.messages import LogLine
 
 
 @pytest.fixture
@@ -70,3 +76,24 @@ async def test_a_wrong_option_is_refused(dsn: str, key_file: Path, options: list
     refused = await verified(dsn, key_file, *options)
     assert refused.exit_code != 0
     assert said in refused.output.replace("\n", " ")
+
+
+async def test_an_opened_stream_that_an_agent_reports_is_an_event(db: Database, dsn: str, tmp_path: Path):
+    await rows.zone(db, "default")
+    fleet = Fleet(dsn, tmp_path)
+    try:
+        await fleet.start("one")
+        agent = await joined(db, HttpDoor(fleet.urls["one"]))
+        session_id = await session(db, agent)
+        line = LogLine(at=time.time(), level="INFO", code="stream-opened", message="opened", session_id=session_id)
+        await agent.check_in(logs=[line], once=True)
+
+        async def events() -> list[dict[str, Any]]:
+            return await db.fetch("SELECT object_id, actor_kind FROM audit_events WHERE code = 'stream-opened'")
+
+        await eventually(events)
+        assert await events() == [{"object_id": session_id, "actor_kind": "agent"}]
+        assert await db.fetch("SELECT 1 AS n FROM audit_events WHERE code = 'agent-registered'") == [{"n": 1}]
+        assert (await verify(db, Secrets(KEY))).problem is None
+    finally:
+        fleet.close()

@@ -193,6 +193,7 @@ async def test_an_export_has_all_events_in_order_and_the_head(app: FastAPI, admi
 
 
 def test_a_refusal_of_an_agent_is_an_event_of_the_process():
-    row = LogRow(level="WARNING", component="agent", code="stream-refused", message="x", session_id="s")
+    row = LogRow(level="WARNING", component="agent", code="stream-refused", message="x", session_id="s", user_id="u")
     event = event_of_row(row, interface="system")
-    assert (event.result, event.actor_kind, event.object_kind, event.object_id) == ("refused", "agent", "session", "s")
+    assert (event.result, event.actor_kind, event.on_behalf_of) == ("refused", "agent", "u")
+    assert (event.object_kind, event.object_id) == ("session", "s")

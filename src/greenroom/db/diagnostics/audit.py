@@ -150,7 +150,8 @@ async def append_events(connection: Connection, secrets: Secrets, events: Sequen
 
 
 def event_of_row(row: LogRow, interface: str) -> AuditEvent:
-    """Return the event of a log row that was written outside of a request. The process is the actor."""
+    """Return the event of a log row that was written outside of a request. The process is the actor, on behalf of
+    the user of the row."""
     kind, object_id = row.object_kind, None
     if kind is None and row.session_id is not None:
         kind, object_id = "session", row.session_id
@@ -162,6 +163,7 @@ def event_of_row(row: LogRow, interface: str) -> AuditEvent:
         message=row.message,
         interface=interface,
         actor_kind=row.component,
+        on_behalf_of=row.user_id,
         object_kind=kind,
         object_id=object_id,
         object_name=row.object_name or row.username,
