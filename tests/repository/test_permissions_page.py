@@ -7,13 +7,32 @@ from pathlib import Path
 
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS
+from greenroom.core.access.roles import ROLES
 
 PAGE = Path(__file__).parents[2] / "docs/reference/permissions.md"
 
 
 def test_the_page_lists_all_permissions_with_meaning_in_order():
-    listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    before, _, _ = PAGE.read_text().partition("## Roles")
+    listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", before, re.MULTILINE)
     assert listed == list(PERMISSIONS.items())
+
+
+def test_the_page_lists_all_roles_with_their_codes_and_scopes():
+    _, _, after = PAGE.read_text().partition("## Roles")
+    section, _, _ = after.partition("## Scopes")
+    rows = re.findall(r"^\| `(\w+)` \| ([^:|]+): (.+) \| (.+) \| (\w+) \|$", section, re.MULTILINE)
+    view = "all codes that end in `_view`"
+    assert rows == [
+        (
+            role.name,
+            role.title,
+            role.description[0].lower() + role.description[1:].rstrip("."),
+            view if role.name == "auditor" else ", ".join(f"`{code}`" for code in role.codes),
+            f"{role.scope}s" if role.scope else "none",
+        )
+        for role in ROLES.values()
+    ]
 
 
 def test_the_page_lists_all_settings_that_members_cannot_loosen():

@@ -7,6 +7,8 @@ or every session with the permission; `public_route(…)` = no credential. Cross
 
     @router.get("/zones")
     async def list_zones(db: Db, caller: Annotated[Caller, requires("zones_view")]) -> list[Zone]: …
+
+A code that the caller has only in the scope of a role counts on routes with a `scope` (`greenroom.api.scopes`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import LOGIN_COOKIE
+from greenroom.api.scopes import ListScope, ObjectScope
 from greenroom.core.access.permissions import (
     USER,
     allows,
@@ -32,7 +35,8 @@ from greenroom.core.access.permissions import (
     missing_codes,
     read_only_codes,
 )
-from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
+from greenroom.core.access.roles import PlaceKind, codes_in, places_with
+from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, Unauthenticated
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import CoalescedReads
@@ -42,7 +46,8 @@ from greenroom.kit.secrets import secret_digest
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of a request. A user has `user_id` and `username`, and a program has `key_id`. A SCIM client has
-    `key_id`, its id, and `label`."""
+    `key_id`, its id, and `label`. `permissions` also contains codes with a place (`core.access.roles`), which `may`
+    does not count."""
 
     kind: Literal["user", "key", "scim"]
     permissions: frozenset[str]
@@ -58,6 +63,8 @@ class Caller:
     max_lease_s: int | None = None
     label: str | None = None
     """The name of the caller in sentences, if the caller is neither a user nor an API key."""
+    local: frozenset[str] = frozenset()
+    """The codes that count for the object of the request because of the scope of a role."""
     must_change_password: bool = False
     """True if the user logged in with a one-time password and must change it first (`require_password_change`)."""
 
@@ -65,13 +72,29 @@ class Caller:
     def name(self) -> str:
         return self.label or self.username or f"API key {self.key_id}"
 
+    @property
+    def counted(self) -> frozenset[str]:
+        """The codes that count for the object of the request."""
+        return self.permissions | self.local
+
     def may(self, *codes: str) -> bool:
-        return allows(self.permissions, codes)
+        return allows(self.counted, codes)
+
+    def ids_in_scope(self, code: str, kind: PlaceKind) -> list[str] | None:
+        """Return the ids of the zones or groups in which the caller has the code; None = everywhere."""
+        if allows(self.permissions, (code,)):
+            return None
+        places = places_with(self.permissions, code)
+        return sorted(place.partition(":")[2] for place in places if place.startswith(f"{kind}:"))
+
+    def in_places(self, codes: Iterable[str], places: Iterable[str]) -> Caller:
+        """Return the caller for whom those of `codes` count that the caller has in one of these places."""
+        return replace(self, local=codes_in(self.permissions, places) & frozenset(codes))
 
     def require(self, *codes: str) -> None:
         """Require all of these permissions. Raises Forbidden: the error contains the missing permissions."""
         if not self.may(*codes):
-            missing = [code for code in codes if code not in self.permissions]
+            missing = [code for code in codes if code not in self.counted]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
     def require_one_of(self, *codes: str) -> None:
@@ -110,6 +133,8 @@ class AccessDeclaration:
 
     codes: tuple[str, ...] | None = None
     one_of: tuple[str, ...] = ()
+    scope: ObjectScope | ListScope | None = None
+    """How the places of the object are found; None = codes in the scope of a role do not count."""
     credentials: tuple[str, ...] = ("apiKey", "logIn")
     """The security schemes of the OpenAPI document, each of which is sufficient."""
 
@@ -117,9 +142,16 @@ class AccessDeclaration:
 class Requires(AccessDeclaration):
     """Authenticates the caller and requires permissions."""
 
-    def __init__(self, *codes: str, one_of: tuple[str, ...] = (), with_one_time_password: bool = False) -> None:
+    def __init__(
+        self,
+        *codes: str,
+        one_of: tuple[str, ...] = (),
+        with_one_time_password: bool = False,
+        scope: ObjectScope | ListScope | None = None,
+    ) -> None:
         self.codes = codes
         self.one_of = one_of
+        self.scope = scope
         self._with_one_time_password = with_one_time_password
 
     async def __call__(self, request: Request) -> Caller:
@@ -128,12 +160,26 @@ class Requires(AccessDeclaration):
         Raises:
             Unauthenticated: the request has no valid credential.
             Forbidden: a permission is missing, or the one-time password must be changed first.
+            NotFound: the object is outside of the scope of the caller's role, and not visible to the caller.
         """
         request.state.caller = caller = await authenticate(request)
         if caller.must_change_password and not self._with_one_time_password:
             raise PasswordChangeRequired
-        caller.require(*(self.codes or ()))
-        caller.require_one_of(*self.one_of)
+        counted, hidden = caller, ""
+        needed = [code for code in (*(self.codes or ()), *self.one_of) if not caller.may(code)]
+        if isinstance(self.scope, ListScope):
+            counted = replace(caller, local=frozenset(code for code in needed if places_with(caller.permissions, code)))
+        elif self.scope is not None:
+            found = await self.scope.count(request, caller.permissions, needed)
+            hidden = found.hidden
+            request.state.caller = caller = counted = replace(caller, local=found.codes)
+        try:
+            counted.require(*(self.codes or ()))
+            counted.require_one_of(*self.one_of)
+        except Forbidden as error:
+            if not hidden:
+                raise
+            raise NotFound(f"There is no such {hidden}; it may have been deleted.") from error
         return caller
 
 
@@ -149,23 +195,24 @@ class PublicAccess(AccessDeclaration):
         """Allow every request."""
 
 
-def requires(*codes: str, with_one_time_password: bool = False) -> Any:
+def requires(*codes: str, with_one_time_password: bool = False, scope: ObjectScope | ListScope | None = None) -> Any:
     """Return the dependency of a route that needs a valid credential and all of `codes`; its value is the `Caller`.
 
-    `with_one_time_password`: a user who must change a one-time password first may call the route, too.
+    `with_one_time_password`: a user who must change a one-time password first may call the route, too. `scope`: codes
+    in the scope of a role count for objects in this scope.
     """
-    return Depends(Requires(*codes, with_one_time_password=with_one_time_password))
+    return Depends(Requires(*codes, with_one_time_password=with_one_time_password, scope=scope))
 
 
-def requires_one_of(*codes: str) -> Any:
+def requires_one_of(*codes: str, scope: ObjectScope | ListScope | None = None) -> Any:
     """Return the dependency of a route that needs a valid credential and at least one of `codes`."""
-    return Depends(Requires(one_of=codes))
+    return Depends(Requires(one_of=codes, scope=scope))
 
 
-def requires_own_or(code: str) -> Any:
+def requires_own_or(code: str, scope: ObjectScope | ListScope | None = None) -> Any:
     """Return the dependency of a route about sessions: the caller's own sessions with the permission `user`, or all
     sessions with the permission `code`."""
-    return requires_one_of(USER, code)
+    return requires_one_of(USER, code, scope=scope)
 
 
 def public_route(reason: str) -> Any:

@@ -29,6 +29,8 @@ zones:
 filter_policies:
   - {name: Exam, default_action: deny, allow: [wikipedia.org, b.example]}
 groups:
+  - name: Tutors
+    roles: [{role: help_desk, groups: [Tutors, Students]}, {role: zone_operator, zones: [eu]}]
   - name: Students
     priority: 50
     permissions: [user]
@@ -132,6 +134,11 @@ async def test_an_applied_document_is_in_the_deployment_and_changes_nothing_twic
         "web_filter_policy": policy["filter_policy_id"],
         "idle_disconnect": 30,
     }
+    tutors, zone = await _only(admin, "/groups", name="Tutors"), await _only(admin, "/zones", zone_name="eu")
+    assert tutors["roles"] == [
+        {"role": "help_desk", "zones": None, "groups": sorted([group["group_id"], tutors["group_id"]])},
+        {"role": "zone_operator", "zones": [zone["zone_id"]], "groups": None},
+    ]
     provider = await _only(admin, "/sign-on-providers", name="campus")
     assert provider["has_client_secret"]
     assert provider["rules"] == [{"claim": "groups", "value": "student", "group_id": group["group_id"]}]
@@ -204,7 +211,7 @@ async def test_a_workspace_with_a_live_session_is_deleted_only_by_force(
 async def test_a_refused_action_names_the_object_and_what_is_done(deployment_of_test: Deployment, admin: Client):
     document = parse_document(DOCUMENT)
     document["workspaces"][0]["memory"] = 1
-    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 4 of 10 actions are done"):
+    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 5 of 12 actions are done"):
         await deployment_of_test.apply(document)
     await _only(admin, "/groups", name="Students")
     document["workspaces"][0]["memory"] = 2_000_000_000

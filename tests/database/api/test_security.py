@@ -104,6 +104,7 @@ async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAP
         "DELETE /api/v1/me/identities/{identity_id}",
         "POST /api/v1/sign-on/logout",
         "GET /api/v1/permissions",
+        "GET /api/v1/roles",
         "GET /api/v1/group-settings",
         "GET /api/v1/version",
     }

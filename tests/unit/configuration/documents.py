@@ -31,12 +31,21 @@ _SETTINGS = st.fixed_dictionaries(
         "max_upload_mb": st.integers(0, 9),
     },
 )
+_ROLES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.one_of(
+        st.just({"role": "auditor"}),
+        st.fixed_dictionaries({"role": st.just("help_desk"), "groups": st.lists(st.sampled_from(NAMES), min_size=1)}),
+        st.fixed_dictionaries({"role": st.just("zone_operator"), "zones": st.just(["ann"])}),
+    ),
+    max_size=2,
+    unique_by=lambda each: str(each["role"]),
+)
 _SECTIONS = {
     "zones": _rows(_row("zone_name", search_alternate_zones=st.booleans()), "zone_name"),
     "filter_policies": _rows(
         _row("name", description=st.text(), allow=st.lists(st.sampled_from(["b.example", "a.example"]))), "name"
     ),
-    "groups": _rows(_row("name", priority=st.integers(1, 9), settings=_SETTINGS), "name"),
+    "groups": _rows(_row("name", priority=st.integers(1, 9), settings=_SETTINGS, roles=_ROLES), "name"),
     "workspaces": _rows(
         st.fixed_dictionaries(
             {"friendly_name": st.sampled_from(NAMES), "name": st.just("image")},

@@ -46,8 +46,16 @@ export function changePassword(password: string, new_password: string): Promise<
   return dataOf(client.POST('/api/v1/me/password', { body: { password, new_password } }));
 }
 
-/** Whether the user has the permission; `global_admin` includes all. Only for the presentation: the api checks permissions. */
+/**
+ * Whether the user has the permission, at least in the scope of a role; `global_admin` includes all. Only for the
+ * presentation: the api checks permissions and scopes.
+ */
 export function allows(me: Me | null | undefined, permission: string): boolean {
+  return allowsEverywhere(me, permission) || !!me?.scoped_permissions.includes(permission);
+}
+
+/** Whether the user has the permission for the whole installation. */
+export function allowsEverywhere(me: Me | null | undefined, permission: string): boolean {
   return !!me && (me.permissions.includes('global_admin') || me.permissions.includes(permission));
 }
 

@@ -35,6 +35,7 @@ export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups
 export const groupSettingsQuery = listOf('group-settings', (init) => client.GET('/api/v1/group-settings', init));
 export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
 export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
+export const rolesQuery = listOf('roles', (init) => client.GET('/api/v1/roles', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
 
 export const webhooksQuery = listOf('webhooks', (init) => client.GET('/api/v1/webhooks', init));

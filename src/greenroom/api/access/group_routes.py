@@ -6,14 +6,24 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from greenroom.api.access import groups as group_rules
-from greenroom.api.access.schemas import GroupCreate, GroupPatch, InheritedSettingView, PermissionView, SettingView
+from greenroom.api.access.schemas import (
+    GroupCreate,
+    GroupPatch,
+    InheritedSettingView,
+    PermissionView,
+    RoleOfGroup,
+    RoleView,
+    SettingView,
+)
 from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, SecretsDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
+from greenroom.api.scopes import LISTED, OF_GROUP
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited_values
 from greenroom.core.access.permissions import PERMISSIONS
+from greenroom.core.access.roles import ROLES
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
@@ -33,12 +43,19 @@ class GroupView(View, row=Group):
 
     group_id: UUID
     images: list[UUID]
+    roles: list[RoleOfGroup]
 
 
 @router.get("/permissions", dependencies=[requires()])
 async def list_permissions() -> list[PermissionView]:
     """List all permissions."""
     return [PermissionView(code=code, description=text) for code, text in PERMISSIONS.items()]
+
+
+@router.get("/roles", dependencies=[requires()])
+async def list_roles() -> list[RoleView]:
+    """List all roles with their permissions."""
+    return [RoleView.model_validate(role) for role in ROLES.values()]
 
 
 @router.get("/group-settings", dependencies=[requires()])
@@ -52,7 +69,7 @@ async def list_groups(
     db: Db,
     page: Paging,
     secrets: SecretsDep,
-    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
+    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember", scope=LISTED)],
 ) -> list[GroupView]:
     """List groups by priority, lowest number first. Callers without `groups_view` get only their own groups."""
     found = await page.read(db, groups.GROUPS, group_rules.visible_groups(caller))
@@ -71,7 +88,7 @@ async def get_group(
     group_id: UUID,
     db: Db,
     secrets: SecretsDep,
-    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
+    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember", scope=OF_GROUP)],
 ) -> GroupView:
     """Return one group."""
     return _view(await group_rules.visible_group(db, caller, str(group_id)), secrets, caller)
@@ -79,7 +96,9 @@ async def get_group(
 
 @router.get("/groups/{group_id}/inherited-settings")
 async def get_inherited_settings(
-    group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+    group_id: UUID,
+    db: Db,
+    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember", scope=OF_GROUP)],
 ) -> list[InheritedSettingView]:
     """Return the values that the group inherits for its settings. Settings whose values are mappings are omitted: the
     mappings of all groups of a user are merged."""
@@ -115,7 +134,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
     """Add a user to a group. The group must not have more permissions than the caller."""
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
-    change.caller.require_right_to_grant(group.permissions)
+    change.caller.require_right_to_grant(group.grants)
     group_rules.require_right_to_add_member(change.caller, user)
     async with permission_transaction(change.db, change.logs) as connection:
         await users.lock_user(connection, user.user_id)

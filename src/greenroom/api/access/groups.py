@@ -9,7 +9,8 @@ from greenroom.api.access.schemas import GroupCreate, GroupPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import SETTINGS, SettingValues
-from greenroom.core.access.permissions import missing_admin_codes, refusal_of_change, refusal_of_leaving
+from greenroom.core.access.permissions import missing_admin_codes, missing_codes, refusal_of_change, refusal_of_leaving
+from greenroom.core.access.roles import grants_of
 from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
@@ -17,6 +18,7 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import seal_variables, unseal_variables
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
+from greenroom.db.access.roles import set_roles
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Conditions
@@ -26,10 +28,12 @@ from greenroom.kit.secrets import Secrets
 
 
 def visible_groups(caller: Caller) -> Conditions:
-    """Return the condition for the groups that the caller may see: without `groups_view`, only their own groups."""
-    if caller.may("groups_view"):
+    """Return the condition for the groups that the caller may see: without `groups_view`, only their own groups and
+    those in the scope of their roles."""
+    scope = caller.ids_in_scope("groups_view", "group")
+    if scope is None:
         return Conditions()
-    return Conditions(["false"]) if caller.user_id is None else groups.GROUPS.matching(of_user=caller.user_id)
+    return groups.GROUPS.matching(visible_groups=scope, of_user=caller.user_id)
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
@@ -75,7 +79,7 @@ async def changeable_group(change: CallerChange, group_id: str) -> Group:
 def require_right_over_group(caller: Caller, group: Group) -> None:
     """Require `groups_modify_system` for system groups, and for groups with more permissions than the caller. Raises
     Forbidden: the permission is missing."""
-    if group.is_system or missing_admin_codes(caller.permissions, group.permissions):
+    if group.is_system or missing_admin_codes(caller.permissions, group.grants):
         caller.require("groups_modify_system")
 
 
@@ -138,7 +142,7 @@ async def check_membership_changes(
         except NotFound as error:
             raise Invalid(error.message) from error
         if group_id in added:
-            change.caller.require_right_to_grant(group.permissions)
+            change.caller.require_right_to_grant(group.grants)
         elif user is not None:
             await require_right_to_remove_member(change, group_id, user.user_id)
     if added and user is not None:
@@ -182,7 +186,8 @@ async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
 
 async def create(change: CallerChange, body: GroupCreate) -> Group:
     """Create a group, with no more permissions than the caller has."""
-    change.caller.require_right_to_grant(body.permissions)
+    roles = [each.assignment for each in body.roles]
+    change.caller.require_right_to_grant([*body.permissions, *grants_of(roles)])
     require_right_to_change_settings(change.caller, body.settings)
     settings = await settings_to_store(change, body.settings)
     async with change.db.transaction() as connection:
@@ -193,6 +198,7 @@ async def create(change: CallerChange, body: GroupCreate) -> Group:
             priority=body.priority,
             permissions=body.permissions,
         )
+        await set_roles(connection, group_id, roles)
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(change.db, group_id)
     await change.db.notify(ChangeEvent(Topic.SETTINGS))
@@ -208,6 +214,8 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
     group = await changeable_group(change, group_id)
     changes = body.sent_fields()
     changed_settings = changes.pop("settings", {})
+    if "roles" in changes:
+        changes["roles"] = [each.assignment for each in body.roles]
     require_right_to_change_settings(change.caller, changed_settings)
     settings = await settings_to_store(change, changed_settings, group.settings)
     async with permission_transaction(change.db, change.logs) as connection:
@@ -215,12 +223,14 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
         require_right_over_group(change.caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:
             raise Refused(f"{before.name} is a system group; its name cannot be changed.")
-        change.caller.require_right_to_grant(set(changes.get("permissions", [])) - set(before.permissions))
+        changed = replace(before, **changes)
+        change.caller.require_right_to_grant(missing_codes(before.grants, changed.grants))
         priority = changes.get("priority", before.priority)
         await require_right_to_change(connection, change.caller, before, priority=priority, settings=settings)
-        await groups.update_group(connection, replace(before, **changes))
+        await groups.update_group(connection, changed)
+        await set_roles(connection, changed.group_id, changed.roles)
         await groups.change_settings(connection, before.group_id, settings)
-        if "permissions" in changes:
+        if "permissions" in changes or "roles" in changes:
             await users.require_an_administrator(connection)
     after = await groups.get_group(change.db, before.group_id)
     await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))

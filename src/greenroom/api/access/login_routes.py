@@ -20,6 +20,7 @@ from greenroom.api.security import Caller, client_address, public_route, require
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import implied_codes
+from greenroom.core.access.roles import code_of, place_of
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
@@ -288,13 +289,15 @@ async def change_own_password(
 async def _me(db: Database, user_id: str, snapshot: SettingsSnapshot) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.groups_of_user(db, user_id))
+    codes = implied_codes(user.permissions)
     # Settings about the creation of containers are for administrators: they contain folders of hosts, and may contain
     # secrets.
     visible = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
     return Me(
         user=UserView.model_validate(user),
         password_change_required=user.password_once and snapshot.installation.require_password_change,
-        permissions=sorted(implied_codes(user.permissions)),
+        permissions=sorted(code for code in codes if not place_of(code)),
+        scoped_permissions=sorted({code_of(code) for code in codes if place_of(code)}),
         settings={name: setting.value for name, setting in visible.items()},
         setting_sources={name: setting.trace for name, setting in visible.items()},
     )

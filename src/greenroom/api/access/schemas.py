@@ -5,16 +5,17 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr, model_validator
 
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.permissions import unknown_codes
+from greenroom.core.access.roles import PlaceKind, Role, RoleAssignment, RoleName, assignment_problem
 
 
 def _username(text: str) -> str:
@@ -169,9 +170,51 @@ class Me(View):
     password_change_required: Annotated[
         bool, Field(description="a one-time password must be changed first; other requests are refused until then")
     ]
-    permissions: list[str]
+    permissions: Annotated[list[str], Field(description="codes for the whole installation")]
+    scoped_permissions: Annotated[
+        list[str], Field(description="codes that count only for objects in the scope of a role")
+    ]
     settings: SettingValues
     setting_sources: Annotated[dict[str, str], Field(description="name → source of the value, as a sentence")]
+
+
+class RoleOfGroup(Body):
+    """A role of the members of a group, in its scope."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    role: RoleName
+    zones: Annotated[list[UUID] | None, Field(description="ids of the zones of the scope; null = no scope")] = None
+    groups: Annotated[list[UUID] | None, Field(description="ids of the groups of the scope; null = no scope")] = None
+
+    @model_validator(mode="after")
+    def check_scope(self) -> Self:
+        """Raises ValueError: the role cannot have this scope."""
+        if problem := assignment_problem(self.assignment):
+            raise ValueError(problem)
+        return self
+
+    @property
+    def assignment(self) -> RoleAssignment:
+        """The assignment as the group has it."""
+        zones, groups = (
+            None if ids is None else sorted({str(each) for each in ids}) for ids in (self.zones, self.groups)
+        )
+        return RoleAssignment(role=self.role, zones=zones, groups=groups)
+
+
+def _each_role_once(roles: list[RoleOfGroup]) -> list[RoleOfGroup]:
+    names = [each.role for each in roles]
+    if len(set(names)) < len(names):
+        raise ValueError("each role must occur once; name all its zones or groups there")
+    return sorted(roles, key=lambda each: each.role)
+
+
+class RoleView(View, row=Role):
+    """The definition of a role. `scope` is the kind of objects to which it can be restricted; null = none."""
+
+    codes: list[str]
+    scope: PlaceKind | None
 
 
 class GroupPatch(Body):
@@ -181,6 +224,9 @@ class GroupPatch(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
+    roles: Annotated[
+        list[RoleOfGroup], AfterValidator(_each_role_once), Field(description="all roles of the members")
+    ] = []
     settings: Annotated[JsonObject, Field(description="settings of the members; null removes a setting")] = {}
 
 

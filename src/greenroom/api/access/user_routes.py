@@ -22,6 +22,7 @@ from greenroom.api.bodies import View
 from greenroom.api.deps import ChangeDep, Db, PasswordsDep, SecretsDep, SnapshotDep
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.problems import api_router
+from greenroom.api.scopes import LISTED, OF_CHANGED_USER, OF_USER
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
@@ -47,17 +48,20 @@ class LoginView(View, row=ListedLogin):
     current: Annotated[bool, Field(description="the log-in of this request")]
 
 
-@router.get("/users", dependencies=[requires("users_view")])
+@router.get("/users")
 async def list_users(
     db: Db,
     page: Paging,
+    caller: Annotated[Caller, requires("users_view", scope=LISTED)],
     q: Search = "",
     group_id: Annotated[UUID | None, Query(description="only members of this group")] = None,
     sort: Sorting = str(BY_NAME),
     count: Counting = False,
 ) -> list[UserView]:
     """List users, by name unless the request sets another order."""
-    conditions = USERS.matching(words_of(q, USERS.columns), group=group_id)
+    conditions = USERS.matching(
+        words_of(q, USERS.columns), group=group_id, in_groups=caller.ids_in_scope("users_view", "group")
+    )
     if count:
         page.set_total(await USERS.count(db, conditions, "username"))
     found = await page.read(db, USERS, conditions, order_of(sort, USERS.orders))
@@ -70,13 +74,13 @@ async def create_user(body: UserCreate, change: ChangeDep, passwords: PasswordsD
     return UserView.model_validate(await accounts.create_user(change, passwords, body))
 
 
-@router.get("/users/{user_id}", dependencies=[requires("users_view")])
+@router.get("/users/{user_id}", dependencies=[requires("users_view", scope=OF_USER)])
 async def get_user(user_id: UUID, db: Db) -> UserView:
     """Return one user."""
     return UserView.model_validate(await users.get_user(db, str(user_id)))
 
 
-@router.patch("/users/{user_id}", dependencies=[requires("users_modify")])
+@router.patch("/users/{user_id}", dependencies=[requires("users_modify", scope=OF_CHANGED_USER)])
 async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwords: PasswordsDep) -> UserView:
     """Change a user. A new password, disabling and locking end all log-ins and close all streams of the user."""
     return UserView.model_validate(await accounts.change_user(change, passwords, str(user_id), body))
@@ -84,7 +88,7 @@ async def update_user(user_id: UUID, body: UserPatch, change: ChangeDep, passwor
 
 @router.get("/users/{user_id}/settings")
 async def get_user_settings(
-    user_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("users_view")]
+    user_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("users_view", scope=OF_USER)]
 ) -> list[EffectiveSettingView]:
     """Show the group settings in force for a user, each with its source.
 
@@ -133,7 +137,7 @@ async def delete_user(
     change.audit(LogCode.USER_DELETED, user.username, before=accounts.audit_values(user))
 
 
-@router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
+@router.get("/users/{user_id}/logins", dependencies=[requires("users_view", scope=OF_USER)])
 async def list_user_logins(user_id: UUID, db: Db, snapshot: SnapshotDep) -> list[LoginView]:
     """List the log-ins of a user at the console, the last used first."""
     user = await users.get_user(db, str(user_id))
@@ -141,7 +145,9 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SnapshotDep) -> list
     return [LoginView.model_validate(row) for row in rows]
 
 
-@router.delete("/users/{user_id}/logins", status_code=204, dependencies=[requires("users_modify")])
+@router.delete(
+    "/users/{user_id}/logins", status_code=204, dependencies=[requires("users_modify", scope=OF_CHANGED_USER)]
+)
 async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
     """End all log-ins of a user, and close all streams of the user; the sessions continue."""
     async with change.db.transaction() as connection:
@@ -153,7 +159,11 @@ async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
     change.audit(LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
 
 
-@router.delete("/users/{user_id}/logins/{login_id}", status_code=204, dependencies=[requires("users_modify")])
+@router.delete(
+    "/users/{user_id}/logins/{login_id}",
+    status_code=204,
+    dependencies=[requires("users_modify", scope=OF_CHANGED_USER)],
+)
 async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> None:
     """End one log-in of a user, and close all streams of the user; the sessions continue."""
     user = await users.get_user(change.db, str(user_id))

@@ -26,7 +26,8 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import requires
+from greenroom.api.scopes import LISTED, OF_AGENT, OF_GATEWAY, OF_MANAGER, OF_ZONE
+from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Forbidden, NotFound, require_row
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.addresses import foreign_hosts
@@ -57,15 +58,19 @@ class GatewayView(View, row=GatewayRow):
     zone_id: UUID
 
 
-@agent_router.get("/agents", dependencies=[requires("agents_view")])
-async def list_agents(db: Db, page: Paging) -> list[AgentView]:
+@agent_router.get("/agents")
+async def list_agents(
+    db: Db, page: Paging, caller: Annotated[Caller, requires("agents_view", scope=LISTED)]
+) -> list[AgentView]:
     """List all Agents by zone."""
     order = views.BY_ZONE
-    rows = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
+    rows = await views.list_agents(
+        db, zone_ids=caller.ids_in_scope("agents_view", "zone"), after=page.after_row(order), limit=page.limit
+    )
     return [AgentView.model_validate(agent) for agent in page.rows(rows, order)]
 
 
-@agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
+@agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view", scope=OF_AGENT)])
 async def get_agent(agent_id: str, db: Db) -> AgentView:
     """Return one Agent, by its id, the first 8 digits of its id, or its hostname."""
     return AgentView.model_validate(await find_agent(db, agent_id))
@@ -82,7 +87,7 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
     return require_row(next(iter(rows), None), "Agent", name)
 
 
-@agent_router.patch("/agents/{agent_id}", dependencies=[requires("agents_modify")])
+@agent_router.patch("/agents/{agent_id}", dependencies=[requires("agents_modify", scope=OF_AGENT)])
 async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> AgentView:
     """Enable, disable or drain an Agent, or change its capacity or the address of its edge gateway.
 
@@ -101,7 +106,9 @@ async def update_agent(agent_id: str, body: AgentPatch, change: ChangeDep) -> Ag
     return AgentView.model_validate(after)
 
 
-@agent_router.delete("/agents/{agent_id}/credential", status_code=204, dependencies=[requires("agents_modify")])
+@agent_router.delete(
+    "/agents/{agent_id}/credential", status_code=204, dependencies=[requires("agents_modify", scope=OF_AGENT)]
+)
 async def revoke_credential(agent_id: str, change: ChangeDep) -> None:
     """Revoke the credential of an Agent. Its messages are refused until it joins again."""
     agent = await find_agent(change.db, agent_id)
@@ -109,7 +116,7 @@ async def revoke_credential(agent_id: str, change: ChangeDep) -> None:
     change.audit(LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
 
 
-@agent_router.delete("/agents/{agent_id}", status_code=204, dependencies=[requires("agents_delete")])
+@agent_router.delete("/agents/{agent_id}", status_code=204, dependencies=[requires("agents_delete", scope=OF_AGENT)])
 async def delete_agent(
     agent_id: str,
     change: ChangeDep,
@@ -125,14 +132,19 @@ async def delete_agent(
 manager_router = api_router("managers")
 
 
-@manager_router.get("/managers", dependencies=[requires("managers_view")])
-async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
+@manager_router.get("/managers")
+async def list_managers(
+    db: Db, page: Paging, caller: Annotated[Caller, requires("managers_view", scope=LISTED)]
+) -> list[ManagerView]:
     """List all Managers by zone and instance id."""
-    rows = page.slice(await managers.list_managers(db), lambda manager: [manager.zone_name, manager.instance_id])
+    rows = page.slice(
+        await managers.list_managers(db, zone_ids=caller.ids_in_scope("managers_view", "zone")),
+        lambda manager: [manager.zone_name, manager.instance_id],
+    )
     return [ManagerView.model_validate(row) for row in rows]
 
 
-@manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
+@manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view", scope=OF_MANAGER)])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
     """Return one Manager, by its id or instance id."""
     return ManagerView.model_validate(await _get_manager(db, manager_id))
@@ -144,7 +156,7 @@ async def _get_manager(db: Database, name: str) -> managers.ListedManager:
     return require_row(next(iter(rows), None), "Manager", name)
 
 
-@manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify")])
+@manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify", scope=OF_MANAGER)])
 async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled Manager."""
     before = await _get_manager(change.db, manager_id)
@@ -161,7 +173,9 @@ async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep)
     return ManagerChanged.of(after, warning=warning)
 
 
-@manager_router.delete("/managers/{manager_id}", status_code=204, dependencies=[requires("managers_delete")])
+@manager_router.delete(
+    "/managers/{manager_id}", status_code=204, dependencies=[requires("managers_delete", scope=OF_MANAGER)]
+)
 async def delete_manager(
     manager_id: str,
     change: ChangeDep,
@@ -183,10 +197,14 @@ async def delete_manager(
 zone_router = api_router("zones")
 
 
-@zone_router.get("/zones", dependencies=[requires("zones_view")])
-async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
+@zone_router.get("/zones")
+async def list_zones(
+    db: Db, page: Paging, caller: Annotated[Caller, requires("zones_view", scope=LISTED)]
+) -> list[ZoneView]:
     """List all zones by name."""
-    rows = page.slice(await zones.list_zones(db), lambda zone: [zone.zone_name])
+    rows = page.slice(
+        await zones.list_zones(db, caller.ids_in_scope("zones_view", "zone")), lambda zone: [zone.zone_name]
+    )
     return [ZoneView.model_validate(zone) for zone in rows]
 
 
@@ -209,13 +227,13 @@ async def create_zone(body: ZoneCreate, change: ChangeDep) -> ZoneView:
     return ZoneView.model_validate(zone)
 
 
-@zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
+@zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view", scope=OF_ZONE)])
 async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
     """Return one zone."""
     return ZoneView.model_validate(await zones.get_zone(db, str(zone_id)))
 
 
-@zone_router.patch("/zones/{zone_id}", dependencies=[requires("zones_modify")])
+@zone_router.patch("/zones/{zone_id}", dependencies=[requires("zones_modify", scope=OF_ZONE)])
 async def update_zone(zone_id: UUID, body: ZonePatch, change: ChangeDep) -> ZoneChanged:
     """Change a zone. Sessions keep the Allow Origin Domain and Upstream Auth Address from their creation.
 
@@ -270,19 +288,22 @@ async def delete_zone(zone_id: UUID, change: ChangeDep) -> None:
 gateway_router = api_router("gateways")
 
 
-@gateway_router.get("/gateways", dependencies=[requires("agents_view")])
-async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
+@gateway_router.get("/gateways")
+async def list_gateways(
+    db: Db, page: Paging, caller: Annotated[Caller, requires("agents_view", scope=LISTED)]
+) -> list[GatewayView]:
     """List the web gateways that joined with a token.
 
     Web gateways on the host of an api use the installation's key and are not listed.
     """
     rows = page.slice(
-        await enrollment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
+        await enrollment.list_gateways(db, zone_ids=caller.ids_in_scope("agents_view", "zone")),
+        lambda row: [row.zone_name, str(row.registered), row.gateway_id],
     )
     return [GatewayView.model_validate(row) for row in rows]
 
 
-@gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
+@gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view", scope=OF_GATEWAY)])
 async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
     """Return one gateway."""
     return GatewayView.model_validate(await _get_gateway(db, gateway_id))
@@ -295,7 +316,9 @@ async def _get_gateway(db: Database, gateway_id: UUID) -> GatewayRow:
     return rows[0]
 
 
-@gateway_router.delete("/gateways/{gateway_id}", status_code=204, dependencies=[requires("agents_delete")])
+@gateway_router.delete(
+    "/gateways/{gateway_id}", status_code=204, dependencies=[requires("agents_delete", scope=OF_GATEWAY)]
+)
 async def delete_gateway(gateway_id: UUID, change: ChangeDep) -> None:
     """Remove a gateway, and revoke its credential. It continues to serve until its next request is refused."""
     gateway = await _get_gateway(change.db, gateway_id)

@@ -26,6 +26,7 @@ from greenroom.api.pool.schemas import (
     StagingSaved,
 )
 from greenroom.api.problems import api_router
+from greenroom.api.scopes import LISTED, OF_NEW_STAGING_CONFIG, OF_STAGING_CONFIG
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
@@ -60,14 +61,20 @@ HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over
 router = api_router("staging")
 
 
-@router.get("/staging-configs", dependencies=[requires("staging_view")])
-async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
+@router.get("/staging-configs")
+async def list_staging_configs(
+    db: Db, page: Paging, caller: Annotated[Caller, requires("staging_view", scope=LISTED)]
+) -> list[StagingConfigView]:
     """List all configs by zone and workspace; `shortfall` is the reason if a pool has too few sessions."""
-    rows = await db_configs.list_configs(db, after=page.after_row(BY_ZONE), limit=page.limit)
+    rows = await db_configs.list_configs(
+        db, zone_ids=caller.ids_in_scope("staging_view", "zone"), after=page.after_row(BY_ZONE), limit=page.limit
+    )
     return await config_views(db, page.rows(rows, BY_ZONE))
 
 
-@router.post("/staging-configs", status_code=201, dependencies=[requires("staging_create")])
+@router.post(
+    "/staging-configs", status_code=201, dependencies=[requires("staging_create", scope=OF_NEW_STAGING_CONFIG)]
+)
 async def create_staging_config(body: StagingCreate, change: ChangeDep) -> StagingSaved:
     """Create a config. The Primary of its zone begins to fill the pool at once."""
     zone_id, image_id = str(body.zone_id), str(body.image_id)
@@ -86,14 +93,16 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
     return await _saved_view(change.db, saved)
 
 
-@router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
+@router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view", scope=OF_STAGING_CONFIG)])
 async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
     """Return one config."""
     (view,) = await config_views(db, [await db_configs.get_config(db, str(staging_config_id))])
     return view
 
 
-@router.patch("/staging-configs/{staging_config_id}", dependencies=[requires("staging_modify")])
+@router.patch(
+    "/staging-configs/{staging_config_id}", dependencies=[requires("staging_modify", scope=OF_STAGING_CONFIG)]
+)
 async def update_staging_config(staging_config_id: UUID, body: StagingPatch, change: ChangeDep) -> StagingSaved:
     """Change a config. Surplus sessions end. If a permission changes, all staged sessions are replaced."""
     config_id, sent = str(staging_config_id), body.sent_fields()
@@ -109,7 +118,11 @@ async def update_staging_config(staging_config_id: UUID, body: StagingPatch, cha
     return await _saved_view(change.db, after)
 
 
-@router.delete("/staging-configs/{staging_config_id}", status_code=204, dependencies=[requires("staging_delete")])
+@router.delete(
+    "/staging-configs/{staging_config_id}",
+    status_code=204,
+    dependencies=[requires("staging_delete", scope=OF_STAGING_CONFIG)],
+)
 async def delete_staging_config(staging_config_id: UUID, change: ChangeDep) -> None:
     """Delete a config and its staged sessions. Sessions with a user continue."""
     config = await db_configs.get_config(change.db, str(staging_config_id))
@@ -122,7 +135,11 @@ async def delete_staging_config(staging_config_id: UUID, change: ChangeDep) -> N
     change.audit(LogCode.STAGING_CONFIG_DELETED, _title(config), before=values_of(ConfigFields, config))
 
 
-@router.post("/staging-configs/{staging_config_id}/recycle", status_code=202, dependencies=[requires("staging_modify")])
+@router.post(
+    "/staging-configs/{staging_config_id}/recycle",
+    status_code=202,
+    dependencies=[requires("staging_modify", scope=OF_STAGING_CONFIG)],
+)
 async def recycle_staging_config(staging_config_id: UUID, change: ChangeDep) -> StagingConfigView:
     """Replace all staged sessions of the config. After failed starts, the next start is tried at once."""
     async with change.db.transaction() as connection:
@@ -180,7 +197,7 @@ async def explain_staging_config(
 async def get_staging_history(
     staging_config_id: UUID,
     db: Db,
-    caller: Annotated[Caller, requires("staging_view")],
+    caller: Annotated[Caller, requires("staging_view", scope=OF_STAGING_CONFIG)],
     limit: Annotated[int, Query(ge=1, le=100, description="maximum number of recent misses")] = 20,
 ) -> StagingHistoryView:
     """Return hits (launches that the config served) and misses (launches without a staged session), with reasons."""

@@ -6,9 +6,11 @@ from typing import Any, Final, Protocol
 
 from fastapi import Depends
 
+from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, Requires
 from greenroom.core.access.group_settings import EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
+from greenroom.core.access.roles import places_with
 from greenroom.core.errors import Forbidden, GreenroomError, Held, NotFound
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import (
@@ -22,6 +24,7 @@ from greenroom.core.session.authorization import (
     needs_settings,
 )
 from greenroom.db.access.groups import groups_of_user
+from greenroom.db.access.places import places_of_session
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.repeats import RepeatFilter
@@ -52,12 +55,15 @@ class SessionOrLease(Protocol):
 
 
 class ActsOnSession(Requires):
-    """Requires a permission with which one of these acts can be allowed; `session_for` then checks the session."""
+    """Requires a permission with which one of these acts can be allowed; `session_for` then checks the session and its
+    places."""
 
     def __init__(self, *acts: Act) -> None:
         rows = [TABLE[act] for act in acts]
         user_codes = [USER] if any(Kind.USER in row.kinds for row in rows) else []
-        super().__init__(one_of=(*dict.fromkeys([*user_codes, *(code for row in rows for code in row.others_need)]),))
+        super().__init__(
+            one_of=(*dict.fromkeys([*user_codes, *(code for row in rows for code in row.others_need)]),), scope=LISTED
+        )
         self.acts = acts
 
 
@@ -76,7 +82,14 @@ def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> K
 def session_caller_of(caller: Caller, user_id: str | None, kind: Kind) -> SessionCaller:
     """Return the caller in the form that the authorization table needs."""
     owns = caller.owner_id is not None and caller.owner_id == user_id
-    return SessionCaller(kind=kind, permissions=caller.permissions, owns=owns)
+    return SessionCaller(kind=kind, permissions=caller.counted, owns=owns)
+
+
+async def caller_in_session(db: Database, caller: Caller, act: Act, zone_id: str, user_id: str | None) -> Caller:
+    """Return the caller for whom the codes that others need for this act count if the scope of a role contains the
+    session: its zone, or a group of its user."""
+    needed = [code for code in TABLE[act].others_need if places_with(caller.permissions, code)]
+    return caller.in_places(needed, await places_of_session(db, zone_id, user_id)) if needed else caller
 
 
 async def settings_of(db: Database, user_id: str | None) -> dict[str, EffectiveSetting]:

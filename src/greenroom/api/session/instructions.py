@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
@@ -20,6 +20,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.authorized import ActLog, kind_of, session_caller_of, settings_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.core.access.group_settings import EffectiveSetting
+from greenroom.core.access.roles import codes_in_every, places_with
 from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import ChangeEvent, session_events
 from greenroom.core.log_codes import LogCode
@@ -85,6 +86,12 @@ class PermittedActions:
     def _is_permitted(self, session: Session, action: Action) -> bool:
         session_caller = session_caller_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
         return not decide(Act(action), session_caller, SessionFacts(settings=self.settings)).refused
+
+
+def caller_in_sessions(caller: Caller) -> Caller:
+    """Return the caller with the codes that count for all sessions that the scope of the caller's roles shows."""
+    seen = places_with(caller.permissions, "sessions_view")
+    return replace(caller, local=codes_in_every(caller.permissions, seen))
 
 
 async def permitted_actions_of(db: Database, caller: Caller) -> PermittedActions:

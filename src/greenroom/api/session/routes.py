@@ -13,6 +13,7 @@ from greenroom.api.access.accounts import default_image_of
 from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.problems import api_router
+from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import instructions, service
 from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
@@ -20,6 +21,7 @@ from greenroom.api.session.instructions import (
     CommandView,
     PermittedActions,
     act_of_command,
+    caller_in_sessions,
     end_by_force,
     expiry_of,
     keep_alive,
@@ -58,7 +60,7 @@ from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import sessions
-from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter
+from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter, SessionScope
 from greenroom.db.workspace import images
 from greenroom.shared.states import SessionStatus
 
@@ -105,15 +107,19 @@ async def list_sessions(
     page: Paging,
     streams: Streams,
     filters: Filters,
-    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    caller: Annotated[Caller, requires_own_or("sessions_view", scope=LISTED)],
     sort: Sorting = str(NEWEST_FIRST),
     count: Counting = False,
 ) -> list[SessionView]:
     """List sessions, newest first unless the request sets another order.
 
-    Callers without `sessions_view` get only their own sessions.
+    Callers without `sessions_view` get only their own sessions, and those in the scope of their roles.
     """
-    if not caller.may("sessions_view"):
+    zones, groups = (caller.ids_in_scope("sessions_view", kind) for kind in ("zone", "group"))
+    if zones or groups:
+        filters = replace(filters, scope=SessionScope(zones=zones or [], groups=groups or [], user_id=caller.user_id))
+        caller = caller_in_sessions(caller)
+    elif not caller.may("sessions_view"):
         caller.require(USER)
         filters = replace(filters, user_id=caller.own_user_id())
     if count:

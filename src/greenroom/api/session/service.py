@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from greenroom.api.security import AccessDeclaration, Caller
-from greenroom.api.session.authorized import ActsOnSession, authorize, kind_of, session_caller_of
+from greenroom.api.session.authorized import ActsOnSession, authorize, caller_in_session, kind_of, session_caller_of
 from greenroom.api.session.schemas import ConnectionView, SessionCreate
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid
@@ -48,9 +48,8 @@ async def session_and_verdict(
         NotFound: there is no session with this id, or the caller may not see it.
         Forbidden: the caller may not do this act.
     """
-    session = await views.get_session(db, session_id, follow=follow)
-    session_caller = session_caller_of(caller, session.user_id, kind_of(caller, session.user_id))
-    return session, await authorize(db, act, session_caller, session)
+    done = await _authorized_act(db, caller, session_id, act, follow=follow)
+    return done.session, done.verdict
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
@@ -67,6 +66,13 @@ class SessionAct:
     verdict: Verdict
 
 
+async def _authorized_act(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool) -> SessionAct:
+    session = await views.get_session(db, session_id, follow=follow)
+    caller = await caller_in_session(db, caller, act, session.zone_id, session.user_id)
+    session_caller = session_caller_of(caller, session.user_id, kind_of(caller, session.user_id))
+    return SessionAct(caller, session, await authorize(db, act, session_caller, session))
+
+
 class AuthorizesSession(AccessDeclaration):
     """A dependency that returns the session of the path, for callers who may do `act` on it."""
 
@@ -75,14 +81,13 @@ class AuthorizesSession(AccessDeclaration):
         self.acts = self._requires.acts
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
+        self.scope = self._requires.scope
 
     async def __call__(self, request: Request, session_id: UUID) -> SessionAct:
         """Authenticate and authorize. Raises Unauthenticated, Forbidden, NotFound: as for `Requires` and
         `session_and_verdict`."""
         caller = await self._requires(request)
-        return SessionAct(
-            caller, *await session_and_verdict(request.app.state.db, caller, str(session_id), self.acts[0])
-        )
+        return await _authorized_act(request.app.state.db, caller, str(session_id), self.acts[0], follow=True)
 
 
 def session_act_for(act: Act) -> Any:

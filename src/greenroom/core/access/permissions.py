@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, GroupSettings, SettingValues, resolve
+from greenroom.core.access.roles import ROLE_PREFIX, code_of, codes_granted, codes_in, place_of
 
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
@@ -99,25 +100,38 @@ PERMISSIONS: Final[dict[str, str]] = {
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
-    """True if the codes `granted` include all codes of `required`."""
+    """True if the codes `granted` include all codes of `required`. Codes with a place do not count."""
     codes = frozenset(granted)
     return GLOBAL_ADMIN in codes or codes.issuperset(required)
 
 
 def implied_codes(granted: Iterable[str]) -> frozenset[str]:
-    """Return all codes that `granted` implies, without unknown codes."""
-    codes = frozenset(granted)
-    return frozenset(PERMISSIONS) if GLOBAL_ADMIN in codes else codes & PERMISSIONS.keys()
+    """Return all codes that the grants imply, without unknown codes. A code with a place is omitted if the grants have
+    the code for the whole installation.
+    """
+    codes = codes_granted(granted)
+    if GLOBAL_ADMIN in codes:
+        return frozenset(PERMISSIONS)
+    everywhere = codes & PERMISSIONS.keys()
+    return everywhere | {code for code in codes if place_of(code) and code_of(code) in PERMISSIONS.keys() - everywhere}
+
+
+def codes_for(granted: Iterable[str], places: Iterable[str]) -> frozenset[str]:
+    """Return the codes that count for an object in these places: those without a place, and those in one of them."""
+    codes = implied_codes(granted)
+    return frozenset(code for code in codes if not place_of(code)) | codes_in(codes, places)
 
 
 def read_only_codes(granted: Iterable[str]) -> frozenset[str]:
     """Return the codes that a read-only API key with `granted` has: those that end in `_view`."""
-    return frozenset(code for code in implied_codes(granted) if code.endswith("_view"))
+    return frozenset(code for code in implied_codes(granted) if code_of(code).endswith("_view"))
 
 
 def limited_to_owner(granted: Iterable[str], owner_codes: Iterable[str]) -> frozenset[str]:
-    """Return the codes that an API key has in effect: those of `granted` that its owner also has."""
-    return implied_codes(granted) & implied_codes(owner_codes)
+    """Return the codes that an API key has in effect: those of `granted` that its owner also has, in the places in
+    which both have them."""
+    key, owner = implied_codes(granted), implied_codes(owner_codes)
+    return frozenset({code for code in key if _has(owner, code)} | {code for code in owner if _has(key, code)})
 
 
 def unknown_codes(codes: Iterable[str]) -> list[str]:
@@ -126,8 +140,14 @@ def unknown_codes(codes: Iterable[str]) -> list[str]:
 
 
 def missing_codes(granted: Iterable[str], requested: Iterable[str]) -> list[str]:
-    """Return the codes of `requested` that `granted` lacks, sorted. Users may grant only codes that they have."""
-    return sorted(implied_codes(requested) - implied_codes(granted))
+    """Return the codes of `requested` that `granted` lacks, sorted. Users may grant only codes that they have. A code
+    for the whole installation includes the code with any place."""
+    held = implied_codes(granted)
+    return sorted(code for code in implied_codes(requested) if not _has(held, code))
+
+
+def _has(held: frozenset[str], code: str) -> bool:
+    return code in held or code_of(code) in held
 
 
 def missing_admin_codes(granted: Iterable[str], other: Iterable[str]) -> list[str]:
@@ -137,6 +157,8 @@ def missing_admin_codes(granted: Iterable[str], other: Iterable[str]) -> list[st
     return [code for code in missing_codes(granted, other) if code != USER]
 
 
+ADMINISTRATOR_GRANTS: Final = (GLOBAL_ADMIN, ROLE_PREFIX + "administrator")
+"""The grants with which a user is an administrator."""
 WEB_FILTER_POLICY: Final = "web_filter_policy"
 
 

@@ -16,6 +16,7 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import SortOrder
 from greenroom.core.rate_limits import FailedAttempt, account_wait_s, source_of
+from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.diagnostics.batches import SKIP_LOCKED, delete_in_batches, deletion
 from greenroom.db.listing import ListColumn, ListDefinition
@@ -41,8 +42,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
         Login,
         "SELECT u.user_id::text, u.username, u.password_once, l.expires,"
         " l.last_used < now() - interval '1 minute' AS needs_touch,"
-        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
-        "       WHERE ug.user_id = u.user_id) AS permissions"
+        " " + grants_of_user("u.user_id") + " AS permissions"
         " FROM login_sessions l JOIN users u USING (user_id)"
         " WHERE l.token_hash = %s AND l.expires > now() AND l.last_used > now() - make_interval(secs => %s)"
         " AND NOT u.disabled AND NOT u.locked",
@@ -268,8 +268,7 @@ KEYS: Final = ListDefinition(
         " k.created, k.expires,"
         ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
         " k.last_used, u.username AS owner,"
-        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
-        "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
+        " " + grants_of_user("k.created_by") + " AS owner_permissions,"
         " k.enabled AND (k.expires IS NULL OR k.expires > now())"
         "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
         " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS needs_touch"

@@ -9,8 +9,10 @@ from typing import Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
+from greenroom.core.access.roles import RoleAssignment, grants_of
 from greenroom.core.errors import Refused, require_row
 from greenroom.core.listing import SortOrder
+from greenroom.db.access.roles import ROLES_OF_GROUP
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.workspace.filter_policies import FILTER_SETTING, find_policy_id
@@ -25,6 +27,12 @@ class Group(GroupSettings):
     permissions: list[str]
     images: list[str]
     num_users: int
+    roles: list[RoleAssignment]
+
+    @property
+    def grants(self) -> list[str]:
+        """The codes and roles that the members get (`core.access.roles`)."""
+        return [*self.permissions, *grants_of(self.roles)]
 
 
 BY_PRIORITY: Final = SortOrder("priority")
@@ -37,14 +45,19 @@ GROUPS: Final = ListDefinition(
         " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id),"
         " '{}') AS settings,"
         " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
-        " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
+        " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users, "
+        + ROLES_OF_GROUP
+        + " AS roles"
     ),
     source="FROM groups g",
     key="g.name",
     key_type="text",
     columns={"priority": ListColumn("g.priority", "integer")},
     order=BY_PRIORITY,
-    filters={"of_user": "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"},
+    filters={
+        "visible_groups": "g.group_id = ANY(%(visible_groups)s::uuid[])"
+        " OR g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)"
+    },
 )
 list_groups: Final = GROUPS.read
 

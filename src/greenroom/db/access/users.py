@@ -8,10 +8,11 @@ from typing import Any, Final, LiteralString, TypeVar
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.access.permissions import ADMINISTRATOR_GRANTS
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder
+from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.lease.controls import withdraw_control_of_user
 from greenroom.db.listing import ListColumn, ListDefinition
@@ -54,7 +55,7 @@ FIELDS: Final = columns_of(UserFields)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User(UserFields):
-    """A user with their groups and permissions."""
+    """A user with their groups. `permissions` are the grants of all groups (`core.access.roles`)."""
 
     user_id: str
     realm: str
@@ -76,9 +77,7 @@ USERS: Final = ListDefinition(
         " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
         "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
-        "           WHERE ug.user_id = u.user_id), '[]') AS groups,"
-        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
-        "       WHERE ug.user_id = u.user_id ORDER BY p) AS permissions,"
+        "           WHERE ug.user_id = u.user_id), '[]') AS groups, " + grants_of_user("u.user_id") + " AS permissions,"
         " (SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted') AS num_sessions"
     ),
     columns={
@@ -96,7 +95,9 @@ USERS: Final = ListDefinition(
     },
     order=BY_NAME,
     filters={
-        "group": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)"
+        "group": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)",
+        "in_groups": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id"
+        " AND m.group_id = ANY(%(in_groups)s::uuid[]))",
     },
     key="u.user_id",
     source="FROM users u LEFT JOIN (SELECT ug.user_id, string_agg(g.name, ', ' ORDER BY g.priority, g.name) AS names"
@@ -205,9 +206,9 @@ async def require_an_administrator(connection: Connection) -> None:
     no such user."""
     await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
     cursor = await connection.execute(
-        "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN groups g USING (group_id)"
-        " WHERE %s = ANY(g.permissions) AND NOT u.disabled AND NOT u.locked AND u.password_hash IS NOT NULL LIMIT 1",
-        (GLOBAL_ADMIN,),
+        "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN group_grants g USING (group_id)"
+        " WHERE g.granted = ANY(%s) AND NOT u.disabled AND NOT u.locked AND u.password_hash IS NOT NULL LIMIT 1",
+        ([*ADMINISTRATOR_GRANTS],),
     )
     if await cursor.fetchone() is None:
         raise Refused("The change would leave no administrator. Make another user an administrator first.")

@@ -215,15 +215,18 @@ class GatewayRow:
     last_reported: datetime | None
 
 
-async def list_gateways(db: Database, gateway_id: str | None = None) -> list[GatewayRow]:
-    """List all gateways that joined, or one gateway."""
+async def list_gateways(
+    db: Database, gateway_id: str | None = None, *, zone_ids: list[str] | None = None
+) -> list[GatewayRow]:
+    """List the gateways that joined all zones or `zone_ids`, or one gateway."""
     return await db.fetch_as(
         GatewayRow,
         "SELECT g.gateway_id::text, g.hostname, g.zone_id::text, z.zone_name, g.registered, g.last_reported"
         " FROM gateways g JOIN zones z USING (zone_id)"
-        " WHERE %(gateway_id)s::uuid IS NULL OR g.gateway_id = %(gateway_id)s::uuid"
+        " WHERE (%(gateway_id)s::uuid IS NULL OR g.gateway_id = %(gateway_id)s::uuid)"
+        " AND (%(zone_ids)s::uuid[] IS NULL OR g.zone_id = ANY(%(zone_ids)s::uuid[]))"
         " ORDER BY z.zone_name, g.registered, g.gateway_id",
-        {"gateway_id": gateway_id},
+        {"gateway_id": gateway_id, "zone_ids": zone_ids},
     )
 
 

@@ -213,14 +213,21 @@ _LIST: Final = (
     " CASE WHEN " + MANAGER_RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
     " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term, m.crash_loop"
     " FROM managers m JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key)"
-    " WHERE %(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid"
+    " WHERE (%(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid)"
+    " AND (%(zone_ids)s::uuid[] IS NULL OR m.zone_id = ANY(%(zone_ids)s::uuid[]))"
     " ORDER BY z.zone_name, m.instance_id"
 )
 
 
-async def list_managers(db: Database, manager_id: str | None = None) -> list[ListedManager]:
-    """Return all Managers by zone, or one Manager."""
-    return await db.fetch_as(ListedManager, _LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
+async def list_managers(
+    db: Database, manager_id: str | None = None, *, zone_ids: list[str] | None = None
+) -> list[ListedManager]:
+    """Return the Managers of all zones or of `zone_ids`, by zone; or one Manager."""
+    return await db.fetch_as(
+        ListedManager,
+        _LIST,
+        {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id, "zone_ids": zone_ids},
+    )
 
 
 async def find_manager(db: Database, name: str) -> str | None:

@@ -133,15 +133,23 @@ _AGENTS: Final = ListDefinition(
     key="a.agent_id",
     columns={"zone": ListColumn("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
     order=BY_ZONE,
-    filters={"agent_id": "a.agent_id = %(agent_id)s"},
+    filters={
+        "agent_id": "a.agent_id = %(agent_id)s",
+        "zone_ids": "a.zone_id = ANY(%(zone_ids)s::uuid[])",
+    },
 )
 
 
 async def list_agents(
-    db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
+    db: Database,
+    agent_id: str | None = None,
+    *,
+    zone_ids: list[str] | None = None,
+    after: Position | None = None,
+    limit: int | None = None,
 ) -> ListPage[AgentRow]:
-    """Return Agents by zone in the order of their registration, or only one Agent."""
-    conditions = _AGENTS.matching(agent_id=agent_id, running_within_s=RUNNING_WITHIN_S)
+    """Return Agents by zone in the order of their registration, of all zones or of `zone_ids`; or only one Agent."""
+    conditions = _AGENTS.matching(agent_id=agent_id, zone_ids=zone_ids, running_within_s=RUNNING_WITHIN_S)
     return await _AGENTS.read(db, conditions, after=after, limit=limit)
 
 

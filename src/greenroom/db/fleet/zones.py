@@ -79,9 +79,13 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-async def list_zones(db: Database) -> list[ListedZone]:
-    """Return all zones by name."""
-    return await db.fetch_as(ListedZone, _SELECT + " ORDER BY z.zone_name")
+async def list_zones(db: Database, zone_ids: list[str] | None = None) -> list[ListedZone]:
+    """Return all zones or those of `zone_ids`, by name."""
+    return await db.fetch_as(
+        ListedZone,
+        _SELECT + " WHERE %(ids)s::uuid[] IS NULL OR z.zone_id = ANY(%(ids)s::uuid[]) ORDER BY z.zone_name",
+        {"ids": zone_ids},
+    )
 
 
 async def get_zone(db: Database, zone_id: str) -> ListedZone:

@@ -107,11 +107,19 @@ _CONFIGS: Final = ListDefinition(
 
 
 async def list_configs(
-    db: Database, *, after: Position | None = None, limit: int | None = None, without_manager: bool = False
+    db: Database,
+    *,
+    zone_ids: list[str] | None = None,
+    after: Position | None = None,
+    limit: int | None = None,
+    without_manager: bool = False,
 ) -> ListPage[StagingConfig]:
-    """Return configs by zone and workspace. `without_manager`: only configs of zones without a running Manager."""
+    """Return configs by zone and workspace, of all zones or of `zone_ids`. `without_manager`: only configs of zones
+    without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
+    if zone_ids is not None:
+        conditions.add("c.zone_id = ANY(%(zone_ids)s::uuid[])", zone_ids=zone_ids)
     if without_manager:
         conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + MANAGER_RUNS + ")")
     return await _CONFIGS.read(db, conditions, after=after, limit=limit)

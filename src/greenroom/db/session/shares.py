@@ -14,12 +14,15 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import resolve
+from greenroom.core.access.permissions import codes_for
+from greenroom.core.access.roles import session_places
 from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import Audience, ShareFacts, has_view_only_mode, reason_to_end
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import Access
 from greenroom.db.access.groups import groups_by_id
+from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.diagnostics.logs import LogWriter
 
@@ -258,8 +261,8 @@ async def move_shares(connection: Connection, old_session_id: str, session_id: s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OpenShare:
-    """A share that is not over. `groups` are the groups of the user of the session; `permissions` are the permissions
-    of the user of the share."""
+    """A share that is not over. `groups` are the groups of the user of the session; `permissions` are the grants of the
+    user of the share."""
 
     share_id: str
     session_id: str
@@ -267,6 +270,7 @@ class _OpenShare:
     audience: Audience
     silent: bool
     groups: list[str]
+    zone_id: str
     permissions: list[str]
     silence_allowed: bool
 
@@ -274,8 +278,7 @@ class _OpenShare:
 _SELECT_OPEN_SHARES: Final[LiteralString] = (
     "SELECT h.share_id, h.session_id::text, h.access, h.audience, h.silent,"
     " ARRAY(SELECT m.group_id::text FROM user_groups m WHERE m.user_id = s.user_id) AS groups,"
-    " ARRAY(SELECT DISTINCT p FROM user_groups m JOIN groups g USING (group_id), unnest(g.permissions) p"
-    "        WHERE m.user_id = h.user_id) AS permissions,"
+    " " + grants_of_user("h.user_id") + " AS permissions, s.zone_id::text,"
     " coalesce((SELECT value::boolean FROM settings WHERE name = 'allow_silent_assist'), false) AS silence_allowed"
     "  FROM session_shares h JOIN sessions s USING (session_id)"
     " WHERE h.ended IS NULL AND NOT " + SHARE_IS_OVER + " AND s.status <> 'deleted' ORDER BY h.session_id, h.share_id"
@@ -307,7 +310,7 @@ async def end_disallowed_shares(connection: Connection) -> tuple[list[Disallowed
             share.audience,
             silent=share.silent,
             settings=resolve([groups[group] for group in share.groups]),
-            permissions=share.permissions,
+            permissions=codes_for(share.permissions, session_places(share.zone_id, share.groups)),
             silence_allowed=share.silence_allowed,
         )
         if reason is None:

@@ -208,6 +208,22 @@ async def is_session_of_user(db: Database, session_id: str, user_id: str) -> boo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionScope:
+    """The sessions that a caller may see because of roles with a scope: those in these zones, those of members of these
+    groups, and those of `user_id`."""
+
+    zones: list[str]
+    groups: list[str]
+    user_id: str | None
+
+
+_IN_SCOPE: Final[LiteralString] = (
+    "s.zone_id = ANY(%(scope_zones)s::uuid[]) OR s.user_id = %(scope_user)s::uuid OR EXISTS (SELECT 1 FROM"
+    " user_groups m WHERE m.user_id = s.user_id AND m.group_id = ANY(%(scope_groups)s::uuid[]))"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
     """The filter of a list of sessions; None = any.
 
@@ -224,6 +240,7 @@ class SessionFilter:
     ended: bool = False
     set_aside: bool = False
     session_ids: list[UUID] | None = None
+    scope: SessionScope | None = None
     words: Sequence[Word] = ()
 
     @property
@@ -236,6 +253,9 @@ class SessionFilter:
         conditions = replace(SESSIONS.matching(self.words, **values), alternatives=self._alternatives())
         if self.status not in (None, "running", "deleted"):
             conditions.add(_UNSETTLED)
+        if self.scope is not None:
+            scope = self.scope
+            conditions.add(_IN_SCOPE, scope_zones=scope.zones, scope_groups=scope.groups, scope_user=scope.user_id)
         if self.staged is not None:
             conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
         return conditions

@@ -66,6 +66,7 @@ AFTERWARDS: Final[list[Step]] = [
 ]
 PEOPLE: Final[list[Step]] = [
     step("list_permissions"),
+    step("list_roles"),
     step("list_group_settings"),
     step(
         "create_group",
@@ -74,6 +75,7 @@ PEOPLE: Final[list[Step]] = [
             "description": "Everybody who attends a course",
             "priority": 50,
             "permissions": ["sessions_view"],
+            "roles": [{"role": "workspace_editor"}],
             "settings": {"session_time_limit": 14400, "allow_kasm_uploads": False},
         },
         saves="group_id",

@@ -1,16 +1,16 @@
 import { MultiSelect, type MultiSelectProps, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useAllowed } from '../../api/auth';
+import { allowsEverywhere, useMe } from '../../api/auth';
 import { permissionsQuery } from '../../api/queries';
 import { permissionTitle } from '../../components/titles';
 
 /** Permission codes with their descriptions. Users can only grant permissions that they have. */
 export function PermissionsField(props: MultiSelectProps) {
-  const allowed = useAllowed();
+  const me = useMe();
   const known = useQuery({ ...permissionsQuery, refetchInterval: false });
   const meaning = new Map(known.data?.map(({ code, description }) => [code, description]));
   const kept = new Set(props.defaultValue ?? props.value ?? []);
-  const codes = [...meaning.keys()].filter((code) => allowed(code) || kept.has(code));
+  const codes = [...meaning.keys()].filter((code) => allowsEverywhere(me, code) || kept.has(code));
   return (
     <MultiSelect
       label="Permissions"

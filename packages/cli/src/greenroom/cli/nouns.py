@@ -248,11 +248,14 @@ _NOUNS: Final = (
         "groups",
         "group",
         name_field="name",
+        excluded=frozenset({"roles"}),
         columns=columns(
             "name priority num_users",
             Column("Workspaces", lambda group: len(group["images"])),
             Column("Settings", lambda group: len(group["settings"])),
-            "permissions description",
+            "permissions",
+            Column("Roles", lambda group: [each["role"] for each in group["roles"]]),
+            "description",
         ),
     ),
     Noun(

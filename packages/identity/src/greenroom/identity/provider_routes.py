@@ -21,6 +21,7 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
+from greenroom.core.access.roles import codes_granted
 from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import groups
@@ -94,7 +95,9 @@ async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
         username=profile.username,
         problem=profile.problem,
         fields=profile.fields,
-        groups=[PreviewGroup.model_validate(group) for group in groups_of_user],
+        groups=[
+            PreviewGroup.of(group, permissions=sorted(codes_granted(group.permissions))) for group in groups_of_user
+        ],
         matching_rules=matching,
     )
 

@@ -168,7 +168,7 @@ def _column_values(fields: ProviderFields) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RuleGroup(Membership):
-    """A group that a rule names, with its permissions."""
+    """A group that a rule names. `permissions` are its grants (`core.access.roles`)."""
 
     permissions: list[str]
 
@@ -177,7 +177,8 @@ async def groups_of_rules(db: Database, rules: list[GroupRule]) -> list[RuleGrou
     """Return the existing groups that the rules name, by name."""
     return await db.fetch_as(
         RuleGroup,
-        "SELECT group_id::text, name, permissions FROM groups WHERE group_id::text = ANY(%s) ORDER BY name",
+        "SELECT group_id::text, name, ARRAY(SELECT gg.granted FROM group_grants gg WHERE gg.group_id = g.group_id)"
+        " AS permissions FROM groups g WHERE group_id::text = ANY(%s) ORDER BY name",
         ([rule.group_id for rule in rules],),
     )
 

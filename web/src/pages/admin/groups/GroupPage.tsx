@@ -21,11 +21,12 @@ import { FormFrame } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { PermissionsField } from '../PermissionsField';
 import { GroupForm } from './GroupForm';
+import { GroupRoles } from './GroupRoles';
 import { GroupSettings } from './GroupSettings';
 
 const LIST = { to: '/admin/groups', title: 'Groups' };
 
-/** One group: its members, workspaces, permissions and settings. */
+/** One group: its members, workspaces, permissions, roles and settings. */
 export function GroupPage() {
   const { groupId = '' } = useParams();
   const group = useQuery(groupQuery(groupId));
@@ -51,6 +52,7 @@ export function GroupPage() {
         { key: 'members', title: 'Members', content: <Members group={data} disabled={!mayChange(data)} /> },
         { key: 'workspaces', title: 'Workspaces', content: <Granted group={data} disabled={!mayChange(data)} /> },
         { key: 'permissions', title: 'Permissions', content: <Permissions group={data} disabled={!mayChange(data)} /> },
+        { key: 'roles', title: 'Roles', content: <GroupRoles group={data} disabled={!mayChange(data)} /> },
         { key: 'settings', title: 'Settings', content: <GroupSettings group={data} disabled={!mayChange(data)} /> },
       ]}
     />
@@ -128,7 +130,7 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
       >
         <PermissionsField
           label={`Members of ${group.name} may`}
-          description="A user has the permissions of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings"
+          description="A user has the permissions and roles of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings"
           {...form.getInputProps('permissions')}
         />
       </FormFrame>

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from greenroom.cli.client import ApiError, Client
 from greenroom.cli.configuration.document import Document, reference_secrets
-from greenroom.cli.configuration.kinds import KINDS, NAME_FIELDS, SECTION_OF, ObjectKind
+from greenroom.cli.configuration.kinds import KINDS, NAME_FIELDS, SECTION_OF, ObjectKind, normalize_value
 from greenroom.cli.configuration.planning import ConfigurationAction, DeployedObject, DeployedObjects, Plan
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Row, warnings_in
@@ -79,7 +79,8 @@ def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
     required = (name for name, field in kind.fields.items() if field.is_required)
     values: Row = dict.fromkeys((*kind.identity, *required))
     renamed = _rename(row, NAME_FIELDS)
-    values |= _replace_names({name: renamed[name] for name in kind.fields if name in renamed}, names)
+    present = _replace_names({name: renamed[name] for name in kind.fields if name in renamed}, names)
+    values |= {name: normalize_value(name, value) if name == "roles" else value for name, value in present.items()}
     secrets: Row = {
         "docker_token": MASK if row.get("docker_user") else None,
         "client_secret": MASK if row.get("has_client_secret") else None,
@@ -103,8 +104,8 @@ def _replace_names(values: Row, tables: Tables) -> Row:
     def replace_value(name: str, value: Any) -> Any:
         if name == "settings" and value:
             return _replace_names(value, tables)
-        if name == "rules":
-            return [_replace_names(rule, tables) for rule in value]
+        if name in ("rules", "roles"):
+            return [_replace_names(part, tables) for part in value]
         if name not in SECTION_OF or not value:
             return value
         table = tables[SECTION_OF[name]]

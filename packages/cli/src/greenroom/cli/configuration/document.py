@@ -19,6 +19,7 @@ from greenroom.cli.configuration.kinds import KINDS, ObjectKind
 from greenroom.cli.noun import Field
 from greenroom.cli.output import Row
 from greenroom.core.access.group_settings import SETTINGS, Setting
+from greenroom.core.access.roles import RoleName
 from greenroom.core.errors import Invalid
 from greenroom.core.masking import ENVIRONMENT, MASK
 from greenroom.core.text import schema_problem
@@ -47,6 +48,14 @@ class GroupOfClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Annotated[str, Meta(min_length=1, description="name of a group")]
 
 
+class RoleOfGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A role of the members of a group. Without a scope, it applies to the whole installation."""
+
+    role: RoleName
+    zones: Annotated[list[str], Meta(min_length=1, description="names of the zones of the scope")] | UnsetType = UNSET
+    groups: Annotated[list[str], Meta(min_length=1, description="names of the groups of the scope")] | UnsetType = UNSET
+
+
 _TYPES: Final = {"boolean": bool, "integer": int, "number": float, "any": Any}
 _SETTING_TYPES: Final = {"bool": bool, "int": int, "float": float, "string": str, "mapping": dict[str, Any]}
 
@@ -72,6 +81,8 @@ def _type_of_field(kind: ObjectKind, name: str, field: Field) -> Any:
         annotation = _GROUP_SETTINGS
     elif name == "rules":
         annotation = list[GroupOfClaim]
+    elif name == "roles":
+        annotation = list[RoleOfGroup]
     elif field.shape == "list":
         annotation = list[annotation]
     elif field.shape == "object":

@@ -25,6 +25,7 @@ NAME_FIELDS: Final = {
 """Field of the api with ids → the field of the document with names."""
 SECTION_OF: Final = {
     "zone": "zones",
+    "zones": "zones",
     "workspace": "workspaces",
     "filter_policy": "filter_policies",
     "agent": "agents",
@@ -113,9 +114,19 @@ def normalize_object(kind: ObjectKind, row: Row) -> Row:
         raise Invalid(f"The {kind.noun.singular} {kind.name_of(row)} cannot be used: {error.message}") from error
 
 
+def _normal_roles(roles: list[Row]) -> list[Row]:
+    """Return the roles of a group by name, each with its scope if there is one."""
+    scoped = [
+        {name: value if name == "role" else sorted(set(value)) for name, value in each.items() if value is not None}
+        for each in roles
+    ]
+    return sorted(scoped, key=lambda each: each["role"])
+
+
 _NORMAL_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "permissions": lambda codes: sorted(set(codes)),
     "groups": lambda names: sorted(set(names)),
+    "roles": _normal_roles,
     "allow": lambda texts: sorted(set(normal_domains(texts))),
     "deny": lambda texts: sorted(set(normal_domains(texts))),
     "schedule": lambda lines: [format_schedule_entry(parse_schedule_entry(line)) for line in lines],

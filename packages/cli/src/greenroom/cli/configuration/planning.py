@@ -99,7 +99,8 @@ def plan(document: Document, snapshot: DeployedObjects, options: PlanOptions) ->
             unwanted = [item for item in snapshot.objects[kind.section] if item.object_id not in kept_ids]
             deletions += [_deletion(kind, item, snapshot) for item in unwanted if not item.row.get("is_system")]
     deletions = deletions[::-1] if options.prune else []
-    actions = [*_with_default_workspaces([action for action in changes if action.values]), *deletions]
+    ordered = _with_roles_last([action for action in changes if action.values])
+    actions = [*_with_default_workspaces(ordered), *deletions]
     names = _names_after(document, snapshot, deletions)
     problems = [problem for action in actions for problem in _problems(action, names, options)]
     return Plan(tuple(actions), tuple(problems))
@@ -190,6 +191,24 @@ def _deletion(kind: ObjectKind, deployed: DeployedObject, snapshot: DeployedObje
     )
 
 
+def _with_roles_last(actions: Sequence[ConfigurationAction]) -> list[ConfigurationAction]:
+    """Return the actions. If the scope of a role contains a new group, an additional action at the end sets the roles,
+    after the creation of the group.
+    """
+    new_groups = {action.name for action in actions if action.verb == "create" and action.kind.section == "groups"}
+    first, last = list[ConfigurationAction](), list[ConfigurationAction]()
+    for action in actions:
+        roles = cast("list[Row]", action.values.get("roles", ()))
+        scopes = {name for each in roles for name in each.get("groups", ())} & new_groups
+        rest = {name: value for name, value in action.values.items() if name != "roles" or not scopes}
+        if rest:
+            first.append(replace(action, values=rest))
+        if scopes:
+            reason = f"The group {min(scopes)} in the scope of a role is created first."
+            last.append(replace(action, verb="update", values={"roles": roles}, before={}, reason=reason))
+    return first + last
+
+
 def _with_default_workspaces(actions: Sequence[ConfigurationAction]) -> Iterator[ConfigurationAction]:
     """Yield the actions. If the default workspace of a group is new, an additional action at the end sets the default
     workspace, after the creation of the workspace.
@@ -260,5 +279,5 @@ def _references(values: Row) -> Iterator[tuple[str, str]]:
         references: Any = fields.get(name) or []
         names = [references] if isinstance(references, str) else cast("list[str]", references)
         yield from ((section, reference) for reference in names)
-    for rule in cast("list[Row]", values.get("rules", ())):
-        yield from _references(rule)
+    for part in cast("list[Row]", [*values.get("rules", ()), *values.get("roles", ())]):
+        yield from _references(part)

@@ -46,8 +46,8 @@ async def take_answer(db: Database, issuer: str, code_hash: bytes) -> bytes | No
 async def permissions_at_issuer(db: Database, issuer: str) -> list[str]:
     """Return the permissions of all users with an identity at this issuer."""
     rows = await db.fetch(
-        "SELECT DISTINCT p FROM identities JOIN user_groups USING (user_id) JOIN groups g USING (group_id),"
-        " unnest(g.permissions) p WHERE issuer = %s ORDER BY p",
+        "SELECT DISTINCT granted FROM identities JOIN user_groups USING (user_id) JOIN group_grants USING (group_id)"
+        " WHERE issuer = %s ORDER BY 1",
         (issuer,),
     )
-    return [row["p"] for row in rows]
+    return [row["granted"] for row in rows]

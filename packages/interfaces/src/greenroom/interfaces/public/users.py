@@ -198,7 +198,7 @@ async def delete_group(call: Annotated[CallBody, requires_key("groups_delete")])
 async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups_view", "users_view")]) -> Answer:
     """List the members of a group."""
     group = await groups.get_group(db, str(_group_id(call)))
-    members = await users.list_users(db, users.USERS.matching(group=group.group_id))
+    members = await users.list_users(db, users.USERS.matching(group=group.group_id, in_groups=None))
     return {"users": [user_shape(user) for user in members.rows]}
 
 

@@ -1,0 +1,115 @@
+import { Alert, Card, Checkbox, Group as Row, MultiSelect, Select, Skeleton, Stack, Text } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { changeGroup } from '../../../api/actions';
+import { messageOf } from '../../../api/client';
+import { groupsQuery, rolesQuery, zonesQuery } from '../../../api/queries';
+import type { Group, Role, RoleOfGroup } from '../../../api/types';
+import { showDone } from '../../../components/feedback';
+import { FormFrame } from '../../../components/Form';
+import { useAllowed } from '../../../api/auth';
+import { PermissionTitles } from '../PermissionsField';
+import { scopeOf, withScope } from './roles';
+
+/** The roles of the members of a group, each with its scope. */
+export function GroupRoles({ group, disabled }: { group: Group; disabled: boolean }) {
+  const roles = useQuery({ ...rolesQuery, refetchInterval: false });
+  const form = useForm({ initialValues: { roles: group.roles } });
+  if (!roles.data)
+    return roles.error ? <Alert color="red">{messageOf(roles.error)}</Alert> : <Skeleton h={160} maw={760} />;
+  const set = (name: Role['name'], assignment: RoleOfGroup | null) =>
+    form.setFieldValue('roles', (now) => [
+      ...now.filter(({ role }) => role !== name),
+      ...(assignment ? [assignment] : []),
+    ]);
+  return (
+    <Card withBorder className="surface" p="lg" maw={760}>
+      <FormFrame
+        form={form}
+        save={(values) => changeGroup(group.group_id, values)}
+        touched={['groups', 'me']}
+        onSaved={() => showDone('The roles were saved.')}
+        incomplete={form.values.roles.some((each) => scopeOf(each)?.length === 0)}
+        repeatable
+        readOnly={disabled}
+      >
+        <Text size="sm" c="dimmed">
+          The members of {group.name} have the permissions of these roles, in addition to the permissions of the group.
+          You can only assign a role if you have its permissions, at least in its scope.
+        </Text>
+        {roles.data.map((role) => (
+          <RoleFields
+            key={role.name}
+            role={role}
+            assignment={form.values.roles.find((each) => each.role === role.name) ?? null}
+            onChange={(assignment) => set(role.name, assignment)}
+          />
+        ))}
+      </FormFrame>
+    </Card>
+  );
+}
+
+interface RoleProps {
+  role: Role;
+  assignment: RoleOfGroup | null;
+  onChange: (assignment: RoleOfGroup | null) => void;
+}
+
+function RoleFields({ role, assignment, onChange }: RoleProps) {
+  return (
+    <Stack gap={6}>
+      <Checkbox
+        label={role.title}
+        description={role.description}
+        checked={assignment !== null}
+        onChange={({ currentTarget }) => onChange(currentTarget.checked ? { role: role.name } : null)}
+      />
+      <Text size="xs" c="dimmed" pl={32}>
+        {role.codes.includes('global_admin') ? role.codes.join(', ') : <PermissionTitles codes={role.codes} />}
+      </Text>
+      {assignment && role.scope && <Scope role={role} kind={role.scope} assignment={assignment} onChange={onChange} />}
+    </Stack>
+  );
+}
+
+function Scope({ role, kind, assignment, onChange }: RoleProps & { kind: 'zone' | 'group'; assignment: RoleOfGroup }) {
+  const ids = scopeOf(assignment);
+  const choices = useChoices(kind);
+  return (
+    <Row pl={32} align="flex-start" grow>
+      <Select
+        label={`Scope of ${role.title}`}
+        allowDeselect={false}
+        data={[
+          { value: 'all', label: 'Whole installation' },
+          { value: 'some', label: `Selected ${kind}s` },
+        ]}
+        value={ids ? 'some' : 'all'}
+        onChange={(value) => onChange(withScope(role.name, kind, value === 'some' ? (ids ?? []) : null))}
+      />
+      {ids && (
+        <MultiSelect
+          label={kind === 'zone' ? 'Zones' : 'Groups'}
+          description={kind === 'group' ? 'The role applies to the members of these groups' : undefined}
+          inputWrapperOrder={['label', 'input', 'description', 'error']}
+          searchable
+          required
+          data={choices}
+          value={ids}
+          onChange={(chosen) => onChange(withScope(role.name, kind, chosen))}
+        />
+      )}
+    </Row>
+  );
+}
+
+/** The zones or groups that the user may see, to choose from. */
+function useChoices(kind: 'zone' | 'group') {
+  const allowed = useAllowed();
+  const zones = useQuery({ ...zonesQuery, enabled: kind === 'zone' && allowed('zones_view') });
+  const groups = useQuery({ ...groupsQuery, enabled: kind === 'group' });
+  return kind === 'zone'
+    ? (zones.data ?? []).map(({ zone_id, zone_name }) => ({ value: zone_id, label: zone_name }))
+    : (groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }));
+}
