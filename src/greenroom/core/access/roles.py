@@ -89,6 +89,7 @@ _ROLES: Final = (
             "webhooks_view",
             "settings_view",
             "system_view",
+            "audit_view",
         ),
     ),
     Role(

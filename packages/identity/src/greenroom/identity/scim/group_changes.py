@@ -14,7 +14,7 @@ from typing import Final
 
 from scim2_models import PatchOp
 
-from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.access.permissions import GLOBAL_ADMIN, implied_codes
 from greenroom.core.errors import Forbidden
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -147,7 +147,7 @@ async def _lock(call: ScimCall, connection: Connection, group_id: str) -> GroupR
     await statements.get_group_row(connection, call.client.client_id, group_id)
     await groups.lock_group(connection, group_id)
     row = await statements.get_group_row(connection, call.client.client_id, group_id)
-    if GLOBAL_ADMIN in row.permissions:
+    if GLOBAL_ADMIN in implied_codes(row.permissions):
         raise Forbidden(
             f"The group {row.name} has the permission {GLOBAL_ADMIN}. Only administrators can change it.",
             required=[GLOBAL_ADMIN],

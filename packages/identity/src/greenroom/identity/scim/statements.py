@@ -127,9 +127,9 @@ async def hold_valid_client(connection: Connection, client_id: str) -> bool:
 
 
 async def permissions_of_groups(connection: Connection, client_id: str) -> list[str]:
-    """Return the permissions of the groups of a client. A client can give them to its users."""
+    """Return the grants of the groups of a client. A client can give them to its users."""
     cursor = await connection.execute(
-        "SELECT DISTINCT p FROM scim_groups s JOIN groups g USING (group_id), unnest(g.permissions) p"
+        "SELECT DISTINCT gg.granted AS p FROM scim_groups s JOIN group_grants gg USING (group_id)"
         " WHERE s.client_id = %s ORDER BY p",
         (client_id,),
     )
@@ -183,7 +183,8 @@ class GroupRow:
 
 
 _GROUPS: Final[LiteralString] = (
-    "SELECT g.group_id::text, g.name, g.permissions, s.external_id, s.created, s.modified,"
+    "SELECT g.group_id::text, g.name, ARRAY(SELECT granted FROM group_grants gg WHERE gg.group_id = g.group_id)"
+    " AS permissions, s.external_id, s.created, s.modified,"
     " CASE WHEN %(with_members)s THEN COALESCE((SELECT jsonb_agg(jsonb_build_object('user_id', u.user_id,"
     "  'username', u.username) ORDER BY u.username) FROM user_groups m JOIN scim_users su USING (user_id)"
     "  JOIN users u USING (user_id) WHERE m.group_id = s.group_id AND su.client_id = s.client_id), '[]')"
