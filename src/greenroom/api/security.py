@@ -88,7 +88,7 @@ class Caller:
         return sorted(place.partition(":")[2] for place in places if place.startswith(f"{kind}:"))
 
     def in_places(self, codes: Iterable[str], places: Iterable[str]) -> Caller:
-        """Return the caller for whom those of `codes` count that the caller has in one of these places."""
+        """Return the caller with those of `codes` that the caller has in one of these places."""
         return replace(self, local=codes_in(self.permissions, places) & frozenset(codes))
 
     def require(self, *codes: str) -> None:

@@ -86,8 +86,8 @@ def session_caller_of(caller: Caller, user_id: str | None, kind: Kind) -> Sessio
 
 
 async def caller_in_session(db: Database, caller: Caller, act: Act, zone_id: str, user_id: str | None) -> Caller:
-    """Return the caller for whom the codes that others need for this act count if the scope of a role contains the
-    session: its zone, or a group of its user."""
+    """Return the caller with the codes that others need for this act, if the scope of a role contains the session: its
+    zone, or a group of its user."""
     needed = [code for code in TABLE[act].others_need if places_with(caller.permissions, code)]
     return caller.in_places(needed, await places_of_session(db, zone_id, user_id)) if needed else caller
 

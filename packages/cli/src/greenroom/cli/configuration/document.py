@@ -48,7 +48,7 @@ class GroupOfClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Annotated[str, Meta(min_length=1, description="name of a group")]
 
 
-class RoleOfGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class RoleOfDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A role of the members of a group. Without a scope, it applies to the whole installation."""
 
     role: RoleName
@@ -82,7 +82,7 @@ def _type_of_field(kind: ObjectKind, name: str, field: Field) -> Any:
     elif name == "rules":
         annotation = list[GroupOfClaim]
     elif name == "roles":
-        annotation = list[RoleOfGroup]
+        annotation = list[RoleOfDocument]
     elif field.shape == "list":
         annotation = list[annotation]
     elif field.shape == "object":
