@@ -124,6 +124,13 @@ def with_xpath(forger: SamlForger) -> str:
     return forger.response(forger.sign(unsigned.replace(template, selected), "Assertion", "_a1"))
 
 
+def late_signature(forger: SamlForger) -> str:
+    """A wrong signature of the response after the assertion, whose signature is valid."""
+    signed = forger.response(forger.signed(), signed=True)
+    signature = signature_in(signed)
+    return signed.replace(signature, "", 1).replace("</samlp:Response>", f"{signature}</samlp:Response>")
+
+
 ENTITIES = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 EXTERNAL = '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 ATTACKS: dict[str, tuple[Callable[[SamlForger], str], str]] = {
@@ -137,6 +144,7 @@ ATTACKS: dict[str, tuple[Callable[[SamlForger], str], str]] = {
     **{f"XSW {n}": (lambda f, n=n: wrapped_assertion(f, n), "The response has 2 assertions") for n in range(3, 9)},
     "same id twice": (same_id, "Several elements have the id '_a1'"),
     "changed assertion": (changed, "matches no certificate"),
+    "late signature": (late_signature, "The signature of the Response is not at its beginning"),
     "two signatures": (twice_signed, "has 2 signatures"),
     "two assertions": (lambda f: f.response(f.signed() + f.signed(VICTIM)), "The response has 2 assertions"),
     "no assertion": (lambda f: f.response(""), "The response has 0 assertions"),

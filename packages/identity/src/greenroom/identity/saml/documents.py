@@ -173,6 +173,8 @@ def _check_signature(element: Element) -> None:
     if len(signatures) > 1:
         raise SamlRefused(f"The {name} has {len(signatures)} signatures instead of one.")
     for signature in signatures:
+        if signature not in element[:2]:  # after the issuer; `xmlsec1` verifies the first signature in the element
+            raise SamlRefused(f"The signature of the {name} is not at its beginning.")
         check_signature_methods(signature, element.get("ID", ""), name)
 
 

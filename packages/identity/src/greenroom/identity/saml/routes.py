@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import Request, Response
@@ -23,6 +24,9 @@ from greenroom.identity.saml.metadata import service_metadata
 from greenroom.identity.statements import SignOnProvider
 
 router = api_router("account")
+
+MAX_STATE_CHARACTERS: Final = 80
+"""The maximum length of a relay state in the SAML standard."""
 
 
 def log_out_uri(origin: str, provider: str) -> str:
@@ -79,7 +83,9 @@ async def receive_saml_response(
         failed_attempts.count_failure(request, "sign-on")
         context.refusals.log_refused_sign_on(request, name, str(refused.refusal), one_line(refused.cause))
         return RedirectResponse(f"/?{urlencode({'sign-on': str(refused.refusal)})}", 303)
-    return RedirectResponse(f"{recipient}?{urlencode({'state': form.get('RelayState', [''])[0], 'code': code})}", 303)
+    return RedirectResponse(
+        f"{recipient}?{urlencode({'state': form.get('RelayState', [''])[0][:MAX_STATE_CHARACTERS], 'code': code})}", 303
+    )
 
 
 @router.get(
