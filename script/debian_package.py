@@ -52,6 +52,7 @@ Architecture: {architecture}
 Maintainer: The Greenroom maintainers <greenroom@localhost>
 Installed-Size: {kibibytes}
 Depends: {depends}
+Suggests: ldap-utils
 Section: net
 Priority: optional
 Description: desktops, browsers and applications in containers, streamed to browsers

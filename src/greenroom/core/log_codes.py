@@ -147,6 +147,8 @@ class LogCode(StrEnum):
     LOGIN_THROTTLED = "login-throttled", WARNING, SECURITY
     SIGN_ON_REFUSED = "sign-on-refused", WARNING, SECURITY
     SIGN_ON_ENDED = "sign-on-ended", WARNING, SECURITY
+    DIRECTORY_SKIPPED = "directory-skipped", WARNING, SECURITY
+    DIRECTORY_SYNC_STOPPED = "directory-sync-stopped", WARNING, SECURITY
     LOGIN_LINK_CREATED = "login-link-created", INFO, SECURITY
     SESSION_TOKEN_CREATED = "session-token-created", INFO, SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, SECURITY
@@ -204,6 +206,9 @@ class LogCode(StrEnum):
     SCIM_CLIENT_CREATED = "scim-client-created", INFO
     SCIM_CLIENT_CHANGED = "scim-client-changed", INFO
     SCIM_CLIENT_DELETED = "scim-client-deleted", INFO
+    DIRECTORY_CREATED = "directory-created", INFO
+    DIRECTORY_CHANGED = "directory-changed", INFO
+    DIRECTORY_DELETED = "directory-deleted", INFO
     IDENTITY_CREATED = "identity-created", INFO
     IDENTITY_DELETED = "identity-deleted", INFO
     SETTING_CHANGED = "setting-changed", INFO

@@ -26,13 +26,15 @@ SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 """Routers that the api serves if its setting `sdk_adapters` contains their names."""
 API_LOOPS: Final = "greenroom.api_loops"
 """Coroutine functions that the api runs until it stops; the argument is the state of its application."""
+LOGIN_CHECKS: Final = "greenroom.login_checks"
+"""Coroutine functions (`PasswordCheck` in `api.access.login_routes`) that check the passwords of users elsewhere."""
 COMMANDS: Final = "greenroom.commands"
 """Functions that do the work of commands. Few installations need the libraries of these functions."""
 RECIPES: Final = "greenroom.recipes"
 """The recipes of the catalogue (`kit.recipes`)."""
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
-GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, API_LOOPS, COMMANDS, RECIPES)
+GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS, API_LOOPS, LOGIN_CHECKS, COMMANDS, RECIPES)
 PACKAGE_OF_PLUGIN: Final = {
     (RUNTIMES, "docker"): "greenroom-docker",
     (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
@@ -108,11 +110,20 @@ def command_function(command: str) -> Callable[..., Coroutine[Any, Any, None]]:
 
 def api_loops() -> dict[str, Callable[[Any], Coroutine[Any, Any, None]]]:
     """Return the loops of the api by their names. Raises SetupError: one is not a function."""
-    loops = {name: load_object(API_LOOPS, name) for name in plugin_names(API_LOOPS)}
-    for name, loop in loops.items():
-        if not callable(loop):
-            raise SetupError(f"{_offer_text(API_LOOPS, name)}, which is not a function.")
-    return cast("dict[str, Callable[[Any], Coroutine[Any, Any, None]]]", loops)
+    return _functions(API_LOOPS)
+
+
+def login_checks() -> list[Callable[..., Coroutine[Any, Any, Any]]]:
+    """Return the functions that check passwords elsewhere, by name. Raises SetupError: one is not a function."""
+    return list(_functions(LOGIN_CHECKS).values())
+
+
+def _functions(group: str) -> dict[str, Callable[..., Coroutine[Any, Any, Any]]]:
+    functions = {name: load_object(group, name) for name in plugin_names(group)}
+    for name, function in functions.items():
+        if not callable(function):
+            raise SetupError(f"{_offer_text(group, name)}, which is not a function.")
+    return cast("dict[str, Callable[..., Coroutine[Any, Any, Any]]]", functions)
 
 
 def _offer_text(group: str, name: str) -> str:

@@ -87,6 +87,21 @@ STEPS: Final = [
         "provider_id",
     ),
     v1("PATCH /sign-on-providers/{provider_id}", "sign-on-provider-changed", {"client_secret": SECRET + "2"}),
+    v1(
+        "POST /directories",
+        "directory-created",
+        {
+            "name": "campus",
+            "title": "Campus",
+            "servers": ["ldaps://ldap.example"],
+            "user_base": "dc=example",
+            "password": SECRET,
+        },
+        "directory_id",
+    ),
+    v1("PATCH /directories/{directory_id}", "directory-changed", {"password": SECRET + "2"}),
+    v1("POST /directories/{directory_id}/sync", "directory-changed", {}),
+    v1("DELETE /directories/{directory_id}", "directory-deleted"),
     v1("POST /users", "user-created", {"username": "carol"}, "user_id"),
     v1(
         "POST /users/{user_id}/identities",

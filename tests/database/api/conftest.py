@@ -176,3 +176,4 @@ def long_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sign-on waits long for providers, because this machine may have other work."""
     monkeypatch.setattr("greenroom.identity.provider.TIMEOUT_S", 60.0)
     monkeypatch.setattr("greenroom.identity.diagnosis.TIMEOUT_S", 60.0)
+    monkeypatch.setattr("greenroom.identity.directory.login.TIMEOUT_S", 60.0)

@@ -42,6 +42,13 @@ sign_on_providers:
     client_id: greenroom
     client_secret: {env: CAMPUS_SECRET}
     rules: [{claim: groups, value: student, group: Students}]
+directories:
+  - name: library
+    title: Library
+    servers: [ldaps://ldap.example]
+    user_base: dc=example
+    password: {env: LDAP_PASSWORD}
+    rules: [{claim: groups, value: cn=student, group: Students}]
 workspaces:
   - friendly_name: Browser
     name: registry.example/browser:1
@@ -72,6 +79,7 @@ SECRETS = {
     "API_KEY": "key-secret",
     "CLOUD_TOKEN": "cloud-secret",
     "CAMPUS_SECRET": "campus-secret",
+    "LDAP_PASSWORD": "ldap-password",
 }
 NOTHING: Callable[[str], None] = lambda _: None  # noqa: E731 -- a default
 
@@ -160,12 +168,13 @@ async def test_an_export_moves_the_configuration_to_an_installation_without_it(
     moved = parse_document(to_yaml(await deployment_of_test.export()))
     await deployment_of_test.apply({name: [] for name in moved if name != "zones"}, prune=True)
     assert await admin.read("/api/v1/images") == []
-    variables = ("CAMPUS_CLIENT_SECRET", "BROWSER_DOCKER_TOKEN", "BROWSER_API_KEY", "CLOUD_TOKEN")
+    variables = ("CAMPUS_CLIENT_SECRET", "BROWSER_DOCKER_TOKEN", "BROWSER_API_KEY", "CLOUD_TOKEN", "LIBRARY_PASSWORD")
     names: dict[str, str] = dict.fromkeys(variables, "other")
     missing = await deployment_of_test.plan(moved, secrets={})
     assert sorted(problem.split("`")[1] for problem in missing.problems) == [
         "client_secret",
         "docker_token",
+        "password",
         "run_config.environment.API_KEY",
         "secrets.token",
     ]
@@ -211,7 +220,7 @@ async def test_a_workspace_with_a_live_session_is_deleted_only_by_force(
 async def test_a_refused_action_names_the_object_and_what_is_done(deployment_of_test: Deployment, admin: Client):
     document = parse_document(DOCUMENT)
     document["workspaces"][0]["memory"] = 1
-    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 5 of 12 actions are done"):
+    with pytest.raises(ApiError, match=r"workspace Browser: .*memory.* 6 of 13 actions are done"):
         await deployment_of_test.apply(document)
     await _only(admin, "/groups", name="Students")
     document["workspaces"][0]["memory"] = 2_000_000_000

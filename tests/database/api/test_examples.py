@@ -45,6 +45,7 @@ STEPS: Final = [
     *webhooks.WEBHOOKS,
     *secrets.SECRETS,
     *sign_on.SIGN_ON,
+    *sign_on.DIRECTORIES,
     *workspaces.AFTERWARDS,
     *sessions.AFTERWARDS,
     *sign_on.AFTERWARDS,

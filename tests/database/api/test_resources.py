@@ -222,6 +222,36 @@ PROVISIONING = Resource(
         *refuses("expires", "2027-01-31T09:30:00"),
     ],
 )
+DIRECTORIES = Resource(
+    path="/api/v1/directories",
+    key="directory_id",
+    body={
+        "name": "campus",
+        "title": "Campus",
+        "servers": ["ldaps://ldap.example"],
+        "user_base": "ou=people,dc=example",
+        "password": "s3cret",
+    },
+    made={"create_users": False, "has_password": True, "rules": [], "tls": "ldaps", "membership": "member"},
+    change={"title": "University", "sync_s": 300},
+    changed={"title": "University", "sync_s": 300},
+    required=("name", "title", "servers", "user_base"),
+    unique="name",
+    invalid=[
+        *refuses("title", "", "two\nlines"),
+        *refuses("servers", [], ["ldap.example"], ["ldaps://a b"], ["ldaps://a -x"], ["ldapi:///run/slapd"]),
+        *refuses("servers", ["ldap://ldap.example"], words="must begin with ldaps://"),
+        *refuses("tls", "starttls", words="must begin with ldap://"),
+        *refuses("user_base", "", words="must be the DN"),
+        *refuses("user_filter", "", "uid=*", "(a=b", "(a=b))", "(a=b)(c=d)", words="filter"),
+        *refuses("login_attributes", [], ["uid)(x"], ["-x"]),
+        *refuses("id_attribute", "", "a=b"),
+        *refuses("attributes", {"color": "claim"}, words="is no field of a user"),
+        *refuses("membership", "guess"),
+        *refuses("sync_s", -1),
+    ],
+    hidden=("password",),
+)
 SECRETS = Resource(
     path="/api/v1/secrets",
     key="secret_id",
@@ -249,7 +279,7 @@ SECRETS = Resource(
     ],
     hidden=("value",),
 )
-RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SIGN_ON, PROVISIONING, SECRETS]
+RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SIGN_ON, DIRECTORIES, PROVISIONING, SECRETS]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -29,12 +29,30 @@ from greenroom.core.text import one_line
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit import plugins
 from greenroom.kit.passwords import Passwords, PasswordVerdict
 from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 
 router = api_router("account")
 
 WRONG_CREDENTIALS = "The username or the password is wrong."
+
+
+class PasswordCheck(Protocol):
+    """A function of a plug-in that checks a password at another place, such as a directory. `user` is the user with the
+    name; None = there is none.
+
+    Returns the user to log in, or None: the password is wrong or the name is unknown there, too.
+
+    Raises:
+        Forbidden: the password is right, but the user may not log in.
+        TooManyRequests: too many attempts failed there.
+        Unavailable: the place does not answer.
+    """
+
+    async def __call__(
+        self, request: Request, user: users.User | None, username: str, password: str
+    ) -> users.User | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +115,33 @@ class LoginRequest:
         """Return the verdict on the password of an attempt, and count a wrong password. The duration is the same if the
         user does not exist.
         """
-        verdict = await self.passwords.verify(
+        verdict = await self._verify(attempt, password_hash)
+        if not verdict.is_correct:
+            self._count_failure(attempt)
+        return verdict
+
+    async def _verify(self, attempt: _LoginAttempt, password_hash: str | None) -> PasswordVerdict:
+        return await self.passwords.verify(
             password_hash,
             attempt.password,
             source=self.address,
             before_check=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
-        if not verdict.is_correct:
-            if attempt.device is None:
-                self.failed_attempts.count_failure(self.request, "password")
-            self.request.app.state.refusals.log_failed_login(self.request, one_line(attempt.username))
-        return verdict
+
+    def _count_failure(self, attempt: _LoginAttempt) -> None:
+        if attempt.device is None:
+            self.failed_attempts.count_failure(self.request, "password")
+        self.request.app.state.refusals.log_failed_login(self.request, one_line(attempt.username))
 
     async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
-        """Return the user if the password is right, otherwise None. An outdated hash is replaced."""
+        """Return the user if the password is right, otherwise None. An outdated hash is replaced.
+
+        Plug-ins check a password that is not right here. Raises the errors of `PasswordCheck`.
+        """
         old_hash = user.password_hash if user else None
-        verdict = await self.check_password(attempt, old_hash)
+        verdict = await self._verify(attempt, old_hash)
         if not verdict.is_correct or user is None or old_hash is None:
-            return None
+            return await self._check_elsewhere(attempt, user)
         if verdict.outdated:
             new_hash = await self.passwords.hash(attempt.password, source=self.address)
             async with self.db.transaction() as connection:
@@ -123,6 +150,17 @@ class LoginRequest:
                     user = replace(current, password_hash=new_hash)
                     await users.update_user(connection, user)
         return user
+
+    async def _check_elsewhere(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
+        try:
+            for check in plugins.login_checks():
+                if found := await check(self.request, user, attempt.username, attempt.password):
+                    return found
+        except Forbidden:
+            self._count_failure(attempt)
+            raise
+        self._count_failure(attempt)
+        return None
 
     async def start_login(self, user: users.User) -> Me:
         """Start the log-in of an authenticated user; `user` is the row at the time of authentication.

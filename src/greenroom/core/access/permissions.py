@@ -91,8 +91,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "webhooks_create": "Create webhooks, which send events to other hosts",
     "webhooks_modify": "Change and test webhooks, and deliver messages again",
     "webhooks_delete": "Delete webhooks",
-    "settings_view": "See the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
-    "settings_modify": "Change the settings of the deployment (System, Settings), sign-on providers and SCIM clients",
+    "settings_view": "See the settings (System, Settings), sign-on providers, directories and SCIM clients",
+    "settings_modify": "Change the settings (System, Settings), sign-on providers, directories and SCIM clients",
     "system_view": "See logs and Manager requests (Diagnostics)",
     "audit_view": "See and export the audit; always audited",
 }

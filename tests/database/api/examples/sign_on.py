@@ -75,6 +75,27 @@ SIGN_ON: Final[list[Step]] = [
     step("list_user_identities"),
     step("delete_user_identity"),
 ]
+DIRECTORIES: Final[list[Step]] = [
+    step(
+        "create_directory",
+        {
+            "name": "campus",
+            "title": "Example University",
+            "servers": ["ldaps://ldap.example.org"],
+            "bind_dn": "cn=greenroom,dc=example,dc=org",
+            "password": "SECRET-OF-THE-ACCOUNT",
+            "user_base": "ou=people,dc=example,dc=org",
+        },
+        saves="directory_id",
+        wrong=Wrong(body={"servers": ["ldap://ldap.example.org"]}),
+    ),
+    step("list_directories", wrong=Wrong(by="ada")),
+    step("get_directory"),
+    step("update_directory", {"membership": "nested"}, wrong=Wrong(body={"user_filter": "uid"})),
+    step("test_directory", {"username": "linus"}),
+    step("synchronize_directory", {"force": False}),
+    step("delete_directory", wrong=Wrong(again=True)),
+]
 AFTERWARDS: Final[list[Step]] = [
     step("list_own_identities", by="visitor", before=visitor_links, wrong=Wrong(by="anonymous")),
     step("log_out_at_provider", by="elsewhere", before=elsewhere_logs_in, wrong=Wrong(again=True)),

@@ -124,6 +124,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),
         "sign-on-providers": _noun("Identity providers at which users log in."),
+        "directories": _noun("LDAP directories: users log in with their password there."),
         "scim-clients": _noun("SCIM clients: identity providers that create and disable users."),
         "webhooks": _noun("Webhooks: addresses that receive events of sessions, pools, launches and leases.", "access"),
         "mcp": _command("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp"),

@@ -267,6 +267,17 @@ _NOUNS: Final = (
         columns=columns("name title issuer enabled create_users num_logins"),
     ),
     Noun(
+        "directories",
+        "directory",
+        name_field="name",
+        excluded=frozenset({"rules"}),
+        actions=(
+            RequestVerb("test", method="POST", path="/test"),
+            RequestVerb("sync", method="POST", path="/sync"),
+        ),
+        columns=columns("name title servers enabled create_users num_users synchronized"),
+    ),
+    Noun(
         "scim-clients",
         "SCIM client",
         name_field="name",

@@ -5,22 +5,18 @@ The user, the link to the identity, the groups and the log-in are stored in one 
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
-from greenroom.core.errors import Duplicate, Invalid, Refused
+from greenroom.core.errors import Duplicate
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
-from greenroom.db.diagnostics.logs import LogFields
 from greenroom.db.session.shares import permission_transaction
-from greenroom.identity import rules, statements
+from greenroom.identity import accounts, rules, statements
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.context import SignOnContext
 from greenroom.identity.provider import GrantRefused, OidcClient, ProviderFailed, Tokens, get_json
@@ -28,8 +24,6 @@ from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.statements import NewProviderLogin, SignOnProvider
 from greenroom.identity.tokens import TokenRefused, id_claims
 from greenroom.kit.secrets import new_secret, secret_digest
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +92,9 @@ async def log_in(context: SignOnContext, confirmed: ConfirmedUser, browser: User
 
     The user is created, if the provider may create users. Raises SignOnRefused: the error contains the cause.
     """
-    rule_result = await _evaluate_rules(confirmed)
-    try:
-        try:
-            return await _store_sign_on(context, confirmed, browser, rule_result)
-        except Duplicate as error:  # another log-in of the same person may have created the user at the same time
-            log.info(
-                "a log-in through a provider is tried once more", provider=confirmed.provider.name, reason=error.message
-            )
-            return await _store_sign_on(context, confirmed, browser, rule_result)
-    except Duplicate as error:
-        cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
-        raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
+    return await accounts.store_with_rules(
+        confirmed, lambda rule_result: _store_sign_on(context, confirmed, browser, rule_result)
+    )
 
 
 async def _store_sign_on(
@@ -121,18 +106,16 @@ async def _store_sign_on(
         Duplicate: the user name exists, or the identity was linked at the same time.
         SignOnRefused: the error contains the cause.
     """
-    token, created = new_secret(), False
+    token = new_secret()
     async with permission_transaction(context.db, context.logs) as connection:
         await _lock_provider(connection, confirmed.provider)
-        identity = await statements.find_identity(connection, confirmed.provider.issuer, confirmed.subject)
-        if identity is None:
-            user_id, created = await _create_user(connection, confirmed), True
-        else:
-            user_id = identity.user_id
-        before, after = await _apply_rules(connection, confirmed, user_id, rule_result)
-        await _store_login(context, connection, confirmed, browser, user=after, token=token)
+        stored = await accounts.store_identity(connection, confirmed, rule_result)
+        await _store_login(context, connection, confirmed, browser, user=stored.after, token=token)
     await context.db.notify(ChangeEvent(Topic.USERS))
-    _log_sign_on(context, confirmed, browser, before, after, created=created)
+    accounts.log_changes(context.logs, confirmed, stored)
+    title, name = confirmed.provider.title, stored.after.username
+    message = f"{name} logged in from {browser.address} through {title}"
+    context.logs.write(LogCode.LOGIN, message, user_id=stored.after.user_id, username=name)
     return token
 
 
@@ -140,86 +123,6 @@ async def _lock_provider(connection: Connection, provider: SignOnProvider) -> No
     if not await statements.lock_unchanged_provider(connection, provider):
         cause = "The provider was deleted, disabled or changed during the log-in."
         raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
-
-
-def _log_sign_on(
-    context: SignOnContext,
-    confirmed: ConfirmedUser,
-    browser: UserBrowser,
-    before: users.User,
-    after: users.User,
-    *,
-    created: bool,
-) -> None:
-    title, name = confirmed.provider.title, after.username
-    log_fields = LogFields(user_id=after.user_id, username=name)
-    if created:
-        message = f"{name} was created at the first log-in through {title}, subject {confirmed.subject}"
-        context.logs.write(LogCode.USER_CREATED, message, urgent=True, **log_fields)
-    old, new = (sorted(group.name for group in user.groups) for user in (before, after))
-    if old != new:
-        message = f"The rules of {title} changed the groups of {name}: {', '.join(old)} → {', '.join(new)}"
-        details = {"before": {"groups": old}, "after": {"groups": new}}
-        context.logs.write(
-            LogCode.USER_CHANGED, message, details=details, urgent=True, user_id=after.user_id, username=name
-        )
-    context.logs.write(LogCode.LOGIN, f"{name} logged in from {browser.address} through {title}", **log_fields)
-
-
-async def _create_user(connection: Connection, confirmed: ConfirmedUser) -> str:
-    if not confirmed.provider.create_users:
-        raise SignOnRefused(Refusal.NO_USER, f"No user is linked to the subject {confirmed.subject!r}.")
-    profile = rules.user_profile(confirmed.provider.attributes, confirmed.claims)
-    if profile.problem:
-        raise SignOnRefused(Refusal.USERNAME_UNUSABLE, f"{profile.problem} The subject is {confirmed.subject!r}.")
-    user_id = await users.insert_user(
-        connection, replace(users.UserFields(username=profile.username), **profile.fields)
-    )
-    await statements.insert_identity(connection, user_id, confirmed.provider.issuer, confirmed.subject)
-    return user_id
-
-
-async def _evaluate_rules(confirmed: ConfirmedUser) -> rules.RuleResult:
-    try:
-        return await asyncio.to_thread(rules.evaluate_rules, confirmed.provider.rules, confirmed.claims)
-    except Invalid as error:
-        raise SignOnRefused(Refusal.WRONG_TOKEN, error.message) from error
-
-
-async def _apply_rules(
-    connection: Connection, confirmed: ConfirmedUser, user_id: str, rule_result: rules.RuleResult
-) -> tuple[users.User, users.User]:
-    """Apply the rules and attributes of the provider to a user. Return the user before and after the change."""
-    user = await users.lock_user(connection, user_id)
-    if not await statements.record_identity_use(connection, confirmed.provider.issuer, confirmed.subject, user_id):
-        raise SignOnRefused(Refusal.NO_USER, f"The subject {confirmed.subject!r} was unlinked meanwhile.")
-    if user.disabled or user.locked:
-        raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
-    if confirmed.provider.rule_required and not rule_result.matched:
-        raise SignOnRefused(Refusal.NO_GROUP, f"The claims of {user.username} match no rule.")
-    fields = rules.user_profile(confirmed.provider.attributes, confirmed.claims).fields
-    if any(getattr(user, name) != value for name, value in fields.items()):
-        await users.update_user(connection, replace(user, **fields))
-    await _set_groups(connection, user, rule_result)
-    return user, await users.lock_user(connection, user_id)
-
-
-async def _set_groups(connection: Connection, user: users.User, rule_result: rules.RuleResult) -> None:
-    existing = {group.group_id for group in await statements.existing_groups(connection, rule_result.managed)}
-    before = frozenset(group.group_id for group in user.groups)
-    after = frozenset(
-        group_id
-        for group_id in rule_result.groups_after(before)
-        if group_id in existing or group_id not in rule_result.managed
-    )
-    if after == before:
-        return
-    await users.set_groups(connection, user.user_id, sorted(after))
-    if before - after:
-        try:
-            await users.require_an_administrator(connection)
-        except Refused as error:
-            raise SignOnRefused(Refusal.LAST_ADMINISTRATOR, error.message) from error
 
 
 async def _store_login(

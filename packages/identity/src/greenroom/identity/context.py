@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.installation import SettingsSnapshot
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.identity import statements
+from greenroom.identity.directory.client import DirectoryHealth
 from greenroom.identity.provider import OidcClient, ProviderCache
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.saml.cache import MetadataCache
@@ -31,6 +34,8 @@ class SignOnContext:
     refusals: RefusalLog
     provider_cache: ProviderCache
     saml_metadata: MetadataCache
+    directories: dict[str, DirectoryHealth] = field(default_factory=dict[str, DirectoryHealth])
+    """Id → state of a directory in this process."""
 
     async def enabled_provider(self, name: str) -> SignOnProvider:
         """Return the enabled provider with this name. Raises SignOnRefused: there is no such provider."""
@@ -43,6 +48,11 @@ class SignOnContext:
         """Return the client for requests to the provider. Raises ProviderFailed: the discovery document of the provider
         cannot be read or is not valid."""
         return OidcClient(provider, self.client_secret(provider), await self.provider_cache.endpoints(provider.issuer))
+
+    def directory_health(self, directory_id: str) -> DirectoryHealth:
+        """Return the state of a directory in this process."""
+        log_skip = partial(self.logs.write, LogCode.DIRECTORY_SKIPPED)
+        return self.directories.setdefault(directory_id, DirectoryHealth(log_skip))
 
     def client_secret(self, provider: SignOnProvider) -> str | None:
         encrypted = provider.client_secret_encrypted

@@ -44,7 +44,7 @@ async def list_user_identities(user_id: UUID, db: Db) -> list[IdentityView]:
 async def create_user_identity(user_id: UUID, body: IdentityCreate, change: ChangeDep) -> IdentityView:
     """Link an identity to a user, who can then log in with it."""
     if body.issuer not in await statements.list_issuers(change.db):
-        raise Invalid(f"No sign-on provider has the issuer {body.issuer}.")
+        raise Invalid(f"No sign-on provider or directory has the issuer {body.issuer}.")
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
         change.caller.require_right_over(user.permissions)

@@ -14,27 +14,30 @@ from uuid import UUID
 import msgspec
 from fastapi import Request
 
-from greenroom.api.access.groups import require_right_over_group
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, requires
+from greenroom.api.security import requires
 from greenroom.core.access.roles import codes_granted
-from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import groups
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Connection
 from greenroom.db.rows import values_of
 from greenroom.identity import rules, statements
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.checks import end_logins
 from greenroom.identity.context import SignOnContext, SignOnContextDep
 from greenroom.identity.diagnosis import Diagnosis, OidcDiagnosis
+from greenroom.identity.grants import (
+    check_attributes,
+    parse_rules,
+    require_permission_to_grant,
+    require_right_over_identities,
+)
 from greenroom.identity.login_routes import origin_of
 from greenroom.identity.provider import issuer_problem
-from greenroom.identity.saml import statements as saml_statements
 from greenroom.identity.saml.diagnosis import SamlDiagnosis
 from greenroom.identity.saml.documents import SamlRefused
 from greenroom.identity.saml.metadata import parse_metadata
@@ -69,9 +72,9 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     """
     values = body.model_dump(exclude={"name", "client_secret"})
     fields = _parse_fields(values, has_secret=body.client_secret is not None)
-    await _require_permission_to_grant(change.db, change.caller, fields)
+    await require_permission_to_grant(change.db, change.caller, fields)
     if fields.protocol == "saml":
-        await _require_right_over_identities(change.db, change.caller, fields.issuer)
+        await require_right_over_identities(change.db, change.caller, fields.issuer)
     secret = body.client_secret.get_secret_value() if body.client_secret else None
     encrypted = change.secrets.encrypt(secret) if secret else None
     key = await _new_service_key(change, body.name) if fields.protocol == "saml" else None
@@ -86,7 +89,7 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
 async def preview_sign_on_rules(body: PreviewRequest, db: Db) -> PreviewView:
     """Show what attributes and rules would do with the claims of a sample. Nothing is stored."""
     claims = rules.sample_claims(body.sample)
-    _check_attributes(body.attributes)
+    check_attributes(body.attributes)
     group_rules = [GroupRule(rule.claim, rule.value, str(rule.group_id)) for rule in body.rules]
     matching = await asyncio.to_thread(rules.matching_rules, group_rules, claims)
     groups_of_user = await statements.groups_of_rules(db, [group_rules[position] for position in matching])
@@ -120,7 +123,7 @@ async def update_sign_on_provider(
     sent = body.sent_fields()
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await _require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
         encrypted = before.client_secret_encrypted
         if "client_secret" in sent:
             secret = sent.pop("client_secret")
@@ -130,9 +133,9 @@ async def update_sign_on_provider(
         fields = _parse_fields(
             values_of(ProviderFields, before) | body.model_dump(include=set(sent)), has_secret=encrypted is not None
         )
-        await _require_permission_to_grant(change.db, change.caller, fields)
+        await require_permission_to_grant(change.db, change.caller, fields)
         if fields.protocol == "saml" and _trust(fields) != _trust(before):
-            await _require_right_over_identities(change.db, change.caller, fields.issuer)
+            await require_right_over_identities(change.db, change.caller, fields.issuer)
         is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
         if is_other_client:  # the other client must not get the refresh tokens, so the log-ins end first
             await _disable(connection, before)
@@ -160,7 +163,7 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await _require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
         await _disable(connection, before)
     async with _end_logins_and_lock(change, context, before, f"{before.title} was deleted.") as connection:
         await statements.delete_provider(connection, before.provider_id)
@@ -213,16 +216,12 @@ async def test_sign_on_provider(provider_id: UUID, context: SignOnContextDep, re
 
 def _parse_fields(values: Json, *, has_secret: bool) -> ProviderFields:
     """Return the fields of a provider. Raises Invalid: a value is not valid."""
-    group_rules = [
-        rule if isinstance(rule, GroupRule) else GroupRule(**rule | {"group_id": str(rule["group_id"])})
-        for rule in values["rules"]
-    ]
-    fields = replace(ProviderFields(**values), rules=group_rules)
+    fields = replace(ProviderFields(**values), rules=parse_rules(values["rules"]))
     if fields.protocol == "saml":
         _check_saml(fields, has_secret=has_secret)
     else:
         _check_oidc(fields)
-    _check_attributes(fields.attributes)
+    check_attributes(fields.attributes)
     return fields
 
 
@@ -256,43 +255,9 @@ def _trust(fields: ProviderFields) -> tuple[str, ...]:
     return fields.issuer, fields.metadata_url, fields.metadata_xml, fields.subject_attribute
 
 
-async def _require_right_over_identities(db: Database, caller: Caller, issuer: str) -> None:
-    """Check that the caller may act for all users with an identity at this issuer. An entity ID, unlike an address, can
-    be claimed by anyone who enters metadata, and this metadata decides who logs in as these users. Raises Forbidden:
-    the error contains the missing permission."""
-    caller.require_right_over(await saml_statements.permissions_at_issuer(db, issuer))
-
-
 async def _new_service_key(change: CallerChange, name: str) -> bytes:
     key = await asyncio.to_thread(new_service_key, name)
     return change.secrets.encrypt(msgspec.json.encode(key).decode())
-
-
-def _check_attributes(attributes: dict[str, str]) -> None:
-    if unknown := sorted(set(attributes) - set(rules.ATTRIBUTES)):
-        raise Invalid(f"{unknown[0]!r} is no field of a user; the fields are {', '.join(rules.ATTRIBUTES)}.")
-
-
-async def _require_permission_to_grant(
-    db: Database, caller: Caller, fields: ProviderFields, *, groups_must_exist: bool = True
-) -> None:
-    """Check that the caller may do what the provider does automatically: create users, and add users to the groups of
-    its rules.
-
-    Raises:
-        Forbidden: the caller lacks a permission, which the error names.
-        Invalid: the group of a rule does not exist, and `groups_must_exist`.
-    """
-    if fields.create_users:
-        caller.require("users_create")
-    if fields.rules:
-        caller.require("groups_modify")
-    for group_id in sorted({rule.group_id for rule in fields.rules}):
-        try:
-            require_right_over_group(caller, await groups.get_group(db, group_id))
-        except NotFound as error:
-            if groups_must_exist:
-                raise Invalid(f"A rule names the group {group_id}, which does not exist.") from error
 
 
 def _view(provider: SignOnProvider, request: Request) -> ProviderView:

@@ -252,8 +252,10 @@ async def delete_identity(connection: Connection, user_id: str, identity_id: str
 
 
 async def list_issuers(db: Database) -> list[str]:
-    """Return the issuers of all providers."""
-    rows = await db.fetch("SELECT DISTINCT issuer FROM sign_on_providers ORDER BY issuer")
+    """Return the issuers of all providers and directories."""
+    rows = await db.fetch(
+        "SELECT issuer FROM sign_on_providers UNION SELECT 'directory:' || directory_id FROM directories ORDER BY 1"
+    )
     return [row["issuer"] for row in rows]
 
 

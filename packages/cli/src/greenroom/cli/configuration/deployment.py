@@ -84,13 +84,14 @@ def _values(kind: ObjectKind, row: Row, names: Tables) -> Row:
     secrets: Row = {
         "docker_token": MASK if row.get("docker_user") else None,
         "client_secret": MASK if row.get("has_client_secret") else None,
+        "password": MASK if row.get("has_password") else None,
     }
     secrets["secrets"] = dict.fromkeys(row.get("secret_names", ()), MASK)
     return values | {name: secrets[name] for name in kind.secrets}
 
 
 def _rename(values: Row, new_names: Mapping[str, str]) -> Row:
-    """Return the values with the new names of fields, also in the rules of a sign-on provider."""
+    """Return the values with the new names of fields, also in the rules of a sign-on provider or directory."""
     return {
         new_names.get(name, name): [_rename(rule, new_names) for rule in value] if name == "rules" else value
         for name, value in values.items()

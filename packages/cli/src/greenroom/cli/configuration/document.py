@@ -25,6 +25,7 @@ from greenroom.core.masking import ENVIRONMENT, MASK
 from greenroom.core.text import schema_problem
 
 VERSION: Final = 1
+SECRET_FIELDS: Final = frozenset({"docker_token", "client_secret", "password"})
 HEADER: Final = (
     "# Configuration of Greenroom. Compare with `greenroom config plan FILE`; `greenroom config schema` prints\n"
     "# the schema. Each secret is {env: NAME}, an environment variable, or {file: PATH}.\n"
@@ -183,7 +184,10 @@ SecretLookup = Callable[[SecretReference], str | None]
 def map_secrets(value: Any, change: Callable[[Any, tuple[str, ...]], Any], place: tuple[str, ...] = ()) -> Any:
     """Return a value of a document in which `change` has replaced each secret and each environment variable of a
     container. `place` contains the keys that lead from the document to the value."""
-    if place[-1:] in {("docker_token",), ("client_secret",)} or place[-2:-1] in {(ENVIRONMENT,), ("secrets",)}:
+    if place[-1:] in {("docker_token",), ("client_secret",), ("password",)} or place[-2:-1] in {
+        (ENVIRONMENT,),
+        ("secrets",),
+    }:
         return change(value, place)
     if isinstance(value, dict):
         return {key: map_secrets(part, change, (*place, key)) for key, part in cast("Row", value).items()}

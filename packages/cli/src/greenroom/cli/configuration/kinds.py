@@ -85,6 +85,13 @@ KINDS: Final = (
         is_optional=True,
     ),
     ObjectKind(
+        section="directories",
+        noun=NOUNS["directories"],
+        identity=("name",),
+        secrets={"password": frozenset({"servers", "tls", "ca_pem"})},
+        is_optional=True,
+    ),
+    ObjectKind(
         section="workspaces",
         noun=NOUNS["images"],
         identity=("friendly_name",),

@@ -1,0 +1,204 @@
+"""Routes with which administrators manage directories: settings, and a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from greenroom.api.bodies import Json
+from greenroom.api.deps import ChangeDep, Db
+from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.paging import Paging
+from greenroom.api.problems import api_router
+from greenroom.api.security import requires
+from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.events import ChangeEvent, Topic
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.db.access import credentials, users
+from greenroom.db.rows import values_of
+from greenroom.identity.context import SignOnContextDep
+from greenroom.identity.directory import statements
+from greenroom.identity.directory.client import DirectoryFailed, DirectoryHealth
+from greenroom.identity.directory.diagnosis import DirectoryDiagnosis
+from greenroom.identity.directory.directories import client_of
+from greenroom.identity.directory.ldif import filter_problem
+from greenroom.identity.directory.schemas import (
+    DirectoryCreate,
+    DirectoryPatch,
+    DirectoryTest,
+    DirectoryView,
+    SyncStart,
+    SyncView,
+)
+from greenroom.identity.directory.statements import Directory, DirectoryFields
+from greenroom.identity.directory.sync import synchronize
+from greenroom.identity.grants import (
+    check_attributes,
+    parse_rules,
+    require_permission_to_grant,
+    require_right_over_identities,
+)
+from greenroom.identity.provider import is_loopback
+from greenroom.identity.schemas import DiagnosisStep, DiagnosisView
+
+router = api_router("sign-on")
+
+TRUST_FIELDS: Final = ("servers", "tls", "ca_pem")
+"""The fields that determine the servers to which the stored password is sent."""
+
+
+@router.get("/directories", dependencies=[requires("settings_view")])
+async def list_directories(db: Db, page: Paging) -> list[DirectoryView]:
+    """List all LDAP directories by title."""
+    listed = await statements.list_directories(db, after=page.after_row(statements.BY_TITLE), limit=page.limit)
+    return [_view(directory) for directory in page.rows(listed, statements.BY_TITLE)]
+
+
+@router.post("/directories", status_code=201, dependencies=[requires("settings_modify")])
+async def create_directory(body: DirectoryCreate, change: ChangeDep) -> DirectoryView:
+    """Add an LDAP directory. Its password is encrypted and never returned.
+
+    Rules also need `groups_modify`, and `create_users` needs `users_create`.
+    """
+    fields = _parse_fields(body.model_dump(exclude={"name", "password"}))
+    await require_permission_to_grant(change.db, change.caller, fields)
+    secret = body.password.get_secret_value() if body.password else None
+    encrypted = change.secrets.encrypt(secret) if secret else None
+    async with change.db.transaction() as connection:
+        directory_id = await statements.insert_directory(connection, body.name, fields, encrypted)
+    created = await statements.get_directory(change.db, directory_id)
+    change.audit(LogCode.DIRECTORY_CREATED, created.title, after=_audit_values(created))
+    return _view(created)
+
+
+@router.get("/directories/{directory_id}", dependencies=[requires("settings_view")])
+async def get_directory(directory_id: UUID, db: Db) -> DirectoryView:
+    """Return one LDAP directory."""
+    return _view(await statements.get_directory(db, str(directory_id)))
+
+
+@router.patch("/directories/{directory_id}", dependencies=[requires("settings_modify")])
+async def update_directory(
+    directory_id: UUID, body: DirectoryPatch, change: ChangeDep, context: SignOnContextDep
+) -> DirectoryView:
+    """Change an LDAP directory; omitted fields keep their values. If it is disabled, the log-ins of its users without a
+    password at Greenroom end.
+
+    403 if a user of the directory has permissions that the caller lacks. A change of a directory with rules also needs
+    `groups_modify`.
+    """
+    sent = body.sent_fields()
+    async with change.db.transaction() as connection:
+        before = await statements.lock_directory(connection, str(directory_id))
+        await require_right_over_identities(change.db, change.caller, before.issuer)
+        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        encrypted = before.password_encrypted
+        fields = _parse_fields(values_of(DirectoryFields, before) | body.model_dump(include=set(sent) - {"password"}))
+        if "password" in sent:
+            secret = sent["password"]
+            encrypted = change.secrets.encrypt(secret.get_secret_value()) if secret else None
+        elif encrypted is not None and any(getattr(fields, name) != getattr(before, name) for name in TRUST_FIELDS):
+            raise Invalid("The stored password is not sent to other servers. Set `password`, too.")
+        await require_permission_to_grant(change.db, change.caller, fields)
+        await statements.update_directory(connection, before.directory_id, fields, encrypted)
+    context.directories.pop(before.directory_id, None)
+    after = await statements.get_directory(change.db, before.directory_id)
+    old, new = _audit_values(before), _audit_values(after)
+    if encrypted != before.password_encrypted:
+        old, new = old | {"bind": "as before"}, new | {"bind": "changed"}  # the log masks `password`
+    change.audit(LogCode.DIRECTORY_CHANGED, after.title, before=old, after=new)
+    if not after.enabled:
+        await _end_logins(change, after)
+    return _view(after)
+
+
+@router.delete("/directories/{directory_id}", status_code=204, dependencies=[requires("settings_modify")])
+async def delete_directory(directory_id: UUID, change: ChangeDep) -> None:
+    """Delete an LDAP directory, and the links of its users. The users remain. The log-ins of users without a password
+    at Greenroom end."""
+    async with change.db.transaction() as connection:
+        before = await statements.lock_directory(connection, str(directory_id))
+        await require_right_over_identities(change.db, change.caller, before.issuer)
+        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        disabled = replace(before, enabled=False)  # from the commit on, no log-in begins
+        await statements.update_directory(connection, before.directory_id, disabled, before.password_encrypted)
+    await _end_logins(change, before)
+    async with change.db.transaction() as connection:
+        await statements.delete_directory(connection, before)
+    change.audit(LogCode.DIRECTORY_DELETED, before.title, before=_audit_values(before))
+
+
+@router.post("/directories/{directory_id}/test", dependencies=[requires("settings_modify")])
+async def test_directory(directory_id: UUID, body: DirectoryTest, context: SignOnContextDep) -> DiagnosisView:
+    """Test an LDAP directory step by step, up to the first step that fails. No user is logged in. The last step shows a
+    user with their groups."""
+    directory = await statements.get_directory(context.db, str(directory_id))
+    client = partial(client_of, context, directory, health=DirectoryHealth(lambda _: None))
+    results = await DirectoryDiagnosis(directory, client, body.username).run()
+    return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
+
+
+@router.post("/directories/{directory_id}/sync", dependencies=[requires("settings_modify")])
+async def synchronize_directory(
+    directory_id: UUID, body: SyncStart, change: ChangeDep, context: SignOnContextDep
+) -> SyncView:
+    """Synchronize the users of an LDAP directory now. 409 with the reason if it stops; it then changed no user.
+
+    403 if a user of the directory has permissions that the caller lacks. Needs `users_modify`, too.
+    """
+    change.caller.require("users_modify")
+    directory = await statements.get_directory(change.db, str(directory_id))
+    await require_right_over_identities(change.db, change.caller, directory.issuer)
+    try:
+        plan = await synchronize(context, directory, forced=body.force)
+    except DirectoryFailed as error:
+        raise Refused(f"The synchronization of {directory.title} stopped, and changed no user: {error}") from error
+    forced = {"force": True} if body.force else {}
+    change.audit(LogCode.DIRECTORY_CHANGED, directory.title, after={"synchronized": plan.numbers} | forced)
+    return SyncView(**plan.numbers)
+
+
+async def _end_logins(change: CallerChange, directory: Directory) -> None:
+    """End the log-ins and streams of the users of a directory who have no password at Greenroom."""
+    for user_id in (await statements.linked_users(change.db, directory.issuer)).values():
+        try:
+            async with change.db.transaction() as connection:
+                user = await users.lock_user(connection, user_id)
+                if user.password_hash is not None:
+                    continue
+                await credentials.delete_logins_of(connection, user_id)
+                events = await users.revoke_access(connection, user_id)
+        except NotFound:
+            continue  # the user was deleted meanwhile
+        await change.db.notify(ChangeEvent(Topic.USERS), *events)
+
+
+def _parse_fields(values: Json) -> DirectoryFields:
+    """Return the fields of a directory. Raises Invalid: a value is not valid."""
+    fields = replace(DirectoryFields(**values), rules=parse_rules(values["rules"]))
+    scheme = "ldaps" if fields.tls == "ldaps" else "ldap"
+    for server in fields.servers:
+        parts = urlsplit(server)
+        if parts.scheme != scheme:
+            raise Invalid(f"{server} must begin with {scheme}://, because `tls` is {fields.tls}.")
+        if fields.tls == "none" and not is_loopback(parts.hostname or ""):
+            raise Invalid(f"{server} needs TLS, because passwords are sent over this connection; set `tls`.")
+    for text in (fields.user_filter, fields.group_filter):
+        if problem := filter_problem(text):
+            raise Invalid(problem)
+    if not fields.user_base.strip():
+        raise Invalid("`user_base` must be the DN of the entry that contains the users.")
+    check_attributes(fields.attributes)
+    return fields
+
+
+def _view(directory: Directory) -> DirectoryView:
+    return DirectoryView.of(directory, has_password=directory.password_encrypted is not None)
+
+
+def _audit_values(directory: Directory) -> LogDetails:
+    values: dict[str, Any] = values_of(DirectoryFields, directory)
+    return values | {"rules": [f"{rule.claim} = {rule.value} → {rule.group_id}" for rule in directory.rules]}
