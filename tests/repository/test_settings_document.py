@@ -78,6 +78,9 @@ SHOWN_BY = {
             "max_share_seconds",
         ),
     },
+    "browser/test_watermark.py": {
+        "test_a_member_sees_a_watermark_that_returns_after_its_removal": ("watermark", "watermark_text"),
+    },
     "database/api/test_lease_limits.py": {
         "test_leases_and_desktops_have_separate_limits": ("max_leases_per_user",),
     },

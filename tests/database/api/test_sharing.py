@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
+from psycopg.types.json import Jsonb
 from tests.database.api.client import ADA, ADMIN, USER, Client, MakeClient
 from tests.database.api.sharing import Shared, secret_of
 from tests.support.system import primary_of
@@ -107,6 +110,24 @@ async def test_each_setting_of_the_owners_group_closes_what_it_is_about(shared: 
     assert await shared.ada.read(f"{shared.path}/shares") == []
     share = await shared.share()
     assert share["expires"] is not None, "without a wish it lasts as long as it may"
+
+
+async def test_each_viewer_gets_a_watermark_with_the_own_name_if_the_group_of_the_user_requires_it(
+    shared: Shared, user: Client, anonymous: Client
+):
+    share, for_guests = await shared.share(), await shared.share(guest=True)
+    assert (await shared.ada.read(f"{shared.path}/connection"))["watermark"] is None
+    assert (await shared.join(user, share))["watermark"] is None
+    settings = {"watermark": True, "watermark_text": "Exam 3"}
+    await shared.db.write("UPDATE sessions SET client_settings = client_settings || %s", (Jsonb(settings),))
+    assert (await shared.ada.read(f"{shared.path}/connection"))["watermark"] == f"{ADA} · Exam 3"
+    assert (await shared.join(user, share))["watermark"] == f"{USER} · Exam 3"
+    guest = await shared.join(anonymous, for_guests, name="Gus")
+    name, address, text = guest["watermark"].split(" · ")
+    assert (name, bool(ip_address(address)), text) == ("Gus (guest)", True, "Exam 3")
+    body = {"session_token": guest["session_token"]}
+    answer = await anonymous.post(f"/api/v1/shares/{for_guests['share_id']}/return", json=body)
+    assert answer.json()["watermark"] == guest["watermark"]
 
 
 async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Client):

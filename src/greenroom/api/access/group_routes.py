@@ -21,7 +21,8 @@ from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED, OF_GROUP
 from greenroom.api.security import Caller, requires, requires_one_of
-from greenroom.core.access.group_settings import SETTINGS, inherited_values
+from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.access.inherited_settings import inherited_values
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
 from greenroom.core.events import ChangeEvent, Topic

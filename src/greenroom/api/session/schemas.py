@@ -41,6 +41,9 @@ LastScreenshot = Annotated[
     Field(description="time of the last screenshot by another user, to the minute; null = never"),
 ]
 LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = the session has no lease")]
+Watermark = Annotated[
+    str | None, Field(description="text that the console shows over the desktop, with the time; null = no watermark")
+]
 RecordedData = Annotated[RecordingMode, Field(description="recorded data of the lease")]
 
 
@@ -68,7 +71,7 @@ class SessionView(View):
     cores: float
     memory: int
     permissions: Annotated[dict[str, bool], Field(description="permissions with which the container was created")]
-    client_settings: dict[str, bool | int | float]
+    client_settings: dict[str, bool | int | float | str]
     kasm_url: str
     persistent_profile_mode: Annotated[
         str | None, Field(description="use of the persistent profile as home; null = no profile")
@@ -193,6 +196,7 @@ class ConnectionView(View):
             description="true = the frame has a page of Greenroom, which sends its state; false = it has another page"
         ),
     ]
+    watermark: Watermark
     last_screenshot_at: LastScreenshot
     websocket_path: Annotated[
         str | None,

@@ -21,6 +21,7 @@ from greenroom.core.launch.request import LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import QueuePosition, StartProgress, start_progress
+from greenroom.core.session.sharing import watermark_of
 from greenroom.core.session.states import STOPPED_OR_PAUSED, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import token_values, with_tokens_replaced
@@ -313,5 +314,6 @@ def connection_of(
         steps=progress.steps,
         frame_url=frame_url(session, url, token_of(session, secrets)) if can_open and url else None,
         own_page="painted" in session.steps,  # the console reads only frames with pages of Greenroom
+        watermark=watermark_of(session.client_settings, session.username or ""),
         websocket_path=f"{urlsplit(url).path}websockify" if can_open and url else None,
     )

@@ -15,7 +15,7 @@ from greenroom.api.deps import Db, FailedAttemptsDep, SecretsDep, SnapshotDep
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, login_caller, public_route, requires
+from greenroom.api.security import Caller, client_address, login_caller, public_route, requires
 from greenroom.api.session import share_service
 from greenroom.api.session.authorized import kind_of, session_caller_of, settings_of
 from greenroom.api.session.service import SessionAct, session_act_for
@@ -306,7 +306,8 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
     name = user.name if user else body.name
     if not name:
         raise Invalid("Enter your name. It is shown to the other viewers of the session.")
-    return await share_service.join(sharing, share, JoiningPerson(name, user.user_id if user else None))
+    person = JoiningPerson(name, user.user_id if user else None, client_address(request))
+    return await share_service.join(sharing, share, person)
 
 
 @router.post("/shares/{share_id}/return", dependencies=[public_route("the viewer's own token is checked here")])
@@ -322,7 +323,7 @@ async def come_back(
     else:
         reason = reason_against_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
         if reason is None:
-            return await share_service.joined_view(sharing, share, viewer_id, joined.name)
+            return await share_service.joined_view(sharing, share, viewer_id, joined.name, client_address(request))
     failed_attempts.count_wrong_key(request, f"by the token of a viewer of share {share_id}")
     raise NotFound(reason)
 

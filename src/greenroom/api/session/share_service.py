@@ -19,7 +19,7 @@ from greenroom.api.bodies import Body, Name, Secret, Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
-from greenroom.api.session.schemas import LeaseId, RecordedData
+from greenroom.api.session.schemas import LeaseId, RecordedData, Watermark
 from greenroom.api.session.service import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.core.access.accounts import username_problem
 from greenroom.core.errors import Forbidden, NotFound, Refused
@@ -35,6 +35,7 @@ from greenroom.core.session.sharing import (
     reason_against_new_share,
     share_end_time,
     viewer_name,
+    watermark_of,
 )
 from greenroom.core.session.streams import Access
 from greenroom.db.access.users import User
@@ -165,6 +166,7 @@ class JoinedView(View):
     expires: datetime | None
     session_token: Annotated[str, Field(description="opens the stream for this viewer until the share ends")]
     frame_url: Annotated[str | None, Field(description="address for a frame; null = the session has no Agent yet")]
+    watermark: Watermark
     websocket_path: Annotated[
         str | None,
         Field(description="path of the websocket with RFB (VNC), at the host of frame_url; it needs authorization"),
@@ -192,10 +194,11 @@ class AssistOrder(Body):
 
 @dataclass(frozen=True, slots=True)
 class JoiningPerson:
-    """A person who joins; `user_id` None = without an account."""
+    """A person who joins; `user_id` None = without an account. `address` is that of a person who joins by a link."""
 
     name: str
     user_id: str | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,14 +328,15 @@ async def join(sharing: SharingParts, share: Share, person: JoiningPerson) -> Jo
         username=person.name if person.user_id else None,
         details={"viewer_id": viewer_id, "access": share.access, "audience": share.audience},
     )
-    return await joined_view(sharing, share, viewer_id, person.name)
+    return await joined_view(sharing, share, viewer_id, person.name, person.address)
 
 
-async def joined_view(sharing: SharingParts, share: Share, viewer_id: str, name: str) -> JoinedView:
-    """Return the access of a viewer who joined."""
+async def joined_view(sharing: SharingParts, share: Share, viewer_id: str, name: str, address: str) -> JoinedView:
+    """Return the access of a viewer who joined, and who has this address."""
     session = await views.get_session(sharing.db, share.session_id)
     url = stream_url_of(session, sharing.streams)
     token = sharing.secrets.viewer_token(viewer_id)
+    shown_address = address if share.audience == "guests" else ""
     return JoinedView.of(
         share,
         viewer_id=viewer_id,
@@ -341,6 +345,7 @@ async def joined_view(sharing: SharingParts, share: Share, viewer_id: str, name:
         record=session.record,
         session_token=token,
         frame_url=frame_url(session, url, token) if url else None,
+        watermark=watermark_of(session.client_settings, viewer_name(name, share.audience), shown_address),
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,
     )
 

@@ -213,6 +213,22 @@ _DEFINITIONS: Final = (
         "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
         guarded=True,
     ),
+    Setting(
+        name="watermark",
+        kind="bool",
+        default=False,
+        looseness=lambda shown: -float(shown),
+        stored_with_session=True,
+        description="Show a watermark over the desktop in the console, for all viewers of a member's session: the name"
+        " of the viewer, `watermark_text` and the time in UTC",
+    ),
+    Setting(
+        name="watermark_text",
+        kind="string",
+        default="",
+        stored_with_session=True,
+        description="Text in the watermark, such as the name of the organization; at most 80 characters are shown",
+    ),
     _maximum(
         "max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", unlimited=True
     ),
@@ -312,44 +328,13 @@ class EffectiveSetting:
 
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, EffectiveSetting]:
     """Return the settings that apply to a user in these groups, in any order."""
-    ranked = sorted(memberships, key=_rank)
+    ranked = sorted(memberships, key=rank)
     return {setting.name: _effective_setting(setting, ranked) for setting in _DEFINITIONS}
 
 
-def _rank(group: GroupSettings) -> tuple[int, str, str]:
+def rank(group: GroupSettings) -> tuple[int, str, str]:
+    """Return the sort key of a group: the group with the lowest key has priority."""
     return group.priority, group.name, group.group_id
-
-
-@dataclass(frozen=True, slots=True)
-class InheritedValue:
-    """The value of a setting that applies to the members of a group that does not set it.
-
-    `value` is that of the group All Users, otherwise the default; `group` is its source (None = the default).
-    `outranked_by` names the groups with a lower priority number that set it: their members get their value instead.
-    """
-
-    name: str
-    value: Any
-    group: str | None
-    outranked_by: tuple[str, ...]
-
-
-def inherited_values(group: GroupSettings, others: Sequence[GroupSettings], all_users_id: str) -> list[InheritedValue]:
-    """Return the inherited value of `group` for each setting, except mappings, which are merged over all groups.
-    `others` are all groups, with or without `group`. `all_users_id` is the id of the group All Users.
-    """
-    resolved = resolve([each for each in others if each.group_id == all_users_id and each.group_id != group.group_id])
-    outranking = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
-    return [
-        InheritedValue(
-            setting.name,
-            setting.value,
-            next(iter(setting.groups), None),
-            tuple(each.name for each in outranking if setting.name in each.settings),
-        )
-        for setting in resolved.values()
-        if SETTINGS[setting.name].kind != "mapping"
-    ]
 
 
 def permissions_of(resolved: Mapping[str, EffectiveSetting]) -> dict[str, bool]:
@@ -357,7 +342,7 @@ def permissions_of(resolved: Mapping[str, EffectiveSetting]) -> dict[str, bool]:
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
-ClientSettings = Mapping[str, bool | int | float]
+ClientSettings = Mapping[str, bool | int | float | str]
 """Name → value of the settings with `stored_with_session`, and of `keepalive_interval` in seconds."""
 
 

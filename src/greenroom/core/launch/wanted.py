@@ -198,7 +198,7 @@ class SessionUser:
     launch_id: str | None
     clocks: Clocks
     kasm_url: str = ""
-    client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float])
+    client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float | str])
     idempotency_key: str | None = None
     idempotency_body: str | None = None
     lease: NewLease | None = None

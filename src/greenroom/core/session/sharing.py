@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from greenroom.core.access.group_settings import EffectiveSetting
+from greenroom.core.access.group_settings import ClientSettings, EffectiveSetting
 from greenroom.core.access.permissions import allows
 from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.core.session.streams import VIEWABLE_STATUSES, Access
+from greenroom.core.text import one_line
 
 Audience = Literal["user", "users", "guests", "assistant"]
 """A named user; users with the link; people without an account who have the link; an administrator who helps."""
@@ -198,3 +199,15 @@ def announcement(name: str, audience: Audience, access: Access) -> str:
 def viewer_name(name: str, audience: Audience) -> str:
     """Return the name of a viewer, with a mark for guests, who choose their names, and for administrators who help."""
     return name + {"guests": " (guest)", "assistant": " (administrator)"}.get(audience, "")
+
+
+MAX_WATERMARK_TEXT: Final = 80
+
+
+def watermark_of(settings: ClientSettings, viewer: str, address: str = "") -> str | None:
+    """Return the text of the watermark for a viewer with this name; None = no watermark. `settings` are those that the
+    session stores. `address` is the address of a viewer who chose the name."""
+    if not settings.get("watermark"):
+        return None
+    text = one_line(str(settings.get("watermark_text", "")).strip())[:MAX_WATERMARK_TEXT]
+    return " · ".join(filter(None, (viewer, address, text)))

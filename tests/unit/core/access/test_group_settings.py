@@ -15,12 +15,12 @@ from greenroom.core.access.group_settings import (
     EffectiveSetting,
     GroupSettings,
     client_settings_of,
-    inherited_values,
     keepalive_interval_s,
     permissions_of,
     resolve,
     value_text,
 )
+from greenroom.core.access.inherited_settings import inherited_values
 from greenroom.core.access.setting_checks import validated_setting
 from greenroom.core.errors import Invalid
 
@@ -174,6 +174,8 @@ def test_what_viewers_obey_stays_as_it_is_at_the_launch():
         "allow_kasm_downloads": True,
         "max_upload_mb": 5,
         "idle_disconnect": 20.0,
+        "watermark": False,
+        "watermark_text": "",
         "allow_persistent_profile": False,
         "allow_kasm_sharing": False,
         "keepalive_interval": 300.0,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.access.group_settings import GroupSettings, resolve
+from greenroom.core.access.group_settings import ClientSettings, GroupSettings, resolve
 from greenroom.core.session.sharing import (
     MAX_VIEWERS,
     NO_VIEW_ONLY,
@@ -27,6 +27,7 @@ from greenroom.core.session.sharing import (
     reason_against_viewer,
     reason_to_end,
     share_end_time,
+    watermark_of,
 )
 from greenroom.core.session.states import SessionStatus
 
@@ -203,3 +204,17 @@ def test_help_goes_on_as_long_as_who_helps_may(silent: bool, permissions: list[s
         "view", "assistant", silent=silent, settings=nothing, permissions=permissions, silence_allowed=allowed
     )
     assert (lacks in (reason or "")) if lacks else reason is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({}, None),
+        ({"watermark": False, "watermark_text": "Exam"}, None),
+        ({"watermark": True, "watermark_text": ""}, "Gus (guest) · 192.0.2.7"),
+        ({"watermark": True, "watermark_text": "  Exam\n1 "}, "Gus (guest) · 192.0.2.7 · Exam\\u000a1"),
+        ({"watermark": True, "watermark_text": "x" * 99}, f"Gus (guest) · 192.0.2.7 · {'x' * 80}"),
+    ],
+)
+def test_a_watermark_names_the_viewer_and_has_the_text_of_the_group(settings: ClientSettings, text: str | None):
+    assert watermark_of(settings, "Gus (guest)", "192.0.2.7") == text

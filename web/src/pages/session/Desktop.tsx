@@ -18,6 +18,8 @@ interface Props {
   idle: IdleRule;
   /** The buttons of the bar in addition to full screen and clipboard. */
   tools: ReactNode;
+  /** The text over the desktop; null = none. */
+  watermark: string | null;
 }
 
 /**
@@ -27,7 +29,7 @@ interface Props {
  * messages (the browser lost its connections, e.g. after a change of network), and if it was refused and there is a new
  * address.
  */
-export function Desktop({ frameUrl, ownPage = true, closed, note, program = null, idle, tools }: Props) {
+export function Desktop({ frameUrl, ownPage = true, closed, note, program = null, idle, tools, watermark }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -46,6 +48,7 @@ export function Desktop({ frameUrl, ownPage = true, closed, note, program = null
         program={program}
         idle={idle}
         tools={tools}
+        watermark={watermark}
       />
       {note && (
         <Alert className="stage-note" color="yellow" role="status">

@@ -7,6 +7,7 @@ import { ProgramBar } from './ProgramBar';
 import { StageCard } from './StageCard';
 import { type FrameState, useFramePage } from './useFramePage';
 import { type IdleRule, useOutOfSight } from './useOutOfSight';
+import { Watermark } from './Watermark';
 
 interface Props {
   url: string;
@@ -26,6 +27,7 @@ interface Props {
   program: Program | null;
   idle: IdleRule;
   tools: ReactNode;
+  watermark: string | null;
 }
 
 /** A frame without messages is reloaded after this time, then after twice this time, … */
@@ -44,6 +46,9 @@ const REFUSED = 'You no longer have access to this session.';
 const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
+// A frame in full screen covers the watermark. The bar of the console puts the whole page in full screen.
+const WITHOUT_FULL_SCREEN = FEATURES.replace('fullscreen', "fullscreen 'none'");
+
 /** The frame, which fills the page, with the bar of the console above it. */
 export function DesktopFrame({
   url,
@@ -56,10 +61,11 @@ export function DesktopFrame({
   program,
   idle,
   tools,
+  watermark,
 }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
-  const page = useFramePage(frame, url, loaded);
+  const page = useFramePage(frame, url, loaded, watermark);
   const { state, reason, focus, received } = page;
   const used = useFocused(frame);
   const other = !ownPage && loaded && state === 'silent';
@@ -94,12 +100,13 @@ export function DesktopFrame({
           ref={frame}
           src={url}
           title="Desktop"
-          allow={FEATURES}
+          allow={watermark === null ? FEATURES : WITHOUT_FULL_SCREEN}
           className={program ? 'above-bar' : undefined}
           onLoad={() => setLoaded(true)}
           data-state={state}
         />
       )}
+      {watermark !== null && <Watermark text={watermark} />}
       {isLost && <Refused reason={NOT_LOADED} covers onAgain={onAgain} />}
       {words && !isLost && <Veil words={words} />}
       {state === 'refused' && <Refused reason={reason ?? closed} covers={reason !== null} onAgain={onAgain} />}

@@ -3,10 +3,11 @@ import { useEffect, useRef, useState } from 'react';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
 import type { SecondScreenMessage } from './useSecondScreen';
+import { Watermark } from './Watermark';
 
 /** The window of a second screen. It frames a page of the session, which gets its content from the first window. */
 export function SecondScreenPage() {
-  const [given, setGiven] = useState<{ url: string; port: MessagePort } | null>(null);
+  const [given, setGiven] = useState<Exclude<SecondScreenMessage['greenroomScreen'], string> | null>(null);
   const frame = useRef<HTMLIFrameElement>(null);
   const first = window.opener as Window | null;
 
@@ -39,6 +40,7 @@ export function SecondScreenPage() {
   return (
     <StageFrame>
       {given && <iframe ref={frame} src={given.url} title="Second screen" allow="fullscreen" />}
+      {typeof given?.watermark === 'string' && <Watermark text={given.watermark} />}
       {first === null && (
         <StageCard title="No session" reason="Open a second screen from the bar of a session.">
           <Text size="sm">Close this window and open the second screen there.</Text>

@@ -43,6 +43,7 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
             program={program}
             idle={idle}
             tools={tools}
+            watermark={connection.watermark}
           />
           <Watched at={connection.last_screenshot_at} />
         </>

@@ -88,7 +88,12 @@ const GREETINGS = 50;
  *
  * The page sends no messages before the greeting, and may start to listen some time after the frame has `loaded`.
  */
-export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
+export function useFramePage(
+  frame: RefObject<HTMLIFrameElement | null>,
+  url: string,
+  loaded: boolean,
+  watermark: string | null,
+): FramePage {
   const [state, setState] = useState<FrameState>('silent');
   const [reason, setReason] = useState<string | null>(null);
   const [received, setReceived] = useState(false);
@@ -110,7 +115,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   );
   const { picture, receive: receivePicture } = usePicture(say);
   const { sound, receive: receiveSound } = useSound(say);
-  const { second, receive: receiveScreens } = useSecondScreen(say, url);
+  const { second, receive: receiveScreens } = useSecondScreen(say, url, watermark);
 
   useEffect(() => {
     const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {

@@ -5,7 +5,7 @@ import { showWarning } from '../../components/feedback';
 
 /** The messages between the two windows of the console, in the same origin. */
 export interface SecondScreenMessage {
-  greenroomScreen: 'ready' | { url: string; port: MessagePort };
+  greenroomScreen: 'ready' | { url: string; port: MessagePort; watermark: string | null };
 }
 
 export interface SecondScreen {
@@ -23,7 +23,11 @@ const LOOK_MS = 500;
 const ADDRESS = '/second-screen';
 
 /** `say` sends a message to the page of the session at `url`; `receive` handles the messages of the page. */
-export function useSecondScreen(say: (message: object, transfer?: Transferable[]) => void, url: string) {
+export function useSecondScreen(
+  say: (message: object, transfer?: Transferable[]) => void,
+  url: string,
+  watermark: string | null,
+) {
   const [count, setCount] = useState(0);
   const other = useRef<Window | null>(null);
 
@@ -43,7 +47,8 @@ export function useSecondScreen(say: (message: object, transfer?: Transferable[]
       if (origin !== location.origin || source !== other.current || data?.greenroomScreen !== 'ready') return;
       const { port1, port2 } = new MessageChannel();
       say({ type: 'screen', port: port1 }, [port1]);
-      other.current?.postMessage({ greenroomScreen: { url: secondOf(url), port: port2 } }, location.origin, [port2]);
+      const message: SecondScreenMessage = { greenroomScreen: { url: secondOf(url), port: port2, watermark } };
+      other.current?.postMessage(message, location.origin, [port2]);
     };
     window.addEventListener('message', greeted);
     // There is no event for a closed window.
@@ -55,7 +60,7 @@ export function useSecondScreen(say: (message: object, transfer?: Transferable[]
       window.removeEventListener('pagehide', leave);
       clearInterval(timer);
     };
-  }, [say, url, close]);
+  }, [say, url, watermark, close]);
   useEffect(() => () => other.current?.close(), []);
 
   const isOpen = count > 1;

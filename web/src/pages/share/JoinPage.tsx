@@ -133,6 +133,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
         note={null}
         program={programOf(joined)}
         idle={NEVER_IDLE}
+        watermark={joined.watermark}
         tools={
           <Text size="sm" className="nowrap" px={6}>
             {joined.image_friendly_name} of {joined.owner}
