@@ -109,6 +109,19 @@ def inside(session_id: str, *command: str) -> str:
     return subprocess.run(run, capture_output=True, text=True, check=False).stdout
 
 
+def second_of(user: Person) -> tuple[Page, Frame]:
+    """The second window once it displays its part."""
+    with user.page.context.expect_page() as opening:
+        user.tool("Second screen")
+    window = opening.value
+    window.wait_for_selector("iframe")
+    handle = window.locator("iframe").element_handle()
+    frame = handle.content_frame() if handle else None
+    assert frame is not None
+    frame.wait_for_selector("html[data-painted]", state="attached", timeout=30_000)
+    return window, frame
+
+
 def fills(session_id: str, width: int, height: int) -> bool:
     """True if the session's screen has this size; it is resized to the window a moment after its first picture."""
     return inside(session_id, "xdotool", "getdisplaygeometry").split() == [str(width), str(height)]

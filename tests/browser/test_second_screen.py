@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Frame, Page, expect
+from playwright.sync_api import expect
 from tests.acceptance.instance import wait_for
-from tests.browser.console import COLOURS, Person, inside, violations
+from tests.browser.console import COLOURS, Person, inside, second_of, violations
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
@@ -37,19 +37,6 @@ for each in found[: number.value]:
 def monitors(session_id: str) -> list[str]:
     """The size and position of each monitor according to programs in the session."""
     return inside(session_id, "python3", "-c", MONITORS).split()
-
-
-def second_of(user: Person) -> tuple[Page, Frame]:
-    """The second window once it displays its part."""
-    with user.page.context.expect_page() as opening:
-        user.tool("Second screen")
-    window = opening.value
-    window.wait_for_selector("iframe")
-    handle = window.locator("iframe").element_handle()
-    frame = handle.content_frame() if handle else None
-    assert frame is not None
-    frame.wait_for_selector("html[data-painted]", state="attached", timeout=30_000)
-    return window, frame
 
 
 def fills(session_id: str, x: int, colour: str) -> None:

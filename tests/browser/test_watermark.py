@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, violations
+from tests.browser.console import Person, second_of, violations
 
 from greenroom.db.access.users import ALL_USERS
 
@@ -83,6 +83,14 @@ def test_a_guest_sees_the_own_name_and_address(
     window.get_by_role("button", name="Join").click()
     Person(window, instance.url, "Gus").desktop()
     shows(window, r"Gus \(guest\) · [0-9a-f.:]+")
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_second_screen_has_the_watermark_too(user: Person, xfce: str):
+    user.launch(xfce)
+    user.desktop()
+    window, _ = second_of(user)
+    shows(window, re.escape(user.username))
 
 
 def test_without_the_setting_there_is_no_watermark(user: Person):
