@@ -112,7 +112,7 @@ async def test_each_setting_of_the_owners_group_closes_what_it_is_about(shared: 
     assert share["expires"] is not None, "without a wish it lasts as long as it may"
 
 
-async def test_each_viewer_gets_a_watermark_with_the_own_name_if_the_group_of_the_user_requires_it(
+async def test_each_viewer_gets_a_watermark_if_the_group_of_the_user_requires_it(
     shared: Shared, user: Client, anonymous: Client
 ):
     share, for_guests = await shared.share(), await shared.share(guest=True)
