@@ -26,6 +26,7 @@ from greenroom.backup.database import REPLACED_SCHEMA, empty_database
 from greenroom.backup.encryption import DecryptionKey, EncryptionKey
 from greenroom.backup.restore import RestoredBackup, RestoreTarget, check_backup, restore_backup
 from greenroom.core.errors import SetupError
+from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
@@ -174,6 +175,14 @@ def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empt
     restored(backup(recordings=False), folder / "new", empty_dsn)
     with psycopg.connect(empty_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM recordings").fetchall() == [(0,)]
+
+
+def test_a_backup_before_an_upgrade_names_the_installed_version(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE installation SET migrated_by = '0.0.9'")
+    target = RestoreTarget(layout=Layout(folder / "new"), database_url=empty_dsn, replace=False)
+    header = check_backup(backup(), DECRYPTION_KEY, target).verified.header
+    assert (header.version, header.installation_version) == (version(), "0.0.9")
 
 
 def test_a_dry_run_reads_everything_and_changes_nothing(backup: Backup, folder: Path, empty_dsn: str):
