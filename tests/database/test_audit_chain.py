@@ -19,6 +19,7 @@ from greenroom.db.diagnostics import audit
 from greenroom.db.diagnostics.audit import AuditWriter, append_events, delete_old_days, verify, verify_chain
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.kit.secrets import Secrets
+from greenroom.manager.tasks.rounds import Retention
 
 SECRETS: Final = Secrets(bytes(32))
 
@@ -206,3 +207,17 @@ async def test_an_event_cannot_be_put_into_a_deleted_day(db: Database, monkeypat
     await delete_old_days(db, SECRETS, 36)
     await db.write("INSERT INTO audit_events SELECT * FROM kept WHERE event_id = 2")
     assert await problem_of(db) == "Event 2 was inserted."
+
+
+async def test_a_primary_deletes_old_days_unless_there_is_a_legal_hold(db: Database, monkeypatch: pytest.MonkeyPatch):
+    await write_days(db, monkeypatch, first_days_ago=400)
+    async with db.transaction() as connection:
+        await append_events(connection, SECRETS, [event(1)])
+    await db.write("INSERT INTO settings (name, value) VALUES ('audit_hold', 'true')")
+    await Retention(db, SECRETS, lambda: True).round()
+    first = "SELECT min(event_id) AS id FROM audit_events"
+    assert await db.fetch(first) == [{"id": 1}]
+    await db.write("DELETE FROM settings")
+    await Retention(db, SECRETS, lambda: True).round()
+    assert await db.fetch(first) == [{"id": DAYS * PER_DAY + 1}]
+    assert await problem_of(db) is None
