@@ -89,7 +89,7 @@ async def test_a_log_in_names_the_user_and_a_wrong_password_is_an_event(
     user: Client, connect: MakeClient, db: Database
 ):
     (event,) = await db.fetch("SELECT * FROM audit_events WHERE code = 'login' AND actor_name = %s", (USER,))
-    assert (event["actor_kind"], event["result"]) == ("user", "done")
+    assert (event["actor_kind"], event["result"], event["interface"]) == ("user", "done", "console")
     other = await connect()
     answer = await other.post("/api/v1/login", json={"username": USER, "password": "wrong"})
     event = await only_event(db, answer)
