@@ -204,7 +204,7 @@ def _of_row(row: LogRow, fields: dict[str, Any], scope: Scope) -> AuditEvent:
     event = event_of_row(row, interface=fields["interface"])
     if event.result == "refused":
         fields = fields | {"result": "refused"}
-    if row.code == LogCode.LOGIN and fields["actor_kind"] == "none":
+    if row.code == str(LogCode.LOGIN) and fields["actor_kind"] == "none":
         user = {"actor_kind": "user", "actor_id": row.user_id, "actor_name": row.username, "interface": "console"}
         fields = fields | user
     object_id = event.object_id if row.object_kind is None else _changed_id(row.object_kind, row, scope)
