@@ -28,7 +28,8 @@ HISTORY: Final = {
         "logs",
         "machine_orders",
     ),
-    *("manager_requests", "recording_pictures", "recording_rows", "recordings", "session_commands", "session_observed"),
+    *("manager_requests", "recording_pictures", "recording_rows", "recordings", "saml_assertions", "session_commands"),
+    "session_observed",
     *("session_shares", "session_steps", "session_viewers", "staging_hours", "user_attributes", "webhook_deliveries"),
 }
 """Tables whose rows the product keeps after the object is deleted, or that processes report again and again."""

@@ -10,6 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, goto, logged_in, use_colours, violations
 from tests.support.oidc import SECRET, Provider, client_of, oidc_provider
+from tests.support.saml import ENTITY_ID, IdentityProvider, saml_identity_provider
 
 PAGE = "/admin/sign-on"
 
@@ -132,3 +133,43 @@ def test_an_administrator_adds_tests_and_deletes_a_provider(admin: Person, insta
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No providers yet")).to_be_visible()
     assert instance.call("GET", "/sign-on-providers") == []
+
+
+@pytest.fixture(scope="module")
+def idp() -> Iterator[IdentityProvider]:
+    """A SAML identity provider. It has no TLS, so for the browser it is another site than the console."""
+    with saml_identity_provider(accounts={"ada": {"attributes": {"uid": "ada@uni.example"}}}) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("offer")
+def test_a_saml_provider_is_added_and_a_user_logs_in_and_out(
+    admin: Person, new_context: Callable[..., BrowserContext], instance: Instance, idp: IdentityProvider
+):
+    admin.open(PAGE)
+    admin.page.get_by_role("button", name="Add Provider").first.click()
+    dialog = admin.page.get_by_role("dialog")
+    dialog.get_by_label("Title").fill("Example University")
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("campus")
+    dialog.get_by_role("combobox", name="Protocol").click()
+    admin.page.get_by_role("option", name="SAML 2.0").click()
+    dialog.get_by_label("Entity ID of the identity provider").fill(idp.entity_id)
+    dialog.get_by_label("Entity ID of Greenroom").fill(ENTITY_ID)
+    dialog.get_by_label("Address of the metadata").fill(idp.metadata_url)
+    dialog.get_by_role("textbox", name="Username").fill("uid")
+    dialog.get_by_label("Create unknown users").check()
+    accessible(admin.page)
+    dialog.get_by_role("button", name="Submit").click()
+    expect(admin.row("Example University")).to_contain_text("SAML")
+    idp.register(admin.page.request.get(f"{instance.url}/api/v1/sign-on/campus/metadata").text())
+    admin.page.get_by_role("button", name="Test Example University").click()
+    expect(dialog.get_by_text("Every step passed.")).to_be_visible()
+    page = new_context().new_page()
+    goto(page, f"{instance.url}/account")
+    log_in_at_provider(page, "ada")
+    page.wait_for_url(f"{instance.url}/account")
+    expect(page.get_by_role("button", name="Unlink ada")).to_be_visible()
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("menuitem", name="Log out").click()
+    expect(page.get_by_label("Username")).to_be_visible()
+    page.wait_for_url(f"{instance.url}/")

@@ -226,3 +226,26 @@ async def test_a_refused_action_names_the_object_and_what_is_done(deployment_of_
     document["workspaces"][0]["memory"] = 2_000_000_000
     await deployment_of_test.apply(document)
     assert await deployment_of_test.plan(document) == Plan()
+
+
+SAML = """
+version: 1
+sign_on_providers:
+  - name: campus
+    protocol: saml
+    title: Campus
+    issuer: https://idp.example/saml
+    client_id: https://greenroom.example
+    metadata_url: https://idp.example/metadata
+    attributes: {username: uid}
+"""
+
+
+async def test_a_saml_provider_is_applied_and_exported(deployment_of_test: Deployment, admin: Client):
+    await deployment_of_test.apply(parse_document(SAML))
+    provider = await _only(admin, "/sign-on-providers", name="campus")
+    assert (provider["protocol"], provider["metadata_url"]) == ("saml", "https://idp.example/metadata")
+    exported = parse_document(to_yaml(await deployment_of_test.export()))
+    assert await deployment_of_test.plan(exported, secrets={}) == Plan()
+    await deployment_of_test.apply(parse_document(SAML.replace("/metadata", "/new")))
+    assert (await _only(admin, "/sign-on-providers", name="campus"))["metadata_url"] == "https://idp.example/new"

@@ -1,8 +1,9 @@
-import { Checkbox, Code, NumberInput, PasswordInput, Select, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import { Checkbox, Select, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { CheckFields, OidcFields, SamlFields } from './ProtocolFields';
 import { RulesField } from './RulesField';
 import { type Attribute, ATTRIBUTES, type ProviderValues, sentAttributes, sentRules, valuesOf } from './steps';
 
@@ -19,8 +20,7 @@ function sent(values: ProviderValues) {
 /** Add a provider, or change it. An empty client secret keeps the stored one. */
 export function ProviderForm({ provider, onClose }: Props) {
   const form = useForm({ initialValues: valuesOf(provider) });
-  const { name } = form.getValues();
-  const redirect = provider?.redirect_uri ?? `${location.origin}/api/v1/sign-on/${name || '…'}/callback`;
+  const isSaml = form.getValues().protocol === 'saml';
   return (
     <FormDialog
       title={provider ? `Edit ${provider.title}` : 'Add Provider'}
@@ -44,42 +44,25 @@ export function ProviderForm({ provider, onClose }: Props) {
         />
         <TextInput
           label="Name"
-          description="Part of the redirect URI; it never changes"
+          description="Part of the addresses; it never changes"
           placeholder="campus"
           required
           disabled={provider !== null}
           {...form.getInputProps('name')}
         />
       </SimpleGrid>
-      <Text size="sm">
-        Register this redirect URI at the provider: <Code style={{ overflowWrap: 'anywhere' }}>{redirect}</Code>
-      </Text>
-      <TextInput
-        label="Issuer"
-        description="The URL of the issuer, exactly as in the discovery document of the provider"
-        placeholder="https://login.example.org"
-        required
-        {...form.getInputProps('issuer')}
+      <Select
+        label="Protocol"
+        description="It never changes"
+        data={[
+          { value: 'oidc', label: 'OpenID Connect' },
+          { value: 'saml', label: 'SAML 2.0' },
+        ]}
+        allowDeselect={false}
+        disabled={provider !== null}
+        {...form.getInputProps('protocol')}
       />
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        <TextInput label="Client ID" required {...form.getInputProps('client_id')} />
-        <PasswordInput
-          label="Client secret"
-          placeholder={provider?.has_client_secret ? 'unchanged' : 'none: a public client'}
-          autoComplete="off"
-          {...form.getInputProps('client_secret')}
-        />
-        <TextInput label="Scopes" required {...form.getInputProps('scopes')} />
-        <Select
-          label="Send the secret in"
-          data={[
-            { value: 'client_secret_basic', label: 'the header Authorization' },
-            { value: 'client_secret_post', label: 'the body' },
-          ]}
-          allowDeselect={false}
-          {...form.getInputProps('client_auth')}
-        />
-      </SimpleGrid>
+      {isSaml ? <SamlFields form={form} provider={provider} /> : <OidcFields form={form} provider={provider} />}
       <Checkbox
         label="Create unknown users at their first log-in"
         description="Otherwise, only users with a linked identity can log in"
@@ -92,33 +75,20 @@ export function ProviderForm({ provider, onClose }: Props) {
       />
       <Stack gap={4}>
         <Text size="sm" fw={600}>
-          Claims that fill the fields of a new user
+          {isSaml ? 'Attributes' : 'Claims'} that fill the fields of a new user
         </Text>
         <SimpleGrid cols={{ base: 1, sm: 3 }}>
           {(Object.keys(ATTRIBUTES) as Attribute[]).map((field) => (
             <TextInput
               key={field}
               label={ATTRIBUTES[field].label}
-              placeholder={ATTRIBUTES[field].claim || 'none'}
+              placeholder={(!isSaml && ATTRIBUTES[field].claim) || 'none'}
               {...form.getInputProps(`attributes.${field}`)}
             />
           ))}
         </SimpleGrid>
       </Stack>
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        <NumberInput
-          label="Check log-ins every (seconds)"
-          description="Ask the provider whether a log-in is still valid; 0 = never"
-          min={0}
-          {...form.getInputProps('check_s')}
-        />
-        <NumberInput
-          label="End unchecked log-ins after (seconds)"
-          description="A log-in ends if the provider has not answered its checks for this time"
-          min={0}
-          {...form.getInputProps('check_grace_s')}
-        />
-      </SimpleGrid>
+      {!isSaml && <CheckFields form={form} />}
     </FormDialog>
   );
 }

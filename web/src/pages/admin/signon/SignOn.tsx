@@ -26,6 +26,7 @@ const COLUMNS: Column<Provider>[] = [
       </Box>
     ),
   },
+  { key: 'protocol', title: 'Protocol', value: (row) => (row.protocol === 'saml' ? 'SAML' : 'OpenID Connect') },
   {
     key: 'users',
     title: 'Unknown Users',
@@ -42,14 +43,14 @@ export function SignOn() {
   const allowed = useAllowed()('settings_modify');
   return (
     <ResourcePage
-      note="Users log in at OpenID Connect providers, such as the one of your university or company. Local accounts always remain usable."
+      note="Users log in at OpenID Connect or SAML providers, such as the one of your university or company. Local accounts always remain usable."
       query={useQuery(providersQuery)}
       columns={COLUMNS}
       rowKey={(provider) => provider.provider_id}
       sort="title"
       minWidth={900}
       empty="No providers yet"
-      emptyNote="Register Greenroom as a client at your provider, and enter its issuer, client ID and client secret here."
+      emptyNote="Register Greenroom at your provider, and enter its values here."
       create="Add Provider"
       may={() => allowed}
       form={(provider, close) => <ProviderForm provider={provider} onClose={close} />}

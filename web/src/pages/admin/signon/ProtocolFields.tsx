@@ -1,0 +1,124 @@
+import { Code, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textarea, TextInput } from '@mantine/core';
+import type { UseFormReturnType } from '@mantine/form';
+import type { Provider } from '../../../api/signOn';
+import type { ProviderValues } from './steps';
+
+interface Props {
+  form: UseFormReturnType<ProviderValues>;
+  provider: Provider | null;
+}
+
+function Address({ children }: { children: string }) {
+  return <Code style={{ overflowWrap: 'anywhere' }}>{children}</Code>;
+}
+
+function addressOf({ form, provider }: Props, last: string) {
+  const registered =
+    provider?.redirect_uri ?? `${location.origin}/api/v1/sign-on/${form.getValues().name || '…'}/callback`;
+  return registered.replace(/callback$/, last);
+}
+
+/** The fields of an OpenID Connect provider. */
+export function OidcFields({ form, provider }: Props) {
+  return (
+    <>
+      <Text size="sm">
+        Register this redirect URI at the provider: <Address>{addressOf({ form, provider }, 'callback')}</Address>
+      </Text>
+      <TextInput
+        label="Issuer"
+        description="The URL of the issuer, exactly as in the discovery document of the provider"
+        placeholder="https://login.example.org"
+        required
+        {...form.getInputProps('issuer')}
+      />
+      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+        <TextInput label="Client ID" required {...form.getInputProps('client_id')} />
+        <PasswordInput
+          label="Client secret"
+          placeholder={provider?.has_client_secret ? 'unchanged' : 'none: a public client'}
+          autoComplete="off"
+          {...form.getInputProps('client_secret')}
+        />
+        <TextInput label="Scopes" required {...form.getInputProps('scopes')} />
+        <Select
+          label="Send the secret in"
+          data={[
+            { value: 'client_secret_basic', label: 'the header Authorization' },
+            { value: 'client_secret_post', label: 'the body' },
+          ]}
+          allowDeselect={false}
+          {...form.getInputProps('client_auth')}
+        />
+      </SimpleGrid>
+    </>
+  );
+}
+
+/** How often log-ins are checked at an OpenID Connect provider. */
+export function CheckFields({ form }: Pick<Props, 'form'>) {
+  return (
+    <SimpleGrid cols={{ base: 1, sm: 2 }}>
+      <NumberInput
+        label="Check log-ins every (seconds)"
+        description="Ask the provider whether a log-in is still valid; 0 = never"
+        min={0}
+        {...form.getInputProps('check_s')}
+      />
+      <NumberInput
+        label="End unchecked log-ins after (seconds)"
+        description="A log-in ends if the provider has not answered its checks for this time"
+        min={0}
+        {...form.getInputProps('check_grace_s')}
+      />
+    </SimpleGrid>
+  );
+}
+
+/** The fields of a SAML identity provider. */
+export function SamlFields({ form, provider }: Props) {
+  return (
+    <>
+      <Text size="sm">
+        Give the identity provider the metadata of Greenroom after you have saved:{' '}
+        <Address>{addressOf({ form, provider }, 'metadata')}</Address>
+      </Text>
+      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+        <TextInput
+          label="Entity ID of the identity provider"
+          description="The value of entityID in its metadata"
+          placeholder="https://idp.example.org/saml"
+          required
+          {...form.getInputProps('issuer')}
+        />
+        <TextInput
+          label="Entity ID of Greenroom"
+          description="Any URL that names this installation"
+          placeholder={addressOf({ form, provider }, 'metadata')}
+          required
+          {...form.getInputProps('client_id')}
+        />
+      </SimpleGrid>
+      <TextInput
+        label="Address of the metadata"
+        description="Greenroom reads new certificates from this address. Or enter the metadata as text below"
+        placeholder="https://idp.example.org/metadata"
+        {...form.getInputProps('metadata_url')}
+      />
+      <Textarea
+        label="Metadata"
+        placeholder="<EntityDescriptor …"
+        autosize
+        minRows={2}
+        maxRows={6}
+        {...form.getInputProps('metadata_xml')}
+      />
+      <TextInput
+        label="Attribute with the subject"
+        description="The attribute with a permanent id of the user; empty = the persistent NameID"
+        placeholder="the persistent NameID"
+        {...form.getInputProps('subject_attribute')}
+      />
+    </>
+  );
+}
