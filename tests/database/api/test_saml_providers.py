@@ -248,3 +248,16 @@ async def test_a_log_out_request_for_another_user_ends_nothing(admin: Client, an
     assert (await anonymous.get(log_out_request(forger, name_id="s-2"))).status_code == 200
     assert (await anonymous.get("/api/v1/me")).status_code == 200
     assert "SAMLRequest" not in str((await anonymous.post("/api/v1/sign-on/logout", headers=SAME_ORIGIN)).json()["url"])
+
+
+async def test_a_saml_provider_shares_its_issuer_with_no_other(admin: Client, forger: SamlForger):
+    oidc = {"name": "oidc", "title": "O", "client_id": "c", "issuer": ISSUER}
+    made = await admin.make(PROVIDERS, **oidc)
+    body = saml(metadata_xml=forger.metadata())
+    assert "Another provider has the issuer" in await admin.refused(422, f"POST {PROVIDERS}", body)
+    assert (await admin.delete(f"{PROVIDERS}/{made['provider_id']}")).status_code == 204
+    await admin.make(PROVIDERS, **body)
+    for other in (oidc, body | {"name": "b"}):
+        assert "Another provider has the issuer" in await admin.refused(422, f"POST {PROVIDERS}", other)
+    directory = saml(name="d", issuer="directory:1", metadata_url="https://idp.example/m")
+    assert "`directory:`" in await admin.refused(422, f"POST {PROVIDERS}", directory)

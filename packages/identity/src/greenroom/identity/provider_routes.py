@@ -38,6 +38,7 @@ from greenroom.identity.grants import (
 )
 from greenroom.identity.login_routes import origin_of
 from greenroom.identity.provider import issuer_problem
+from greenroom.identity.saml import statements as saml_statements
 from greenroom.identity.saml.diagnosis import SamlDiagnosis
 from greenroom.identity.saml.documents import SamlRefused
 from greenroom.identity.saml.metadata import parse_metadata
@@ -79,6 +80,7 @@ async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, reque
     encrypted = change.secrets.encrypt(secret) if secret else None
     key = await _new_service_key(change, body.name) if fields.protocol == "saml" else None
     async with change.db.transaction() as connection:
+        await _require_own_issuer(connection, fields, None)
         provider_id = await statements.insert_provider(connection, body.name, fields, encrypted, key)
     created = await statements.get_provider(change.db, provider_id)
     change.audit(LogCode.SIGN_ON_PROVIDER_CREATED, created.title, after=_audit_values(created))
@@ -136,6 +138,7 @@ async def update_sign_on_provider(
         await require_permission_to_grant(change.db, change.caller, fields)
         if fields.protocol == "saml" and _trust(fields) != _trust(before):
             await require_right_over_identities(change.db, change.caller, fields.issuer)
+        await _require_own_issuer(connection, fields, before.provider_id)
         is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
         if is_other_client:  # the other client must not get the refresh tokens, so the log-ins end first
             await _disable(connection, before)
@@ -144,6 +147,7 @@ async def update_sign_on_provider(
     if is_other_client:
         reason = f"{before.title} was given another issuer or client ID."
         async with _end_logins_and_lock(change, context, before, reason) as connection:
+            await _require_own_issuer(connection, fields, before.provider_id)
             await statements.update_provider(connection, before.provider_id, fields, encrypted)
     context.provider_cache.forget(before.issuer)
     context.saml_metadata.forget(before.metadata_url)
@@ -248,6 +252,19 @@ def _check_saml(fields: ProviderFields, *, has_secret: bool) -> None:
             parse_metadata(fields.metadata_xml.encode(), fields.issuer, datetime.now(UTC))
         except SamlRefused as error:
             raise Invalid(str(error)) from error
+
+
+async def _require_own_issuer(connection: Connection, fields: ProviderFields, provider_id: str | None) -> None:
+    """Check that no other provider shares its identities with a SAML provider. Anyone can claim an entity ID, so the
+    metadata of one provider could otherwise confirm the users of another. Raises Invalid: another provider, or a
+    directory, has this issuer."""
+    is_saml = fields.protocol == "saml"
+    if is_saml and fields.issuer.startswith("directory:"):
+        raise Invalid("An entity ID must not begin with `directory:`, as the issuers of directories do.")
+    if await saml_statements.is_issuer_taken(connection, fields.issuer, provider_id, by_any=is_saml):
+        raise Invalid(
+            f"Another provider has the issuer {fields.issuer}, and a SAML provider shares its issuer with none."
+        )
 
 
 def _trust(fields: ProviderFields) -> tuple[str, ...]:

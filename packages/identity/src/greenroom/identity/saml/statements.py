@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from greenroom.db.database import Database
+from greenroom.db.database import Connection, Database
 
 CODE_VALID_S: Final = 60.0
 """The time for which an answer waits until the browser brings its code."""
@@ -51,3 +51,15 @@ async def permissions_at_issuer(db: Database, issuer: str) -> list[str]:
         (issuer,),
     )
     return [row["granted"] for row in rows]
+
+
+async def is_issuer_taken(connection: Connection, issuer: str, provider_id: str | None, *, by_any: bool) -> bool:
+    """Return whether another provider than `provider_id` has this issuer; only SAML providers count, unless `by_any`.
+    Until the commit, no provider with this issuer is checked in another transaction."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('sign-on issuer ' || %s, 0))", (issuer,))
+    cursor = await connection.execute(
+        "SELECT 1 FROM sign_on_providers WHERE issuer = %s AND provider_id IS DISTINCT FROM %s::uuid"
+        " AND (%s OR protocol = 'saml') LIMIT 1",
+        (issuer, provider_id, by_any),
+    )
+    return await cursor.fetchone() is not None
