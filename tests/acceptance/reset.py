@@ -28,6 +28,7 @@ HISTORY: Final = {
         "logs",
         "machine_orders",
     ),
+    *("factor_challenges", "pending_logins", "recovery_codes", "second_factors"),
     *("manager_requests", "recording_pictures", "recording_rows", "recordings", "saml_assertions", "session_commands"),
     "session_observed",
     *("session_shares", "session_steps", "session_viewers", "staging_hours", "user_attributes", "webhook_deliveries"),

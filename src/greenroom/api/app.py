@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from greenroom.api import installation_routes, problems
-from greenroom.api.access import api_key_routes, group_routes, login_routes, user_routes
+from greenroom.api.access import api_key_routes, group_routes, login_routes, second_factor_routes, user_routes
 from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
@@ -90,6 +90,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     metrics_router,
     installation_routes.document_router,
     login_routes.router,
+    second_factor_routes.router,
     session_routes.router,
     launch_routes.router,
     lease_routes.router,

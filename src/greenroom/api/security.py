@@ -36,7 +36,7 @@ from greenroom.core.access.permissions import (
     read_only_codes,
 )
 from greenroom.core.access.roles import PlaceKind, codes_in, places_with
-from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, Unauthenticated
+from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, SecondFactorRequired, Unauthenticated
 from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import CoalescedReads
@@ -67,6 +67,8 @@ class Caller:
     """The codes that count for the object of the request because of the scope of a role."""
     must_change_password: bool = False
     """True if the user logged in with a one-time password and must change it first (`require_password_change`)."""
+    must_enroll: bool = False
+    """True if the user must enroll a second factor first (`require_second_factor`)."""
 
     @property
     def name(self) -> str:
@@ -148,23 +150,28 @@ class Requires(AccessDeclaration):
         one_of: tuple[str, ...] = (),
         with_one_time_password: bool = False,
         scope: ObjectScope | ListScope | None = None,
+        before_enrollment: bool = False,
     ) -> None:
         self.codes = codes
         self.one_of = one_of
         self.scope = scope
         self._with_one_time_password = with_one_time_password
+        self._before_enrollment = before_enrollment or with_one_time_password
 
     async def __call__(self, request: Request) -> Caller:
         """Authenticate and authorize the caller.
 
         Raises:
             Unauthenticated: the request has no valid credential.
-            Forbidden: a permission is missing, or the one-time password must be changed first.
+            Forbidden: a permission is missing, the one-time password must be changed first, or a second factor must be
+                enrolled first.
             NotFound: the object is outside of the scope of the caller's role, and not visible to the caller.
         """
         request.state.caller = caller = await authenticate(request)
         if caller.must_change_password and not self._with_one_time_password:
             raise PasswordChangeRequired
+        if caller.must_enroll and not self._before_enrollment:
+            raise SecondFactorRequired
         counted, hidden = caller, ""
         needed = [code for code in (*(self.codes or ()), *self.one_of) if not caller.may(code)]
         if isinstance(self.scope, ListScope):
@@ -195,13 +202,23 @@ class PublicAccess(AccessDeclaration):
         """Allow every request."""
 
 
-def requires(*codes: str, with_one_time_password: bool = False, scope: ObjectScope | ListScope | None = None) -> Any:
+def requires(
+    *codes: str,
+    with_one_time_password: bool = False,
+    before_enrollment: bool = False,
+    scope: ObjectScope | ListScope | None = None,
+) -> Any:
     """Return the dependency of a route that needs a valid credential and all of `codes`; its value is the `Caller`.
 
-    `with_one_time_password`: a user who must change a one-time password first may call the route, too. `scope`: codes
+    `with_one_time_password`: a user who must change a one-time password or enroll a second factor first may call the
+    route, too. `before_enrollment`: only a user who must enroll a second factor first may call it, too. `scope`: codes
     in the scope of a role count for objects in this scope.
     """
-    return Depends(Requires(*codes, with_one_time_password=with_one_time_password, scope=scope))
+    return Depends(
+        Requires(
+            *codes, with_one_time_password=with_one_time_password, before_enrollment=before_enrollment, scope=scope
+        )
+    )
 
 
 def requires_one_of(*codes: str, scope: ObjectScope | ListScope | None = None) -> Any:
@@ -223,6 +240,11 @@ def public_route(reason: str) -> Any:
 def client_address(request: Request) -> str:
     """Return the address of the client, as the gateway on loopback reports it to uvicorn."""
     return request.client.host if request.client else "an unknown address"
+
+
+def origin_of(request: Request) -> str:
+    """Return the origin (scheme and host) at which the caller addressed the console; the host was checked before."""
+    return f"https://{request.headers['host']}"
 
 
 async def authenticate(request: Request) -> Caller:
@@ -255,6 +277,7 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
         token_hash=token_hash,
         owner_id=login.user_id,
         must_change_password=login.password_once and settings.require_password_change,
+        must_enroll=login.must_enroll,
     )
 
 

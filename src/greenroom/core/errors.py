@@ -7,6 +7,8 @@ GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated
 ├── Forbidden                        403  forbidden
 │   ├── PasswordChangeRequired            password-change-required
+│   ├── SecondFactorRequired              second-factor-required
+│   ├── ConfirmationRequired              confirmation-required
 │   └── SessionMovedError                 forbidden                 agent
 ├── NotFound                         404  not-found
 │   ├── ContainerMissing                  container-missing         runtimes

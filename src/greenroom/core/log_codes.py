@@ -142,6 +142,7 @@ class LogCode(StrEnum):
 
     # Users and changes
     LOGIN = "login", INFO, SECURITY
+    BREAK_GLASS_LOGIN = "break-glass-login", WARNING, SECURITY
     LOGOUT = "logout", INFO, SECURITY
     LOGIN_FAILED = "login-failed", WARNING, SECURITY
     LOGIN_THROTTLED = "login-throttled", WARNING, SECURITY
@@ -152,6 +153,10 @@ class LogCode(StrEnum):
     LOGIN_LINK_CREATED = "login-link-created", INFO, SECURITY
     SESSION_TOKEN_CREATED = "session-token-created", INFO, SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, SECURITY
+    SECOND_FACTOR_CREATED = "second-factor-created", INFO, SECURITY
+    SECOND_FACTOR_DELETED = "second-factor-deleted", WARNING, SECURITY
+    RECOVERY_CODES_CREATED = "recovery-codes-created", INFO, SECURITY
+    RECOVERY_CODE_USED = "recovery-code-used", WARNING, SECURITY
     PERMISSION_DENIED = "permission-denied", WARNING, SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, SECURITY
     SCIM_TOKEN_REFUSED = "scim-token-refused", WARNING, SECURITY

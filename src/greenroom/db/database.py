@@ -76,6 +76,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "scim_clients_name_unique": (Duplicate, "A SCIM client with this name already exists; choose another name."),
     "directories_name_unique": (Duplicate, "A directory with this name already exists; choose another name."),
     "identities_subject_unique": (Duplicate, "This identity is already linked to a user; unlink it there first."),
+    "second_factors_credential_unique": (Duplicate, "This passkey is already stored; use another one."),
     "secrets_name_unique": (Duplicate, "You already have a secret with this name; choose another name."),
     "machine_pools_name_unique": (Duplicate, "A machine pool with this name already exists; choose another name."),
     "filter_policies_name_unique": (

@@ -169,6 +169,7 @@ STEPS: Final = [
     v1("PATCH /users/{user_id}/attributes", "user-changed", {"ssh_private_key": PAIR.private}),
     v1("POST /users/{user_id}/ssh-key", "user-changed"),
     v1("DELETE /users/{user_id}/logins", "user-changed"),
+    v1("DELETE /users/{user_id}/second-factors", "second-factor-deleted"),
     v1("DELETE /users/{user_id}/logins/{login_id}", "user-changed"),
     v1("POST /groups", "group-created", {"name": "Students", "settings": {"run_config": VARIABLES}}, "group_id"),
     v1("PATCH /groups/{group_id}", "group-changed", {"settings": {"run_config": {"environment": {"TOKEN": "other"}}}}),

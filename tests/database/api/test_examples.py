@@ -18,7 +18,17 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, SAME_ORIGIN, USER, Client, MakeClient
-from tests.database.api.examples import account, fleet, leases, secrets, sessions, sign_on, webhooks, workspaces
+from tests.database.api.examples import (
+    account,
+    fleet,
+    leases,
+    second_factors,
+    secrets,
+    sessions,
+    sign_on,
+    webhooks,
+    workspaces,
+)
 from tests.database.api.examples.play import Json, Play, operations_of
 from tests.database.api.examples.stable import kept, shape
 from tests.database.api.examples.step import Scene
@@ -44,12 +54,14 @@ STEPS: Final = [
     *workspaces.STAGING,
     *webhooks.WEBHOOKS,
     *secrets.SECRETS,
+    *second_factors.SECOND_FACTORS,
     *sign_on.SIGN_ON,
     *sign_on.DIRECTORIES,
     *workspaces.AFTERWARDS,
     *sessions.AFTERWARDS,
     *sign_on.AFTERWARDS,
     *account.AFTERWARDS,
+    *second_factors.AFTERWARDS,
 ]
 
 
@@ -57,6 +69,8 @@ SHOWN: Final = {
     ADMIN: "admin@example.org",
     USER: "bob@example.org",
     "127.0.0.1:8443": "desk.example.org",
+    "localhost": "desk.example.org",
+    "127.0.0.1": "desk.example.org",
     "127.0.0.1:8445": "desk.example.org:8445",
     "127.0.0.1%3A8443": "desk.example.org",
 }

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from greenroom.cli.lazy import walk_commands
 from greenroom.cli.main import PANELS, app
-from greenroom.up import commands
+from greenroom.up import commands, user_commands
 
 WITHOUT = {"api", "manager", "agent", "gateway", "host", "setup"}
 
@@ -34,7 +34,7 @@ def test_the_text_of_a_command_in_the_help_of_the_program_is_its_own():
 
 @pytest.mark.parametrize(("options", "said"), [([], "pw\n"), (["--json"], {"username": "ann", "password": "pw"})])
 def test_a_new_password_is_printed(monkeypatch: pytest.MonkeyPatch, options: list[str], said: object):
-    monkeypatch.setattr(commands, "reset_password", lambda data, username: "pw")
+    monkeypatch.setattr(user_commands, "reset_password", lambda data, username: "pw")
     done = CliRunner().invoke(app, ["users", "reset-password", "ann", "--data", "there", *options])
     assert done.exit_code == 0, done.output
     assert (json.loads(done.stdout) if options else done.stdout) == said

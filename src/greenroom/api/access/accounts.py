@@ -17,7 +17,8 @@ from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -62,8 +63,9 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
 
     Raises:
         NotFound: there is no such user.
-        Forbidden: the user has more permissions than the caller, or the caller may not change one of the groups.
-        Refused: no administrator would remain.
+        Forbidden: the user has more permissions than the caller, or the caller may not change one of the groups, or may
+            not mark break-glass accounts.
+        Refused: no administrator or no break-glass account would remain, or a break-glass account has no password.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
@@ -72,6 +74,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
     caller.require_right_over(before.permissions)
+    if changes.get("break_glass", before.break_glass) != before.break_glass:
+        caller.require(GLOBAL_ADMIN)
     if group_ids is not None:
         old_ids = {group.group_id for group in before.groups}
         new_ids = group_ids | {users.ALL_USERS}
@@ -83,11 +87,17 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         current = await users.lock_user(connection, user_id)
         caller.require_right_over(current.permissions)
         changed = replace(current, **changes)
+        if changed.break_glass and changed.password_hash is None:
+            raise Refused("A break-glass account needs a password; set the password first.")
         await users.update_user(connection, changed)
         if group_ids is not None:
             await users.set_groups(connection, user_id, sorted(group_ids))
         events = await _revoke_access_if_needed(connection, current, changed)
+        if changed.break_glass and not current.break_glass:
+            await credentials.delete_provider_logins_of(connection, user_id)
         await users.require_an_administrator(connection)
+        if current.break_glass and (not changed.break_glass or changed.disabled or changed.locked):
+            await users.require_a_break_glass_account(connection)
     await db.notify(ChangeEvent(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
     new = audit_values(after) | ({"password": "new"} if password else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 from uuid import UUID
@@ -10,7 +11,7 @@ from fastapi import Depends, Request, Response
 
 from greenroom.api.access.accounts import end_login
 from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
-from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, UserView
+from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, SecondFactorNeeded, UserView
 from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SnapshotDep
 from greenroom.api.hardening import LOGIN_COOKIE
@@ -26,7 +27,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import source_of
 from greenroom.core.text import one_line
-from greenroom.db.access import credentials, groups, users
+from greenroom.db.access import credentials, groups, second_factors, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit import plugins
@@ -36,6 +37,10 @@ from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 router = api_router("account")
 
 WRONG_CREDENTIALS = "The username or the password is wrong."
+ACCOUNT_CHANGED = "The account was changed while you logged in; log in again."
+PENDING_ENDED = "The log-in has expired or was completed before; enter the password again."
+PENDING_COOKIE = "__Host-greenroom-pending"
+PENDING_VALID_S = 300
 
 
 class PasswordCheck(Protocol):
@@ -117,7 +122,7 @@ class LoginRequest:
         """
         verdict = await self._verify(attempt, password_hash)
         if not verdict.is_correct:
-            self._count_failure(attempt)
+            self.count_failure(attempt)
         return verdict
 
     async def _verify(self, attempt: _LoginAttempt, password_hash: str | None) -> PasswordVerdict:
@@ -128,10 +133,21 @@ class LoginRequest:
             before_check=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
 
-    def _count_failure(self, attempt: _LoginAttempt) -> None:
+    def count_failure(self, attempt: _LoginAttempt, second_factor_problem: str = "") -> None:
+        """Count and log an attempt with a wrong password, or with a second factor that was refused for this reason."""
         if attempt.device is None:
             self.failed_attempts.count_failure(self.request, "password")
-        self.request.app.state.refusals.log_failed_login(self.request, one_line(attempt.username))
+        self.request.app.state.refusals.log_failed_login(
+            self.request, one_line(attempt.username), one_line(second_factor_problem)
+        )
+
+    async def confirm_password(self, user: users.User, password: str) -> None:
+        """Check the present password of a user who is logged in. A wrong password counts as a failed log-in. Raises
+        Forbidden: the password is wrong."""
+        attempt = await self.begin_attempt(user.username, password, user)
+        if not (await self.check_password(attempt, user.password_hash)).is_correct:
+            raise Forbidden("The present password is wrong.")
+        await credentials.clear_attempts(self.db, user.username, self.source(attempt))
 
     async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
         """Return the user if the password is right, otherwise None. An outdated hash is replaced.
@@ -157,34 +173,45 @@ class LoginRequest:
                 if found := await check(self.request, user, attempt.username, attempt.password):
                     return found
         except Forbidden:
-            self._count_failure(attempt)
+            self.count_failure(attempt)
             raise
-        self._count_failure(attempt)
+        self.count_failure(attempt)
         return None
 
-    async def start_login(self, user: users.User) -> Me:
-        """Start the log-in of an authenticated user; `user` is the row at the time of authentication.
+    async def start_login(
+        self, user: users.User, *, pending_hash: bytes | None = None, must_enroll: bool = False
+    ) -> Me:
+        """Start the log-in of an authenticated user; `user` is the row at the time of authentication. `pending_hash`
+        identifies the pending log-in that this log-in completes. `must_enroll` is that of `credentials.Login`.
 
         Raises:
             Forbidden: the user is disabled or locked.
-            Unauthenticated: the password was changed meanwhile.
+            Unauthenticated: the password was changed meanwhile, or the pending log-in has ended.
         """
-        if user.disabled or user.locked:
-            raise Forbidden("This account is disabled; ask an administrator.")
-        await self._create_login(user, self.snapshot.installation.session_lifetime_s)
+        require_enabled(user)
+        await self._create_login(
+            user, self.snapshot.installation.session_lifetime_s, pending_hash=pending_hash, must_enroll=must_enroll
+        )
         remember_device(self.response, self.secrets, user)
+        is_exceptional = user.break_glass
         self.logs.write(
-            LogCode.LOGIN,
-            f"{user.username} logged in from {client_address(self.request)}",
+            LogCode.BREAK_GLASS_LOGIN if is_exceptional else LogCode.LOGIN,
+            f"{user.username}{', a break-glass account,' if is_exceptional else ''} logged in from"
+            f" {client_address(self.request)}",
+            urgent=is_exceptional,
             user_id=user.user_id,
             username=user.username,
         )
-        return await _me(self.db, user.user_id, self.snapshot)
+        return await _me(self.db, user.user_id, self.snapshot, must_enroll=must_enroll)
 
-    async def _create_login(self, user: users.User, lifetime_s: int) -> None:
+    async def _create_login(
+        self, user: users.User, lifetime_s: int, *, pending_hash: bytes | None, must_enroll: bool
+    ) -> None:
         """Store a log-in with a new token, and end the previous log-in of the browser."""
         token = new_secret()
         async with self.db.transaction() as connection:
+            if pending_hash is not None and not await second_factors.use_pending_login(connection, pending_hash):
+                raise Unauthenticated(PENDING_ENDED)
             login_id = await credentials.insert_login(
                 connection,
                 secret_digest(token),
@@ -193,12 +220,19 @@ class LoginRequest:
                 lifetime_s=lifetime_s,
                 client_ip=client_address(self.request),
                 user_agent=self.request.headers.get("user-agent", "").replace("\0", ""),
+                must_enroll=must_enroll,
             )
             if login_id is None:
-                raise Unauthenticated("The account was changed while you logged in; log in again.")
+                raise Unauthenticated(ACCOUNT_CHANGED)
             if previous_token := self.request.cookies.get(LOGIN_COOKIE):
                 await credentials.delete_login(connection, secret_digest(previous_token))
         set_login_cookie(self.response, token, lifetime_s)
+
+
+def require_enabled(user: users.User) -> None:
+    """Raises Forbidden: the user is disabled or locked."""
+    if user.disabled or user.locked:
+        raise Forbidden("This account is disabled; ask an administrator.")
 
 
 def set_login_cookie(response: Response, token: str, lifetime_s: int) -> None:
@@ -217,10 +251,12 @@ LoginDep = Annotated[LoginRequest, Depends(_login_request)]
 
 
 @router.post("/login", dependencies=[public_route("this is where credentials are given")])
-async def login(body: LoginBody, login: LoginDep) -> Me:
+async def login(body: LoginBody, login: LoginDep) -> Me | SecondFactorNeeded:
     """Log in with name and password. The answer sets the log-in cookie, and a cookie that identifies the device.
 
-    401 for a wrong name or password, 429 with Retry-After after too many failed attempts.
+    For a user with second factors, the status is 202. The answer then sets a cookie that is valid for 5 minutes, with
+    which `POST /login/second-factor` completes the log-in. 401 for a wrong name or password, 429 with Retry-After after
+    too many failed attempts.
     """
     if "\0" in body.username:
         raise Unauthenticated(WRONG_CREDENTIALS)
@@ -229,8 +265,32 @@ async def login(body: LoginBody, login: LoginDep) -> Me:
     user = await login.authenticate(attempt, user)
     if user is None:
         raise Unauthenticated(WRONG_CREDENTIALS)
+    require_enabled(user)
+    factors = await second_factors.list_factors(login.db, user.user_id)
+    if factors:
+        await credentials.withdraw_attempt(login.db, body.username, login.source(attempt))
+        return await _begin_pending_login(login, user, factors)
     await credentials.clear_attempts(login.db, body.username, login.source(attempt))
-    return await login.start_login(user)
+    settings = resolve(await groups.groups_of_user(login.db, user.user_id))
+    return await login.start_login(user, must_enroll=bool(settings["require_second_factor"].value))
+
+
+async def _begin_pending_login(
+    login: LoginRequest, user: users.User, factors: Sequence[second_factors.SecondFactor]
+) -> SecondFactorNeeded:
+    token = new_secret()
+    if not await second_factors.insert_pending_login(
+        login.db, secret_digest(token), user.user_id, user.password_hash, valid_s=PENDING_VALID_S
+    ):
+        raise Unauthenticated(ACCOUNT_CHANGED)
+    login.response.set_cookie(
+        PENDING_COOKIE, token, max_age=PENDING_VALID_S, path="/", secure=True, httponly=True, samesite="strict"
+    )
+    login.response.status_code = 202
+    return SecondFactorNeeded(
+        methods=sorted({factor.kind for factor in factors}),
+        recovery_codes=await second_factors.count_recovery_codes(login.db, user.user_id),
+    )
 
 
 @router.post("/login/link", dependencies=[public_route("the link is the credential")])
@@ -267,7 +327,7 @@ async def logout(
 @router.get("/me")
 async def get_me(db: Db, snapshot: SnapshotDep, caller: Annotated[Caller, requires(with_one_time_password=True)]) -> Me:
     """Return the user who is logged in, their permissions, and the settings in force for them."""
-    return await _me(db, caller.own_user_id(), snapshot)
+    return await _me(db, caller.own_user_id(), snapshot, must_enroll=caller.must_enroll)
 
 
 @router.get("/me/logins")
@@ -298,10 +358,7 @@ async def change_own_password(
     """Change the password of the caller; all other log-ins end. A wrong present password counts as a failed log-in."""
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
-    attempt = await login.begin_attempt(user.username, body.password.get_secret_value(), user)
-    if not (await login.check_password(attempt, user.password_hash)).is_correct:
-        raise Forbidden("The present password is wrong.")
-    await credentials.clear_attempts(db, user.username, login.source(attempt))
+    await login.confirm_password(user, body.password.get_secret_value())
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, min_length=login.snapshot.installation.min_password_length):
         raise Invalid(problem)
@@ -324,7 +381,7 @@ async def change_own_password(
     )
 
 
-async def _me(db: Database, user_id: str, snapshot: SettingsSnapshot) -> Me:
+async def _me(db: Database, user_id: str, snapshot: SettingsSnapshot, *, must_enroll: bool) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.groups_of_user(db, user_id))
     codes = implied_codes(user.permissions)
@@ -334,6 +391,7 @@ async def _me(db: Database, user_id: str, snapshot: SettingsSnapshot) -> Me:
     return Me(
         user=UserView.model_validate(user),
         password_change_required=user.password_once and snapshot.installation.require_password_change,
+        second_factor_required=must_enroll,
         permissions=sorted(code for code in codes if not place_of(code)),
         scoped_permissions=sorted({code_of(code) for code in codes if place_of(code)}),
         settings={name: setting.value for name, setting in visible.items()},

@@ -16,6 +16,7 @@ from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.permissions import unknown_codes
 from greenroom.core.access.roles import PlaceKind, Role, RoleAssignment, RoleName, assignment_problem
+from greenroom.core.access.second_factors import FactorKind
 
 
 def _username(text: str) -> str:
@@ -57,6 +58,9 @@ Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
 Locked = Annotated[bool, Field(description="the same effects as `disabled`")]
 Disabled = Annotated[bool, Field(description="unable to log in")]
+BreakGlass = Annotated[
+    bool, Field(description="logs in only with its password; no sign-on provider can change the account")
+]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number has priority")]
 
 
@@ -71,6 +75,14 @@ class LinkBody(Body):
     """The token of a link that logs in once."""
 
     token: Secret
+
+
+class SecondFactorNeeded(View):
+    """The password is right, and a second factor must complete the log-in. `methods` are the kinds of the user's
+    factors."""
+
+    methods: list[FactorKind]
+    recovery_codes: Annotated[int, Field(description="number of unused recovery codes")]
 
 
 class PasswordBody(Body):
@@ -101,6 +113,7 @@ class UserView(View):
     password_once: bool
     locked: bool
     disabled: bool
+    break_glass: BreakGlass
     anonymous: Annotated[
         bool, Field(description="created for one launch without a user; deleted some time after its last session")
     ]
@@ -130,6 +143,7 @@ class UserPatch(UserCreate):
 
     username: Username = ""
     password: Secret = SecretStr("")  # pyright: ignore[reportIncompatibleVariableOverride] -- no field is assigned
+    break_glass: BreakGlass = False
     groups: Annotated[list[UUID], Field(description="all groups of the user, in addition to All Users")] = []
 
 
@@ -169,6 +183,9 @@ class Me(View):
     user: UserView
     password_change_required: Annotated[
         bool, Field(description="a one-time password must be changed first; other requests are refused until then")
+    ]
+    second_factor_required: Annotated[
+        bool, Field(description="a second factor must be enrolled first; other requests are refused until then")
     ]
     permissions: Annotated[list[str], Field(description="codes for the whole installation")]
     scoped_permissions: Annotated[

@@ -133,6 +133,8 @@ async def delete_user(
             events |= session_events(session.session_id, agent_id=session.agent_id)
         await users.delete_user_row(connection, user.user_id)
         await users.require_an_administrator(connection)
+        if user.break_glass:
+            await users.require_a_break_glass_account(connection)
     await change.db.notify(*events)
     change.audit(LogCode.USER_DELETED, user.username, before=accounts.audit_values(user))
 

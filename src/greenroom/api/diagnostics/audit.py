@@ -155,10 +155,13 @@ class RefusalLog:
         message = f"A SCIM token was refused to {client_ip}: {cause}"
         self._write(_RefusalKind(LogCode.SCIM_TOKEN_REFUSED, client or "", source_of(client_ip)), message)
 
-    def log_failed_login(self, request: Request, username: str) -> None:
+    def log_failed_login(self, request: Request, username: str, second_factor_problem: str = "") -> None:
+        """Log a wrong password, or the reason why a second factor was refused."""
         client_ip = client_address(request)
-        message = f"A log-in as {username} from {client_ip} failed"
-        self._write(_RefusalKind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
+        reason = f": the second factor was refused ({second_factor_problem})" if second_factor_problem else ""
+        kind = "second factor" if second_factor_problem else "password"
+        message = f"A log-in as {username} from {client_ip} failed{reason}"
+        self._write(_RefusalKind(LogCode.LOGIN_FAILED, kind, source_of(client_ip)), message, username)
 
     def log_wrong_link(self, request: Request) -> None:
         """Log that a link that is not valid was used for a log-in."""

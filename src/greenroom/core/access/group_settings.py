@@ -7,6 +7,7 @@ applies. The same rule applies to each variable of `environment`, path of `tmpfs
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
@@ -231,6 +232,14 @@ _DEFINITIONS: Final = (
     ),
     _maximum(
         "max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", unlimited=True
+    ),
+    Setting(
+        name="require_second_factor",
+        kind="bool",
+        default=False,
+        looseness=operator.not_,
+        description="A log-in with a password needs a second factor; members without one must enroll one right after"
+        " the password. Log-ins through sign-on providers do not need one",
     ),
     Setting(
         name="record_leases",

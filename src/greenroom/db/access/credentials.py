@@ -26,7 +26,8 @@ from greenroom.db.rows import assignments
 @dataclass(frozen=True, slots=True)
 class Login:
     """A valid log-in and its user. `needs_touch`: `last_used` is more than a minute old. `password_once`: the user
-    still has the password with which the installation was created."""
+    still has the password with which the installation was created. `must_enroll`: the user must enroll a second factor
+    before the log-in permits anything else."""
 
     user_id: str
     username: str
@@ -34,13 +35,14 @@ class Login:
     expires: datetime
     needs_touch: bool
     password_once: bool
+    must_enroll: bool
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
     """Return the log-in whose cookie has this hash; None if it has ended or its user may not log in."""
     return await db.fetch_one_as(
         Login,
-        "SELECT u.user_id::text, u.username, u.password_once, l.expires,"
+        "SELECT u.user_id::text, u.username, u.password_once, l.must_enroll, l.expires,"
         " l.last_used < now() - interval '1 minute' AS needs_touch,"
         " " + grants_of_user("u.user_id") + " AS permissions"
         " FROM login_sessions l JOIN users u USING (user_id)"
@@ -117,10 +119,11 @@ async def insert_login(
     lifetime_s: float,
     client_ip: str,
     user_agent: str,
+    must_enroll: bool = False,
 ) -> str | None:
     """Store a new log-in, and its time in the row of the user; returns the id of the log-in, or None = it was refused.
 
-    `password_hash` is the hash with which the user authenticated. If the password was changed, or the user disabled or
+    `must_enroll` is that of `Login`. `password_hash` is the hash with which the user authenticated. If the password was changed, or the user disabled or
     locked, since then, the log-in is refused.
     """
     user = await connection.execute(
@@ -131,9 +134,9 @@ async def insert_login(
     if user.rowcount == 0:
         return None
     cursor = await connection.execute(
-        "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
-        " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s) RETURNING login_id::text",
-        (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
+        "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent, must_enroll)"
+        " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s, %s) RETURNING login_id::text",
+        (token_hash, user_id, lifetime_s, client_ip, user_agent[:500], must_enroll),
     )
     return (await returned_row(cursor))["login_id"]
 
@@ -144,10 +147,30 @@ async def delete_login(connection: Connection, token_hash: bytes) -> None:
 
 
 async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
-    """End all log-ins of a user except `keep`, and delete their log-in links."""
+    """End all log-ins of a user except `keep`, and delete their log-in links and pending log-ins."""
     await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
+    await connection.execute("DELETE FROM pending_logins WHERE user_id = %s", (user_id,))
     await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
+    )
+
+
+async def confirm_login(db: Database, token_hash: bytes) -> None:
+    """Store that the user of a log-in has proven their identity now."""
+    await db.write("UPDATE login_sessions SET confirmed = now() WHERE token_hash = %s", (token_hash,))
+
+
+async def is_confirmed_login(db: Database, token_hash: bytes, within_s: float) -> bool:
+    """Return True if the user of the log-in has proven their identity at most `within_s` ago."""
+    query = "SELECT 1 FROM login_sessions WHERE token_hash = %s AND confirmed >= now() - make_interval(secs => %s)"
+    return bool(await db.fetch(query, (token_hash, within_s)))
+
+
+async def delete_provider_logins_of(connection: Connection, user_id: str) -> None:
+    """End the log-ins of a user through sign-on providers."""
+    await connection.execute(
+        "DELETE FROM login_sessions l USING provider_logins p WHERE p.login_id = l.login_id AND l.user_id = %s",
+        (user_id,),
     )
 
 
@@ -188,6 +211,15 @@ async def _logged_in_at(connection: Connection, username: str) -> set[str]:
     return {source_of(row["client_ip"]) for row in await cursor.fetchall()}
 
 
+async def withdraw_attempt(db: Database, username: str, source: str) -> None:
+    """Delete the last attempt at an account from a source: its password was right, and its second factor is missing."""
+    await db.write(
+        "DELETE FROM login_failures WHERE ctid = (SELECT ctid FROM login_failures"
+        " WHERE username_lower = username_key(%s) AND client_ip = %s ORDER BY at DESC LIMIT 1)",
+        (username, source),
+    )
+
+
 async def clear_attempts(db: Database, username: str, source: str) -> None:
     """Delete the failures of an account from a source, after a successful log-in."""
     await db.write(
@@ -225,6 +257,8 @@ async def find_token_login(db: Database, login_id: str, idle_s: float) -> TokenL
 DELETE_ENDED_LOGINS: Final[tuple[LiteralString, ...]] = (
     deletion("login_sessions", "token_hash", "expires < now()"),
     deletion("login_links", "token_hash", "expires < now()"),
+    deletion("pending_logins", "token_hash", "expires < now()"),
+    deletion("factor_challenges", "ctid", "expires < now()", SKIP_LOCKED),
     deletion("login_failures", "ctid", "at < now() - make_interval(secs => %(window_s)s)", SKIP_LOCKED),
 )
 

@@ -36,7 +36,8 @@ class Membership:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFields:
     """The changeable fields of a user. `password_hash` (argon2id, None = no password) is never sent to a client.
-    `password_once`: the password is the one with which the installation was created."""
+    `password_once`: the password is the one with which the installation was created. `break_glass`: the user logs in
+    only with the password, and no sign-on provider can change the account."""
 
     username: str
     first_name: str = ""
@@ -48,6 +49,7 @@ class UserFields:
     password_once: bool = False
     locked: bool = False
     disabled: bool = False
+    break_glass: bool = False
 
 
 FIELDS: Final = columns_of(UserFields)
@@ -212,6 +214,20 @@ async def require_an_administrator(connection: Connection) -> None:
     )
     if await cursor.fetchone() is None:
         raise Refused("The change would leave no administrator. Make another user an administrator first.")
+
+
+async def require_a_break_glass_account(connection: Connection) -> None:
+    """Check, as the last step of a transaction, that a break-glass account can log in. Raises Refused: there is no such
+    account."""
+    await connection.execute("SELECT pg_advisory_xact_lock(75, 1)")
+    cursor = await connection.execute(
+        "SELECT 1 FROM users WHERE break_glass AND NOT disabled AND NOT locked AND password_hash IS NOT NULL LIMIT 1"
+    )
+    if await cursor.fetchone() is None:
+        raise Refused(
+            "This is the last break-glass account. Mark another account first, or run `greenroom users break-glass NAME"
+            " --off` on the host."
+        )
 
 
 _LEASED_BY_KEYS_OF_USER: Final[LiteralString] = (

@@ -161,10 +161,36 @@ def migrate(
 
 def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, *, data: Data, as_json: Json = False) -> None:
     """Set a new random password for a user and print it. Needs the data folder, but no running server."""
-    from greenroom.up import commands  # noqa: PLC0415
+    from greenroom.up import user_commands  # noqa: PLC0415
 
-    password = commands.reset_password(data, username)
+    password = user_commands.reset_password(data, username)
     print_local_result({"username": username, "password": password}, password, as_json=as_json)
 
 
+def reset_factors(username: Annotated[str, typer.Argument()], *, data: Data, as_json: Json = False) -> None:
+    """Remove the second factors of a user and end their log-ins. Needs the data folder, but no running server."""
+    from greenroom.up import user_commands  # noqa: PLC0415
+
+    number = user_commands.reset_factors(data, username)
+    text = f"{username} has no second factor now; {number} were removed."
+    print_local_result({"username": username, "removed": number}, text, as_json=as_json)
+
+
+def break_glass(
+    username: Annotated[str, typer.Argument()],
+    *,
+    enabled: Annotated[bool, typer.Option("--on/--off", help="Mark the account, or remove the mark.")],
+    data: Data,
+    as_json: Json = False,
+) -> None:
+    """Mark an account that sign-on providers cannot change. Needs the data folder, but no running server."""
+    from greenroom.up import user_commands  # noqa: PLC0415
+
+    user_commands.set_break_glass(data, username, enabled=enabled)
+    text = f"{username} is {'now' if enabled else 'no longer'} a break-glass account."
+    print_local_result({"username": username, "break_glass": enabled}, text, as_json=as_json)
+
+
 local_verb("users", "reset-password", reset_password)
+local_verb("users", "reset-factors", reset_factors)
+local_verb("users", "break-glass", break_glass)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Generator
@@ -24,10 +23,8 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.text import database_error, shortened, summary
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.db.migrate import pending_files
-from greenroom.kit.passwords import hash_password
 from greenroom.kit.program import version
 from greenroom.up import host_programs, instance, log
-from greenroom.up.audit import record_command
 from greenroom.up.doctor import (
     Finding,
     check_invariants,
@@ -40,7 +37,6 @@ from greenroom.up.doctor import (
 )
 from greenroom.up.health import database_problem
 from greenroom.up.host_limits import SessionCapacity
-from greenroom.up.installation import set_password
 from greenroom.up.layout import Layout, check_folder, missing_instance_error, running_layout, running_pid, wait_for_end
 from greenroom.up.options import Options
 from greenroom.up.progress import (
@@ -319,26 +315,3 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
     async with instance.database_of(layout, stderr_progress()):  # the start applies all migrations
         return [], []
-
-
-def reset_password(data: Path, username: str) -> str:
-    """Set a new random password for a user and end their log-ins. No running server is needed.
-
-    Raises:
-        SetupError: there is no instance.
-        NotFound: there is no such user.
-    """
-    log.configure_for_command("reset-password")
-    layout = Layout(data)
-    check_folder(layout)
-    return asyncio.run(_reset_password(layout, username))
-
-
-async def _reset_password(layout: Layout, username: str) -> str:
-    password = secrets.token_urlsafe(12)
-    async with instance.database_of(layout, stderr_progress()) as (db, _):
-        await set_password(db, username, hash_password(password))
-        action = f"set a new password of user {username}"
-        key, code, command = layout.key_file, LogCode.USER_CHANGED, "users reset-password"
-        await record_command(db, key, command=command, action=action, code=code, object_name=username)
-    return password

@@ -14,14 +14,17 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.access.credentials import insert_key
+from greenroom.db.access.credentials import delete_logins_of, delete_provider_logins_of, insert_key
 from greenroom.db.access.groups import change_settings
+from greenroom.db.access.second_factors import delete_factors_of
 from greenroom.db.access.users import (
     ALL_USERS,
+    User,
     UserFields,
     add_to_group,
     find_user,
@@ -31,6 +34,7 @@ from greenroom.db.access.users import (
     update_user,
 )
 from greenroom.db.database import Connection, Database, returned_row
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.enrollment import add_join_token
 from greenroom.db.fleet.liveness import LOCK_CAPACITY
 from greenroom.db.fleet.zones import NamedZone
@@ -181,15 +185,61 @@ async def has_one_time_password(db: Database, username: str) -> bool:
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
     """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such user."""
-    user = await find_user(db, username)
-    if user is None:
-        raise NotFound(f"There is no user {username}.")
+    user = await _get_user(db, username)
     async with db.transaction() as connection:
         locked = await lock_user(connection, user.user_id)
         await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
-        await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
+        await delete_logins_of(connection, user.user_id)
         events = await revoke_access(connection, user.user_id)
     await db.notify(ChangeEvent(Topic.USERS), *events)
+
+
+async def reset_factors(db: Database, username: str) -> int:
+    """Remove the second factors of a user, end their log-ins and streams, and log it. Return the number of factors.
+    Raises NotFound: there is no such user."""
+    user = await _get_user(db, username)
+    async with db.transaction() as connection:
+        await lock_user(connection, user.user_id)
+        number = await delete_factors_of(connection, user.user_id)
+        await delete_logins_of(connection, user.user_id)
+        events = await revoke_access(connection, user.user_id)
+    await db.notify(ChangeEvent(Topic.USERS), *events)
+    message = f"The command line of the host removed all {number} second factors of {user.username}"
+    await _log_change(db, LogCode.SECOND_FACTOR_DELETED, message, user)
+    return number
+
+
+async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None:
+    """Mark or unmark a break-glass account, and log it. Its log-ins through sign-on providers end.
+
+    Raises:
+        NotFound: there is no such user.
+        Refused: the user has no password.
+    """
+    user = await _get_user(db, username)
+    async with db.transaction() as connection:
+        locked = await lock_user(connection, user.user_id)
+        if enabled and locked.password_hash is None:
+            raise Refused(f"{username} has no password; run greenroom users reset-password {username} first.")
+        await update_user(connection, replace(locked, break_glass=enabled))
+        await delete_provider_logins_of(connection, user.user_id)
+    await db.notify(ChangeEvent(Topic.USERS))
+    change = f"break_glass {str(user.break_glass).lower()} → {str(enabled).lower()}"
+    message = f"The command line of the host changed user {user.username}: {change}"
+    await _log_change(db, LogCode.USER_CHANGED, message, user)
+
+
+async def _get_user(db: Database, username: str) -> User:
+    user = await find_user(db, username)
+    if user is None:
+        raise NotFound(f"There is no user {username}.")
+    return user
+
+
+async def _log_change(db: Database, code: LogCode, message: str, user: User) -> None:
+    logs = LogWriter(db, "up")
+    logs.write(code, message, level="WARNING", user_id=user.user_id, username=user.username)
+    await logs.flush()
 
 
 DESKTOP: Final = "Desktop"

@@ -18,6 +18,7 @@ from greenroom.client.models import (
 )
 from greenroom.shared.errors import (
     Busy,
+    ConfirmationRequired,
     Duplicate,
     Forbidden,
     GreenroomError,
@@ -38,6 +39,7 @@ from greenroom.shared.errors import (
     PasswordChangeRequired,
     ProfileInUse,
     Refused,
+    SecondFactorRequired,
     SessionLimit,
     TooLarge,
     TooManyRequests,
@@ -51,6 +53,7 @@ __all__ = [
     "ActionResult",
     "Busy",
     "Command",
+    "ConfirmationRequired",
     "Duplicate",
     "Element",
     "File",
@@ -80,6 +83,7 @@ __all__ = [
     "RecordedRow",
     "Recording",
     "Refused",
+    "SecondFactorRequired",
     "Secret",
     "SessionLimit",
     "TooLarge",

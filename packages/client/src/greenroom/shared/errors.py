@@ -48,6 +48,14 @@ class PasswordChangeRequired(Forbidden, code="password-change-required"):
     """You logged in with a one-time password; change the password first."""
 
 
+class SecondFactorRequired(Forbidden, code="second-factor-required"):
+    """Your group requires a second factor; enroll an authenticator app or a passkey first."""
+
+
+class ConfirmationRequired(Forbidden, code="confirmation-required"):
+    """Your log-in is older than 10 minutes; confirm your password or log in again, and repeat the change."""
+
+
 class NotFound(GreenroomError, code="not-found", http_status=404):
     """The requested object does not exist; it may have been deleted."""
 

@@ -96,6 +96,8 @@ async def store_identity(
     user = await users.lock_user(connection, user_id)
     if not await statements.record_identity_use(connection, issuer, confirmed.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {confirmed.subject!r} was unlinked meanwhile.")
+    if user.break_glass:
+        raise SignOnRefused(Refusal.BREAK_GLASS, f"The user {user.username} is a break-glass account.")
     if user.disabled or user.locked:
         raise SignOnRefused(Refusal.USER_DISABLED, f"The user {user.username} is disabled or locked.")
     if confirmed.provider.rule_required and not rule_result.matched:

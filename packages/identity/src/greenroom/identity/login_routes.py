@@ -17,7 +17,7 @@ from greenroom.api.access.login_routes import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.problems import api_router
-from greenroom.api.security import Caller, authenticate, client_address, public_route, requires
+from greenroom.api.security import Caller, authenticate, client_address, origin_of, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
 from greenroom.identity import attempts, statements
@@ -307,8 +307,3 @@ async def log_out_in_frame(
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
     headers = {"Content-Security-Policy": f"default-src 'none'; frame-ancestors {origin}"}
     return Response("You are logged out.", media_type="text/plain", headers=headers)
-
-
-def origin_of(request: Request) -> str:
-    """Return the origin (scheme and host) at which the caller addressed the console; the host was checked before."""
-    return f"https://{request.headers['host']}"

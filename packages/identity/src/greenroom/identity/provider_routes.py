@@ -19,7 +19,7 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import requires
+from greenroom.api.security import origin_of, requires
 from greenroom.core.access.roles import codes_granted
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -36,7 +36,6 @@ from greenroom.identity.grants import (
     require_permission_to_grant,
     require_right_over_identities,
 )
-from greenroom.identity.login_routes import origin_of
 from greenroom.identity.provider import issuer_problem
 from greenroom.identity.saml import statements as saml_statements
 from greenroom.identity.saml.diagnosis import SamlDiagnosis

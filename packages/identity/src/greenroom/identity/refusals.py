@@ -48,6 +48,7 @@ class Refusal(StrEnum):
     )
     NO_GROUP = "no-group", "You are in none of the groups that may log in here. Ask an administrator for access."
     USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."
+    BREAK_GLASS = "break-glass", "This account logs in only with its password."
     LAST_ADMINISTRATOR = (
         "last-administrator",
         "The rules of this provider would remove the last administrator. Log in with a local account and correct them.",

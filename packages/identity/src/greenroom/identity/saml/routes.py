@@ -10,12 +10,11 @@ from fastapi.responses import RedirectResponse
 
 from greenroom.api.deps import FailedAttemptsDep
 from greenroom.api.problems import api_router
-from greenroom.api.security import public_route
+from greenroom.api.security import origin_of, public_route
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.text import one_line
 from greenroom.identity.attempts import redirect_uri
 from greenroom.identity.context import SignOnContext, SignOnContextDep
-from greenroom.identity.login_routes import origin_of
 from greenroom.identity.provider import ProviderFailed
 from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.identity.saml import logout, service
