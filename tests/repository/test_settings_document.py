@@ -87,6 +87,9 @@ SHOWN_BY = {
     "database/api/test_recordings.py": {
         "test_groups_say_how_much_is_kept_at_least": ("record_leases",),
     },
+    "database/api/test_factor_enrollment.py": {
+        "test_a_member_without_a_factor_can_only_enroll_one": ("require_second_factor",),
+    },
     "database/api/test_attributes_api.py": {
         "test_a_launch_without_a_workspace_starts_the_default_one": ("default_image",),
     },

@@ -70,7 +70,6 @@ SHOWN: Final = {
     USER: "bob@example.org",
     "127.0.0.1:8443": "desk.example.org",
     "localhost": "desk.example.org",
-    "127.0.0.1": "desk.example.org",
     "127.0.0.1:8445": "desk.example.org:8445",
     "127.0.0.1%3A8443": "desk.example.org",
 }

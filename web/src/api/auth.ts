@@ -1,6 +1,7 @@
 import { queryOptions } from '@tanstack/react-query';
 import { createContext, use } from 'react';
 import { ApiError, client, dataOf, isLoggedOut } from './client';
+import type { SecondFactorNeeded } from './secondFactors';
 import type { Me } from './types';
 
 /** The logged-in user; null = none. */
@@ -18,8 +19,10 @@ export const meQuery = queryOptions({
   refetchInterval: false,
 });
 
-export function logIn(username: string, password: string): Promise<unknown> {
-  return dataOf(client.POST('/api/v1/login', { body: { username, password } }));
+/** Logs in with the password. Returns the second factors that complete the log-in; null = it is complete. */
+export async function logIn(username: string, password: string): Promise<SecondFactorNeeded | null> {
+  const answer = await dataOf(client.POST('/api/v1/login', { body: { username, password } }));
+  return 'methods' in answer ? answer : null;
 }
 
 /** Logs in once with the token of a link that a program requested for the user. */

@@ -8,6 +8,7 @@ import { StaleBanner } from '../components/feedback';
 import { Login } from '../pages/Login';
 import { ConnectPage } from '../pages/session/ConnectPage';
 import { frameOf, lazily, type Place, PlaceContext, PLACES } from '../places';
+import { FirstFactor } from './FirstFactor';
 import { NotFound } from './NotFound';
 import { FirstPassword } from './PasswordForm';
 import { UserLayout } from './UserLayout';
@@ -66,6 +67,7 @@ function LoggedIn() {
     );
   if (me === null) return <Login />;
   if (me.password_change_required) return <FirstPassword />;
+  if (me.second_factor_required) return <FirstFactor />;
   return (
     <MeContext value={me}>
       <Live />

@@ -3,17 +3,25 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
+import type { SecondFactorNeeded } from '../api/secondFactors';
 import { SignOnButtons, SignOnRefusal } from '../components/SignOnButtons';
+import { SecondStep } from './SecondStep';
 
 /** The log-in form at any address. After the log-in, the page of the address is shown. */
 export function Login() {
   const [username, setUsername] = useState('');
   const [password, setPassword] = useState('');
+  const [needed, setNeeded] = useState<SecondFactorNeeded | null>(null);
   const queries = useQueryClient();
+  const finish = () => queries.invalidateQueries({ queryKey: meQuery.queryKey });
+  const back = () => {
+    setNeeded(null);
+    setPassword('');
+  };
   const enter = useMutation({
     mutationFn: () => logIn(username.trim(), password),
     retry: retryTemporary,
-    onSuccess: () => queries.invalidateQueries({ queryKey: meQuery.queryKey }),
+    onSuccess: (needed) => (needed ? setNeeded(needed) : finish()),
     onError: (error) => isLoggedOut(error) && setPassword(''),
   });
   return (
@@ -29,46 +37,52 @@ export function Login() {
           </Text>
         </Stack>
         <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <form
-            onSubmit={(event) => {
-              event.preventDefault();
-              enter.mutate();
-            }}
-          >
-            <Stack>
-              {enter.isIdle && <SignOnRefusal />}
-              {enter.isError && (
-                <Alert color="red" variant="light" role="alert">
-                  {messageOf(enter.error)}
-                </Alert>
-              )}
-              <TextInput
-                label="Username"
-                name="username"
-                autoComplete="username"
-                required
-                withAsterisk={false}
-                autoFocus
-                data-autofocus
-                value={username}
-                onChange={(event) => setUsername(event.currentTarget.value)}
-              />
-              <PasswordInput
-                label="Password"
-                name="password"
-                autoComplete="current-password"
-                required
-                withAsterisk={false}
-                visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
-                value={password}
-                onChange={(event) => setPassword(event.currentTarget.value)}
-              />
-              <Button type="submit" fullWidth loading={enter.isPending}>
-                Log in
-              </Button>
-            </Stack>
-          </form>
-          <SignOnButtons />
+          {needed ? (
+            <SecondStep needed={needed} onDone={finish} onBack={back} />
+          ) : (
+            <>
+              <form
+                onSubmit={(event) => {
+                  event.preventDefault();
+                  enter.mutate();
+                }}
+              >
+                <Stack>
+                  {enter.isIdle && <SignOnRefusal />}
+                  {enter.isError && (
+                    <Alert color="red" variant="light" role="alert">
+                      {messageOf(enter.error)}
+                    </Alert>
+                  )}
+                  <TextInput
+                    label="Username"
+                    name="username"
+                    autoComplete="username"
+                    required
+                    withAsterisk={false}
+                    autoFocus
+                    data-autofocus
+                    value={username}
+                    onChange={(event) => setUsername(event.currentTarget.value)}
+                  />
+                  <PasswordInput
+                    label="Password"
+                    name="password"
+                    autoComplete="current-password"
+                    required
+                    withAsterisk={false}
+                    visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
+                    value={password}
+                    onChange={(event) => setPassword(event.currentTarget.value)}
+                  />
+                  <Button type="submit" fullWidth loading={enter.isPending}>
+                    Log in
+                  </Button>
+                </Stack>
+              </form>
+              <SignOnButtons />
+            </>
+          )}
         </Paper>
       </Stack>
     </Center>

@@ -42,7 +42,7 @@ async def of_bob(scene: Scene) -> None:
 
 SECOND_FACTORS: Final[list[Step]] = [
     step("confirm_password", {"password": USERS_PASSWORD}, by="bob", wrong=Wrong(body={"password": "guess"})),
-    step("begin_totp", by="bob", saves="totp_key"),
+    step("begin_totp", by="bob", saves="totp_key", headers=HOST),
     step(
         "create_totp",
         {"name": "Phone", "code": "{totp_code}"},

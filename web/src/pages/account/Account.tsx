@@ -13,8 +13,9 @@ import { HomesTable } from '../../components/HomesTable';
 import { LogIns } from '../../components/LogIns';
 import { PageHeader } from '../../components/PageHeader';
 import { Identities, useHasProviders } from './Identities';
+import { SecondFactors } from './SecondFactors';
 
-/** My account: preferences, SSH keys, password, log-ins. */
+/** My account: preferences, SSH keys, password, second factors, log-ins. */
 export function Account() {
   const me = useMe();
   const attributes = useQuery(ownAttributesQuery);
@@ -52,6 +53,9 @@ export function Account() {
             <Button variant="default" onClick={open} maw="max-content">
               Change password
             </Button>
+          </Section>
+          <Section title="Second factors">
+            <SecondFactors />
           </Section>
           {hasProviders && (
             <Section title="Sign-on">

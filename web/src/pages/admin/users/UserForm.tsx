@@ -2,13 +2,14 @@ import { MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } f
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { changeUser, createUser } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
 import { groupsQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { FormDialog, FormFrame } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 
-interface Fields {
+interface NewFields {
   username: string;
   first_name: string;
   last_name: string;
@@ -20,7 +21,11 @@ interface Fields {
   groups: string[];
 }
 
-const NEW: Fields = {
+interface Fields extends NewFields {
+  break_glass: boolean;
+}
+
+const NEW: NewFields = {
   username: '',
   first_name: '',
   last_name: '',
@@ -34,7 +39,7 @@ const NEW: Fields = {
 
 /** The form of Create User. */
 export function CreateUser({ onClose }: { onClose: () => void }) {
-  const form = useForm<Fields & { password: string }>({ initialValues: { ...NEW, password: '' } });
+  const form = useForm<NewFields & { password: string }>({ initialValues: { ...NEW, password: '' } });
   return (
     <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
       <TextInput label="Username" required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
@@ -81,6 +86,7 @@ export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boole
 }
 
 function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boolean }) {
+  const allowed = useAllowed();
   return (
     <>
       <Switch
@@ -95,6 +101,13 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />
+      {allowed('global_admin') && (
+        <Switch
+          label="Break-glass account"
+          description="Logs in only with its password. No sign-on provider can change, disable or log out the account"
+          {...form.getInputProps('break_glass', { type: 'checkbox' })}
+        />
+      )}
     </>
   );
 }
@@ -114,6 +127,7 @@ function Groups(props: ReturnType<UseFormReturnType<Fields>['getInputProps']>) {
 
 function fieldsOf(user: User): Fields {
   const groups = user.groups.filter(({ name }) => name !== 'All Users').map(({ group_id }) => group_id);
-  const names = Object.keys(NEW) as (keyof Fields)[];
-  return { ...NEW, ...Object.fromEntries(names.map((name) => [name, user[name]])), groups };
+  const names = Object.keys(NEW) as (keyof NewFields)[];
+  const { break_glass } = user;
+  return { ...NEW, ...Object.fromEntries(names.map((name) => [name, user[name]])), break_glass, groups };
 }

@@ -1,4 +1,4 @@
-import { Card, Group, Text } from '@mantine/core';
+import { Badge, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useParams } from 'react-router';
 import { useAllowed, useMe } from '../../../api/auth';
@@ -12,6 +12,7 @@ import { LogsTable } from '../diagnostics/LogsTable';
 import { SessionsTable } from '../sessions/SessionsTable';
 import { EffectiveSettings } from './EffectiveSettings';
 import { stateOf } from './states';
+import { UserFactors } from './UserFactors';
 import { UserActions } from './UserActions';
 import { UserLogIns } from './UserLogIns';
 import { Preferences } from './Preferences';
@@ -40,6 +41,11 @@ export function UserPage() {
     },
     { key: 'settings', title: 'Settings', content: <EffectiveSettings userId={data.user_id} /> },
     { key: 'logins', title: 'Log-ins', content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
+    {
+      key: 'second-factors',
+      title: 'Second factors',
+      content: <UserFactors user={data} disabled={!allowed('users_modify')} />,
+    },
     ...(allowed('homes_view')
       ? [{ key: 'homes', title: 'Home Folders', content: <HomesTable of={{ user_id: data.user_id }} /> }]
       : []),
@@ -66,6 +72,7 @@ function Note({ user }: { user: User }) {
   return (
     <Group gap="sm">
       <StatusBadge status={stateOf(user)} />
+      {user.break_glass && <Badge variant="default">break-glass</Badge>}
       <Text size="sm" c="dimmed">
         created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none="never" />
       </Text>
