@@ -100,14 +100,14 @@ async def _name(reader: asyncio.StreamReader) -> str:
 
 
 async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a loopback address of this machine.
+    """Connect to a loopback address of this machine, or to `localhost`.
 
     Raises:
         OSError: it is another address, or the connection failed.
     """
-    if not host.startswith("127."):
+    if host != "localhost" and not host.startswith("127."):
         raise ConnectionRefusedError(host)
-    return await asyncio.open_connection(host, port)
+    return await asyncio.open_connection("127.0.0.1" if host == "localhost" else host, port)
 
 
 def _reply(code: int) -> bytes:

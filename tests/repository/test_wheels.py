@@ -21,7 +21,7 @@ pytestmark = pytest.mark.program
 
 ROOT = Path(__file__).parents[2]
 UV = str(Path(sys.executable).with_name("uv"))
-MOST_DEPENDENCIES = {"greenroom": 18, "greenroom-client": 4}
+MOST_DEPENDENCIES = {"greenroom": 19, "greenroom-client": 4}
 USED = """
 import sys
 import httpx

@@ -154,7 +154,7 @@ function AddApp({ app, onAdded, onClose }: AddAppProps) {
     >
       <Text size="sm">Scan the code with the app, or enter the key. The app then shows a code of six digits.</Text>
       <Group justify="center">
-        <Paper p="sm" bg="white">
+        <Paper p="md" bg="white">
           <QRCodeSVG value={app.uri} size={176} title="QR code of the key" />
         </Paper>
       </Group>
