@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance, run
-from tests.browser.console import Person, goto, logged_in, use_colours, violations
+from tests.browser.console import goto, logged_in, use_colours, violations
 from tests.database.api.factors import code_of
 
 NAME, PASSWORD = "ada@example.org", "correct horse battery"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -24,7 +25,7 @@ async def logged(app: FastAPI, db: Database, code: str) -> list[tuple[str, str]]
     return [(row["level"], row["message"]) for row in rows]
 
 
-async def linked(admin: Client, forger: Forger, browser: Client, user_id: str, **provider: object) -> None:
+async def linked(admin: Client, forger: Forger, browser: Client, user_id: str, **provider: Any) -> None:
     """A provider, and a log-in of the user through it."""
     await offer(admin, forger.issuer, **provider)
     forger.claims = {"sub": "s", "groups": ["staff"]}
@@ -32,7 +33,9 @@ async def linked(admin: Client, forger: Forger, browser: Client, user_id: str, *
     assert await forged(forger, browser) == "/"
 
 
-async def test_each_log_in_of_the_account_is_a_warning(admin: Client, user: Client, logged_in: MakeClient, app: FastAPI):
+async def test_each_log_in_of_the_account_is_a_warning(
+    admin: Client, user: Client, logged_in: MakeClient, app: FastAPI
+):
     await admin.change(f"/api/v1/users/{await user.own_id()}", break_glass=True)
     await logged_in(USER, USERS_PASSWORD)
     expected = f"{USER}, a break-glass account, logged in from 192.0.2.1"
@@ -113,5 +116,3 @@ async def test_the_host_refuses_unknown_users_and_users_without_a_password(admin
         await reset_factors(db, "unknown")
     with pytest.raises(Refused, match="reset-password bot"):
         await set_break_glass(db, "bot", enabled=True)
-
-

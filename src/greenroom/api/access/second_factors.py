@@ -1,8 +1,8 @@
 """The second step of a log-in with a password, and changes of second factors.
 
-A wrong second factor counts as a failed log-in. The right password alone does not reset the count, so that a person who
-knows the password cannot guess codes without limit. A factor applies only to passwords: sign-on providers, log-in links,
-session tokens and API keys are other credentials.
+A wrong second factor counts as a failed log-in. The right password alone does not reset the count. Otherwise, a person
+who knows the password could guess codes without limit. A factor applies only to passwords: sign-on providers, log-in
+links, session tokens and API keys are other credentials.
 """
 
 from __future__ import annotations

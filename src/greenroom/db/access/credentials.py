@@ -123,8 +123,8 @@ async def insert_login(
 ) -> str | None:
     """Store a new log-in, and its time in the row of the user; returns the id of the log-in, or None = it was refused.
 
-    `must_enroll` is that of `Login`. `password_hash` is the hash with which the user authenticated. If the password was changed, or the user disabled or
-    locked, since then, the log-in is refused.
+    `must_enroll` is that of `Login`. `password_hash` is the hash with which the user authenticated. If the password was
+    changed, or the user disabled or locked, since then, the log-in is refused.
     """
     user = await connection.execute(
         "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
