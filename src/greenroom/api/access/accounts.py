@@ -94,7 +94,7 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
             await users.set_groups(connection, user_id, sorted(group_ids))
         events = await _revoke_access_if_needed(connection, current, changed)
         if changed.break_glass and not current.break_glass:
-            await credentials.delete_provider_logins_of(connection, user_id)
+            await credentials.detach_from_providers(connection, user_id)
         await users.require_an_administrator(connection)
         if current.break_glass and (not changed.break_glass or changed.disabled or changed.locked):
             await users.require_a_break_glass_account(connection)

@@ -166,8 +166,9 @@ async def is_confirmed_login(db: Database, token_hash: bytes, within_s: float) -
     return bool(await db.fetch(query, (token_hash, within_s)))
 
 
-async def delete_provider_logins_of(connection: Connection, user_id: str) -> None:
-    """End the log-ins of a user through sign-on providers."""
+async def detach_from_providers(connection: Connection, user_id: str) -> None:
+    """End the log-ins of a user through sign-on providers, and the right of a SCIM client to change the user."""
+    await connection.execute("DELETE FROM scim_users WHERE user_id = %s", (user_id,))
     await connection.execute(
         "DELETE FROM login_sessions l USING provider_logins p WHERE p.login_id = l.login_id AND l.user_id = %s",
         (user_id,),

@@ -19,7 +19,6 @@ from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import with_subject
-from greenroom.core.log_codes import LogCode
 from greenroom.core.text import database_error, shortened, summary
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.db.migrate import pending_files

@@ -19,7 +19,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.access.credentials import delete_logins_of, delete_provider_logins_of, insert_key
+from greenroom.db.access.credentials import delete_logins_of, detach_from_providers, insert_key
 from greenroom.db.access.groups import change_settings
 from greenroom.db.access.second_factors import delete_factors_of
 from greenroom.db.access.users import (
@@ -210,7 +210,7 @@ async def reset_factors(db: Database, username: str) -> int:
 
 
 async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None:
-    """Mark or unmark a break-glass account, and log it. Its log-ins through sign-on providers end.
+    """Mark or unmark a break-glass account, and log it. Providers can no longer log in or change a marked account.
 
     Raises:
         NotFound: there is no such user.
@@ -222,7 +222,8 @@ async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None
         if enabled and locked.password_hash is None:
             raise Refused(f"{username} has no password; run greenroom users reset-password {username} first.")
         await update_user(connection, replace(locked, break_glass=enabled))
-        await delete_provider_logins_of(connection, user.user_id)
+        if enabled:
+            await detach_from_providers(connection, user.user_id)
     await db.notify(ChangeEvent(Topic.USERS))
     change = f"break_glass {str(user.break_glass).lower()} → {str(enabled).lower()}"
     message = f"The command line of the host changed user {user.username}: {change}"

@@ -9,10 +9,9 @@ from fastapi import Depends, Request
 
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.problems import SCIM_PREFIX
-from greenroom.api.security import AccessDeclaration, Caller
+from greenroom.api.security import AccessDeclaration, Caller, origin_of
 from greenroom.core.errors import Unauthenticated
 from greenroom.db.database import Connection
-from greenroom.identity.login_routes import origin_of
 from greenroom.identity.scim import statements
 from greenroom.identity.scim.statements import ScimClient
 from greenroom.kit.secrets import secret_digest

@@ -15,13 +15,12 @@ from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
 from greenroom.api.problems import SCIM_PREFIX, api_router
-from greenroom.api.security import requires
+from greenroom.api.security import origin_of, requires
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection, Database
 from greenroom.db.rows import values_of
 from greenroom.identity import statements as sign_on
-from greenroom.identity.login_routes import origin_of
 from greenroom.identity.scim import statements
 from greenroom.identity.scim.access import CLIENT_PERMISSIONS
 from greenroom.identity.scim.client_schemas import (
