@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import USER, USERS_PASSWORD, Client, MakeClient
 from tests.database.api.factors import begin, complete, enroll_app
+from tests.database.api.provisioning import patch, provisioner
 from tests.database.api.signing_on import forged, offer
 from tests.support.oidc import Forger
 
@@ -57,6 +58,16 @@ async def test_the_account_does_not_log_in_through_a_provider(
     groups = (await admin.read(f"/api/v1/users/{user_id}"))["groups"]
     assert [found["name"] for found in groups] == ["All Users"], "the rules of the provider changed nothing"
     assert (await user.get("/api/v1/me")).status_code == 200
+
+
+async def test_provisioning_no_longer_changes_the_account(admin: Client, connect: MakeClient):
+    scim = await provisioner(admin, connect)
+    user_id = (await scim.user("grace"))["id"]
+    await admin.change(f"/api/v1/users/{user_id}", password=USERS_PASSWORD)
+    await admin.change(f"/api/v1/users/{user_id}", break_glass=True)
+    await scim.refused(404, "PATCH", f"/Users/{user_id}", patch({"op": "replace", "path": "active", "value": False}))
+    await scim.refused(404, "DELETE", f"/Users/{user_id}")
+    assert (await admin.read(f"/api/v1/users/{user_id}"))["disabled"] is False
 
 
 async def test_only_administrators_mark_accounts(with_key: MakeClient, user: Client):
