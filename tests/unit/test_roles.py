@@ -19,8 +19,12 @@ EVERYWHERE = {
 }
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
 CLIENT = {"httpx2", "jinja2", "markupsafe", "psutil"}
+SIGN_ON = {
+    *("authlib", "defusedxml", "email_validator", "httpx2", "joserfc", "lark", "scim2_models"),
+    *("OpenSSL", "cbor2", "pyasn1", "pyasn1_modules", "webauthn"),  # passkeys
+}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "authlib", "fastapi", "httpx2", "joserfc"},
+    "api": EVERYWHERE | DATABASE | SIGN_ON | {"annotated_doc", "fastapi"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},

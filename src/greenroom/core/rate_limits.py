@@ -98,6 +98,11 @@ class AddressFailures:
         if len(self._empty_at_s) > MAX_SOURCES:
             self._empty_at_s.popitem(last=False)
 
+    def withdraw_failure(self, kind: str, source: str, *, max_failures: int, window_s: float) -> None:
+        """Subtract a failure of the address that `record_failure` counted."""
+        if (kind, source) in self._empty_at_s:
+            self._empty_at_s[kind, source] -= window_s / max_failures
+
 
 class RateLimit:
     """A rate limit: `burst` actions at the start or after a pause, then one action in `every_s` seconds. In any t

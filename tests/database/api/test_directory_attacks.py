@@ -188,22 +188,21 @@ async def test_a_test_of_a_directory_shows_a_user_with_their_groups(server: Slap
 
 async def test_a_test_of_a_directory_names_the_failing_step(server: Slapd, admin: Client):
     other = new_authority("Other", datetime.now(UTC)).certificate
-    with bad_server(None, reset=True) as port:
-        cases: list[tuple[str, dict[str, Any]]] = [
-            ("host", {"servers": ["ldaps://unknown.invalid"]}),
-            ("connection", {"servers": ["ldaps://127.0.0.1:1"]}),
-            ("tls", {"ca_pem": other}),
-            ("connection", {"servers": [f"ldap://127.0.0.1:{port}"], "tls": "starttls"}),
-            ("bind", {"password": "wrong"}),
-            ("base", {"user_base": "ou=unknown,dc=example,dc=org"}),
-            ("base", {"user_base": "no DN"}),
-            ("filter", {"user_filter": "(objectClass=unknown)"}),
-            ("filter", {"user_filter": "(=)"}),
-            ("user", {"id_attribute": "mail"}),
-        ]
-        for number, (step, fields) in enumerate(cases):
-            directory = await add(admin, server, f"case-{number}", **fields)
-            assert (step, (await _failing_step(admin, directory))[0]) == (step, step), fields
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("host", {"servers": ["ldaps://unknown.invalid"]}),
+        ("connection", {"servers": ["ldaps://127.0.0.1:1"]}),
+        ("tls", {"ca_pem": other}),
+        ("connection", {"servers": ["ldap://127.0.0.1:1"], "tls": "starttls"}),
+        ("bind", {"password": "wrong"}),
+        ("base", {"user_base": "ou=unknown,dc=example,dc=org"}),
+        ("base", {"user_base": "no DN"}),
+        ("filter", {"user_filter": "(objectClass=unknown)"}),
+        ("filter", {"user_filter": "(=)"}),
+        ("user", {"id_attribute": "mail"}),
+    ]
+    for number, (step, fields) in enumerate(cases):
+        directory = await add(admin, server, f"case-{number}", **fields)
+        assert (step, (await _failing_step(admin, directory))[0]) == (step, step), fields
 
 
 async def test_a_wrong_authority_is_refused(server: Slapd, admin: Client, anonymous: Client, db: Database):

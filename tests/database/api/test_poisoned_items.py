@@ -38,6 +38,7 @@ LOOPS = {
     "webhooks": "messages, raises here",
     "unattended pools": "pools, raises here",
     "sign_on": "log-ins, raises here",
+    "directories": "directories and their users, isolated one by one",
 }
 """Loop → its items, and the tests of their errors. A loop that is missing here fails the test."""
 

@@ -59,6 +59,10 @@ class FailedAttempts:
         """Count a failed attempt of the request's address."""
         self._failures.record_failure(kind, source_of(client_address(request)), time.monotonic(), **self._limits(kind))
 
+    def withdraw_failure(self, request: Request, kind: CredentialKind) -> None:
+        """Subtract a failed attempt that was counted before the attempt succeeded."""
+        self._failures.withdraw_failure(kind, source_of(client_address(request)), **self._limits(kind))
+
     def count_wrong_key(self, request: Request, claimed_name: str) -> None:
         """Count a wrong key or token of the request's address. Raises TooManyRequests: there were too many."""
         self.admit(request, "key", claimed_name)

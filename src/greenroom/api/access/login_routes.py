@@ -133,13 +133,12 @@ class LoginRequest:
             before_check=lambda: self._admit(attempt),  # other attempts failed while this one waited
         )
 
-    def count_failure(self, attempt: _LoginAttempt, second_factor_problem: str = "") -> None:
+    def count_failure(self, attempt: _LoginAttempt, factor_problem: str = "") -> None:
         """Count and log an attempt with a wrong password, or with a second factor that was refused for this reason."""
         if attempt.device is None:
             self.failed_attempts.count_failure(self.request, "password")
-        self.request.app.state.refusals.log_failed_login(
-            self.request, one_line(attempt.username), one_line(second_factor_problem)
-        )
+        log_failed_login = self.request.app.state.refusals.log_failed_login
+        log_failed_login(self.request, one_line(attempt.username), one_line(factor_problem))
 
     async def confirm_password(self, user: users.User, password: str) -> None:
         """Check the present password of a user who is logged in. A wrong password counts as a failed log-in. Raises
@@ -150,10 +149,8 @@ class LoginRequest:
         await credentials.clear_attempts(self.db, user.username, self.source(attempt))
 
     async def authenticate(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
-        """Return the user if the password is right, otherwise None. An outdated hash is replaced.
-
-        Plug-ins check a password that is not right here. Raises the errors of `PasswordCheck`.
-        """
+        """Return the user if the password is right, otherwise None. An outdated hash is replaced. Plug-ins check a
+        password that is not right here. Raises the errors of `PasswordCheck`."""
         old_hash = user.password_hash if user else None
         verdict = await self._verify(attempt, old_hash)
         if not verdict.is_correct or user is None or old_hash is None:
@@ -168,15 +165,18 @@ class LoginRequest:
         return user
 
     async def _check_elsewhere(self, attempt: _LoginAttempt, user: users.User | None) -> users.User | None:
+        found = None
+        if attempt.device is None:  # counted before the checks, because other attempts continue during the checks
+            self.failed_attempts.count_failure(self.request, "password")
         try:
             for check in plugins.login_checks():
-                if found := await check(self.request, user, attempt.username, attempt.password):
-                    return found
-        except Forbidden:
-            self.count_failure(attempt)
-            raise
-        self.count_failure(attempt)
-        return None
+                found = found or await check(self.request, user, attempt.username, attempt.password)
+        finally:
+            if attempt.device is None:
+                self.failed_attempts.withdraw_failure(self.request, "password")
+            if found is None:
+                self.count_failure(attempt)
+        return found
 
     async def start_login(
         self, user: users.User, *, pending_hash: bytes | None = None, must_enroll: bool = False

@@ -141,15 +141,14 @@ async def test_directory(directory_id: UUID, body: DirectoryTest, context: SignO
     return DiagnosisView(passed=results[-1].passed, steps=[DiagnosisStep.model_validate(result) for result in results])
 
 
-@router.post("/directories/{directory_id}/sync", dependencies=[requires("settings_modify")])
+@router.post("/directories/{directory_id}/sync", dependencies=[requires("settings_modify", "users_modify")])
 async def synchronize_directory(
     directory_id: UUID, body: SyncStart, change: ChangeDep, context: SignOnContextDep
 ) -> SyncView:
     """Synchronize the users of an LDAP directory now. 409 with the reason if it stops; it then changed no user.
 
-    403 if a user of the directory has permissions that the caller lacks. Needs `users_modify`, too.
+    403 if a user of the directory has permissions that the caller lacks.
     """
-    change.caller.require("users_modify")
     directory = await statements.get_directory(change.db, str(directory_id))
     await require_right_over_identities(change.db, change.caller, directory.issuer)
     try:
@@ -181,7 +180,11 @@ def _parse_fields(values: Json) -> DirectoryFields:
     fields = replace(DirectoryFields(**values), rules=parse_rules(values["rules"]))
     scheme = "ldaps" if fields.tls == "ldaps" else "ldap"
     for server in fields.servers:
-        parts = urlsplit(server)
+        try:
+            parts = urlsplit(server)
+            _ = parts.port  # a wrong port raises an error, too
+        except ValueError as error:
+            raise Invalid(f"{server} is not a valid address of a server.") from error
         if parts.scheme != scheme:
             raise Invalid(f"{server} must begin with {scheme}://, because `tls` is {fields.tls}.")
         if fields.tls == "none" and not is_loopback(parts.hostname or ""):

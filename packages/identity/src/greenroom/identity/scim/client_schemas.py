@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from greenroom.api.access.schemas import Time
 from greenroom.api.bodies import Body, Name, View
 from greenroom.identity.scim.statements import ScimClient, SubjectAttribute
 
@@ -18,7 +19,7 @@ ProviderId = Annotated[
 ]
 Subject = Annotated[SubjectAttribute, Field(description="attribute with the subject of a user at the sign-on provider")]
 Enabled = Annotated[bool, Field(description="off: the token is refused; the users and groups remain")]
-Expires = Annotated[AwareDatetime | None, Field(description="time at which the token ends; null = never")]
+Expires = Annotated[Time | None, Field(description="time at which the token ends; null = never")]
 Token = Annotated[str, Field(description="token of the client; it is returned only once")]
 
 
