@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from tests.support.waiting import eventually
 
 from greenroom.manager.stand_in_process import StandInProcess
 from greenroom.manager.status import ManagerStatus
@@ -78,7 +79,7 @@ def test_it_ends_with_its_manager(manager: Manager):
     assert manager.process.wait(DIED_S) == 0
 
 
-def test_its_environment_has_the_folder_of_libpython_and_no_settings(monkeypatch: pytest.MonkeyPatch):
+async def test_its_environment_has_the_folder_of_libpython_and_no_settings(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
     monkeypatch.setenv("GREENROOM_DATABASE_URL", "secret")
     before = psutil.Process().children()
@@ -86,7 +87,7 @@ def test_its_environment_has_the_folder_of_libpython_and_no_settings(monkeypatch
         parent = StandInProcess(lambda: ManagerStatus(age_s=0, unhealthy_after_s=1))
         parent.start(listening)
         [child] = [process for process in psutil.Process().children() if process not in before]
-        environment = child.environ()
+        environment = await eventually(child.environ)  # empty until the child runs its program
         parent.stop()
         child.wait(DIED_S)
     assert environment == {"LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "/nowhere"}

@@ -105,6 +105,17 @@ def test_fifty_at_once_then_one_every_six_seconds_and_no_other_waits():
     assert failures.wait_s("password", "b", 0, **LIMITS) == failures.wait_s("key", "a", 0, **LIMITS) == 0
 
 
+def test_a_withdrawn_failure_does_not_count():
+    failures = AddressFailures()
+    failures.withdraw_failure("password", "a", **LIMITS)
+    for _ in range(50):
+        failures.record_failure("password", "a", 0, **LIMITS)
+    failures.withdraw_failure("password", "a", **LIMITS)
+    assert failures.wait_s("password", "a", 0, **LIMITS) == 0
+    failures.record_failure("password", "a", 0, **LIMITS)
+    assert failures.wait_s("password", "a", 0, **LIMITS) == pytest.approx(6)
+
+
 @dataclass
 class Account:
     """An account under attack; attempts are counted like in `db.access.credentials`."""

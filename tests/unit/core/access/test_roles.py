@@ -28,6 +28,7 @@ from greenroom.core.access.roles import (
     codes_granted,
     codes_in,
     codes_in_every,
+    grants_of,
     place_of,
     places_with,
     session_places,
@@ -168,3 +169,8 @@ def test_a_read_only_key_sees_only_in_its_places(subject: Any, granted: frozense
     kept = subject(granted)
     assert kept <= implied_codes(granted)
     assert all(code_of(code).endswith("_view") for code in kept)
+
+
+def test_assignments_grant_their_roles_for_the_installation_or_in_places():
+    assignments = [RoleAssignment(role="auditor"), RoleAssignment(role="zone_operator", zones=["1", "2"])]
+    assert grants_of(assignments) == ["role:auditor", "role:zone_operator@zone:1", "role:zone_operator@zone:2"]
