@@ -95,6 +95,8 @@ _UNSUPPORTED_SETTINGS: Final = (
     "lock_sharing_video_mode",
 )
 """Settings that clients expect in `client_settings`, and that Greenroom does not have."""
+_SETTINGS_OF_CONSOLE: Final = frozenset({"watermark", "watermark_text"})
+"""Stored settings that only the console reads."""
 
 
 def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) -> Answer:
@@ -138,7 +140,8 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
         "gpus": 0,
         "is_persistent_profile": session.persistent_profile_mode is not None,
         "persistent_profile_mode": session.persistent_profile_mode,
-        "client_settings": {**dict.fromkeys(_UNSUPPORTED_SETTINGS, False), **session.client_settings},
+        "client_settings": dict.fromkeys(_UNSUPPORTED_SETTINGS, False)
+        | {name: value for name, value in session.client_settings.items() if name not in _SETTINGS_OF_CONSOLE},
         "connection_info": {},
         "queued_tasks": [],
         "staging_config_id": session.staging_config_id,
