@@ -127,7 +127,7 @@ def test_a_purge_removes_all_but_the_data(outputs: dict[str, list[str]]):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_wheels_are_complete_for_each_python(packages: Path, python: str, tmp_path: Path):
     wheels = packages / "second" / WHEELS
-    # With hashes, pip compares only the names of requirements, and refuses `pydantic[email]` although pydantic is locked.
+    # In a file with hashes, pip refuses a requirement such as pydantic[email], although pydantic is in the file.
     locked = tmp_path / "requirements.txt"
     locked.write_text(re.sub(r"[\s\\]*--hash=\S+", "", (wheels / "requirements.txt").read_text()))
     options = ("--dry-run", "--no-index", "--find-links", str(wheels), "--target", str(tmp_path))
