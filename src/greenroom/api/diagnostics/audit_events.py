@@ -45,7 +45,7 @@ FORWARDING: Final = ("mcp", "sdk")
 
 @dataclass(slots=True)
 class RequestAudit:
-    """What the audit needs to know about a request that runs."""
+    """A running request: its id, its interface, and its log rows that become events."""
 
     request_id: str
     interface: str
