@@ -34,6 +34,7 @@ USUAL: Final = (
     "sharing",
     "configuration-as-code",
     "provisioning",
+    "service-accounts",
 )
 READ: Final = tuple(
     ROOT / "docs" / page

@@ -13,8 +13,9 @@ from tests.support.managers import notifications
 from tests.support.system import SECRETS
 
 from greenroom.api.session.service import destroy, progress_of
+from greenroom.core.access.lifecycle import Cause
 from greenroom.core.errors import LeaseLost
-from greenroom.db.access.users import revoke_access
+from greenroom.db.access.lifecycle import end_access
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.launch import replacement
@@ -328,7 +329,7 @@ async def test_force_deleting_an_agent_keeps_successors_elsewhere(stage: Failing
 async def test_a_token_that_was_revoked_opens_no_successor(stage: Failing):
     started = await stage.launch_on_demand()
     async with stage.db.transaction() as connection:
-        await revoke_access(connection, stage.user_id)
+        await end_access(connection, {stage.user_id: {Cause.LOGGED_OUT}}, {stage.user_id: "ada"})
     await stage.start_fails(started)
     successor = await stage.successor_of(started)
     assert successor["auth_epoch"] == 2
@@ -337,7 +338,7 @@ async def test_a_token_that_was_revoked_opens_no_successor(stage: Failing):
 async def test_a_revoked_token_opens_no_session_made_after_a_hand_over(stage: Failing):
     staged = (await stage.launch()).session_id
     async with stage.db.transaction() as connection:
-        await revoke_access(connection, stage.user_id)
+        await end_access(connection, {stage.user_id: {Cause.LOGGED_OUT}}, {stage.user_id: "ada"})
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.fails(staged)
     await run_replacements(stage.ctx)

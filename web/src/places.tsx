@@ -16,6 +16,7 @@ import {
   IconMap2,
   IconMovie,
   IconNotes,
+  IconRobot,
   IconRocket,
   IconServer2,
   IconSettings,
@@ -97,6 +98,7 @@ const Managers = lazily(() => import('./pages/admin/infrastructure/Managers'), '
 const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordings');
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
+const ServiceAccounts = lazily(() => import('./pages/admin/service/ServiceAccounts'), 'ServiceAccounts');
 const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions');
 const Provisioning = lazily(() => import('./pages/admin/signon/Provisioning'), 'Provisioning');
 const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
@@ -151,6 +153,13 @@ const MENUS = {
     { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
     { path: '/admin/provisioning', title: 'Provisioning', icon: IconUserPlus, needs: 'settings', page: Provisioning },
     { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
+    {
+      path: '/admin/service-accounts',
+      title: 'Service Accounts',
+      icon: IconRobot,
+      needs: 'devapi',
+      page: ServiceAccounts,
+    },
     { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },
   ],

@@ -13,7 +13,14 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from greenroom.api import installation_routes, problems
-from greenroom.api.access import api_key_routes, group_routes, login_routes, second_factor_routes, user_routes
+from greenroom.api.access import (
+    api_key_routes,
+    group_routes,
+    login_routes,
+    second_factor_routes,
+    service_account_routes,
+    user_routes,
+)
 from greenroom.api.access.failed_attempts import FailedAttempts
 from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
@@ -109,6 +116,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     user_routes.attribute_router,
     group_routes.router,
     api_key_routes.router,
+    service_account_routes.router,
     fleet_routes.zone_router,
     fleet_routes.manager_router,
     fleet_routes.agent_router,

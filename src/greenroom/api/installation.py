@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.api.access.accounts import delete_expired_anonymous_users
+from greenroom.api.access.accounts import delete_expired_anonymous_users, delete_homes_of_deleted_users
 from greenroom.core.events import ChangeEvent
 from greenroom.core.installation import Installation, installation_of
 from greenroom.core.log_codes import LogCode
@@ -57,13 +57,17 @@ PRUNE_INTERVAL_S: Final = 300.0
 
 
 async def clean_up_periodically(db: Database, snapshot: SettingsSnapshot, logs: LogWriter) -> None:
-    """Delete ended log-ins and old anonymous users every `PRUNE_INTERVAL_S`, forever. Several processes may do this."""
+    """Delete ended log-ins, old anonymous users and homes of deleted users every `PRUNE_INTERVAL_S`, forever.
+
+    Several processes may do this.
+    """
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         settings = snapshot.installation
         for clean_up in (
             prune_logins(db, settings.login_window_s),
             delete_expired_anonymous_users(db, settings.anonymous_user_retention_s, logs),
+            delete_homes_of_deleted_users(db, settings.homes_of_deleted_users_days, logs),
         ):
             with warn_of_item_error(log, "the clean-up is deferred", "clean-up"):
                 await clean_up

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, HubDep, SnapshotDep
@@ -22,7 +23,6 @@ from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
 from greenroom.core.log_codes import LogCode
 from greenroom.db.installation import change_installation_settings
-from greenroom.db.session.shares import permission_transaction
 
 router = api_router("settings")
 
@@ -41,8 +41,8 @@ async def update_settings(body: Json, change: ChangeDep, snapshot: SnapshotDep) 
         for name, value in body.items()
     }
     before = snapshot.installation
-    async with permission_transaction(change.db, change.logs) as connection:
-        await change_installation_settings(connection, changes)
+    async with access_transaction(change.db, change.logs, everyone=True) as access:
+        await change_installation_settings(access.connection, changes)
     await snapshot.reload()
     old, new = ({name: getattr(values, name) for name in changes} for values in (before, snapshot.installation))
     change.audit(LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)

@@ -26,6 +26,7 @@ from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.scopes import ListScope, ObjectScope
+from greenroom.core.access.networks import is_inside
 from greenroom.core.access.permissions import (
     USER,
     allows,
@@ -291,14 +292,18 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
     db: Database = request.app.state.db
     keys: CoalescedReads[ApiKey | None] = request.app.state.keys
     key = await keys.get(key_id)
-    expected = key.secret_hash if key else secret_digest("")
-    if not hmac.compare_digest(secret_digest(secret), expected) or key is None or not key.valid:
+    if (
+        not _is_secret_of(key, secret)
+        or key is None
+        or not key.valid
+        or not is_inside(client_address(request), key.networks)
+    ):
         request.app.state.failed_attempts.count_wrong_key(request, "by API key")
         if key is not None:
             request.app.state.refusals.log_wrong_key(request, key_id)
         raise Unauthenticated(
             "The API key is not valid. Check the key and the secret; the key must be enabled and not "
-            "expired, and its owner must not be disabled or locked."
+            "expired, its owner must not be disabled or locked, and its networks must contain your address."
         )
     if key.needs_touch:
         await touch_key(db, key_id)
@@ -310,10 +315,18 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         granted,
         key_id=key.key_id,
         owner_id=key.created_by,
-        expires=key.expires,
+        expires=key.ends,
         max_leases=key.max_leases,
         max_lease_s=key.max_lease_s,
     )
+
+
+def _is_secret_of(key: ApiKey | None, secret: str) -> bool:
+    """Compare a secret with the secrets of a key. The comparison takes the same time if there is no key."""
+    present, old = (key.secret_hash, key.old_secret_hash) if key else (secret_digest(""), None)
+    digest = secret_digest(secret)
+    is_old = hmac.compare_digest(digest, old or bytes(len(digest))) and old is not None
+    return hmac.compare_digest(digest, present) or is_old
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:

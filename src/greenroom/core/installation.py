@@ -103,6 +103,13 @@ class Installation:
     anonymous_user_retention_s: int = _number(
         3600, "s", 0, "Time after the last session of an anonymous user at which the user is deleted"
     )
+    homes_of_deleted_users_days: int = _number(
+        0,
+        "days",
+        0,
+        "Time after its last use at which a home folder of a deleted user is deleted; 0 = never, and an administrator"
+        " deletes it",
+    )
     auto_agent: bool = _switch(
         "New Agents are enabled immediately; off: an administrator or the join token must enable them"
     )

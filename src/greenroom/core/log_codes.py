@@ -216,6 +216,9 @@ class LogCode(StrEnum):
     DIRECTORY_DELETED = "directory-deleted", INFO
     IDENTITY_CREATED = "identity-created", INFO
     IDENTITY_DELETED = "identity-deleted", INFO
+    SERVICE_ACCOUNT_CREATED = "service-account-created", INFO
+    SERVICE_ACCOUNT_CHANGED = "service-account-changed", INFO
+    SERVICE_ACCOUNT_DELETED = "service-account-deleted", INFO
     SETTING_CHANGED = "setting-changed", INFO
 
 

@@ -29,9 +29,13 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook(WebhookFields):
-    """A webhook, with the number of its waiting deliveries and the time of the last successful delivery."""
+    """A webhook, with the number of its waiting deliveries and the time of the last successful delivery. `owner` is the
+    name of its user. `sends` is False if it is disabled, or its user may not log in or may not see webhooks."""
 
     webhook_id: str
+    owner_id: str | None
+    owner: str | None
+    sends: bool
     created: datetime
     waiting: int
     last_delivered: datetime | None
@@ -44,11 +48,12 @@ WEBHOOKS: Final = ListDefinition(
     noun="webhook",
     select=(
         "w.webhook_id::text, w.name, w.url, w.events, w.enabled, w.created,"
+        " w.owner_id::text, o.username AS owner, webhook_sends(w) AS sends,"
         " (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting')"
         " AS waiting, (SELECT d.attempted FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
         "   AND d.state = 'delivered' ORDER BY d.at DESC, d.delivery_id DESC LIMIT 1) AS last_delivered"
     ),
-    source="FROM webhooks w",
+    source="FROM webhooks w LEFT JOIN users o ON o.user_id = w.owner_id",
     key="w.webhook_id",
     columns={"name": ListColumn("w.name")},
     order=BY_NAME,
@@ -58,18 +63,18 @@ lock_webhook: Final = WEBHOOKS.lock
 
 
 async def insert_webhook(
-    connection: Connection, fields: WebhookFields, secret_encrypted: bytes, max_webhooks: int
+    connection: Connection, fields: WebhookFields, secret_encrypted: bytes, max_webhooks: int, owner_id: str | None
 ) -> str | None:
-    """Store a webhook; returns its id, or None if there are already `max_webhooks` webhooks. Raises Duplicate: the name
-    exists."""
+    """Store a webhook of a user (None = of the installation); returns its id, or None if there are already
+    `max_webhooks` webhooks. Raises Duplicate: the name exists."""
     await connection.execute("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
     cursor = await connection.execute("SELECT count(*) AS number FROM webhooks")
     if (await returned_row(cursor))["number"] >= max_webhooks:
         return None
-    columns: tuple[LiteralString, ...] = (*FIELDS, "secret_encrypted")
+    columns: tuple[LiteralString, ...] = (*FIELDS, "secret_encrypted", "owner_id")
     cursor = await connection.execute(
         "INSERT INTO webhooks " + insert_values(columns) + " RETURNING webhook_id::text",
-        {**values_of(WebhookFields, fields), "secret_encrypted": secret_encrypted},
+        {**values_of(WebhookFields, fields), "secret_encrypted": secret_encrypted, "owner_id": owner_id},
     )
     return (await returned_row(cursor))["webhook_id"]
 
@@ -137,7 +142,7 @@ class ActiveDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhook:
-    """An enabled webhook with waiting deliveries. `in_s`: seconds until the first is due, negative if it is overdue."""
+    """A webhook that sends, with waiting deliveries. `in_s`: seconds until the first is due; negative = overdue."""
 
     webhook_id: str
     in_s: float
@@ -145,7 +150,7 @@ class DueWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDeliveries:
-    """The number of waiting deliveries of enabled webhooks, and the age of the oldest one; 0 = no delivery waits."""
+    """The number of waiting deliveries of webhooks that send, and the age of the oldest one; 0 = no delivery waits."""
 
     number: int
     oldest_s: float
@@ -176,32 +181,32 @@ async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Deliv
 
 
 async def due_webhooks(db: Database) -> list[DueWebhook]:
-    """Return the enabled webhooks with waiting deliveries."""
+    """Return the webhooks that send and have waiting deliveries."""
     return await db.fetch_as(
         DueWebhook,
         "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"
         " FROM webhooks w, LATERAL (SELECT due FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
-        "   AND d.state = 'waiting' ORDER BY d.due LIMIT 1) d WHERE w.enabled",
+        "   AND d.state = 'waiting' ORDER BY d.due LIMIT 1) d WHERE webhook_sends(w)",
     )
 
 
 async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
-    """Count the waiting deliveries of all enabled webhooks. Deliveries of disabled webhooks are not attempted."""
+    """Count the waiting deliveries of all webhooks that send. Other deliveries are not attempted."""
     (row,) = await db.fetch_as(
         WaitingDeliveries,
         "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
         " AS oldest_s FROM webhook_deliveries d JOIN webhooks w USING (webhook_id)"
-        " WHERE d.state = 'waiting' AND w.enabled",
+        " WHERE d.state = 'waiting' AND webhook_sends(w)",
     )
     return row
 
 
 async def take_due(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
-    """Take up to `limit` due deliveries of an enabled webhook, which no other process takes within `RETAKE_AFTER_S`."""
+    """Take up to `limit` due deliveries of a webhook that sends. No other process takes them in `RETAKE_AFTER_S`."""
     rows = await db.write(
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(retake_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
-        " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
+        " WHERE w.webhook_id = %(webhook_id)s AND webhook_sends(w) AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
         "   AND due <= clock_timestamp() ORDER BY due LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))"
         f" RETURNING {_ACTIVE_COLUMNS}",

@@ -171,6 +171,9 @@ STEPS: Final = [
     v1("DELETE /users/{user_id}/logins", "user-changed"),
     v1("DELETE /users/{user_id}/second-factors", "second-factor-deleted"),
     v1("DELETE /users/{user_id}/logins/{login_id}", "user-changed"),
+    v1("POST /service-accounts", "service-account-created", {"name": "ci"}, "service_account_id"),
+    v1("PATCH /service-accounts/{service_account_id}", "service-account-changed", {"networks": ["10.0.0.0/8"]}),
+    v1("DELETE /service-accounts/{service_account_id}", "service-account-deleted"),
     v1("POST /groups", "group-created", {"name": "Students", "settings": {"run_config": VARIABLES}}, "group_id"),
     v1("PATCH /groups/{group_id}", "group-changed", {"settings": {"run_config": {"environment": {"TOKEN": "other"}}}}),
     v1("PUT /groups/{group_id}/users/{user_id}", "group-changed"),
@@ -188,6 +191,7 @@ STEPS: Final = [
     v1("DELETE /users/{user_id}", "user-deleted"),
     v1("POST /api-keys", "api-key-created", {"name": "ci"}, "key_id"),
     v1("PATCH /api-keys/{key_id}", "api-key-changed", {"permissions": ["zones_view"]}),
+    v1("POST /api-keys/{key_id}/rotate", "api-key-changed", {"overlap_s": 60}),
     v1("DELETE /api-keys/{key_id}", "api-key-deleted"),
 ]
 """All changes through /api/v1, in an order in which each is possible."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 
+from greenroom.api.access.accounts import delete_homes_of_deleted_users
 from greenroom.db.database import Database
 
 AGENT = (
@@ -44,6 +46,18 @@ async def test_users_see_and_delete_their_own(admin: Client, ada: Client, ids: d
     answer = await ada.delete(f"/api/v1/homes/{ids['ada']}")
     assert answer.status_code == 202
     assert (answer.json()["state"], answer.json()["remark"]) == ("deleting", "It is being deleted.")
+
+
+async def test_homes_of_deleted_users_are_deleted_after_the_set_time(
+    admin: Client, app: FastAPI, db: Database, ids: dict[str, str]
+):
+    await db.write("UPDATE homes SET last_used = last_used - interval '30 days'")
+    user_id = (await admin.read(f"/api/v1/homes/{ids['ada']}"))["user_id"]
+    assert (await admin.delete(f"/api/v1/users/{user_id}")).status_code == 204
+    for days, requested in ((0, []), (40, []), (20, ["ada"])):
+        await delete_homes_of_deleted_users(db, days, app.state.logs)
+        rows = await db.fetch("SELECT home_id::text FROM homes WHERE removal_id IS NOT NULL")
+        assert [row["home_id"] for row in rows] == [ids[name] for name in requested]
 
 
 async def test_with_the_permission_those_of_everybody_page_by_page(

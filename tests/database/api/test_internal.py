@@ -67,7 +67,8 @@ async def stage(app: FastAPI, db: Database, connect: MakeClient) -> Stage:
             (secret_digest(f"credential of {agent_id}"), agent_id),
         )
     config_id = await rows.staging_config(db, zone_id, image_id)
-    ann, bob = await rows.user(db, "ann@x"), await rows.user(db, "bob@x")
+    group_id = await rows.group(db, image_id)
+    ann, bob = await rows.user(db, "ann@x", group_id), await rows.user(db, "bob@x", group_id)
     return Stage(db, await connect(), agent, other, ann, bob, config_id)
 
 

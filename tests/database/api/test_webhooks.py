@@ -14,6 +14,7 @@ from greenroom.api.webhooks import sending
 from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.core.webhooks import MAX_ATTEMPTS, SELECTABLE_EVENTS
 from greenroom.db import webhooks
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import DELIVERY_DAYS, RetentionLimits, prune
 from greenroom.kit.secrets import Secrets
@@ -45,6 +46,32 @@ async def emit(db: Database, number: int = 1) -> None:
 
 async def due_again(db: Database) -> None:
     await db.write("UPDATE webhook_deliveries SET due = clock_timestamp()")
+
+
+async def test_messages_wait_while_the_owner_is_disabled(
+    hooks: Hooks, db: Database, with_key_of: MakeClient, ada: Client
+):
+    admin, user = hooks.admin, f"/api/v1/users/{await ada.own_id()}"
+    await admin.change(f"/api/v1/groups/{ALL_USERS}", permissions=["user", "webhooks_create", "webhooks_view"])
+    program = await with_key_of(ada, "webhooks_create", "webhooks_view")
+    made = await program.make(PATH, name="ada's", url=hooks.receiver.url, events=[EVENT])
+    assert made["owner"] == "ada@example.org"
+    await emit(db)
+    await admin.change(user, disabled=True)
+    await emit(db)
+    await hooks.delivered()
+    assert hooks.receiver.requests == []
+    await admin.change(user, disabled=False)
+    await hooks.delivered()
+    assert len(hooks.receiver.requests) == 1, "the event while the user was disabled has no message"
+
+
+async def test_a_webhook_of_a_deleted_user_is_disabled(hooks: Hooks, db: Database, ada: Client):
+    webhook = await hooks.made(EVENT)
+    await db.write("UPDATE webhooks SET owner_id = %s", (await ada.own_id(),))
+    await hooks.admin.delete(f"/api/v1/users/{await ada.own_id()}")
+    row = await hooks.admin.read(f"{PATH}/{webhook['webhook_id']}")
+    assert (row["owner"], row["enabled"], row["sends"]) == (None, False, False)
 
 
 async def test_a_secret_is_shown_once_and_signs_what_is_sent(hooks: Hooks, db: Database):

@@ -24,7 +24,7 @@ const TOUCHED: Record<string, string[]> = {
   machines: ['machine-pools', 'machine-orders', 'machine-preview', 'agents'],
   images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies'],
   filter_policies: ['filter-policies', 'images'],
-  users: ['users', 'groups', 'me'],
+  users: ['users', 'groups', 'me', 'service-accounts'],
   webhooks: ['webhooks'],
   logs: ['logs', 'audit', 'manager-requests', 'launches', 'staging-history'],
 };

@@ -36,6 +36,7 @@ export const groupSettingsQuery = listOf('group-settings', (init) => client.GET(
 export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
 export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
 export const rolesQuery = listOf('roles', (init) => client.GET('/api/v1/roles', init));
+export const serviceAccountsQuery = listOf('service-accounts', (init) => client.GET('/api/v1/service-accounts', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
 
 export const webhooksQuery = listOf('webhooks', (init) => client.GET('/api/v1/webhooks', init));

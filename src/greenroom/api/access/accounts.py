@@ -13,23 +13,23 @@ from typing import Final
 from pydantic import SecretStr
 
 from greenroom.api.access import groups
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import GLOBAL_ADMIN
-from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.errors import HomeInUse, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import credentials, users
+from greenroom.db.access import users
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import UserAttributes
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
-from greenroom.db.session.shares import permission_transaction
-from greenroom.db.workspace import images
+from greenroom.db.workspace import homes, images
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.ssh_keys import is_same_key, new_key_pair, normalize_public_key, parse_private_key
@@ -73,6 +73,8 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
     password: SecretStr | None = changes.pop("password", None)
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
+    if before.service:
+        raise Refused(f"{before.username} is a service account. Change it with /api/v1/service-accounts.")
     caller.require_right_over(before.permissions)
     if changes.get("break_glass", before.break_glass) != before.break_glass:
         caller.require(GLOBAL_ADMIN)
@@ -83,40 +85,23 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
     password_hash = await _check_and_hash(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
-    async with permission_transaction(db, change.logs) as connection:
-        current = await users.lock_user(connection, user_id)
+    async with access_transaction(db, change.logs) as access:
+        current = await access.lock_user(user_id)
         caller.require_right_over(current.permissions)
         changed = replace(current, **changes)
         if changed.break_glass and changed.password_hash is None:
             raise Refused("A break-glass account needs a password; set the password first.")
-        await users.update_user(connection, changed)
+        await users.update_user(access.connection, changed)
         if group_ids is not None:
-            await users.set_groups(connection, user_id, sorted(group_ids))
-        events = await _revoke_access_if_needed(connection, current, changed)
+            await users.set_groups(access.connection, user_id, sorted(group_ids))
         if changed.break_glass and not current.break_glass:
-            await credentials.detach_from_providers(connection, user_id)
-        await users.require_an_administrator(connection)
+            await credentials.detach_from_providers(access.connection, user_id)
         if current.break_glass and (not changed.break_glass or changed.disabled or changed.locked):
-            await users.require_a_break_glass_account(connection)
-    await db.notify(ChangeEvent(Topic.USERS), *events)
+            await users.require_a_break_glass_account(access.connection)
     after = await users.get_user(db, user_id)
     new = audit_values(after) | ({"password": "new"} if password else {})
     change.audit(LogCode.USER_CHANGED, after.username, before=audit_values(before), after=new)
     return after
-
-
-async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
-    """End one log-in of a user, and return it.
-
-    All streams of the user are closed, because a stream is not linked to a log-in. Raises NotFound: there is no such
-    user or log-in.
-    """
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user_id)
-        ended = await credentials.delete_login_by_id(connection, user_id, login_id)
-        events = await users.revoke_access(connection, user_id)
-    await db.notify(ChangeEvent(Topic.USERS), *events)
-    return ended
 
 
 def audit_values(user: users.User) -> LogDetails:
@@ -124,15 +109,6 @@ def audit_values(user: users.User) -> LogDetails:
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}
-
-
-async def _revoke_access_if_needed(connection: Connection, before: users.User, after: users.User) -> set[ChangeEvent]:
-    """If the change disables or locks the user or replaces the password, revoke the access; return the events."""
-    barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
-    if not barred and after.password_hash == before.password_hash:
-        return set()
-    await credentials.delete_logins_of(connection, before.user_id)
-    return await users.revoke_access(connection, before.user_id, barred=barred)
 
 
 async def _check_and_hash(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
@@ -169,6 +145,21 @@ async def delete_expired_anonymous_users(db: Database, retention_s: float, logs:
         except (NotFound, Invalid):
             continue  # another process has deleted the user, or the user has a new session
         logs.write(LogCode.USER_DELETED, f"The anonymous user {username} was deleted after their last session")
+
+
+async def delete_homes_of_deleted_users(db: Database, unused_days: int, logs: LogWriter) -> None:
+    """Request the deletion of home folders of deleted users that were not used for this time, and log each request.
+    0 = keep them."""
+    if unused_days == 0:
+        return
+    for home in await homes.list_homes_of_deleted_users(db, unused_days, _MAX_DELETED_PER_CALL):
+        try:
+            await homes.request_removal(db, home.home_id)
+        except (NotFound, HomeInUse):
+            continue  # its Agent was deleted, or its last session has not ended yet
+        image = home.image_friendly_name or home.image_id
+        message = f"The home folder of the deleted user {home.user_id} for {image} on {home.hostname} is deleted"
+        logs.write(LogCode.HOME_FOLDER_DELETED, message)
 
 
 async def change_attributes(

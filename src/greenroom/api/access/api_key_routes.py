@@ -10,7 +10,8 @@ from typing import Annotated, Final
 
 from fastapi import Query
 
-from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyView
+from greenroom.api.access.lifecycle import log_end
+from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyRotation, KeyView
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
@@ -22,6 +23,7 @@ from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ApiKey
+from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import DeletedSession
@@ -48,14 +50,17 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
 
     The key belongs to the user `user_id`, by default to the caller. Its permissions never exceed those of this owner,
     and the key is not valid while the owner is disabled or locked. A key for another user needs `users_modify`, and
-    `users_modify_admin` if this user has permissions that the caller lacks.
+    `users_modify_admin` if this user has permissions that the caller lacks. A key for a service account needs all
+    permissions of the account instead.
     """
     caller = change.caller
     caller.require_right_to_grant(body.permissions)
     owner_id = caller.owner_id
     if body.user_id is not None and str(body.user_id) != owner_id:
         owner_id = str(body.user_id)
-        await _require_right_to_create_key_for(change, owner_id, body.permissions)
+        owner = await _require_right_to_create_key_for(change, owner_id)
+        if missing := missing_codes(owner.permissions, body.permissions):
+            raise Forbidden(f"{owner.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
     caller.require_earlier_expiration(body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
@@ -109,6 +114,27 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
     return KeyView.model_validate(after)
 
 
+@router.post("/api-keys/{key_id}/rotate", dependencies=[requires("devapi_modify")])
+async def rotate_api_key(key_id: str, body: KeyRotation, change: ChangeDep) -> KeyCreated:
+    """Replace the secret of an API key. The answer contains the new secret, which is never returned again.
+
+    The new secret is valid at once, and the present one until the end of the overlap. The caller needs the same rights
+    as for the creation of the key.
+    """
+    secret = new_secret()
+    async with change.db.transaction() as connection:
+        before = await credentials.lock_key(connection, key_id.replace("\0", ""))
+        change.caller.require_right_to_grant(before.permissions)
+        if before.created_by is not None and before.created_by != change.caller.owner_id:
+            await _require_right_to_create_key_for(change, before.created_by)
+        change.caller.require_earlier_expiration(before.ends)
+        await credentials.rotate_key(connection, before.key_id, secret_digest(secret), body.overlap_s)
+    key = await _get_key(change.db, key_id)
+    old = "of the former secret" if body.overlap_s == 0 else f"of both secrets until {key.old_until:%Y-%m-%d %H:%M} UTC"
+    change.audit(LogCode.API_KEY_CHANGED, key.name, before={"use": "of one secret"}, after={"use": f"{old}"})
+    return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)
+
+
 @router.delete("/api-keys/{key_id}", status_code=204, dependencies=[requires("devapi_delete")])
 async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases = True) -> None:
     """Revoke an API key at once. By default, its leases end."""
@@ -124,29 +150,31 @@ async def _get_key(db: Database, key_id: str) -> ApiKey:
     return require_row(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
-async def _require_right_to_create_key_for(change: CallerChange, user_id: str, permissions: list[str]) -> None:
-    """Refuse a key if the caller may not change its owner, or if the owner lacks one of its permissions.
+async def _require_right_to_create_key_for(change: CallerChange, user_id: str) -> User:
+    """Return the owner of a key. Raises Forbidden: the caller may not create keys for this owner.
 
-    A key acts for its owner, so its creation needs the same rights as a change of the owner's password.
+    A key acts for its owner, so its creation needs the same rights as a change of the owner's password. A service
+    account has no password: the caller needs its permissions.
     """
-    change.caller.require("users_modify")
     user = await users.get_user(change.db, user_id)
-    change.caller.require_right_over(user.permissions)
-    if missing := missing_codes(user.permissions, permissions):
-        raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
+    if user.service:
+        change.caller.require_right_to_grant(user.permissions)
+    else:
+        change.caller.require("users_modify")
+        change.caller.require_right_over(user.permissions)
+    return user
 
 
 async def _report_ended_sessions(change: CallerChange, sessions: list[DeletedSession]) -> None:
     """Send the events and write the log rows of sessions that end with their API key."""
     for session in sessions:
         await change.db.notify(*session_events(session.session_id, agent_id=session.agent_id))
-        change.logs.write(
-            LogCode.SESSION_DELETE_REQUESTED,
-            f"The session {session.session_id} ends: {LEASE_END_REASON}",
-            session_id=session.session_id,
-        )
+        log_end(change.logs, session.session_id, LEASE_END_REASON)
 
 
 def _audit_values(key: ApiKey) -> LogDetails:
-    hidden = {"secret_hash", "valid", "needs_touch", "last_used", "owner_permissions"}
+    hidden = {
+        *("secret_hash", "old_secret_hash", "valid", "needs_touch", "last_used", "networks"),
+        *("owner_permissions", "owner_service", "owner_expires"),
+    }
     return {name: value for name, value in asdict(key).items() if name not in hidden}

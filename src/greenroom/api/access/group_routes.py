@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from greenroom.api.access import groups as group_rules
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import (
     GroupCreate,
     GroupPatch,
@@ -29,7 +30,6 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
-from greenroom.db.session.shares import permission_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
@@ -123,10 +123,9 @@ async def delete_group(group_id: UUID, change: ChangeDep) -> None:
     """Delete a group. The system groups All Users and Administrators cannot be deleted."""
     group = await groups.get_group(change.db, str(group_id))
     group_rules.require_right_over_group(change.caller, group)
-    async with permission_transaction(change.db, change.logs) as connection:
-        await groups.delete_group(connection, group)
-        await users.require_an_administrator(connection)
-    await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
+    async with access_transaction(change.db, change.logs, everyone=True) as access:
+        await groups.delete_group(access.connection, group)
+    await change.db.notify(ChangeEvent(Topic.SETTINGS))
     change.audit(LogCode.GROUP_DELETED, group.name, before=group_rules.audit_values(group))
 
 
@@ -137,10 +136,10 @@ async def add_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) -> No
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_right_to_grant(group.grants)
     group_rules.require_right_to_add_member(change.caller, user)
-    async with permission_transaction(change.db, change.logs) as connection:
-        await users.lock_user(connection, user.user_id)
-        added = await users.add_to_group(connection, user.user_id, group.group_id)
-    await change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
+    async with access_transaction(change.db, change.logs) as access:
+        await access.lock_user(user.user_id)
+        added = await users.add_to_group(access.connection, user.user_id, group.group_id)
+    await change.db.notify(ChangeEvent(Topic.SETTINGS))
     if added:
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
 
@@ -151,11 +150,10 @@ async def remove_group_user(group_id: UUID, user_id: UUID, change: ChangeDep) ->
     group = await group_rules.changeable_group(change, str(group_id))
     user = await users.get_user(change.db, str(user_id))
     await group_rules.require_right_to_remove_member(change, group.group_id, user.user_id)
-    async with permission_transaction(change.db, change.logs) as connection:
-        await users.lock_user(connection, user.user_id)
-        removed = await users.remove_from_group(connection, user.user_id, group.group_id)
-        await users.require_an_administrator(connection)
-    await change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
+    async with access_transaction(change.db, change.logs) as access:
+        await access.lock_user(user.user_id)
+        removed = await users.remove_from_group(access.connection, user.user_id, group.group_id)
+    await change.db.notify(ChangeEvent(Topic.SETTINGS))
     if removed:
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
 
@@ -178,8 +176,8 @@ async def remove_group_image(group_id: UUID, image_id: UUID, change: ChangeDep) 
     """Remove a workspace from a group; members can still use it through their other groups."""
     group = await group_rules.changeable_group(change, str(group_id))
     image = await images.get_image(change.db, str(image_id))
-    async with change.db.transaction() as connection:
-        removed = await groups.remove_image(connection, group.group_id, image.image_id)
+    async with access_transaction(change.db, change.logs, everyone=True) as access:
+        removed = await groups.remove_image(access.connection, group.group_id, image.image_id)
     await change.db.notify(ChangeEvent(Topic.IMAGES), ChangeEvent(Topic.SETTINGS))
     if removed:
         change.audit(LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image.friendly_name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict, replace
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import GroupCreate, GroupPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.security import Caller
@@ -16,13 +17,12 @@ from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import seal_variables, unseal_variables
-from greenroom.db.access import groups, users
+from greenroom.db.access import groups
 from greenroom.db.access.groups import Group
 from greenroom.db.access.roles import set_roles
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Conditions
-from greenroom.db.session.shares import permission_transaction
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
@@ -218,7 +218,8 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
         changes["roles"] = [each.assignment for each in body.roles]
     require_right_to_change_settings(change.caller, changed_settings)
     settings = await settings_to_store(change, changed_settings, group.settings)
-    async with permission_transaction(change.db, change.logs) as connection:
+    async with access_transaction(change.db, change.logs, everyone=True) as access:
+        connection = access.connection
         before = await groups.lock_group(connection, group_id)
         require_right_over_group(change.caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:
@@ -230,10 +231,8 @@ async def update(change: CallerChange, group_id: str, body: GroupPatch) -> Group
         await groups.update_group(connection, changed)
         await set_roles(connection, changed.group_id, changed.roles)
         await groups.change_settings(connection, before.group_id, settings)
-        if "permissions" in changes or "roles" in changes:
-            await users.require_an_administrator(connection)
     after = await groups.get_group(change.db, before.group_id)
-    await change.db.notify(ChangeEvent(Topic.SETTINGS), ChangeEvent(Topic.USERS))
+    await change.db.notify(ChangeEvent(Topic.SETTINGS))
     change.audit(LogCode.GROUP_CHANGED, after.name, before=audit_values(before), after=audit_values(after))
     return after
 

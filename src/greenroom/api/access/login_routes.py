@@ -9,8 +9,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
-from greenroom.api.access.accounts import end_login
 from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
+from greenroom.api.access.lifecycle import access_transaction, end_login
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, SecondFactorNeeded, UserView
 from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SnapshotDep
@@ -23,7 +23,6 @@ from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import implied_codes
 from greenroom.core.access.roles import code_of, place_of
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
-from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import source_of
 from greenroom.core.text import one_line
@@ -315,11 +314,10 @@ async def logout(
 ) -> None:
     """End this log-in. The open streams of the user are closed within seconds; the sessions continue."""
     user_id = caller.own_user_id()
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user_id)
-        await credentials.delete_login(connection, caller.token_hash or b"")
-        events = await users.revoke_access(connection, user_id)
-    await db.notify(*events, ChangeEvent(Topic.USERS))
+    async with access_transaction(db, logs) as access:
+        user = await access.lock_user(user_id)
+        await credentials.delete_login(access.connection, caller.token_hash or b"")
+        access.log_out(user)
     logs.write(LogCode.LOGOUT, f"{caller.name} logged out", user_id=user_id, username=caller.username)
     response.delete_cookie(LOGIN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
@@ -342,7 +340,7 @@ async def list_own_logins(db: Db, snapshot: SnapshotDep, caller: Annotated[Calle
 @router.delete("/me/logins/{login_id}", status_code=204)
 async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
     """End one log-in of the caller, and close the open streams; the sessions continue."""
-    ended = await end_login(db, caller.own_user_id(), str(login_id))
+    ended = await end_login(db, logs, caller.own_user_id(), str(login_id))
     logs.write(
         LogCode.LOGOUT,
         f"{caller.name} ended the log-in from {ended.client_ip}",
@@ -363,15 +361,12 @@ async def change_own_password(
     if problem := password_problem(new, user.username, min_length=login.snapshot.installation.min_password_length):
         raise Invalid(problem)
     password_hash = await login.passwords.hash(new, source=login.address)
-    async with db.transaction() as connection:
-        current = await users.lock_user(connection, user.user_id)
+    async with access_transaction(db, login.logs, keep=caller.token_hash) as access:
+        current = await access.lock_user(user.user_id)
         if current.password_hash != user.password_hash:
             raise Forbidden("The password was changed in the meantime. Enter the present password.")
         current = replace(current, password_hash=password_hash, password_once=False)
-        await users.update_user(connection, current)
-        await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
-        events = await users.revoke_access(connection, user.user_id)
-    await db.notify(*events, ChangeEvent(Topic.USERS))
+        await users.update_user(access.connection, current)
     remember_device(login.response, login.secrets, current)
     login.logs.write(
         LogCode.PASSWORD_CHANGED,

@@ -12,6 +12,7 @@ import time
 from typing import Final
 
 from greenroom.api.access import passkeys
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.login_routes import PENDING_COOKIE, PENDING_ENDED, LoginRequest, require_enabled
 from greenroom.api.access.passkeys import PasskeyRefused
 from greenroom.api.access.schemas import Me
@@ -214,11 +215,10 @@ async def reset_factors(change: CallerChange, user_id: str) -> None:
     """
     if user_id == change.caller.user_id:
         raise Refused("You cannot reset your own second factors. Remove them on the page My account.")
-    async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, user_id)
+    async with access_transaction(change.db, change.logs) as access:
+        user = await access.lock_user(user_id)
         change.caller.require_right_over(user.permissions)
-        number = await stored.delete_factors_of(connection, user_id)
-        await credentials.delete_logins_of(connection, user_id)
-        events = await users.revoke_access(connection, user_id)
-    await change.db.notify(ChangeEvent(Topic.USERS), *events)
+        number = await stored.delete_factors_of(access.connection, user_id)
+        await credentials.delete_logins_of(access.connection, [user_id])
+        access.log_out(user)
     change.audit(LogCode.SECOND_FACTOR_DELETED, f"all of {user.username}", before={"factors": number})

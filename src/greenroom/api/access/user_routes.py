@@ -9,7 +9,8 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import Field
 
-from greenroom.api.access import accounts
+from greenroom.api.access import accounts, lifecycle
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.access.schemas import (
     AttributesPatch,
     AttributesView,
@@ -26,8 +27,6 @@ from greenroom.api.scopes import LISTED, OF_CHANGED_USER, OF_USER
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, resolve
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import Refused
-from greenroom.core.events import ChangeEvent, Topic, session_events
 from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import unseal_variables
@@ -35,8 +34,6 @@ from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import BY_NAME, USERS
-from greenroom.db.lease import leases
-from greenroom.db.session.sessions import request_delete
 
 router = api_router("users")
 
@@ -60,7 +57,10 @@ async def list_users(
 ) -> list[UserView]:
     """List users, by name unless the request sets another order."""
     conditions = USERS.matching(
-        words_of(q, USERS.columns), group=group_id, in_groups=caller.ids_in_scope("users_view", "group")
+        words_of(q, USERS.columns),
+        group=group_id,
+        in_groups=caller.ids_in_scope("users_view", "group"),
+        service=False,
     )
     if count:
         page.set_total(await USERS.count(db, conditions, "username"))
@@ -114,28 +114,7 @@ async def delete_user(
     force: Annotated[bool, Query(description="also destroy the user's sessions")] = False,
 ) -> None:
     """Delete a user; 409 while they have sessions, unless `force` is set. The API keys of the user are disabled."""
-    events = {ChangeEvent(Topic.USERS)}
-    async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, str(user_id))
-        change.caller.require_right_over(user.permissions)
-        events |= await users.revoke_access(connection, user.user_id, barred=True)
-        session_ids = await users.lock_sessions_of(connection, user.user_id)
-        if session_ids and not force:
-            count = "1 session" if len(session_ids) == 1 else f"{len(session_ids)} sessions"
-            raise Refused(
-                f"{user.username} still has {count}. Delete the sessions first, or delete the user with force."
-            )
-        for session_id in session_ids:
-            session = await request_delete(connection, session_id, f"user {user.username} was deleted")
-            events |= session_events(session_id, agent_id=session.agent_id)
-        reason = f"user {user.username}, the owner of the API key of its lease, was deleted"
-        for session in await leases.end_leases_of_owner(connection, user.user_id, reason):
-            events |= session_events(session.session_id, agent_id=session.agent_id)
-        await users.delete_user_row(connection, user.user_id)
-        await users.require_an_administrator(connection)
-        if user.break_glass:
-            await users.require_a_break_glass_account(connection)
-    await change.db.notify(*events)
+    user = await lifecycle.delete_user(change, str(user_id), force=force)
     change.audit(LogCode.USER_DELETED, user.username, before=accounts.audit_values(user))
 
 
@@ -152,12 +131,11 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SnapshotDep) -> list
 )
 async def log_user_out(user_id: UUID, change: ChangeDep) -> None:
     """End all log-ins of a user, and close all streams of the user; the sessions continue."""
-    async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, str(user_id))
+    async with access_transaction(change.db, change.logs) as access:
+        user = await access.lock_user(str(user_id))
         change.caller.require_right_over(user.permissions)
-        await credentials.delete_logins_of(connection, user.user_id)
-        events = await users.revoke_access(connection, user.user_id)
-    await change.db.notify(ChangeEvent(Topic.USERS), *events)
+        await credentials.delete_logins_of(access.connection, [user.user_id])
+        access.log_out(user)
     change.audit(LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
 
 
@@ -170,7 +148,7 @@ async def end_user_login(user_id: UUID, login_id: UUID, change: ChangeDep) -> No
     """End one log-in of a user, and close all streams of the user; the sessions continue."""
     user = await users.get_user(change.db, str(user_id))
     change.caller.require_right_over(user.permissions)
-    ended = await accounts.end_login(change.db, user.user_id, str(login_id))
+    ended = await lifecycle.end_login(change.db, change.logs, user.user_id, str(login_id))
     change.audit(LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 

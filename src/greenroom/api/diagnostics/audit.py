@@ -142,9 +142,10 @@ class RefusalLog:
         )
 
     def log_wrong_key(self, request: Request, key_id: str) -> None:
-        """Log that an existing API key was used with a wrong secret, or while it was disabled or expired."""
+        """Log that an existing API key was used with a wrong secret, from another network, or while it was
+        disabled or expired."""
         client_ip = client_address(request)
-        message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
+        message = f"The API key {key_id} was refused to {client_ip}: wrong secret or address, disabled or expired"
         self._write(_RefusalKind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
 
     def log_wrong_scim_token(self, request: Request, client: str | None) -> None:

@@ -22,7 +22,7 @@ from greenroom.api.session.service import access_by_lease, is_connect_token_of, 
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import reason_against_viewer
-from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
+from greenroom.core.session.streams import VIEWER_TTL_S, WORKSPACE_LOST, Access, StreamFacts, refusal_by_api
 from greenroom.db.access.credentials import touch_login
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import RequestRow, add_gateway_requests
@@ -56,7 +56,7 @@ async def authorize_viewer(
     viewer = await _find_share_viewer(db, secrets, message, session)
     lease_access = None
     if viewer:
-        reason = viewer.reason
+        reason = viewer.reason if session.may_use_image else WORKSPACE_LOST
     else:
         lease_access = access_by_lease(secrets, message.token, session)
         token_is_valid = lease_access is not None or is_connect_token_of(secrets, message.token, session)
@@ -71,6 +71,7 @@ async def authorize_viewer(
             user_id=session.user_id,
             username=session.username,
             user_enabled=session.user_enabled,
+            may_use_image=session.may_use_image,
             sent_username=message.username,
             token_is_valid=token_is_valid,
             is_program=lease_access is not None,

@@ -86,7 +86,7 @@ async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     fields, secret = _validated_fields(body.model_dump(), change.installation), _new_secret()
     async with change.db.transaction() as connection:
         encrypted = change.secrets.encrypt(secret)
-        webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MAX_WEBHOOKS)
+        webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MAX_WEBHOOKS, change.caller.owner_id)
     if webhook_id is None:
         raise Refused(f"There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
     created = await webhooks.get_webhook(change.db, webhook_id)

@@ -41,6 +41,11 @@ class WebhookView(View, row=Webhook):
     """A webhook, without its secret."""
 
     webhook_id: UUID
+    owner_id: Annotated[UUID | None, Field(description="user who created it; null = the installation")]
+    owner: Annotated[str | None, Field(description="name of the user")]
+    sends: Annotated[
+        bool, Field(description="false = it is disabled, or its user may not log in or may not see webhooks")
+    ]
     waiting: Annotated[int, Field(description="number of messages that wait for their first or next attempt")]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.launch.routes import group_similar_users
@@ -125,7 +126,8 @@ async def update_image(
     groups = changes.pop("groups", None)
     current = await images.get_image(db, image_id)
     await _require_agent(db, changes.get("server_id", current.server_id))
-    async with db.transaction() as connection:
+    async with access_transaction(db, change.logs, everyone=groups is not None) as access:
+        connection = access.connection
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
         fields = _definition_to_store(changes, change.secrets, stored)

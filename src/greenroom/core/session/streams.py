@@ -207,16 +207,20 @@ class StreamFacts:
     `sent_username` is the name that was sent with the token, or empty. `token_is_valid` is True for three kinds of
     token: a connect token for the user and the epoch of this session, or of a session that it replaced; a session token
     of the user; and a token of the lease. `is_program` is True for a token of the lease, with which a program may wait
-    at the Agent for the end of the hand-over.
+    at the Agent for the end of the hand-over. `may_use_image`: the user may use the workspace.
     """
 
     status: SessionStatus
     user_id: str | None
     username: str | None
     user_enabled: bool
+    may_use_image: bool
     sent_username: str
     token_is_valid: bool
     is_program: bool = False
+
+
+WORKSPACE_LOST: Final = "The user of the session may no longer use its workspace."
 
 
 def refusal_by_api(facts: StreamFacts) -> str | None:
@@ -228,6 +232,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
         (is_other_user, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
+        (not facts.may_use_image, WORKSPACE_LOST),
         (is_open, None),  # permitted
         (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),
         (True, f"The session is {facts.status}."),

@@ -8,6 +8,7 @@ seconds.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -124,11 +125,13 @@ async def insert_login(
     """Store a new log-in, and its time in the row of the user; returns the id of the log-in, or None = it was refused.
 
     `must_enroll` is that of `Login`. `password_hash` is the hash with which the user authenticated. If the password was
-    changed, or the user disabled or locked, since then, the log-in is refused.
+    changed, or the user disabled or locked, since then, the log-in is refused. All log-ins of service accounts are
+    refused.
     """
     user = await connection.execute(
         "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
-        " AND NOT disabled AND NOT locked",
+        " AND NOT disabled AND NOT locked"
+        " AND NOT EXISTS (SELECT FROM service_accounts a WHERE a.user_id = users.user_id)",
         (user_id, password_hash),
     )
     if user.rowcount == 0:
@@ -146,12 +149,14 @@ async def delete_login(connection: Connection, token_hash: bytes) -> None:
     await connection.execute("DELETE FROM login_sessions WHERE token_hash = %s", (token_hash,))
 
 
-async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
-    """End all log-ins of a user except `keep`, and delete their log-in links and pending log-ins."""
-    await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
-    await connection.execute("DELETE FROM pending_logins WHERE user_id = %s", (user_id,))
+async def delete_logins_of(connection: Connection, user_ids: Collection[str], *, keep: bytes | None = None) -> None:
+    """End all log-ins of users except `keep`, and delete their log-in links and pending log-ins."""
+    values = {"ids": list(user_ids), "keep": keep}
+    await connection.execute("DELETE FROM login_links WHERE user_id = ANY(%(ids)s::uuid[])", values)
+    await connection.execute("DELETE FROM pending_logins WHERE user_id = ANY(%(ids)s::uuid[])", values)
     await connection.execute(
-        "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
+        "DELETE FROM login_sessions WHERE user_id = ANY(%(ids)s::uuid[]) AND token_hash IS DISTINCT FROM %(keep)s",
+        values,
     )
 
 
@@ -273,8 +278,10 @@ async def prune_logins(db: Database, window_s: float) -> None:
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key without its secret. `owner` is the name of the user who created it, `owner_permissions` are the
-    permissions of this user. `valid`: the key is enabled and not expired, and its owner may log in. `needs_touch`:
-    `last_used` is more than a minute old, or empty."""
+    permissions of this user. If the owner is a service account (`owner_service`), it may expire (`owner_expires`), and
+    the key may be used only from `networks` (empty = from anywhere). `old_secret_hash` is the hash of the former
+    secret, which is valid until `old_until`. `valid`: the key is enabled, neither the key nor its owner is expired, and
+    the owner is enabled. `needs_touch`: `last_used` is more than a minute old, or empty."""
 
     key_id: str
     secret_hash: bytes
@@ -290,8 +297,18 @@ class ApiKey:
     last_used: datetime | None
     owner: str | None
     owner_permissions: list[str]
+    owner_service: bool
+    owner_expires: datetime | None
+    networks: list[str]
+    old_secret_hash: bytes | None
+    old_until: datetime | None
     valid: bool
     needs_touch: bool
+
+    @property
+    def ends(self) -> datetime | None:
+        """The time at which the key or its owner expires; None = never."""
+        return min(filter(None, (self.expires, self.owner_expires)), default=None)
 
 
 OLDEST_FIRST: Final = SortOrder("created")
@@ -303,16 +320,21 @@ KEYS: Final = ListDefinition(
         " k.created, k.expires,"
         ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
         " k.last_used, u.username AS owner,"
-        " " + grants_of_user("k.created_by") + " AS owner_permissions,"
+        " " + grants_of_user("k.created_by") + " AS owner_permissions, a.user_id IS NOT NULL AS owner_service,"
+        " a.expires AS owner_expires, coalesce(a.networks, '{}') AS networks,"
+        " CASE WHEN k.old_until > now() THEN k.old_secret_hash END AS old_secret_hash,"
+        " CASE WHEN k.old_until > now() THEN k.old_until END AS old_until,"
         " k.enabled AND (k.expires IS NULL OR k.expires > now())"
-        "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
+        "   AND NOT COALESCE(u.disabled OR u.locked OR a.expires <= now(), false) AS valid,"
         " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS needs_touch"
     ),
-    source="FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by",
+    source="FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
+    " LEFT JOIN service_accounts a ON a.user_id = k.created_by",
     key="k.key_id",
     key_type="text",
     columns={"created": ListColumn("k.created", "timestamptz")},
     order=OLDEST_FIRST,
+    filters={"owner": "k.created_by = %(owner)s::uuid"},
 )
 lock_key: Final = KEYS.lock
 
@@ -370,6 +392,17 @@ async def update_key(connection: Connection, key: ApiKey) -> None:
     """Store the changeable fields of `key`. The caller must have called `lock_key`."""
     await connection.execute(
         "UPDATE api_keys SET " + assignments(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key)
+    )
+
+
+async def rotate_key(connection: Connection, key_id: str, secret_hash: bytes, overlap_s: int) -> None:
+    """Replace the secret of a key. The present secret is valid for `overlap_s`, an older one no more. The caller must
+    have called `lock_key`."""
+    await connection.execute(
+        "UPDATE api_keys SET old_secret_hash = CASE WHEN %(overlap_s)s > 0 THEN secret_hash END,"
+        " old_until = CASE WHEN %(overlap_s)s > 0 THEN now() + make_interval(secs => %(overlap_s)s) END,"
+        " secret_hash = %(secret_hash)s WHERE key_id = %(key_id)s",
+        {"key_id": key_id, "secret_hash": secret_hash, "overlap_s": overlap_s},
     )
 
 

@@ -1,4 +1,4 @@
-"""Users: their rows, groups, preferences and SSH keys, and the revocation of their access to sessions."""
+"""Users: their rows, groups, preferences and SSH keys."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.permissions import ADMINISTRATOR_GRANTS
 from greenroom.core.errors import NotFound, Refused
-from greenroom.core.events import ChangeEvent
 from greenroom.core.listing import SortOrder
 from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, returned_row, row_as
-from greenroom.db.lease.controls import withdraw_control_of_user
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
-from greenroom.db.session.shares import JOINED_SESSIONS, end_sharing_of_user
 
 T = TypeVar("T")
 
@@ -63,6 +60,8 @@ class User(UserFields):
     realm: str
     anonymous: bool
     """True if Greenroom created the user for one launch without a user; the user is deleted after the session."""
+    service: bool
+    """True for a service account (`db.access.service_accounts`), as which no person can log in."""
     auth_epoch: int
     created: datetime
     last_session: datetime | None
@@ -77,6 +76,7 @@ USERS: Final = ListDefinition(
     select=(
         qualified(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
         " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
+        " EXISTS (SELECT 1 FROM service_accounts a WHERE a.user_id = u.user_id) AS service,"
         " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
         "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
         "           WHERE ug.user_id = u.user_id), '[]') AS groups, " + grants_of_user("u.user_id") + " AS permissions,"
@@ -97,6 +97,7 @@ USERS: Final = ListDefinition(
     },
     order=BY_NAME,
     filters={
+        "service": "EXISTS (SELECT 1 FROM service_accounts a WHERE a.user_id = u.user_id) = %(service)s",
         "group": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group)s::uuid)",
         "in_groups": "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id"
         " AND m.group_id = ANY(%(in_groups)s::uuid[]))",
@@ -203,17 +204,16 @@ async def set_groups(connection: Connection, user_id: str, group_ids: list[str])
         await add_to_group(connection, user_id, group_id)
 
 
-async def require_an_administrator(connection: Connection) -> None:
-    """Check, as the last step of a transaction, that a user who can log in has `global_admin`. Raises Refused: there is
-    no such user."""
+async def has_administrator(connection: Connection) -> bool:
+    """Return True if a user who can log in has `global_admin`. Concurrent transactions ask one after another. It must
+    follow the last change of a user, and precede the first lock of a session."""
     await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
     cursor = await connection.execute(
         "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN group_grants g USING (group_id)"
         " WHERE g.granted = ANY(%s) AND NOT u.disabled AND NOT u.locked AND u.password_hash IS NOT NULL LIMIT 1",
         ([*ADMINISTRATOR_GRANTS],),
     )
-    if await cursor.fetchone() is None:
-        raise Refused("The change would leave no administrator. Make another user an administrator first.")
+    return await cursor.fetchone() is not None
 
 
 async def require_a_break_glass_account(connection: Connection) -> None:
@@ -230,57 +230,13 @@ async def require_a_break_glass_account(connection: Connection) -> None:
         )
 
 
-_LEASED_BY_KEYS_OF_USER: Final[LiteralString] = (
-    "SELECT b.session_id FROM leases b JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s AND %(barred)s"
-)
-"""Query: the sessions with a lease of an API key of user `user_id`; none if the user is not `barred`."""
-
-
-async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[ChangeEvent]:
-    """End the access of a user to sessions: all connect tokens and open streams, also of sessions that others share
-    with the user. Return the events to notify after commit.
-
-    Tokens of leases that API keys hold stay valid, unless the user is `barred` (disabled, locked or deleted). If the
-    user is barred, the tokens of all leases of the user's API keys end, also of leases for other users. `auth_epoch` of
-    the sessions increases, so Agents close the streams at their next check-in. Lock order: users, then sessions by id.
-    """
-    await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
-    await connection.execute(
-        "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = %(user_id)s"
-        "  AND status <> 'deleted' UNION "
-        + JOINED_SESSIONS
-        + " UNION "
-        + _LEASED_BY_KEYS_OF_USER
-        + ") ORDER BY session_id FOR NO KEY UPDATE",
-        {"user_id": user_id, "barred": barred},
-    )
+async def count_live_sessions(connection: Connection, user_id: str) -> int:
+    """Return the number of sessions of a user that are not ending."""
     cursor = await connection.execute(
-        "UPDATE sessions SET auth_epoch = auth_epoch + (user_id IS NOT DISTINCT FROM %(user_id)s)::integer,"
-        " generation = generation + 1 WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN ("
-        f"{_LEASED_BY_KEYS_OF_USER})) RETURNING agent_id, session_id",
-        {"user_id": user_id, "barred": barred},
-    )
-    revoked = await cursor.fetchall()
-    await connection.execute(
-        "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
-        " AND s.status <> 'deleted' AND (s.user_id = %(user_id)s AND (l.key_id IS NULL OR %(barred)s)"
-        "  OR l.session_id IN (" + _LEASED_BY_KEYS_OF_USER + "))",
-        {"user_id": user_id, "barred": barred},
-    )
-    events = await end_sharing_of_user(connection, user_id)
-    events |= await withdraw_control_of_user(connection, user_id)
-    return events | {ChangeEvent.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
-
-
-async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
-    """Lock all sessions of a user in the order of their ids, and return the ids of the sessions that are not ending.
-    The caller must have called `lock_user`."""
-    cursor = await connection.execute(
-        "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
+        "SELECT count(*) AS number FROM sessions WHERE user_id = %s AND status NOT IN ('deleting', 'deleted')",
         (user_id,),
     )
-    ending = {"deleting", "deleted"}
-    return [str(row["session_id"]) for row in await cursor.fetchall() if row["status"] not in ending]
+    return (await returned_row(cursor))["number"]
 
 
 async def delete_user_row(connection: Connection, user_id: str) -> None:
@@ -293,7 +249,9 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
         NotFound: there is no user with this id.
         Invalid: the user has a live session.
     """
-    await lock_sessions_of(connection, user_id)
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE", (user_id,)
+    )
     await connection.execute(
         "UPDATE sessions SET user_id = NULL WHERE user_id = %s AND status IN ('deleting', 'deleted', 'failed')",
         (user_id,),

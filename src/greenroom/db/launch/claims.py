@@ -20,7 +20,14 @@ from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
-from greenroom.db.session.sessions import COUNTED_SESSIONS, COUNTED_STATUSES, LOCK_USER, repeated_request, user_values
+from greenroom.db.session.sessions import (
+    COUNTED_SESSIONS,
+    COUNTED_STATUSES,
+    LOCK_USER,
+    USER_ENABLED,
+    repeated_request,
+    user_values,
+)
 from greenroom.db.session.transitions import CHANGE_TO
 
 CLAIM_ATTEMPTS: Final = 4
@@ -134,7 +141,7 @@ def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString =
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
- WHERE session_id = COALESCE({oldest}) AND claimable AND {CONFIG_SERVES} AND {only_if}
+ WHERE session_id = COALESCE({oldest}) AND claimable AND {CONFIG_SERVES} AND {USER_ENABLED} AND {only_if}
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch, staging_config_id
 ), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -117,13 +117,13 @@ async def read_held_controls(db: Database) -> list[HeldControl]:
     )
 
 
-async def withdraw_control_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """End the control of a user whose access was revoked; returns the events. The sessions must be locked."""
+async def withdraw_control_of_users(connection: Connection, user_ids: Sequence[str]) -> set[ChangeEvent]:
+    """End the control of users whose streams were closed; returns the events. The sessions must be locked."""
     cursor = await connection.execute(
-        "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
-        "  WHERE user_id = %s AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"
-        " UPDATE lease_controls c SET until = since FROM of_user o"
+        "WITH of_users AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
+        "  WHERE user_id = ANY(%s::uuid[]) AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"
+        " UPDATE lease_controls c SET until = since FROM of_users o"
         " WHERE c.lease_id = o.lease_id AND c.viewer = %s AND c.until > clock_timestamp() RETURNING o.session_id::text",
-        (user_id, USER),
+        (list(user_ids), USER),
     )
     return {ChangeEvent.session(row["session_id"]) for row in await cursor.fetchall()}

@@ -189,13 +189,6 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
     return [session for session in deletions if session.changed]
 
 
-async def end_leases_of_owner(connection: Connection, user_id: str, reason: str) -> list[DeletedSession]:
-    """Call `end_leases_of_key` for all API keys of a user."""
-    cursor = await connection.execute("SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id", (user_id,))
-    keys = [row["key_id"] for row in await cursor.fetchall()]
-    return [ended for key_id in keys for ended in await end_leases_of_key(connection, key_id, reason)]
-
-
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
     """Apply the limits of an API key to its leases. A deadline after the expiration of the key moves to that time."""
     await connection.execute(
@@ -206,11 +199,11 @@ async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
         "   USING (session_id) WHERE key_id = %(key_id)s AND s.status <> 'deleted'"
         "   AND s.time_limit_ends > %(until)s::timestamptz ORDER BY session_id FOR NO KEY UPDATE OF s) limited"
         " WHERE s.session_id = limited.session_id",
-        {"until": key.expires, "key_id": key.key_id},
+        {"until": key.ends, "key_id": key.key_id},
     )
     await connection.execute(
         "UPDATE leases SET max_lease_s = %s, not_after = %s WHERE key_id = %s",
-        (key.max_lease_s, key.expires, key.key_id),
+        (key.max_lease_s, key.ends, key.key_id),
     )
 
 

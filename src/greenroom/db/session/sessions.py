@@ -46,6 +46,12 @@ LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id
 """The first lock of every transaction that gives a user a session, so that two launches cannot exceed the limit."""
 
 
+USER_ENABLED: Final[LiteralString] = (
+    "EXISTS (SELECT FROM users u WHERE u.user_id = %(user_id)s AND NOT u.disabled AND NOT u.locked)"
+)
+"""Condition on the parameter `user_id`, after LOCK_USER: the user was not barred since the launch was planned."""
+
+
 def user_values(user: SessionUser | None) -> dict[str, Any]:
     """Return the parameters of a session that come from its user; None = it has no user."""
     return {
@@ -125,7 +131,7 @@ WITH reservation AS (
        AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
        AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
                    AND NOT a.draining AND a.status = 'running')
-       AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s)
+       AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s AND {USER_ENABLED})
     RETURNING 1
 ), inserted AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,

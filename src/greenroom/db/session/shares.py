@@ -7,8 +7,7 @@ the user of the session. In statements, `h` is the share, `s` its session, and `
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -17,14 +16,12 @@ from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import codes_for
 from greenroom.core.access.roles import session_places
 from greenroom.core.events import ChangeEvent
-from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import Audience, ShareFacts, has_view_only_mode, reason_to_end
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import Access
 from greenroom.db.access.groups import groups_by_id
 from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database, rows_as
-from greenroom.db.diagnostics.logs import LogWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,35 +218,9 @@ async def end_expired_shares(connection: Connection, zone_id: str) -> tuple[list
 
 JOINED_SESSIONS: Final[LiteralString] = (
     "SELECT h.session_id FROM session_viewers v JOIN session_shares h USING (share_id)"
-    " WHERE v.user_id = %(user_id)s AND v.ended IS NULL AND h.ended IS NULL"
+    " WHERE v.user_id = ANY(%(streams)s::uuid[]) AND v.ended IS NULL AND h.ended IS NULL"
 )
-"""The sessions of other users that user `user_id` has joined."""
-
-
-async def end_sharing_of_user(connection: Connection, user_id: str) -> set[ChangeEvent]:
-    """End the viewing of a user in the sessions of other users, which the caller must have locked. If the user may not
-    log in, also end the shares for this user by name, and the shares of the user's sessions. Return the events to
-    notify after commit."""
-    barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
-    cursor = await connection.execute(
-        "SELECT DISTINCT session_id::text FROM (" + JOINED_SESSIONS + ") joined ORDER BY 1", {"user_id": user_id}
-    )
-    joined = [row["session_id"] for row in await cursor.fetchall()]
-    events = set[ChangeEvent]()
-    for session_id in joined:
-        events |= await resend_permitted_viewers(connection, session_id)
-    await connection.execute(
-        "UPDATE session_viewers SET ended = clock_timestamp(), present = NULL"
-        " WHERE user_id = %(user_id)s AND ended IS NULL",
-        {"user_id": user_id},
-    )
-    await connection.execute(
-        "UPDATE session_shares SET ended = clock_timestamp() WHERE ended IS NULL AND EXISTS " + barred + " AND"
-        " (user_id = %(user_id)s OR session_id IN (SELECT session_id FROM sessions"
-        "  WHERE user_id = %(user_id)s AND status <> 'deleted'))",
-        {"user_id": user_id},
-    )
-    return events
+"""The sessions of other users that the users `streams` have joined."""
 
 
 async def move_shares(connection: Connection, old_session_id: str, session_id: str) -> None:
@@ -287,23 +258,22 @@ _SELECT_OPEN_SHARES: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class DisallowedShare:
-    """A share that was ended because groups, their members or settings do not allow it, with the reason."""
+    """A share that groups, their members or settings do not allow, with the reason."""
 
     share_id: str
     session_id: str
     reason: str
 
 
-async def end_disallowed_shares(connection: Connection) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
-    """End the shares that groups, their members or the installation's settings do not allow in this transaction. Return
-    these shares, and the events to notify after commit. Sessions are locked in the order of their ids."""
+async def find_disallowed_shares(connection: Connection) -> list[DisallowedShare]:
+    """Return the shares that groups, their members or the installation's settings do not allow in this transaction."""
     open_shares = rows_as(_OpenShare, await (await connection.execute(_SELECT_OPEN_SHARES)).fetchall())
     groups = (
         await groups_by_id(connection, {group for share in open_shares for group in share.groups})
         if open_shares
         else {}
     )
-    ended, events = list[DisallowedShare](), set[ChangeEvent]()
+    found = list[DisallowedShare]()
     for share in open_shares:
         reason = reason_to_end(
             share.access,
@@ -313,22 +283,19 @@ async def end_disallowed_shares(connection: Connection) -> tuple[list[Disallowed
             permissions=codes_for(share.permissions, session_places(share.zone_id, share.groups)),
             silence_allowed=share.silence_allowed,
         )
-        if reason is None:
-            continue
+        if reason is not None:
+            found.append(DisallowedShare(share.share_id, share.session_id, reason))
+    return found
+
+
+async def end_disallowed_shares(
+    connection: Connection, found: Sequence[DisallowedShare]
+) -> tuple[list[DisallowedShare], set[ChangeEvent]]:
+    """End shares whose sessions the caller has locked. Return those that were open, and the events to notify after
+    commit."""
+    ended, events = list[DisallowedShare](), set[ChangeEvent]()
+    for share in found:
         events |= await resend_permitted_viewers(connection, share.session_id)
         if await end_shares(connection, share.session_id, share.share_id):
-            ended.append(DisallowedShare(share.share_id, share.session_id, reason))
+            ended.append(share)
     return ended, events
-
-
-@asynccontextmanager
-async def permission_transaction(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
-    """Yield a transaction for changes of groups, their members or the installation's settings. Before the commit, end
-    the shares that are not allowed; after the commit, write a log row about each of these shares."""
-    async with db.transaction() as connection:
-        yield connection
-        ended, events = await end_disallowed_shares(connection)
-    await db.notify(*events)
-    for share in ended:
-        message = f"the share {share.share_id} of session {share.session_id} is over: {share.reason}"
-        logs.write(LogCode.SHARE_ENDED, message, session_id=share.session_id, urgent=True)

@@ -182,6 +182,7 @@ async def find_share_candidates(
         "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
         " WHERE NOT u.disabled AND NOT u.locked"
         " AND NOT EXISTS (SELECT FROM anonymous_users a WHERE a.user_id = u.user_id)"
+        " AND NOT EXISTS (SELECT FROM service_accounts a WHERE a.user_id = u.user_id)"
         " AND u.user_id <> %(owner)s"
         " AND strpos(lower(concat_ws(' ', u.username, u.first_name, u.last_name)), %(word)s) > 0"
         " AND (%(everybody)s OR " + _COMMON_GROUP + ")"
@@ -213,6 +214,8 @@ class StreamSession:
     lease_epoch: int | None
     username: str | None
     user_enabled: bool
+    may_use_image: bool
+    """A group of the user may use the workspace, or the workspace was deleted."""
 
     @property
     def path(self) -> str | None:
@@ -244,6 +247,9 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
        s.user_id::text, s.auth_epoch, u.username,
        l.lease_id::text, l.auth_epoch AS lease_epoch,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
+       NOT EXISTS (SELECT FROM images i WHERE i.image_id = s.image_id) OR EXISTS (SELECT FROM group_images gi
+           JOIN user_groups ug USING (group_id) WHERE gi.image_id = s.image_id AND ug.user_id = s.user_id)
+           AS may_use_image,
        ARRAY(SELECT session_id::text FROM family) AS own_and_replaced_ids,
        (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS requested_agent_id
   FROM family f

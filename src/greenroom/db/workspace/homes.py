@@ -81,6 +81,16 @@ get_home: Final = HOMES.get
 list_homes: Final = HOMES.read
 
 
+async def list_homes_of_deleted_users(db: Database, unused_days: int, limit: int) -> list[Home]:
+    """Return homes of deleted users that were not used for this time and whose deletion is not requested."""
+    return await db.fetch_as(
+        Home,
+        f"{HOMES.query} WHERE u.user_id IS NULL AND h.removal_id IS NULL"
+        " AND h.last_used < clock_timestamp() - make_interval(days => %s) ORDER BY h.last_used LIMIT %s",
+        (unused_days, limit),
+    )
+
+
 async def request_removal(db: Database, home_id: str) -> None:
     """Request the deletion of a home by its Agent. Does nothing if the deletion was already requested.
 

@@ -96,6 +96,7 @@ FACTS = StreamFacts(
     user_id="u",
     username="Ann@x",
     user_enabled=True,
+    may_use_image=True,
     sent_username="",
     token_is_valid=True,
 )

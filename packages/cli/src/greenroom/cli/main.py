@@ -113,6 +113,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     "Access and settings": {
         "users": _noun("Users and their log-ins.", "access", "instance", "configuration.users"),
         "groups": _noun("Groups: members, permissions and the settings of their sessions.", "access"),
+        "service-accounts": _noun("Service accounts: users of programs, which own API keys and leases."),
         "keys": _noun("API keys for programs."),
         "settings": _noun("Settings of the installation.", "access"),
         "config": _noun("The configuration as a document: export it, compare it, apply it.", "configuration.commands"),

@@ -73,6 +73,7 @@ class Noun:
     accept this name in place of the id. `search_parameter` is the query parameter that filters a long list by name.
     `excluded` contains the verbs that are not generated for this noun, and the fields that get no option.
     `actions` contains additional verbs. `get` displays the fields in `nested_tables` as tables.
+    If no object has a name, `also` is the noun whose objects are searched.
     """
 
     noun: str
@@ -87,6 +88,7 @@ class Noun:
     excluded: frozenset[str] = frozenset()
     actions: tuple[RequestVerb, ...] = ()
     nested_tables: NestedTables = ()
+    also: Noun | None = None
 
     @property
     def path(self) -> str:
@@ -124,6 +126,8 @@ class Noun:
         if len(matches) > 1:
             ids = ", ".join(str(row[self.id_field]) for row in matches)
             raise ApiError(f"Several {self.plural} have the name {name_or_id}; specify the id of one: {ids}.")
+        if not matches and self.also is not None:
+            return self.also.find_id(client, name_or_id)
         if not matches:
             raise ApiError(f"There is no {self.singular} {name_or_id}; see greenroom {self.noun} list.")
         return str(matches[0][self.id_field])

@@ -41,6 +41,22 @@ _STATUS: Final = Column("Status", lambda row: ". ".join(filter(None, [row["statu
 
 STEP_COLUMNS: Final = columns("order step zone_name used code setting reason")
 
+_SERVICE_ACCOUNTS: Final = Noun(
+    "service-accounts",
+    "service account",
+    name_field="name",
+    actions=(
+        RequestVerb("enable", "Enable a service account.", {"enabled": True}),
+        RequestVerb("disable", "Disable a service account, and end its leases.", {"enabled": False}),
+    ),
+    columns=columns(
+        "name enabled",
+        Column("Groups", lambda account: [group["name"] for group in account["groups"]]),
+        "contact networks num_keys num_sessions expires last_used",
+        wide="description",
+    ),
+)
+
 _NOUNS: Final = (
     Noun(
         "zones",
@@ -211,6 +227,7 @@ _NOUNS: Final = (
         "users",
         "user",
         name_field="username",
+        also=_SERVICE_ACCOUNTS,
         search_parameter="q",
         actions=(
             RequestVerb("enable", "Enable a disabled user.", {"disabled": False}),
@@ -288,6 +305,7 @@ _NOUNS: Final = (
         ),
         columns=columns("name enabled num_users num_groups last_used expires base_url"),
     ),
+    _SERVICE_ACCOUNTS,
     Noun(
         "keys",
         "API key",
@@ -297,6 +315,7 @@ _NOUNS: Final = (
         actions=(
             RequestVerb("enable", "Enable an API key.", {"enabled": True}),
             RequestVerb("disable", "Disable an API key without deleting it.", {"enabled": False}),
+            RequestVerb("rotate", method="POST", path="/rotate"),
         ),
         columns=columns(
             "name",

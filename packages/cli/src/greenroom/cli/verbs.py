@@ -254,17 +254,23 @@ def _create_options(noun: Noun) -> list[FieldOption]:
 
 
 def _request_verb(action: RequestVerb, noun: Noun) -> LazyCommand:
+    operation = API.get(noun.operation(action.method, action.path))
+    takes_fields = (
+        action.method in ("PATCH", "POST") and action.body is None and operation is not None and bool(operation.fields)
+    )
+
     def run(call: Call) -> None:
         body = call.body() if action.body is None else action.body
         if action.method == "PATCH" and not body:
             raise typer.BadParameter("No change was specified; pass at least one option.")
-        answer = call.client.request(action.method, f"{call.path}{action.path}", body or None)
+        answer = call.client.request(action.method, f"{call.path}{action.path}", body if takes_fields else body or None)
         if action.columns:
             call.output.print_list(answer, action.columns, action.empty_text)
         else:
             call.print_object(answer, noun.nested_tables)
 
-    takes_fields = action.method == "PATCH" and action.body is None
-    options = field_options(noun.operation("PATCH", action.path), *noun.excluded) if takes_fields else list[FieldOption]
+    options = (
+        field_options(noun.operation(action.method, action.path), *noun.excluded) if takes_fields else list[FieldOption]
+    )
     text = action.help or API[noun.operation(action.method, action.path)].text
     return _lazy_verb(action.verb, text, run, noun, options)

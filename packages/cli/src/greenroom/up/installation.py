@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.access.lifecycle import Cause
 from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
@@ -21,6 +22,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import delete_logins_of, detach_from_providers, insert_key
 from greenroom.db.access.groups import change_settings
+from greenroom.db.access.lifecycle import begin_loss, end_access, lock_access
 from greenroom.db.access.second_factors import delete_factors_of
 from greenroom.db.access.users import (
     ALL_USERS,
@@ -30,7 +32,6 @@ from greenroom.db.access.users import (
     find_user,
     insert_user,
     lock_user,
-    revoke_access,
     update_user,
 )
 from greenroom.db.database import Connection, Database, returned_row
@@ -187,11 +188,12 @@ async def set_password(db: Database, username: str, password_hash: str) -> None:
     """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such user."""
     user = await _get_user(db, username)
     async with db.transaction() as connection:
+        await lock_access(connection, alone=False)
         locked = await lock_user(connection, user.user_id)
         await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
-        await delete_logins_of(connection, user.user_id)
-        events = await revoke_access(connection, user.user_id)
-    await db.notify(ChangeEvent(Topic.USERS), *events)
+        await begin_loss(connection, [user.user_id])
+        ended = await end_access(connection, {user.user_id: {Cause.PASSWORD}}, {user.user_id: user.username})
+    await db.notify(ChangeEvent(Topic.USERS), *ended.events)
 
 
 async def reset_factors(db: Database, username: str) -> int:
@@ -199,11 +201,13 @@ async def reset_factors(db: Database, username: str) -> int:
     Raises NotFound: there is no such user."""
     user = await _get_user(db, username)
     async with db.transaction() as connection:
+        await lock_access(connection, alone=False)
         await lock_user(connection, user.user_id)
         number = await delete_factors_of(connection, user.user_id)
-        await delete_logins_of(connection, user.user_id)
-        events = await revoke_access(connection, user.user_id)
-    await db.notify(ChangeEvent(Topic.USERS), *events)
+        await delete_logins_of(connection, [user.user_id])
+        await begin_loss(connection, [user.user_id])
+        ended = await end_access(connection, {user.user_id: {Cause.LOGGED_OUT}}, {user.user_id: user.username})
+    await db.notify(ChangeEvent(Topic.USERS), *ended.events)
     message = f"The command line of the host removed all {number} second factors of {user.username}"
     await _log_change(db, LogCode.SECOND_FACTOR_DELETED, message, user)
     return number

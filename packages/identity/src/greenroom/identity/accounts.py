@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from greenroom.api.access.lifecycle import AccessChange
 from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
@@ -79,10 +80,12 @@ async def store_with_rules(confirmed: ConfirmedIdentity, store: Callable[[rules.
     except Duplicate as error:
         cause = f"{error.message} Subject {confirmed.subject!r} is not linked to it."
         raise SignOnRefused(Refusal.USERNAME_TAKEN, cause) from error
+    except Refused as error:
+        raise SignOnRefused(Refusal.LAST_ADMINISTRATOR, error.message) from error
 
 
 async def store_identity(
-    connection: Connection, confirmed: ConfirmedIdentity, rule_result: rules.RuleResult
+    access: AccessChange, confirmed: ConfirmedIdentity, rule_result: rules.RuleResult
 ) -> StoredIdentity:
     """Find or create the user of an identity, and apply the rules and attributes of its source.
 
@@ -90,10 +93,10 @@ async def store_identity(
         Duplicate: the user name exists, or the identity was linked at the same time.
         SignOnRefused: the error contains the cause.
     """
-    issuer = confirmed.provider.issuer
+    connection, issuer = access.connection, confirmed.provider.issuer
     identity = await statements.find_identity(connection, issuer, confirmed.subject)
     user_id = identity.user_id if identity else await _create_user(connection, confirmed)
-    user = await users.lock_user(connection, user_id)
+    user = await access.lock_user(user_id)
     if not await statements.record_identity_use(connection, issuer, confirmed.subject, user_id):
         raise SignOnRefused(Refusal.NO_USER, f"The subject {confirmed.subject!r} was unlinked meanwhile.")
     if user.break_glass:
@@ -161,8 +164,3 @@ async def _set_groups(connection: Connection, user: users.User, rule_result: rul
     if after == before:
         return
     await users.set_groups(connection, user.user_id, sorted(after))
-    if before - after:
-        try:
-            await users.require_an_administrator(connection)
-        except Refused as error:
-            raise SignOnRefused(Refusal.LAST_ADMINISTRATOR, error.message) from error

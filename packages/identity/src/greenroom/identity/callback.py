@@ -10,12 +10,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.core.errors import Duplicate
-from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
-from greenroom.db.session.shares import permission_transaction
 from greenroom.identity import accounts, rules, statements
 from greenroom.identity.attempts import Attempt
 from greenroom.identity.context import SignOnContext
@@ -107,11 +106,10 @@ async def _store_sign_on(
         SignOnRefused: the error contains the cause.
     """
     token = new_secret()
-    async with permission_transaction(context.db, context.logs) as connection:
-        await _lock_provider(connection, confirmed.provider)
-        stored = await accounts.store_identity(connection, confirmed, rule_result)
-        await _store_login(context, connection, confirmed, browser, user=stored.after, token=token)
-    await context.db.notify(ChangeEvent(Topic.USERS))
+    async with access_transaction(context.db, context.logs) as access:
+        await _lock_provider(access.connection, confirmed.provider)
+        stored = await accounts.store_identity(access, confirmed, rule_result)
+        await _store_login(context, access.connection, confirmed, browser, user=stored.after, token=token)
     accounts.log_changes(context.logs, confirmed, stored)
     title, name = confirmed.provider.title, stored.after.username
     message = f"{name} logged in from {browser.address} through {title}"

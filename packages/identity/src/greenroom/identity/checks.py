@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from greenroom.api.access.accounts import end_login
+from greenroom.api.access.lifecycle import end_login
 from greenroom.core.errors import GreenroomError, NotFound, SetupError
 from greenroom.core.log_codes import LogCode
 from greenroom.identity import statements
@@ -139,7 +139,7 @@ async def end_logins(
     """End log-ins and cut their streams; the sessions continue. A log-in that has ended meanwhile is skipped."""
     for login in logins:
         try:
-            await end_login(context.db, login.user_id, login.login_id)
+            await end_login(context.db, context.logs, login.user_id, login.login_id)
         except NotFound:
             continue  # the user logged out, or was deleted
         message = f"The log-in of {login.username} ended: {reason}"

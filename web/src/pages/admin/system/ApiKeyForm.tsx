@@ -4,12 +4,13 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed, useMe } from '../../../api/auth';
 import { createApiKey } from '../../../api/actions';
-import { usersQuery } from '../../../api/queries';
-import type { Schemas } from '../../../api/types';
+import { serviceAccountsQuery, usersQuery } from '../../../api/queries';
+import { rotateApiKey } from '../../../api/serviceAccounts';
+import type { ApiKey, Schemas } from '../../../api/types';
 import { Dialog } from '../../../components/Dialog';
 import { FormFrame } from '../../../components/Form';
 import { PermissionsField } from '../PermissionsField';
-import { bodyOf, NEW, ownersOf } from './apiKeys';
+import { bodyOf, NEW, OVERLAPS, ownersOf } from './apiKeys';
 
 /** Create API Key: the form, then the secret, which is shown only once. */
 export function CreateApiKey({ onClose }: { onClose: () => void }) {
@@ -54,22 +55,54 @@ function Form({ onCreated, onClose }: FormProps) {
   );
 }
 
-/** The user that the key belongs to, for administrators who may create keys for other users. */
+/** Rotate: the overlap, then the new secret. */
+export function RotateApiKey({ apiKey, onClose }: { apiKey: ApiKey; onClose: () => void }) {
+  const [created, setCreated] = useState<Schemas['KeyCreated'] | null>(null);
+  const form = useForm({ initialValues: { overlap_s: '86400' } });
+  return (
+    <Dialog title={`Rotate API Key ${apiKey.name}`} closeOnClickOutside={false} onClose={onClose}>
+      {created ? (
+        <Secret created={created} onClose={onClose} />
+      ) : (
+        <FormFrame
+          form={form}
+          save={({ overlap_s }) => rotateApiKey(apiKey.key_id, { overlap_s: Number(overlap_s) })}
+          touched={['api-keys']}
+          onSaved={setCreated}
+          onCancel={onClose}
+          submit="Rotate"
+        >
+          <Select
+            label="Present secret"
+            description="The new secret is valid at once. Until the end of this time, both secrets are valid"
+            allowDeselect={false}
+            data={OVERLAPS}
+            {...form.getInputProps('overlap_s')}
+          />
+        </FormFrame>
+      )}
+    </Dialog>
+  );
+}
+
+/** The owner of the key, for administrators who may create keys for others. */
 function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>) {
   const allowed = useAllowed();
   const me = useMe();
   const may = allowed('users_view') && allowed('users_modify');
+  const mayList = allowed('devapi_view');
   const users = useQuery({ ...usersQuery, enabled: may });
-  if (!may) return null;
+  const accounts = useQuery({ ...serviceAccountsQuery, enabled: mayList });
+  if (!may && !mayList) return null;
   return (
     <Select
       label="Owner"
-      description="The user who owns the key; the key never has more permissions than the owner"
+      description="The user or service account that owns the key; the key never has more permissions than the owner"
       placeholder={me?.user.username}
       searchable
       clearable
       clearButtonProps={{ 'aria-label': 'No other owner' }}
-      data={ownersOf(users.data ?? [])}
+      data={ownersOf(users.data ?? [], accounts.data)}
       {...props}
     />
   );

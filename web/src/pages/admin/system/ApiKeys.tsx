@@ -1,5 +1,6 @@
 import { Code, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { changeApiKey, deleteApiKey } from '../../../api/actions';
 import { apiKeysQuery } from '../../../api/queries';
@@ -8,15 +9,16 @@ import { enabledColumn, timeColumn } from '../../../components/columns';
 import type { Column } from '../../../components/tableState';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
-import { RemoveAction } from '../../../components/RowAction';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { RowName } from '../../../components/RowLink';
 import { textIn } from '../../../components/tones';
-import { CreateApiKey } from './ApiKeyForm';
+import { CreateApiKey, RotateApiKey } from './ApiKeyForm';
 import { PermissionTitles } from '../PermissionsField';
 
 /** Access → API Keys: keys for programs that use the two HTTP interfaces. */
 export function ApiKeys() {
   const allowed = useAllowed();
+  const [rotated, setRotated] = useState<ApiKey | null>(null);
   const columns: Column<ApiKey>[] = [
     {
       key: 'name',
@@ -78,11 +80,18 @@ export function ApiKeys() {
       emptyNote="A program with an API key has the permissions of the key."
       create="Create API Key"
       form={(_, close) => <CreateApiKey onClose={close} />}
+      actions={(key) =>
+        allowed('devapi_modify') && (
+          <RowAction word="Rotate" name={`API key ${key.name}`} onClick={() => setRotated(key)} />
+        )
+      }
       remove={({ key_id, name }) => (
         <RemoveAction name={`API key ${name}`} onConfirm={() => deleteApiKey(key_id)} touched={['api-keys']}>
           Programs that use this key are refused from now on.
         </RemoveAction>
       )}
-    />
+    >
+      {rotated && <RotateApiKey apiKey={rotated} onClose={() => setRotated(null)} />}
+    </ResourcePage>
   );
 }

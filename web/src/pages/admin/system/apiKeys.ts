@@ -1,3 +1,4 @@
+import type { ServiceAccount } from '../../../api/serviceAccounts';
 import type { Schemas, User } from '../../../api/types';
 
 /** The fields of a new API key. Without `user_id`, the key belongs to the user who creates it. */
@@ -18,10 +19,23 @@ export function bodyOf({ user_id, expires, ...fields }: typeof NEW): Schemas['Ke
   };
 }
 
-/** The users that a key can belong to, by name. */
-export function ownersOf(users: Pick<User, 'user_id' | 'username' | 'anonymous'>[]) {
-  return users
-    .filter(({ anonymous }) => !anonymous)
-    .map(({ user_id, username }) => ({ value: user_id, label: username }))
-    .sort((one, other) => one.label.localeCompare(other.label));
+/** The users and service accounts that a key can belong to, by name. */
+export function ownersOf(
+  users: Pick<User, 'user_id' | 'username' | 'anonymous'>[],
+  accounts: Pick<ServiceAccount, 'service_account_id' | 'name'>[] = [],
+) {
+  const people = users.filter(({ anonymous }) => !anonymous);
+  return [
+    ...people.map(({ user_id, username }) => ({ value: user_id, label: username })),
+    ...accounts.map(({ service_account_id, name }) => ({ value: service_account_id, label: `${name} (service)` })),
+  ].sort((one, other) => one.label.localeCompare(other.label));
 }
+
+/** The durations for which the former secret of a key stays valid. */
+export const OVERLAPS = [
+  { value: '0', label: 'End at once' },
+  { value: '3600', label: '1 hour' },
+  { value: '86400', label: '1 day' },
+  { value: '604800', label: '7 days' },
+  { value: '2592000', label: '30 days' },
+];

@@ -54,7 +54,7 @@ export function CreateUser({ onClose }: { onClose: () => void }) {
         <TextInput label="First Name" {...form.getInputProps('first_name')} />
         <TextInput label="Last Name" {...form.getInputProps('last_name')} />
       </SimpleGrid>
-      <Groups {...form.getInputProps('groups')} />
+      <GroupsField {...form.getInputProps('groups')} />
     </FormDialog>
   );
 }
@@ -78,7 +78,7 @@ export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boole
         <TextInput label="Phone" {...form.getInputProps('phone')} />
         <TextInput label="Organization" {...form.getInputProps('organization')} />
       </SimpleGrid>
-      <Groups {...form.getInputProps('groups')} />
+      <GroupsField {...form.getInputProps('groups')} />
       <Textarea label="Notes" autosize minRows={2} {...form.getInputProps('notes')} />
       <States form={form} isSelf={isSelf} />
     </FormFrame>
@@ -112,7 +112,8 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
   );
 }
 
-function Groups(props: ReturnType<UseFormReturnType<Fields>['getInputProps']>) {
+/** The groups of a user or a service account. */
+export function GroupsField(props: ReturnType<UseFormReturnType<Pick<Fields, 'groups'>>['getInputProps']>) {
   const groups = useQuery(groupsQuery);
   const choices = (groups.data ?? []).filter((group) => group.name !== 'All Users');
   return (

@@ -15,12 +15,11 @@ import structlog
 from fastapi import Request
 
 from greenroom.api.access.failed_attempts import FailedAttempts
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.security import client_address
 from greenroom.core.errors import Forbidden, Unavailable
-from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.rate_limits import source_of
 from greenroom.db.access import credentials, users
-from greenroom.db.session.shares import permission_transaction
 from greenroom.identity import accounts, rules
 from greenroom.identity.context import SignOnContext, context_of
 from greenroom.identity.directory import search, statements
@@ -164,7 +163,8 @@ async def _store(
     rule_result: rules.RuleResult,
     local: users.User | None,
 ) -> users.User:
-    async with permission_transaction(context.db, context.logs) as connection:
+    async with access_transaction(context.db, context.logs) as access:
+        connection = access.connection
         if not await statements.lock_unchanged_directory(connection, directory):
             cause = "The directory was deleted, disabled or changed during the log-in."
             raise SignOnRefused(Refusal.PROVIDER_DISABLED, cause)
@@ -172,7 +172,6 @@ async def _store(
         if local is not None and (identity is None or identity.user_id != local.user_id):
             cause = f"The account {local.username} is not linked to the subject {confirmed.subject!r}."
             raise SignOnRefused(Refusal.USERNAME_TAKEN, cause)
-        stored = await accounts.store_identity(connection, confirmed, rule_result)
-    await context.db.notify(ChangeEvent(Topic.USERS))
+        stored = await accounts.store_identity(access, confirmed, rule_result)
     accounts.log_changes(context.logs, confirmed, stored)
     return stored.after

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
@@ -15,9 +16,8 @@ from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.errors import Invalid, NotFound, Refused
-from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import credentials, users
+from greenroom.db.access import credentials
 from greenroom.db.rows import values_of
 from greenroom.identity.context import SignOnContextDep
 from greenroom.identity.directory import statements
@@ -164,15 +164,14 @@ async def _end_logins(change: CallerChange, directory: Directory) -> None:
     """End the log-ins and streams of the users of a directory who have no password at Greenroom."""
     for user_id in (await statements.linked_users(change.db, directory.issuer)).values():
         try:
-            async with change.db.transaction() as connection:
-                user = await users.lock_user(connection, user_id)
+            async with access_transaction(change.db, change.logs) as access:
+                user = await access.lock_user(user_id)
                 if user.password_hash is not None:
                     continue
-                await credentials.delete_logins_of(connection, user_id)
-                events = await users.revoke_access(connection, user_id)
+                await credentials.delete_logins_of(access.connection, [user_id])
+                access.log_out(user)
         except NotFound:
             continue  # the user was deleted meanwhile
-        await change.db.notify(ChangeEvent(Topic.USERS), *events)
 
 
 def _parse_fields(values: Json) -> DirectoryFields:

@@ -16,11 +16,10 @@ from typing import Any, Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError, Invalid, NotFound
-from greenroom.core.events import ChangeEvent, Topic
+from greenroom.api.access.lifecycle import access_transaction
+from greenroom.core.errors import GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import credentials, users
-from greenroom.db.session.shares import permission_transaction
+from greenroom.db.access import users
 from greenroom.identity import accounts, rules
 from greenroom.identity.context import SignOnContext, context_of
 from greenroom.identity.directory import search, statements
@@ -29,6 +28,7 @@ from greenroom.identity.directory.directories import client_of
 from greenroom.identity.directory.login import ConfirmedEntry
 from greenroom.identity.directory.search import DirectoryUser
 from greenroom.identity.directory.statements import Directory, SyncedUser
+from greenroom.identity.refusals import Refusal, SignOnRefused
 from greenroom.kit.concurrency import log_item_error
 
 log = structlog.get_logger(__name__)
@@ -157,18 +157,15 @@ async def _with_groups(context: SignOnContext, directory: Directory, entry: Dire
 async def _disable(context: SignOnContext, directory: Directory, user: SyncedUser, reason: str) -> None:
     """Disable a user, and end everything that the user has open."""
     try:
-        async with permission_transaction(context.db, context.logs) as connection:
-            if not await statements.lock_unchanged_directory(connection, directory):
+        async with access_transaction(context.db, context.logs) as access:
+            if not await statements.lock_unchanged_directory(access.connection, directory):
                 return
-            current = await users.lock_user(connection, user.user_id)
+            current = await access.lock_user(user.user_id)
             if current.password_hash is not None or current.disabled:
                 return  # it was changed meanwhile
-            await users.update_user(connection, replace(current, disabled=True))
-            await credentials.delete_logins_of(connection, user.user_id)
-            events = await users.revoke_access(connection, user.user_id, barred=True)
+            await users.update_user(access.connection, replace(current, disabled=True))
     except NotFound:
         return  # the user was deleted meanwhile
-    await context.db.notify(ChangeEvent(Topic.USERS), *events)
     message = f"The synchronization of {directory.title} disabled {user.username}: {reason}"
     details = {"before": {"disabled": False}, "after": {"disabled": True}}
     context.logs.write(
@@ -185,14 +182,15 @@ async def _update(context: SignOnContext, directory: Directory, user: SyncedUser
         log.warning("the rules of a directory cannot be applied", user=user.username, reason=error.message)
         return
     try:
-        async with permission_transaction(context.db, context.logs) as connection:
-            if not await statements.lock_unchanged_directory(connection, directory):
+        async with access_transaction(context.db, context.logs) as access:
+            if not await statements.lock_unchanged_directory(access.connection, directory):
                 return
-            before = await users.lock_user(connection, user.user_id)
+            before = await access.lock_user(user.user_id)
             if before.password_hash is not None or before.disabled:
                 return  # it was changed meanwhile
-            after = await accounts.apply_claims(connection, confirmed, before, rule_result)
+            after = await accounts.apply_claims(access.connection, confirmed, before, rule_result)
     except NotFound:
         return  # the user was deleted meanwhile
-    await context.db.notify(ChangeEvent(Topic.USERS))
+    except Refused as error:
+        raise SignOnRefused(Refusal.LAST_ADMINISTRATOR, error.message) from error
     accounts.log_group_changes(context.logs, directory.title, before, after)

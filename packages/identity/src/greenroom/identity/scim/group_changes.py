@@ -14,13 +14,13 @@ from typing import Final
 
 from scim2_models import PatchOp
 
+from greenroom.api.access.lifecycle import AccessChange, access_transaction
 from greenroom.core.access.permissions import GLOBAL_ADMIN, implied_codes
 from greenroom.core.errors import Forbidden
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import groups, users
+from greenroom.db.access import groups
 from greenroom.db.database import Connection
-from greenroom.db.session.shares import permission_transaction
 from greenroom.identity.scim import statements
 from greenroom.identity.scim.access import ScimCall
 from greenroom.identity.scim.membership import member_ids_of, patch_group, unknown_member
@@ -64,14 +64,15 @@ async def create_group(call: ScimCall, group: ScimGroup) -> ScimGroup:
     """
     change, client_id = call.change, call.client.client_id
     name, member_ids = group_name(group), member_ids_of(group)
-    async with permission_transaction(change.db, change.logs) as connection:
+    async with access_transaction(change.db, change.logs) as access:
+        connection = access.connection
         await call.hold_client(connection)
         description = f"Provisioned by {call.client.name}"
         group_id = await groups.insert_group(
             connection, name=name, description=description, priority=PRIORITY, permissions=[]
         )
         await statements.insert_group_row(connection, client_id, group_id, group.external_id)
-        await _change_members(connection, client_id, group_id, added=member_ids)
+        await _change_members(access, client_id, group_id, added=member_ids)
         row = await statements.get_group_row(connection, client_id, group_id)
     await _notify(call)
     change.audit(LogCode.GROUP_CREATED, name, after=_audit_values(row) | {"members": _names(row)})
@@ -89,7 +90,8 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
         HTTPException: 412, the group has not the version `if_match`.
     """
     change, client_id = call.change, call.client.client_id
-    async with permission_transaction(change.db, change.logs) as connection:
+    async with access_transaction(change.db, change.logs) as access:
+        connection = access.connection
         before = await _lock(call, connection, group_id)
         old = await asyncio.to_thread(group_resource, before, call.base_url)
         require_version(old, if_match)
@@ -100,7 +102,7 @@ async def change_group(call: ScimCall, group_id: str, edit: GroupEdit, if_match:
         if (name, new.external_id) != (before.name, before.external_id):
             stored = await groups.lock_group(connection, group_id)
             await groups.update_group(connection, replace(stored, name=name))
-        await _change_members(connection, client_id, group_id, added=new_ids - old_ids, removed=old_ids - new_ids)
+        await _change_members(access, client_id, group_id, added=new_ids - old_ids, removed=old_ids - new_ids)
         if (name, new.external_id, new_ids) != (before.name, before.external_id, old_ids):
             await statements.update_group_row(connection, group_id, new.external_id)
         after = await statements.get_group_row(connection, client_id, group_id)
@@ -132,11 +134,11 @@ async def delete_group(call: ScimCall, group_id: str, if_match: str | None) -> N
         HTTPException: 412, the group has not the version `if_match`.
     """
     change = call.change
-    async with permission_transaction(change.db, change.logs) as connection:
+    async with access_transaction(change.db, change.logs, everyone=True) as access:
+        connection = access.connection
         before = await _lock(call, connection, group_id)
         require_version(group_resource(before, call.base_url), if_match)
         await groups.delete_group(connection, await groups.lock_group(connection, group_id))
-        await users.require_an_administrator(connection)
     await _notify(call)
     change.audit(LogCode.GROUP_DELETED, before.name, before=_audit_values(before) | {"members": _names(before)})
 
@@ -156,7 +158,7 @@ async def _lock(call: ScimCall, connection: Connection, group_id: str) -> GroupR
 
 
 async def _change_members(
-    connection: Connection,
+    access: AccessChange,
     client_id: str,
     group_id: str,
     *,
@@ -165,15 +167,17 @@ async def _change_members(
 ) -> None:
     if not added and not removed:
         return
+    connection = access.connection
     locked = {user.user_id for user in await statements.lock_users(connection, client_id, added | removed)}
     if missing := sorted(added - locked):
         raise unknown_member(missing[0])
+    await access.watch(locked & removed)
     await statements.add_members(connection, group_id, added)
     await statements.remove_members(connection, group_id, removed)
 
 
 async def _notify(call: ScimCall) -> None:
-    await call.change.db.notify(ChangeEvent(Topic.USERS), ChangeEvent(Topic.SETTINGS))
+    await call.change.db.notify(ChangeEvent(Topic.SETTINGS))
 
 
 def _names(row: GroupRow) -> list[str]:

@@ -12,12 +12,12 @@ from uuid import UUID
 from scim2_models import PatchOp
 
 from greenroom.api.access import accounts, user_routes
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.core.errors import Invalid
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
 from greenroom.db.database import Connection
-from greenroom.db.session.shares import permission_transaction
 from greenroom.identity import statements as sign_on
 from greenroom.identity.scim import statements
 from greenroom.identity.scim.access import ScimCall
@@ -96,10 +96,11 @@ async def change_user(call: ScimCall, user_id: str, edit: UserEdit, if_match: st
         HTTPException: 412, the user has not the version `if_match`.
     """
     change, client_id = call.change, call.client.client_id
-    async with permission_transaction(change.db, change.logs) as connection:
+    async with access_transaction(change.db, change.logs) as access:
+        connection = access.connection
         await call.hold_client(connection)
         await statements.get_user_row(connection, client_id, user_id)
-        before = await users.lock_user(connection, user_id)
+        before = await access.lock_user(user_id)
         row = await statements.get_user_row(connection, client_id, user_id)
         old = user_resource(row, call.base_url)
         require_version(old, if_match)
@@ -120,18 +121,15 @@ async def change_user(call: ScimCall, user_id: str, edit: UserEdit, if_match: st
             document["active"] = None  # the client removed the attribute; the account does not change
         identity_id = await _link_identity(connection, call, user_id, new, row)
         unchanged = (document, new.external_id, identity_id) == (row.document, row.external_id, row.identity_id)
-        events = set[ChangeEvent]()
         if after != before or not unchanged:
             await users.update_user(connection, after)
             await statements.update_user_row(
                 connection, user_id, external_id=new.external_id, document=document, identity_id=identity_id
             )
-        is_unlinked = row.identity_id is not None and identity_id != row.identity_id
-        if is_unlinked or (after.disabled and not before.disabled):
-            events = await _end_access(connection, user_id, barred=after.disabled)
-            await users.require_an_administrator(connection)
+        if row.identity_id is not None and identity_id != row.identity_id:
+            await credentials.delete_logins_of(connection, [user_id])
+            access.log_out(before)
         changed_row = await statements.get_user_row(connection, client_id, user_id)
-    await change.db.notify(ChangeEvent(Topic.USERS), *events)
     values = _audit_values(await users.get_user(change.db, user_id), changed_row)
     change.audit(LogCode.USER_CHANGED, after.username, before=_audit_values(before, row), after=values)
     return user_resource(changed_row, call.base_url)
@@ -150,12 +148,6 @@ async def delete_user(call: ScimCall, user_id: str, if_match: str | None) -> Non
         row = await statements.get_user_row(connection, call.client.client_id, user_id)
         require_version(user_resource(row, call.base_url), if_match)
     await user_routes.delete_user(UUID(user_id), call.change, force=True)
-
-
-async def _end_access(connection: Connection, user_id: str, *, barred: bool) -> set[ChangeEvent]:
-    """End the log-ins, streams and API keys of a user who was disabled or lost their identity."""
-    await credentials.delete_logins_of(connection, user_id)
-    return await users.revoke_access(connection, user_id, barred=barred)
 
 
 async def _link_identity(

@@ -68,8 +68,11 @@ async def get_user(db: Db, streams: Streams, call: Annotated[CallBody, requires_
 @user_router.post("/get_users", dependencies=[requires_key("users_view")])
 async def get_users(db: Db, streams: Streams) -> Answer:
     """List all users with their sessions."""
-    kasms = await list_kasms_of_users(db, streams)
-    return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in (await users.list_users(db)).rows]}
+    kasms, people = (
+        await list_kasms_of_users(db, streams),
+        await users.list_users(db, users.USERS.matching(group=None, in_groups=None, service=False)),
+    )
+    return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in people.rows]}
 
 
 @user_router.post("/update_user")
@@ -198,7 +201,7 @@ async def delete_group(call: Annotated[CallBody, requires_key("groups_delete")])
 async def get_users_group(db: Db, call: Annotated[CallBody, requires_key("groups_view", "users_view")]) -> Answer:
     """List the members of a group."""
     group = await groups.get_group(db, str(_group_id(call)))
-    members = await users.list_users(db, users.USERS.matching(group=group.group_id, in_groups=None))
+    members = await users.list_users(db, users.USERS.matching(group=group.group_id, in_groups=None, service=False))
     return {"users": [user_shape(user) for user in members.rows]}
 
 

@@ -1,0 +1,49 @@
+"""The networks from which API keys may be used, for IPv4, IPv6 and IPv4 addresses in IPv6 notation."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.access.networks import is_inside, normal_network
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "expected"),
+    [
+        ("192.0.2.7", [], True),
+        ("192.0.2.7", ["192.0.2.0/24"], True),
+        ("192.0.3.7", ["192.0.2.0/24"], False),
+        ("192.0.3.7", ["192.0.2.0/24", "192.0.3.7/32"], True),
+        ("::ffff:192.0.2.7", ["192.0.2.0/24"], True),
+        ("::ffff:192.0.3.7", ["192.0.2.0/24"], False),
+        ("2001:db8::1", ["2001:db8::/32"], True),
+        ("2001:db9::1", ["2001:db8::/32"], False),
+        ("2001:db8::1", ["0.0.0.0/0"], False),
+        ("192.0.2.7", ["::/0"], False),
+        ("an unknown address", ["0.0.0.0/0", "::/0"], False),
+    ],
+)
+def test_an_address_is_inside_if_one_network_contains_it(address: str, networks: list[str], expected: bool):
+    assert is_inside(address, networks) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        (" 10.1.0.0/16 ", "10.1.0.0/16"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:DB8:0::/32", "2001:db8::/32"),
+        ("::ffff:10.1.0.0/112", "10.1.0.0/16"),
+        ("::/0", "::/0"),
+        ("::ffff:0.0.0.0/95", None),
+        ("10.1.2.3/16", None),
+        ("example.org", None),
+        ("", None),
+    ],
+)
+def test_a_network_is_stored_in_its_normal_form(text: str, normal: str | None):
+    if normal is None:
+        with pytest.raises(ValueError, match="is neither an address nor a network"):
+            normal_network(text)
+    else:
+        assert normal_network(text) == normal

@@ -1,0 +1,41 @@
+import { Textarea, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { changeServiceAccount, createServiceAccount, type ServiceAccount } from '../../../api/serviceAccounts';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
+import { GroupsField } from '../users/UserForm';
+import { bodyOf, fieldsOf } from './serviceAccounts';
+
+/** Create or edit a service account. */
+export function ServiceAccountForm({ account, onClose }: { account: ServiceAccount | null; onClose: () => void }) {
+  const form = useForm({ initialValues: fieldsOf(account) });
+  return (
+    <FormDialog
+      title={account ? `Service Account ${account.name}` : 'Create Service Account'}
+      form={form}
+      save={(fields, before) =>
+        account
+          ? changeServiceAccount(account.service_account_id, changed(bodyOf(before), bodyOf(fields)))
+          : createServiceAccount(bodyOf(fields))
+      }
+      touched={['service-accounts', 'groups']}
+      onClose={onClose}
+    >
+      <TextInput label="Name" required autoComplete="off" data-autofocus {...form.getInputProps('name')} />
+      <Textarea label="Description" autosize minRows={2} {...form.getInputProps('description')} />
+      <TextInput label="Contact" description="Who is responsible for the program" {...form.getInputProps('contact')} />
+      <GroupsField {...form.getInputProps('groups')} />
+      <TextInput
+        label="Networks"
+        description="From where its keys may be used, such as 10.1.0.0/16 2001:db8::/32. Empty = from anywhere"
+        {...form.getInputProps('networks')}
+      />
+      <TextInput
+        type="datetime-local"
+        label="Expires"
+        description="Empty = never. After this time, its keys are refused"
+        {...form.getInputProps('expires')}
+      />
+    </FormDialog>
+  );
+}

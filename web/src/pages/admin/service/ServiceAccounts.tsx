@@ -1,0 +1,71 @@
+import { Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useAllowed } from '../../../api/auth';
+import { serviceAccountsQuery } from '../../../api/queries';
+import { changeServiceAccount, deleteServiceAccount, type ServiceAccount } from '../../../api/serviceAccounts';
+import { enabledColumn, timeColumn } from '../../../components/columns';
+import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RemoveAction } from '../../../components/RowAction';
+import type { Column } from '../../../components/tableState';
+import { ServiceAccountForm } from './ServiceAccountForm';
+
+/** Access → Service Accounts: the users of programs, which own API keys, leases and webhooks. */
+export function ServiceAccounts() {
+  const allowed = useAllowed();
+  const columns: Column<ServiceAccount>[] = [
+    {
+      key: 'name',
+      title: 'Name',
+      value: (row) => `${row.name} ${row.description}`,
+      render: (row) => (
+        <>
+          {row.name}
+          <Text size="xs" c="dimmed" lineClamp={2}>
+            {row.description}
+          </Text>
+        </>
+      ),
+    },
+    enabledColumn((row) => (
+      <EnabledSwitch
+        enabled={row.enabled}
+        name={`service account ${row.name}`}
+        list="service-accounts"
+        disabled={!allowed('devapi_modify')}
+        onChange={(enabled) => changeServiceAccount(row.service_account_id, { enabled })}
+      />
+    )),
+    { key: 'contact', title: 'Contact', value: (row) => row.contact },
+    { key: 'groups', title: 'Groups', value: (row) => row.groups.map(({ name }) => name).join(', ') },
+    { key: 'networks', title: 'Networks', value: (row) => row.networks.join(', ') || 'all' },
+    { key: 'keys', title: 'API Keys', value: (row) => row.num_keys, align: 'right' },
+    { key: 'sessions', title: 'Sessions', value: (row) => row.num_sessions, align: 'right' },
+    timeColumn('expires', 'Expires', (row) => row.expires, 'never'),
+    timeColumn('used', 'Last Used', (row) => row.last_used, 'never'),
+  ];
+  return (
+    <ResourcePage
+      note="Service accounts are the users of programs. No person can log in as a service account. Create its keys on the page API Keys."
+      query={useQuery(serviceAccountsQuery)}
+      columns={columns}
+      rowKey={(account) => account.service_account_id}
+      sort="name"
+      minWidth={1000}
+      empty="No service accounts"
+      emptyNote="The API keys and leases of a service account do not depend on the account of a person."
+      create="Create Service Account"
+      form={(account, close) => <ServiceAccountForm account={account} onClose={close} />}
+      editName={(account) => account.name}
+      remove={({ service_account_id, name }) => (
+        <RemoveAction
+          name={`service account ${name}`}
+          onConfirm={() => deleteServiceAccount(service_account_id)}
+          touched={['service-accounts', 'api-keys']}
+        >
+          Its sessions and leases end. Its API keys and webhooks are disabled.
+        </RemoveAction>
+      )}
+    />
+  );
+}
