@@ -8,7 +8,7 @@ from greenroom.api.catalogue.service import picture_address
 from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.access.permissions import allows
-from greenroom.db.access.credentials import find_key
+from greenroom.db.access.api_keys import find_key
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database

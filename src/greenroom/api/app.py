@@ -55,7 +55,7 @@ from greenroom.api.webhooks.delivery import DeliveryWorker
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.enrollment import RefusalLogLimiter
-from greenroom.db.access.credentials import find_key
+from greenroom.db.access.api_keys import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter

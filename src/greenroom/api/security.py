@@ -38,7 +38,8 @@ from greenroom.core.access.permissions import (
 )
 from greenroom.core.access.roles import PlaceKind, codes_in, places_with
 from greenroom.core.errors import Forbidden, NotFound, PasswordChangeRequired, SecondFactorRequired, Unauthenticated
-from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
+from greenroom.db.access.api_keys import ApiKey, touch_key
+from greenroom.db.access.credentials import find_login, touch_login
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import CoalescedReads
 from greenroom.kit.secrets import secret_digest

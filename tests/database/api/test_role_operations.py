@@ -14,7 +14,7 @@ from tests.support import rows
 
 from greenroom.api.security import PublicAccess, access_of
 from greenroom.core.access.permissions import limited_to_owner, missing_codes
-from greenroom.db.access import credentials
+from greenroom.db.access import api_keys
 from greenroom.db.access.users import ALL_USERS, get_user
 from greenroom.db.database import Database
 
@@ -105,7 +105,7 @@ class Operations:
         """The codes of a user, and of all users and keys whose credentials the caller knows."""
         found = set((await get_user(self.db, user_id)).permissions)
         for name in self.reached:
-            key = await credentials.find_key(self.db, name)
+            key = await api_keys.find_key(self.db, name)
             if key is None:
                 found |= set((await get_user(self.db, name)).permissions)
             else:

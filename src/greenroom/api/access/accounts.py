@@ -23,7 +23,7 @@ from greenroom.core.errors import HomeInUse, Invalid, NotFound, Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import users
+from greenroom.db.access import credentials, users
 from greenroom.db.access.groups import groups_of_user
 from greenroom.db.access.users import UserAttributes
 from greenroom.db.database import Database

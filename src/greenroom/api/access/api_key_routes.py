@@ -21,8 +21,8 @@ from greenroom.core.access.permissions import missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import credentials, users
-from greenroom.db.access.credentials import ApiKey
+from greenroom.db.access import api_keys, users
+from greenroom.db.access.api_keys import ApiKey
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.lease import leases
@@ -41,7 +41,7 @@ EndLeases = Annotated[bool, Query(description="end the leases of the key if it i
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
 async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
     """List all API keys, without their secrets."""
-    return [KeyView.model_validate(key) for key in await page.read(db, credentials.KEYS)]
+    return [KeyView.model_validate(key) for key in await page.read(db, api_keys.KEYS)]
 
 
 @router.post("/api-keys", status_code=201, dependencies=[requires("devapi_create")])
@@ -66,7 +66,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
     key_id, secret = "".join(secrets.choice(_KEY_CHARACTERS) for _ in range(KEY_LENGTH)), new_secret()
     async with change.db.transaction() as connection:
-        await credentials.insert_key(
+        await api_keys.insert_key(
             connection,
             key_id=key_id,
             secret_hash=secret_digest(secret),
@@ -96,12 +96,12 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
     By default, the leases of a key end when it is disabled or expires.
     """
     async with change.db.transaction() as connection:
-        before = await credentials.lock_key(connection, key_id.replace("\0", ""))
+        before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
         key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
             change.caller.require_right_to_grant(key.permissions)
             change.caller.require_earlier_expiration(key.expires)
-        await credentials.update_key(connection, key)
+        await api_keys.update_key(connection, key)
         is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
         ended_sessions = []
         if is_invalid and end_leases:
@@ -123,12 +123,12 @@ async def rotate_api_key(key_id: str, body: KeyRotation, change: ChangeDep) -> K
     """
     secret = new_secret()
     async with change.db.transaction() as connection:
-        before = await credentials.lock_key(connection, key_id.replace("\0", ""))
+        before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
         change.caller.require_right_to_grant(before.permissions)
         if before.created_by is not None and before.created_by != change.caller.owner_id:
             await _require_right_to_create_key_for(change, before.created_by)
         change.caller.require_earlier_expiration(before.ends)
-        await credentials.rotate_key(connection, before.key_id, secret_digest(secret), body.overlap_s)
+        await api_keys.rotate_key(connection, before.key_id, secret_digest(secret), body.overlap_s)
     key = await _get_key(change.db, key_id)
     old = "of the former secret" if body.overlap_s == 0 else f"of both secrets until {key.old_until:%Y-%m-%d %H:%M} UTC"
     change.audit(LogCode.API_KEY_CHANGED, key.name, before={"use": "of one secret"}, after={"use": f"{old}"})
@@ -139,15 +139,15 @@ async def rotate_api_key(key_id: str, body: KeyRotation, change: ChangeDep) -> K
 async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases = True) -> None:
     """Revoke an API key at once. By default, its leases end."""
     async with change.db.transaction() as connection:
-        key = await credentials.lock_key(connection, key_id.replace("\0", ""))
-        await credentials.delete_key(connection, key.key_id)
+        key = await api_keys.lock_key(connection, key_id.replace("\0", ""))
+        await api_keys.delete_key(connection, key.key_id)
         sessions = await leases.end_leases_of_key(connection, key.key_id, LEASE_END_REASON) if end_leases else []
     await _report_ended_sessions(change, sessions)
     change.audit(LogCode.API_KEY_DELETED, key.name, before=_audit_values(key))
 
 
 async def _get_key(db: Database, key_id: str) -> ApiKey:
-    return require_row(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
+    return require_row(await api_keys.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
 async def _require_right_to_create_key_for(change: CallerChange, user_id: str) -> User:

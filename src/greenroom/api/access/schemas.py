@@ -14,11 +14,9 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import Setting, SettingValues
-from greenroom.core.access.networks import MAX_NETWORKS, normal_network
 from greenroom.core.access.permissions import unknown_codes
 from greenroom.core.access.roles import PlaceKind, Role, RoleAssignment, RoleName, assignment_problem
 from greenroom.core.access.second_factors import FactorKind
-from greenroom.db.access.service_accounts import ServiceAccount
 
 
 def _username(text: str) -> str:
@@ -366,42 +364,3 @@ class KeyRotation(Body):
     overlap_s: Annotated[
         int, Field(ge=0, le=MAX_OVERLAP_S, description="time for which the present secret stays valid, seconds")
     ] = 0
-
-
-AccountName = Annotated[Username, Field(description="name; users and service accounts have different names")]
-Contact = Annotated[Line, Field(description="who is responsible for the program")]
-Expires = Annotated[Time | None, Field(description="time at which its keys and leases end; null = never")]
-Networks = Annotated[
-    list[Annotated[str, Field(max_length=64), AfterValidator(normal_network)]],
-    Field(
-        max_length=MAX_NETWORKS,
-        description="networks from which its keys may be used, such as 10.1.0.0/16; empty = from anywhere",
-    ),
-]
-GroupIds = Annotated[list[UUID], Field(description="in addition to All Users; they give its permissions")]
-
-
-class ServiceAccountView(View, row=ServiceAccount):
-    """A service account. `expired`: its time is over, so its keys are refused."""
-
-    service_account_id: Annotated[UUID, Field(description="also the id of its user")]
-    groups: list[MembershipView]
-    last_used: Annotated[datetime | None, Field(description="last use of one of its API keys")]
-
-
-class ServiceAccountCreate(Body):
-    """A new service account, with no more permissions than the caller has."""
-
-    name: AccountName
-    description: Text = ""
-    contact: Contact = ""
-    enabled: Annotated[bool, Field(description="off: its keys are refused, and its leases end")] = True
-    expires: Expires = None
-    networks: Networks = []
-    groups: GroupIds = []
-
-
-class ServiceAccountPatch(ServiceAccountCreate):
-    """Changes of a service account; omitted fields keep their values. `groups` is the whole list."""
-
-    name: AccountName = ""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from greenroom.api.access import groups
 from greenroom.api.access.lifecycle import access_transaction
-from greenroom.api.access.schemas import ServiceAccountCreate, ServiceAccountPatch, ServiceAccountView
+from greenroom.api.access.service_account_schemas import ServiceAccountCreate, ServiceAccountPatch, ServiceAccountView
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
@@ -19,7 +19,7 @@ from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import credentials, service_accounts, users
+from greenroom.db.access import api_keys, service_accounts, users
 from greenroom.db.access.service_accounts import AccountFields, ServiceAccount
 from greenroom.db.database import Connection
 from greenroom.db.lease import leases
@@ -120,7 +120,7 @@ async def _limit_leases(connection: Connection, user_id: str) -> None:
     """Apply a changed end of a service account to the leases of its keys."""
     cursor = await connection.execute("SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id", (user_id,))
     for row in await cursor.fetchall():
-        await leases.limit_leases_of_key(connection, await credentials.lock_key(connection, row["key_id"]))
+        await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, row["key_id"]))
 
 
 def _audit_values(account: ServiceAccount) -> LogDetails:

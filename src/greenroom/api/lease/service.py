@@ -42,7 +42,7 @@ from greenroom.core.lease import LIMIT_TOPICS, LeaseLimits, NewLease, limit_refu
 from greenroom.core.session.authorization import Act, Kind, SessionCaller, SessionFacts, decide
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.session.states import NOT_YET_RUNNING
-from greenroom.db.access.credentials import find_key
+from greenroom.db.access.api_keys import find_key
 from greenroom.db.access.users import find_user, get_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -22,7 +22,7 @@ from greenroom.core.recording.descriptions import RecordingMode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
-from greenroom.db.access.credentials import ApiKey
+from greenroom.db.access.api_keys import ApiKey
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.fleet.zones import PROXY_JSON

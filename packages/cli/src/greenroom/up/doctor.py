@@ -20,7 +20,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.session.leftovers import Leftover, plan
-from greenroom.db.access.credentials import find_expiring_administrator_keys
+from greenroom.db.access.api_keys import find_expiring_administrator_keys
 from greenroom.db.connections import refuse_pooler
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import read_known_rows

@@ -20,7 +20,8 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.access.credentials import delete_logins_of, detach_from_providers, insert_key
+from greenroom.db.access.api_keys import insert_key
+from greenroom.db.access.credentials import delete_logins_of, detach_from_providers
 from greenroom.db.access.groups import change_settings
 from greenroom.db.access.lifecycle import begin_loss, end_access, lock_access
 from greenroom.db.access.second_factors import delete_factors_of
