@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 from tests.database.api.client import USERS_PASSWORD, Client, MakeClient
+from tests.database.api.provisioning import Provisioner, patch, provisioner
 from tests.database.api.signing_on import forged, offer
 from tests.database.api.staging import Stage
 from tests.database.locks import waiting
+from tests.support.managers import notifications
 from tests.support.oidc import Forger
 
+from greenroom.core.events import ChangeEvent
 from greenroom.db.access.users import ALL_USERS
+from greenroom.db.database import Database
 from greenroom.kit.secrets import secret_digest
 
 STREAM, LAUNCH, LOGIN, KEY_USE = "stream", "launch", "log-in", "API key"
@@ -42,6 +46,8 @@ class Person:
     sessions: dict[str, str]
     shares: dict[str, str]
     webhook_id: str
+    provider: Provisioner
+    """A SCIM client with the user and the group."""
 
     @property
     def admin(self) -> Client:
@@ -78,7 +84,9 @@ class Person:
 
 
 @pytest.fixture
-async def person(stage: Stage, ada: Client, user: Client, with_key_of: MakeClient, with_key: MakeClient) -> Person:
+async def person(
+    stage: Stage, ada: Client, user: Client, with_key_of: MakeClient, with_key: MakeClient, *, connect: MakeClient
+) -> Person:
     admin, ada_id, user_id = stage.admin, await ada.own_id(), await user.own_id()
     everyone = f"/api/v1/groups/{ALL_USERS}"
     workspace = (await admin.read(f"/api/v1/images/{stage.image_id}"))["friendly_name"]
@@ -108,6 +116,13 @@ async def person(stage: Stage, ada: Client, user: Client, with_key_of: MakeClien
         SHARE: await ada.make(f"/api/v1/sessions/{open_id}/shares", access="view", user_id=user_id),
         SHARE_WITH: await user.make(f"/api/v1/sessions/{theirs_id}/shares", access="view", user_id=ada_id),
     }
+    provider = await provisioner(admin, connect)
+    await stage.db.write(
+        "WITH client AS (SELECT client_id FROM scim_clients), made AS (INSERT INTO scim_groups (group_id, client_id)"
+        " SELECT %s, client_id FROM client) INSERT INTO scim_users (user_id, client_id, document)"
+        " SELECT %s, client_id, '{}' FROM client",
+        (team["group_id"], ada_id),
+    )
     webhook = await ada.make("/api/v1/webhooks", name="ada's", url="https://example.org/h", events=["launch.done"])
     return Person(
         stage=stage,
@@ -122,6 +137,7 @@ async def person(stage: Stage, ada: Client, user: Client, with_key_of: MakeClien
         },
         shares={name: share["share_id"] for name, share in shares.items()},
         webhook_id=webhook["webhook_id"],
+        provider=provider,
     )
 
 
@@ -139,6 +155,20 @@ WAYS: dict[str, tuple[Way, set[str]]] = {
         lambda p: p.admin.published("delete_user", target_user={"user_id": p.ada_id}, force=True),
         BARRED,
     ),
+    "disabled by SCIM": (
+        lambda p: p.provider.done(
+            "PATCH", f"/Users/{p.ada_id}", patch({"op": "replace", "path": "active", "value": False})
+        ),
+        BARRED,
+    ),
+    "deleted by SCIM": (lambda p: p.provider.done("DELETE", f"/Users/{p.ada_id}"), BARRED),
+    "removed from the group by SCIM": (
+        lambda p: p.provider.done(
+            "PATCH", f"/Groups/{p.group_id}", patch({"op": "remove", "path": f'members[value eq "{p.ada_id}"]'})
+        ),
+        LOST_GROUP,
+    ),
+    "group deleted by SCIM": (lambda p: p.provider.done("DELETE", f"/Groups/{p.group_id}"), LOST_GROUP),
     "new password": (lambda p: p.admin.change(p.path, password="a new passphrase"), LOGGED_OUT),
     "logged out": (lambda p: p.ada.post("/api/v1/logout"), LOGGED_OUT),
     "logged out by an administrator": (lambda p: p.admin.delete(f"{p.path}/logins"), LOGGED_OUT),
@@ -182,6 +212,16 @@ async def test_a_loss_ends_what_the_user_may_no_longer_do(person: Person, way: s
     assert await person.ended() == set()
     await act(person)
     assert await person.ended() == expected
+
+
+async def test_the_commit_of_a_loss_notifies_the_agents(person: Person, monkeypatch: pytest.MonkeyPatch):
+    async def lose(_db: Database, *_events: ChangeEvent) -> None:
+        """Send nothing, as a process that was killed after the commit."""
+
+    monkeypatch.setattr(Database, "notify", lose)
+    session_id = person.sessions[STREAM]
+    sent = await notifications(person.stage.db, person.admin.change(person.path, disabled=True))
+    assert f"agent:{person.stage.agent_id}:{session_id}" in sent
 
 
 async def test_a_workspace_with_other_groups_ends_the_sessions_of_the_former_ones(person: Person):

@@ -22,7 +22,7 @@ from greenroom.db.access import lifecycle as statements
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.lifecycle import EndedAccess
 from greenroom.db.access.users import User
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import NOTIFY, Connection, Database, event_texts
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session.shares import DisallowedShare, end_disallowed_shares, find_disallowed_shares
 
@@ -110,8 +110,9 @@ async def access_transaction(
     """Yield a transaction for a change of users. The caller locks them with `lock_user`.
 
     With `everyone`, it is for a change of groups, their workspaces or the settings. Before the commit, it ends what
-    users may no longer do; after the commit, it writes a log row about each session and share that ends. `keep` is the
-    hash of the cookie of a log-in that continues. Raises Refused: no administrator would remain.
+    users may no longer do; after the commit, it writes a log row about each session and share that ends. The commit
+    sends the events, so Agents close the streams even if this process is killed directly afterwards. `keep` is the hash
+    of the cookie of a log-in that continues. Raises Refused: no administrator would remain.
     """
     async with db.transaction() as connection:
         await statements.lock_access(connection, alone=everyone)
@@ -120,7 +121,7 @@ async def access_transaction(
             await access.watch_everyone()
         yield access
         ended = await access.finish()
-    await db.notify(ChangeEvent(Topic.USERS), *ended.events)
+        await connection.execute(NOTIFY, {"events": event_texts({ChangeEvent(Topic.USERS), *ended.events})})
     for session in ended.sessions:
         log_end(logs, session.session_id, session.reason)
     for share in access.ended_shares:
