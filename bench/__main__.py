@@ -24,6 +24,7 @@ ALL = (
     "rounds",
     "growth",
     "restart",
+    "removals",
     "idle",
 )
 GROUPS = {

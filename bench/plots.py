@@ -47,6 +47,10 @@ PLOTS: Final = (
         "scale-offered.png", "Launches, all staged as long as refill keeps up", "offered a second", "served a second",
         ("served",), diagonal_title="offered",
     ),
+    Plot(
+        "removals.png", "From the removal of a user until the stream is closed", "% of the removals", "ms",
+        ("all roles run", "the api is killed", "the Primary is killed"),
+    ),
 )  # fmt: skip
 
 
