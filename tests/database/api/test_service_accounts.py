@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import USERS_PASSWORD, Client, MakeClient
+from tests.database.api.signing_on import offer
 from tests.database.api.staging import Stage
+from tests.support.oidc import Forger
 
+from greenroom.core.errors import Refused
 from greenroom.db.database import Database
 from greenroom.interfaces.public.statements import insert_login_link
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import secret_digest
+from greenroom.up.installation import set_password
 
 ACCOUNTS, KEYS, LEASES = "/api/v1/service-accounts", "/api/v1/api-keys", "/api/v1/leases"
 USE = "/api/v1/group-settings"
@@ -56,9 +60,21 @@ async def test_no_one_logs_in_as_a_service_account(
     assert "is a service account" in refusal
     await insert_login_link(db, secret_digest("secret"), user_id, lifetime_s=60)
     await anonymous.refused(401, "POST /api/v1/login/link", {"token": "secret"})
+    target = {"target_user": {"user_id": user_id}}
+    for call in ("get_login", "create_session_token"):
+        assert "for programs" in await admin.published_refusal(call, **target)
+    with pytest.raises(Refused, match="is a service account"):
+        await set_password(db, "ci", hash_password("x"))
     with pytest.raises(Exception, match="no password"):
         await db.write("UPDATE users SET password_hash = %s WHERE user_id = %s", (hash_password("x"), user_id))
     assert await db.fetch("SELECT 1 FROM login_sessions WHERE user_id = %s", (user_id,)) == []
+
+
+async def test_no_identity_is_linked_to_a_service_account(admin: Client, account: dict[str, Any], forger: Forger):
+    await offer(admin, forger.issuer)
+    path = f"/api/v1/users/{account['service_account_id']}/identities"
+    refusal = await admin.refused(409, f"POST {path}", {"issuer": forger.issuer, "subject": "s-1"})
+    assert "is a service account" in refusal
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ class User(UserFields):
     permissions: list[str]
     num_sessions: int
 
+    @property
+    def may_log_in(self) -> bool:
+        return not (self.disabled or self.locked or self.anonymous or self.service)
+
 
 BY_NAME: Final = SortOrder("username")
 USERS: Final = ListDefinition(

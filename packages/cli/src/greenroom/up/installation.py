@@ -186,7 +186,12 @@ async def has_one_time_password(db: Database, username: str) -> bool:
 
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
-    """Store a password, unlock the user, and end their log-ins and streams. Raises NotFound: there is no such user."""
+    """Store a password, unlock the user, and end their log-ins and streams.
+
+    Raises:
+        NotFound: there is no such user.
+        Refused: it is a service account.
+    """
     user = await _get_user(db, username)
     async with db.transaction() as connection:
         await lock_access(connection, alone=False)
@@ -219,7 +224,7 @@ async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None
 
     Raises:
         NotFound: there is no such user.
-        Refused: the user has no password.
+        Refused: the user has no password, or is a service account.
     """
     user = await _get_user(db, username)
     async with db.transaction() as connection:
@@ -239,6 +244,10 @@ async def _get_user(db: Database, username: str) -> User:
     user = await find_user(db, username)
     if user is None:
         raise NotFound(f"There is no user {username}.")
+    if user.service:
+        raise Refused(
+            f"{username} is a service account, which has no log-in. Change it with greenroom service-accounts."
+        )
     return user
 
 

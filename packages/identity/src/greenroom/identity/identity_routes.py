@@ -8,7 +8,7 @@ from uuid import UUID
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
-from greenroom.core.errors import Invalid
+from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.identity import statements
@@ -48,6 +48,8 @@ async def create_user_identity(user_id: UUID, body: IdentityCreate, change: Chan
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, str(user_id))
         change.caller.require_right_over(user.permissions)
+        if user.service:
+            raise Refused(f"{user.username} is a service account, as which no person can log in.")
         identity = await statements.insert_identity(connection, user.user_id, body.issuer, body.subject)
     change.audit(LogCode.IDENTITY_CREATED, f"{body.subject} of {user.username}", after={"issuer": body.issuer})
     return IdentityView.model_validate(identity)
@@ -64,6 +66,8 @@ async def _unlink(context: SignOnContext, change: ChangeDep, user_id: str, ident
         user = await users.lock_user(connection, user_id)
         if user_id != change.caller.user_id:
             change.caller.require_right_over(user.permissions)
+        if user.service:
+            raise Refused(f"{user.username} is a service account, as which no person can log in.")
         identity = await statements.delete_identity(connection, user_id, str(identity_id))
     logins = await statements.logins_of_identity(change.db, user_id, identity.issuer, identity.subject)
     await end_logins(context, logins, "Its identity was unlinked.")

@@ -35,8 +35,10 @@ async def create_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answ
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, call.nested("target_user").id("user_id"))
         change.caller.require_right_over(user.permissions)
-        if user.disabled or user.locked or user.anonymous:
-            raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+        if not user.may_log_in:
+            raise Refused(
+                f"{user.username} may not log in: the account is disabled, locked, anonymous or for programs."
+            )
         await statements.insert_token_login(
             connection,
             login_id,

@@ -108,8 +108,8 @@ async def get_login(
     """Return an address that logs the user in at the console. The address is valid once, for five minutes."""
     user = await _target_user(db, call)
     call.caller.require_right_over(user.permissions)
-    if user.disabled or user.locked or user.anonymous:
-        raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+    if not user.may_log_in:
+        raise Refused(f"{user.username} may not log in: the account is disabled, locked, anonymous or for programs.")
     token = new_secret()
     await insert_login_link(db, secret_digest(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
     logs.write(
