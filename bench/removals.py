@@ -134,7 +134,7 @@ class Stage:
     samples_ms: list[float] = field(default_factory=list[float])
 
     def prepare(self, count: int) -> list[str]:
-        """Create users of the group, whom the SCIM client may change."""
+        """Create users of the group; the SCIM client may change them."""
         user_ids = self.instance.create_users(count)
         with psycopg.connect(self.instance.facts["database_url"], autocommit=True) as connection:
             connection.execute(

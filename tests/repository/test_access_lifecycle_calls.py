@@ -91,7 +91,7 @@ def test_changes_that_may_reduce_access_are_made_in_its_transaction():
     assert len(callers) - len(unguarded) >= 20
 
 
-def test_statements_that_may_reduce_access_are_in_functions_whose_callers_are_checked():
+def test_statements_that_may_reduce_access_are_in_checked_functions():
     found = {name.rpartition(".")[2] for name, node in _functions() if _has_statement(node)}
     assert found - set(OTHER_STATEMENTS) <= REDUCING
     assert len(found) >= 12
