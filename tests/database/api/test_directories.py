@@ -196,3 +196,15 @@ async def test_the_log_in_form_accepts_local_accounts_if_a_directory_hangs(
     with bad_server(None) as port:
         await add(admin, server, servers=[f"ldaps://127.0.0.1:{port}"])
         assert (await log_in(anonymous, ADMIN, ADMINS_PASSWORD)).status_code == 200
+
+
+async def test_another_directory_does_not_get_the_password_of_a_linked_user(
+    server: Slapd, admin: Client, connect: MakeClient
+):
+    await add(admin, server, create_users=True)
+    assert (await log_in(await connect(), "ada")).status_code == 200
+    server.change(f"dn: ou=others,{SUFFIX}\nobjectClass: organizationalUnit\nou: others\n")
+    server.add_person("ada", ou="others", userPassword="the password elsewhere")
+    await add(admin, server, "aaa", user_base=f"ou=others,{SUFFIX}")
+    assert (await log_in(await connect(), "ada")).status_code == 200
+    assert (await log_in(await connect(), "ada", "the password elsewhere")).status_code == 401

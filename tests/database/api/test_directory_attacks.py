@@ -44,6 +44,23 @@ async def test_a_name_cannot_change_the_filter(
     assert (await _refused(anonymous, db, username))[0] == 401
 
 
+@pytest.mark.parametrize("name", ["-VV", "-f/etc/passwd", "-otls_reqcert=never", "mail;", "", "a b", "(mail)"])
+async def test_a_name_of_an_attribute_is_no_option_of_a_program(server: Slapd, admin: Client, name: str):
+    group = await admin.make("/api/v1/groups", name="Staff")
+    rule = {"claim": name, "value": "x", "group_id": group["group_id"]}
+    for fields in ({"rules": [rule]}, {"attributes": {"phone": name}}):
+        body = {"name": "campus", "title": "Campus", **server.fields, **fields}
+        assert "invalid" in await admin.refused(422, f"POST {DIRECTORIES}", body)
+
+
+async def test_a_stored_name_of_an_attribute_is_no_option(
+    server: Slapd, admin: Client, anonymous: Client, db: Database
+):
+    await add(admin, server, create_users=True)
+    await db.write("""UPDATE directories SET attributes = '{"phone": "-f/missing"}'""")
+    assert (await log_in(anonymous, "ada")).status_code == 200
+
+
 @pytest.mark.parametrize("uid", ["a,b", 'quo"te', "plus+uid=ada", "#hash", "semi;colon", "<a>", "a=b", "-x"])
 async def test_a_name_with_characters_of_dns_logs_in_as_itself(
     server: Slapd, admin: Client, anonymous: Client, uid: str

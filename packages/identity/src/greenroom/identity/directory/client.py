@@ -274,6 +274,7 @@ async def _run_program(
         process = await asyncio.create_subprocess_exec(
             program_path(),
             *arguments,
+            "--",  # otherwise a filter or an attribute that begins with - is an option, which can read and write files
             query.filter,
             *query.attributes,
             stdin=PIPE,

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+_ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,199}", re.ASCII)
 
 
 class LdifInvalid(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
@@ -126,6 +129,13 @@ def filter_problem(text: str) -> str | None:
     if not text.startswith("(") or depth != 0 or len(text) < 3 or not text.isprintable():
         return f"{text} is not a filter; write one such as (objectClass=person)."
     return None
+
+
+def attribute_problem(name: str) -> str | None:
+    """Return the reason why a text cannot be the name of an attribute, as a sentence; None if it can."""
+    if _ATTRIBUTE_NAME.fullmatch(name):
+        return None
+    return f"{name} is not the name of an attribute, such as departmentNumber: letters, digits, - and dots."
 
 
 def normal_dn(dn: str) -> str:

@@ -1,7 +1,8 @@
 """Log-ins with the password of a directory, at the normal log-in form.
 
 A user with a password at Greenroom is never looked up in a directory, unless an account there is linked to the user.
-All directories are searched at the same time, and the first one that has the name checks the password.
+A user with linked accounts is looked up only in their directories, so that no other directory gets the password. For
+other names, all directories are searched at the same time, and the first one that has the name checks the password.
 """
 
 from __future__ import annotations
@@ -74,10 +75,11 @@ async def check_password(request: Request, user: users.User | None, username: st
     """
     context = context_of(request.app.state)
     has_password = user is not None and user.password_hash is not None
-    if not password or (has_password and user and not await statements.is_directory_user(context.db, user.user_id)):
+    linked = await statements.issuers_of_user(context.db, user.user_id) if user else frozenset[str]()
+    if not password or (has_password and not linked):
         return None
-    listed = await statements.list_directories(context.db)
-    found = await _search(context, [directory for directory in listed.rows if directory.enabled], username)
+    enabled = [directory for directory in (await statements.list_directories(context.db)).rows if directory.enabled]
+    found = await _search(context, [one for one in enabled if not linked or one.issuer in linked], username)
     for result in found:
         if result.user is None:
             continue

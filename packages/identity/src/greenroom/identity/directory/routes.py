@@ -24,7 +24,7 @@ from greenroom.identity.directory import statements
 from greenroom.identity.directory.client import DirectoryFailed, DirectoryHealth
 from greenroom.identity.directory.diagnosis import DirectoryDiagnosis
 from greenroom.identity.directory.directories import client_of
-from greenroom.identity.directory.ldif import filter_problem
+from greenroom.identity.directory.ldif import attribute_problem, filter_problem
 from greenroom.identity.directory.schemas import (
     DirectoryCreate,
     DirectoryPatch,
@@ -194,6 +194,9 @@ def _parse_fields(values: Json) -> DirectoryFields:
     if not fields.user_base.strip():
         raise Invalid("`user_base` must be the DN of the entry that contains the users.")
     check_attributes(fields.attributes)
+    for name in (*fields.attributes.values(), *(rule.claim for rule in fields.rules)):
+        if problem := attribute_problem(name):
+            raise Invalid(problem)
     return fields
 
 

@@ -139,10 +139,10 @@ async def lock_unchanged_directory(connection: Connection, directory: Directory)
     return await cursor.fetchone() is not None
 
 
-async def is_directory_user(db: Database, user_id: str) -> bool:
-    """Return whether an account of a directory is linked to the user."""
-    query = "SELECT 1 FROM identities WHERE user_id = %s AND starts_with(issuer, %s) LIMIT 1"
-    return bool(await db.fetch(query, (user_id, ISSUER_PREFIX)))
+async def issuers_of_user(db: Database, user_id: str) -> frozenset[str]:
+    """Return the issuers of the directories whose accounts are linked to the user."""
+    query = "SELECT issuer FROM identities WHERE user_id = %s AND starts_with(issuer, %s)"
+    return frozenset(row["issuer"] for row in await db.fetch(query, (user_id, ISSUER_PREFIX)))
 
 
 async def linked_users(db: Database, issuer: str) -> dict[str, str]:
