@@ -214,6 +214,17 @@ async def test_a_new_token_needs_the_permissions_of_the_groups(with_key: MakeCli
     assert codes < set(PERMISSIONS)
 
 
+async def test_a_new_token_needs_the_right_over_the_users(with_key: MakeClient, scim: Provisioner, admin: Client):
+    boss = (await scim.user("boss"))["id"]
+    chiefs = await admin.make("/api/v1/groups", name="Chiefs", permissions=["global_admin"])
+    assert (await admin.put(f"/api/v1/groups/{chiefs['group_id']}/users/{boss}")).status_code == 204
+    operator = await with_key("settings_modify", *CLIENT_PERMISSIONS)
+    path = f"{SCIM_CLIENTS}/{scim.client_id}"
+    for what, body in ((f"POST {path}/token", None), (f"PATCH {path}", {"subject_attribute": "userName"})):
+        assert "users_modify_admin" in await operator.refused(403, what, body)
+    await operator.change(path, enabled=False)
+
+
 async def test_a_key_that_expires_makes_no_longer_token(with_key: MakeClient):
     key = await with_key("settings_modify", *CLIENT_PERMISSIONS, expires="2099-01-01T00:00:00Z")
     assert "expires at 2099" in await key.refused(403, f"POST {SCIM_CLIENTS}", {"name": "forever"})

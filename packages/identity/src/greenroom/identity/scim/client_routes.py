@@ -93,8 +93,8 @@ async def update_scim_client(
 async def rotate_scim_token(client_id: UUID, change: ChangeDep) -> ScimToken:
     """Replace the token of a SCIM client. The old token is refused at once; the new one is returned only once.
 
-    The caller also needs the permissions to create, change and delete users and groups, and those of the client's
-    groups.
+    The caller also needs the permissions to create, change and delete users and groups, those of the client's groups,
+    and `users_modify_admin` if a user of the client has permissions that the caller lacks.
     """
     token = new_secret()
     async with change.db.transaction() as connection:
@@ -117,9 +117,11 @@ async def delete_scim_client(client_id: UUID, change: ChangeDep) -> None:
 
 
 async def _require_rights_of(change: CallerChange, connection: Connection, client: ScimClient) -> None:
-    """Require the permissions that the token of a client gives. Raises Forbidden: one is missing."""
+    """Require the permissions that the token of a client gives, and the right over the users of the client: the token
+    and the provider decide who logs in as these users. Raises Forbidden: a permission is missing."""
     change.caller.require(*CLIENT_PERMISSIONS)
     change.caller.require_right_to_grant(await statements.permissions_of_groups(connection, client.client_id))
+    change.caller.require_right_over(await statements.permissions_of_users(connection, client.client_id))
 
 
 async def _check(change: CallerChange, fields: ClientFields) -> None:

@@ -136,6 +136,16 @@ async def permissions_of_groups(connection: Connection, client_id: str) -> list[
     return [row["p"] for row in await cursor.fetchall()]
 
 
+async def permissions_of_users(connection: Connection, client_id: str) -> list[str]:
+    """Return the grants of the users of a client. A client can link its users to other identities."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT gg.granted AS p FROM scim_users s JOIN user_groups USING (user_id)"
+        " JOIN group_grants gg USING (group_id) WHERE s.client_id = %s ORDER BY p",
+        (client_id,),
+    )
+    return [row["p"] for row in await cursor.fetchall()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRow:
     """A user of a client. `document` has the attributes that are stored as the client sent them, and `groups` are the
