@@ -36,7 +36,7 @@ OTHERS: Final = {
     "api.access.accounts.delete_anonymous_user": "the user has no session and no log-in",
     "api.access.groups.create": "the group is new",
     "api.access.lifecycle.delete": "a method of AccessChange",
-    "api.access.login_routes._create_login": "the browser gets another log-in in place of this one",
+    "api.access.login_routes.start_login": "the browser gets another log-in in place of this one",
     "api.access.login_routes.authenticate": "the new hash is of the same password",
     "api.access.service_account_routes.create_service_account": "the account is new",
     "identity.accounts._set_groups": "its callers have an AccessChange",

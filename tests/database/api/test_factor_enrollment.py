@@ -10,6 +10,7 @@ from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, USER, USERS_
 from tests.database.api.factors import BY_NAME, FACTORS, begin, code_of, complete, enroll_app, enroll_passkey
 from tests.support.authenticator import PRESENT, Authenticator
 
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 
@@ -112,6 +113,16 @@ async def test_changes_need_a_new_log_in_or_the_password(user: Client, db: Datab
     assert (await user.post("/api/v1/me/recovery-codes")).status_code == 201
 
 
+async def test_a_confirmation_ends_the_old_token_of_the_log_in(user: Client, connect: MakeClient):
+    thief, key = await connect(), (await user.post(f"{FACTORS}/totp/start")).json()["totp_key"]
+    thief.cookies.set(LOGIN_COOKIE, user.cookies[LOGIN_COOKIE], domain="127.0.0.1")
+    assert (await thief.get("/api/v1/me")).status_code == 200
+    confirmed = await user.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})
+    assert 43_000 < int(confirmed.headers["set-cookie"].partition("Max-Age=")[2].partition(";")[0]) <= 43_200
+    assert [(await each.get("/api/v1/me")).status_code for each in (user, thief)] == [200, 401]
+    await user.make(f"{FACTORS}/totp", code=code_of(key))
+
+
 async def test_wrong_confirmations_count_as_failed_log_ins(user: Client):
     for _ in range(5):
         assert (await user.post("/api/v1/me/confirmation", json={"password": "wrong"})).status_code == 403
@@ -124,6 +135,22 @@ async def test_new_recovery_codes_replace_the_old_ones(user: Client, connect: Ma
     browser = await begin(connect)
     assert (await complete(browser, recovery_code=old[0])).status_code == 401
     assert (await complete(browser, recovery_code=new[0])).status_code == 200
+
+
+async def test_a_change_of_factors_ends_the_other_log_ins(user: Client, logged_in: MakeClient, db: Database):
+    other = await logged_in(USER, USERS_PASSWORD)
+    epoch = await db.fetch_one("SELECT auth_epoch FROM users WHERE username = %s", (USER,))
+    await enroll_app(user)
+    assert [(await each.get("/api/v1/me")).status_code for each in (user, other)] == [200, 401]
+    assert await db.fetch_one("SELECT auth_epoch FROM users WHERE username = %s", (USER,)) != epoch, "streams are cut"
+    (factor,) = (await user.read(FACTORS))["factors"]
+    link = (
+        "INSERT INTO login_links (token_hash, user_id, expires) SELECT 'x', user_id, now() + interval '1 h' FROM users"
+    )
+    await db.write(f"{link} WHERE username = %s", (USER,))
+    assert (await user.delete(f"{FACTORS}/{factor['factor_id']}")).status_code == 204
+    assert await db.fetch("SELECT 1 FROM login_links") == []
+    assert (await user.get("/api/v1/me")).status_code == 200
 
 
 async def test_recovery_codes_need_a_factor_and_end_with_the_last(user: Client, db: Database):
@@ -176,6 +203,14 @@ async def test_a_member_without_a_factor_can_only_enroll_one(user: Client, admin
     assert (await user.read("/api/v1/me"))["second_factor_required"] is False
     assert (await user.get("/api/v1/me/images")).status_code == 200
     assert (await admin.get("/api/v1/users")).status_code == 200, "API keys are not concerned"
+
+
+@pytest.mark.usefixtures("required")
+async def test_the_enrollment_of_a_user_completes_no_waiting_log_in(user: Client, logged_in: MakeClient):
+    thief = await logged_in(USER, USERS_PASSWORD)
+    await enroll_app(user)
+    assert (await thief.get("/api/v1/me/images")).status_code == 401
+    assert (await user.get("/api/v1/me/images")).status_code == 200
 
 
 @pytest.mark.usefixtures("required")

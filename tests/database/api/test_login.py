@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
+from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
 from greenroom.kit.passwords import MEMORY_KIB, PASSES, Passwords, PasswordVerdict
@@ -138,8 +139,9 @@ async def test_a_log_in_names_a_disabled_user_only_with_the_right_password(
     assert (await log_in(anonymous, me["username"], "wrong")).status_code == 401
 
 
-async def test_changing_the_own_password(logged_in: MakeClient, anonymous: Client):
-    browser, other = await logged_in(), await logged_in()
+async def test_changing_the_own_password(logged_in: MakeClient, anonymous: Client, connect: MakeClient):
+    browser, other, thief = await logged_in(), await logged_in(), await connect()
+    thief.cookies.set(LOGIN_COOKIE, browser.cookies[LOGIN_COOKIE], domain="127.0.0.1")
     change = {"password": "wrong", "new_password": "correct horse battery"}
     assert (await browser.post("/api/v1/me/password", json=change)).status_code == 403
     change = {"password": PASSWORD, "new_password": "short"}
@@ -147,6 +149,7 @@ async def test_changing_the_own_password(logged_in: MakeClient, anonymous: Clien
     change = {"password": PASSWORD, "new_password": "correct horse battery"}
     assert (await browser.post("/api/v1/me/password", json=change)).status_code == 204
     assert (await other.get("/api/v1/me")).status_code == 401, "other log-ins ended"
+    assert (await thief.get("/api/v1/me")).status_code == 401, "this log-in has a new token"
     assert not (await browser.read("/api/v1/me"))["user"]["password_once"]
     assert (await log_in(anonymous)).status_code == 401
     assert (await log_in(anonymous, password="correct horse battery")).status_code == 200
@@ -227,6 +230,13 @@ async def test_changing_ones_password_does_not_overwrite_a_concurrent_reset(
     assert (await user.post("/api/v1/me/password", json=change)).status_code == 403
     monkeypatch.undo()
     assert (await log_in(anonymous, "user@greenroom.local", "given by another")).status_code == 200
+
+
+async def test_administrators_change_their_own_password_only_with_the_present_one(logged_in: MakeClient):
+    browser = await logged_in()
+    path = f"PATCH /api/v1/users/{await browser.own_id()}"
+    assert "the present password" in await browser.refused(409, path, {"password": "correct horse battery"})
+    await logged_in()
 
 
 async def test_log_ins_work_with_the_longest_times_that_can_be_set(admin: Client, logged_in: MakeClient):

@@ -20,6 +20,7 @@ from tests.database.api.factors import (
 )
 from tests.support.authenticator import PRESENT, Authenticator
 
+from greenroom.core.access.second_factors import MAX_WRONG_CODES
 from greenroom.db.database import Database
 
 PENDING = "__Host-greenroom-pending"
@@ -175,6 +176,28 @@ async def test_guessed_codes_are_throttled_with_the_right_password(connect: Make
     assert (await browser.post("/api/v1/login", json=body)).status_code == 429, "both count together"
 
 
+async def test_too_many_wrong_codes_from_all_addresses_block_the_app(connect: MakeClient, user: Client, db: Database):
+    key, recovery_codes = await enroll_app(user)
+    await db.write("UPDATE second_factors SET wrong_codes = %s", (MAX_WRONG_CODES - 1,))
+    browser = await begin(connect, address="203.0.113.1")
+    assert "Try again" in (await complete(browser, code="000000")).json()["detail"]
+    browser = await begin(connect, address="203.0.113.2")
+    refused = await complete(browser, code=code_of(key))
+    assert (refused.status_code, "is blocked" in refused.json()["detail"]) == (401, True)
+    assert (await complete(browser, recovery_code=recovery_codes[0])).status_code == 200
+    browser.headers.update(SAME_ORIGIN)
+    new_key, _ = await enroll_app(browser)
+    assert (await complete(await begin(connect), code=code_of(new_key))).status_code == 200
+
+
+async def test_a_right_code_forgets_wrong_codes(connect: MakeClient, app_key: str, db: Database):
+    browser = await begin(connect)
+    assert (await complete(browser, code="000000")).status_code == 401
+    assert await db.fetch("SELECT wrong_codes FROM second_factors") == [{"wrong_codes": 1}]
+    assert (await complete(browser, code=code_of(app_key))).status_code == 200
+    assert await db.fetch("SELECT wrong_codes FROM second_factors") == [{"wrong_codes": 0}]
+
+
 async def test_a_complete_log_in_forgets_failed_codes(connect: MakeClient, app_key: str):
     for step in (0, 1):
         browser = await begin(connect)
@@ -206,6 +229,13 @@ async def test_a_new_password_ends_a_pending_log_in(connect: MakeClient, app_key
     browser = await begin(connect)
     await admin.change(f"/api/v1/users/{await user.own_id()}", password="another one!")
     assert (await complete(browser, code=code_of(app_key))).status_code == 401
+
+
+async def test_a_new_password_keeps_the_second_factors(app_key: str, user: Client, admin: Client, connect: MakeClient):
+    await admin.change(f"/api/v1/users/{await user.own_id()}", password="another one!")
+    browser = await connect()
+    body = {"username": USER, "password": "another one!"}
+    assert (await browser.post("/api/v1/login", json=body, headers=SAME_ORIGIN)).status_code == 202
 
 
 async def test_a_pending_log_in_is_completed_once(connect: MakeClient, app_key: str):

@@ -10,6 +10,7 @@ from tests.database.api.client import ADA, ADMIN, USER, Client, MakeClient
 from tests.database.api.sharing import Shared, secret_of
 from tests.support.system import primary_of
 
+from greenroom.db.access.users import ALL_USERS
 from greenroom.manager.tasks.deadlines import run_shares
 
 
@@ -45,6 +46,18 @@ async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(s
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"
     assert "This link is not valid" in await user.refused(404, path, {"token": secret_of(share)})
     assert f"{ADA} ended the share {share['share_id']}" in (await shared.logged("share-ended"))[0]
+
+
+async def test_a_user_with_an_incomplete_log_in_is_a_guest(
+    shared: Shared, admin: Client, with_user: MakeClient, user: Client
+):
+    share = await shared.share()
+    path, link = f"/api/v1/shares/{share['share_id']}", {"token": secret_of(share)}
+    await admin.change(f"/api/v1/groups/{ALL_USERS}", settings={"require_second_factor": True})
+    newcomer = await with_user("new@example.org")
+    assert (await newcomer.post(f"{path}/invitation", json=link)).json()["needs_log_in"] is True
+    assert "Log in first" in await newcomer.refused(401, f"POST {path}/viewers", link)
+    assert (await user.post(f"{path}/viewers", json=link)).status_code == 201
 
 
 async def test_a_guest_needs_the_link_a_name_and_no_account(shared: Shared, anonymous: Client):

@@ -92,9 +92,9 @@ async def test_a_logged_in_user_links_an_identity(
 async def test_a_link_needs_a_recent_log_in(provider: Provider, admin: Client, logged_in: MakeClient, db: Database):
     await offer(admin, provider.issuer)
     browser = await logged_in()
-    await db.write("UPDATE login_sessions SET created = now() - interval '16 minutes'")
+    await db.write("UPDATE login_sessions SET confirmed = now() - interval '16 minutes'")
     refusal = await browser.refused(403, "POST /api/v1/me/identities", {"provider": "campus"})
-    assert "Your log-in is older than 15 minutes." in refusal
+    assert "Your log-in is older than 15 minutes" in refusal
 
 
 async def test_a_linked_identity_cannot_be_linked_again(

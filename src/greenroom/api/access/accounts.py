@@ -65,12 +65,15 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller, or the caller may not change one of the groups, or may
             not mark break-glass accounts.
-        Refused: no administrator or no break-glass account would remain, or a break-glass account has no password.
+        Refused: no administrator or no break-glass account would remain, a break-glass account has no password, or the
+            caller sets their own password.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
     db, caller, changes = change.db, change.caller, body.sent_fields()
     password: SecretStr | None = changes.pop("password", None)
+    if password is not None and user_id == caller.user_id:
+        raise Refused("Change your own password on the page My account, which asks for the present password.")
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
     if before.service:

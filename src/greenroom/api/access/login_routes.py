@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Response
 
 from greenroom.api.access.failed_attempts import FailedAttempts, known_device, remember_device
 from greenroom.api.access.lifecycle import access_transaction, end_login
+from greenroom.api.access.login_tokens import delete_login_cookie, renew_token, set_login_cookie
 from greenroom.api.access.schemas import LinkBody, LoginBody, Me, PasswordBody, SecondFactorNeeded, UserView
 from greenroom.api.access.user_routes import LoginView
 from greenroom.api.deps import Db, Logs, SnapshotDep
@@ -178,36 +179,24 @@ class LoginRequest:
         return found
 
     async def start_login(
-        self, user: users.User, *, pending_hash: bytes | None = None, must_enroll: bool = False
+        self,
+        user: users.User,
+        *,
+        pending_hash: bytes | None = None,
+        must_enroll: bool = False,
+        is_confirmed: bool = True,
     ) -> Me:
-        """Start the log-in of an authenticated user; `user` is the row at the time of authentication. `pending_hash`
-        identifies the pending log-in that this log-in completes. `must_enroll` is that of `credentials.Login`.
+        """Start the log-in of an authenticated user with a new token, and end the previous log-in of the browser.
+
+        `user` is the row at the time of authentication. `pending_hash` identifies the pending log-in that this log-in
+        completes. `must_enroll` and `is_confirmed` are those of `credentials.insert_login`.
 
         Raises:
             Forbidden: the user is disabled or locked.
             Unauthenticated: the password was changed meanwhile, or the pending log-in has ended.
         """
         require_enabled(user)
-        await self._create_login(
-            user, self.snapshot.installation.session_lifetime_s, pending_hash=pending_hash, must_enroll=must_enroll
-        )
-        remember_device(self.response, self.secrets, user)
-        is_exceptional = user.break_glass
-        self.logs.write(
-            LogCode.BREAK_GLASS_LOGIN if is_exceptional else LogCode.LOGIN,
-            f"{user.username}{', a break-glass account,' if is_exceptional else ''} logged in from"
-            f" {client_address(self.request)}",
-            urgent=is_exceptional,
-            user_id=user.user_id,
-            username=user.username,
-        )
-        return await _me(self.db, user.user_id, self.snapshot, must_enroll=must_enroll)
-
-    async def _create_login(
-        self, user: users.User, lifetime_s: int, *, pending_hash: bytes | None, must_enroll: bool
-    ) -> None:
-        """Store a log-in with a new token, and end the previous log-in of the browser."""
-        token = new_secret()
+        token, lifetime_s = new_secret(), self.snapshot.installation.session_lifetime_s
         async with self.db.transaction() as connection:
             if pending_hash is not None and not await second_factors.use_pending_login(connection, pending_hash):
                 raise Unauthenticated(PENDING_ENDED)
@@ -220,23 +209,30 @@ class LoginRequest:
                 client_ip=client_address(self.request),
                 user_agent=self.request.headers.get("user-agent", "").replace("\0", ""),
                 must_enroll=must_enroll,
+                is_confirmed=is_confirmed,
             )
             if login_id is None:
                 raise Unauthenticated(ACCOUNT_CHANGED)
             if previous_token := self.request.cookies.get(LOGIN_COOKIE):
                 await credentials.delete_login(connection, secret_digest(previous_token))
         set_login_cookie(self.response, token, lifetime_s)
+        remember_device(self.response, self.secrets, user)
+        is_exceptional = user.break_glass
+        self.logs.write(
+            LogCode.BREAK_GLASS_LOGIN if is_exceptional else LogCode.LOGIN,
+            f"{user.username}{', a break-glass account,' if is_exceptional else ''} logged in from"
+            f" {client_address(self.request)}",
+            urgent=is_exceptional,
+            user_id=user.user_id,
+            username=user.username,
+        )
+        return await _me(self.db, user.user_id, self.snapshot, must_enroll=must_enroll)
 
 
 def require_enabled(user: users.User) -> None:
     """Raises Forbidden: the user is disabled or locked."""
     if user.disabled or user.locked:
         raise Forbidden("This account is disabled; ask an administrator.")
-
-
-def set_login_cookie(response: Response, token: str, lifetime_s: int) -> None:
-    """Give the browser the token of its new log-in."""
-    response.set_cookie(LOGIN_COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
 
 
 async def _login_request(request: Request, response: Response) -> LoginRequest:
@@ -305,7 +301,8 @@ async def login_by_link(body: LinkBody, login: LoginDep) -> Me:
         login.request.app.state.refusals.log_wrong_link(login.request)
         raise Unauthenticated("This link has expired or was used before. Ask for another link.")
     user_id, password_hash = link_user
-    return await login.start_login(replace(await users.get_user(login.db, user_id), password_hash=password_hash))
+    user = replace(await users.get_user(login.db, user_id), password_hash=password_hash)
+    return await login.start_login(user, is_confirmed=False)
 
 
 @router.post("/logout", status_code=204)
@@ -319,7 +316,7 @@ async def logout(
         await credentials.delete_login(access.connection, caller.token_hash or b"")
         access.log_out(user)
     logs.write(LogCode.LOGOUT, f"{caller.name} logged out", user_id=user_id, username=caller.username)
-    response.delete_cookie(LOGIN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    delete_login_cookie(response)
 
 
 @router.get("/me")
@@ -353,7 +350,8 @@ async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Ca
 async def change_own_password(
     body: PasswordBody, login: LoginDep, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
-    """Change the password of the caller; all other log-ins end. A wrong present password counts as a failed log-in."""
+    """Change the password of the caller. All other log-ins end, and this log-in gets a new token. A wrong present
+    password counts as a failed log-in."""
     db = login.db
     user = await users.get_user(db, caller.own_user_id())
     await login.confirm_password(user, body.password.get_secret_value())
@@ -367,6 +365,7 @@ async def change_own_password(
             raise Forbidden("The password was changed in the meantime. Enter the present password.")
         current = replace(current, password_hash=password_hash, password_once=False)
         await users.update_user(access.connection, current)
+        access.keep = await renew_token(login.response, access.connection, caller)
     remember_device(login.response, login.secrets, current)
     login.logs.write(
         LogCode.PASSWORD_CHANGED,

@@ -11,6 +11,7 @@ from fastapi import Request
 
 from greenroom.api.access import passkeys, second_factors
 from greenroom.api.access.login_routes import LoginDep
+from greenroom.api.access.login_tokens import renew_token
 from greenroom.api.access.passkeys import CHALLENGE_VALID_S, PasskeyRefused
 from greenroom.api.access.schemas import Me
 from greenroom.api.access.second_factor_schemas import (
@@ -31,8 +32,8 @@ from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.core.access.second_factors import KEY_BYTES, key_text, matching_step, normal_code, setup_uri
 from greenroom.core.errors import Invalid
-from greenroom.db.access import credentials, users
 from greenroom.db.access import second_factors as stored
+from greenroom.db.access import users
 from greenroom.db.database import Database
 
 router = api_router("second-factors")
@@ -66,11 +67,12 @@ async def begin_passkey_login(login: LoginDep) -> PasskeyOptions:
 
 @router.post("/me/confirmation", status_code=204)
 async def confirm_password(body: ConfirmationBody, login: LoginDep, caller: Annotated[Caller, OWN]) -> None:
-    """Confirm the present password, for changes of second factors within 10 minutes. A wrong password counts as a
-    failed log-in."""
+    """Confirm the present password, for changes of second factors within 10 minutes. This log-in gets a new token. A
+    wrong password counts as a failed log-in."""
     user = await users.get_user(login.db, caller.own_user_id())
     await login.confirm_password(user, body.password.get_secret_value())
-    await credentials.confirm_login(login.db, caller.token_hash or b"")
+    async with login.db.transaction() as connection:
+        await renew_token(login.response, connection, caller)
 
 
 @router.get("/me/second-factors")
@@ -96,7 +98,8 @@ async def begin_totp(request: Request, change: ChangeDep) -> TotpStart:
 
 @router.post("/me/second-factors/totp", status_code=201, dependencies=[OWN])
 async def create_totp(body: TotpBody, change: ChangeDep) -> FactorCreated:
-    """Add the authenticator app with its first code. It replaces the present authenticator app."""
+    """Add the authenticator app with its first code. It replaces the present authenticator app. All other log-ins of
+    the caller end."""
     token_hash = await second_factors.require_confirmed(change)
     encrypted = await stored.find_challenge(change.db, token_hash, "totp")
     if encrypted is None:
@@ -127,7 +130,7 @@ async def begin_passkey(request: Request, change: ChangeDep) -> PasskeyOptions:
 
 @router.post("/me/second-factors/passkey", status_code=201, dependencies=[OWN])
 async def create_passkey(body: PasskeyBody, request: Request, change: ChangeDep) -> FactorCreated:
-    """Add the passkey that the browser created."""
+    """Add the passkey that the browser created. All other log-ins of the caller end."""
     token_hash = await second_factors.require_confirmed(change)
     challenge = await stored.use_challenge(change.db, token_hash, "passkey")
     if challenge is None:
@@ -141,7 +144,8 @@ async def create_passkey(body: PasskeyBody, request: Request, change: ChangeDep)
 
 @router.delete("/me/second-factors/{factor_id}", status_code=204, dependencies=[requires()])
 async def delete_own_factor(factor_id: UUID, change: ChangeDep) -> None:
-    """Remove a second factor of the caller. 409 for the last one while a group of the caller requires one."""
+    """Remove a second factor of the caller; all other log-ins end. 409 for the last factor while a group of the caller
+    requires one."""
     await second_factors.require_confirmed(change)
     await second_factors.remove_factor(change, str(factor_id))
 

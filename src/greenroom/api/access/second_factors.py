@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from greenroom.api.access import passkeys
-from greenroom.api.access.lifecycle import access_transaction
+from greenroom.api.access.lifecycle import AccessChange, access_transaction
 from greenroom.api.access.login_routes import PENDING_COOKIE, PENDING_ENDED, LoginRequest, require_enabled
 from greenroom.api.access.passkeys import PasskeyRefused
 from greenroom.api.access.schemas import Me
@@ -22,6 +22,7 @@ from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.second_factors import (
     MAX_FACTORS,
+    MAX_WRONG_CODES,
     RECOVERY_CODE_BYTES,
     RECOVERY_CODES,
     matching_step,
@@ -29,7 +30,6 @@ from greenroom.core.access.second_factors import (
     recovery_code,
 )
 from greenroom.core.errors import ConfirmationRequired, Refused, Unauthenticated
-from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.access import second_factors as stored
@@ -39,10 +39,18 @@ from greenroom.kit.secrets import secret_digest
 CONFIRMED_S: Final = 600
 """A change of factors needs a log-in or a confirmation of the password within this time."""
 REFUSED: Final = "The second factor is wrong or was used before. Try again, or use another one."
+BLOCKED: Final = (
+    "The authenticator app is blocked after too many wrong codes. Use a recovery code or a passkey, or ask an"
+    " administrator to reset your second factors. If you did not enter the codes, change your password."
+)
 
 
 class _FactorRefused(Exception):  # noqa: N818 -- as the errors of greenroom.core.errors
     """The second factor in a request is refused. The message is the cause, for the log."""
+
+
+class _FactorBlocked(_FactorRefused):
+    """The authenticator app had too many wrong codes."""
 
 
 def pending_hash_of(login: LoginRequest) -> bytes:
@@ -77,7 +85,7 @@ async def complete_login(login: LoginRequest, body: SecondFactorBody) -> Me:
         await _use_factor(login, user, body)
     except (_FactorRefused, PasskeyRefused) as error:
         login.count_failure(attempt, str(error))
-        raise Unauthenticated(REFUSED) from error
+        raise Unauthenticated(BLOCKED if isinstance(error, _FactorBlocked) else REFUSED) from error
     me = await login.start_login(user, pending_hash=pending_hash_of(login))
     await credentials.clear_attempts(login.db, user.username, login.source(attempt))
     login.response.delete_cookie(PENDING_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
@@ -98,6 +106,8 @@ async def _use_code(login: LoginRequest, user: users.User, text: str) -> None:
     for factor in await stored.list_factors(login.db, user.user_id):
         if factor.totp_key_encrypted is None:
             continue
+        if await stored.count_code(login.db, factor.factor_id) > MAX_WRONG_CODES:
+            raise _FactorBlocked(f"the authenticator app is blocked after {MAX_WRONG_CODES} wrong codes in a row")
         key = bytes.fromhex(login.secrets.decrypt(factor.totp_key_encrypted))
         step = matching_step(key, code, time.time(), factor.used_step)
         if step is not None and await stored.use_step(login.db, factor.factor_id, step):
@@ -146,20 +156,23 @@ async def require_confirmed(change: CallerChange) -> bytes:
 
 
 async def add_factor(change: CallerChange, factor: stored.NewFactor) -> tuple[stored.SecondFactor, list[str]]:
-    """Store a factor of the caller. Return it, and new recovery codes if the user had no factor before.
+    """Store a factor of the caller, and end all other log-ins. Return it, and new recovery codes if the user had no
+    factor before.
 
     Raises:
         Refused: the user has the maximum number of factors.
         Duplicate: the passkey is stored already.
     """
-    async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, factor.user_id)
+    token_hash = change.caller.token_hash
+    async with access_transaction(change.db, change.logs, keep=token_hash) as access:
+        user, connection = await access.lock_user(factor.user_id), access.connection
         before = await stored.count_factors(connection, user.user_id)
         if before >= MAX_FACTORS:
             raise Refused(f"You have {MAX_FACTORS} second factors; remove one first.")
         added = await stored.insert_factor(connection, factor)
         codes = await _new_recovery_codes(connection, user.user_id) if before == 0 else []
-    await change.db.notify(ChangeEvent(Topic.USERS))
+        await credentials.complete_enrollment(connection, token_hash or b"")
+        await _end_other_logins(access, user)
     change.audit(LogCode.SECOND_FACTOR_CREATED, f"{factor.name} of {user.username}", after={"kind": factor.kind})
     return added, codes
 
@@ -187,8 +200,15 @@ async def is_required(db: Database, user_id: str) -> bool:
     return bool(resolve(await groups.groups_of_user(db, user_id))["require_second_factor"].value)
 
 
+async def _end_other_logins(access: AccessChange, user: users.User) -> None:
+    """End all log-ins of a user except `access.keep`, and close the streams. Another person with the password could
+    otherwise continue without the changed factors."""
+    await credentials.delete_logins_of(access.connection, [user.user_id], keep=access.keep)
+    access.log_out(user)
+
+
 async def remove_factor(change: CallerChange, factor_id: str) -> None:
-    """Remove a factor of the caller.
+    """Remove a factor of the caller, and end all other log-ins.
 
     Raises:
         NotFound: the user has no such factor.
@@ -196,12 +216,12 @@ async def remove_factor(change: CallerChange, factor_id: str) -> None:
     """
     user_id = change.caller.own_user_id()
     required = await is_required(change.db, user_id)
-    async with change.db.transaction() as connection:
-        user = await users.lock_user(connection, user_id)
-        name = await stored.delete_factor(connection, user_id, factor_id)
-        if required and not await stored.count_factors(connection, user_id):
+    async with access_transaction(change.db, change.logs, keep=change.caller.token_hash) as access:
+        user = await access.lock_user(user_id)
+        name = await stored.delete_factor(access.connection, user_id, factor_id)
+        if required and not await stored.count_factors(access.connection, user_id):
             raise Refused("Your group requires a second factor. Add another one first.")
-    await change.db.notify(ChangeEvent(Topic.USERS))
+        await _end_other_logins(access, user)
     change.audit(LogCode.SECOND_FACTOR_DELETED, f"{name} of {user.username}")
 
 

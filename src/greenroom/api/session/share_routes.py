@@ -347,12 +347,14 @@ async def _share_of_link(request: Request, sharing: SharingParts, share_id: str,
 
 
 async def _logged_in_caller(request: Request) -> Caller | None:
-    """Return the user of the log-in cookie of the request; None = a guest."""
+    """Return the user of the log-in cookie of the request; None = a guest. A user who must first change the password or
+    enroll a second factor is a guest, too."""
     token = request.cookies.get(LOGIN_COOKIE)
     try:
-        return await login_caller(request, secret_digest(token)) if token else None
+        caller = await login_caller(request, secret_digest(token)) if token else None
     except Unauthenticated:
         return None
+    return None if caller and (caller.must_change_password or caller.must_enroll) else caller
 
 
 async def _get_visible_share(db: Database, caller: Caller, session: Session, share_id: str) -> Share:

@@ -19,7 +19,11 @@ DIGITS: Final = 6
 KEY_BYTES: Final = 20
 ALLOWED_STEPS: Final = (-1, 0, 1)
 RECOVERY_CODES: Final = 10
-RECOVERY_CODE_BYTES: Final = 10
+RECOVERY_CODE_BYTES: Final = 15
+"""120 bits, so that SHA-256 without a salt protects the stored codes (OWASP ASVS 6.5.2)."""
+MAX_WRONG_CODES: Final = 50
+"""After this number of wrong codes in a row, an authenticator app is blocked. Only a person who knows the password can
+enter codes, so no one else can block it. All guesses together succeed with a probability of 0.015 %."""
 MAX_FACTORS: Final = 20
 """The maximum number of second factors of a user."""
 
@@ -56,7 +60,7 @@ def setup_uri(key: bytes, username: str, issuer: str) -> str:
 
 
 def recovery_code(random_bytes: bytes) -> str:
-    """Return a recovery code of `RECOVERY_CODE_BYTES`, such as `abcd-2345-efgh-6723`."""
+    """Return a recovery code of `RECOVERY_CODE_BYTES`, such as `abcd-2345-efgh-6723-ijkl-mnop`."""
     text = key_text(random_bytes).lower()
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 

@@ -114,12 +114,13 @@ async def insert_login(
     client_ip: str,
     user_agent: str,
     must_enroll: bool = False,
+    is_confirmed: bool = True,
 ) -> str | None:
     """Store a new log-in, and its time in the row of the user; returns the id of the log-in, or None = it was refused.
 
-    `must_enroll` is that of `Login`. `password_hash` is the hash with which the user authenticated. If the password was
-    changed, or the user disabled or locked, since then, the log-in is refused. All log-ins of service accounts are
-    refused.
+    `must_enroll` is that of `Login`. `is_confirmed`: the user has proven their identity. `password_hash` is the hash
+    with which the user authenticated. If the password was changed, or the user disabled or locked, since then, the
+    log-in is refused. All log-ins of service accounts are refused.
     """
     user = await connection.execute(
         "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
@@ -130,9 +131,10 @@ async def insert_login(
     if user.rowcount == 0:
         return None
     cursor = await connection.execute(
-        "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent, must_enroll)"
-        " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s, %s) RETURNING login_id::text",
-        (token_hash, user_id, lifetime_s, client_ip, user_agent[:500], must_enroll),
+        "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent, must_enroll, confirmed)"
+        " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s, %s, CASE WHEN %s THEN now() ELSE '-infinity' END)"
+        " RETURNING login_id::text",
+        (token_hash, user_id, lifetime_s, client_ip, user_agent[:500], must_enroll, is_confirmed),
     )
     return (await returned_row(cursor))["login_id"]
 
@@ -153,13 +155,29 @@ async def delete_logins_of(connection: Connection, user_ids: Collection[str], *,
     )
 
 
-async def confirm_login(db: Database, token_hash: bytes) -> None:
-    """Store that the user of a log-in has proven their identity now."""
-    await db.write("UPDATE login_sessions SET confirmed = now() WHERE token_hash = %s", (token_hash,))
+async def renew_login(connection: Connection, token_hash: bytes, new_hash: bytes) -> int | None:
+    """Store that the user of a log-in has proven their identity now, and replace the token of the log-in. Return the
+    seconds until the log-in expires; None = it has ended."""
+    cursor = await connection.execute(
+        "UPDATE login_sessions SET token_hash = %s, confirmed = now() WHERE token_hash = %s AND expires > now()"
+        " RETURNING ceil(extract(epoch FROM expires - now()))::bigint AS remaining_s",
+        (new_hash, token_hash),
+    )
+    row = await cursor.fetchone()
+    await connection.execute(
+        "UPDATE factor_challenges SET token_hash = %s WHERE token_hash = %s", (new_hash, token_hash)
+    )
+    return row["remaining_s"] if row else None
+
+
+async def complete_enrollment(connection: Connection, token_hash: bytes) -> None:
+    """Permit everything to a log-in in which the user had to enroll a second factor."""
+    await connection.execute("UPDATE login_sessions SET must_enroll = false WHERE token_hash = %s", (token_hash,))
 
 
 async def is_confirmed_login(db: Database, token_hash: bytes, within_s: float) -> bool:
-    """Return True if the user of the log-in has proven their identity at most `within_s` ago."""
+    """Return True if the user of the log-in has proven their identity at most `within_s` ago. Log-ins that a program
+    requested prove nothing about the user, until the user confirms the password."""
     query = "SELECT 1 FROM login_sessions WHERE token_hash = %s AND confirmed >= now() - make_interval(secs => %s)"
     return bool(await db.fetch(query, (token_hash, within_s)))
 

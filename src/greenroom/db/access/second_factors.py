@@ -65,8 +65,8 @@ async def lock_passkey(connection: Connection, user_id: str, credential_id: byte
 
 
 async def insert_factor(connection: Connection, factor: NewFactor) -> SecondFactor:
-    """Store a factor. A new authenticator app replaces the present one. The log-ins of the user that required the
-    enrollment may then be used. Raises Duplicate: the passkey is stored already."""
+    """Store a factor. A new authenticator app replaces the present one. Raises Duplicate: the passkey is stored
+    already."""
     if factor.kind == "totp":
         await connection.execute("DELETE FROM second_factors WHERE user_id = %s AND kind = 'totp'", (factor.user_id,))
     cursor = await connection.execute(
@@ -74,7 +74,6 @@ async def insert_factor(connection: Connection, factor: NewFactor) -> SecondFact
         values_of(NewFactor, factor),
     )
     row = await returned_row(cursor)
-    await connection.execute("UPDATE login_sessions SET must_enroll = false WHERE user_id = %s", (factor.user_id,))
     return SecondFactor(**values_of(NewFactor, factor), **row)
 
 
@@ -108,10 +107,20 @@ async def count_factors(connection: Connection, user_id: str) -> int:
     return int((await returned_row(cursor))["number"])
 
 
+async def count_code(db: Database, factor_id: str) -> int:
+    """Count a code of an authenticator app before its check. Return the number of codes since the last right one."""
+    rows = await db.write(
+        "UPDATE second_factors SET wrong_codes = wrong_codes + 1 WHERE factor_id = %s RETURNING wrong_codes",
+        (factor_id,),
+    )
+    return int(rows[0]["wrong_codes"]) if rows else 0
+
+
 async def use_step(db: Database, factor_id: str, step: int) -> bool:
     """Store that the code of this time step was used. False = this step or a later step was used before."""
     rows = await db.write(
-        "UPDATE second_factors SET used_step = %(step)s, last_used = now() WHERE factor_id = %(factor_id)s"
+        "UPDATE second_factors SET used_step = %(step)s, last_used = now(), wrong_codes = 0"
+        " WHERE factor_id = %(factor_id)s"
         " AND (used_step IS NULL OR used_step < %(step)s) RETURNING 1",
         {"factor_id": factor_id, "step": step},
     )

@@ -70,7 +70,7 @@ SIGN_ON: Final[list[Step]] = [
     step("delete_scim_client", wrong=Wrong(again=True)),
     step("list_sign_on", wrong=Wrong(by="misdirected")),
     step("start_sign_on", {"next": "/"}, by="visitor", wrong=Wrong(ids={"provider_name": "unknown"})),
-    step("start_link", {"provider": "campus"}, by="visitor", wrong=Wrong(body={"provider": "unknown"})),
+    step("start_link", {"provider": "campus"}, by="ada", wrong=Wrong(body={"provider": "unknown"})),
     step("create_user_identity", {"issuer": "{issuer}", "subject": "248289761001"}, saves="identity_id", before=of_bob),
     step("list_user_identities"),
     step("delete_user_identity"),

@@ -28,7 +28,7 @@ ROUTE: Final = re.compile(r"(?<=/desktop/)[0-9a-f]{8}(?=/)")
 """An Agent, in addresses of streams."""
 RECIPE: Final = re.compile(r"(?<=greenroom/)([a-z-]+):[0-9a-f]{12}\b")
 """An image of the catalogue; its tag is the hash of its recipe."""
-RECOVERY_CODE: Final = re.compile(r"\b[a-z2-7]{4}(?:-[a-z2-7]{4}){3}\b")
+RECOVERY_CODE: Final = re.compile(r"\b[a-z2-7]{4}(?:-[a-z2-7]{4}){5}\b")
 SECRETS: Final = frozenset(
     {
         *("token", "secret", "password", "new_password", "api_key_secret", "session_token", "credential"),
@@ -94,7 +94,7 @@ class Stable:
             text = text.replace(there, self.texts[there])
         text = TIME.sub(self._time, UUID.sub(self._id, text))
         text = ROUTE.sub("d4bb45dc", LINK.sub("<token>", text))
-        text = RECOVERY_CODE.sub("mfrg-gzdf-mztw-q2lk", text)
+        text = RECOVERY_CODE.sub("mfrg-gzdf-mztw-q2lk-nnwg-23tp", text)
         text = RECIPE.sub(r"\1:4243e05bcbcc", text)
         return HEX.sub(lambda found: ("5b3c9a17e0d2" * 6)[: len(found[0])], text)
 

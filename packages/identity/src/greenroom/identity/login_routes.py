@@ -13,13 +13,14 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from greenroom.api.access import login_routes
-from greenroom.api.access.login_routes import set_login_cookie
+from greenroom.api.access.login_tokens import set_login_cookie
 from greenroom.api.deps import Db, FailedAttemptsDep, Logs
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, authenticate, client_address, origin_of, public_route, requires
 from greenroom.core.errors import Forbidden, NotFound, SetupError, Unauthenticated, Unavailable
 from greenroom.core.text import one_line
+from greenroom.db.access import credentials
 from greenroom.identity import attempts, statements
 from greenroom.identity.attempts import Attempt, new_attempt
 from greenroom.identity.callback import ConfirmedUser, UserBrowser, confirm_user, link_identity, log_in
@@ -72,13 +73,16 @@ async def start_link(
 ) -> AddressView:
     """Begin to link an identity to the calling user. The browser then goes to the address in the answer.
 
-    403 if the log-in is older than 15 minutes. Otherwise, a person at a browser that was left unlocked could get
-    permanent access to the account.
+    403 if the log-in is older than 15 minutes, or a program requested it. Otherwise, a person at a browser that was
+    left unlocked, or a program, could get permanent access to the account.
     """
     caller.own_user_id()
     token_hash = caller.token_hash or b""
-    if not await statements.is_recent_login(context.db, token_hash, MAX_LOGIN_AGE_S):
-        raise Forbidden("Your log-in is older than 15 minutes. Log out and in again, and link the identity then.")
+    if not await credentials.is_confirmed_login(context.db, token_hash, MAX_LOGIN_AGE_S):
+        raise Forbidden(
+            "Your log-in is older than 15 minutes, or a program requested it. Log out and in again, and then link the"
+            " identity."
+        )
     return await _begin_attempt(context, request, response, body.provider, path="/account", link_to=token_hash.hex())
 
 

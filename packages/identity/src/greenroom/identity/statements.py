@@ -338,12 +338,6 @@ async def find_logout_hint(db: Database, token_hash: bytes) -> LogoutHint | None
     )
 
 
-async def is_recent_login(db: Database, token_hash: bytes, within_s: float) -> bool:
-    """Return True if the log-in with this token began at most `within_s` ago."""
-    query = "SELECT 1 FROM login_sessions WHERE token_hash = %s AND created >= now() - make_interval(secs => %s)"
-    return bool(await db.fetch(query, (token_hash, within_s)))
-
-
 RETAKE_AFTER_S: Final = 60.0
 """The time after which a check is due again, if the process that took the log-in has stored no result."""
 

@@ -71,11 +71,11 @@ async def list_token_logins(db: Database, user_id: str, idle_s: float) -> list[T
 async def insert_token_login(
     connection: Connection, login_id: str, token_hash: bytes, user_id: str, *, lifetime_s: float, created_by: str
 ) -> None:
-    """Store a log-in that a program creates. Call `users.lock_user` before."""
+    """Store a log-in that a program creates, and that proves nothing about the user. Call `users.lock_user` before."""
     await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
     await connection.execute(
-        "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent)"
-        " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s)",
+        "INSERT INTO login_sessions (login_id, token_hash, user_id, expires, user_agent, confirmed)"
+        " VALUES (%s, %s, %s, now() + make_interval(secs => %s), %s, '-infinity')",
         (login_id, token_hash, user_id, lifetime_s, created_by[:500]),
     )
 
