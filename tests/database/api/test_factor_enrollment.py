@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -96,21 +97,32 @@ async def test_an_address_without_a_name_has_no_passkeys(user: Client):
 
 
 async def test_changes_need_a_new_log_in_or_the_password(user: Client, db: Database):
-    await enroll_app(user)
-    (factor,) = (await user.read(FACTORS))["factors"]
     await db.write(OLD)
     changes = [
         f"POST {FACTORS}/totp/start",
         f"POST {FACTORS}/passkey/start",
         "POST /api/v1/me/recovery-codes",
-        f"DELETE {FACTORS}/{factor['factor_id']}",
+        f"DELETE {FACTORS}/{uuid.uuid4()}",
     ]
     for change in changes:
         assert "confirmation-required" in await user.refused(403, change), change
     assert (await user.post("/api/v1/me/confirmation", json={"password": "wrong"})).status_code == 403
-    assert (await user.post("/api/v1/me/recovery-codes")).status_code == 403
+    assert (await user.post(f"{FACTORS}/totp/start")).status_code == 403
     assert (await user.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})).status_code == 204
-    assert (await user.post("/api/v1/me/recovery-codes")).status_code == 201
+    await enroll_app(user)
+
+
+async def test_the_password_alone_confirms_no_user_with_a_factor(user: Client, connect: MakeClient, db: Database):
+    key, _ = await enroll_app(user)
+    (factor,) = (await user.read(FACTORS))["factors"]
+    await db.write(OLD)
+    removal = f"DELETE {FACTORS}/{factor['factor_id']}"
+    confirmation = {"password": USERS_PASSWORD}
+    assert "Log out and in again" in await user.refused(403, "POST /api/v1/me/confirmation", confirmation)
+    assert "Log out and in again" in await user.refused(403, removal)
+    browser = await begin(connect)
+    assert (await complete(browser, code=code_of(key))).status_code == 200
+    assert (await browser.delete(f"{FACTORS}/{factor['factor_id']}")).status_code == 204
 
 
 async def test_a_confirmation_ends_the_old_token_of_the_log_in(user: Client, connect: MakeClient):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADA, SAME_ORIGIN, USER, USERS_PASSWORD, Client, MakeClient
-from tests.database.api.factors import FACTORS, enroll_app
+from tests.database.api.factors import FACTORS
 from tests.database.api.staging import Session
 
 from greenroom.api.hardening import LOGIN_COOKIE
@@ -153,7 +153,6 @@ async def test_permissions_that_cannot_be_are_refused(shared: Session, anonymous
 async def test_a_log_in_of_a_program_changes_no_credentials(
     admin: Client, user: Client, connect: MakeClient, anonymous: Client
 ):
-    await enroll_app(user)
     made = await token_of(admin, await user.own_id())
     by_token, by_link = await connect(), await connect()
     by_token.cookies.set(LOGIN_COOKIE, made["session_token"], domain="127.0.0.1")
@@ -162,9 +161,7 @@ async def test_a_log_in_of_a_program_changes_no_credentials(
     assert (await by_link.post("/api/v1/login/link", json=token, headers=SAME_ORIGIN)).status_code == 200
     for browser in (by_token, by_link):
         browser.headers.update(SAME_ORIGIN)
-        (factor,) = (await browser.read(FACTORS))["factors"]
-        for change in ("POST /api/v1/me/recovery-codes", f"DELETE {FACTORS}/{factor['factor_id']}"):
-            assert "confirmation-required" in await browser.refused(403, change)
+        assert "confirmation-required" in await browser.refused(403, f"POST {FACTORS}/totp/start")
         assert "requested it" in await browser.refused(403, "POST /api/v1/me/identities", {"provider": "campus"})
         assert (await browser.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})).status_code == 204
-        assert (await browser.post("/api/v1/me/recovery-codes")).status_code == 201
+        assert (await browser.post(f"{FACTORS}/totp/start")).status_code == 200

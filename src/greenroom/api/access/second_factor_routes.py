@@ -68,8 +68,12 @@ async def begin_passkey_login(login: LoginDep) -> PasskeyOptions:
 @router.post("/me/confirmation", status_code=204)
 async def confirm_password(body: ConfirmationBody, login: LoginDep, caller: Annotated[Caller, OWN]) -> None:
     """Confirm the present password, for changes of second factors within 10 minutes. This log-in gets a new token. A
-    wrong password counts as a failed log-in."""
+    wrong password counts as a failed log-in.
+
+    403 for a user with a second factor or without a password, who must log in again instead.
+    """
     user = await users.get_user(login.db, caller.own_user_id())
+    await second_factors.require_password_only(login.db, user)
     await login.confirm_password(user, body.password.get_secret_value())
     async with login.db.transaction() as connection:
         await renew_token(login.response, connection, caller)
@@ -85,7 +89,8 @@ async def list_own_factors(db: Db, caller: Annotated[Caller, OWN]) -> FactorsVie
 async def begin_totp(request: Request, change: ChangeDep) -> TotpStart:
     """Create the key of a new authenticator app. Its first code must follow within 5 minutes.
 
-    403 with the code `confirmation-required` if the log-in is older than 10 minutes; this applies to each change.
+    403 if the log-in is older than 10 minutes; this applies to each change. The code is `confirmation-required` if the
+    user can confirm the password instead of another log-in.
     """
     token_hash = await second_factors.require_confirmed(change)
     key = secrets.token_bytes(KEY_BYTES)

@@ -29,7 +29,7 @@ from greenroom.core.access.second_factors import (
     normal_code,
     recovery_code,
 )
-from greenroom.core.errors import ConfirmationRequired, Refused, Unauthenticated
+from greenroom.core.errors import ConfirmationRequired, Forbidden, Refused, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.access import second_factors as stored
@@ -37,7 +37,10 @@ from greenroom.db.database import Connection, Database
 from greenroom.kit.secrets import secret_digest
 
 CONFIRMED_S: Final = 600
-"""A change of factors needs a log-in or a confirmation of the password within this time."""
+"""A change of factors needs a log-in, or a confirmation of the password, within this time."""
+LOG_IN_AGAIN: Final = (
+    "Your log-in is older than 10 minutes, or a program requested it. Log out and in again, and then repeat the change."
+)
 REFUSED: Final = "The second factor is wrong or was used before. Try again, or use another one."
 BLOCKED: Final = (
     "The authenticator app is blocked after too many wrong codes. Use a recovery code or a passkey, or ask an"
@@ -145,14 +148,22 @@ async def require_confirmed(change: CallerChange) -> bytes:
     """Return the hash of the log-in of the caller.
 
     Raises:
-        Forbidden: the caller is an API key.
+        Forbidden: the caller is an API key, or must log in again.
         ConfirmationRequired: the log-in is too old, and the password was not confirmed since then.
     """
-    change.caller.own_user_id()
+    user_id = change.caller.own_user_id()
     token_hash = change.caller.token_hash or b""
     if not await credentials.is_confirmed_login(change.db, token_hash, CONFIRMED_S):
+        await require_password_only(change.db, await users.get_user(change.db, user_id))
         raise ConfirmationRequired
     return token_hash
+
+
+async def require_password_only(db: Database, user: users.User) -> None:
+    """Check that a log-in of the user needs a password of Greenroom, and nothing else. Only then is this password a
+    proof of identity. Raises Forbidden: the user must log in again."""
+    if user.password_hash is None or await stored.list_factors(db, user.user_id):
+        raise Forbidden(LOG_IN_AGAIN)
 
 
 async def add_factor(change: CallerChange, factor: stored.NewFactor) -> tuple[stored.SecondFactor, list[str]]:
