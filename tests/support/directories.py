@@ -79,9 +79,7 @@ class Slapd:
 
     def change(self, ldif: str) -> None:
         """Apply changes, as LDIF; entries without `changetype` are added."""
-        command = ["ldapmodify", "-a", "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", BIND_DN, "-w", BIND_PASSWORD]
-        result = subprocess.run(command, input=ldif.encode(), capture_output=True, timeout=20, check=False)
-        assert result.returncode == 0, result.stderr.decode()
+        modify(f"ldap://127.0.0.1:{self.port}", BIND_DN, BIND_PASSWORD, ldif)
 
     def add_person(self, uid: str, *, ou: str = "people", **attributes: str) -> str:
         """Add a person with `PASSWORD`; returns the DN."""
@@ -123,6 +121,14 @@ class Slapd:
             self.process = None
 
 
+def modify(server: str, account: str, password: str, ldif: str, *, ca: Path | None = None) -> None:
+    """Apply changes to a directory, as LDIF; entries without `changetype` are added."""
+    trusted = ["-o", f"tls_cacert={ca}"] if ca else []
+    command = ["ldapmodify", "-a", "-x", "-H", server, "-D", account, "-w", password, *trusted]
+    done = subprocess.run(command, input=ldif.encode(), capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def line(name: str, value: str) -> str:
     """Return a line of LDIF, in base64."""
     return f"{name}:: {b64encode(value.encode()).decode()}"
@@ -141,9 +147,9 @@ def escaped(value: str) -> str:
     )
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((address, port)) == 0
 
 
 def free_port() -> int:

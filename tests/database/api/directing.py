@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx2
 from tests.database.api.client import SAME_ORIGIN, Client
+from tests.support.active_directory import ActiveDirectory
 from tests.support.directories import PASSWORD, Slapd
 
 DIRECTORIES = "/api/v1/directories"
 
 
-async def add(admin: Client, server: Slapd, name: str = "campus", **fields: Any) -> dict[str, Any]:
-    """Add the directory of a slapd."""
+async def add(admin: Client, server: Slapd | ActiveDirectory, name: str = "campus", **fields: Any) -> dict[str, Any]:
+    """Add the directory of a server."""
     return await admin.make(DIRECTORIES, **{"name": name, "title": name.title(), **server.fields, **fields})
 
 

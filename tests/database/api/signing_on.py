@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 from fastapi import FastAPI
 from tests.database.api.client import SAME_ORIGIN, Client
+from tests.support.canaille import Canaille
 from tests.support.oidc import ORIGIN, SECRET, Forger, Provider
 from tests.support.saml import ENTITY_ID, IdentityProvider, SamlForm
 
@@ -35,7 +36,9 @@ async def come_back(browser: Client, location: str) -> httpx2.Response:
     return await browser.get(location.removeprefix(ORIGIN))
 
 
-async def log_in_at(provider: Provider, browser: Client, login: str, name: str = "campus", path: str = "/") -> str:
+async def log_in_at(
+    provider: Provider | Canaille, browser: Client, login: str, name: str = "campus", path: str = "/"
+) -> str:
     """Log in through a provider; returns the address to which Greenroom sends the browser."""
     location = await provider.log_in(await begin(browser, name, path), login)
     answer = await come_back(browser, location)

@@ -48,6 +48,10 @@ class Refusal(StrEnum):
     )
     NO_GROUP = "no-group", "You are in none of the groups that may log in here. Ask an administrator for access."
     USER_DISABLED = "user-disabled", "This account is disabled; ask an administrator."
+    DIRECTORY_ACCOUNT = (
+        "directory-account",
+        "The directory does not permit your log-in, for example because your password has expired.",
+    )
     BREAK_GLASS = "break-glass", "This account logs in only with its password."
     LAST_ADMINISTRATOR = (
         "last-administrator",

@@ -146,6 +146,8 @@ async def _log_in(
     """
     directory = found.directory
     if reason := await found.client.confirms(entry.dn, password):
+        if problem := search.account_problem(reason):
+            raise SignOnRefused(Refusal.DIRECTORY_ACCOUNT, f"{entry.dn} cannot log in: {problem}.")
         log.info("a directory refused a password", directory=directory.title, dn=entry.dn, reason=reason)
         return None
     if entry.is_disabled:

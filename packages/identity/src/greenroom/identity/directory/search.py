@@ -6,6 +6,7 @@ claims of a user are the attributes of the entry in lower case, and `groups`, th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -32,6 +33,25 @@ MAX_GROUPS: Final = 2000
 BATCH_SIZE: Final = 50
 """The number of values in one filter."""
 MAX_SUBJECT: Final = 255
+
+ACCOUNT_PROBLEMS: Final = {
+    "530": "the user may not log in at this time",
+    "531": "the user may not log in from this computer",
+    "532": "the password has expired",
+    "533": "the account is disabled",
+    "701": "the account has expired",
+    "773": "the user must change the password first",
+}
+"""Code in an answer of Active Directory → its meaning. Active Directory sends these codes only after the right
+password. The code 775 (a locked account) is not one of them, so a log-in as a locked user looks like a wrong password.
+"""
+
+
+def account_problem(reason: str) -> str | None:
+    """Return why an account of Active Directory may not log in with the right password; None for other reasons of a
+    refused bind."""
+    found = re.search(r"AcceptSecurityContext error, data (\w+)", reason)
+    return ACCOUNT_PROBLEMS.get(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
