@@ -87,9 +87,7 @@ def canaille(*usernames: str) -> Generator[Canaille]:
         assert process.stdout is not None
         try:
             issuer = process.stdout.readline().decode().strip()
-            assert issuer.startswith("http://"), (
-                "run script/test, which installs tests/stand_ins/canaille"
-            )
+            assert issuer.startswith("http://"), "run script/test, which installs tests/stand_ins/canaille"
             yield Canaille(issuer)
         finally:
             process.kill()
