@@ -1,16 +1,17 @@
-"""Pages that compare Greenroom with requirements name only tests that exist, and all requirements of a chapter."""
+"""Pages name only tests that exist, as `FILE::TEST` with the file below `tests/`, or as `TEST`. The page that compares
+Greenroom with OWASP ASVS lists all requirements of a chapter."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.repository.test_documentation import PAGES, ROOT
 
-ROOT = Path(__file__).parents[2]
-PAGES_WITH_TESTS = ("asvs.md",)
-"""Pages of docs/reference with names of tests."""
+SUITES = "|".join(folder.name for folder in (ROOT / "tests").iterdir() if folder.is_dir())
 ASVS_REQUIREMENTS = {
     "6": (3, 12, 8, 6, 8, 4, 2, 4),
     "7": (3, 4, 2, 5, 3, 2),
@@ -21,20 +22,37 @@ ASVS_REQUIREMENTS = {
 """Chapter of OWASP ASVS 5.0 → the number of requirements in each of its sections."""
 
 
-def named_tests(text: str) -> set[str]:
-    return set(re.findall(r"`(test_\w+)`", text))
+@cache
+def tests_of(file: Path) -> frozenset[str]:
+    return frozenset(re.findall(r"^\s*(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE))
 
 
-def defined_tests() -> set[str]:
-    sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    return {name for source in sources for name in re.findall(r"^\s*(?:async )?def (test_\w+)", source, re.MULTILINE)}
+@cache
+def all_tests() -> frozenset[str]:
+    return frozenset().union(*(tests_of(file) for file in (ROOT / "tests").rglob("test_*.py")))
 
 
-@pytest.mark.parametrize("page", PAGES_WITH_TESTS)
-def test_each_test_on_a_page_exists(page: str):
-    named = named_tests((ROOT / "docs/reference" / page).read_text())
-    assert named - defined_tests() == set()
-    assert named
+def missing_tests(text: str) -> list[str]:
+    """Return the files and tests that a text names and that do not exist."""
+    missing = [test for test in re.findall(r"`(test_\w+)`", text) if test not in all_tests()]
+    for name, test in re.findall(rf"`(?:tests/)?((?:{SUITES})/[\w/]*test_\w+\.py)(?:::(\w+))?`", text):
+        file = ROOT / "tests" / name
+        if not file.exists() or (test and test not in tests_of(file)):
+            missing.append(f"{name}::{test}")
+    return missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_test_on_a_page_exists(page: Path):
+    assert missing_tests(page.read_text()) == []
+
+
+def test_a_test_that_does_not_exist_is_found():
+    this = "repository/test_named_tests.py"
+    names = ("test_a_test_that_does_not_exist_is_found", "test_that_is_not_defined")
+    named = (*names, *(f"{this}::{name}" for name in names), "unit/test_none.py")
+    found = missing_tests("\n".join(f"`{name}`" for name in named))
+    assert found == [names[1], f"{this}::{names[1]}", "unit/test_none.py::"]
 
 
 def _listed_requirements(text: str) -> Iterator[str]:

@@ -74,11 +74,6 @@ def named() -> set[tuple[str, str]]:
     return {(file, test) for file, test in re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)}
 
 
-def test_each_test_that_is_named_exists():
-    defined = {file: set(re.findall(r"^(?:async )?def (test_\w+)", text_of(file), re.MULTILINE)) for file, _ in named()}
-    assert [f"{file}::{test}" for file, test in sorted(named()) if test not in defined[file]] == []
-
-
 def test_each_test_of_pods_is_named():
     own = {
         (f"kubernetes/{file.name}", test)
@@ -93,7 +88,3 @@ def test_each_behaviour_has_a_test_on_either_or_says_that_there_is_none():
     for behaviour, docker, kubernetes in list(rows("Separate tests"))[1:]:
         for cell in (docker, kubernetes):
             assert re.search(r"`[\w/]+\.py::test_\w+`", cell) or cell.startswith(NOT_HERE), behaviour
-
-
-def text_of(file: str) -> str:
-    return (ROOT / "tests" / file).read_text()

@@ -41,6 +41,7 @@ TLSCertificateKeyFile {folder}/server.key
 TLSCACertificateFile {folder}/ca.pem
 database mdb
 directory {folder}/data
+dbnosync
 suffix "{suffix}"
 rootdn "{bind_dn}"
 rootpw "{bind_password}"
@@ -125,7 +126,7 @@ def modify(server: str, account: str, password: str, ldif: str, *, ca: Path | No
     """Apply changes to a directory, as LDIF; entries without `changetype` are added."""
     trusted = ["-o", f"tls_cacert={ca}"] if ca else []
     command = ["ldapmodify", "-a", "-x", "-H", server, "-D", account, "-w", password, *trusted]
-    done = subprocess.run(command, input=ldif.encode(), capture_output=True, timeout=20, check=False)
+    done = subprocess.run(command, input=ldif.encode(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
 

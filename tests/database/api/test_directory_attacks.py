@@ -109,6 +109,23 @@ async def test_references_to_other_servers_are_not_followed(
             _delete_referral(server, dn)
 
 
+async def test_references_that_lead_back_end_the_search(server: Slapd, admin: Client, anonymous: Client, db: Database):
+    first, second = f"ou=first,{PEOPLE}", f"ou=second,{PEOPLE}"
+    for dn, other in ((first, second), (second, first)):
+        reference = f"ref: ldap://127.0.0.1:{server.port}/{other}"
+        server.change(f"dn: {dn}\nobjectClass: referral\nobjectClass: extensibleObject\n{reference}\n")
+    try:
+        directory = await add(admin, server, create_users=True, user_base=first)
+        assert (await _refused(anonymous, db, "ada"))[0] == 503
+        step, detail = await _failing_step(admin, directory)
+        assert (step, detail.partition(";")[0]) == ("base", f"Campus has no entry {first}: Referral (10)")
+        await add(admin, server, "second", create_users=True)
+        assert (await log_in(anonymous, "ada")).status_code == 200
+    finally:
+        _delete_referral(server, first)
+        _delete_referral(server, second)
+
+
 def _delete_referral(server: Slapd, dn: str) -> None:
     server.change(f"dn: {dn}\ncontrol: 2.16.840.1.113730.3.4.2 true\nchangetype: delete\n")
 
@@ -126,6 +143,23 @@ async def test_groups_that_contain_each_other_end_the_search(server: Slapd, admi
     finally:
         server.delete(first)
         server.delete(second)
+
+
+@pytest.mark.parametrize("membership", ["member", "memberof", "nested"])
+async def test_a_user_in_a_thousand_groups_logs_in(
+    server: Slapd, admin: Client, anonymous: Client, membership: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(login, "TIMEOUT_S", 60.0)
+    dns = [f"cn=g{number},{GROUPS}" for number in range(1000)]
+    new = (f"dn: {dn}\nobjectClass: groupOfNames\nmember: uid=ada,{PEOPLE}\n" for dn in dns)
+    server.change("\n".join(new))
+    group = await admin.make("/api/v1/groups", name="Last")
+    rule = {"claim": "groups", "value": dns[-1], "group_id": group["group_id"]}
+    try:
+        await add(admin, server, create_users=True, membership=membership, rules=[rule], rule_required=True)
+        assert (await log_in(anonymous, "ada")).status_code == 200
+    finally:
+        server.change("\n".join(f"dn: {dn}\nchangetype: delete\n" for dn in dns))
 
 
 async def test_groups_with_too_many_levels_are_refused(

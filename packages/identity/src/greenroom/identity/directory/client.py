@@ -307,7 +307,8 @@ async def _communicate(process: Process, password: str) -> _Result:
         process.stdin.close()
     output, error = await asyncio.gather(_read(process.stdout, MAX_ANSWER_BYTES), _read(process.stderr, 64 << 10))
     code = await process.wait()
-    return _Result(code, output, one_line(error.decode("utf-8", "replace").strip())[:500])
+    lines = (line.strip() for line in error.decode("utf-8", "replace").splitlines())
+    return _Result(code, output, one_line("; ".join(filter(None, lines)))[:500])
 
 
 async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:

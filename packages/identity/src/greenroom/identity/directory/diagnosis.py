@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from greenroom.identity.diagnosis import StepResult
+from greenroom.identity.diagnosis import StepResult, Steps
 from greenroom.identity.directory import search
 from greenroom.identity.directory.client import ROOT, DirectoryClient, DirectoryFailed, Query, Step, program_path
 from greenroom.identity.directory.ldif import DirectoryEntry
@@ -28,10 +28,9 @@ class DirectoryDiagnosis:
         self._username = username
         self._entries: list[DirectoryEntry] = []
 
-    async def run(self) -> list[StepResult]:
-        """Run the steps up to the first step that fails, and return their results."""
-        results: list[StepResult] = []
-        steps: dict[str, Callable[[], Awaitable[str]]] = {
+    @property
+    def steps(self) -> Steps:
+        return {
             "program": self._find_program,
             "host": self._find_hosts,
             "connection": self._connect,
@@ -41,7 +40,11 @@ class DirectoryDiagnosis:
             "filter": self._use_filter,
             "user": self._read_user,
         }
-        for name, step in steps.items():
+
+    async def run(self) -> list[StepResult]:
+        """Run the steps up to the first step that fails, and return their results."""
+        results: list[StepResult] = []
+        for name, step in self.steps.items():
             began_s = time.perf_counter()
             try:
                 detail, passed = await step(), True
