@@ -215,11 +215,11 @@ async def test_a_wrong_response_is_refused(
     assert await rows_of_users(db) == before
 
 
-@pytest.mark.parametrize("skewed", [{"not_after_s": -50}, {"not_before_s": 50}, {"issued_s": 50}])
+@pytest.mark.parametrize("skewed", [Assertion(not_after_s=-50), Assertion(not_before_s=50), Assertion(issued_s=50)])
 async def test_the_clock_of_an_identity_provider_may_differ_by_50_s(
-    forger: SamlForger, anonymous: Client, skewed: dict[str, float]
+    forger: SamlForger, anonymous: Client, skewed: Assertion
 ):
-    assert await answer(forger, anonymous, plain(Assertion(**skewed))) == "/"
+    assert await answer(forger, anonymous, plain(skewed)) == "/"
 
 
 async def test_an_assertion_is_used_only_once(forger: SamlForger, anonymous: Client, app: FastAPI, db: Database):

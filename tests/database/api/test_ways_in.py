@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 from xml.sax.saxutils import escape
 
 import pytest
@@ -152,7 +152,7 @@ async def test_a_failure_in_the_middle_of_provisioning_creates_nothing(
     assert await rows_of_users(db) == before
 
 
-async def _fail_at(db: Database, table: str) -> None:
+async def _fail_at(db: Database, table: LiteralString) -> None:
     """Let each new row of a table fail."""
     await db.write("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'test'; END $$")
     await db.write(f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")

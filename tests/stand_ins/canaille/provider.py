@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 """An OpenID Connect provider for tests: the Python package canaille, with its own forms.
 
 The configuration is the first argument as JSON: `client`, the fields of the client, and `users`, the fields of each
