@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from tests.database.api.client import Client
 from tests.database.api.directing import DIRECTORIES, add, log_in
-from tests.database.api.signing_on import rows_of_users
+from tests.database.api.signing_on import cause_of_refusal, rows_of_users
 from tests.support.directories import BIND_DN, BIND_PASSWORD, GROUPS, PASSWORD, PEOPLE, SUFFIX, Slapd, bad_server, slapd
 
 from greenroom.db.database import Database
@@ -82,11 +83,14 @@ async def test_an_empty_password_is_refused(
     assert (await _refused(anonymous, db, "ada", password))[0] == 401
 
 
-async def test_two_matching_entries_are_refused(server: Slapd, admin: Client, anonymous: Client, db: Database):
+async def test_two_matching_entries_are_refused(
+    server: Slapd, admin: Client, anonymous: Client, app: FastAPI, db: Database
+):
     second = server.add_person("ada", ou="partners")
     try:
         await add(admin, server, create_users=True, user_base=SUFFIX)
         assert (await _refused(anonymous, db, "ada"))[0] == 503
+        assert f"Several entries below {SUFFIX} have the name 'ada'." in await cause_of_refusal(app, db)
     finally:
         server.delete(second)
 

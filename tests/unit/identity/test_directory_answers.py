@@ -131,3 +131,15 @@ def test_a_user_without_one_id_is_refused(values: dict[str, Any]):
 def test_an_id_of_active_directory_is_searched_by_its_octets():
     octets = "3\\22\\11\\00UDwf\\88\\99\\aa\\bb\\cc\\dd\\ee\\ff"
     assert search.subject_filter(FIELDS, [str(GUID)]) == f"(&(objectClass=person)(|(objectGUID={octets})))"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [("532", "the password has expired"), ("533", "the account is disabled"), ("52e", None), ("775", None)],
+)
+def test_only_the_right_password_shows_the_state_of_an_account(data: str, problem: str | None):
+    answer = (
+        f"additional info: 80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data {data}, v1db1"
+    )
+    assert search.account_problem(f"ldap_bind: Invalid credentials (49); {answer}") == problem
+    assert search.account_problem(f"ldap_bind: Invalid credentials (49); data {data}") is None

@@ -57,7 +57,8 @@ class _Found:
     directory: Directory
     client: DirectoryClient
     user: DirectoryUser | None
-    has_failed: bool = False
+    failure: str = ""
+    """The reason why the search failed, as a sentence."""
 
     @property
     def account(self) -> str:
@@ -88,7 +89,7 @@ async def check_password(request: Request, user: users.User | None, username: st
             await _limit_attempts(request, context, result)
             logged_in = await _log_in(context, result, result.user, password, local=user if has_password else None)
         except DirectoryFailed as error:
-            log.warning("a directory could not check a password", directory=title, reason=str(error))
+            context.refusals.log_refused_sign_on(request, title, str(Refusal.PROVIDER_DOWN), str(error))
             raise Unavailable(NO_ANSWER) from error
         except SignOnRefused as refused:
             context.refusals.log_refused_sign_on(request, title, str(refused.refusal), refused.cause)
@@ -96,7 +97,11 @@ async def check_password(request: Request, user: users.User | None, username: st
         if logged_in is not None:
             await credentials.clear_attempts(context.db, result.account, _source(request))
         return logged_in
-    if any(result.has_failed for result in found):
+    failed = [result for result in found if result.failure]
+    for result in failed:
+        title = result.directory.title
+        context.refusals.log_refused_sign_on(request, title, str(Refusal.PROVIDER_DOWN), result.failure)
+    if failed:
         raise Unavailable(NO_ANSWER)
     return None
 
@@ -130,8 +135,7 @@ async def _find(context: SignOnContext, directory: Directory, username: str, dea
     try:
         return _Found(directory, client, await search.find_user(client, directory, username))
     except DirectoryFailed as error:
-        log.warning("a directory could not be searched for a log-in", directory=directory.title, reason=str(error))
-        return _Found(directory, client, None, has_failed=True)
+        return _Found(directory, client, None, failure=str(error))
 
 
 async def _log_in(
