@@ -23,13 +23,13 @@ ASVS_REQUIREMENTS = {
 
 
 @cache
-def tests_of(file: Path) -> frozenset[str]:
+def defined_in(file: Path) -> frozenset[str]:
     return frozenset(re.findall(r"^\s*(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE))
 
 
 @cache
 def all_tests() -> frozenset[str]:
-    return frozenset().union(*(tests_of(file) for file in (ROOT / "tests").rglob("test_*.py")))
+    return frozenset().union(*(defined_in(file) for file in (ROOT / "tests").rglob("test_*.py")))
 
 
 def missing_tests(text: str) -> list[str]:
@@ -37,7 +37,7 @@ def missing_tests(text: str) -> list[str]:
     missing = [test for test in re.findall(r"`(test_\w+)`", text) if test not in all_tests()]
     for name, test in re.findall(rf"`(?:tests/)?((?:{SUITES})/[\w/]*test_\w+\.py)(?:::(\w+))?`", text):
         file = ROOT / "tests" / name
-        if not file.exists() or (test and test not in tests_of(file)):
+        if not file.exists() or (test and test not in defined_in(file)):
             missing.append(f"{name}::{test}")
     return missing
 
