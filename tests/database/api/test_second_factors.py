@@ -21,6 +21,7 @@ from tests.database.api.factors import (
 from tests.support.authenticator import PRESENT, Authenticator
 
 from greenroom.core.access.second_factors import MAX_WRONG_CODES
+from greenroom.db.access import credentials
 from greenroom.db.database import Database
 
 PENDING = "__Host-greenroom-pending"
@@ -236,6 +237,22 @@ async def test_a_new_password_keeps_the_second_factors(app_key: str, user: Clien
     browser = await connect()
     body = {"username": USER, "password": "another one!"}
     assert (await browser.post("/api/v1/login", json=body, headers=SAME_ORIGIN)).status_code == 202
+
+
+async def test_a_log_in_under_way_needs_a_factor_that_is_added_meanwhile(
+    user: Client, connect: MakeClient, monkeypatch: pytest.MonkeyPatch
+):
+    clear, browser = credentials.clear_attempts, await connect()
+
+    async def meanwhile(*args: Any) -> None:
+        await enroll_app(user)
+        await clear(*args)
+
+    monkeypatch.setattr(credentials, "clear_attempts", meanwhile)
+    body = {"username": USER, "password": USERS_PASSWORD}
+    answer = await browser.post("/api/v1/login", json=body, headers=SAME_ORIGIN)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert "while you logged in" in answer.json()["detail"]
 
 
 async def test_a_pending_log_in_is_completed_once(connect: MakeClient, app_key: str):

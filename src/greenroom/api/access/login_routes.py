@@ -185,15 +185,18 @@ class LoginRequest:
         pending_hash: bytes | None = None,
         must_enroll: bool = False,
         is_confirmed: bool = True,
+        without_factor: bool = False,
     ) -> Me:
         """Start the log-in of an authenticated user with a new token, and end the previous log-in of the browser.
 
         `user` is the row at the time of authentication. `pending_hash` identifies the pending log-in that this log-in
-        completes. `must_enroll` and `is_confirmed` are those of `credentials.insert_login`.
+        completes. `must_enroll` and `is_confirmed` are those of `credentials.insert_login`. `without_factor`: the user
+        had no second factor, so none was checked.
 
         Raises:
             Forbidden: the user is disabled or locked.
-            Unauthenticated: the password was changed meanwhile, or the pending log-in has ended.
+            Unauthenticated: the password was changed or a second factor was added meanwhile, or the pending log-in has
+                ended.
         """
         require_enabled(user)
         token, lifetime_s = new_secret(), self.snapshot.installation.session_lifetime_s
@@ -211,7 +214,9 @@ class LoginRequest:
                 must_enroll=must_enroll,
                 is_confirmed=is_confirmed,
             )
-            if login_id is None:
+            if login_id is None or (
+                without_factor and await second_factors.count_factors(connection, user.user_id)
+            ):  # insert_login has locked the user
                 raise Unauthenticated(ACCOUNT_CHANGED)
             if previous_token := self.request.cookies.get(LOGIN_COOKIE):
                 await credentials.delete_login(connection, secret_digest(previous_token))
@@ -267,7 +272,8 @@ async def login(body: LoginBody, login: LoginDep) -> Me | SecondFactorNeeded:
         return await _begin_pending_login(login, user, factors)
     await credentials.clear_attempts(login.db, body.username, login.source(attempt))
     settings = resolve(await groups.groups_of_user(login.db, user.user_id))
-    return await login.start_login(user, must_enroll=bool(settings["require_second_factor"].value))
+    must_enroll = bool(settings["require_second_factor"].value)
+    return await login.start_login(user, must_enroll=must_enroll, without_factor=True)
 
 
 async def _begin_pending_login(
