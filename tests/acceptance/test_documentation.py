@@ -34,6 +34,7 @@ USUAL: Final = (
     "sharing",
     "configuration-as-code",
     "provisioning",
+    "roles",
     "service-accounts",
 )
 READ: Final = tuple(

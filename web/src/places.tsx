@@ -1,6 +1,7 @@
 /** Every page of the console. The router, the navigation, the account menu and lazy loading follow this table. */
 
 import {
+  IconAddressBook,
   IconApps,
   IconBuildingStore,
   IconChartDots,
@@ -85,6 +86,7 @@ const Audit = lazily(() => import('./pages/admin/diagnostics/Audit'), 'Audit');
 const Catalogue = lazily(() => import('./pages/admin/catalogue/Catalogue'), 'Catalogue');
 const CreateWorkspace = lazily(() => import('./pages/admin/workspaces/CreateWorkspace'), 'CreateWorkspace');
 const Dashboard = lazily(() => import('./pages/admin/Dashboard'), 'Dashboard');
+const Directories = lazily(() => import('./pages/admin/signon/Directories'), 'Directories');
 const Gateways = lazily(() => import('./pages/admin/infrastructure/Gateways'), 'Gateways');
 const GroupPage = lazily(() => import('./pages/admin/groups/GroupPage'), 'GroupPage');
 const Groups = lazily(() => import('./pages/admin/groups/Groups'), 'Groups');
@@ -151,6 +153,7 @@ const MENUS = {
     { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
     { path: '/admin/groups/:groupId', page: GroupPage },
     { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
+    { path: '/admin/directories', title: 'Directories', icon: IconAddressBook, needs: 'settings', page: Directories },
     { path: '/admin/provisioning', title: 'Provisioning', icon: IconUserPlus, needs: 'settings', page: Provisioning },
     { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
     {

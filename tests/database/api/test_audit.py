@@ -25,7 +25,7 @@ _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/mcp|/api/(internal/.*|scim/v2/.*\.search"
     # users' own actions, with separate rows
     r"|v1/(login.*|logout|sign-on/.*|sign-on-providers/.*(test|preview)"
-    r"|directories/.*/test|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
+    r"|directories/.*/(test|preview)|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
     r"|catalogues/.*/read"  # the published list is read again
     r"|webhooks/.*/(test|replay)"  # the message is sent again
     r"|diagnostics/leftovers)"  # a query that is too long for an address

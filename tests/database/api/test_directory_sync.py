@@ -151,6 +151,30 @@ async def test_too_many_disabled_users_stop_the_synchronization(server: Slapd, a
     assert await campus.sync(force=True) == {"present": 6, "disabled": 6, "missing": 0}
 
 
+async def test_a_preview_shows_the_changes_and_makes_none(server: Slapd, admin: Client, connect: MakeClient):
+    campus = await _campus(admin, connect, server, NAMES)
+    for name in NAMES[:6]:
+        server.delete(f"uid={name},{PEOPLE}")
+    answer = await admin.post(f"{campus.path}/sync/preview")
+    preview = answer.json()
+    assert (preview["present"], preview["num_disabled"], preview["num_missing"]) == (6, 6, 0)
+    lost = {"username": NAMES[0], "reason": "The directory no longer has the user."}
+    assert preview["disabled"][0] == lost
+    assert preview["problem"] == "6 of 12 users would be disabled."
+    assert not (await campus.user(NAMES[0]))["disabled"]
+
+
+async def test_the_directory_shows_why_its_synchronization_stopped(server: Slapd, admin: Client, connect: MakeClient):
+    campus = await _campus(admin, connect, server, NAMES[:2])
+    await admin.change(campus.path, user_filter="(objectClass=unknown)")
+    await campus.stopped()
+    assert (await admin.read(campus.path))["sync_problem"] == "The directory has none of the 2 users."
+    await admin.change(campus.path, user_filter="(objectClass=inetOrgPerson)")
+    await campus.sync()
+    directory = await admin.read(campus.path)
+    assert (directory["sync_problem"], directory["synchronized"] is None) == ("", False)
+
+
 async def test_a_directory_that_fails_disables_no_user(
     server: Slapd, admin: Client, connect: MakeClient, context: SignOnContext
 ):
@@ -170,5 +194,5 @@ async def test_one_process_takes_a_due_directory(server: Slapd, admin: Client, d
     taken = await statements.take_due_directory(db)
     assert taken is not None
     assert await statements.take_due_directory(db) is None
-    await statements.record_sync(db, taken, 0, completed=True)
+    await statements.record_sync(db, taken, 0, problem="")
     assert (await statements.take_due_directory(db)) is not None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
+from tests.database.api.factors import enroll_app
 from tests.database.api.staging import Stage
 from tests.support import rows
 
@@ -230,6 +231,19 @@ async def test_a_help_desk_changes_no_user_with_another_group_or_more_rights(sit
         await user.patch(ann, json={"groups": [own]}),
     ):
         assert refused.status_code in (403, 404), refused.text
+
+
+async def test_a_help_desk_resets_second_factors_only_in_its_scope(site: Site, user: Client):
+    await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
+    inside, outside = (f"/api/v1/users/{each}/second-factors" for each in site.ids)
+    await enroll_app(site.members[0])
+    assert len((await user.read(inside))["factors"]) == 1
+    assert (await user.get(outside)).status_code == 404
+    assert (await user.delete(outside)).status_code == 404
+    assert (await user.delete(inside)).status_code == 204
+    assert (await user.read(inside))["factors"] == []
+    await site.admin.put(f"{GROUPS}/{site.groups[1]}/users/{site.ids[0]}")
+    assert "users_modify" in await user.refused(403, f"DELETE {inside}"), "another group of the user is outside"
 
 
 async def test_a_code_in_a_scope_is_missing_on_every_route_without_a_scope(site: Site, user: Client, app: FastAPI):

@@ -109,6 +109,23 @@ async def test_every_route_needs_a_valid_token(app: FastAPI, scim: Provisioner, 
     ]
 
 
+async def test_two_tokens_are_valid_until_the_end_of_the_overlap(scim: Provisioner, admin: Client, db: Database):
+    first, path = scim.token, f"{SCIM_CLIENTS}/{scim.client_id}/token"
+    answer = await admin.post(path, json={"overlap_s": 3600})
+    second = answer.json()["token"]
+    for scim.token in (first, second):
+        await scim.done("GET", "/Users")
+    assert (await admin.only(SCIM_CLIENTS))["old_until"] == answer.json()["old_until"]
+    await db.write("UPDATE scim_clients SET old_until = now()")
+    assert (await admin.only(SCIM_CLIENTS))["old_until"] is None
+    scim.token = first
+    await scim.refused(401, "GET", "/Users")
+    third = (await admin.post(path, json={"overlap_s": 3600})).json()["token"]
+    fourth = (await admin.post(path, json={"overlap_s": 3600})).json()["token"]
+    for scim.token, status in ((second, 401), (third, 200), (fourth, 200)):
+        assert (await scim.request("GET", "/Users")).status_code == status
+
+
 async def test_too_many_wrong_tokens_are_429(scim: Provisioner, admin: Client):
     await admin.change("/api/v1/settings", max_login_attempts_per_address=1)
     right, scim.token = scim.token, "wrong"

@@ -24,8 +24,9 @@ export function changeScimClient(clientId: Uuid, body: Schemas['ScimClientPatch'
   return dataOf(client.PATCH(CLIENT, { params: { path: { client_id: clientId } }, body }));
 }
 
-export function rotateScimToken(clientId: Uuid) {
-  return dataOf(client.POST(`${CLIENT}/token`, { params: { path: { client_id: clientId } } }));
+/** Replaces the token of a client. The present token stays valid for `overlap_s`. */
+export function rotateScimToken(clientId: Uuid, overlap_s: number) {
+  return dataOf(client.POST(`${CLIENT}/token`, { params: { path: { client_id: clientId } }, body: { overlap_s } }));
 }
 
 export function deleteScimClient(clientId: Uuid) {

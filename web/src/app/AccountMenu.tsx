@@ -1,25 +1,15 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { IconChevronDown, IconHelpCircle, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
 import { Link } from 'react-router';
-import { logOut } from '../api/auth';
-import { showError } from '../components/feedback';
 import { placesIn } from '../places';
 import { PasswordForm } from './PasswordForm';
+import { useLogOut } from './useLogOut';
 
 /** The menu with the name of the user and the pages of the account. */
 export function AccountMenu({ username }: { username: string }) {
-  const queries = useQueryClient();
   const [changing, { open, close }] = useDisclosure(false);
-  const leave = useMutation({
-    mutationFn: logOut,
-    onSuccess: (url) => {
-      queries.clear();
-      location.assign(url ?? '/');
-    },
-    onError: (error) => showError('Not logged out', error),
-  });
+  const leave = useLogOut();
   return (
     <>
       <Menu position="bottom-end" withinPortal>

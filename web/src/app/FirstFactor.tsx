@@ -1,17 +1,13 @@
 import { Anchor, Center, Paper, Stack, Text, Title } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { logOut, meQuery } from '../api/auth';
+import { meQuery } from '../api/auth';
 import { EnrollFactor } from '../components/EnrollFactor';
-import { showError } from '../components/feedback';
+import { useLogOut } from './useLogOut';
 
 /** The page after a log-in whose user must enroll a second factor. The api refuses other requests until then. */
 export function FirstFactor() {
   const queries = useQueryClient();
-  const leave = () =>
-    logOut().then(
-      () => location.assign('/'),
-      (error: unknown) => showError('Not logged out', error),
-    );
+  const leave = useLogOut();
   return (
     <Center component="main" mih="100vh" p="md">
       <Stack w="100%" maw={480} gap="lg">
@@ -27,7 +23,7 @@ export function FirstFactor() {
               onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })}
               recoveryCodes={null}
             />
-            <Anchor component="button" type="button" size="sm" onClick={() => void leave()} maw="max-content">
+            <Anchor component="button" type="button" size="sm" onClick={() => leave.mutate()} maw="max-content">
               Log out
             </Anchor>
           </Stack>

@@ -1,8 +1,9 @@
 import { Center, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
-import { changePassword, logOut } from '../api/auth';
-import { showDone, showError } from '../components/feedback';
+import { changePassword } from '../api/auth';
+import { showDone } from '../components/feedback';
 import { FormDialog, FormFrame } from '../components/Form';
+import { useLogOut } from './useLogOut';
 
 const EYE = { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } };
 
@@ -35,11 +36,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
 /** The form after a log-in with a one-time password, at any address. The api refuses other requests until then. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
-  const leave = () =>
-    logOut().then(
-      () => location.assign('/'),
-      (error: unknown) => showError('Not logged out', error),
-    );
+  const leave = useLogOut();
   return (
     <Center component="main" mih="100vh" p="md">
       <Stack w="100%" maw={420} gap="lg">
@@ -50,7 +47,7 @@ export function FirstPassword() {
           You logged in with the password that Greenroom generated at its first start. Change it to continue.
         </Text>
         <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <FormFrame form={form} save={save} touched={['me']} onCancel={() => void leave()} submit="Change password">
+          <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
             <Fields form={form} />
           </FormFrame>
         </Paper>

@@ -29,6 +29,7 @@ from greenroom.api.access.second_factor_schemas import (
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.hardening import host_name
 from greenroom.api.problems import api_router
+from greenroom.api.scopes import OF_CHANGED_USER, OF_USER
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.core.access.second_factors import KEY_BYTES, key_text, matching_step, normal_code, setup_uri
 from greenroom.core.errors import Invalid
@@ -162,13 +163,17 @@ async def create_recovery_codes(change: ChangeDep) -> NewRecoveryCodes:
     return NewRecoveryCodes(recovery_codes=await second_factors.replace_recovery_codes(change))
 
 
-@router.get("/users/{user_id}/second-factors", dependencies=[requires("users_view")])
+@router.get("/users/{user_id}/second-factors", dependencies=[requires("users_view", scope=OF_USER)])
 async def list_user_factors(user_id: UUID, db: Db) -> FactorsView:
     """List the second factors of a user, oldest first."""
     return await _factors_view(db, (await users.get_user(db, str(user_id))).user_id)
 
 
-@router.delete("/users/{user_id}/second-factors", status_code=204, dependencies=[requires("users_modify")])
+@router.delete(
+    "/users/{user_id}/second-factors",
+    status_code=204,
+    dependencies=[requires("users_modify", scope=OF_CHANGED_USER)],
+)
 async def reset_user_factors(user_id: UUID, change: ChangeDep) -> None:
     """Remove all second factors of a user, end all log-ins and close all streams of the user."""
     await second_factors.reset_factors(change, str(user_id))

@@ -66,7 +66,7 @@ SIGN_ON: Final[list[Step]] = [
     step("list_scim_clients", wrong=Wrong(by="ada")),
     step("get_scim_client"),
     step("update_scim_client", {"enabled": False}, wrong=Wrong(body={"subject_attribute": "id"})),
-    step("rotate_scim_token"),
+    step("rotate_scim_token", {"overlap_s": 3600}),
     step("delete_scim_client", wrong=Wrong(again=True)),
     step("list_sign_on", wrong=Wrong(by="misdirected")),
     step("start_sign_on", {"next": "/"}, by="visitor", wrong=Wrong(ids={"provider_name": "unknown"})),
@@ -93,6 +93,7 @@ DIRECTORIES: Final[list[Step]] = [
     step("get_directory"),
     step("update_directory", {"membership": "nested"}, wrong=Wrong(body={"user_filter": "uid"})),
     step("test_directory", {"username": "linus"}),
+    step("preview_synchronization"),
     step("synchronize_directory", {"force": False}),
     step("delete_directory", wrong=Wrong(again=True)),
 ]

@@ -1,15 +1,16 @@
-"""Commands for users, groups, web filter policies, settings and webhooks, such as `greenroom users logout`."""
+"""Commands for users, groups, roles, web filter policies, settings and webhooks, such as `greenroom users logout`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 
 from greenroom.cli.client import ApiError
-from greenroom.cli.noun import API
+from greenroom.cli.noun import API, Field
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.options import FieldOption, argument
+from greenroom.cli.options import FieldOption, argument, options_for
 from greenroom.cli.output import Column, Row, columns, printable
 from greenroom.cli.values import parse_assignments
 from greenroom.cli.verbs import Call, Limit, field_options, verb
@@ -43,6 +44,54 @@ def _add_membership_verb(prefix: str, method: str, member_kind: str) -> None:
 for _member_kind in ("user", "image"):
     _add_membership_verb("add", "PUT", _member_kind)
     _add_membership_verb("remove", "DELETE", _member_kind)
+
+
+@verb("roles", "list", takes_object=False)
+def roles_list(call: Call) -> None:
+    """List the roles with their permissions, and the kind of places to which each can be restricted."""
+    call.print_list("/roles", _ROLE_COLUMNS, "There are no roles.", fold=True)
+
+
+_ROLE_COLUMNS: Final = columns("name title scope", Column("Permissions", "codes"))
+_ROLE: Final = FieldOption(
+    "role", argument("role", "ROLE", "The role, by name; see greenroom roles list."), lambda value, _: value
+)
+_SCOPE: Final = (
+    Field(name="zones", description="the role only counts in this zone", shape="list"),
+    Field(name="groups", description="the role only counts for members of this group", shape="list"),
+)
+
+
+@verb("groups", options=lambda: [_ROLE, *options_for(_SCOPE)])
+def add_role(call: Call) -> None:
+    """Assign a role to the members of a group, or change its scope. Without --zone and --group, it counts
+    everywhere."""
+    assignment = call.body()
+    _set_roles(call, lambda roles: [*_without(roles, assignment["role"]), assignment])
+
+
+@verb("groups", options=lambda: [_ROLE])
+def remove_role(call: Call) -> None:
+    """Remove a role from the members of a group."""
+    role: str = call.body()["role"]
+
+    def remaining(roles: list[Row]) -> list[Row]:
+        others = _without(roles, role)
+        if len(others) == len(roles):
+            raise ApiError(f"The group {call.target} does not have the role {role}.")
+        return others
+
+    _set_roles(call, remaining)
+
+
+def _without(roles: list[Row], role: str) -> list[Row]:
+    return [each for each in roles if each["role"] != role]
+
+
+def _set_roles(call: Call, change: Callable[[list[Row]], list[Row]]) -> None:
+    path = call.path
+    roles = change(call.client.get(path)["roles"])
+    call.print_object(call.client.patch(path, {"roles": roles}), NOUNS["groups"].nested_tables)
 
 
 @verb("filter-policies", options=field_options("GET /filter-policies/{filter_policy_id}/decision"))

@@ -274,6 +274,7 @@ _NOUNS: Final = (
             Column("Roles", lambda group: [each["role"] for each in group["roles"]]),
             "description",
         ),
+        nested_tables=(("roles", columns("role zones groups")),),
     ),
     Noun(
         "sign-on-providers",
@@ -358,5 +359,5 @@ REFERENCES: Final = {
         "groups",
         "sign-on-providers",
     )
-} | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users"}
+} | {"default_image": "images", "server_id": "agents", "groups": "groups", "users": "users", "zones": "zones"}
 """Field with the id of an object of another noun → this noun. The option of such a field also accepts a name."""

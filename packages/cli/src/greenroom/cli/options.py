@@ -67,7 +67,7 @@ DURATION_UNITS: Final = dict.fromkeys(("deadline_s", "idle_s", "order_deadline_s
 """Field with a duration → its unit."""
 FUTURE_TIME_FIELDS: Final = frozenset({"expires"})
 """Fields with a time in the future: `2h` means in two hours. For other fields, `2h` means two hours ago."""
-SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user")} | {
+SINGULAR_OPTIONS: Final = {f"{name}s": name for name in ("event", "group", "host", "permission", "user", "zone")} | {
     "categories": "category"
 }
 """Field with a list → its option, which is named in the singular and can be repeated."""

@@ -27,6 +27,8 @@ ID_FIELDS: Final = {
     "default_image": "images",
     "web_filter_policy": "filter-policies",
     "server_id": "agents",
+    "groups": "groups",
+    "zones": "zones",
 }
 """Field of a response, or setting, that contains the id of an object without its name → the noun of the object."""
 
@@ -75,6 +77,8 @@ class Call:
             return self._with_names(cast("Row", value))
         is_list = isinstance(value, list)
         ids = cast("list[Any]", value) if is_list else [value]
+        if field == "roles":
+            return [self._with_names(role) for role in ids]
         if field not in ID_FIELDS or not ids or not all(isinstance(item, str) and parse_uuid(item) for item in ids):
             return value
         noun = NOUNS[ID_FIELDS[field]]

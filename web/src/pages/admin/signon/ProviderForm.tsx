@@ -1,11 +1,11 @@
-import { Checkbox, Select, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import { Checkbox, Select, SimpleGrid, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { CheckFields, OidcFields, SamlFields } from './ProtocolFields';
-import { RulesField } from './RulesField';
-import { type Attribute, ATTRIBUTES, type ProviderValues, sentAttributes, sentRules, valuesOf } from './steps';
+import { AttributeFields, RulePreview, RulesField } from './RulesField';
+import { OIDC_CLAIMS, type ProviderValues, sentAttributes, sentRules, valuesOf } from './steps';
 
 interface Props {
   /** Null = a new provider. */
@@ -68,26 +68,18 @@ export function ProviderForm({ provider, onClose }: Props) {
         description="Otherwise, only users with a linked identity can log in"
         {...form.getInputProps('create_users', { type: 'checkbox' })}
       />
-      <RulesField form={form} />
+      <RulesField form={form} noun="claim" example="staff, or it-*">
+        <RulePreview form={form} />
+      </RulesField>
       <Checkbox
         label="Only users who match a rule can log in"
         {...form.getInputProps('rule_required', { type: 'checkbox' })}
       />
-      <Stack gap={4}>
-        <Text size="sm" fw={600}>
-          {isSaml ? 'Attributes' : 'Claims'} that fill the fields of a new user
-        </Text>
-        <SimpleGrid cols={{ base: 1, sm: 3 }}>
-          {(Object.keys(ATTRIBUTES) as Attribute[]).map((field) => (
-            <TextInput
-              key={field}
-              label={ATTRIBUTES[field].label}
-              placeholder={(!isSaml && ATTRIBUTES[field].claim) || 'none'}
-              {...form.getInputProps(`attributes.${field}`)}
-            />
-          ))}
-        </SimpleGrid>
-      </Stack>
+      <AttributeFields
+        form={form}
+        title={`${isSaml ? 'Attributes' : 'Claims'} that fill the fields of a new user`}
+        defaults={isSaml ? {} : OIDC_CLAIMS}
+      />
       {!isSaml && <CheckFields form={form} />}
     </FormDialog>
   );

@@ -1,4 +1,5 @@
-import { Alert, Box, Button, Code, CopyButton, Group } from '@mantine/core';
+import { Alert, Box, Button, Code, CopyButton, Group, Select } from '@mantine/core';
+import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
@@ -10,12 +11,14 @@ import {
   scimClientsQuery,
 } from '../../../api/provisioning';
 import { enabledColumn, numberColumn, timeColumn } from '../../../components/columns';
-import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { FormDialog } from '../../../components/Form';
+import { OVERLAPS } from '../../../components/overlaps';
 import { ResourcePage } from '../../../components/ResourcePage';
-import { RowAction } from '../../../components/RowAction';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { SecretDialog } from '../../../components/SecretDialog';
 import type { Column } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
 import { ScimClientForm } from './ScimClientForm';
 
 const COLUMNS: Column<ScimClient>[] = [
@@ -29,6 +32,11 @@ const COLUMNS: Column<ScimClient>[] = [
         {row.owner && (
           <Box c="dimmed" fz="xs">
             created by {row.owner}
+          </Box>
+        )}
+        {row.old_until && (
+          <Box c="dimmed" fz="xs">
+            former token valid, ends <TimeAgo time={row.old_until} />
           </Box>
         )}
       </Box>
@@ -49,6 +57,7 @@ interface NewToken {
 /** Access → Provisioning: the identity providers that create, change and disable users and groups by SCIM. */
 export function Provisioning() {
   const [made, setMade] = useState<NewToken | null>(null);
+  const [rotated, setRotated] = useState<ScimClient | null>(null);
   const allowed = useAllowed()('settings_modify');
   const clients = useQuery(scimClientsQuery);
   const address = clients.data?.[0]?.base_url ?? `${window.location.origin}/api/scim/v2`;
@@ -80,19 +89,19 @@ export function Provisioning() {
       may={() => allowed}
       form={(client, close) => <ScimClientForm client={client} onCreated={setMade} onClose={close} />}
       editName={(client) => client.name}
-      actions={(client) => allowed && <Rotate client={client} onRotated={setMade} />}
+      actions={(client) => allowed && <RowAction word="Rotate" name={client.name} onClick={() => setRotated(client)} />}
       remove={(client) => (
-        <Confirm
-          title={`Delete SCIM client ${client.name}?`}
-          action="Delete"
+        <RemoveAction
+          noun="SCIM client"
+          name={client.name}
           onConfirm={() => deleteScimClient(client.client_id)}
           touched={['scim-clients']}
-          trigger={(open) => <RowAction word="Delete" name={client.name} onClick={open} />}
         >
           Its users and groups remain, and only administrators can change them. No SCIM client can take them over.
-        </Confirm>
+        </RemoveAction>
       )}
     >
+      {rotated && <Rotation client={rotated} onRotated={setMade} onClose={() => setRotated(null)} />}
       {made && (
         <SecretDialog title={`Token of ${made.name}`} noun="token" secret={made.token} onClose={() => setMade(null)}>
           Copy the token to the provider, which sends it with each request.
@@ -102,18 +111,33 @@ export function Provisioning() {
   );
 }
 
-function Rotate({ client, onRotated }: { client: ScimClient; onRotated: (made: NewToken) => void }) {
-  const { name, client_id } = client;
+interface RotationProps {
+  client: ScimClient;
+  onRotated: (made: NewToken) => void;
+  onClose: () => void;
+}
+
+/** Rotate: the overlap, then the new token. */
+function Rotation({ client: { client_id, name }, onRotated, onClose }: RotationProps) {
+  const form = useForm({ initialValues: { overlap_s: '86400' } });
   return (
-    <Confirm
-      title={`Replace the token of ${name}?`}
-      action="Replace"
-      onConfirm={async () => onRotated({ name, token: (await rotateScimToken(client_id)).token })}
+    <FormDialog
+      title={`Rotate the token of ${name}`}
+      form={form}
+      save={({ overlap_s }) => rotateScimToken(client_id, Number(overlap_s))}
       touched={['scim-clients']}
-      trigger={(open) => <RowAction word="Replace Token" name={name} onClick={open} />}
+      onSaved={({ token }) => onRotated({ name, token })}
+      submit="Rotate"
+      onClose={onClose}
     >
-      The old token is refused at once. The provider cannot change users until it has the new token.
-    </Confirm>
+      <Select
+        label="Present token"
+        description="The new token is valid at once. Until the end of this time, both tokens are valid"
+        allowDeselect={false}
+        data={OVERLAPS}
+        {...form.getInputProps('overlap_s')}
+      />
+    </FormDialog>
   );
 }
 

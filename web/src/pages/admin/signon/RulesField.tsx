@@ -1,35 +1,47 @@
-import { Alert, Button, CloseButton, Group, Select, Stack, Text, Textarea, TextInput } from '@mantine/core';
+import { Alert, Button, CloseButton, Group, Select, SimpleGrid, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconPlus } from '@tabler/icons-react';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { messageOf } from '../../../api/client';
 import { groupsQuery } from '../../../api/queries';
-import { previewRules } from '../../../api/signOn';
-import { type ProviderValues, sentAttributes, sentRules } from './steps';
+import { previewRules, type Rule } from '../../../api/signOn';
+import { type Attribute, ATTRIBUTES, type ProviderValues, sentAttributes, sentRules } from './steps';
 
-/** The rules of a provider, and what they do with a sample. */
-export function RulesField({ form }: { form: UseFormReturnType<ProviderValues> }) {
+interface Props<Values> {
+  form: UseFormReturnType<Values>;
+  /** The word for what a rule compares. */
+  noun: 'claim' | 'attribute';
+  /** A value of the claim `groups`. */
+  example: string;
+  /** The content below the rules. */
+  children?: ReactNode;
+}
+
+/** The rules of a provider or a directory. */
+export function RulesField<Values extends { rules: Rule[] }>(props: Props<Values>) {
+  const { noun, example, children } = props;
+  const form = props.form as unknown as UseFormReturnType<{ rules: Rule[] }>; // the other fields are not used here
   const groups = useQuery(groupsQuery);
   const choices = (groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }));
   const { rules } = form.getValues();
   return (
     <Stack gap="xs" role="group" aria-label="Rules">
       <Text size="sm" fw={600}>
-        Rules: users with this value in the claim are members of the group
+        Rules: users with this value in the {noun} are members of the group
       </Text>
       {rules.map((_, position) => (
         // The position is the only identity of a rule.
         <Group key={position} gap="xs" wrap="nowrap">
           <TextInput
-            aria-label="Claim"
+            aria-label={noun === 'claim' ? 'Claim' : 'Attribute'}
             placeholder="groups"
             flex={1}
             {...form.getInputProps(`rules.${position}.claim`)}
           />
           <TextInput
             aria-label="Value"
-            placeholder="staff, or it-*"
+            placeholder={example}
             flex={1}
             {...form.getInputProps(`rules.${position}.value`)}
           />
@@ -56,12 +68,13 @@ export function RulesField({ form }: { form: UseFormReturnType<ProviderValues> }
       >
         Add rule
       </Button>
-      <Preview form={form} />
+      {children}
     </Stack>
   );
 }
 
-function Preview({ form }: { form: UseFormReturnType<ProviderValues> }) {
+/** What the rules of a provider do with a sample. */
+export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> }) {
   const [sample, setSample] = useState('');
   const preview = useMutation({
     mutationFn: () => {
@@ -103,6 +116,35 @@ function Preview({ form }: { form: UseFormReturnType<ProviderValues> }) {
           {result.groups.map(({ name }) => name).join(', ') || 'none'}.
         </Alert>
       )}
+    </Stack>
+  );
+}
+
+interface AttributesProps<Values> {
+  form: UseFormReturnType<Values>;
+  title: string;
+  /** The claims or attributes that are used without a setting. */
+  defaults: Partial<Record<Attribute, string>>;
+}
+
+/** The claims or attributes that fill the fields of a user. */
+export function AttributeFields<Values extends { attributes: Record<string, string> }>(props: AttributesProps<Values>) {
+  const { form, title, defaults } = props;
+  return (
+    <Stack gap={4}>
+      <Text size="sm" fw={600}>
+        {title}
+      </Text>
+      <SimpleGrid cols={{ base: 1, sm: 3 }}>
+        {(Object.keys(ATTRIBUTES) as Attribute[]).map((field) => (
+          <TextInput
+            key={field}
+            label={ATTRIBUTES[field]}
+            placeholder={defaults[field] ?? 'none'}
+            {...form.getInputProps(`attributes.${field}`)}
+          />
+        ))}
+      </SimpleGrid>
     </Stack>
   );
 }

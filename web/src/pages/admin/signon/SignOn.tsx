@@ -2,12 +2,11 @@ import { Box } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
-import { changeProvider, deleteProvider, type Provider, providersQuery } from '../../../api/signOn';
+import { changeProvider, deleteProvider, type Provider, providersQuery, testProvider } from '../../../api/signOn';
 import { enabledColumn } from '../../../components/columns';
-import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
-import { RowAction } from '../../../components/RowAction';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
 import type { Column } from '../../../components/tableState';
 import { ProviderForm } from './ProviderForm';
 import { TestDialog } from './TestDialog';
@@ -59,18 +58,19 @@ export function SignOn() {
         allowed && <RowAction word="Test" name={provider.title} onClick={() => setTested(provider)} />
       }
       remove={(provider) => (
-        <Confirm
-          title={`Delete provider ${provider.title}?`}
-          action="Delete"
+        <RemoveAction
+          noun="provider"
+          name={provider.title}
           onConfirm={() => deleteProvider(provider.provider_id)}
           touched={['sign-on-providers', 'sign-on']}
-          trigger={(open) => <RowAction word="Delete" name={provider.title} onClick={open} />}
         >
           Its log-ins end. The users and their linked identities remain.
-        </Confirm>
+        </RemoveAction>
       )}
     >
-      {tested && <TestDialog provider={tested} onClose={() => setTested(null)} />}
+      {tested && (
+        <TestDialog title={tested.title} run={() => testProvider(tested.provider_id)} onClose={() => setTested(null)} />
+      )}
     </ResourcePage>
   );
 }

@@ -1,55 +1,100 @@
-import { Alert, Loader, Stack, Text, Timeline } from '@mantine/core';
+import { Alert, Button, Group, Loader, Stack, Text, TextInput, Timeline } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCheck, IconX } from '@tabler/icons-react';
+import { useState } from 'react';
 import { messageOf } from '../../../api/client';
-import { type Provider, testProvider } from '../../../api/signOn';
+import type { Schemas } from '../../../api/types';
 import { Dialog } from '../../../components/Dialog';
 import { stepTitle } from './steps';
 
-/** Tests a provider when it opens, and shows each step up to the first that fails. */
-export function TestDialog({ provider, onClose }: { provider: Provider; onClose: () => void }) {
+interface Props {
+  /** The title of the provider or directory. */
+  title: string;
+  /** Tests it with a user; empty = any user. */
+  run: (username: string) => Promise<Schemas['DiagnosisView']>;
+  /** The test can look up a user. */
+  withUser?: boolean;
+  onClose: () => void;
+}
+
+/** Tests a provider or directory when it opens, and shows each step up to the first that fails. */
+export function TestDialog({ title, run, withUser = false, onClose }: Props) {
+  const [entered, setEntered] = useState('');
+  const [username, setUsername] = useState('');
   const test = useQuery({
-    queryKey: ['sign-on-test', provider.provider_id],
-    queryFn: () => testProvider(provider.provider_id),
+    queryKey: ['sign-on-test', title, username],
+    queryFn: () => run(username),
     gcTime: 0,
     staleTime: Infinity,
     refetchInterval: false,
     retry: false,
   });
   const steps = test.data?.steps ?? [];
+  const again = () => (entered === username ? void test.refetch() : setUsername(entered));
   return (
-    <Dialog title={`Test of ${provider.title}`} size="lg" onClose={onClose}>
+    <Dialog title={`Test of ${title}`} size="lg" onClose={onClose}>
       <Stack>
-        {test.isPending && <Loader aria-label="The test is running" />}
-        {test.isError && (
-          <Alert color="red" variant="light" role="alert">
-            {messageOf(test.error)}
-          </Alert>
+        {withUser && (
+          <form
+            onSubmit={(event) => {
+              event.preventDefault();
+              again();
+            }}
+          >
+            <Group align="flex-end" wrap="nowrap">
+              <TextInput
+                label="User"
+                description="The name with which the user logs in; empty = any user"
+                flex={1}
+                value={entered}
+                onChange={(event) => setEntered(event.currentTarget.value)}
+              />
+              <Button type="submit" variant="default" loading={test.isFetching}>
+                Test again
+              </Button>
+            </Group>
+          </form>
         )}
-        {test.data && (
-          <Alert color={test.data.passed ? 'green' : 'red'} variant="light" role="status">
-            {test.data.passed
-              ? 'Every step passed. Users can log in.'
-              : `The step “${stepTitle(steps.at(-1)?.step ?? '')}” failed.`}
-          </Alert>
+        {test.isFetching ? <Loader aria-label="The test is running" /> : <Result test={test} />}
+        {!test.isFetching && (
+          <Timeline bulletSize={22} lineWidth={2} active={steps.length}>
+            {steps.map((step) => (
+              <Timeline.Item
+                key={step.step}
+                title={stepTitle(step.step)}
+                color={step.passed ? 'green' : 'red'}
+                bullet={
+                  step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
+                }
+              >
+                <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+                  {step.detail}
+                </Text>
+              </Timeline.Item>
+            ))}
+          </Timeline>
         )}
-        <Timeline bulletSize={22} lineWidth={2} active={steps.length}>
-          {steps.map((step) => (
-            <Timeline.Item
-              key={step.step}
-              title={stepTitle(step.step)}
-              color={step.passed ? 'green' : 'red'}
-              bullet={
-                step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
-              }
-            >
-              <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
-                {step.detail}
-              </Text>
-            </Timeline.Item>
-          ))}
-        </Timeline>
       </Stack>
     </Dialog>
+  );
+}
+
+function Result({ test }: { test: { data: Schemas['DiagnosisView'] | undefined; error: Error | null } }) {
+  const { data, error } = test;
+  if (error) {
+    return (
+      <Alert color="red" variant="light" role="alert">
+        {messageOf(error)}
+      </Alert>
+    );
+  }
+  return (
+    data && (
+      <Alert color={data.passed ? 'green' : 'red'} variant="light" role="status">
+        {data.passed
+          ? 'Every step passed. Users can log in.'
+          : `The step “${stepTitle(data.steps.at(-1)?.step ?? '')}” failed.`}
+      </Alert>
+    )
   );
 }

@@ -1,4 +1,4 @@
-/** Texts of the test of a provider, and the values of its form. */
+/** Texts of the tests of providers and directories, and the values of the form of a provider. */
 
 import type { Provider, Rule } from '../../../api/signOn';
 
@@ -7,13 +7,18 @@ const TITLES: Record<string, string> = {
   connection: 'Connect',
   certificate: 'Check the certificate',
   document: 'Read the document',
-  program: 'Find the program xmlsec1',
+  program: 'Find the program',
   metadata: 'Check the XML',
   provider: 'Check the identity provider',
   endpoints: 'Check the issuer and the endpoints',
   keys: 'Read the public keys',
   authorization: 'Request a log-in',
   client: 'Check the client secret',
+  tls: 'Check the certificate',
+  bind: 'Log in to the directory',
+  base: 'Find the entries of users and groups',
+  filter: 'Find users',
+  user: 'Read a user',
 };
 
 /** The title of a step of the test. */
@@ -21,16 +26,28 @@ export function stepTitle(step: string): string {
   return TITLES[step] ?? step;
 }
 
-/** The fields of a user that claims can fill, with the claim that is used without a setting. */
+/** The fields of a user that claims or attributes can fill, with their labels. */
 export const ATTRIBUTES = {
-  username: { label: 'Username', claim: 'preferred_username' },
-  first_name: { label: 'First name', claim: 'given_name' },
-  last_name: { label: 'Last name', claim: 'family_name' },
-  phone: { label: 'Phone', claim: '' },
-  organization: { label: 'Organization', claim: '' },
+  username: 'Username',
+  first_name: 'First name',
+  last_name: 'Last name',
+  phone: 'Phone',
+  organization: 'Organization',
 } as const;
 
 export type Attribute = keyof typeof ATTRIBUTES;
+
+/** The claims of OpenID Connect that are used without a setting. */
+export const OIDC_CLAIMS: Partial<Record<Attribute, string>> = {
+  username: 'preferred_username',
+  first_name: 'given_name',
+  last_name: 'family_name',
+};
+
+/** The values of the fields of attributes, all of which exist. */
+export function attributesOf(attributes: Record<string, string> = {}): Record<string, string> {
+  return { ...Object.fromEntries(Object.keys(ATTRIBUTES).map((field) => [field, ''])), ...attributes };
+}
 
 /** The attributes of a request: those with a claim. */
 export function sentAttributes(attributes: Record<string, string>): Record<string, string> {
@@ -62,7 +79,7 @@ export function valuesOf(provider: Provider | null) {
     subject_attribute: provider?.subject_attribute ?? '',
     create_users: provider?.create_users ?? false,
     rule_required: provider?.rule_required ?? false,
-    attributes: { ...Object.fromEntries(Object.keys(ATTRIBUTES).map((field) => [field, ''])), ...provider?.attributes },
+    attributes: attributesOf(provider?.attributes),
     rules: provider?.rules ?? [],
     check_s: provider?.check_s ?? 0,
     check_grace_s: provider?.check_grace_s ?? 3600,

@@ -1,5 +1,4 @@
 import {
-  Fieldset,
   MultiSelect,
   NumberInput,
   PasswordInput,
@@ -8,15 +7,14 @@ import {
   Stack,
   Switch,
   TagsInput,
-  Text,
   Textarea,
   TextInput,
 } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery } from '../../../api/queries';
 import { JsonField } from '../../../components/JsonField';
+import { Columns, Section } from '../../../components/Section';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import type { Image } from '../../../api/types';
 import type { WorkspaceFields } from './fields';
@@ -27,29 +25,6 @@ import { ThumbnailField } from './ThumbnailField';
 
 interface Props {
   form: WorkspaceFields;
-}
-
-function Section({ title, note, children }: { title: string; note?: string; children: ReactNode }) {
-  return (
-    <Fieldset legend={title}>
-      <Stack gap="sm">
-        {note && (
-          <Text size="xs" c="dimmed">
-            {note}
-          </Text>
-        )}
-        {children}
-      </Stack>
-    </Fieldset>
-  );
-}
-
-function Columns({ children }: { children: ReactNode }) {
-  return (
-    <SimpleGrid cols={{ base: 1, sm: 2 }} verticalSpacing="sm">
-      {children}
-    </SimpleGrid>
-  );
 }
 
 export function GeneralFields({ form, image }: Props & { image: Image | null }) {

@@ -26,15 +26,18 @@ from greenroom.identity.directory.diagnosis import DirectoryDiagnosis
 from greenroom.identity.directory.directories import client_of
 from greenroom.identity.directory.ldif import attribute_problem, filter_problem
 from greenroom.identity.directory.schemas import (
+    MAX_SHOWN,
     DirectoryCreate,
     DirectoryPatch,
     DirectoryTest,
     DirectoryView,
+    DisabledUser,
+    SyncPreview,
     SyncStart,
     SyncView,
 )
 from greenroom.identity.directory.statements import Directory, DirectoryFields
-from greenroom.identity.directory.sync import synchronize
+from greenroom.identity.directory.sync import plan_synchronization, synchronize
 from greenroom.identity.grants import (
     check_attributes,
     parse_rules,
@@ -158,6 +161,26 @@ async def synchronize_directory(
     forced = {"force": True} if body.force else {}
     change.audit(LogCode.DIRECTORY_CHANGED, directory.title, after={"synchronized": plan.numbers} | forced)
     return SyncView(**plan.numbers)
+
+
+@router.post("/directories/{directory_id}/sync/preview", dependencies=[requires("settings_modify", "users_view")])
+async def preview_synchronization(directory_id: UUID, context: SignOnContextDep) -> SyncPreview:
+    """Show which users a synchronization of an LDAP directory would disable now. No user is changed. 409 if a search
+    fails."""
+    directory = await statements.get_directory(context.db, str(directory_id))
+    try:
+        plan = await plan_synchronization(context, directory)
+    except DirectoryFailed as error:
+        raise Refused(f"The users of {directory.title} could not be read: {error}") from error
+    disabled = [DisabledUser(username=user.username, reason=reason) for user, reason in plan.disabled[:MAX_SHOWN]]
+    return SyncPreview(
+        present=len(plan.present),
+        num_disabled=len(plan.disabled),
+        disabled=disabled,
+        num_missing=len(plan.missing),
+        missing=[user.username for user in plan.missing[:MAX_SHOWN]],
+        problem=plan.problem,
+    )
 
 
 async def _end_logins(change: CallerChange, directory: Directory) -> None:

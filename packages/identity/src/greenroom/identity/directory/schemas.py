@@ -139,6 +139,7 @@ class DirectoryView(View):
     grace_s: int
     created: datetime
     synchronized: Annotated[datetime | None, Field(description="end of the last complete synchronization")]
+    sync_problem: Annotated[str, Field(description="why the last synchronization stopped; empty = it did not stop")]
     num_users: Annotated[int, Field(description="number of users with an account of the directory")]
 
 
@@ -164,3 +165,24 @@ class SyncView(View):
         int, Field(description="users who were disabled, because the directory has disabled or lost them")
     ]
     missing: Annotated[int, Field(description="users who are missing, and are disabled after the grace period")]
+
+
+MAX_SHOWN = 100
+
+
+class DisabledUser(View):
+    """A user whom a synchronization would disable."""
+
+    username: str
+    reason: str
+
+
+class SyncPreview(View):
+    """What a synchronization would change now."""
+
+    present: Annotated[int, Field(description="users who are in the directory")]
+    num_disabled: Annotated[int, Field(description="number of users who would be disabled")]
+    disabled: Annotated[list[DisabledUser], Field(description=f"the first {MAX_SHOWN} of them")]
+    num_missing: Annotated[int, Field(description="number of users who are missing, and stay enabled for now")]
+    missing: Annotated[list[str], Field(description=f"the usernames of the first {MAX_SHOWN} of them")]
+    problem: Annotated[str, Field(description="why it would stop without `force`; empty = it would not stop")]

@@ -62,6 +62,8 @@ class Directory(DirectoryFields):
     created: datetime
     synchronized: datetime | None
     """The end of the last complete synchronization."""
+    sync_problem: str
+    """Why the last synchronization stopped, as a sentence; empty = it did not stop."""
     num_users: int
 
     @property
@@ -75,7 +77,7 @@ _DIRECTORIES: Final = ListDefinition(
     row_type=Directory,
     noun="directory",
     select=(
-        qualified(FIELDS, "d") + ", d.directory_id::text, d.name, d.password_encrypted, d.created, d.synchronized,"
+        qualified(FIELDS, "d") + ", d.directory_id::text, d.name, d.password_encrypted, d.created, d.synchronized, d.sync_problem,"
         " (SELECT count(*) FROM identities i WHERE i.issuer = 'directory:' || d.directory_id) AS num_users"
     ),
     source="FROM directories d",
@@ -206,10 +208,12 @@ async def take_due_directory(db: Database) -> Directory | None:
     return await get_directory(db, rows[0]["directory_id"]) if rows else None
 
 
-async def record_sync(db: Database, directory: Directory, next_s: float, *, completed: bool) -> None:
-    """Store the end of a synchronization, and the time until the next one."""
+async def record_sync(db: Database, directory: Directory, next_s: float, *, problem: str) -> None:
+    """Store the end of a synchronization, and the time until the next one. `problem`: why it stopped; empty = it is
+    complete."""
     await db.write(
-        "UPDATE directories SET sync_due = now() + make_interval(secs => %s),"
-        " synchronized = CASE WHEN %s THEN now() ELSE synchronized END WHERE directory_id = %s",
-        (next_s, completed, directory.directory_id),
+        "UPDATE directories SET sync_due = now() + make_interval(secs => %(next_s)s), sync_problem = %(problem)s,"
+        " synchronized = CASE WHEN %(problem)s = '' THEN now() ELSE synchronized END"
+        " WHERE directory_id = %(directory_id)s",
+        {"next_s": next_s, "problem": problem, "directory_id": directory.directory_id},
     )

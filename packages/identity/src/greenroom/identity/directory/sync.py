@@ -46,28 +46,23 @@ MAX_DISABLED_SHARE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """The changes of a synchronization. `disabled`: user → reason as a sentence. `missing`: identities that are missing
-    from now on."""
+    """The changes of a synchronization. `disabled`: user → reason as a sentence. `missing`: users who are missing from
+    now on. `problem`: why it stops if it is not forced, as a sentence; empty = it does not stop."""
 
     present: list[tuple[SyncedUser, DirectoryUser]] = field(default_factory=list[tuple[SyncedUser, DirectoryUser]])
     disabled: list[tuple[SyncedUser, str]] = field(default_factory=list[tuple[SyncedUser, str]])
     missing: list[SyncedUser] = field(default_factory=list[SyncedUser])
+    problem: str = ""
 
     @property
     def numbers(self) -> dict[str, int]:
         return {"present": len(self.present), "disabled": len(self.disabled), "missing": len(self.missing)}
 
 
-def sync_plan(
-    synced: Sequence[SyncedUser], found: Mapping[str, DirectoryUser], *, grace_s: float, forced: bool
-) -> SyncPlan:
+def sync_plan(synced: Sequence[SyncedUser], found: Mapping[str, DirectoryUser], *, grace_s: float) -> SyncPlan:
     """Return the changes for the users of a directory. `found`: subject → user in the directory; `grace_s`: the time
-    for which a user may be missing.
-
-    Raises:
-        DirectoryFailed: the directory has none of the users, or too many users would be disabled, and it is not
-            `forced`.
-    """
+    for which a user may be missing. The plan has a problem if the directory has none of the users, or if too many users
+    would be disabled."""
     plan = SyncPlan()
     for user in synced:
         entry = found.get(user.subject)
@@ -80,10 +75,10 @@ def sync_plan(
         else:
             plan.missing.append(user)
     number = len(plan.disabled)
-    if synced and not found and not forced:
-        raise DirectoryFailed("answer", f"The directory has none of the {len(synced)} users.")
-    if number > max(MAX_DISABLED, MAX_DISABLED_SHARE * len(synced)) and not forced:
-        raise DirectoryFailed("answer", f"{number} of {len(synced)} users would be disabled.")
+    if synced and not found:
+        return replace(plan, problem=f"The directory has none of the {len(synced)} users.")
+    if number > max(MAX_DISABLED, MAX_DISABLED_SHARE * len(synced)):
+        return replace(plan, problem=f"{number} of {len(synced)} users would be disabled.")
     return plan
 
 
@@ -104,20 +99,31 @@ async def _synchronize_due(context: SignOnContext, directory: Directory) -> None
     try:
         await synchronize(context, directory)
     except DirectoryFailed as error:
-        await statements.record_sync(context.db, directory, min(directory.sync_s, RETRY_S), completed=False)
         message = f"The synchronization of {directory.title} stopped, and changed no user: {error}"
         context.logs.write(LogCode.DIRECTORY_SYNC_STOPPED, message)
 
 
-async def synchronize(context: SignOnContext, directory: Directory, *, forced: bool = False) -> SyncPlan:
-    """Synchronize the users of a directory, and return the changes. Raises DirectoryFailed: a search failed, or
-    `sync_plan` refuses the changes; no user was changed."""
+async def plan_synchronization(context: SignOnContext, directory: Directory) -> SyncPlan:
+    """Return the changes that a synchronization would make now. Raises DirectoryFailed: a search failed."""
     synced = await statements.synced_users(context.db, directory.issuer)
-    plan = sync_plan(synced, await _found(context, directory, synced), grace_s=directory.grace_s, forced=forced)
-    uses_groups = any(rule.claim.lower() == search.GROUPS for rule in directory.rules)
-    present = [
-        (user, await _with_groups(context, directory, entry) if uses_groups else entry) for user, entry in plan.present
-    ]
+    return sync_plan(synced, await _found(context, directory, synced), grace_s=directory.grace_s)
+
+
+async def synchronize(context: SignOnContext, directory: Directory, *, forced: bool = False) -> SyncPlan:
+    """Synchronize the users of a directory, and return the changes. Raises DirectoryFailed: a search failed, or the
+    plan has a problem and is not `forced`; no user was changed."""
+    try:
+        plan = await plan_synchronization(context, directory)
+        if plan.problem and not forced:
+            raise DirectoryFailed("answer", plan.problem)
+        uses_groups = any(rule.claim.lower() == search.GROUPS for rule in directory.rules)
+        present = [
+            (user, await _with_groups(context, directory, entry) if uses_groups else entry)
+            for user, entry in plan.present
+        ]
+    except DirectoryFailed as error:
+        await statements.record_sync(context.db, directory, min(directory.sync_s, RETRY_S), problem=str(error))
+        raise
     for user, reason in plan.disabled:
         with log_item_error("user", user.username):
             await _disable(context, directory, user, reason)
@@ -125,7 +131,7 @@ async def synchronize(context: SignOnContext, directory: Directory, *, forced: b
         with log_item_error("user", user.username):
             await _update(context, directory, user, entry)
     await statements.record_missing(context.db, directory.issuer, [user.identity_id for user in plan.missing])
-    await statements.record_sync(context.db, directory, directory.sync_s, completed=True)
+    await statements.record_sync(context.db, directory, directory.sync_s, problem="")
     return plan
 
 

@@ -29,11 +29,14 @@ from greenroom.identity.scim.client_schemas import (
     ScimClientPatch,
     ScimClientView,
     ScimToken,
+    ScimTokenRotation,
 )
 from greenroom.identity.scim.statements import ClientFields, ScimClient
 from greenroom.kit.secrets import new_secret, secret_digest
 
 router = api_router("provisioning")
+
+AT_ONCE = ScimTokenRotation()
 
 
 @router.get("/scim-clients", dependencies=[requires("settings_view")])
@@ -90,21 +93,23 @@ async def update_scim_client(
 
 
 @router.post("/scim-clients/{client_id}/token", dependencies=[requires("settings_modify")])
-async def rotate_scim_token(client_id: UUID, change: ChangeDep) -> ScimToken:
-    """Replace the token of a SCIM client. The old token is refused at once; the new one is returned only once.
+async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: ScimTokenRotation = AT_ONCE) -> ScimToken:
+    """Replace the token of a SCIM client. The answer contains the new token, which is never returned again.
 
-    The caller also needs the permissions to create, change and delete users and groups, those of the client's groups,
-    and `users_modify_admin` if a user of the client has permissions that the caller lacks.
+    The new token is valid at once, and the present one until the end of the overlap. Without a body, the present token
+    ends at once. The caller also needs the permissions to create, change and delete users and groups, those of the
+    client's groups, and `users_modify_admin` if a user of the client has permissions that the caller lacks.
     """
     token = new_secret()
     async with change.db.transaction() as connection:
-        client = await statements.lock_client(connection, str(client_id))
-        await _require_rights_of(change, connection, client)
-        await statements.change_token(connection, client.client_id, secret_digest(token))
-    change.audit(
-        LogCode.SCIM_CLIENT_CHANGED, client.name, before={"signing": "as before"}, after={"signing": "renewed"}
-    )
-    return ScimToken(token=token)
+        before = await statements.lock_client(connection, str(client_id))
+        await _require_rights_of(change, connection, before)
+        await statements.change_token(connection, before.client_id, secret_digest(token), body.overlap_s)
+    client = await statements.get_client(change.db, before.client_id)
+    overlap = f"; the former is valid until {client.old_until:%Y-%m-%d %H:%M} UTC" if client.old_until else ""
+    old, new = {"signing": "as before"}, {"signing": f"renewed{overlap}"}  # the log masks `token`
+    change.audit(LogCode.SCIM_CLIENT_CHANGED, client.name, before=old, after=new)
+    return ScimToken(token=token, old_until=client.old_until)
 
 
 @router.delete("/scim-clients/{client_id}", status_code=204, dependencies=[requires("settings_modify")])

@@ -20,6 +20,7 @@ ProviderId = Annotated[
 Subject = Annotated[SubjectAttribute, Field(description="attribute with the subject of a user at the sign-on provider")]
 Enabled = Annotated[bool, Field(description="off: the token is refused; the users and groups remain")]
 Expires = Annotated[Time | None, Field(description="time at which the token ends; null = never")]
+OldUntil = Annotated[datetime | None, Field(description="end of the overlap in which the former token is valid")]
 Token = Annotated[str, Field(description="token of the client; it is returned only once")]
 
 
@@ -43,6 +44,17 @@ class ScimClientPatch(Body):
     expires: Expires = None
 
 
+MAX_OVERLAP_S = 30 * 86400
+
+
+class ScimTokenRotation(Body):
+    """The replacement of the token of a SCIM client."""
+
+    overlap_s: Annotated[
+        int, Field(ge=0, le=MAX_OVERLAP_S, description="time for which the present token stays valid, seconds")
+    ] = 0
+
+
 class ScimClientView(View, row=ScimClient, without={"created_by", "needs_touch", "issuer", "valid"}):
     """A SCIM client, without its token."""
 
@@ -50,6 +62,7 @@ class ScimClientView(View, row=ScimClient, without={"created_by", "needs_touch",
     provider_id: ProviderId
     owner: Annotated[str | None, Field(description="user who created the client")]
     last_used: Annotated[datetime | None, Field(description="last request of the client, to the minute")]
+    old_until: OldUntil
     base_url: Annotated[str, Field(description="address of the SCIM server for this installation")]
 
 
@@ -63,3 +76,4 @@ class ScimToken(View):
     """A new token."""
 
     token: Token
+    old_until: OldUntil

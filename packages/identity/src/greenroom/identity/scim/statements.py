@@ -37,12 +37,13 @@ class ClientFields:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScimClient(ClientFields):
     """A SCIM client. `valid`: it is enabled and not expired. `needs_touch`: `last_used` is more than a minute old, or
-    empty. `issuer` is that of its provider."""
+    empty. `issuer` is that of its provider. `old_until`: the former token is valid until this time."""
 
     client_id: str
     created_by: str | None
     created: datetime
     last_used: datetime | None
+    old_until: datetime | None
     valid: bool
     needs_touch: bool
     issuer: str | None
@@ -58,7 +59,7 @@ CLIENTS: Final = ListDefinition(
     noun="SCIM client",
     select=(
         qualified(_CHANGEABLE, "c") + ", c.provider_id::text, c.client_id::text, c.created_by::text, c.created,"
-        " c.last_used, c.enabled AND (c.expires IS NULL OR c.expires > now()) AS valid,"
+        " c.last_used, CASE WHEN c.old_until > now() THEN c.old_until END AS old_until, c.enabled AND (c.expires IS NULL OR c.expires > now()) AS valid,"
         " c.last_used IS NULL OR c.last_used < now() - interval '1 minute' AS needs_touch, p.issuer,"
         " o.username AS owner,"
         " (SELECT count(*) FROM scim_users s WHERE s.client_id = c.client_id) AS num_users,"
@@ -75,8 +76,10 @@ lock_client: Final = CLIENTS.lock
 
 
 async def find_client(db: Database, token_hash: bytes) -> ScimClient | None:
-    """Return the client with this token, also if the client is not valid; None if there is none."""
-    return await CLIENTS.find(db, "c.token_hash = %s", (token_hash,))
+    """Return the client with this token, also if the client is not valid; None if there is none. During the overlap of
+    a rotation, a client has two tokens."""
+    condition = "c.token_hash = %s OR (c.old_token_hash = %s AND c.old_until > now())"
+    return await CLIENTS.find(db, condition, (token_hash, token_hash))
 
 
 async def touch_client(db: Database, client_id: str) -> None:
@@ -106,9 +109,15 @@ async def update_client(connection: Connection, client_id: str, fields: ClientFi
     )
 
 
-async def change_token(connection: Connection, client_id: str, token_hash: bytes) -> None:
-    """Replace the token of a client. Call `lock_client` before."""
-    await connection.execute("UPDATE scim_clients SET token_hash = %s WHERE client_id = %s", (token_hash, client_id))
+async def change_token(connection: Connection, client_id: str, token_hash: bytes, overlap_s: int) -> None:
+    """Replace the token of a client. The present token is valid for `overlap_s`, an older one no more. Call
+    `lock_client` before."""
+    await connection.execute(
+        "UPDATE scim_clients SET old_token_hash = CASE WHEN %(overlap_s)s > 0 THEN token_hash END,"
+        " old_until = CASE WHEN %(overlap_s)s > 0 THEN now() + make_interval(secs => %(overlap_s)s) END,"
+        " token_hash = %(token_hash)s WHERE client_id = %(client_id)s",
+        {"client_id": client_id, "token_hash": token_hash, "overlap_s": overlap_s},
+    )
 
 
 async def delete_client(connection: Connection, client_id: str) -> None:

@@ -1,0 +1,120 @@
+import { Box, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useAllowed } from '../../../api/auth';
+import {
+  changeDirectory,
+  deleteDirectory,
+  directoriesQuery,
+  type Directory,
+  testDirectory,
+} from '../../../api/directories';
+import { enabledColumn, numberColumn } from '../../../components/columns';
+import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
+import type { Column } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { DirectoryForm } from './DirectoryForm';
+import { SyncDialog } from './SyncDialog';
+import { TestDialog } from './TestDialog';
+
+const COLUMNS: Column<Directory>[] = [
+  {
+    key: 'title',
+    title: 'Directory',
+    value: (row) => `${row.title} ${row.servers.join(' ')}`,
+    render: (row) => (
+      <Box maw={300} style={{ overflowWrap: 'anywhere' }}>
+        {row.title}
+        <Box c="dimmed" fz="xs">
+          {row.servers.join(', ')}
+        </Box>
+      </Box>
+    ),
+  },
+  numberColumn('users', 'Users', (row) => row.num_users),
+  { key: 'unknown', title: 'Unknown Users', value: (row) => (row.create_users ? 'are created' : 'are refused') },
+  enabledColumn((row) => <DirectorySwitch directory={row} />),
+  {
+    key: 'synchronized',
+    title: 'Last Synchronization',
+    value: (row) => row.synchronized,
+    render: (row) => (
+      <Box maw={260} style={{ overflowWrap: 'anywhere' }}>
+        <TimeAgo time={row.synchronized} none="never" />
+        {row.sync_problem && (
+          <Text c="red" fz="xs">
+            The next one stopped: {row.sync_problem}
+          </Text>
+        )}
+      </Box>
+    ),
+  },
+];
+
+/** Access → Directories: the LDAP directories with whose passwords users log in. */
+export function Directories() {
+  const [tested, setTested] = useState<Directory | null>(null);
+  const [synchronized, setSynchronized] = useState<Directory | null>(null);
+  const allowed = useAllowed();
+  const mayChange = allowed('settings_modify');
+  const maySynchronize = mayChange && allowed('users_modify') && allowed('users_view');
+  return (
+    <ResourcePage
+      note="Users log in at the form with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable."
+      query={useQuery(directoriesQuery)}
+      columns={COLUMNS}
+      rowKey={(directory) => directory.directory_id}
+      sort="title"
+      minWidth={1000}
+      empty="No directories yet"
+      emptyNote="You need an account in the directory that may search for users and groups."
+      create="Add Directory"
+      may={() => mayChange}
+      form={(directory, close) => <DirectoryForm directory={directory} onClose={close} />}
+      editName={(directory) => directory.title}
+      actions={(directory) => (
+        <>
+          {mayChange && <RowAction word="Test" name={directory.title} onClick={() => setTested(directory)} />}
+          {maySynchronize && (
+            <RowAction word="Synchronize" name={directory.title} onClick={() => setSynchronized(directory)} />
+          )}
+        </>
+      )}
+      remove={(directory) => (
+        <RemoveAction
+          noun="directory"
+          name={directory.title}
+          onConfirm={() => deleteDirectory(directory.directory_id)}
+          touched={['directories', 'users']}
+        >
+          The log-ins of its users without a local password end. The users remain, and are no longer linked to it.
+        </RemoveAction>
+      )}
+    >
+      {tested && (
+        <TestDialog
+          title={tested.title}
+          run={(username) => testDirectory(tested.directory_id, username)}
+          withUser
+          onClose={() => setTested(null)}
+        />
+      )}
+      {synchronized && <SyncDialog directory={synchronized} onClose={() => setSynchronized(null)} />}
+    </ResourcePage>
+  );
+}
+
+function DirectorySwitch({ directory }: { directory: Directory }) {
+  return (
+    <EnabledSwitch
+      enabled={directory.enabled}
+      name={`directory ${directory.title}`}
+      list="directories"
+      disabled={!useAllowed()('settings_modify')}
+      consequence="The log-ins of its users without a local password end."
+      onChange={(enabled) => changeDirectory(directory.directory_id, { enabled })}
+    />
+  );
+}
