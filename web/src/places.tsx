@@ -32,7 +32,7 @@ import {
   type TablerIcon,
 } from '@tabler/icons-react';
 import { type ComponentType, createContext, lazy, use } from 'react';
-import { allows } from './api/auth';
+import { allows, allowsEverywhere } from './api/auth';
 import type { Me } from './api/types';
 import { Account } from './pages/account/Account';
 import { Launcher } from './pages/launcher/Launcher';
@@ -62,6 +62,8 @@ export interface Listed extends Place {
   icon: TablerIcon;
   /** The prefix of its permissions; `<needs>_view` shows the link. Without it, all users see the link. */
   needs?: string;
+  /** The permission must apply to the whole installation. */
+  everywhere?: boolean;
 }
 
 const IMPORT_AGAIN_MS = 1000;
@@ -194,6 +196,7 @@ const MENUS = {
       title: 'Launches',
       icon: IconRocket,
       needs: 'sessions',
+      everywhere: true,
       also: ['/admin/launches'],
       page: Launches,
     },
@@ -235,9 +238,14 @@ export function placesIn(menu: Menu): Listed[] {
   return MENUS[menu].filter(isListed);
 }
 
+/** Whether the user may open the page. */
+export function mayOpen(me: Me | null | undefined, { needs, everywhere }: Listed): boolean {
+  return !needs || (everywhere ? allowsEverywhere : allows)(me, `${needs}_view`);
+}
+
 /** Whether the user may open any page of the administration. */
 export function isAdministrator(me: Me | null | undefined): boolean {
-  return PLACES.some((place) => isListed(place) && place.needs && allows(me, `${place.needs}_view`));
+  return PLACES.some((place) => isListed(place) && place.needs && mayOpen(me, place));
 }
 
 /** The place whose page is shown. */

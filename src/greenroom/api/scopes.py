@@ -38,10 +38,11 @@ LISTED: Final = ListScope()
 @dataclass(frozen=True, slots=True)
 class CountedCodes:
     """The codes that count for an object because of a scope. `hidden`: the noun of the object if the caller may not see
-    it; otherwise empty."""
+    it; otherwise empty. `hint`: why a code that the caller has in a scope does not count, as a sentence."""
 
     codes: frozenset[str] = frozenset()
     hidden: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class ObjectScope:
         places = await self.find(request)
         counted = codes_in_every(held, places - {_EVERYBODY} or places) if self.every else codes_in(held, places)
         is_visible = allows(held | codes_in(held, places), (self.view_code,))
-        return CountedCodes(scoped & counted, "" if is_visible else self.noun)
+        hint = f"The scope of your role must contain all groups of the {self.noun}." if self.every else ""
+        return CountedCodes(scoped & counted, "" if is_visible else self.noun, hint)
 
 
 def _by_path(kind: Kind, parameter: str) -> Callable[[Request], Awaitable[frozenset[str]]]:

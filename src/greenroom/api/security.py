@@ -174,21 +174,21 @@ class Requires(AccessDeclaration):
             raise PasswordChangeRequired
         if caller.must_enroll and not self._before_enrollment:
             raise SecondFactorRequired
-        counted, hidden = caller, ""
+        counted, hidden, hint = caller, "", ""
         needed = [code for code in (*(self.codes or ()), *self.one_of) if not caller.may(code)]
         if isinstance(self.scope, ListScope):
             counted = replace(caller, local=frozenset(code for code in needed if places_with(caller.permissions, code)))
         elif self.scope is not None:
             found = await self.scope.count(request, caller.permissions, needed)
-            hidden = found.hidden
+            hidden, hint = found.hidden, found.hint
             request.state.caller = caller = counted = replace(caller, local=found.codes)
         try:
             counted.require(*(self.codes or ()))
             counted.require_one_of(*self.one_of)
         except Forbidden as error:
-            if not hidden:
-                raise
-            raise NotFound(f"There is no such {hidden}; it may have been deleted.") from error
+            if hidden:
+                raise NotFound(f"There is no such {hidden}; it may have been deleted.") from error
+            raise Forbidden(f"{error.message} {hint}".strip(), required=needed) from error
         return caller
 
 

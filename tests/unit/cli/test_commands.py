@@ -233,6 +233,7 @@ def test_members_and_workspaces_of_a_group_change_one_at_a_time(api: Pretended, 
     assert [request.method for request in api.asked if request.url.path.endswith(path)] == ["PUT", "DELETE"]
 
 
+OPERATOR = {"role": "zone_operator", "zones": [ZONE]}
 HELP_DESK = {"role": "help_desk", "zones": None, "groups": [GROUP]}
 
 
@@ -240,7 +241,11 @@ HELP_DESK = {"role": "help_desk", "zones": None, "groups": [GROUP]}
     ("typed", "before", "after"),
     [
         ("add-role Sales auditor", [], [{"role": "auditor"}]),
-        ("add-role Sales zone_operator --zone eu", [HELP_DESK], [HELP_DESK, {"role": "zone_operator", "zones": [ZONE]}]),
+        (
+            "add-role Sales zone_operator --zone eu",
+            [HELP_DESK],
+            [HELP_DESK, {"role": "zone_operator", "zones": [ZONE]}],
+        ),
         ("add-role Sales help_desk --group Sales", [{"role": "help_desk"}], [{"role": "help_desk", "groups": [GROUP]}]),
         ("remove-role Sales help_desk", [HELP_DESK, {"role": "auditor"}], [{"role": "auditor"}]),
     ],

@@ -69,6 +69,12 @@ export function useMe(): Me | null {
   return use(MeContext);
 }
 
+/** `allowsEverywhere` for the logged-in user: for requests in which codes in a scope do not count. */
+export function useAllowedEverywhere(): (permission: string) => boolean {
+  const me = useMe();
+  return (permission) => allowsEverywhere(me, permission);
+}
+
 /** `allows` for the logged-in user. */
 export function useAllowed(): (permission: string) => boolean {
   const me = useMe();

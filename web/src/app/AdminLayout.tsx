@@ -1,8 +1,8 @@
 import { AppShell, Burger, NavLink, ScrollArea, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useLocation } from 'react-router';
-import { useAllowed } from '../api/auth';
-import { placesIn, SECTIONS } from '../places';
+import { useMe } from '../api/auth';
+import { mayOpen, placesIn, SECTIONS } from '../places';
 import { ErrorBoundary } from './ErrorBoundary';
 import { HeaderBar } from './HeaderBar';
 
@@ -39,9 +39,9 @@ export function AdminLayout() {
 }
 
 function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: () => void }) {
-  const allowed = useAllowed();
+  const me = useMe();
   return SECTIONS.map((section) => {
-    const open = placesIn(section).filter(({ needs }) => !needs || allowed(`${needs}_view`));
+    const open = placesIn(section).filter((place) => mayOpen(me, place));
     if (open.length === 0) return null;
     return (
       <div key={section} role="group" aria-label={section}>

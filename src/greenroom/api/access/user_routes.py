@@ -174,20 +174,20 @@ async def generate_own_ssh_key(change: ChangeDep) -> AttributesView:
     return AttributesView.model_validate(await accounts.generate_ssh_key(change, change.caller.own_user_id()))
 
 
-@attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
+@attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view", scope=OF_USER)])
 async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
     """Show the preferences and the public SSH key of a user."""
     user = await users.get_user(db, str(user_id))
     return AttributesView.model_validate(await users.get_attributes(db, user.user_id))
 
 
-@attribute_router.patch("/users/{user_id}/attributes", dependencies=[requires("users_modify")])
+@attribute_router.patch("/users/{user_id}/attributes", dependencies=[requires("users_modify", scope=OF_CHANGED_USER)])
 async def update_user_attributes(user_id: UUID, body: AttributesPatch, change: ChangeDep) -> AttributesView:
     """Change the preferences and the SSH keys of a user, for sessions that are launched from now on."""
     return AttributesView.model_validate(await accounts.change_attributes(change, str(user_id), body))
 
 
-@attribute_router.post("/users/{user_id}/ssh-key", dependencies=[requires("users_modify")])
+@attribute_router.post("/users/{user_id}/ssh-key", dependencies=[requires("users_modify", scope=OF_CHANGED_USER)])
 async def generate_user_ssh_key(user_id: UUID, change: ChangeDep) -> AttributesView:
     """Replace the SSH keys of a user with a new pair. The answer contains the public key."""
     return AttributesView.model_validate(await accounts.generate_ssh_key(change, str(user_id)))

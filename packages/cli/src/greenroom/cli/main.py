@@ -113,7 +113,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
     "Access and settings": {
         "users": _noun("Users and their log-ins.", "access", "instance", "configuration.users"),
         "groups": _noun("Groups: members, permissions and the settings of their sessions.", "access"),
-        "roles": _noun("Roles: sets of permissions that a group can have, also for some zones or groups only.", "access"),
+        "roles": _noun("Roles: sets of permissions that groups can have, also in a few zones only.", "access"),
         "service-accounts": _noun("Service accounts: users of programs, which own API keys and leases."),
         "keys": _noun("API keys for programs."),
         "settings": _noun("Settings of the installation.", "access"),

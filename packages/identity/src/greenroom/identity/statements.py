@@ -133,11 +133,16 @@ async def insert_provider(
     service_key_encrypted: bytes | None = None,
 ) -> str:
     """Store a provider, and return its id. Raises Duplicate: the name exists."""
-    secrets = {"client_secret_encrypted": secret_encrypted, "service_key_encrypted": service_key_encrypted}
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted", "service_key_encrypted")
     cursor = await connection.execute(
         "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
-        {**_column_values(fields), **secrets, "name": name},
+        column_values(
+            ProviderFields,
+            fields,
+            name=name,
+            client_secret_encrypted=secret_encrypted,
+            service_key_encrypted=service_key_encrypted,
+        ),
     )
     return (await returned_row(cursor))["provider_id"]
 
@@ -149,7 +154,11 @@ async def update_provider(
     await connection.execute(
         "UPDATE sign_on_providers SET " + assignments((*FIELDS, "client_secret_encrypted")) + " WHERE provider_id ="
         " %(provider_id)s",
-        {**_column_values(fields), "client_secret_encrypted": secret_encrypted, "provider_id": provider_id},
+        {
+            **column_values(ProviderFields, fields),
+            "client_secret_encrypted": secret_encrypted,
+            "provider_id": provider_id,
+        },
     )
 
 
@@ -158,12 +167,11 @@ async def delete_provider(connection: Connection, provider_id: str) -> None:
     await connection.execute("DELETE FROM sign_on_providers WHERE provider_id = %s", (provider_id,))
 
 
-def _column_values(fields: ProviderFields) -> dict[str, Any]:
-    values = values_of(ProviderFields, fields)
-    return values | {
-        "attributes": Jsonb(fields.attributes),
-        "rules": Jsonb([asdict(rule) for rule in fields.rules]),
-    }
+def column_values(kind: type, fields: Any, **others: object) -> dict[str, object]:
+    """Return the values for the columns of a provider or a directory, with those of `others`. `kind` is the type of its
+    changeable fields."""
+    rules = Jsonb([asdict(rule) for rule in fields.rules])
+    return values_of(kind, fields) | {"attributes": Jsonb(fields.attributes), "rules": rules} | others
 
 
 @dataclass(frozen=True, slots=True)

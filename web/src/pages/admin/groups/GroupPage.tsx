@@ -49,8 +49,12 @@ export function GroupPage() {
             </Card>
           ),
         },
-        { key: 'members', title: 'Members', content: <Members group={data} disabled={!mayChange(data)} /> },
-        { key: 'workspaces', title: 'Workspaces', content: <Granted group={data} disabled={!mayChange(data)} /> },
+        ...(allowed('users_view')
+          ? [{ key: 'members', title: 'Members', content: <Members group={data} disabled={!mayChange(data)} /> }]
+          : []),
+        ...(allowed('images_view')
+          ? [{ key: 'workspaces', title: 'Workspaces', content: <Granted group={data} disabled={!mayChange(data)} /> }]
+          : []),
         { key: 'permissions', title: 'Permissions', content: <Permissions group={data} disabled={!mayChange(data)} /> },
         { key: 'roles', title: 'Roles', content: <GroupRoles group={data} disabled={!mayChange(data)} /> },
         { key: 'settings', title: 'Settings', content: <GroupSettings group={data} disabled={!mayChange(data)} /> },

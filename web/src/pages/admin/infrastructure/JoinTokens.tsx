@@ -2,7 +2,7 @@ import { Stack, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconTicket, IconTrash } from '@tabler/icons-react';
 import { revokeJoinToken } from '../../../api/actions';
-import { useAllowed } from '../../../api/auth';
+import { useAllowed, useAllowedEverywhere } from '../../../api/auth';
 import { joinTokensQuery } from '../../../api/queries';
 import type { JoinToken } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
@@ -37,7 +37,7 @@ const COLUMNS: Column<JoinToken>[] = [
 
 /** The join tokens of a role, including recently ended ones, which explain refusals. Nothing if there are none. */
 export function JoinTokens({ role }: { role: JoinToken['role'] }) {
-  const tokens = useQuery(joinTokensQuery);
+  const tokens = useQuery({ ...joinTokensQuery, enabled: useAllowedEverywhere()('agents_view') });
   const data = tokens.data?.filter((token) => token.role === role);
   if (!data?.length) return null;
   return (

@@ -1,4 +1,4 @@
-import { Anchor, Button, Card, Code, Stack, Text } from '@mantine/core';
+import { Button, Card, Code, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
@@ -22,6 +22,7 @@ import { Expiry } from './Expiry';
 import { PlacementTable } from './PlacementTable';
 import { kindOf, nameOf } from './kinds';
 import { settingTitle, withSettingTitles } from '../../../components/titles';
+import { useLinks } from '../../../components/useLinks';
 
 const LOG_CODES = { 'staging-violation': 'Incompatible settings' };
 
@@ -85,11 +86,7 @@ function RecordingLink({ sessionId }: { sessionId: string }) {
 }
 
 function Details({ session }: { session: Session }) {
-  const to = (address: string, text: string) => (
-    <Anchor component={Link} to={address} size="sm">
-      {text}
-    </Anchor>
-  );
+  const to = useLinks();
   const granted = PERMISSION_FIELDS.filter((name) => session.permissions[name]).map((name) => settingTitle(name));
   return (
     <Card withBorder className="surface" p="md" maw={900}>
@@ -99,10 +96,10 @@ function Details({ session }: { session: Session }) {
           [
             'User',
             session.user_id
-              ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id)
+              ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id, 'users_view')
               : kindOf(session) === 'staged' && 'none yet (staged)',
           ],
-          ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name)],
+          ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name, 'images_view')],
           ['Origin', <Origin key="origin" session={session} />],
           ['Zone', session.zone_name],
           ['Agent', session.hostname],
@@ -124,7 +121,8 @@ function Details({ session }: { session: Session }) {
           ['Reason of the quarantine', session.set_aside_reason],
           [
             'Replaced by',
-            session.superseded_by && to(`/admin/sessions/${session.superseded_by}`, session.superseded_by),
+            session.superseded_by &&
+              to(`/admin/sessions/${session.superseded_by}`, session.superseded_by, 'sessions_view'),
           ],
           ['Error', session.error],
           ['Exit code', session.exit_code],

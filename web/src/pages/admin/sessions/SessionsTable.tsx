@@ -141,7 +141,8 @@ function Status({ session }: { session: Session }) {
 }
 
 function Owner({ session }: { session: Session }) {
+  const allowed = useAllowed()('users_view');
   if (session.username && session.user_id)
-    return <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink>;
+    return allowed ? <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink> : session.username;
   return <em className="dimmed">{ownerOf(session)}</em>;
 }

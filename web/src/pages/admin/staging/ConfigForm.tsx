@@ -2,7 +2,8 @@ import { Fieldset, NumberInput, Select, SimpleGrid, Switch, Text } from '@mantin
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
-import { groupsQuery, imagesQuery } from '../../../api/queries';
+import { useAllowed } from '../../../api/auth';
+import { groupsQuery, imagesQuery, launcherQuery } from '../../../api/queries';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
@@ -18,7 +19,7 @@ type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessi
 /** Create New Config (`config` is null), and Edit. */
 export function ConfigForm({ config, onClose }: { config: StagingConfig | null; onClose: () => void }) {
   const { choices: zones, only } = useZoneChoices();
-  const images = useQuery(imagesQuery);
+  const images = useImageChoices(config);
   const form = useForm<Fields>({
     initialValues: {
       zone_id: config?.zone_id ?? '',
@@ -67,10 +68,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           allowDeselect={false}
           searchable
           disabled={config !== null}
-          data={(images.data ?? []).map((each) => ({
-            value: each.image_id,
-            label: each.enabled ? each.friendly_name : `${each.friendly_name} (disabled)`,
-          }))}
+          data={images}
           {...form.getInputProps('image_id')}
           value={image_id || null}
         />
@@ -89,12 +87,33 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           {...form.getInputProps('expiration')}
         />
       </SimpleGrid>
-      <PermissionSwitches
-        values={{ ...defaults, ...chosen(form.getValues()) }}
-        onChange={(field, value) => form.setFieldValue(field, value)}
-      />
+      {defaults ? (
+        <PermissionSwitches
+          values={{ ...defaults, ...chosen(form.getValues()) }}
+          onChange={(field, value) => form.setFieldValue(field, value)}
+        />
+      ) : (
+        <Text size="sm" c="dimmed">
+          The sessions have the permissions of group All Users. You can change them afterwards.
+        </Text>
+      )}
     </FormDialog>
   );
+}
+
+/** The workspaces to choose from: all of them, or those that the user may launch. */
+function useImageChoices(config: StagingConfig | null) {
+  const mayView = useAllowed()('images_view');
+  const all = useQuery({ ...imagesQuery, enabled: mayView && config === null });
+  const own = useQuery({ ...launcherQuery, enabled: !mayView && config === null });
+  if (config) return [{ value: config.image_id, label: config.image_friendly_name }];
+  const choices = (all.data ?? []).map(({ image_id, friendly_name, enabled }) => ({
+    value: image_id,
+    label: enabled ? friendly_name : `${friendly_name} (disabled)`,
+  }));
+  return mayView
+    ? choices
+    : (own.data ?? []).map(({ image_id, friendly_name }) => ({ value: image_id, label: friendly_name }));
 }
 
 interface SwitchesProps {
@@ -136,11 +155,16 @@ function chosen(fields: Fields): Partial<Permissions> {
   return Object.fromEntries(pairs) as Partial<Permissions>;
 }
 
-/** The permissions of the config. For a new config those of group All Users, which are the defaults of the server. */
-function useDefaultPermissions(config: StagingConfig | null): Permissions {
-  const groups = useQuery({ ...groupsQuery, enabled: config === null });
+/**
+ * The permissions of the config. For a new config those of group All Users, which are the defaults of the server; null if
+ * the user may not see this group.
+ */
+function useDefaultPermissions(config: StagingConfig | null): Permissions | null {
+  const allowed = useAllowed()('groups_view');
+  const groups = useQuery({ ...groupsQuery, enabled: allowed && config === null });
   const settings = groups.data?.find((group) => group.name === 'All Users')?.settings;
-  const source: Partial<Record<PermissionField, unknown>> = config ?? settings ?? {};
+  const source: Partial<Record<PermissionField, unknown>> | undefined = config ?? settings;
+  if (!source) return null;
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 

@@ -144,14 +144,19 @@ const CAUSES: Column<Cause>[] = [
   },
 ];
 
+function User({ miss: { user_id, username } }: { miss: StagingMiss }) {
+  const allowed = useAllowed()('users_view');
+  if (!user_id || !username) return '–';
+  return allowed ? <RowLink to={`/admin/users/${user_id}`}>{username}</RowLink> : username;
+}
+
 const MISSES: Column<StagingMiss>[] = [
   timeColumn('time', 'Time', (row) => row.time),
   {
     key: 'user',
     title: 'User',
     value: (row) => row.username,
-    render: (row) =>
-      row.user_id && row.username ? <RowLink to={`/admin/users/${row.user_id}`}>{row.username}</RowLink> : '–',
+    render: (row) => <User miss={row} />,
   },
   {
     key: 'reasons',

@@ -1,12 +1,13 @@
-import { Anchor, Card, SimpleGrid, Stack } from '@mantine/core';
+import { Card, SimpleGrid, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useParams } from 'react-router';
-import { useAllowed } from '../../../api/auth';
+import { useParams } from 'react-router';
+import { useAllowed, useAllowedEverywhere } from '../../../api/auth';
 import { stagingConfigQuery } from '../../../api/queries';
 import type { StagingConfig } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { hours } from '../../../components/format';
+import { useLinks } from '../../../components/useLinks';
 import { ShortId } from '../../../components/ShortId';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { LogsTable } from '../diagnostics/LogsTable';
@@ -29,10 +30,11 @@ export function StagingConfigPage() {
   const { configId = '' } = useParams();
   const config = useQuery(stagingConfigQuery(configId));
   const allowed = useAllowed();
+  const mayCheck = useAllowedEverywhere()('staging_view');
   const tabs = (data: StagingConfig): Tab[] => [
     { key: 'pool', title: 'Pool', content: <Pool config={data} /> },
     { key: 'history', title: 'Hits and Misses', content: <History configId={data.staging_config_id} /> },
-    { key: 'explain', title: 'Check a User', content: <Explain config={data} /> },
+    ...(mayCheck ? [{ key: 'explain', title: 'Check a User', content: <Explain config={data} /> }] : []),
     ...(allowed('system_view')
       ? [
           {
@@ -56,14 +58,7 @@ export function StagingConfigPage() {
 
 function Pool({ config }: { config: StagingConfig }) {
   const allowed = useAllowed();
-  const to = (address: string, text: string, permission: string) =>
-    allowed(permission) ? (
-      <Anchor component={Link} to={address} size="sm">
-        {text}
-      </Anchor>
-    ) : (
-      text
-    );
+  const to = useLinks();
   return (
     <Stack>
       <SimpleGrid cols={{ base: 1, lg: 2 }}>

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, LiteralString
-
-from psycopg.types.json import Jsonb
+from typing import Final, Literal, LiteralString
 
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified
 from greenroom.identity.directory.client import Tls
-from greenroom.identity.statements import GroupRule
+from greenroom.identity.statements import GroupRule, column_values
 
 Membership = Literal["memberof", "member", "nested", "chain"]
 ISSUER_PREFIX: Final = "directory:"
@@ -77,7 +75,8 @@ _DIRECTORIES: Final = ListDefinition(
     row_type=Directory,
     noun="directory",
     select=(
-        qualified(FIELDS, "d") + ", d.directory_id::text, d.name, d.password_encrypted, d.created, d.synchronized, d.sync_problem,"
+        qualified(FIELDS, "d")
+        + ", d.directory_id::text, d.name, d.password_encrypted, d.created, d.synchronized, d.sync_problem,"
         " (SELECT count(*) FROM identities i WHERE i.issuer = 'directory:' || d.directory_id) AS num_users"
     ),
     source="FROM directories d",
@@ -97,7 +96,7 @@ async def insert_directory(
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "password_encrypted")
     cursor = await connection.execute(
         "INSERT INTO directories " + insert_values(columns) + " RETURNING directory_id::text",
-        {**_column_values(fields), "name": name, "password_encrypted": password_encrypted},
+        column_values(DirectoryFields, fields, name=name, password_encrypted=password_encrypted),
     )
     return (await returned_row(cursor))["directory_id"]
 
@@ -109,7 +108,11 @@ async def update_directory(
     await connection.execute(
         "UPDATE directories SET " + assignments((*FIELDS, "password_encrypted")) + " WHERE directory_id ="
         " %(directory_id)s",
-        {**_column_values(fields), "password_encrypted": password_encrypted, "directory_id": directory_id},
+        {
+            **column_values(DirectoryFields, fields),
+            "password_encrypted": password_encrypted,
+            "directory_id": directory_id,
+        },
     )
 
 
@@ -117,14 +120,6 @@ async def delete_directory(connection: Connection, directory: Directory) -> None
     """Delete a directory and the identities of its users. The users remain."""
     await connection.execute("DELETE FROM identities WHERE issuer = %s", (directory.issuer,))
     await connection.execute("DELETE FROM directories WHERE directory_id = %s", (directory.directory_id,))
-
-
-def _column_values(fields: DirectoryFields) -> dict[str, Any]:
-    values = values_of(DirectoryFields, fields)
-    return values | {
-        "attributes": Jsonb(fields.attributes),
-        "rules": Jsonb([asdict(rule) for rule in fields.rules]),
-    }
 
 
 async def lock_unchanged_directory(connection: Connection, directory: Directory) -> bool:

@@ -59,7 +59,8 @@ CLIENTS: Final = ListDefinition(
     noun="SCIM client",
     select=(
         qualified(_CHANGEABLE, "c") + ", c.provider_id::text, c.client_id::text, c.created_by::text, c.created,"
-        " c.last_used, CASE WHEN c.old_until > now() THEN c.old_until END AS old_until, c.enabled AND (c.expires IS NULL OR c.expires > now()) AS valid,"
+        " c.last_used, CASE WHEN c.old_until > now() THEN c.old_until END AS old_until,"
+        " c.enabled AND (c.expires IS NULL OR c.expires > now()) AS valid,"
         " c.last_used IS NULL OR c.last_used < now() - interval '1 minute' AS needs_touch, p.issuer,"
         " o.username AS owner,"
         " (SELECT count(*) FROM scim_users s WHERE s.client_id = c.client_id) AS num_users,"
