@@ -54,14 +54,22 @@ def test_an_administrator_manages_a_scim_client(admin: Person, instance: Instanc
     dialog.get_by_role("button", name="Done").click()
     assert status_with(instance, first) == 200
     expect(admin.row("Okta")).to_contain_text("created by")
-    page.get_by_role("button", name="Replace Token Okta").click()
-    dialog.get_by_role("button", name="Replace").click()
+    page.get_by_role("button", name="Rotate Okta").click()
+    dialog.get_by_role("button", name="Rotate").click()
     expect(dialog.get_by_text("The token is shown only once")).to_be_visible()
     second = dialog.locator("pre").inner_text()
     dialog.get_by_role("button", name="Done").click()
-    assert (status_with(instance, first), status_with(instance, second)) == (401, 200)
+    assert (status_with(instance, first), status_with(instance, second)) == (200, 200)
+    expect(admin.row("Okta")).to_contain_text("former token valid")
+    page.get_by_role("button", name="Rotate Okta").click()
+    dialog.get_by_role("combobox", name="Present token").click()
+    page.get_by_role("option", name="End at once").click()
+    dialog.get_by_role("button", name="Rotate").click()
+    third = dialog.locator("pre").inner_text()
+    dialog.get_by_role("button", name="Done").click()
+    assert [status_with(instance, token) for token in (first, second, third)] == [401, 401, 200]
     accessible(admin)
     page.get_by_role("button", name="Delete Okta").click()
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No SCIM clients yet")).to_be_visible()
-    assert status_with(instance, second) == 401
+    assert status_with(instance, third) == 401

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { sent, valuesOf as valuesOfDirectory } from '../src/pages/admin/signon/directories';
 import { sentAttributes, sentRules, stepTitle, valuesOf } from '../src/pages/admin/signon/steps';
 
 test('a step without a title is shown by its name', () => {
@@ -20,4 +21,10 @@ test('a new provider creates no users and has no rules', () => {
   expect(values.create_users).toBe(false);
   expect(values.rules).toEqual([]);
   expect(values.attributes).toHaveProperty('username', '');
+});
+
+test('an empty password of a directory is sent as none', () => {
+  const values = valuesOfDirectory(null);
+  expect(sent(values).password).toBeNull();
+  expect(sent({ ...values, password: 'secret' }).password).toBe('secret');
 });

@@ -292,6 +292,7 @@ _NOUNS: Final = (
         actions=(
             RequestVerb("test", method="POST", path="/test"),
             RequestVerb("sync", method="POST", path="/sync"),
+            RequestVerb("preview-sync", method="POST", path="/sync/preview"),
         ),
         columns=columns("name title servers enabled create_users num_users synchronized"),
     ),
