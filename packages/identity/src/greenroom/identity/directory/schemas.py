@@ -171,7 +171,7 @@ MAX_SHOWN = 100
 
 
 class DisabledUser(View):
-    """A user whom a synchronization would disable."""
+    """A user that a synchronization would disable."""
 
     username: str
     reason: str
