@@ -46,6 +46,16 @@ def assignments(columns: Iterable[LiteralString]) -> LiteralString:
     return ", ".join(name + " = %(" + name + ")s" for name in columns)
 
 
+def rotation(hash_column: LiteralString) -> LiteralString:
+    """Return assignments that replace the hash of a secret by the parameter of the same name. The present hash is valid
+    for the parameter `overlap_s` as `old_…`, and an older one no more."""
+    return (
+        "old_" + hash_column + " = CASE WHEN %(overlap_s)s > 0 THEN " + hash_column + " END,"
+        " old_until = CASE WHEN %(overlap_s)s > 0 THEN now() + make_interval(secs => %(overlap_s)s) END,"
+        " " + assignments((hash_column,))
+    )
+
+
 def excluded_values(columns: Iterable[LiteralString]) -> LiteralString:
     """Return `a = excluded.a, b = excluded.b`: ON CONFLICT DO UPDATE takes these columns from the proposed row."""
     return ", ".join(name + " = excluded." + name for name in columns)

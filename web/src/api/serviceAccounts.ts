@@ -19,6 +19,6 @@ export function deleteServiceAccount(accountId: Uuid) {
   return deletionOf(client.DELETE(ACCOUNT, { params: { path: { service_account_id: accountId } } }));
 }
 
-export function rotateApiKey(keyId: string, body: Schemas['KeyRotation']) {
+export function rotateApiKey(keyId: string, body: Schemas['Rotation']) {
   return dataOf(client.POST('/api/v1/api-keys/{key_id}/rotate', { params: { path: { key_id: keyId } }, body }));
 }

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import Query
 
 from greenroom.api.access.lifecycle import log_end
-from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyRotation, KeyView
+from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyView, Rotation
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
@@ -115,7 +115,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
 
 
 @router.post("/api-keys/{key_id}/rotate", dependencies=[requires("devapi_modify")])
-async def rotate_api_key(key_id: str, body: KeyRotation, change: ChangeDep) -> KeyCreated:
+async def rotate_api_key(key_id: str, body: Rotation, change: ChangeDep) -> KeyCreated:
     """Replace the secret of an API key. The answer contains the new secret, which is never returned again.
 
     The new secret is valid at once, and the present one until the end of the overlap. The caller needs the same rights

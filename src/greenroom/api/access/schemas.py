@@ -358,8 +358,8 @@ class KeyPatch(Body):
 MAX_OVERLAP_S = 30 * 86400
 
 
-class KeyRotation(Body):
-    """The replacement of the secret of an API key."""
+class Rotation(Body):
+    """The replacement of a secret: that of an API key, or the token of a SCIM client."""
 
     overlap_s: Annotated[
         int, Field(ge=0, le=MAX_OVERLAP_S, description="time for which the present secret stays valid, seconds")

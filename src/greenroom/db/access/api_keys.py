@@ -16,7 +16,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assignments
+from greenroom.db.rows import assignments, rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,7 @@ async def rotate_key(connection: Connection, key_id: str, secret_hash: bytes, ov
     """Replace the secret of a key. The present secret is valid for `overlap_s`, an older one no more. The caller must
     have called `lock_key`."""
     await connection.execute(
-        "UPDATE api_keys SET old_secret_hash = CASE WHEN %(overlap_s)s > 0 THEN secret_hash END,"
-        " old_until = CASE WHEN %(overlap_s)s > 0 THEN now() + make_interval(secs => %(overlap_s)s) END,"
-        " secret_hash = %(secret_hash)s WHERE key_id = %(key_id)s",
+        "UPDATE api_keys SET " + rotation("secret_hash") + " WHERE key_id = %(key_id)s",
         {"key_id": key_id, "secret_hash": secret_hash, "overlap_s": overlap_s},
     )
 

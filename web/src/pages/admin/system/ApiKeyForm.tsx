@@ -9,8 +9,9 @@ import { rotateApiKey } from '../../../api/serviceAccounts';
 import type { ApiKey, Schemas } from '../../../api/types';
 import { Dialog } from '../../../components/Dialog';
 import { FormFrame } from '../../../components/Form';
+import { OVERLAPS } from '../../../components/overlaps';
 import { PermissionsField } from '../PermissionsField';
-import { bodyOf, NEW, OVERLAPS, ownersOf } from './apiKeys';
+import { bodyOf, NEW, ownersOf } from './apiKeys';
 
 /** Create API Key: the form, then the secret, which is shown only once. */
 export function CreateApiKey({ onClose }: { onClose: () => void }) {

@@ -30,12 +30,3 @@ export function ownersOf(
     ...accounts.map(({ service_account_id, name }) => ({ value: service_account_id, label: `${name} (service)` })),
   ].sort((one, other) => one.label.localeCompare(other.label));
 }
-
-/** The durations for which the former secret of a key stays valid. */
-export const OVERLAPS = [
-  { value: '0', label: 'End at once' },
-  { value: '3600', label: '1 hour' },
-  { value: '86400', label: '1 day' },
-  { value: '604800', label: '7 days' },
-  { value: '2592000', label: '30 days' },
-];

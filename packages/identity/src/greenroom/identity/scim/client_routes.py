@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import Request
 
+from greenroom.api.access.schemas import Rotation
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.paging import Paging
@@ -29,14 +30,13 @@ from greenroom.identity.scim.client_schemas import (
     ScimClientPatch,
     ScimClientView,
     ScimToken,
-    ScimTokenRotation,
 )
 from greenroom.identity.scim.statements import ClientFields, ScimClient
 from greenroom.kit.secrets import new_secret, secret_digest
 
 router = api_router("provisioning")
 
-AT_ONCE = ScimTokenRotation()
+AT_ONCE = Rotation()
 
 
 @router.get("/scim-clients", dependencies=[requires("settings_view")])
@@ -93,7 +93,7 @@ async def update_scim_client(
 
 
 @router.post("/scim-clients/{client_id}/token", dependencies=[requires("settings_modify")])
-async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: ScimTokenRotation = AT_ONCE) -> ScimToken:
+async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: Rotation = AT_ONCE) -> ScimToken:
     """Replace the token of a SCIM client. The answer contains the new token, which is never returned again.
 
     The new token is valid at once, and the present one until the end of the overlap. Without a body, the present token

@@ -44,17 +44,6 @@ class ScimClientPatch(Body):
     expires: Expires = None
 
 
-MAX_OVERLAP_S = 30 * 86400
-
-
-class ScimTokenRotation(Body):
-    """The replacement of the token of a SCIM client."""
-
-    overlap_s: Annotated[
-        int, Field(ge=0, le=MAX_OVERLAP_S, description="time for which the present token stays valid, seconds")
-    ] = 0
-
-
 class ScimClientView(View, row=ScimClient, without={"created_by", "needs_touch", "issuer", "valid"}):
     """A SCIM client, without its token."""
 

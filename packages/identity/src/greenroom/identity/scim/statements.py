@@ -17,7 +17,7 @@ from greenroom.core.listing import SortOrder
 from greenroom.db.access.users import Membership
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.listing import ListColumn, ListDefinition
-from greenroom.db.rows import assignments, columns_of, insert_values, qualified, values_of
+from greenroom.db.rows import assignments, columns_of, insert_values, qualified, rotation, values_of
 
 SubjectAttribute = Literal["externalId", "userName"]
 
@@ -114,9 +114,7 @@ async def change_token(connection: Connection, client_id: str, token_hash: bytes
     """Replace the token of a client. The present token is valid for `overlap_s`, an older one no more. Call
     `lock_client` before."""
     await connection.execute(
-        "UPDATE scim_clients SET old_token_hash = CASE WHEN %(overlap_s)s > 0 THEN token_hash END,"
-        " old_until = CASE WHEN %(overlap_s)s > 0 THEN now() + make_interval(secs => %(overlap_s)s) END,"
-        " token_hash = %(token_hash)s WHERE client_id = %(client_id)s",
+        "UPDATE scim_clients SET " + rotation("token_hash") + " WHERE client_id = %(client_id)s",
         {"client_id": client_id, "token_hash": token_hash, "overlap_s": overlap_s},
     )
 
