@@ -133,16 +133,11 @@ async def insert_provider(
     service_key_encrypted: bytes | None = None,
 ) -> str:
     """Store a provider, and return its id. Raises Duplicate: the name exists."""
+    secrets = {"client_secret_encrypted": secret_encrypted, "service_key_encrypted": service_key_encrypted}
     columns: tuple[LiteralString, ...] = (*FIELDS, "name", "client_secret_encrypted", "service_key_encrypted")
     cursor = await connection.execute(
         "INSERT INTO sign_on_providers " + insert_values(columns) + " RETURNING provider_id::text",
-        column_values(
-            ProviderFields,
-            fields,
-            name=name,
-            client_secret_encrypted=secret_encrypted,
-            service_key_encrypted=service_key_encrypted,
-        ),
+        column_values(ProviderFields, fields, name=name, **secrets),
     )
     return (await returned_row(cursor))["provider_id"]
 
