@@ -200,7 +200,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("case", [(name, tls) for name in BAD_ANSWERS for tls in ("none", "starttls", "ldaps")])
 async def test_a_directory_that_does_not_answer_is_refused_in_time(
-    server: Slapd, admin: Client, anonymous: Client, db: Database, case: tuple[str, str]
+    server: Slapd, admin: Client, anonymous: Client, app: FastAPI, db: Database, *, case: tuple[str, str]
 ):
     name, tls = case
     with bad_server(BAD_ANSWERS[name], reset=name == "resets") as port:
@@ -209,6 +209,8 @@ async def test_a_directory_that_does_not_answer_is_refused_in_time(
         began_s = time.monotonic()
         assert (await _refused(anonymous, db, "ada"))[0] == 503
         assert time.monotonic() - began_s < 10
+    cause = await cause_of_refusal(app, db)
+    assert "did not answer" in cause or "cannot be reached" in cause or "starts no TLS" in cause
 
 
 async def test_a_directory_that_fails_repeatedly_is_skipped(
