@@ -13,7 +13,8 @@ from greenroom.identity.directory.diagnosis import DirectoryDiagnosis
 from greenroom.identity.refusals import Refusal
 from greenroom.identity.saml.diagnosis import SamlDiagnosis
 
-PAGE = (Path(__file__).parents[2] / "docs/howto/sign-on-troubleshooting.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/howto/sign-on-troubleshooting.md").read_text()
 
 
 class AnyProvider:
@@ -36,6 +37,12 @@ def test_each_step_has_its_cause_and_its_remedy_in_one_sentence(kind: str):
     section = PAGE.partition("## Steps of the test")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]+) \| ([^|;]+; [^|]+\.) \|$", section, re.MULTILINE)
     assert {step for step, kinds, _ in rows if kinds == "all" or kind in kinds} == set(DIAGNOSES[kind].steps)
+
+
+def test_the_titles_of_the_steps_are_those_of_the_console():
+    console = (ROOT / "web/src/pages/admin/signon/steps.ts").read_text().partition("};")[0]
+    titles = re.findall(r"^  (\w+): '(.+)',$", console, re.MULTILINE)
+    assert sorted(re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ", PAGE, re.MULTILINE)) == sorted(titles)
 
 
 def test_each_reason_of_a_refusal_has_a_row():
