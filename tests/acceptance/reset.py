@@ -17,7 +17,7 @@ from tests.acceptance.instance import Instance
 
 HISTORY: Final = {
     *("agent_capacity", "agent_images", "anonymous_users", "former_usernames", "image_pictures", "join_tokens"),
-    *("audit_deliveries", "audit_events", "audit_head", "audit_seals"),
+    *("audit_deliveries", "audit_events", "audit_head", "audit_operations", "audit_seals"),
     *(
         "launches",
         "lease_controls",

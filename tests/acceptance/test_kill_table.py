@@ -23,7 +23,7 @@ from tests.acceptance.open_desktop import OpenDesktop, open_desktop
 ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
 API, MANAGER, AGENT = "api", "manager-default-1", "agent-default"
 PROCESS = {"api": API, "manager": MANAGER, "agent": AGENT}
-WAITS_AT = {"launch": API, "claim": API, "destroy": API, "pool": MANAGER, "agent": AGENT}
+WAITS_AT = {"audit": API, "launch": API, "claim": API, "destroy": API, "pool": MANAGER, "agent": AGENT}
 """First part of a stop's name → the process that reaches it."""
 
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
@@ -189,6 +189,17 @@ def killing(
     killing = Killing(instance, desktop, record_property)
     yield killing
     killing.let_go()
+
+
+def test_an_event_survives_the_kill_of_its_api(killing: Killing, instance: Instance):
+    killing.amid(lambda: instance.call("POST", "/groups", json={"name": "Killed"}), "api", "audit.before_event")
+    (group,) = instance.sql("SELECT group_id::text FROM groups WHERE name = 'Killed'")
+    instance.sql("UPDATE audit_operations SET alive = alive - interval '1 minute'")
+    unknown = "SELECT operation FROM audit_events WHERE result = 'unknown' AND code = 'create-group'"
+    wait_for(lambda: instance.sql(unknown), "another api stores the event", within_s=60)
+    assert instance.sql(unknown) == [{"operation": "POST /api/v1/groups"}]
+    killing.done()
+    instance.call("DELETE", f"/groups/{group['group_id']}")
 
 
 def processes(instance: Instance) -> dict[str, int]:

@@ -51,7 +51,7 @@ _ROWS: Final = (
 
 OWN_TABLES: Final = (
     *("schema_migrations", "managers", "zone_leases", "zones", "manager_requests", "login_sessions"),
-    *("audit_events", "audit_head", "audit_seals"),
+    *("audit_events", "audit_head", "audit_operations", "audit_seals"),
 )
 """Tables whose rows change while roles run, or with a migration."""
 CHANGED: Final = ("last_used", "migrated_by")

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import refresh_lists_periodically
+from greenroom.api.diagnostics.audit_events import watch_operations
 from greenroom.api.diagnostics.syslog import SyslogDelivery
 from greenroom.api.events import EventHub
 from greenroom.api.installation import SettingsSnapshot, clean_up_periodically, watch_unattended_pools
@@ -66,6 +67,7 @@ async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
             [
                 ("logs", logs.run),
                 ("audit", state.audit.run),
+                ("audit operations", lambda: watch_operations(db, secrets, state.audit.operations)),
                 ("listener", listener.run),
                 ("settings", state.snapshot.run),
                 ("refusals", state.refusals.run),

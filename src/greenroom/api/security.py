@@ -24,6 +24,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
+from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.scopes import ListScope, ObjectScope
 from greenroom.core.access.networks import is_inside
@@ -189,6 +190,7 @@ class Requires(AccessDeclaration):
             if hidden:
                 raise NotFound(f"There is no such {hidden}; it may have been deleted.") from error
             raise Forbidden(f"{error.message} {hint}".strip(), required=needed) from error
+        await begin_operation(request)
         return caller
 
 
@@ -200,8 +202,9 @@ class PublicAccess(AccessDeclaration):
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
-    async def __call__(self) -> None:
+    async def __call__(self, request: Request) -> None:
         """Allow every request."""
+        await begin_operation(request)
 
 
 def requires(

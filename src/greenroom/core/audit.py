@@ -7,6 +7,7 @@ retention deletes the events of a day, a second signature of its seal confirms t
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -17,7 +18,8 @@ import msgspec
 Sign = Callable[[bytes], bytes]
 """Computes the HMAC-SHA-256 of data with the key of the audit (`kit.secrets.Secrets.audit_signature`)."""
 
-Result = Literal["done", "refused", "failed"]
+Result = Literal["done", "refused", "failed", "unknown"]
+"""`unknown`: the process ended after the operation began, and before it stored a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,25 @@ def head_signature(sign: Sign, last: Link, time: datetime) -> bytes:
 def seal_signature(sign: Sign, day: date, last: Link, purpose: Literal["seal", "deleted"] = "seal") -> bytes:
     """Return the signature of the last event of a day, or that retention deleted the day."""
     return sign(f"{purpose} {day.isoformat()} {last}".encode())
+
+
+def operation_signature(sign: Sign, operation_id: str, event: str) -> bytes:
+    """Return the signature of an operation that has begun. `event` is the JSON of its event."""
+    return sign(f"operation {operation_id} {event}".encode())
+
+
+def event_of_ended_process(sign: Sign, operation_id: str, event: str, signature: bytes) -> AuditEvent:
+    """Return the event of an operation whose process ended before it stored a result. Without a valid signature, the
+    record of the operation is from a person who changed the database, so its text is not used."""
+    if hmac.compare_digest(signature, operation_signature(sign, operation_id, event)):
+        return msgspec.json.decode(event, type=AuditEvent)
+    return AuditEvent(
+        code="audit-operation-changed",
+        result="unknown",
+        message="A person changed the record of a running operation in the database",
+        interface="system",
+        actor_kind="none",
+    )
 
 
 def day_of(time: datetime) -> date:

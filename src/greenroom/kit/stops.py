@@ -24,6 +24,7 @@ STOPS: Final[dict[str, str]] = {
     "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
     "claim.after_commit": "api: the claim is committed and announced, without an answer yet",
     "destroy.after_commit": "api: a destroy is recorded, without a notification yet",
+    "audit.before_event": "api: the change of a request is committed, its event is not stored yet",
     "leadership.after_take": "manager: the Manager took the leadership, it does not act as Primary yet",
     "leadership.before_renew": "manager: about to renew its leadership",
     "primary.after_check": "manager: a plan is complete, its guarded writes have not begun",

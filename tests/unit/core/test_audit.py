@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+import msgspec
 import pytest
 
 from greenroom.core.audit import (
@@ -21,7 +22,9 @@ from greenroom.core.audit import (
     append,
     broken_link,
     event_hash,
+    event_of_ended_process,
     head_signature,
+    operation_signature,
     seal_signature,
 )
 
@@ -147,3 +150,12 @@ def test_a_link_is_read_from_its_text():
     for text in ("", "x:00", "7:zz", "7"):
         with pytest.raises(ValueError):  # noqa: PT011 -- the caller names the form
             Link.parse(text)
+
+
+def test_the_event_of_an_ended_process_is_that_of_its_unchanged_operation():
+    text = msgspec.json.encode(replace(event(), result="unknown")).decode()
+    signature = operation_signature(sign, "o1", text)
+    assert event_of_ended_process(sign, "o1", text, signature) == replace(event(), result="unknown")
+    for operation_id, changed in (("o2", text), ("o1", text.replace("alice", "bob"))):
+        found = event_of_ended_process(sign, operation_id, changed, signature)
+        assert (found.code, found.result, found.actor_name) == ("audit-operation-changed", "unknown", None)

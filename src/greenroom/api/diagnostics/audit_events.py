@@ -2,29 +2,42 @@
 
 Log rows of security events that a request writes become its events (`LogWriter.on_security_row`). If there is none, the
 request leaves an event with the name of its operation. Rows that are written outside of a request are events of the
-process.
+process. After the authorization and before the change, the operation is stored as begun, so that it leaves an event
+even if this process is killed (`db.diagnostics.audit_operations`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.api.problems import is_published
-from greenroom.api.security import Caller
 from greenroom.core.audit import AuditEvent, Result
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
-from greenroom.db.diagnostics.audit import AuditWriter, event_of_row
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import AuditWriter, append_unknown, event_of_row
+from greenroom.db.diagnostics.audit_operations import CONFIRM_INTERVAL_S, BegunOperations
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
+from greenroom.kit.concurrency import warn_of_item_error
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.stops import hold_if_armed
+
+if TYPE_CHECKING:
+    from greenroom.api.security import Caller
+
+log = structlog.get_logger(__name__)
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 WITHOUT_EVENT: Final = re.compile(
@@ -39,6 +52,9 @@ WITHOUT_EVENT: Final = re.compile(
 )
 """Routes with a changing method that leave no event, unless they write a security row."""
 
+CHANGING_READS: Final = re.compile(r"/api/v1/sign-on/\{provider_name\}/(callback|frontchannel-logout)")
+"""Routes with the method GET that change something."""
+
 FORWARDING: Final = ("mcp", "sdk")
 """Interfaces that send requests to routes of `/api/v1` within the process."""
 
@@ -52,6 +68,8 @@ class RequestAudit:
     rows: list[LogRow] = field(default_factory=list[LogRow])
     is_open: bool = True
     """False after the answer began; later rows are events of the process."""
+    operation_id: str | None = None
+    """The id of the operation, after it was stored as begun."""
 
 
 _current: Final[ContextVar[RequestAudit | None]] = ContextVar("audited request", default=None)
@@ -74,6 +92,35 @@ def row_receiver(writer: AuditWriter) -> Callable[[LogRow], None]:
             writer.add(event_of_row(row, interface="system"))
 
     return receive
+
+
+async def begin_operation(request: Request) -> None:
+    """Store that the operation of this request begins, if it leaves an event. Declarations of access call it when the
+    caller may call the route. Raises Unavailable: the database cannot be reached."""
+    current, path = _current.get(), request.scope["route"].path
+    if current is None or current.operation_id or not current.is_open or not may_change(request.method, path):
+        return
+    fields = _fields(current, request.scope, "unknown")
+    event = _operation_event(fields, request.scope, ": the process ended before it stored the result")
+    operation_id = str(uuid.uuid4())  # requests of a tool have the same request id
+    writer: AuditWriter = request.app.state.audit
+    await writer.operations.begin(operation_id, event)
+    current.operation_id = operation_id
+
+
+async def watch_operations(db: Database, secrets: Secrets, operations: BegunOperations) -> None:
+    """Confirm the operations of this process, and end those of ended processes, forever. After an outage of the
+    database, each process confirms its operations before another process ends them."""
+    was_reachable = False
+    while True:
+        await asyncio.sleep(CONFIRM_INTERVAL_S)
+        is_reachable = False
+        with warn_of_item_error(log, "the operations of the audit were not confirmed", "audit"):
+            await operations.confirm()
+            if was_reachable:
+                await append_unknown(db, secrets)
+            is_reachable = True
+        was_reachable = is_reachable
 
 
 class AuditMiddleware:
@@ -110,9 +157,15 @@ class AuditMiddleware:
 
     async def _finish(self, request: RequestAudit, scope: Scope, status: int) -> None:
         request.is_open = False
-        events = request_events(request, scope, status)
-        for event in events:
-            self._writer.add(event)
+        if request.operation_id:
+            await hold_if_armed("audit.before_event")
+        try:
+            events = request_events(request, scope, status)
+        except Exception:
+            if request.operation_id:
+                self._writer.operations.forget(request.operation_id)  # it leaves an event of the result `unknown`
+            raise
+        self._writer.add(*events, operation_id=request.operation_id)
         if events:
             await self._writer.flush()
         if self._logs.urgent:  # after the events: consoles read both again when the log changed
@@ -130,44 +183,57 @@ def _interface_of(path: str) -> str:
 
 def request_events(request: RequestAudit, scope: Scope, status: int) -> list[AuditEvent]:
     """Return the events of a request that was answered with `status`."""
-    route, state = scope.get("route"), scope.get("state", {})
+    state = scope.get("state", {})
     error: GreenroomError | None = state.get("error")
     status = error.http_status if error is not None else status
     result: Result = "done" if status < 400 else "refused" if status in (401, 403, 429) else "failed"
     rows = request.rows[:1] if status == 403 else request.rows
+    fields = _fields(request, scope, result)
+    if rows:
+        return [_of_row(row, fields, scope) for row in rows]
+    route = scope.get("route")
+    if route is None or fields["actor_kind"] == "none" or not leaves_event(scope["method"], route.path):
+        return []
+    event = _operation_event(fields, scope, f": {error.message}" if error is not None else "")
+    return [replace(event, code=str(LogCode.PERMISSION_DENIED)) if status == 403 else event]
+
+
+def _fields(request: RequestAudit, scope: Scope, result: Result) -> dict[str, Any]:
+    """Return the fields of all events of a request."""
+    state = scope.get("state", {})
     caller: Caller | None = state.get("caller")
-    method, path = scope["method"], getattr(route, "path", scope["path"])
-    fields: dict[str, Any] = _actor(caller, state) | {
+    is_console = request.interface == "api" and caller is not None and caller.kind == "user"
+    return _actor(caller, state) | {
         "result": result,
-        "operation": f"{method} {path}",
-        "interface": "console"
-        if request.interface == "api" and caller and caller.kind == "user"
-        else request.interface,
+        "operation": f"{scope['method']} {getattr(scope.get('route'), 'path', scope['path'])}",
+        "interface": "console" if is_console else request.interface,
         "address": scope["client"][0] if scope.get("client") else None,
         "request_id": request.request_id,
     }
-    if rows:
-        return [_of_row(row, fields, scope) for row in rows]
-    if route is None or fields["actor_kind"] == "none" or not leaves_event(method, path):
-        return []
-    name = str(route.name)
-    action = name.replace("_", " ")
-    reason = f": {error.message}" if error is not None else ""
+
+
+def _operation_event(fields: dict[str, Any], scope: Scope, end: str) -> AuditEvent:
+    """Return the event of a request without a security row. `end` is the end of its message."""
+    name = str(scope["route"].name)
     kind, object_id = _object_of(scope)
-    return [
-        AuditEvent(
-            code=str(LogCode.PERMISSION_DENIED) if status == 403 else name.replace("_", "-"),
-            message=f"{fields['actor_name']}: {action} {object_id or ''}".strip() + reason,
-            object_kind=kind,
-            object_id=object_id,
-            **fields,
-        )
-    ]
+    actor = fields["actor_name"] or "A client without a log-in"
+    return AuditEvent(
+        code=name.replace("_", "-"),
+        message=f"{actor}: {name.replace('_', ' ')} {object_id or ''}".strip() + end,
+        object_kind=kind,
+        object_id=object_id,
+        **fields,
+    )
 
 
 def leaves_event(method: str, path: str) -> bool:
     """Return True if a request to this route leaves an event also without a security row."""
     return method not in SAFE_METHODS and WITHOUT_EVENT.fullmatch(path) is None
+
+
+def may_change(method: str, path: str) -> bool:
+    """Return True if a request to this route may change something that the audit records."""
+    return leaves_event(method, path) or CHANGING_READS.fullmatch(path) is not None
 
 
 def _actor(caller: Caller | None, state: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Query, Request
@@ -50,7 +50,7 @@ class AuditQuery(BaseModel):
 
     actor: Annotated[Text | None, Field(description="name of the caller, for example a user name")] = None
     code: Annotated[Text | None, Field(description="for example group-changed")] = None
-    result: Literal["done", "refused", "failed"] | None = None
+    result: Result | None = None
     object_id: Annotated[Text | None, Field(description="id of the changed object")] = None
     request_id: Annotated[Text | None, Field(description="value of X-Request-Id of an answer")] = None
     since: Annotated[AwareDatetime | None, Field(description="events from this time on")] = None

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.security import AccessDeclaration, Caller, Requires
 from greenroom.api.session.authorized import authorize, kind_of, session_caller_of
 from greenroom.core.access.permissions import USER
@@ -64,6 +65,7 @@ class AuthorizesLease(AccessDeclaration):
         if token is not None:
             lease = await _lease_of_valid_token(request, str(lease_id), token)
             await authorize(db, act, SessionCaller(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
+            await begin_operation(request)
             return AuthorizedLease(lease, None)
         caller = await self._requires(request)
         lease = await get_lease(db, str(lease_id))

@@ -1,7 +1,7 @@
 """The events of the audit: writing in batches, reading, verification and retention.
 
-One advisory lock orders the batches of all processes. An event is written after the commit of its change, so a process
-that is killed in between loses the event.
+One advisory lock orders the batches of all processes. An event is written after the commit of its change. If the
+process is killed in between, `audit_operations` has the event.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from greenroom.core.audit import (
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned_row, rows_as
+from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations, take_abandoned
 from greenroom.db.diagnostics.batches import WaitingRows, storable
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.listing import ListColumn, ListDefinition
@@ -72,23 +73,35 @@ _HEAD: Final[LiteralString] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A queued event. `operation_id` is the operation that ends with it. Without an event, the operation left none."""
+
+    event: AuditEvent | None
+    operation_id: str | None = None
+
+
 class AuditWriter:
     """Collects events and adds them to the chain. At most `MAX_QUEUED` events wait while the database is unreachable;
     further events are dropped and counted."""
 
     def __init__(self, db: Database, secrets: Secrets) -> None:
         self._db = db
+        self._rows = WaitingRows[_Entry](self._append, row_name="events of the audit", max_rows=MAX_QUEUED)
         self._secrets = secrets
-        self._rows = WaitingRows[AuditEvent](self._append, row_name="events of the audit", max_rows=MAX_QUEUED)
         self._writing = asyncio.Lock()
+        self.operations = BegunOperations(db, secrets)
 
     @property
     def dropped(self) -> int:
         return self._rows.dropped
 
-    def add(self, event: AuditEvent) -> None:
-        """Queue one event."""
-        self._rows.add(event)
+    def add(self, *events: AuditEvent, operation_id: str | None = None) -> None:
+        """Queue events. `operation_id` is the begun operation that ends with them; without events, it left none."""
+        for event in events[:-1]:
+            self._rows.add(_Entry(event))
+        if events or operation_id:
+            self._rows.add(_Entry(events[-1] if events else None, operation_id))
 
     async def run(self) -> None:
         """Write queued events until this task is canceled, and then the remaining events."""
@@ -105,16 +118,22 @@ class AuditWriter:
         async with self._writing:
             await self._rows.write()
 
-    async def _append(self, events: Sequence[AuditEvent]) -> int:
-        """Add events. Raises Unavailable: the database refused them, for any reason. No event is omitted, so an error
-        cannot hide a change."""
+    async def _append(self, entries: Sequence[_Entry]) -> int:
+        """Add events, and end their operations. Raises Unavailable: the database refused them, for any reason. No event
+        is omitted, so an error cannot hide a change."""
+        events = [entry.event for entry in entries if entry.event is not None]
+        ended = [entry.operation_id for entry in entries if entry.operation_id is not None]
         try:
             async with self._db.pipelined() as connection:
-                await append_events(connection, self._secrets, events)
+                if ended:
+                    await delete_operations(connection, ended)
+                if events:
+                    await append_events(connection, self._secrets, events)
         except Unavailable:
             raise
         except (GreenroomError, psycopg.Error) as error:
             raise Unavailable(f"The audit cannot be written: {error}") from error
+        self.operations.forget(*ended)
         return 0
 
 
@@ -147,6 +166,14 @@ async def append_events(connection: Connection, secrets: Secrets, events: Sequen
     link = Link(last.event_id, last.hash)
     signature = head_signature(sign, link, last.time)
     await connection.execute(_SET_HEAD, (link.event_id, link.hash, last.time, signature))
+
+
+async def append_unknown(db: Database, secrets: Secrets) -> None:
+    """Add the events of operations whose processes ended before they stored a result. Raises Unavailable: the database
+    cannot be reached."""
+    async with db.transaction() as connection:
+        if events := await take_abandoned(connection, secrets):
+            await append_events(connection, secrets, events)
 
 
 def event_of_row(row: LogRow, interface: str) -> AuditEvent:

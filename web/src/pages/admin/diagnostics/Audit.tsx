@@ -17,8 +17,8 @@ import { usePages } from '../../../components/usePages';
 import { Details } from './LogDetails';
 import { SPANS, sinceOf } from './logFilter';
 
-const RESULTS = ['done', 'refused', 'failed'] as const;
-const TONES: Record<string, Tone> = { done: 'teal', refused: 'red', failed: 'yellow' };
+const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
+const TONES: Record<string, Tone> = { done: 'teal', refused: 'red', failed: 'yellow', unknown: 'yellow' };
 
 /** Diagnostics → Audit: who changed or opened what. */
 export function Audit() {

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.problems import SCIM_PREFIX
 from greenroom.api.security import AccessDeclaration, Caller, origin_of
 from greenroom.core.errors import Unauthenticated
@@ -76,6 +77,7 @@ class RequiresScimToken(AccessDeclaration):
             owner_id=client.created_by,
             expires=client.expires,
         )
+        await begin_operation(request)
         return ScimCall(client, CallerChange.of(request), f"{origin_of(request)}{SCIM_PREFIX}v2")
 
 

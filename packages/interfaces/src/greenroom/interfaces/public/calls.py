@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import CallerChange
+from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.security import AccessDeclaration, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.db.access.users import User, UserAttributes
@@ -189,6 +190,7 @@ class RequiresKey(AccessDeclaration):
         request.state.caller = caller = await key_caller(request, key_id, secret)
         caller.require(*(self.codes or ()))
         caller.require_one_of(*self.one_of)
+        await begin_operation(request)
         return CallBody(CallerChange.of(request), body or _parse_object(raw), request.headers)
 
 
