@@ -61,6 +61,7 @@ NOT_RUN = {
     ("docs/howto/audit.md", "greenroom audit verify"),
     ("docs/howto/audit.md", "greenroom audit verify --expect 5124:9f2b…"),
     ("docs/howto/audit.md", "greenroom audit export --since 30d --to audit.jsonl"),
+    ("docs/howto/audit.md", "greenroom webhooks create siem --address https://siem.exampl"),
     ("docs/howto/audit.md", "greenroom settings update audit_hold=true"),
     ("docs/howto/autoscaling.md", "greenroom machine-pools create --name cloud --zone default -"),
     ("docs/howto/autoscaling.md", ".venv/bin/uv pip install --no-deps --no-build-isolation -r r"),

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.webhooks import LaunchData, LeaseData, PoolData, SessionData, WebhookEvent, WebhookSubject
+from greenroom.core.webhooks import (
+    AuditData,
+    LaunchData,
+    LeaseData,
+    PoolData,
+    SessionData,
+    WebhookEvent,
+    WebhookSubject,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/webhooks.md").read_text()
 
@@ -20,7 +28,13 @@ def test_the_page_lists_every_event_with_its_meaning_in_order():
 
 @pytest.mark.parametrize(
     ("title", "data"),
-    [("a session", SessionData), ("a launch", LaunchData), ("a lease", LeaseData), ("a pool", PoolData)],
+    [
+        ("a session", SessionData),
+        ("a launch", LaunchData),
+        ("a lease", LeaseData),
+        ("a pool", PoolData),
+        ("an event of the audit", AuditData),
+    ],
 )
 def test_the_page_names_every_field_of_a_message(title: str, data: type):
     paragraph = PAGE.partition(f"- **{title}**")[2].partition("\n- **")[0]

@@ -23,12 +23,12 @@ Result = Literal["done", "refused", "failed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEvent:
-    """A change or an access, before it is stored. None = unknown or not applicable.
+class AuditFields:
+    """The fields of each form of an event, without `details`. None = unknown or not applicable.
 
     `operation` is the route or the command. `actor_kind` is user, key, scim, none (a request without a log-in), host
     (a command on the host) or the kind of process that wrote the event. `on_behalf_of` is the id of the owner of the
-    API key. `details` is a JSON object: for a change, `before` and `after` without secrets.
+    API key.
     """
 
     code: str
@@ -44,8 +44,15 @@ class AuditEvent:
     object_kind: str | None = None
     object_id: str | None = None
     object_name: str | None = None
-    details: str = "{}"
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent(AuditFields):
+    """A change or an access, before it is stored. `details` is a JSON object: for a change, `before` and `after`
+    without secrets."""
+
+    details: str = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from greenroom.core.audit import AuditFields
 from greenroom.core.rate_limits import Backoff
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- the prefix of a secret
@@ -26,6 +27,8 @@ SECRET_BYTES: Final = 32
 BACKOFF: Final = Backoff(first_s=5.0, max_s=6 * 3600.0)
 MAX_ATTEMPTS: Final = 16
 """The maximum number of attempts of a delivery. The last attempt is about a day after the first."""
+MAX_COUNTED_AUDIT_ATTEMPTS: Final = 8
+"""Further attempts to deliver an event of the audit have the pause of this attempt, about 10 minutes."""
 MAX_REQUESTED_PAUSE_S: Final = 3600.0
 """The longest pause that a response may request."""
 GONE: Final = 410
@@ -83,13 +86,15 @@ class DeliveryVerdict:
     retry_s: float | None = None
 
 
-def after_attempt(attempt: DeliveryAttempt, attempts: int, *, once: bool, spread: float) -> DeliveryVerdict:
-    """Return the state after `attempts` attempts, of which `attempt` is the last. With `once`, there is no further
-    attempt. `spread` is passed to `Backoff.delay_s`.
+def after_attempt(attempt: DeliveryAttempt, attempts: int, *, event: str, spread: float) -> DeliveryVerdict:
+    """Return the state after `attempts` attempts to deliver a message about `event`, of which `attempt` is the last. A
+    test is attempted once. Events of the audit are never given up. `spread` is passed to `Backoff.delay_s`.
     """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
-    if once or attempts >= MAX_ATTEMPTS or attempt.status == GONE:
+    if event == WebhookEvent.AUDIT_EVENT:
+        attempts = min(attempts, MAX_COUNTED_AUDIT_ATTEMPTS)
+    elif event == WebhookEvent.TEST or attempts >= MAX_ATTEMPTS or attempt.status == GONE:
         return DeliveryVerdict(DeliveryState.GIVEN_UP)
     return DeliveryVerdict(
         DeliveryState.WAITING,
@@ -165,6 +170,16 @@ class PoolData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditData(AuditFields):
+    """An event of the audit, with the fields of an export. `hash` is hexadecimal."""
+
+    event_id: int
+    time: datetime
+    details: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestData:
     """A test message, sent by an administrator."""
 
@@ -208,6 +223,7 @@ class WebhookEvent(StrEnum):
     )
     LEASE_GRANTED = "lease.granted", "a program got a lease", LeaseData
     LEASE_ENDED = "lease.ended", "a lease is over: released, past its deadline, or its session failed", LeaseData
+    AUDIT_EVENT = "audit.event", "the audit has a new event; only for callers with `audit_view`", AuditData
     TEST = (
         "webhook.test",
         "an administrator tests the webhook; this event cannot be selected, and its message is sent once",

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
-from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict
+from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, DeliveryVerdict, WebhookEvent
 from greenroom.db.database import Connection, Database, returned_row
 from greenroom.db.listing import ListColumn, ListDefinition
 from greenroom.db.rows import assignments, columns_of, insert_values, values_of
@@ -167,7 +167,11 @@ DELIVERIES: Final = ListDefinition(
     key="d.delivery_id",
     columns={"at": ListColumn("d.at", "timestamptz")},
     order=NEWEST_FIRST,
-    filters={"webhook_id": "d.webhook_id = %(webhook_id)s::uuid", "state": "d.state = %(state)s"},
+    filters={
+        "webhook_id": "d.webhook_id = %(webhook_id)s::uuid",
+        "state": "d.state = %(state)s",
+        "without_event": "d.event <> %(without_event)s",
+    },
 )
 _ACTIVE_COLUMNS: Final[LiteralString] = (
     "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
@@ -263,13 +267,14 @@ async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) ->
 
 async def give_up_excess_deliveries(db: Database, limit: int, reason: str) -> list[tuple[str, int]]:
     """Give up the waiting deliveries of each webhook except its newest `limit`, at most 1000 per webhook, so that the
-    statement stays short. Returns the names of the webhooks, each with the number of deliveries that were given up."""
+    statement stays short. Events of the audit are not given up. Returns the names of the webhooks, each with the number
+    of deliveries that were given up."""
     rows = await db.write(
         "WITH given_up AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
         "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"
-        "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' ORDER BY at DESC"
-        "   OFFSET %(limit)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
+        "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' AND event <> %(kept)s"
+        "   ORDER BY at DESC OFFSET %(limit)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
         " SELECT name, count(*) AS number FROM given_up JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
-        {"limit": limit, "reason": reason},
+        {"limit": limit, "reason": reason, "kept": WebhookEvent.AUDIT_EVENT},
     )
     return [(row["name"], row["number"]) for row in rows]

@@ -21,6 +21,7 @@ from tests.database.api.client import (
     Client,
     MakeClient,
 )
+from tests.database.api.receiving import Hooks, Receiver
 from tests.database.api.sharing import ALLOWED, Shared
 from tests.database.api.staging import Session, Stage
 from tests.support import rows
@@ -138,6 +139,22 @@ async def user(with_user: MakeClient) -> Client:
 async def ada(with_user: MakeClient) -> Client:
     """A browser of another ordinary user."""
     return await with_user(ADA)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver of webhooks on this host."""
+    made = Receiver()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def hooks(admin: Client, app: FastAPI, receiver: Receiver) -> Hooks:
+    """Webhooks of an installation that allows this host."""
+    await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1")
+    return Hooks(admin, app, receiver)
 
 
 @pytest.fixture

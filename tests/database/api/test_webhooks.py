@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import MakeClient
 from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending
@@ -21,21 +20,6 @@ from greenroom.kit.secrets import Secrets
 
 EVENT = "launch.done"
 KEEP = RetentionLimits(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def hooks(admin: Client, app: FastAPI, receiver: Receiver) -> Hooks:
-    """Webhooks of an installation that allows this host."""
-    await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1")
-    return Hooks(admin, app, receiver)
 
 
 async def emit(db: Database, number: int = 1) -> None:

@@ -21,6 +21,7 @@ from greenroom.core.outgoing import trusted_hosts
 from greenroom.core.webhooks import DeliveryAttempt, DeliveryState, WebhookEvent, after_attempt, body_of, signed_headers
 from greenroom.db import webhooks
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit_webhooks import queue_events
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import ActiveDelivery, Webhook
 from greenroom.kit.concurrency import convert_item_error, log_item_error, wait_for
@@ -35,6 +36,8 @@ MAX_PARALLEL: Final = 8
 """The maximum number of messages that one process delivers to one webhook at the same time."""
 CHECK_INTERVAL_S: Final = 30.0
 """The maximum time between two checks for due messages. A notification causes an earlier check."""
+AUDIT_INTERVAL_S: Final = 1.0
+"""The maximum time between two checks for new events of the audit, if a webhook receives them."""
 MIN_WAIT_S: Final = 0.05
 LIMIT_CHECK_INTERVAL_S: Final = 60.0
 """The interval of checks for webhooks with too many waiting messages."""
@@ -83,7 +86,8 @@ class DeliveryWorker:
         if time.monotonic() - self._limit_checked_at_s > LIMIT_CHECK_INTERVAL_S:
             self._limit_checked_at_s = time.monotonic()
             await self._give_up_excess_messages()
-        wait_s = CHECK_INTERVAL_S
+        has_audit_receivers = await queue_events(self._db)
+        wait_s = AUDIT_INTERVAL_S if has_audit_receivers else CHECK_INTERVAL_S
         for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._tasks:
                 continue  # the running task checks again at its end
@@ -138,11 +142,11 @@ class DeliveryWorker:
 
     async def _deliver(self, sender: Sender, delivery: ActiveDelivery) -> None:
         attempt = await self._attempt(sender, delivery)
-        is_test = delivery.event == str(WebhookEvent.TEST)
-        result = after_attempt(attempt, delivery.attempts, once=is_test, spread=random.random())  # noqa: S311 -- spreads load
+        spread = random.random()  # noqa: S311 -- spreads load
+        result = after_attempt(attempt, delivery.attempts, event=delivery.event, spread=spread)
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
-        if result.state is DeliveryState.GIVEN_UP and not is_test:
+        if result.state is DeliveryState.GIVEN_UP and delivery.event != WebhookEvent.TEST:
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts:"

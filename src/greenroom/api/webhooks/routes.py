@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import Field
 
 from greenroom.api.bodies import Json, View
 from greenroom.api.deps import ChangeDep, Db, DeliveryWorkerDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
-from greenroom.api.security import requires
+from greenroom.api.security import Caller, requires
 from greenroom.api.webhooks.schemas import (
     Replayed,
     WebhookCreate,
@@ -30,6 +30,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts, webhook_url_problem
 from greenroom.core.webhooks import SECRET_BYTES, SELECTABLE_EVENTS, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
+from greenroom.db.diagnostics.audit_webhooks import begin_delivery, end_delivery
 from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 
@@ -41,6 +42,16 @@ def _require_enabled(webhook: Webhook) -> None:
     """Require an enabled webhook. Raises WrongState: it is disabled."""
     if not webhook.enabled:
         raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
+
+
+def _require_right_to_events(caller: Caller, *webhooks: WebhookFields) -> None:
+    """Require the right to read the audit, if a webhook receives its events. Raises Forbidden: it is missing."""
+    if any(_receives_audit(webhook) for webhook in webhooks):
+        caller.require("audit_view")
+
+
+def _receives_audit(webhook: WebhookFields) -> bool:
+    return WebhookEvent.AUDIT_EVENT in webhook.events
 
 
 def _delivery_view(delivery: Delivery) -> DeliveryView:
@@ -84,9 +95,12 @@ async def list_webhooks(db: Db, page: Paging) -> list[WebhookView]:
 async def create_webhook(body: WebhookCreate, change: ChangeDep) -> WebhookMade:
     """Create a webhook. Its secret is returned only once."""
     fields, secret = _validated_fields(body.model_dump(), change.installation), _new_secret()
+    _require_right_to_events(change.caller, fields)
     async with change.db.transaction() as connection:
         encrypted = change.secrets.encrypt(secret)
         webhook_id = await webhooks.insert_webhook(connection, fields, encrypted, MAX_WEBHOOKS, change.caller.owner_id)
+        if webhook_id is not None and _receives_audit(fields):
+            await begin_delivery(connection, webhook_id)
     if webhook_id is None:
         raise Refused(f"There are {MAX_WEBHOOKS} webhooks, which is the maximum. Delete one first.")
     created = await webhooks.get_webhook(change.db, webhook_id)
@@ -106,7 +120,12 @@ async def update_webhook(webhook_id: UUID, body: WebhookPatch, change: ChangeDep
     async with change.db.transaction() as connection:
         before = await webhooks.lock_webhook(connection, str(webhook_id))
         fields = _validated_fields(values_of(WebhookFields, before) | body.sent_fields(), change.installation)
+        _require_right_to_events(change.caller, before, fields)
         await webhooks.update_webhook(connection, before.webhook_id, fields)
+        if _receives_audit(before) and not _receives_audit(fields):
+            await end_delivery(connection, before.webhook_id)
+        elif _receives_audit(fields) and fields.enabled and not (_receives_audit(before) and before.enabled):
+            await begin_delivery(connection, before.webhook_id)
     after = await webhooks.get_webhook(change.db, before.webhook_id)
     old, new = values_of(WebhookFields, before), values_of(WebhookFields, after)
     change.audit(LogCode.WEBHOOK_CHANGED, after.name, before=old, after=new)
@@ -119,6 +138,7 @@ async def delete_webhook(webhook_id: UUID, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
         await webhooks.delete_webhook(connection, webhook.webhook_id)
+        await end_delivery(connection, webhook.webhook_id)
     change.audit(LogCode.WEBHOOK_DELETED, webhook.name, before=values_of(WebhookFields, webhook))
 
 
@@ -128,6 +148,7 @@ async def renew_webhook_secret(webhook_id: UUID, change: ChangeDep) -> WebhookSe
     secret = _new_secret()
     async with change.db.transaction() as connection:
         webhook = await webhooks.lock_webhook(connection, str(webhook_id))
+        _require_right_to_events(change.caller, webhook)
         await webhooks.change_secret(connection, webhook.webhook_id, change.secrets.encrypt(secret))
     before, after = {"signing": "as before"}, {"signing": "renewed"}
     change.audit(LogCode.WEBHOOK_CHANGED, webhook.name, before=before, after=after)
@@ -142,30 +163,40 @@ async def test_webhook(webhook_id: UUID, db: Db, worker: DeliveryWorkerDep) -> D
     return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
-@router.get("/webhooks/{webhook_id}/deliveries", dependencies=[requires("webhooks_view")])
+@router.get("/webhooks/{webhook_id}/deliveries")
 async def list_webhook_deliveries(
+    *,
     webhook_id: UUID,
     db: Db,
     page: Paging,
+    caller: Annotated[Caller, requires("webhooks_view")],
+    request: Request,
     state: Annotated[DeliveryState | None, Query(description="only messages in this state")] = None,
 ) -> list[DeliveryView]:
-    """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000."""
+    """List the messages to a webhook, newest first: those of the last 7 days, at most 10,000. Only callers with
+    `audit_view` see those with events of the audit."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    conditions = webhooks.DELIVERIES.matching(webhook_id=webhook.webhook_id, state=state)
+    reads_audit = caller.may("audit_view")
+    if reads_audit and _receives_audit(webhook):
+        request.app.state.audit_read_log.log_access(caller)
+    without_event = None if reads_audit else str(WebhookEvent.AUDIT_EVENT)
+    conditions = webhooks.DELIVERIES.matching(webhook_id=webhook.webhook_id, state=state, without_event=without_event)
     return [_delivery_view(delivery) for delivery in await page.read(db, webhooks.DELIVERIES, conditions)]
 
 
-@router.post(
-    "/webhooks/{webhook_id}/deliveries/{delivery_id}/replay",
-    status_code=202,
-    dependencies=[requires("webhooks_modify")],
-)
+@router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/replay", status_code=202)
 async def replay_webhook_delivery(
-    webhook_id: UUID, delivery_id: UUID, db: Db, worker: DeliveryWorkerDep
+    webhook_id: UUID,
+    delivery_id: UUID,
+    db: Db,
+    worker: DeliveryWorkerDep,
+    caller: Annotated[Caller, requires("webhooks_modify")],
 ) -> DeliveryView:
     """Deliver a message again, with the same id and new attempts. A message that waits is not changed."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
+    delivery = await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
+    if delivery.event == WebhookEvent.AUDIT_EVENT:
+        caller.require("audit_view")
     _require_enabled(webhook)
     await webhooks.replay(db, str(delivery_id))
     worker.wake()

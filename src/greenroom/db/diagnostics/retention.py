@@ -81,7 +81,10 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " AND (finished IS NULL OR finished < clock_timestamp() - make_interval(secs => %(command_s)s))",
     ),
     "webhook_deliveries": deletion(
-        "webhook_deliveries", "delivery_id", "at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at"
+        "webhook_deliveries",
+        "delivery_id",
+        "at < now() - make_interval(secs => %(delivery_s)s) AND NOT (state = 'waiting' AND event = 'audit.event'"
+        " AND EXISTS (SELECT FROM webhooks w WHERE w.webhook_id = webhook_deliveries.webhook_id)) ORDER BY at",
     ),
     # Pictures are deleted before recordings: one statement must delete few enough rows for its time limit.
     "recording_pictures": (

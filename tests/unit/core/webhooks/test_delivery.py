@@ -23,6 +23,7 @@ from greenroom.core.webhooks import (
     signed_headers,
 )
 
+EVENT = "launch.done"
 NO_ANSWER = DeliveryAttempt(error="the host cannot be found")
 
 
@@ -62,7 +63,7 @@ def test_the_body_has_type_version_id_time_and_data():
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 def test_only_success_is_a_delivery(status: int):
-    assert after_attempt(DeliveryAttempt(status=status), 1, once=False, spread=1.0) == DeliveryVerdict(
+    assert after_attempt(DeliveryAttempt(status=status), 1, event=EVENT, spread=1.0) == DeliveryVerdict(
         DeliveryState.DELIVERED
     )
 
@@ -71,28 +72,34 @@ def test_only_success_is_a_delivery(status: int):
     "attempt", [NO_ANSWER, *(DeliveryAttempt(status=status) for status in (199, 301, 404, 429, 500))]
 )
 def test_all_else_is_tried_again_later_and_later(attempt: DeliveryAttempt):
-    pauses = [after_attempt(attempt, number, once=False, spread=1.0).retry_s for number in range(1, MAX_ATTEMPTS)]
+    pauses = [after_attempt(attempt, number, event=EVENT, spread=1.0).retry_s for number in range(1, MAX_ATTEMPTS)]
     assert pauses[:3] == [5.0, 10.0, 20.0]
     assert pauses[-1] == BACKOFF.max_s
     assert 20 * 3600 < sum(pause or 0 for pause in pauses) < 30 * 3600
 
 
 def test_after_the_last_attempt_it_is_given_up():
-    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
-    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS, once=False, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS - 1, event=EVENT, spread=0.0).state is DeliveryState.WAITING
+    assert after_attempt(NO_ANSWER, MAX_ATTEMPTS, event=EVENT, spread=0.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
 
 
 def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
-    assert after_attempt(DeliveryAttempt(status=410), 1, once=False, spread=1.0) == DeliveryVerdict(
+    assert after_attempt(DeliveryAttempt(status=410), 1, event=EVENT, spread=1.0) == DeliveryVerdict(
         DeliveryState.GIVEN_UP
     )
-    assert after_attempt(NO_ANSWER, 1, once=True, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+    assert after_attempt(NO_ANSWER, 1, event=WebhookEvent.TEST, spread=1.0) == DeliveryVerdict(DeliveryState.GIVEN_UP)
+
+
+def test_an_event_of_the_audit_is_tried_again_forever_with_short_pauses():
+    for attempt in (NO_ANSWER, DeliveryAttempt(status=410)):
+        after = after_attempt(attempt, 10 * MAX_ATTEMPTS, event=WebhookEvent.AUDIT_EVENT, spread=1.0)
+        assert after == DeliveryVerdict(DeliveryState.WAITING, 640.0)
 
 
 def test_an_answer_may_ask_for_a_longer_pause_within_a_bound():
     def pause(requested_pause_s: float) -> float | None:
         return after_attempt(
-            DeliveryAttempt(status=503, requested_pause_s=requested_pause_s), 2, once=False, spread=1.0
+            DeliveryAttempt(status=503, requested_pause_s=requested_pause_s), 2, event=EVENT, spread=1.0
         ).retry_s
 
     assert [pause(1), pause(60), pause(10**9)] == [10.0, 60.0, MAX_REQUESTED_PAUSE_S]

@@ -15,6 +15,7 @@ export const EVENTS: Record<WebhookEvent, string> = {
   'launch.failed': 'A launch provided no session, or its session failed and could not be replaced',
   'lease.granted': 'A program got a lease',
   'lease.ended': 'A lease has ended: it was released, its deadline passed, or its session failed',
+  'audit.event': 'The audit has a new event; this needs the permission audit_view',
 };
 
 /** Groups of the form. */
@@ -23,6 +24,7 @@ export const TOPICS: [title: string, topic: string][] = [
   ['Pools', 'pool.'],
   ['Launches', 'launch.'],
   ['Leases', 'lease.'],
+  ['Audit', 'audit.'],
 ];
 
 export function eventsOf(topic: string): WebhookEvent[] {

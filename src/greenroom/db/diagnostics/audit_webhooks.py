@@ -1,0 +1,72 @@
+"""Audit events for webhooks: each webhook that receives them has a position in the chain, like a syslog server.
+
+New events are queued as messages while few of them wait. So a receiver that is away for long delays the events, and
+loses none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.syslog import event_object
+from greenroom.core.webhooks import WebhookEvent
+from greenroom.db.database import Connection, Database
+from greenroom.db.diagnostics.audit import read_batch, store_delivered
+
+MAX_WAITING: Final = 200
+"""The maximum number of messages with audit events that wait for one webhook."""
+
+
+def _target(webhook_id: str) -> str:
+    return f"webhook:{webhook_id}"
+
+
+async def begin_delivery(connection: Connection, webhook_id: str) -> None:
+    """Let a webhook receive the events from now on."""
+    await connection.execute(
+        "INSERT INTO audit_deliveries (target, last_id) SELECT %s, coalesce(max(last_id), 0) FROM audit_head"
+        " ON CONFLICT (target) DO UPDATE SET last_id = excluded.last_id",
+        (_target(webhook_id),),
+    )
+
+
+async def end_delivery(connection: Connection, webhook_id: str) -> None:
+    """Let a webhook receive no more events, and discard those that wait: the next address may be that of a person who
+    may not read the audit."""
+    await connection.execute("DELETE FROM audit_deliveries WHERE target = %s", (_target(webhook_id),))
+    await connection.execute(
+        "DELETE FROM webhook_deliveries WHERE webhook_id = %s AND event = %s AND state = 'waiting'",
+        (webhook_id, WebhookEvent.AUDIT_EVENT),
+    )
+
+
+async def queue_events(db: Database) -> bool:
+    """Queue new events for each enabled webhook that receives them; return False if there is no such webhook. Raises
+    Unavailable: the database cannot be reached."""
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT w.webhook_id::text, a.last_id, (SELECT count(*) FROM webhook_deliveries d"
+            "  WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.event = %(event)s) AS waiting"
+            " FROM webhooks w JOIN audit_deliveries a ON a.target = 'webhook:' || w.webhook_id"
+            " WHERE w.enabled AND %(event)s = ANY(w.events) ORDER BY a.target FOR UPDATE OF a SKIP LOCKED",
+            {"event": WebhookEvent.AUDIT_EVENT},
+        )
+        receivers = await cursor.fetchall()
+        for receiver in receivers:
+            free = MAX_WAITING - receiver["waiting"]
+            events = await read_batch(connection, receiver["last_id"], free) if free > 0 else []
+            if not events:
+                continue
+            await connection.execute(
+                "INSERT INTO webhook_deliveries (webhook_id, event, at, data)"
+                " SELECT %s::uuid, %s, (data ->> 'time')::timestamptz, data FROM jsonb_array_elements(%s) data",
+                (
+                    receiver["webhook_id"],
+                    WebhookEvent.AUDIT_EVENT,
+                    Jsonb([event_object(event) for event in events]),
+                ),
+            )
+            await store_delivered(connection, _target(receiver["webhook_id"]), events[-1].event_id)
+    return bool(receivers)

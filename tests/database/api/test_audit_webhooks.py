@@ -1,0 +1,133 @@
+"""Webhooks with events of the audit: only for readers of the audit, at least once, and never given up."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final
+
+import msgspec
+import pytest
+from fastapi import FastAPI
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.receiving import PATH, Hooks
+
+from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.webhooks import MAX_ATTEMPTS, AuditData
+from greenroom.db.database import Database
+from greenroom.db.diagnostics import audit_webhooks
+from greenroom.db.diagnostics.retention import DELIVERY_DAYS, RetentionLimits, prune
+from greenroom.kit.secrets import Secrets
+
+EVENT: Final = "audit.event"
+KEEP: Final = RetentionLimits(
+    log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14
+)
+
+
+def received(hooks: Hooks) -> list[dict[str, Any]]:
+    """The data of the received messages, each once."""
+    return list({message["data"]["event_id"]: message["data"] for message in hooks.receiver.messages}.values())
+
+
+async def due_now(db: Database) -> None:
+    await db.write("UPDATE webhook_deliveries SET due = clock_timestamp()")
+
+
+async def test_a_receiver_that_fails_first_gets_each_event_since_the_subscription(hooks: Hooks, db: Database):
+    await hooks.admin.make("/api/v1/groups", name="Before")
+    await hooks.made(EVENT)
+    hooks.receiver.status = 500
+    await hooks.admin.make("/api/v1/secrets", name="token", value="hidden-value", hosts=["example.org"])
+    await hooks.admin.make("/api/v1/groups", name="Students")
+    await hooks.delivered()
+    failed = len(hooks.receiver.requests)
+    assert failed >= 3
+    hooks.receiver.status = 204
+    await due_now(db)
+    await hooks.delivered()
+    events = received(hooks)
+    assert [event["code"] for event in events] == ["webhook-created", "secret-created", "group-created"]
+    assert len(hooks.receiver.requests) == failed + 3
+    last = events[-1]
+    assert (last["object_name"], last["details"]["after"]["name"], last["result"]) == ("Students", "Students", "done")
+    assert last.keys() == {field.name for field in fields(AuditData)}
+    assert msgspec.convert(last, AuditData).hash == last["hash"]
+    assert not [body for _, body in hooks.receiver.requests if b"hidden-value" in body or b"whsec_" in body]
+
+
+async def test_events_wait_in_the_chain_while_many_messages_wait(
+    hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(audit_webhooks, "MAX_WAITING", 2)
+    await hooks.made(EVENT)
+    hooks.receiver.status = 503
+    for number in range(4):
+        await hooks.admin.make("/api/v1/groups", name=f"Group {number}")
+    await hooks.delivered()
+    assert await db.fetch("SELECT count(*) AS n FROM webhook_deliveries") == [{"n": 2}]
+    hooks.receiver.status = 204
+    for _ in range(3):
+        await due_now(db)
+        await hooks.delivered()
+    assert [event["object_name"] for event in received(hooks)] == ["ci", *(f"Group {n}" for n in range(4))]
+
+
+async def test_an_event_is_not_given_up_or_deleted_by_age(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status = 410
+    await hooks.delivered()
+    await db.write(
+        "UPDATE webhook_deliveries SET attempts = %s, due = clock_timestamp(), at = at - make_interval(days => %s)",
+        (MAX_ATTEMPTS + 5, DELIVERY_DAYS + 1),
+    )
+    await hooks.delivered()
+    await prune(db, KEEP)
+    (waiting,) = await hooks.deliveries(made, state="waiting")
+    assert (waiting["status"], waiting["attempts"]) == (410, MAX_ATTEMPTS + 6)
+
+
+async def test_two_apis_queue_each_event_once(hooks: Hooks, db: Database, app: FastAPI):
+    await hooks.made(EVENT)
+    for number in range(5):
+        await hooks.admin.make("/api/v1/groups", name=f"Group {number}")
+    other = DeliveryWorker(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
+    for worker in (hooks.delivery_worker, other, hooks.delivery_worker):
+        await hooks.delivered(worker)
+    assert len(hooks.receiver.requests) == len(received(hooks)) == 6
+
+
+async def test_only_readers_of_the_audit_subscribe_change_and_read(hooks: Hooks, with_key: MakeClient, db: Database):
+    made = await hooks.made(EVENT)
+    await hooks.delivered()
+    (delivery,) = await hooks.deliveries(made)
+    other: Client = await with_key("webhooks_view", "webhooks_create", "webhooks_modify")
+    path = f"{PATH}/{made['webhook_id']}"
+    body = {"name": "mine", "url": hooks.receiver.url, "events": [EVENT]}
+    assert "audit_view" in await other.refused(403, f"POST {PATH}", body)
+    assert "audit_view" in await other.refused(403, f"PATCH {path}", {"url": f"{hooks.receiver.url}/mine"})
+    assert "audit_view" in await other.refused(403, f"PATCH {path}", {"events": ["pool.full"]})
+    assert "audit_view" in await other.refused(403, f"POST {path}/secret")
+    assert "audit_view" in await other.refused(403, f"POST {path}/deliveries/{delivery['delivery_id']}/replay")
+    assert await other.read(f"{path}/deliveries") == []
+    reader = await with_key("webhooks_view", "webhooks_modify", "audit_view")
+    assert (await reader.read(f"{path}/deliveries"))[0]["data"]["code"] == "webhook-created"
+    viewed = await db.fetch("SELECT actor_kind FROM audit_events WHERE code = 'audit-viewed'")
+    assert len(viewed) == 2, "the reader and the administrator above"
+
+
+async def test_the_next_address_gets_no_event_of_an_ended_subscription(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status = 500
+    await hooks.delivered()
+    path = f"{PATH}/{made['webhook_id']}"
+    await hooks.admin.change(path, events=["pool.full"])
+    hooks.receiver.status = 204
+    hooks.receiver.requests.clear()
+    await due_now(db)
+    await hooks.delivered()
+    assert hooks.receiver.requests == []
+    await hooks.admin.change(path, events=[EVENT])
+    await hooks.delivered()
+    assert [event["code"] for event in received(hooks)] == ["webhook-changed"]
+    assert (await hooks.admin.delete(path)).is_success
+    assert await db.fetch("SELECT target FROM audit_deliveries") == []
