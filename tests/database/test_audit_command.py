@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 
 from greenroom.cli.main import app
 from greenroom.core.audit import AuditEvent
-from greenroom.core.log_codes import LogCode
+from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import append_events, verify
+from greenroom.db.diagnostics.audit_recovery import append_unknown
 from greenroom.kit.secrets import Secrets
-from greenroom.up.audit import record_command
+from greenroom.up.recorded import HostCommand, record, record_at, recorded
 from greenroom.wire.messages import LogLine
 
 
@@ -37,8 +38,10 @@ async def stored(db: Database, key_file: Path) -> list[AuditEvent]:
     events = [AuditEvent(code="login", message="x", interface="api", actor_kind="user") for _ in range(2)]
     async with db.transaction() as connection:
         await append_events(connection, Secrets.from_file(key_file), events)
-    names = {"command": "users reset-password", "action": "set a password", "object_name": "ada"}
-    await record_command(db, key_file, code=LogCode.USER_CHANGED, **names)
+    command = HostCommand(
+        name="users reset-password", action="set a password", code="user-changed", object_kind="user", object_name="ada"
+    )
+    await record(db, key_file, command)
     return events
 
 
@@ -66,6 +69,52 @@ async def test_a_command_on_the_host_is_an_event_with_the_account(db: Database):
     assert row is not None
     assert (row["actor_kind"], row["operation"]) == ("host", "greenroom users reset-password")
     assert (row["code"], row["object_kind"], row["object_name"]) == ("user-changed", "user", "ada")
+
+
+async def events_of_commands(db: Database) -> list[dict[str, Any]]:
+    return await db.fetch("SELECT operation, result, actor_name, message FROM audit_events ORDER BY event_id")
+
+
+async def test_a_failed_command_is_one_event_with_the_person_behind_sudo(
+    db: Database, key_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SUDO_USER", "ada")
+    command = HostCommand(name="upgrade", action="upgraded the installation")
+    with pytest.raises(SetupError):
+        async with recorded(db, key_file, command):
+            raise SetupError("A role does not start.")
+    assert await events_of_commands(db) == [
+        {
+            "operation": "greenroom upgrade",
+            "result": "failed",
+            "actor_name": "ada",
+            "message": "ada on the host upgraded the installation: A role does not start.",
+        }
+    ]
+    assert await db.fetch("SELECT operation_id FROM audit_operations") == []
+
+
+class CommandKilledError(BaseException):
+    """In place of a kill."""
+
+
+async def test_a_killed_command_leaves_an_event(db: Database, key_file: Path):
+    with pytest.raises(CommandKilledError):
+        async with recorded(db, key_file, HostCommand(name="upgrade", action="upgraded the installation")):
+            raise CommandKilledError
+    await db.write("UPDATE audit_operations SET alive = alive - interval '1 minute'")
+    await append_unknown(db, Secrets.from_file(key_file))
+    (event,) = await events_of_commands(db)
+    assert (event["operation"], event["result"]) == ("greenroom upgrade", "unknown")
+    assert (await verify(db, Secrets.from_file(key_file))).problem is None
+
+
+async def test_a_command_without_the_key_prints_that_there_is_no_event(
+    db: Database, dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    await asyncio.to_thread(record_at, dsn, tmp_path / "missing.key", HostCommand(name="backup", action="backs up"))
+    assert "The audit has no event of this command" in capsys.readouterr().err
+    assert await events_of_commands(db) == []
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,11 @@ def users(dsn: str) -> list[str]:
         return [row[0] for row in connection.execute("SELECT username FROM users ORDER BY 1").fetchall()]
 
 
+def commands_in_audit(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        return [row[0] for row in connection.execute("SELECT operation FROM audit_events ORDER BY event_id").fetchall()]
+
+
 def restored(file: Path, data: Path, dsn: str | None, *, replace: bool = False, homes: bool = False) -> RestoredBackup:
     target = RestoreTarget(layout=Layout(data), database_url=dsn, replace=replace, homes=homes)
     return asyncio.run(restore_backup(file, DECRYPTION_KEY, target, PROGRESS))
@@ -132,6 +137,7 @@ def test_a_restored_instance_has_the_rows_the_key_and_no_homes(
     assert json.loads(target.restored.read_text())["created"] == result.verified.header.created.isoformat()
     assert not (target.agent("agent-default") / "homes").exists()
     assert not (target.data / "restoring").exists()
+    assert commands_in_audit(empty_dsn) == ["greenroom backup", "greenroom restore"]
 
 
 def test_homes_are_restored_with_their_links(backup: Backup, folder: Path, empty_dsn: str):

@@ -59,6 +59,8 @@ async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Databa
     assert {file.name for file in folder.iterdir()} == needed
     assert folder.stat().st_mode & 0o777 == 0o700
     assert await read_token(db, secret_digest((folder / "join_token").read_text().strip())) is not None
+    (event,) = await db.fetch("SELECT operation, message FROM audit_events")
+    assert (event["operation"], "second.example" in event["message"]) == ("greenroom setup host", True)
 
 
 async def test_beginning_an_installation_again_keeps_its_secrets(db: Database, tmp_path: Path):

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import refresh_lists_periodically
-from greenroom.api.diagnostics.audit_events import watch_operations
 from greenroom.api.diagnostics.syslog import SyslogDelivery
 from greenroom.api.events import EventHub
 from greenroom.api.installation import SettingsSnapshot, clean_up_periodically, watch_unattended_pools
@@ -18,6 +17,7 @@ from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.fleet.restarts import with_subject
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit_recovery import watch_operations
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
 from greenroom.db.stored_version import check_database, watch_database

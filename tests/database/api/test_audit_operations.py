@@ -15,8 +15,9 @@ from greenroom.api.diagnostics import audit_events
 from greenroom.api.diagnostics.audit_events import REQUEST_ID_HEADER, may_change
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit import append_unknown, verify
+from greenroom.db.diagnostics.audit import verify
 from greenroom.db.diagnostics.audit_operations import ABANDONED_AFTER_S
+from greenroom.db.diagnostics.audit_recovery import append_unknown
 
 GROUPS: Final = "/api/v1/groups"
 

@@ -8,7 +8,6 @@ even if this process is killed (`db.diagnostics.audit_operations`).
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,18 +24,13 @@ from greenroom.api.problems import is_published
 from greenroom.core.audit import AuditEvent, Result
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit import AuditWriter, append_unknown, event_of_row
-from greenroom.db.diagnostics.audit_operations import CONFIRM_INTERVAL_S, BegunOperations
+from greenroom.db.diagnostics.audit import AuditWriter, event_of_row
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
-from greenroom.kit.concurrency import warn_of_item_error
-from greenroom.kit.secrets import Secrets
 from greenroom.kit.stops import hold_if_armed
 
 if TYPE_CHECKING:
     from greenroom.api.security import Caller
 
-log = structlog.get_logger(__name__)
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 WITHOUT_EVENT: Final = re.compile(
@@ -106,21 +99,6 @@ async def begin_operation(request: Request) -> None:
     writer: AuditWriter = request.app.state.audit
     await writer.operations.begin(operation_id, event)
     current.operation_id = operation_id
-
-
-async def watch_operations(db: Database, secrets: Secrets, operations: BegunOperations) -> None:
-    """Confirm the operations of this process, and end those of ended processes, forever. After an outage of the
-    database, each process confirms its operations before another process ends them."""
-    was_reachable = False
-    while True:
-        await asyncio.sleep(CONFIRM_INTERVAL_S)
-        is_reachable = False
-        with warn_of_item_error(log, "the operations of the audit were not confirmed", "audit"):
-            await operations.confirm()
-            if was_reachable:
-                await append_unknown(db, secrets)
-            is_reachable = True
-        was_reachable = is_reachable
 
 
 class AuditMiddleware:

@@ -34,7 +34,7 @@ from greenroom.core.audit import (
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.listing import SortOrder
 from greenroom.db.database import Connection, Database, returned_row, rows_as
-from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations, take_abandoned
+from greenroom.db.diagnostics.audit_operations import BegunOperations, delete_operations
 from greenroom.db.diagnostics.batches import WaitingRows, storable
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.listing import ListColumn, ListDefinition
@@ -124,17 +124,24 @@ class AuditWriter:
         events = [entry.event for entry in entries if entry.event is not None]
         ended = [entry.operation_id for entry in entries if entry.operation_id is not None]
         try:
-            async with self._db.pipelined() as connection:
-                if ended:
-                    await delete_operations(connection, ended)
-                if events:
-                    await append_events(connection, self._secrets, events)
+            await store_events(self._db, self._secrets, events, ended)
         except Unavailable:
             raise
         except (GreenroomError, psycopg.Error) as error:
             raise Unavailable(f"The audit cannot be written: {error}") from error
         self.operations.forget(*ended)
         return 0
+
+
+async def store_events(
+    db: Database, secrets: Secrets, events: Sequence[AuditEvent], operation_ids: Sequence[str] = ()
+) -> None:
+    """Add events, and delete the records of the operations that end with them, in one transaction."""
+    async with db.pipelined() as connection:
+        if operation_ids:
+            await delete_operations(connection, operation_ids)
+        if events:
+            await append_events(connection, secrets, events)
 
 
 async def append_events(connection: Connection, secrets: Secrets, events: Sequence[AuditEvent]) -> None:
@@ -166,14 +173,6 @@ async def append_events(connection: Connection, secrets: Secrets, events: Sequen
     link = Link(last.event_id, last.hash)
     signature = head_signature(sign, link, last.time)
     await connection.execute(_SET_HEAD, (link.event_id, link.hash, last.time, signature))
-
-
-async def append_unknown(db: Database, secrets: Secrets) -> None:
-    """Add the events of operations whose processes ended before they stored a result. Raises Unavailable: the database
-    cannot be reached."""
-    async with db.transaction() as connection:
-        if events := await take_abandoned(connection, secrets):
-            await append_events(connection, secrets, events)
 
 
 def event_of_row(row: LogRow, interface: str) -> AuditEvent:

@@ -16,7 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from greenroom.backup.contents import REPLACED_PREFIX, UPGRADE_LOCK_NAME, Header, check_form
-from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
+from greenroom.backup.create import (
+    BackupOptions,
+    BackupSource,
+    CreatedBackup,
+    backup_lock,
+    recorded_backup,
+    write_backup,
+)
 from greenroom.backup.database import PostgresTools, read_installed_database
 from greenroom.backup.encryption import DecryptionKey, read_backup_key
 from greenroom.backup.reading import DUMP_FILE, VerifiedBackup, check_file, extract_file
@@ -28,6 +35,7 @@ from greenroom.backup.restore import (
     movable_entries,
     move_into_place,
     names_in,
+    recorded_restore,
 )
 from greenroom.core.errors import SetupError
 from greenroom.core.versions import Version, check_backup_version
@@ -45,6 +53,7 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, Deployment
 from greenroom.up.layout import Layout, exclusive_lock, mounts_below
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import record_at
 
 _DSN: Final = "host=/tmp user=postgres dbname=greenroom"
 """The database for its administrator, in the container of the database."""
@@ -76,7 +85,9 @@ def create_compose_backup(folder: Path, options: BackupOptions, progress: Progre
     if not (deployment.installation / "installation.key").exists():
         raise SetupError(f"There is no deployment in {deployment.folder}.")
     layout = Layout(deployment.folder)
-    database = read_installed_database(database_dsn(deployment))
+    dsn = database_dsn(deployment)
+    database = read_installed_database(dsn)
+    record_at(dsn, deployment.installation / "installation.key", recorded_backup(folder))
     tools = ContainerTools.find()
     source = BackupSource(
         form="compose", data=layout.data, database=database, dump=partial(tools.dump, _DSN), listing=tools.listing
@@ -128,6 +139,9 @@ class ComposeRestore:
                 with self._undo_after_error(replaced, kept):
                     self._restore_database(progress)
                 (self.folder / DUMP_FILE).unlink()
+            deployment = Deployment(self.folder)
+            key_file = deployment.installation / "installation.key"
+            record_at(database_dsn(deployment), key_file, recorded_restore(verified.header))
         except OSError as error:
             raise SetupError(f"The backup cannot be restored to {self.folder}: {error.strerror or error}.") from error
         return RestoredBackup(verified, replaced, kept)

@@ -50,6 +50,7 @@ from greenroom.core.errors import SetupError
 from greenroom.up.account import SERVICE_ACCOUNT
 from greenroom.up.layout import Layout, check_folder, exclusive_lock, missing_instance_error
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import HostCommand, record_at
 
 PART_BYTES: Final = 8 * 2**20
 """The minimum size of each part of the dump except the last part."""
@@ -108,6 +109,7 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
             raise SetupError(f"A restore replaces the instance in {layout.data}; repeat the backup when it has ended.")
         async with running_database(layout, progress) as dsn:
             database = await asyncio.to_thread(read_installed_database, dsn)
+            await asyncio.to_thread(record_at, dsn, layout.key_file, recorded_backup(folder))
             tools = PostgresTools.of_server(database.version)
             source = BackupSource(
                 form="instance",
@@ -117,6 +119,11 @@ async def create_backup(layout: Layout, folder: Path, options: BackupOptions, pr
                 listing=tools.listing,
             )
             return await asyncio.to_thread(write_backup, source, folder, options, progress)
+
+
+def recorded_backup(folder: Path) -> HostCommand:
+    """Return the command as the audit records it. Its event is stored before the data is read."""
+    return HostCommand(name="backup", action=f"backs up the installation to {folder}")
 
 
 def write_backup(source: BackupSource, folder: Path, options: BackupOptions, progress: Progress) -> CreatedBackup:

@@ -46,6 +46,7 @@ from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable,
 from greenroom.up.options import stored_settings
 from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import HostCommand, record_at
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S
 
 IGNORED_NAMES: Final = frozenset({"lock", LOCK_NAME, UPGRADE_LOCK_NAME, RESTORING_NAME})
@@ -167,7 +168,7 @@ async def restore_backup(
                 _adapt_settings(extracted, target)
                 external_url = stored_settings(extracted).database_url
                 with nullcontext() if external_url is None else empty_database(external_url, replace=target.replace):
-                    await _restore_database(extracted, progress)
+                    await _restore_database(extracted, progress, verified.header)
                     record = {"time": now.isoformat(), "created": verified.header.created.isoformat()}
                     write_json(extracted.restored, record, 0o600)
                     replaced = move_into_place(extracted, layout, now, kept)
@@ -250,7 +251,12 @@ def _adapt_settings(extracted: Layout, target: RestoreTarget) -> None:
     write_json(extracted.instance, settings.stored(), 0o600)
 
 
-async def _restore_database(extracted: Layout, progress: Progress) -> None:
+def recorded_restore(header: Header) -> HostCommand:
+    """Return the command as the audit of the restored database records it."""
+    return HostCommand(name="restore", action=f"restored the backup of {header.created:%Y-%m-%d %H:%M} UTC")
+
+
+async def _restore_database(extracted: Layout, progress: Progress, header: Header) -> None:
     """Restore the dump into the database of the settings, and migrate the database."""
     dump = extracted.data / DUMP_FILE
     async with running_database(extracted, progress) as dsn:
@@ -258,6 +264,7 @@ async def _restore_database(extracted: Layout, progress: Progress) -> None:
             tools = PostgresTools.of_server(server_version(dsn))
             await asyncio.to_thread(tools.restore, dsn, dump)
             await migrate(dsn, may_skip=True)
+            await asyncio.to_thread(record_at, dsn, extracted.key_file, recorded_restore(header))
     dump.unlink()
 
 

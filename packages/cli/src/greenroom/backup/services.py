@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.backup.contents import Header, check_form
-from greenroom.backup.create import BackupOptions, BackupSource, CreatedBackup, backup_lock, write_backup
+from greenroom.backup.create import (
+    BackupOptions,
+    BackupSource,
+    CreatedBackup,
+    backup_lock,
+    recorded_backup,
+    write_backup,
+)
 from greenroom.backup.database import (
     PostgresTools,
     check_contents,
@@ -26,12 +33,13 @@ from greenroom.backup.database import (
 )
 from greenroom.backup.encryption import DecryptionKey, read_backup_key
 from greenroom.backup.reading import DUMP_FILE, check_file, extract_file
-from greenroom.backup.restore import RestoredBackup, check_supported, extraction_folder, names_in
+from greenroom.backup.restore import RestoredBackup, check_supported, extraction_folder, names_in, recorded_restore
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import migrate
 from greenroom.db.upgrades import upgrade_lock
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import record_at
 
 KEY_NAME: Final = "installation.key"
 
@@ -44,6 +52,7 @@ def back_up_services(keys: Path, dsn: str, folder: Path, options: BackupOptions,
     """
     with backup_lock(Layout(keys)):
         database = read_installed_database(dsn)
+        record_at(dsn, keys / KEY_NAME, recorded_backup(folder))
         tools = PostgresTools.of_server(database.version)
         source = BackupSource(
             form="services",
@@ -86,6 +95,7 @@ async def restore_services(
                     await migrate(dsn, may_skip=True)
                     _move_missing(folder, keys)
                 drop_replaced_tables(dsn)
+                await asyncio.to_thread(record_at, dsn, keys / KEY_NAME, recorded_restore(verified.header))
     except OSError as error:
         raise SetupError(f"The backup cannot be restored to {keys}: {error.strerror or error}.") from error
     return RestoredBackup(verified)

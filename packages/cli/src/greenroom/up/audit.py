@@ -1,46 +1,17 @@
-"""The audit on the host: verification with the key of the installation, and the events of commands that write to the
-database."""
+"""The verification of the audit on a host with the key of the installation."""
 
 from __future__ import annotations
 
-import getpass
-import os
 from datetime import date
 from pathlib import Path
 
-from greenroom.core.audit import AuditEvent, Link
-from greenroom.core.log_codes import LogCode
+from greenroom.core.audit import Link
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.audit import Verification, append_events, verify
+from greenroom.db.diagnostics.audit import Verification, verify
 from greenroom.kit.secrets import Secrets
 from greenroom.up import instance, log
 from greenroom.up.layout import Layout, check_folder
 from greenroom.up.progress import stderr_progress
-
-
-def account_name() -> str:
-    """Return the account that runs the command; with sudo, the account of the person."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
-
-
-async def record_command(
-    db: Database, key_file: Path, *, command: str, action: str, code: LogCode, object_name: str
-) -> None:
-    """Add the event of a command that changed the database. `action` is a sentence without its subject. The first part
-    of the code is the kind of the object."""
-    account = account_name()
-    event = AuditEvent(
-        code=str(code),
-        message=f"{account} on the host {action}",
-        operation=f"greenroom {command}",
-        interface="cli",
-        actor_kind="host",
-        actor_name=account,
-        object_kind=code.rpartition("-")[0],
-        object_name=object_name,
-    )
-    async with db.transaction() as connection:
-        await append_events(connection, Secrets.from_file(key_file), [event])
 
 
 async def verify_audit(

@@ -48,6 +48,7 @@ from greenroom.up.progress import (
     show_ready,
     stderr_progress,
 )
+from greenroom.up.recorded import HostCommand, record_at
 from greenroom.up.site import prepare_instance, site_of
 from greenroom.up.start_data import StartData
 from greenroom.up.status import Status, read_status
@@ -195,6 +196,12 @@ def down(data: Path, *, as_json: bool = False) -> None:
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
+    command = HostCommand(name="down", action="stops the instance and ends its sessions")
+    try:
+        record_at(site_of(layout).dsn, layout.key_file, command)
+    except GreenroomError as error:  # an instance without a database must be stopped, too
+        text = f"Warning: The audit has no event of this command. {error.message}"
+        print(text, file=sys.stderr)  # noqa: T201 -- the command's output
     with progress.step("Stopping the instance and ending its sessions"):
         os.kill(pid, signal.SIGTERM)
         if not wait_for_end(layout, pid, DOWN_WITHIN_S):
@@ -311,6 +318,11 @@ async def _migrate(dsn: str, *, only_pre: bool) -> tuple[list[str], list[str]]:
 async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str], list[str]]:
     check_folder(layout)
     if running_pid(layout) is not None:
-        return await _migrate(site_of(layout).dsn, only_pre=only_pre)
+        dsn = site_of(layout).dsn
+        applied, pending = await _migrate(dsn, only_pre=only_pre)
+        if applied:
+            command = HostCommand(name="migrate", action=f"applied the migrations {', '.join(applied)}")
+            await asyncio.to_thread(record_at, dsn, layout.key_file, command)
+        return applied, pending
     async with instance.database_of(layout, stderr_progress()):  # the start applies all migrations
         return [], []

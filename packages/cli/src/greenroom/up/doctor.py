@@ -10,7 +10,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from greenroom.up.host_limits import SessionCapacity, session_capacity
 from greenroom.up.invariants import INVARIANTS, find_unreadable_rows, find_violations, live_sessions, sessions_that_fit
 from greenroom.up.layout import Layout, read_json, running_layout
 from greenroom.up.progress import stderr_progress
+from greenroom.up.recorded import HostCommand, recorded
 from greenroom.up.site import Site, site_of
 from greenroom.up.terminal import console
 
@@ -307,4 +308,7 @@ async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
         database_to_check(layout) as (db, site),
         find_runtime(site.settings.runtime).installation_objects(await installation_id(db)) as runtime_objects,
     ):
-        return await remove_leftovers(runtime_objects, await find_leftovers(db, runtime_objects), removes=removes)
+        leftovers = await find_leftovers(db, runtime_objects)
+        command = HostCommand(name="doctor --repair --yes", code="doctor-repair", action="removed leftovers")
+        async with recorded(db, layout.key_file, command) if removes else nullcontext():
+            return await remove_leftovers(runtime_objects, leftovers, removes=removes)

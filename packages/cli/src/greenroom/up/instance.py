@@ -36,6 +36,7 @@ from greenroom.up.options import store_ready_version
 from greenroom.up.postgres import clear_after_crash
 from greenroom.up.processes import end_all, find_instance_processes, watch_child
 from greenroom.up.progress import InstanceDescription, Progress
+from greenroom.up.recorded import HostCommand, record
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, Site, site_of, stopped_site
 from greenroom.up.status import describe
 from greenroom.up.supervisor import State, Supervisor
@@ -110,6 +111,9 @@ async def run(
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
             starting.result()
+            if not upgrade.adopts:
+                command = HostCommand(name="up", action=f"started the instance in {site.layout.data}")
+                await record(instance.db, site.layout.key_file, command)
             on_ready(await instance.describe())
             await stopped
             instance.ends_sessions = True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,9 +15,9 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.kit.passwords import hash_password
 from greenroom.up import installation, instance, log
-from greenroom.up.audit import record_command
 from greenroom.up.layout import Layout, check_folder
 from greenroom.up.progress import stderr_progress
+from greenroom.up.recorded import HostCommand, recorded
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ def reset_password(data: Path, username: str) -> str:
     """
     password = secrets.token_urlsafe(12)
     password_hash = hash_password(password)
-    command = UserCommand("reset-password", username, f"set a new password of user {username}", LogCode.USER_CHANGED)
+    command = _command("reset-password", username, f"set a new password of user {username}")
     _in_database(data, command, lambda db: installation.set_password(db, username, password_hash))
     return password
 
@@ -41,7 +40,7 @@ def reset_factors(data: Path, username: str) -> int:
     """Remove the second factors of a user, end their log-ins, and return the number of factors. Errors are those of
     `reset_password`."""
     action = f"removed all second factors of user {username}"
-    command = UserCommand("reset-factors", username, action, LogCode.SECOND_FACTOR_DELETED)
+    command = _command("reset-factors", username, action, LogCode.SECOND_FACTOR_DELETED)
     return _in_database(data, command, lambda db: installation.reset_factors(db, username))
 
 
@@ -49,36 +48,25 @@ def set_break_glass(data: Path, username: str, *, enabled: bool) -> None:
     """Mark or unmark a break-glass account. Errors are those of `reset_password`, and Refused: the user has no
     password."""
     action = f"changed user {username}: break_glass {str(enabled).lower()}"
-    command = UserCommand("break-glass", username, action, LogCode.USER_CHANGED)
+    command = _command("break-glass", username, action)
     _in_database(data, command, lambda db: installation.set_break_glass(db, username, enabled=enabled))
 
 
-@dataclass(frozen=True, slots=True)
-class UserCommand:
-    """A command below `greenroom users`, and the event with which the audit records it: see `record_command`."""
-
-    verb: str
-    username: str
-    action: str
-    code: LogCode
+def _command(verb: str, username: str, action: str, code: LogCode = LogCode.USER_CHANGED) -> HostCommand:
+    kind = code.rpartition("-")[0]
+    return HostCommand(name=f"users {verb}", action=action, code=str(code), object_kind=kind, object_name=username)
 
 
-def _in_database(data: Path, command: UserCommand, act: Callable[[Database], Awaitable[T]]) -> T:
-    log.configure_for_command(command.verb)
+def _in_database(data: Path, command: HostCommand, act: Callable[[Database], Awaitable[T]]) -> T:
+    log.configure_for_command(command.name)
     layout = Layout(data)
     check_folder(layout)
 
     async def run() -> T:
-        async with instance.database_of(layout, stderr_progress()) as (db, _):
-            result = await act(db)
-            await record_command(
-                db,
-                layout.key_file,
-                command=f"users {command.verb}",
-                action=command.action,
-                code=command.code,
-                object_name=command.username,
-            )
-            return result
+        async with (
+            instance.database_of(layout, stderr_progress()) as (db, _),
+            recorded(db, layout.key_file, command),
+        ):
+            return await act(db)
 
     return asyncio.run(run())

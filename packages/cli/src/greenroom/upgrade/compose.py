@@ -6,6 +6,7 @@ from which they were started, so a failed upgrade starts the previous containers
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import sys
 from collections.abc import Collection, Generator, Iterable, Mapping
@@ -40,6 +41,7 @@ from greenroom.up.compose import (
 from greenroom.up.deployment import FOLDER, MANAGERS, Deployment
 from greenroom.up.layout import Layout, exclusive_lock
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import HostCommand, record_at
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, restore_command, returned
 from greenroom.upgrade.plan import RunningRole, UpgradePlan, check_managers, plan_return, plan_upgrade
 
@@ -83,6 +85,10 @@ class ComposeUpgrade:
                 self.new_files.run_once("migrate")
             with self.progress.step("Completing the deployment"):
                 self.new_files.compose("up", "-d")
+        deployment, action = Deployment(FOLDER), f"upgraded the installation from {previous} to {version()}"
+        key_file = deployment.installation / "installation.key"
+        command = HostCommand(name="upgrade", action=action)
+        await asyncio.to_thread(record_at, database_dsn(deployment), key_file, command)
         back = (
             []
             if self.previous_files is None

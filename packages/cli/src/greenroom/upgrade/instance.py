@@ -37,6 +37,7 @@ from greenroom.up.instance import last_log_line, start_timeout_s
 from greenroom.up.layout import Layout, running_pid, wait_for_end, write_text
 from greenroom.up.programs import find_unreadable_path, own_programs
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import HostCommand, recorded
 from greenroom.up.site import Site, site_of
 from greenroom.upgrade.instance_facts import UpgradeRecord, read_roles
 from greenroom.upgrade.outcome import UpgradeResult, last_step, not_returned, returned, sentence
@@ -99,10 +100,12 @@ class InstanceUpgrade:
         """
         if backup is not None:
             await self._prepare(folder, backup)
-        await self._replace_roles()
-        if self.current_up.version != version():
-            await self._replace_up()
-        await self._finish()
+        action = f"upgraded the installation from {self.current_up.version} to {version()}"
+        async with recorded(self.db, self.layout.key_file, HostCommand(name="upgrade", action=action)):
+            await self._replace_roles()
+            if self.current_up.version != version():
+                await self._replace_up()
+            await self._finish()
         UpgradeRecord.remove(self.layout)
         record = self.record
         if record is None or record.new != version():

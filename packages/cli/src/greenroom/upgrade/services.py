@@ -22,7 +22,7 @@ import httpx2
 import structlog
 
 from greenroom.backup.create import BackupOptions
-from greenroom.backup.services import back_up_services
+from greenroom.backup.services import KEY_NAME, back_up_services
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.versions import Version
 from greenroom.db import upgrades
@@ -36,6 +36,7 @@ from greenroom.up import health
 from greenroom.up.checks import open_database
 from greenroom.up.options import KEYS_FOLDER
 from greenroom.up.progress import Progress
+from greenroom.up.recorded import HostCommand, record_at
 from greenroom.upgrade import units
 from greenroom.upgrade.instance import check_roles_load
 from greenroom.upgrade.outcome import last_step, not_returned, restore_command, returned, sentence
@@ -122,6 +123,10 @@ class ServicesUpgrade:
             await self._replace_all()
         started = await upgrades.started_upgrade(self.db) if self.db else None
         waits, left = await self._finish()
+        if self.db is not None:
+            action = f"upgraded the services of {self.plan.hostname} to {version()}"
+            command = HostCommand(name="upgrade", action=action)
+            await asyncio.to_thread(record_at, self.dsn, self.folder / KEY_NAME, command)
         back = [self._command_of(self.previous)] if self.plan.services else []
         if self.db is not None and not waits and not left:
             back = self._return_with_backup(started) if started and started.version == version() else []

@@ -1,0 +1,109 @@
+"""The events of commands on the host that change or copy the data of an installation. Their actor is the account that
+runs the command."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from greenroom.core.audit import AuditEvent, Result
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.audit import store_events
+from greenroom.db.diagnostics.audit_operations import BegunOperations
+from greenroom.db.diagnostics.audit_recovery import watch_operations
+from greenroom.kit.secrets import Secrets
+from greenroom.up.checks import open_database
+
+
+def account_name() -> str:
+    """Return the account that runs the command; with sudo, the account of the person. An account without a name is a
+    number."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCommand:
+    """A command on the host. `name` is its words after `greenroom`, and `action` a sentence without its subject.
+    Without a `code`, the code of its event is the name."""
+
+    name: str
+    action: str
+    code: str = ""
+    object_kind: str | None = None
+    object_name: str | None = None
+
+    def event(self, result: Result = "done", end: str = "") -> AuditEvent:
+        """Return the event of the command. `end` is the end of its message."""
+        account = account_name()
+        return AuditEvent(
+            code=self.code or self.name.replace(" ", "-"),
+            result=result,
+            message=f"{account} on the host {self.action}{end}",
+            operation=f"greenroom {self.name}",
+            interface="cli",
+            actor_kind="host",
+            actor_name=account,
+            object_kind=self.object_kind,
+            object_name=self.object_name,
+        )
+
+
+async def record(db: Database, key_file: Path, command: HostCommand) -> None:
+    """Add the event of a command that is done. Raises Unavailable: the database cannot be reached."""
+    await store_events(db, Secrets.from_file(key_file), [command.event()])
+
+
+def record_at(dsn: str, key_file: Path, command: HostCommand) -> None:
+    """Add the event of a command that is done, to the database at an address. Without the key of the installation on
+    this host, print that there is no event.
+
+    Raises:
+        SetupError: the database cannot be reached, or has no audit.
+    """
+    if not key_file.exists():
+        text = f"Warning: The audit has no event of this command, because the key {key_file} is missing."
+        print(text, file=sys.stderr)  # noqa: T201 -- the command's output
+        return
+
+    async def add() -> None:
+        async with open_database(dsn) as db:
+            await record(db, key_file, command)
+
+    try:
+        asyncio.run(add())
+    except psycopg.Error as error:
+        raise SetupError(f"The event of the command cannot be stored in the audit: {error}.") from error
+
+
+@asynccontextmanager
+async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncGenerator[None]:
+    """Record a command: that it begins, and its event at the end of the block, also after an error. If the command is
+    killed, another process adds its event."""
+    secrets = Secrets.from_file(key_file)
+    operations, operation_id = BegunOperations(db, secrets), str(uuid.uuid4())
+    unknown = command.event("unknown", ": the command ended before it stored the result")
+    await operations.begin(operation_id, unknown)
+    watching = asyncio.create_task(watch_operations(db, secrets, operations))
+    try:
+        yield
+    except GreenroomError as error:
+        await store_events(db, secrets, [command.event("failed", f": {error.message}")], [operation_id])
+        raise
+    else:
+        await store_events(db, secrets, [command.event()], [operation_id])
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
