@@ -189,7 +189,7 @@ def command(function: VerbFunction, noun: Noun | None = None, options: Sequence[
     def run(**arguments: Any) -> None:
         server_options = {name: arguments.pop(name) for name in _COMMON_PARAMETERS}
         output = Printer(as_json=server_options.pop("as_json"), wide=server_options.pop("wide"))
-        target = arguments.pop("object_id", "")
+        target = arguments.pop("object_id") if noun is not None else ""  # else it may be the id of a filter
         fields = {option.field: arguments.pop(option.parameter.name) for option in options}
         with Client(find_server(**server_options)) as client:
             function(

@@ -34,7 +34,7 @@ from greenroom.up.checks import missing_key_error, open_database
 from greenroom.up.first_start import ensure_first_data, prepare_credentials
 from greenroom.up.installation import JOIN_HOURS, allow_join, ensure_zones, has_first_data
 from greenroom.up.layout import create_folder, write_once, write_text
-from greenroom.up.recorded import HostCommand, record
+from greenroom.up.recorded import CommandName, HostCommand, record
 from greenroom.up.tls import ensure_pair
 
 FOLDER: Final = Path("/opt/kasm/current")
@@ -226,7 +226,7 @@ async def initialize_database(deployment: Deployment, dsn: str, host: FirstHost)
         await _insert_first_data(db, deployment.credentials, host)
         if not deployment.agent_has_joined:
             await _allow_agent_to_join(deployment, db, host.zone)
-        await _record_setup(db, deployment.installation / "installation.key", "database", applied)
+        await _record_setup(db, deployment.installation / "installation.key", "setup database", applied)
     return applied
 
 
@@ -249,13 +249,13 @@ async def begin_installation(folder: Path, dsn: str, host: FirstHost) -> list[st
         _create_key(key)
         applied = await migrate(dsn)
         await _insert_first_data(db, folder / "credentials.json", host)
-        await _record_setup(db, key, "installation", applied)
+        await _record_setup(db, key, "setup installation", applied)
     return applied
 
 
-async def _record_setup(db: Database, key_file: Path, name: str, applied: list[str]) -> None:
+async def _record_setup(db: Database, key_file: Path, name: CommandName, applied: list[str]) -> None:
     if applied:
-        command = HostCommand(name=f"setup {name}", action=f"applied {len(applied)} migrations and added first data")
+        command = HostCommand(name=name, action=f"applied {len(applied)} migrations and added first data")
         await record(db, key_file, command)
 
 

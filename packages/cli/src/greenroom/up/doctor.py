@@ -309,6 +309,6 @@ async def _repair(layout: Layout, *, removes: bool) -> list[RepairOutcome]:
         find_runtime(site.settings.runtime).installation_objects(await installation_id(db)) as runtime_objects,
     ):
         leftovers = await find_leftovers(db, runtime_objects)
-        command = HostCommand(name="doctor --repair --yes", code="doctor-repair", action="removed leftovers")
+        command = HostCommand(name="doctor", code="doctor-repair", action="removed leftovers")
         async with recorded(db, layout.key_file, command) if removes else nullcontext():
             return await remove_leftovers(runtime_objects, leftovers, removes=removes)

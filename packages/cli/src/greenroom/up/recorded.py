@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 
@@ -34,12 +35,30 @@ def account_name() -> str:
         return str(os.getuid())
 
 
+CommandName = Literal[
+    "up",
+    "down",
+    "backup",
+    "restore",
+    "upgrade",
+    "migrate",
+    "doctor",
+    "setup database",
+    "setup installation",
+    "setup host",
+    "users reset-password",
+    "users reset-factors",
+    "users break-glass",
+]
+"""The commands that leave an event of their own, by their words after `greenroom`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCommand:
-    """A command on the host. `name` is its words after `greenroom`, and `action` a sentence without its subject.
-    Without a `code`, the code of its event is the name."""
+    """A command on the host. `action` is a sentence without its subject. Without a `code`, the code of its event is the
+    name."""
 
-    name: str
+    name: CommandName
     action: str
     code: str = ""
     object_kind: str | None = None

@@ -17,7 +17,7 @@ from greenroom.kit.passwords import hash_password
 from greenroom.up import installation, instance, log
 from greenroom.up.layout import Layout, check_folder
 from greenroom.up.progress import stderr_progress
-from greenroom.up.recorded import HostCommand, recorded
+from greenroom.up.recorded import CommandName, HostCommand, recorded
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def reset_password(data: Path, username: str) -> str:
     """
     password = secrets.token_urlsafe(12)
     password_hash = hash_password(password)
-    command = _command("reset-password", username, f"set a new password of user {username}")
+    command = _command("users reset-password", username, f"set a new password of user {username}")
     _in_database(data, command, lambda db: installation.set_password(db, username, password_hash))
     return password
 
@@ -40,7 +40,7 @@ def reset_factors(data: Path, username: str) -> int:
     """Remove the second factors of a user, end their log-ins, and return the number of factors. Errors are those of
     `reset_password`."""
     action = f"removed all second factors of user {username}"
-    command = _command("reset-factors", username, action, LogCode.SECOND_FACTOR_DELETED)
+    command = _command("users reset-factors", username, action, LogCode.SECOND_FACTOR_DELETED)
     return _in_database(data, command, lambda db: installation.reset_factors(db, username))
 
 
@@ -48,13 +48,13 @@ def set_break_glass(data: Path, username: str, *, enabled: bool) -> None:
     """Mark or unmark a break-glass account. Errors are those of `reset_password`, and Refused: the user has no
     password."""
     action = f"changed user {username}: break_glass {str(enabled).lower()}"
-    command = _command("break-glass", username, action)
+    command = _command("users break-glass", username, action)
     _in_database(data, command, lambda db: installation.set_break_glass(db, username, enabled=enabled))
 
 
-def _command(verb: str, username: str, action: str, code: LogCode = LogCode.USER_CHANGED) -> HostCommand:
+def _command(name: CommandName, username: str, action: str, code: LogCode = LogCode.USER_CHANGED) -> HostCommand:
     kind = code.rpartition("-")[0]
-    return HostCommand(name=f"users {verb}", action=action, code=str(code), object_kind=kind, object_name=username)
+    return HostCommand(name=name, action=action, code=str(code), object_kind=kind, object_name=username)
 
 
 def _in_database(data: Path, command: HostCommand, act: Callable[[Database], Awaitable[T]]) -> T:
