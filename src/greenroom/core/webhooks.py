@@ -92,9 +92,9 @@ def after_attempt(attempt: DeliveryAttempt, attempts: int, *, event: str, spread
     """
     if attempt.status is not None and 200 <= attempt.status < 300:
         return DeliveryVerdict(DeliveryState.DELIVERED)
-    if event == WebhookEvent.AUDIT_EVENT:
+    if event == str(WebhookEvent.AUDIT_EVENT):
         attempts = min(attempts, MAX_COUNTED_AUDIT_ATTEMPTS)
-    elif event == WebhookEvent.TEST or attempts >= MAX_ATTEMPTS or attempt.status == GONE:
+    elif event == str(WebhookEvent.TEST) or attempts >= MAX_ATTEMPTS or attempt.status == GONE:
         return DeliveryVerdict(DeliveryState.GIVEN_UP)
     return DeliveryVerdict(
         DeliveryState.WAITING,

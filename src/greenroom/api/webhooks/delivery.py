@@ -146,7 +146,7 @@ class DeliveryWorker:
         result = after_attempt(attempt, delivery.attempts, event=delivery.event, spread=spread)
         await webhooks.record_attempt(self._db, delivery, attempt, result)
         self.outcomes[str(result.state)] += 1
-        if result.state is DeliveryState.GIVEN_UP and delivery.event != WebhookEvent.TEST:
+        if result.state is DeliveryState.GIVEN_UP and delivery.event != str(WebhookEvent.TEST):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {delivery.name} did not get {delivery.event} after {delivery.attempts} attempts:"

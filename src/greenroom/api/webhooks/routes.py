@@ -195,7 +195,7 @@ async def replay_webhook_delivery(
     """Deliver a message again, with the same id and new attempts. A message that waits is not changed."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery = await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id))
-    if delivery.event == WebhookEvent.AUDIT_EVENT:
+    if delivery.event == str(WebhookEvent.AUDIT_EVENT):
         caller.require("audit_view")
     _require_enabled(webhook)
     await webhooks.replay(db, str(delivery_id))
