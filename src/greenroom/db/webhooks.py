@@ -178,6 +178,10 @@ _ACTIVE_COLUMNS: Final[LiteralString] = (
 )
 
 
+_MAY_GET: Final[LiteralString] = f"(d.event <> '{WebhookEvent.AUDIT_EVENT}' OR webhook_reads_audit(w))"
+"""The condition that the user of the webhook `w` may get the delivery `d`."""
+
+
 async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
     """Return a delivery of a webhook. Raises NotFound: the webhook has no delivery with this id."""
     row = await DELIVERIES.find(db, "d.delivery_id = %s AND d.webhook_id = %s", (delivery_id, webhook_id))
@@ -190,7 +194,7 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
         DueWebhook,
         "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"
         " FROM webhooks w, LATERAL (SELECT due FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
-        "   AND d.state = 'waiting' ORDER BY d.due LIMIT 1) d WHERE webhook_sends(w)",
+        "   AND d.state = 'waiting' AND " + _MAY_GET + " ORDER BY d.due LIMIT 1) d WHERE webhook_sends(w)",
     )
 
 
@@ -211,8 +215,9 @@ async def take_due(db: Database, webhook_id: str, limit: int) -> list[ActiveDeli
         "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(retake_s)s),"
         " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
         " WHERE w.webhook_id = %(webhook_id)s AND webhook_sends(w) AND d.webhook_id = w.webhook_id AND d.delivery_id ="
-        "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
-        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))"
+        "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries d WHERE webhook_id = %(webhook_id)s"
+        "   AND state = 'waiting' AND due <= clock_timestamp() AND " + _MAY_GET + ""
+        "   ORDER BY due LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))"
         f" RETURNING {_ACTIVE_COLUMNS}",
         {"webhook_id": webhook_id, "limit": limit, "retake_s": RETAKE_AFTER_S},
     )

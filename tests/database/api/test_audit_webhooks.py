@@ -115,6 +115,22 @@ async def test_only_readers_of_the_audit_subscribe_change_and_read(hooks: Hooks,
     assert len(viewed) == 2, "the reader and the administrator above"
 
 
+async def test_a_user_who_may_no_longer_read_the_audit_gets_no_event(hooks: Hooks, user: Client, db: Database):
+    codes = ["webhooks_view", "webhooks_create", "webhooks_modify"]
+    group = await hooks.admin.make("/api/v1/groups", name="Watchers", permissions=[*codes, "audit_view"])
+    await hooks.admin.put(f"/api/v1/groups/{group['group_id']}/users/{await user.own_id()}")
+    await user.make(PATH, name="mine", url=hooks.receiver.url, events=[EVENT])
+    hooks.receiver.status = 500
+    await hooks.delivered()
+    assert [event["code"] for event in received(hooks)] == ["webhook-created"]
+    await hooks.admin.change(f"/api/v1/groups/{group['group_id']}", permissions=codes)
+    hooks.receiver.requests.clear()
+    await due_now(db)
+    await hooks.delivered()
+    assert hooks.receiver.requests == []
+    assert await db.fetch("SELECT count(*) AS n FROM webhook_deliveries") == [{"n": 1}]
+
+
 async def test_the_next_address_gets_no_event_of_an_ended_subscription(hooks: Hooks, db: Database):
     made = await hooks.made(EVENT)
     hooks.receiver.status = 500

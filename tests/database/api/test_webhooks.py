@@ -6,7 +6,7 @@ import time
 
 import pytest
 from fastapi import FastAPI
-from tests.database.api.client import MakeClient
+from tests.database.api.client import Client, MakeClient
 from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending

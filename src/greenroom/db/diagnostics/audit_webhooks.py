@@ -50,7 +50,8 @@ async def queue_events(db: Database) -> bool:
             "SELECT w.webhook_id::text, a.last_id, (SELECT count(*) FROM webhook_deliveries d"
             "  WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.event = %(event)s) AS waiting"
             " FROM webhooks w JOIN audit_deliveries a ON a.target = 'webhook:' || w.webhook_id"
-            " WHERE w.enabled AND %(event)s = ANY(w.events) ORDER BY a.target FOR UPDATE OF a SKIP LOCKED",
+            " WHERE %(event)s = ANY(w.events) AND webhook_sends(w) AND webhook_reads_audit(w)"
+            " ORDER BY a.target FOR UPDATE OF a SKIP LOCKED",
             {"event": WebhookEvent.AUDIT_EVENT},
         )
         receivers = await cursor.fetchall()
