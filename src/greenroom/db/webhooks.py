@@ -178,7 +178,7 @@ _ACTIVE_COLUMNS: Final[LiteralString] = (
 )
 
 
-_MAY_GET: Final[LiteralString] = f"(d.event <> '{WebhookEvent.AUDIT_EVENT}' OR webhook_reads_audit(w))"
+_MAY_GET: Final[LiteralString] = "(d.event <> 'audit.event' OR webhook_reads_audit(w))"
 """The condition that the user of the webhook `w` may get the delivery `d`."""
 
 
