@@ -14,14 +14,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import httpx2
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.commands_of_pages import ROOT, Block, blocks_of, words_of
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PASSWORD: Final = "a-pass-phrase-1"
 """Typed whenever a command asks for one; 16 bytes with its newline, so that reading ahead takes whole ones."""
+
+PROVIDER_PORT: Final = free_port()
+"""The port of the provider of a tutorial."""
 
 USUAL: Final = (
     "users-and-groups",
@@ -48,6 +53,7 @@ READ: Final = tuple(
         "reference/webhooks.md",
         "howto/one-machine.md",
         "tutorial/agent-desktop.md",
+        "tutorial/sign-on-in-five-minutes.md",
         "tutorial/first-desktop.md",  # ends with the instance stopped
         "howto/zones-and-agents.md",  # starts it with other zones
     )
@@ -73,6 +79,8 @@ class Reader:
     def read(self, page: Path) -> None:
         """Type each block of a page, once the instance has reached the state of the previous block."""
         for block in blocks_of(page):
+            if by_hand := BY_HAND.get((page.stem, block.commands)):
+                by_hand(self)
             if block.not_run is None:
                 self.type(block)
 
@@ -141,6 +149,7 @@ STAND_INS: Final[dict[str, Callable[[Instance], str]]] = {
     "DATA": lambda instance: str(instance.data),
     "BACKUP": lambda instance: str(instance.folder / "backup"),
     "PID": lambda instance: str(instance.pids("manager")[0]),
+    "9400": lambda _: str(PROVIDER_PORT),
     "127.0.0.1:8443": lambda instance: f"127.0.0.1:{instance.port}",
     "localhost:8181": lambda instance: f"localhost:{instance.found['managers'][0]['port']}",
     "manager-eu-1-c48827a3": _manager(0),
@@ -211,6 +220,25 @@ def _pool_is_back(reader: Reader) -> None:
     instance.call("DELETE", f"/sessions/{session['session_id']}")
 
 
+def _log_in_as_ada(reader: Reader) -> None:
+    """Log in at the forms of the provider, as a browser does."""
+    with httpx2.Client(verify=reader.instance.ca(), timeout=20, trust_env=False, follow_redirects=True) as browser:
+        start = f"{reader.instance.url}/api/v1/sign-on/tutorial/start"
+        answer = browser.post(start, json={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"})
+        page = browser.get(answer.raise_for_status().json()["url"])
+        for fields in ({"prompt": "login", "login": "ada", "password": "any"}, {"prompt": "consent"}):
+            form = re.search(r'action="([^"]+)"', page.text)
+            assert form, page.text
+            page = browser.post(form[1], data=fields)
+        assert str(page.url) == f"{reader.instance.url}/"
+        me = browser.get(f"{reader.instance.url}/api/v1/me").json()
+        assert me["user"]["username"] == "ada"
+
+
+BY_HAND: Final[dict[tuple[str, str], Callable[[Reader], object]]] = {
+    ("sign-on-in-five-minutes", "greenroom users get ada"): _log_in_as_ada,
+}
+"""(page, commands of a block) → what a reader does before the block, in a browser."""
 OFFICE: Final = "example/office:2026-11"
 PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
     "one-machine": _pool,
