@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 from tests.database.api.client import ADMIN, Client, MakeClient
 from tests.database.api.client import PASSWORD as ADMINS_PASSWORD
 from tests.database.api.directing import DIRECTORIES, add, log_in
 from tests.database.api.signing_on import rows_of_users
-from tests.support.directories import PASSWORD, PEOPLE, SUFFIX, Slapd, bad_server, slapd
+from tests.support.directories import BIND_DN, BIND_PASSWORD, PASSWORD, PEOPLE, SUFFIX, Slapd, bad_server, slapd
 
 from greenroom.db.database import Database
+from greenroom.identity.directory.client import ROOT, DirectoryClient, DirectoryHealth, DirectoryTarget
 
 pytestmark = pytest.mark.usefixtures("long_timeout")
 
@@ -35,6 +37,14 @@ async def test_a_first_log_in_creates_the_user(server: Slapd, admin: Client, ano
     identity = await anonymous.only("/api/v1/me/identities")
     assert identity["issuer"] == f"directory:{directory['directory_id']}"
     assert len(identity["subject"]) == 36
+
+
+def test_a_directory_answers_with_the_event_loop_of_the_api(server: Slapd):
+    target = DirectoryTarget(
+        "Campus", (f"ldaps://127.0.0.1:{server.tls_port}",), "ldaps", server.ca_pem, BIND_DN, BIND_PASSWORD
+    )
+    answer = uvloop.run(DirectoryClient(target, DirectoryHealth(lambda _: None)).search(ROOT))
+    assert len(answer.entries) == 1
 
 
 async def test_a_renamed_user_of_a_directory_is_the_same_user(server: Slapd, admin: Client, connect: MakeClient):

@@ -56,7 +56,7 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
   return (
     <Section title="Directory">
       <Columns>
-        <TextInput label="Title" description="Its name here" required data-autofocus {...form.getInputProps('title')} />
+        <TextInput label="Title" description="Its name in the console and in logs" required data-autofocus {...form.getInputProps('title')} />
         <TextInput
           label="Name"
           description="Its name in commands; it never changes"
@@ -76,7 +76,7 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
         />
         <Select
           label="Encryption"
-          description="StartTLS begins with ldap://"
+          description="With StartTLS, addresses begin with ldap://"
           data={[
             { value: 'ldaps', label: 'TLS (ldaps)' },
             { value: 'starttls', label: 'StartTLS' },

@@ -11,13 +11,15 @@ fails repeatedly, it is skipped for `SKIP_S`, so that a directory that hangs doe
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from select import PIPE_BUF
 from tempfile import NamedTemporaryFile
 from typing import Final, Literal
 
@@ -265,26 +267,30 @@ async def _run_program(
     if target.tls == "starttls":
         arguments.append("-ZZ")
     if account.dn:
-        arguments += ["-D", account.dn, "-y", "/dev/stdin"]
+        arguments += ["-D", account.dn]
     if query.size_limit == 0 and query.scope == "sub":
         arguments += ["-E", "pr=500/noprompt"]
     async with AsyncExitStack() as stack:
         if target.tls != "none":
             arguments += ["-o", f"tls_cacert={stack.enter_context(_ca_file(target.ca_pem))}"]
+        pipe = stack.enter_context(_password_pipe(account.password)) if account.dn else None
+        if pipe is not None:
+            arguments += ["-y", f"/dev/fd/{pipe}"]
         process = await asyncio.create_subprocess_exec(
             program_path(),
             *arguments,
             "--",  # otherwise a filter or an attribute that begins with - is an option, which can read and write files
             query.filter,
             *query.attributes,
-            stdin=PIPE,
+            stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
+            pass_fds=() if pipe is None else (pipe,),
             cwd="/",
             env={"LDAPNOINIT": "1", "LC_ALL": "C.UTF-8"},
         )
         stack.push_async_callback(_end, process)
-        return await _communicate(process, account.password if account.dn else "")
+        return await _communicate(process)
 
 
 @contextmanager
@@ -299,12 +305,25 @@ def _ca_file(ca_pem: str) -> Generator[Path]:
         yield Path(file.name)
 
 
-async def _communicate(process: Process, password: str) -> _Result:
-    if not process.stdin or not process.stdout or not process.stderr:
-        raise AssertionError("all are pipes")
-    with suppress(BrokenPipeError, ConnectionResetError):  # the program has ended; its code is the result
-        process.stdin.write(password.encode())
-        process.stdin.close()
+@contextmanager
+def _password_pipe(password: str) -> Generator[int]:
+    """Yield a pipe from which the program reads the password. The standard input of a program is a socket with uvloop,
+    and a program cannot open a socket as a file. Raises DirectoryFailed: the password does not fit into a pipe."""
+    secret = password.encode()
+    if len(secret) > PIPE_BUF:
+        raise DirectoryFailed("bind", f"The password has more than {PIPE_BUF} bytes.")
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, secret)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
+
+
+async def _communicate(process: Process) -> _Result:
+    if not process.stdout or not process.stderr:
+        raise AssertionError("both are pipes")
     output, error = await asyncio.gather(_read(process.stdout, MAX_ANSWER_BYTES), _read(process.stderr, 64 << 10))
     code = await process.wait()
     lines = (line.strip() for line in error.decode("utf-8", "replace").splitlines())
