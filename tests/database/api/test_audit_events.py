@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx2
 from fastapi import FastAPI
-from tests.database.api.client import KEY, KEYS, USER, Client, MakeClient
+from tests.database.api.client import ADMIN, KEY, KEYS, USER, Client, MakeClient
 from tests.database.api.provisioning import provisioner
 from tests.database.api.staging import Stage
 from tests.support.mcp_clients import answer_of, mcp_client
@@ -125,7 +125,11 @@ async def test_launch_and_assistance_are_events(stage: Stage, ada: Client, logge
     await stage.becomes(session_id, "running")
     boss = await logged_in()
     assisted = await boss.post(f"/api/v1/sessions/{session_id}/assist", json={"access": "view"})
-    assert (await only_event(db, assisted))["code"] == "session-assisted"
+    event = await only_event(db, assisted)
+    assert (event["code"], event["object_id"], event["actor_name"]) == ("session-assisted", session_id, ADMIN)
+    controlled = await boss.post(f"/api/v1/sessions/{session_id}/assist", json={"access": "control"})
+    codes = [each["code"] for each in await events_of(db, controlled.headers[REQUEST_ID_HEADER])]
+    assert "session-assisted" in codes
 
 
 async def test_a_tool_of_mcp_leaves_the_event_of_its_request(stage: Stage, app: FastAPI, ada: Client, db: Database):
