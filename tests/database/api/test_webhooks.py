@@ -11,6 +11,8 @@ from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending
 from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.access.permissions import implied_codes
+from greenroom.core.access.roles import ROLES
 from greenroom.core.webhooks import MAX_ATTEMPTS, SELECTABLE_EVENTS
 from greenroom.db import webhooks
 from greenroom.db.access.users import ALL_USERS
@@ -48,6 +50,17 @@ async def test_messages_wait_while_the_owner_is_disabled(
     await admin.change(user, disabled=False)
     await hooks.delivered()
     assert len(hooks.receiver.requests) == 1, "the event while the user was disabled has no message"
+
+
+async def test_a_webhook_sends_if_a_role_of_its_owner_sees_webhooks(hooks: Hooks, db: Database, ada: Client):
+    webhook = await hooks.made(EVENT)
+    await db.write("UPDATE webhooks SET owner_id = %s", (await ada.own_id(),))
+    group = f"/api/v1/groups/{(await hooks.admin.make('/api/v1/groups', name='Jobs'))['group_id']}"
+    await hooks.admin.put(f"{group}/users/{await ada.own_id()}")
+    for name, role in ROLES.items():
+        await hooks.admin.change(group, roles=[{"role": name}])
+        sends = (await hooks.admin.read(f"{PATH}/{webhook['webhook_id']}"))["sends"]
+        assert (name, sends) == (name, not implied_codes(role.codes).isdisjoint({"webhooks_view", "webhooks_create"}))
 
 
 async def test_a_webhook_of_a_deleted_user_is_disabled(hooks: Hooks, db: Database, ada: Client):
