@@ -36,7 +36,7 @@ from greenroom.up.supervisor import State
 SAMPLES: Final = int(os.environ.get("BENCH_SAMPLES", "1000"))
 WAVE: Final = 100
 """The number of streams that are open at the same time at the start of a wave of removals."""
-RATE: Final = 20.0
+RATE: Final = 10.0
 """Removals per second."""
 GOAL_MS: Final = 1000.0
 SEND_S: Final = 0.1
