@@ -40,9 +40,10 @@ READING: Final = {
 TRIALS: Final = {
     "POST /sign-on-providers/{provider_id}/test",
     "POST /directories/{directory_id}/test",
+    "POST /directories/{directory_id}/sync/preview",
     "POST /webhooks/{webhook_id}/test",
 }
-"""Operations that try a configuration, and leave no event."""
+"""Operations that try or preview a configuration, and leave no event."""
 ELSEWHERE: Final = {"rehearse": "POST /sessions", "events": "GET /events"}
 """Verbs that wait for events, and are run by other tests; their operation."""
 ARGUMENTS: Final = {
@@ -61,14 +62,20 @@ RECORDED_ACTIONS: Final = "POST /leases/{lease_id}/actions"
 """The operation that leaves no event, because recordings contain the actions of programs."""
 
 
+OBJECTS: Final[dict[str, Any]] = {
+    f"/agents/{ID}": {"edge_url": "https://a:1", "edge_url_requested": "https://b:1"},
+    f"/groups/{ID}": {"roles": [{"role": ID}]},
+}
+"""Path → the fields of an object that a verb changes."""
+
+
 class EmptyAnswers(dict[Any, Any]):
-    """Empty lists and objects, as answers to all requests."""
+    """Empty lists and objects, as answers to all other requests."""
 
     def get(self, key: Any, default: Any = None) -> httpx.Response:
         method, path = key
-        edge = {"edge_url": "https://a:1", "edge_url_requested": "https://b:1"} if path == f"/agents/{ID}" else {}
         is_list = method == "GET" and f"GET {path}" in API
-        return httpx.Response(200, json=[] if is_list else edge)
+        return httpx.Response(200, json=[] if is_list else OBJECTS.get(path, {}))
 
 
 def verbs() -> Iterator[tuple[str, Any]]:
