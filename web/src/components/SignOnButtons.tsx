@@ -27,6 +27,10 @@ export function SignOnButtons() {
           key={name}
           variant="default"
           fullWidth
+          h="auto"
+          mih={36}
+          py={6}
+          styles={{ label: { whiteSpace: 'normal' } }}
           leftSection={<IconLogin2 size={16} aria-hidden />}
           loading={start.isPending && start.variables === name}
           onClick={() => start.mutate(name)}
