@@ -56,7 +56,13 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
   return (
     <Section title="Directory">
       <Columns>
-        <TextInput label="Title" description="Its name in the console and in logs" required data-autofocus {...form.getInputProps('title')} />
+        <TextInput
+          label="Title"
+          description="Its name in the console and in logs"
+          required
+          data-autofocus
+          {...form.getInputProps('title')}
+        />
         <TextInput
           label="Name"
           description="Its name in commands; it never changes"
