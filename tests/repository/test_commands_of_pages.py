@@ -41,6 +41,8 @@ NOT_RUN = {
     ("docs/howto/containers.md", "docker-compose up -d"),
     ("docs/howto/containers.md", "git pull"),
     ("docs/howto/containers.md", "scp -r /opt/kasm/current/hosts/second.example.org root@secon"),
+    ("docs/howto/record-sessions.md", "greenroom groups update Contractors --settings record_sessio"),
+    ("docs/howto/record-sessions.md", "greenroom session-videos list"),
     ("docs/howto/kubernetes-day.md", "greenroom images create Editor --name registry.example.org/e"),
     ("docs/howto/kubernetes-day.md", "greenroom images create Renderer --name greenroom/desktop:op"),
     ("docs/howto/kubernetes-day.md", "greenroom sessions launch Desktop --user ann@example.org --w"),

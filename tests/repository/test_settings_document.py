@@ -84,6 +84,9 @@ SHOWN_BY = {
     "database/api/test_lease_limits.py": {
         "test_leases_and_desktops_have_separate_limits": ("max_leases_per_user",),
     },
+    "browser/test_session_videos.py": {
+        "test_a_recorded_session_is_announced_played_and_verified": ("record_sessions",),
+    },
     "database/api/test_recordings.py": {
         "test_groups_say_how_much_is_kept_at_least": ("record_leases",),
     },

@@ -27,6 +27,7 @@ import {
   IconUserCog,
   IconUserPlus,
   IconUsersGroup,
+  IconVideo,
   IconWebhook,
   IconWorldShare,
   type TablerIcon,
@@ -100,6 +101,8 @@ const ManagerPage = lazily(() => import('./pages/admin/infrastructure/ManagerPag
 const ManagerRequests = lazily(() => import('./pages/admin/diagnostics/ManagerRequests'), 'ManagerRequests');
 const Managers = lazily(() => import('./pages/admin/infrastructure/Managers'), 'Managers');
 const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordings');
+const SessionVideoPage = lazily(() => import('./pages/recording/SessionVideoPage'), 'SessionVideoPage');
+const SessionVideos = lazily(() => import('./pages/recording/SessionVideos'), 'SessionVideos');
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
 const ServiceAccounts = lazily(() => import('./pages/admin/service/ServiceAccounts'), 'ServiceAccounts');
@@ -141,6 +144,14 @@ const MENUS = {
     { path: '/admin/sessions/:sessionId', page: AdminSession },
     { path: '/admin/recordings', title: 'Recordings', icon: IconMovie, needs: 'recordings', page: Recordings },
     { path: '/admin/recordings/:leaseId', page: ReplayPage },
+    {
+      path: '/admin/session-videos',
+      title: 'Session Videos',
+      icon: IconVideo,
+      needs: 'session_videos',
+      page: SessionVideos,
+    },
+    { path: '/admin/session-videos/:sessionId', page: SessionVideoPage },
     { path: '/admin/staging', title: 'Staging', icon: IconStack2, needs: 'staging', page: Staging },
     { path: '/admin/staging/:configId', page: StagingConfigPage },
     { path: '/admin/workspaces', title: 'Workspaces', icon: IconApps, needs: 'images', page: Workspaces },

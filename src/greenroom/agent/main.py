@@ -18,6 +18,7 @@ from greenroom.agent.replica import ReplicaGroup
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import VALID_INTERVALS
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.video import SessionVideos
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authorizer import StreamAuthorizer
 from greenroom.agent.stream.gateways import Gateways
@@ -86,6 +87,7 @@ class Agent:
         self.stream_terminator = StreamTerminator()
         self._upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
         self._view_only_pages = ViewOnlyPages()
+        self.session_videos = SessionVideos(sessions, identity, self._upstream_auth, lambda: host.runtime)
         self.streams = self._authorizer(group)
         sessions.desired.changed.subscribe(self.session_cache.list_changed)
         if group is not None:
@@ -136,6 +138,7 @@ class Agent:
             ("journal", self.journal.compact_at_intervals),
             ("visits", self.streams.visit_log.run),
             ("guests", self.streams.guest_presence.run),
+            ("session videos", self.session_videos.run),
             *(self._gateway_listener() if self._is_alone else [("shared journal", self.journal.share_changes)]),
             ("session cache", lambda: self.session_cache.run(lambda: self.health.last_fresh)),
         ]
@@ -175,6 +178,7 @@ class Agent:
         await self.manager_client.close()
         await self._upstream_auth.close()
         await self._view_only_pages.close()
+        await self.session_videos.close()
         self.journal.close()
         self.identity.close()
 

@@ -43,6 +43,7 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.recording import routes as recording_routes
+from greenroom.api.recording import session_video_routes
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import access_of, check_access_declared, public_route
@@ -104,6 +105,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     desk_routes.router,
     desk_routes.commands_and_files_router,
     recording_routes.router,
+    session_video_routes.router,
     session_routes.command_router,
     share_routes.router,
     pool_routes.router,

@@ -81,7 +81,7 @@ class Installation:
     audit_retention_days: int = _number(
         365, "days", 0, "Age at which whole days of the audit are deleted, at least 30 days; 0 = never"
     )
-    audit_hold: bool = _switch("Legal hold: no events of the audit are deleted")
+    audit_hold: bool = _switch("Legal hold: no events of the audit and no session videos are deleted")
     launch_retention_days: int = _number(90, "days", 1, "Time for which Diagnostics keeps launches")
     failed_session_retention_s: int = _number(
         3600,
@@ -154,6 +154,9 @@ class Installation:
         0,
         "Maximum total size of the pictures of a user's recordings; does not apply to members of groups whose"
         " `record_leases` is `pictures`",
+    )
+    session_video_retention_days: int = _number(
+        30, "days", 1, "Time after the last picture of a session video at which the video is deleted"
     )
     share_outside_groups: bool = _switch(
         "Users can share sessions with all users; off: only with members of their own groups other than All Users"

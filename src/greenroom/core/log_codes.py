@@ -81,6 +81,8 @@ class LogCode(StrEnum):
     CONTROL_HANDED_BACK = "control-handed-back", INFO, SECURITY
     RECORDING_VIEWED = "recording-viewed", INFO, SECURITY
     RECORDING_EXPORTED = "recording-exported", INFO, SECURITY
+    SESSION_VIDEO_ENDED = "session-video-ended", INFO, SECURITY
+    SESSION_VIDEO_VIEWED = "session-video-viewed", INFO, SECURITY
     RECORDINGS_FULL = "recordings-full", WARNING
     RECORDING_DELETED = "recording-deleted", INFO, SECURITY
     VIEWER_JOINED = "viewer-joined", INFO, SECURITY
@@ -117,6 +119,7 @@ class LogCode(StrEnum):
     LOOP_FAILED = "loop-failed", ERROR
     AGENT_ACTION_FAILED = "agent-action-failed", ERROR
     AGENT_FIRST_LAUNCH = "agent-first-launch", ERROR
+    SESSION_NOT_RECORDED = "session-not-recorded", ERROR, SECURITY
     AGENT_SPEC = "agent-spec", ERROR
     AGENT_REPORT_UNKNOWN = "agent-report-unknown", WARNING
     AGENT_REPORT_MISMATCH = "agent-report-mismatch", WARNING

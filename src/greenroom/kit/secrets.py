@@ -47,6 +47,7 @@ class Secrets:
         self._device_key = _derive_key(key, b"greenroom known device v1")
         self._gateway_key = _derive_key(key, b"greenroom gateway credential v1")
         self._audit_key = _derive_key(key, b"greenroom audit v1")
+        self._session_video_key = _derive_key(key, b"greenroom session video v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom column v1")))
         self._ticket_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom image ticket v1")))
         self._sign_on_cipher = Fernet(base64.urlsafe_b64encode(_derive_key(key, b"greenroom sign-on attempt v1")))
@@ -185,6 +186,10 @@ class Secrets:
     def audit_signature(self, data: bytes) -> bytes:
         """Return the HMAC of data of the audit (`greenroom.core.audit`)."""
         return hmac.digest(self._audit_key, data, "sha256")
+
+    def session_video_signature(self, data: bytes) -> bytes:
+        """Return the HMAC of data of a session video (`greenroom.core.recording.session_video`)."""
+        return hmac.digest(self._session_video_key, data, "sha256")
 
     def gateway_credential(self) -> str:
         """Return the credential of the installation's own gateways at the api (`GatewayPlan.credential_file`)."""

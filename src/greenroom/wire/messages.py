@@ -285,7 +285,8 @@ class Authorised(Message, frozen=True, kw_only=True):
     the time without input after which a viewer is disconnected, 0 = no limit; `max_upload_mb` is the maximum upload of
     one request, 0 = no limit. `program` and `api` are the SHA-256 (hex) of its lease's token for programs and token for
     the api, empty = none. `permitted` lists those permissions of the session that access to the DevTools of its browser
-    requires. `must_record` is True if the groups of its user require a recording of the lease."""
+    requires. `must_record` is True if the groups of its user require a recording of the lease, and
+    `recorded` if the Agent must record the video of the session."""
 
     user_id: str
     epoch: int
@@ -299,6 +300,7 @@ class Authorised(Message, frozen=True, kw_only=True):
     api: str = ""
     permitted: list[str] = []
     must_record: bool = False
+    recorded: bool = False
 
 
 class ScreenshotSize(Message, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 Gateways send POST `/listen` (Listen → News) and `/check` (Check → Checked) to the stream address of the Agent, with the
 stream secret. The Agent sends POST `/api/internal/stream` (StreamRequest → StreamVerdict) and `/api/internal/viewers`
-(ViewerReport) to the api, with its credential as in `wire.messages`.
+(ViewerReport) to the api, with its credential as in `wire.messages`; also `/api/internal/session-video`
+(VideoSegment) with a segment of the video of a session.
 
 The Agent sends an admission to the gateway before nginx connects the viewer, and the gateway keeps it until the Agent
 reports that the session is gone. Any process of the Agent can therefore compare the admissions of the gateway with the
@@ -11,7 +12,9 @@ present permissions, and revoke admissions that are not permitted any more.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.session.viewing import Connection
@@ -127,6 +130,20 @@ class Watcher(Message, frozen=True, kw_only=True):
 
     viewer_id: str
     client: str
+
+
+class VideoSegment(Message, frozen=True, kw_only=True):
+    """A segment of the video of a session (`core.recording.session_video`), an MP4 file. `segment_id` is the same if
+    the Agent repeats the request. `began` is in seconds since 1970."""
+
+    v: int = VERSION
+    session_id: str
+    segment_id: str
+    began: float
+    duration_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 0
+    data: bytes = b""
+    is_last: bool = False
+    """True if the session is over; `data` may then be empty."""
 
 
 class ViewerReport(Message, frozen=True, kw_only=True):

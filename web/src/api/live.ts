@@ -11,7 +11,7 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 
 /** Topic of an event → first parts of the query keys that it marks as out of date. */
 const TOUCHED: Record<string, string[]> = {
-  session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
+  session: ['sessions', 'session-videos', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
   staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
   primary: ['managers'],
   lease: ['sessions'],

@@ -62,8 +62,9 @@ class SessionSnapshot:
     """The facts about one session for the stream authorizer.
 
     `address` is host:port of the page; None = there is no running container. `services` are the addresses of the other
-    services by name. `handed_over` is false between a claim and the success of the hand-over; meanwhile viewers are not
-    admitted (docs/explanation/protocols.md §3). `database` identifies the database (`db_epoch`) of the desired list.
+    services by name. `handed_over` is false between a claim and the success of the hand-over, and while the video of a
+    session must be recorded and is not; meanwhile viewers are not admitted (docs/explanation/protocols.md §3).
+    `database` identifies the database (`db_epoch`) of the desired list.
     """
 
     session_id: str

@@ -54,6 +54,7 @@ class Sessions:
 
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
+        self._recorded: set[str] = set()
         self.commands = PendingCommands(journal)
         self.outbox = Outbox()
         self.desired = DesiredSessions(journal, self.outbox)
@@ -62,7 +63,7 @@ class Sessions:
         self.acknowledged = Signal[Observed]()
         """Emitted with an observation that a Manager has committed, after the answer was applied."""
         self.handed_over = Signal[str]()
-        """Emitted with the session id after a successful hand-over."""
+        """Emitted with the session id after a successful hand-over, and when the recording of a video begins."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -143,15 +144,28 @@ class Sessions:
         if desired is None or spec is None or desired.want == "absent":
             return None
         container, handover = self.observed.container(session_id), self._handover(desired)
+        waits_for_video = (
+            desired.authorised is not None and desired.authorised.recorded and session_id not in self._recorded
+        )
         return SessionSnapshot(
             session_id=session_id,
             spec=spec,
             address=container.address if container else None,
             services=container.services if container else {},
             authorised=desired.authorised,
-            handed_over=desired.assignment is None or (handover is not None and handover.state == "assigned"),
+            handed_over=(desired.assignment is None or (handover is not None and handover.state == "assigned"))
+            and not waits_for_video,
             database=self.desired.database,
         )
+
+    def set_recorded(self, session_id: str, *, recorded: bool) -> None:
+        """Record that the video of a session is being recorded, or not. Viewers of a session that must be recorded are
+        admitted only during the recording."""
+        if recorded and session_id not in self._recorded:
+            self._recorded.add(session_id)
+            self.handed_over.emit(session_id)
+        elif not recorded:
+            self._recorded.discard(session_id)
 
     def states(self) -> list[ObservedState]:
         return [self._state_and_error(desired)[0] for desired in self.desired.entries.values()]

@@ -15,12 +15,13 @@ import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Message
-from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
+from greenroom.wire.viewers import StreamRequest, StreamVerdict, VideoSegment, ViewerReport
 
 TIMEOUT_S: Final = 5.0
 """The time limit of a request. An api that is slow for some seconds can still answer."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
+SESSION_VIDEO_PATH: Final = "/api/internal/session-video"
 
 
 class UpstreamAuth:
@@ -55,6 +56,10 @@ class UpstreamAuth:
     async def report(self, address: str, bearer: str, report: ViewerReport) -> None:
         """Report the guests in a session to the api. Raises Unavailable: as for `ask`."""
         await self._post(self._gateway or address, VIEWERS_PATH, bearer, report)
+
+    async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
+        """Store a segment of the video of a session at the api. Raises Unavailable: as for `ask`."""
+        await self._post(self._gateway or address, SESSION_VIDEO_PATH, bearer, segment)
 
     async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx2.Response:
         try:

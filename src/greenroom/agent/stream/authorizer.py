@@ -110,8 +110,8 @@ class SessionMovedError(Forbidden):
         self.path = path
 
 
-LISTED_WITHIN_S: Final = 3.0
-"""The maximum wait for a desired list with a new guest or program, which arrives separately from the api's answer."""
+LISTED_WITHIN_S, HANDED_OVER_WITHIN_S = 3.0, 10.0
+"""The maximum waits for a desired list with a new guest or program, and for a hand-over or the start of a recording."""
 LEASE_OVER: Final = "The token is not valid here: its lease has ended or belongs to another session."
 NOT_OF_LEASE: Final = (
     "Programs must pass only the token of a lease, as `Authorization: Bearer` or after lease/ in the address."
@@ -239,8 +239,8 @@ class StreamAuthorizer:
                 viewer = await self._viewer(requested, presented, origin or "")
                 if viewer.is_program != presented.of_lease:
                     raise Unauthenticated(NOT_OF_LEASE)
-                if viewer.is_program:
-                    await self._wait_for(self._is_handed_over, viewer)
+                if viewer.is_program or (requested.authorised is not None and requested.authorised.recorded):
+                    await self._wait_for(self._is_handed_over, viewer, HANDED_OVER_WITHIN_S)
                 session = self._session_for(viewer)
                 if viewer.is_view_only:
                     await self._require_view_only(session)
@@ -355,9 +355,11 @@ class StreamAuthorizer:
         session = self.sessions.get(viewer.shown_session_id)
         return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
 
-    async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
+    async def _wait_for(
+        self, condition: Callable[[Viewer], bool], viewer: Viewer, within_s: float = LISTED_WITHIN_S
+    ) -> None:
         """Wait until the condition is true for the viewer: a new desired list may contain a new guest or lease."""
-        end_s = time.monotonic() + LISTED_WITHIN_S
+        end_s = time.monotonic() + within_s
         while not condition(viewer) and (left_s := end_s - time.monotonic()) > 0:
             self._list_changed.clear()
             await wait_for(self._list_changed, left_s)

@@ -115,10 +115,14 @@ class SessionCache:
         self._outdated = set[str]()
         """The sessions that must be encoded again."""
         sessions.acknowledged.subscribe(self._acknowledged)
+        sessions.handed_over.subscribe(self._handed_over)
         stored, self._stored_sessions = self._read()
         self._file_may_have_sessions = self._file.exists()
         self.last_fresh = stored.last_fresh
         """The time at which a Manager last confirmed the list to an earlier process of this Agent; None = never."""
+
+    def _handed_over(self, session_id: str) -> None:
+        self._outdated.add(session_id)
 
     def _acknowledged(self, observed: Observed) -> None:
         self._outdated.add(observed.session_id)

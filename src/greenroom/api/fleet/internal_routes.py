@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 
 from greenroom.api.deps import Db, Logs, SecretsDep, SnapshotDep
 from greenroom.api.diagnostics.metrics import ApiMetrics
+from greenroom.api.recording import session_videos
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
 from greenroom.api.session.service import access_by_lease, is_connect_token_of, login_of_token
@@ -33,7 +34,7 @@ from greenroom.db.session.viewers import StreamSession, agent_credential_hash, f
 from greenroom.kit.secrets import Secrets, is_same, secret_digest
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message
-from greenroom.wire.viewers import StreamRequest, StreamVerdict, ViewerReport
+from greenroom.wire.viewers import StreamRequest, StreamVerdict, VideoSegment, ViewerReport
 
 router = APIRouter(prefix="/api/internal", include_in_schema=False)
 
@@ -102,6 +103,18 @@ async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
     report = await _decode_body(request, ViewerReport)
     clients = {_uuid(watcher.viewer_id): watcher.client[:200] for watcher in report.watchers[:MAX_REPORTED_ITEMS]}
     await share_service.store_present_viewers(db, logs, agent_id, _uuid(report.session_id), clients)
+    return Response(status_code=204)
+
+
+@router.post("/session-video", dependencies=[public_route("the Agent's credential is checked here")])
+async def store_video_segment(request: Request, db: Db, secrets: SecretsDep, logs: Logs) -> Response:
+    """Store a segment of the video of a session, for the Agent of the session."""
+    agent_id = await _authenticated_agent(request, db)
+    message = await _decode_body(request, VideoSegment)
+    checked = msgspec.structs.replace(
+        message, session_id=_uuid(message.session_id), segment_id=_uuid(message.segment_id)
+    )
+    await session_videos.store_segment(db, secrets, logs, agent_id, checked)
     return Response(status_code=204)
 
 

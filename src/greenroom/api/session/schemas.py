@@ -44,6 +44,7 @@ LeaseId = Annotated[UUID | None, Field(description="lease of a program; null = t
 Watermark = Annotated[
     str | None, Field(description="text that the console shows over the desktop, with the time; null = no watermark")
 ]
+Recorded = Annotated[bool, Field(description="true = the screen is recorded as a video; clients must show this")]
 RecordedData = Annotated[RecordingMode, Field(description="recorded data of the lease")]
 
 
@@ -197,6 +198,7 @@ class ConnectionView(View):
         ),
     ]
     watermark: Watermark
+    recorded: Recorded
     last_screenshot_at: LastScreenshot
     websocket_path: Annotated[
         str | None,

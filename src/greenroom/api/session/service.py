@@ -19,6 +19,7 @@ from greenroom.core.events import session_events
 from greenroom.core.fleet.addresses import stream_origin
 from greenroom.core.launch.request import LaunchRequest
 from greenroom.core.log_codes import LogCode
+from greenroom.core.recording.session_video import is_recorded
 from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import QueuePosition, StartProgress, start_progress
 from greenroom.core.session.sharing import watermark_of
@@ -315,5 +316,6 @@ def connection_of(
         frame_url=frame_url(session, url, token_of(session, secrets)) if can_open and url else None,
         own_page="painted" in session.steps,  # the console reads only frames with pages of Greenroom
         watermark=watermark_of(session.client_settings, session.username or ""),
+        recorded=is_recorded(session.client_settings),
         websocket_path=f"{urlsplit(url).path}websockify" if can_open and url else None,
     )

@@ -19,12 +19,13 @@ from greenroom.api.bodies import Body, Name, Secret, Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
-from greenroom.api.session.schemas import LeaseId, RecordedData, Watermark
+from greenroom.api.session.schemas import LeaseId, Recorded, RecordedData, Watermark
 from greenroom.api.session.service import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.core.access.accounts import username_problem
 from greenroom.core.errors import Forbidden, NotFound, Refused
 from greenroom.core.events import ChangeEvent
 from greenroom.core.log_codes import LogCode
+from greenroom.core.recording.session_video import is_recorded
 from greenroom.core.session.sharing import (
     MAX_SHARES,
     Audience,
@@ -167,6 +168,7 @@ class JoinedView(View):
     session_token: Annotated[str, Field(description="opens the stream for this viewer until the share ends")]
     frame_url: Annotated[str | None, Field(description="address for a frame; null = the session has no Agent yet")]
     watermark: Watermark
+    recorded: Recorded
     websocket_path: Annotated[
         str | None,
         Field(description="path of the websocket with RFB (VNC), at the host of frame_url; it needs authorization"),
@@ -345,6 +347,7 @@ async def joined_view(sharing: SharingParts, share: Share, viewer_id: str, name:
         record=session.record,
         session_token=token,
         frame_url=frame_url(session, url, token) if url else None,
+        recorded=is_recorded(session.client_settings),
         watermark=watermark_of(session.client_settings, viewer_name(name, share.audience), shown_address),
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,
     )

@@ -108,6 +108,7 @@ class ImageView(View):
     filter_policy_name: str | None
     filter_policy_force_disabled: bool
     allow_launch_variables: bool
+    record_sessions: bool
     groups: list[UUID]
     warnings: Annotated[
         list[str], Field(description="settings without effect, with reasons; they do not prevent the change")
@@ -244,6 +245,9 @@ class ImageFields(Body):
         bool,
         Field(description="launches can set variables of the container; off for workspaces with a single application"),
     ] = True
+    record_sessions: Annotated[
+        bool, Field(description="record a video of all sessions, also if no group of the user requires it")
+    ] = False
     groups: Annotated[list[UUID], Field(description="groups whose members may use it")] = []
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
 from greenroom.core.recording.descriptions import RECORDING_MODES
+from greenroom.core.recording.session_video import SETTING
 from greenroom.core.workspace import run_config, volumes
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
@@ -70,11 +71,12 @@ def _switch(
     *,
     default: bool = False,
     guarded: bool = False,
+    restricts: bool = False,
     stored: bool = False,
     excludes_staging: bool = False,
 ) -> Setting:
-    """Return a boolean setting. `guarded`: users who may change only their own groups cannot turn it on (`looseness`).
-    `stored` is `stored_with_session`.
+    """Return a boolean setting. `guarded`: users who may change only their own groups cannot turn it on (`looseness`);
+    `restricts`: cannot turn it off. `stored` is `stored_with_session`.
     """
     return Setting(
         name=name,
@@ -82,7 +84,7 @@ def _switch(
         default=default,
         description=description,
         excludes_staging=excludes_staging,
-        looseness=float if guarded else None,
+        looseness=float if guarded else operator.not_ if restricts else None,
         stored_with_session=stored,
     )
 
@@ -214,14 +216,12 @@ _DEFINITIONS: Final = (
         "With `allow_kasm_sharing`: let named users, and guests with `allow_guest_links`, use keyboard and pointer",
         guarded=True,
     ),
-    Setting(
-        name="watermark",
-        kind="bool",
-        default=False,
-        looseness=lambda shown: -float(shown),
-        stored_with_session=True,
-        description="Show a watermark over the desktop in the console, for all viewers of a member's session: the name"
-        " of the viewer, `watermark_text` and the time in UTC",
+    _switch(
+        "watermark",
+        "Show a watermark over the desktop in the console, for all viewers of a member's session: the name of the"
+        " viewer, `watermark_text` and the time in UTC",
+        restricts=True,
+        stored=True,
     ),
     Setting(
         name="watermark_text",
@@ -233,13 +233,18 @@ _DEFINITIONS: Final = (
     _maximum(
         "max_share_seconds", "s", 28_800, "Maximum duration of a share; 0 = until the session ends", unlimited=True
     ),
-    Setting(
-        name="require_second_factor",
-        kind="bool",
-        default=False,
-        looseness=operator.not_,
-        description="A log-in with a password needs a second factor; members without one must enroll one right after"
-        " the password. Log-ins through sign-on providers do not need one",
+    _switch(
+        "require_second_factor",
+        "A log-in with a password needs a second factor; members without one must enroll one right after the password."
+        " Log-ins through sign-on providers do not need one",
+        restricts=True,
+    ),
+    _switch(
+        SETTING,
+        "Record the screen of members' sessions as a video, which is announced to all viewers. A session that cannot be"
+        " recorded is ended. Sessions of a workspace with Record sessions are always recorded",
+        restricts=True,
+        stored=True,
     ),
     Setting(
         name="record_leases",

@@ -75,6 +75,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     " always audited",
     "recordings_view": "See and export the recordings of all leases; always audited",
     "recordings_delete": "Delete recordings of leases, including own leases",
+    "session_videos_view": "See the videos of recorded sessions, and verify them; each viewing is audited",
     "webfilters_view": "See web filter policies",
     "webfilters_create": "Create web filter policies",
     "webfilters_modify": "Change web filter policies",

@@ -83,6 +83,7 @@ _ROLES: Final = (
             "staging_view",
             "sessions_view",
             "recordings_view",
+            "session_videos_view",
             "webfilters_view",
             "secrets_view",
             "devapi_view",

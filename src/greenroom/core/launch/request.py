@@ -19,6 +19,7 @@ from greenroom.core.launch.plan import LaunchAttempt, LaunchZone, StagedPool, pl
 from greenroom.core.launch.wanted import RequestedSession, SessionUser
 from greenroom.core.lease import NewLease, limit_refusal, max_for_user
 from greenroom.core.recording.descriptions import RECORDING_MODES
+from greenroom.core.recording.session_video import with_workspace_policy
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import STORED_HOMES_PATH
@@ -246,7 +247,7 @@ def plan_request(
                 launch_id=launch_id,
                 clocks=clocks,
                 kasm_url=request.kasm_url,
-                client_settings=client_settings_of(facts.settings),
+                client_settings=with_workspace_policy(client_settings_of(facts.settings), image.record_sessions),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
                 lease=lease,

@@ -247,7 +247,7 @@ def refusal_by_agent(
     if permitted is None:
         return f"Session {session_id} was not handed to a user."
     if not handed_over:
-        return "The session is being handed over; try again in a moment."
+        return "The session is being handed over, or its recording has not begun; try again in a moment."
     if address is None:
         return "The desktop is not running."
     return None

@@ -206,6 +206,7 @@ class Definition:
     filter_policy_id: str | None = None
     filter_policy_force_disabled: bool = False
     allow_launch_variables: bool = True
+    record_sessions: bool = False
 
 
 def require_consistent(workspace: Definition) -> None:

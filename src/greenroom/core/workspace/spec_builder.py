@@ -65,6 +65,7 @@ class ImageFacts:
     filter_policy: str | None = None
     filter_policy_force_disabled: bool = False
     allow_launch_variables: bool = True
+    record_sessions: bool = False
     only_zone_id: str | None = None
     only_agent_id: str | None = None
     session_time_limit: int | None = None

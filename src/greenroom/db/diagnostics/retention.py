@@ -1,4 +1,4 @@
-"""Deletion of outdated rows: Diagnostics, launches, commands, screenshots, deliveries and recordings."""
+"""Deletion of outdated rows: Diagnostics, launches, commands, screenshots, deliveries, recordings, session videos."""
 
 from __future__ import annotations
 
@@ -31,12 +31,18 @@ class RetentionLimits:
     security_days: float
     launch_days: float
     recording_days: float
+    session_video_days: float | None = None
+    """None = no session video is deleted."""
 
 
 _OLD_RECORDINGS: Final[LiteralString] = (
     "(SELECT lease_id FROM recordings r WHERE r.ended < now() - make_interval(secs => %(recording_s)s)"
     "  OR r.ended IS NULL AND r.begun < now() - make_interval(secs => %(recording_s)s)"
     "   AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id)) old"
+)
+
+_OLD_VIDEOS: Final[LiteralString] = (
+    "(SELECT session_id FROM session_videos WHERE latest < now() - make_interval(secs => %(session_video_s)s)) old"
 )
 
 # now() does not change within the statement, so that an index finds the rows; with clock_timestamp() all younger rows
@@ -99,6 +105,16 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         f"DELETE FROM recordings WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM {_OLD_RECORDINGS}"
         " WHERE NOT EXISTS (SELECT 1 FROM recording_rows w WHERE w.lease_id = old.lease_id) LIMIT %(batch)s))"
     ),
+    # A segment can have megabytes, and a video thousands of segments.
+    "session_video_segments": (
+        f"DELETE FROM session_video_segments WHERE ctid = ANY(ARRAY(SELECT g.ctid FROM {_OLD_VIDEOS}"
+        " JOIN session_video_segments g USING (session_id) LIMIT %(batch)s))"
+    ),
+    "session_videos": (
+        f"DELETE FROM session_videos WHERE session_id = ANY(ARRAY(SELECT session_id FROM {_OLD_VIDEOS}"
+        " WHERE NOT EXISTS (SELECT 1 FROM session_video_segments g WHERE g.session_id = old.session_id)"
+        " LIMIT %(batch)s))"
+    ),
     "screenshots": deletion(
         "session_commands", "command_id", "screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute'"
     ),
@@ -144,6 +160,7 @@ async def prune(db: Database, retention: RetentionLimits) -> dict[str, int]:
         "security_rows": retention.security_rows,
         "launch_s": retention.launch_days * 86400,
         "recording_s": retention.recording_days * 86400,
+        "session_video_s": None if retention.session_video_days is None else retention.session_video_days * 86400,
         "counted_hours": 2 * WINDOWS_HOURS[-1],
         "command_s": COMMAND_DAYS * 86400,
         "delivery_s": DELIVERY_DAYS * 86400,

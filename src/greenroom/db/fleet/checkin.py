@@ -210,10 +210,12 @@ async def read_states(
 
 @dataclass(frozen=True, slots=True)
 class ViewerSettings:
-    """The settings of a session's viewers that the Agent applies; 0 = no limit. `idle_disconnect` is in minutes."""
+    """The settings of a session's viewers that the Agent applies; 0 = no limit. `idle_disconnect` is in minutes.
+    `record_sessions`: the session must be recorded."""
 
     idle_disconnect: float = 0
     max_upload_mb: float = 0
+    record_sessions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

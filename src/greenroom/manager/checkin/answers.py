@@ -213,6 +213,7 @@ def _desired_entry(session: DesiredSession, agent_id: str, secrets: Secrets) -> 
             epoch=session.auth_epoch,
             idle_disconnect_s=settings.idle_disconnect * 60,
             max_upload_mb=int(settings.max_upload_mb),
+            recorded=settings.record_sessions,
             guests=session.guests,
             **_lease_fields(session, secrets),
         )

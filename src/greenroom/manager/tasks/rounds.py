@@ -79,6 +79,7 @@ class Retention:
             security_days=settings.security_log_retention_days,
             launch_days=settings.launch_retention_days,
             recording_days=settings.recording_retention_days,
+            session_video_days=None if settings.audit_hold else settings.session_video_retention_days,
         )
         with log_item_error("clean-up", "rows"):
             if deleted := await prune(self._db, retention):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import time
+import uuid
 from typing import Any, Final
 
 from tests.database.api.examples.step import Scene, Step, Wrong, step
@@ -88,6 +91,21 @@ async def managers_were_asked(scene: Scene) -> None:
     )
 
 
+async def recorded(scene: Scene) -> None:
+    """Simulate an Agent that records the video of the session."""
+    await scene.db.write("UPDATE sessions SET client_settings = client_settings || '{\"record_sessions\": true}'")
+    segment = {"duration_ms": 30_000, "data": base64.b64encode(b"\0\0\0\x1cftypiso5").decode()}
+    for number, content in enumerate((segment, {"is_last": True}), 1):
+        body = {"session_id": scene.ids["session_id"], "segment_id": str(uuid.UUID(int=number)), "began": time.time()}
+        answer = await scene.clients["anonymous"].post(
+            "/api/internal/session-video",
+            json=body | content,
+            headers={"Authorization": f"Bearer {scene.ids['home_agent_id']}.credential"},
+        )
+        assert answer.status_code == 204, answer.text
+    scene.ids["number"] = 1
+
+
 SESSIONS: Final[list[Step]] = [
     step("list_own_images", by="ada"),
     step("get_launch_options", by="ada"),
@@ -163,6 +181,11 @@ SESSIONS: Final[list[Step]] = [
     step("assist", {"access": "control"}, by="operator", wrong=Wrong(by="ada")),
     step("end_share", by="ada", wrong=Wrong(ids={"share_id": "00000000"})),
     step("end_shares", by="ada"),
+    step("list_session_videos", before=recorded, wrong=Wrong(by="ada")),
+    step("get_session_video"),
+    step("view_session_video", saves=("viewing",), wrong=Wrong(by="ada")),
+    step("get_video_segment", query={"viewing": "{viewing}"}, wrong=Wrong(query={"viewing": "guessed"})),
+    step("verify_session_video", wrong=Wrong(by="ada")),
     step("list_launches", wrong=Wrong(by="ada")),
     step("get_launch", before=newest_launch),
     step("order_lifecycle", {"command": "pause"}, wrong=Wrong(body={"command": "sleep"})),

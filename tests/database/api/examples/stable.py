@@ -33,6 +33,7 @@ SECRETS: Final = frozenset(
     {
         *("token", "secret", "password", "new_password", "api_key_secret", "session_token", "credential"),
         *("ssh_private_key", "totp_key", "challenge", "rawId", "clientDataJSON", "attestationObject"),
+        "viewing",
     }
 )
 SHOWN: Final = {

@@ -176,6 +176,7 @@ def test_what_viewers_obey_stays_as_it_is_at_the_launch():
         "idle_disconnect": 20.0,
         "watermark": False,
         "watermark_text": "",
+        "record_sessions": False,
         "allow_persistent_profile": False,
         "allow_kasm_sharing": False,
         "keepalive_interval": 300.0,

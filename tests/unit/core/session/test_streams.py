@@ -322,7 +322,7 @@ def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
         "Session s was not handed to a user."
     )
     assert refusal_by_agent(session_id="s", permitted=permitted, handed_over=False, address="a:1") == (
-        "The session is being handed over; try again in a moment."
+        "The session is being handed over, or its recording has not begun; try again in a moment."
     )
     assert refusal_by_agent(session_id="s", permitted=permitted, handed_over=True, address=None) == (
         "The desktop is not running."

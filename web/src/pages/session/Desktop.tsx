@@ -20,6 +20,8 @@ interface Props {
   tools: ReactNode;
   /** The text over the desktop; null = none. */
   watermark: string | null;
+  /** Whether the session is recorded. */
+  recorded: boolean;
 }
 
 /**
@@ -29,7 +31,17 @@ interface Props {
  * messages (the browser lost its connections, e.g. after a change of network), and if it was refused and there is a new
  * address.
  */
-export function Desktop({ frameUrl, ownPage = true, closed, note, program = null, idle, tools, watermark }: Props) {
+export function Desktop({
+  frameUrl,
+  ownPage = true,
+  closed,
+  note,
+  program = null,
+  idle,
+  tools,
+  watermark,
+  recorded,
+}: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -49,6 +61,7 @@ export function Desktop({ frameUrl, ownPage = true, closed, note, program = null
         idle={idle}
         tools={tools}
         watermark={watermark}
+        recorded={recorded}
       />
       {note && (
         <Alert className="stage-note" color="yellow" role="status">

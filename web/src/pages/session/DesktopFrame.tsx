@@ -28,6 +28,7 @@ interface Props {
   idle: IdleRule;
   tools: ReactNode;
   watermark: string | null;
+  recorded: boolean;
 }
 
 /** A frame without messages is reloaded after this time, then after twice this time, … */
@@ -46,7 +47,7 @@ const REFUSED = 'You no longer have access to this session.';
 const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
-// A frame in full screen covers the watermark. The bar of the console puts the whole page in full screen.
+// A frame in full screen covers the watermark and the announcement of a recording. The bar of the console puts the whole page in full screen.
 const WITHOUT_FULL_SCREEN = FEATURES.replace('fullscreen', "fullscreen 'none'");
 
 /** The frame, which fills the page, with the bar of the console above it. */
@@ -62,6 +63,7 @@ export function DesktopFrame({
   idle,
   tools,
   watermark,
+  recorded,
 }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
@@ -100,7 +102,7 @@ export function DesktopFrame({
           ref={frame}
           src={url}
           title="Desktop"
-          allow={watermark === null ? FEATURES : WITHOUT_FULL_SCREEN}
+          allow={watermark === null && !recorded ? FEATURES : WITHOUT_FULL_SCREEN}
           className={program ? 'above-bar' : undefined}
           onLoad={() => setLoaded(true)}
           data-state={state}

@@ -5,6 +5,7 @@ import { shortDuration, useClock } from '../../components/clock';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
+import { Recorded } from './Recorded';
 import { Watched } from './Watched';
 
 /** The statuses of a session that can no longer be opened. */
@@ -44,12 +45,14 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
             idle={idle}
             tools={tools}
             watermark={connection.watermark}
+            recorded={connection.recorded}
           />
           <Watched at={connection.last_screenshot_at} />
         </>
       ) : (
         <Connecting connection={connection ?? null} error={error} />
       )}
+      {connection?.recorded && <Recorded />}
     </StageFrame>
   );
 }

@@ -9,6 +9,7 @@ import { comeBack, invitationQuery, join, type Joined, remembered } from '../../
 import type { Schemas } from '../../api/types';
 import { Login } from '../Login';
 import { Desktop } from '../session/Desktop';
+import { Recorded } from '../session/Recorded';
 import { StageFrame } from '../session/Stage';
 import { StageCard } from '../session/StageCard';
 import { NEVER_IDLE } from '../session/useOutOfSight';
@@ -134,12 +135,14 @@ function SharedDesktop({ joined }: { joined: Joined }) {
         program={programOf(joined)}
         idle={NEVER_IDLE}
         watermark={joined.watermark}
+        recorded={joined.recorded}
         tools={
           <Text size="sm" className="nowrap" px={6}>
             {joined.image_friendly_name} of {joined.owner}
           </Text>
         }
       />
+      {joined.recorded && <Recorded />}
     </StageFrame>
   );
 }

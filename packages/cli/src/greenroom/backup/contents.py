@@ -42,7 +42,13 @@ _EXCLUDED_NAMES: Final = frozenset(
 )
 """Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 
-RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures")
+RECORDING_TABLES: Final = (
+    "recordings",
+    "recording_rows",
+    "recording_pictures",
+    "session_videos",
+    "session_video_segments",
+)
 
 
 Form = Literal["instance", "services", "compose", "kubernetes"]

@@ -43,7 +43,9 @@ def backup(
     homes: Annotated[
         bool, typer.Option("--homes", help="Include home folders and persistent profiles in the data folder.")
     ] = False,
-    recordings: Annotated[bool, typer.Option(help="Include the recordings of leases.")] = True,
+    recordings: Annotated[
+        bool, typer.Option(help="Include the recordings of leases and the videos of sessions.")
+    ] = True,
     keep: Annotated[
         int | None,
         typer.Option(

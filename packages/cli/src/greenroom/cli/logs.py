@@ -1,4 +1,4 @@
-"""Log rows, events and recordings: `logs list|tail`, `events`, and the `recording` of a lease."""
+"""Log rows, events and recordings: `logs list|tail`, `events`, the `recording` of a lease, `session-videos verify`."""
 
 from __future__ import annotations
 
@@ -160,3 +160,13 @@ def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
     call.print_list(
         f"/leases/{lease}/recording/rows", _RECORDING_COLUMNS, "The recording has no actions yet.", fold=True
     )
+
+
+@verb("session-videos")
+def verify(call: Call) -> None:
+    """Verify that a video is complete and unchanged; exit code 1 if a segment is missing or was changed."""
+    found = call.client.get(f"{call.path}/verification")
+    text = f"{found['segments']} segments are intact{'' if found['ended'] else '; the video has no end yet'}."
+    call.output.print_result("\n".join(found["problems"]) or text, found)
+    if not found["ok"]:
+        raise typer.Exit(1)

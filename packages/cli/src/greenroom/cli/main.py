@@ -87,6 +87,7 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "staging": _noun("Staging configs: pools of sessions that run before any user asks for them.", "staging"),
         "launches": _noun("Launches: the steps and the outcome of each launch."),
         "recording": _command("Show the recording of a lease; --export writes it with its pictures to a file.", "logs"),
+        "session-videos": _noun("Videos of recorded sessions: list them, and verify that they are unchanged.", "logs"),
         "homes": _noun("Home folders of users, with their size and last use.", "homes"),
         "rehearse": _command(
             "Simulate a busy start of work: launch a session for each of many users and report shortages.", "rehearse"

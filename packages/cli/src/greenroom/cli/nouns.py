@@ -217,6 +217,14 @@ _NOUNS: Final = (
         ),
     ),
     Noun(
+        "session-videos",
+        "session video",
+        columns=columns(
+            "session_id username image_friendly_name zone_name begun ended segments",
+            Column("Size", "size_bytes"),
+        ),
+    ),
+    Noun(
         "launches",
         "launch",
         irregular_plural="launches",

@@ -70,6 +70,7 @@ const NEW: Fields = {
   filter_policy_id: '',
   filter_policy_force_disabled: false,
   allow_launch_variables: true,
+  record_sessions: false,
   notes: '',
   groups: [],
 };

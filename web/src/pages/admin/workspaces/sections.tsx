@@ -300,6 +300,12 @@ export function SessionFields({ form }: Props) {
           description="A launch can set environment variables of the container. Variables can start other programs, so turn this off to limit users to the program of this workspace"
           {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
         />
+        <Switch
+          mt="lg"
+          label="Record sessions"
+          description="Record the screen of all sessions as a video. All viewers see an announcement. A session that cannot be recorded is ended"
+          {...form.getInputProps('record_sessions', { type: 'checkbox' })}
+        />
         <PictureField form={form} />
       </Columns>
     </Section>

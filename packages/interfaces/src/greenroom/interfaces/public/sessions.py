@@ -95,7 +95,7 @@ _UNSUPPORTED_SETTINGS: Final = (
     "lock_sharing_video_mode",
 )
 """Settings that clients expect in `client_settings`, and that Greenroom does not have."""
-_SETTINGS_OF_CONSOLE: Final = frozenset({"watermark", "watermark_text"})
+_SETTINGS_OF_CONSOLE: Final = frozenset({"watermark", "watermark_text", "record_sessions"})
 """Stored settings that only the console reads."""
 
 

@@ -8,6 +8,7 @@ The server listens on the port NO_VNC_PORT (default 6901) and accepts the user V
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the screen as a video (video.py)
+    /session-video   the recording of the session, for the Agent (session_video.py)
     /clipboard/…     images on the clipboard (clipboard.py)
     /events          notifications of copying and printing (viewers.py)
     /region          PUT: the time zone and language of the viewer's browser (viewers.py)
@@ -41,6 +42,7 @@ import browser
 import clipboard
 import desk
 import files
+import session_video
 import sound
 import stats
 from bus import serve_registry
@@ -147,6 +149,9 @@ class Page:
             reply(writer, "401 Unauthorized", b"", "application/json", challenge)
         elif self.program:
             await self.program.answer(request, reader, writer)
+            return False
+        elif request.path == session_video.PATH:
+            await session_video.answer(request, reader, writer)
             return False
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)

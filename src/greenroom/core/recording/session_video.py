@@ -1,0 +1,205 @@
+"""Session videos: recordings of the screens of people's sessions.
+
+The Agent of a session reads pictures from the session, and cuts them into *segments*, which begin with an independent
+picture. The api encrypts and stores the segments. Each segment has a keyed hash of its data and of all earlier segments
+(`chain`), and a complete video has a signature of its end (`seal`). A removed, replaced or changed segment is therefore
+detected, also if the database was changed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Final
+
+from greenroom.core.errors import Invalid
+
+SETTING: Final = "record_sessions"
+"""The setting of a group, and the field of a workspace, that require a recording."""
+SEGMENT_S: Final = 25.0
+"""The minimum duration of a segment. The session sends an independent picture every 30 s."""
+MAX_FRAME_BYTES: Final = 4_000_000
+MAX_SEGMENT_BYTES: Final = 6_000_000
+"""A longer segment is cut at the next independent picture, and then refused: gateways limit the size of requests."""
+RECORDER_LIMIT_S: Final = 30.0
+"""The time without a sign of life of the recorder after which the session is ended."""
+STORE_LIMIT_S: Final = 600.0
+"""The time for which segments may wait for the api. Afterwards the session is ended."""
+
+CHANGE, INDEPENDENT, SIGN_OF_LIFE = 0, 1, 2
+"""The kinds of frames, as in `recorder.py` of the session."""
+_HEAD: Final = struct.Struct(">BHHI")
+
+ClientSettings = Mapping[str, bool | int | float | str]
+"""The settings that a session stores (`core.access.group_settings.ClientSettings`)."""
+Sign = Callable[[bytes], bytes]
+"""Returns the keyed hash of data."""
+
+
+def with_workspace_policy(settings: ClientSettings, workspace_records: bool) -> ClientSettings:
+    """Return the settings that a session stores, given those of the user's groups: the session is recorded if the
+    groups or the workspace require it."""
+    return {**settings, SETTING: is_recorded(settings) or workspace_records}
+
+
+def is_recorded(settings: ClientSettings) -> bool:
+    """Return True if a session that stores these settings must be recorded."""
+    return bool(settings.get(SETTING))
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderFrame:
+    """A picture of the screen in H.264 (Annex B), or a sign of life without data. `at_s` is the time of its arrival."""
+
+    at_s: float
+    kind: int
+    width: int = 0
+    height: int = 0
+    data: bytes = b""
+
+
+class FrameReader:
+    """Splits the stream of a session into frames. The session is not trusted."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes, at_s: float) -> Iterator[RecorderFrame]:
+        """Yield the frames that are complete with `data`, which arrived at `at_s`. Raises Invalid: the stream is not
+        valid."""
+        self._buffer += data
+        while len(self._buffer) >= _HEAD.size:
+            kind, width, height, length = _HEAD.unpack_from(self._buffer)
+            if kind not in (CHANGE, INDEPENDENT, SIGN_OF_LIFE) or length > MAX_FRAME_BYTES:
+                raise Invalid("The recorder of the session sent an invalid frame.")
+            end = _HEAD.size + length
+            if len(self._buffer) < end:
+                return
+            frame = RecorderFrame(at_s, kind, width, height, bytes(self._buffer[_HEAD.size : end]))
+            del self._buffer[:end]
+            yield frame
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The frames of a segment, and its end. The first frame is independent."""
+
+    frames: Sequence[RecorderFrame]
+    end_s: float
+
+    @property
+    def durations_ms(self) -> list[int]:
+        """The duration of each frame."""
+        times_s = [*(frame.at_s for frame in self.frames), self.end_s]
+        first_s = times_s[0]
+        return [round((after - first_s) * 1000) - round((at - first_s) * 1000) for at, after in pairwise(times_s)]
+
+
+class Cutter:
+    """Cuts the frames of a stream into segments, at independent frames."""
+
+    def __init__(self) -> None:
+        self._frames: list[RecorderFrame] = []
+        self._bytes = 0
+        self._last_s = 0.0
+
+    def add(self, frame: RecorderFrame) -> Cut | None:
+        """Add a frame. Return the segment that ended before it; None = the segment continues. Raises Invalid: the
+        frames cannot become a segment."""
+        self._last_s = frame.at_s
+        if frame.kind == SIGN_OF_LIFE:
+            return None
+        cut = self.finish() if self._must_cut_before(frame) else None
+        if not self._frames and frame.kind != INDEPENDENT:
+            raise Invalid("The stream of the recorder did not begin with an independent picture.")
+        self._frames.append(frame)
+        self._bytes += len(frame.data)
+        if self._bytes > MAX_SEGMENT_BYTES:
+            raise Invalid("The recorder of the session sent too much data without an independent picture.")
+        return cut
+
+    def _must_cut_before(self, frame: RecorderFrame) -> bool:
+        if not self._frames or frame.kind != INDEPENDENT:
+            return False
+        first = self._frames[0]
+        return (
+            frame.at_s - first.at_s >= SEGMENT_S
+            or (frame.width, frame.height) != (first.width, first.height)
+            or self._bytes + len(frame.data) > MAX_SEGMENT_BYTES
+        )
+
+    def finish(self) -> Cut | None:
+        """Return the frames that are not in a segment yet; None = there are none."""
+        cut = Cut(self._frames, self._last_s) if self._frames else None
+        self._frames, self._bytes = [], 0
+        return cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEntry:
+    """A stored segment without its data. `sha256` is the stored hash of the encrypted data, and `actual_sha256` is the
+    hash of the data that the database contains now."""
+
+    number: int
+    began: datetime
+    duration_ms: int
+    sha256: bytes
+    chain: bytes
+    actual_sha256: bytes
+
+
+def chain_of(
+    sign: Sign, session_id: str, *, number: int, began: datetime, duration_ms: int, sha256: bytes, previous: bytes
+) -> bytes:
+    """Return the keyed hash of a segment and of all earlier segments; `previous` is empty for the first segment."""
+    parts = (session_id, number, began.astimezone(UTC).isoformat(), duration_ms, sha256.hex(), previous.hex())
+    return sign("|".join(map(str, parts)).encode())
+
+
+def seal_of(sign: Sign, session_id: str, segments: int, chain: bytes) -> bytes:
+    """Return the signature of the end of a complete video."""
+    return sign(f"{session_id}|end|{segments}|{chain.hex()}".encode())
+
+
+def problems_of(
+    sign: Sign, session_id: str, entries: Sequence[SegmentEntry], *, segments: int, seal: bytes | None, is_over: bool
+) -> list[str]:
+    """Return what is wrong with a video, as sentences; empty if it is complete and unchanged.
+
+    `entries` are its segments by number. `segments` is the stored number of segments. `seal` None = the video has no
+    end, which is wrong only if its session `is_over`.
+    """
+    problems: list[str] = []
+    previous: bytes | None = b""
+    expected = 1
+    for entry in entries:
+        if entry.number != expected:
+            problems.append(_missing(expected, entry.number - 1))
+            previous = None
+        if entry.actual_sha256 != entry.sha256:
+            problems.append(f"Segment {entry.number} was changed: its data does not match its hash.")
+        if previous is not None and entry.chain != chain_of(
+            sign,
+            session_id,
+            number=entry.number,
+            began=entry.began,
+            duration_ms=entry.duration_ms,
+            sha256=entry.sha256,
+            previous=previous,
+        ):
+            problems.append(f"Segment {entry.number} was replaced, or its time was changed.")
+        previous, expected = entry.chain, entry.number + 1
+    if expected <= segments:
+        problems.append(_missing(expected, segments))
+    if seal is None:
+        return [*problems, "The end of the video is missing; later segments may be missing."] if is_over else problems
+    if not problems and seal != seal_of(sign, session_id, len(entries), previous or b""):
+        problems.append("The end of the video was changed, or segments at the end are missing.")
+    return problems
+
+
+def _missing(first: int, last: int) -> str:
+    return f"Segment {first} is missing." if first == last else f"Segments {first} to {last} are missing."

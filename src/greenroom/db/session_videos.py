@@ -1,0 +1,190 @@
+"""Session videos and their encrypted segments. A video remains after its session has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from greenroom.core.errors import require_row
+from greenroom.core.listing import SortOrder
+from greenroom.core.recording.session_video import SETTING, SegmentEntry
+from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.listing import ListColumn, ListDefinition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionVideo:
+    """The video of a session. `ended` None = the session runs, or the end of the video is missing; `is_over` is True
+    if no further segment can arrive."""
+
+    session_id: str
+    user_id: str | None
+    username: str
+    image_id: str | None
+    image_friendly_name: str
+    zone_name: str
+    key_encrypted: bytes
+    begun: datetime
+    latest: datetime
+    ended: datetime | None
+    is_over: bool
+    seal: bytes | None
+    segments: int
+    duration_ms: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSegment:
+    """A segment of a video, without its data."""
+
+    number: int
+    began: datetime
+    duration_ms: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSegment:
+    """An encrypted segment with its hashes."""
+
+    data: bytes
+    sha256: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVideo:
+    """A video that is locked, because its Agent continues it. `chain` is that of its last segment."""
+
+    key_encrypted: bytes
+    segments: int
+    chain: bytes
+    ended: datetime | None
+    username: str
+    user_id: str | None
+
+
+VIDEOS: Final = ListDefinition(
+    row_type=SessionVideo,
+    noun="video of session",
+    select=(
+        "v.session_id::text, v.user_id::text, v.username, v.image_id::text, v.image_friendly_name, v.zone_name,"
+        " v.key_encrypted, v.begun, v.latest, v.ended, v.ended IS NOT NULL OR NOT EXISTS (SELECT 1 FROM sessions s"
+        "  WHERE s.session_id = v.session_id AND s.status <> 'deleted') AS is_over,"
+        " v.seal, v.segments, v.duration_ms, v.size_bytes"
+    ),
+    source="FROM session_videos v",
+    key="v.session_id",
+    columns={"begun": ListColumn("v.begun", "timestamptz")},
+    order=SortOrder("begun", descending=True),
+    filters={
+        "username": "v.username = %(username)s",
+        "workspace": "v.image_friendly_name = %(workspace)s",
+        "since": "v.latest >= %(since)s",
+        "until": "v.begun <= %(until)s",
+    },
+)
+get_video: Final = VIDEOS.get
+
+
+async def open_video(connection: Connection, session_id: str, agent_id: str, key_encrypted: bytes) -> OpenVideo | None:
+    """Return and lock the video of a session, which is created if the session must be recorded. None = the session
+    does not run on this Agent, or need not be recorded. `key_encrypted` is the key of a new video."""
+    await connection.execute(
+        "INSERT INTO session_videos (session_id, user_id, username, image_id, image_friendly_name, zone_name, agent_id,"
+        "  key_encrypted, begun, latest)"
+        " SELECT s.session_id, u.user_id, u.username, i.image_id, i.friendly_name, z.zone_name, s.agent_id, %(key)s,"
+        "  clock_timestamp(), clock_timestamp()"
+        " FROM sessions s JOIN users u USING (user_id) JOIN images i USING (image_id)"
+        " JOIN zones z ON z.zone_id = s.zone_id"
+        " WHERE s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
+        f" AND (s.client_settings ->> '{SETTING}')::bool"
+        " ON CONFLICT (session_id) DO NOTHING",
+        {"key": key_encrypted, "session_id": session_id, "agent_id": agent_id},
+    )
+    cursor = await connection.execute(
+        "SELECT key_encrypted, segments, chain, ended, username, user_id::text FROM session_videos"
+        " WHERE session_id = %s AND agent_id = %s FOR NO KEY UPDATE",
+        (session_id, agent_id),
+    )
+    return row_as(OpenVideo, await cursor.fetchone())
+
+
+async def has_segment(connection: Connection, segment_id: str) -> bool:
+    """Return True if a segment was stored by an earlier request with the same content."""
+    cursor = await connection.execute("SELECT 1 FROM session_video_segments WHERE segment_id = %s", (segment_id,))
+    return await cursor.fetchone() is not None
+
+
+async def append_segment(
+    connection: Connection,
+    session_id: str,
+    segment_id: str,
+    *,
+    number: int,
+    began: datetime,
+    duration_ms: int,
+    segment: NewSegment,
+) -> None:
+    """Store a segment of a locked video."""
+    values = {
+        "session_id": session_id,
+        "segment_id": segment_id,
+        "number": number,
+        "began": began,
+        "duration_ms": duration_ms,
+        "sha256": segment.sha256,
+        "chain": segment.chain,
+        "data": segment.data,
+        "size_bytes": len(segment.data),
+    }
+    await connection.execute(
+        "INSERT INTO session_video_segments (session_id, number, segment_id, began, duration_ms, sha256, chain, data)"
+        " VALUES (%(session_id)s, %(number)s, %(segment_id)s, %(began)s, %(duration_ms)s, %(sha256)s, %(chain)s,"
+        " %(data)s)",
+        values,
+    )
+    await connection.execute(
+        "UPDATE session_videos SET segments = %(number)s, chain = %(chain)s, size_bytes = size_bytes + %(size_bytes)s,"
+        " duration_ms = duration_ms + %(duration_ms)s, begun = CASE WHEN segments = 0 THEN %(began)s ELSE begun END,"
+        " latest = greatest(latest, %(began)s + make_interval(secs => %(duration_ms)s / 1000.0))"
+        " WHERE session_id = %(session_id)s",
+        values,
+    )
+
+
+async def end_video(connection: Connection, session_id: str, seal: bytes) -> None:
+    """Store the end of a locked video."""
+    await connection.execute(
+        "UPDATE session_videos SET ended = clock_timestamp(), seal = %s WHERE session_id = %s", (seal, session_id)
+    )
+
+
+async def read_segments(db: Database, session_id: str) -> list[StoredSegment]:
+    """Return the segments of a video in their order."""
+    return await db.fetch_as(
+        StoredSegment,
+        "SELECT number, began, duration_ms, octet_length(data) AS size_bytes FROM session_video_segments"
+        " WHERE session_id = %s ORDER BY number",
+        (session_id,),
+    )
+
+
+async def read_segment_data(db: Database, session_id: str, number: int) -> bytes:
+    """Return the encrypted data of a segment. Raises NotFound: the video has no such segment."""
+    row = await db.fetch_one(
+        "SELECT data FROM session_video_segments WHERE session_id = %s AND number = %s", (session_id, number)
+    )
+    return require_row(row, "segment", str(number))["data"]
+
+
+async def read_entries(db: Database, session_id: str) -> list[SegmentEntry]:
+    """Return the entries of a video for its verification; the database computes the hashes of the data."""
+    return await db.fetch_as(
+        SegmentEntry,
+        "SELECT number, began, duration_ms, sha256, chain, sha256(data) AS actual_sha256 FROM session_video_segments"
+        " WHERE session_id = %s ORDER BY number",
+        (session_id,),
+    )

@@ -1,0 +1,187 @@
+"""Videos of sessions: which are recorded, how frames become segments, and what a verification finds."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from greenroom.core.errors import Invalid
+from greenroom.core.recording.mp4 import mp4_of
+from greenroom.core.recording.session_video import (
+    CHANGE,
+    INDEPENDENT,
+    MAX_FRAME_BYTES,
+    SEGMENT_S,
+    SIGN_OF_LIFE,
+    Cut,
+    Cutter,
+    FrameReader,
+    RecorderFrame,
+    SegmentEntry,
+    chain_of,
+    is_recorded,
+    problems_of,
+    seal_of,
+    with_workspace_policy,
+)
+
+SESSION = "a2f3d1f0-0000-4000-8000-000000000001"
+BEGUN = datetime(2026, 3, 2, 9, tzinfo=UTC)
+SPS, PPS = bytes.fromhex("6742c028896240"), bytes.fromhex("68ce0472")
+UNIT = b"\0\0\0\1"
+
+
+def sign(data: bytes) -> bytes:
+    return hmac.digest(b"key", data, "sha256")
+
+
+def whole(at_s: float, width: int = 640) -> RecorderFrame:
+    return RecorderFrame(at_s, INDEPENDENT, width, 480, UNIT + SPS + UNIT + PPS + UNIT + b"\x65picture")
+
+
+def change(at_s: float) -> RecorderFrame:
+    return RecorderFrame(at_s, CHANGE, 640, 480, UNIT + b"\x41change")
+
+
+def sent(kind: int, data: bytes = b"") -> bytes:
+    return struct.pack(">BHHI", kind, 640, 480, len(data)) + data
+
+
+def entries(number: int) -> tuple[list[SegmentEntry], bytes]:
+    """The entries of a complete video, and its seal."""
+    found, previous = list[SegmentEntry](), b""
+    for n in range(1, number + 1):
+        sha256, began = hashlib.sha256(bytes([n])).digest(), BEGUN + timedelta(seconds=30 * n)
+        previous = chain_of(sign, SESSION, number=n, began=began, duration_ms=30_000, sha256=sha256, previous=previous)
+        entry = SegmentEntry(
+            number=n, began=began, duration_ms=30_000, sha256=sha256, chain=previous, actual_sha256=sha256
+        )
+        found.append(entry)
+    return found, seal_of(sign, SESSION, number, previous)
+
+
+def problems(found: list[SegmentEntry], seal: bytes | None, *, is_over: bool = True) -> list[str]:
+    return problems_of(sign, SESSION, found, segments=5, seal=seal, is_over=is_over)
+
+
+@pytest.mark.parametrize(
+    ("group", "workspace", "recorded"),
+    [(False, False, False), (True, False, True), (False, True, True), (True, True, True)],
+)
+def test_a_session_is_recorded_if_its_group_or_its_workspace_requires_it(group: bool, workspace: bool, recorded: bool):
+    settings = with_workspace_policy({"record_sessions": group, "watermark": True}, workspace)
+    assert is_recorded(settings) is recorded
+    assert settings["watermark"] is True
+
+
+def test_the_stream_is_split_into_frames_wherever_it_was_cut():
+    stream = sent(INDEPENDENT, b"one") + sent(SIGN_OF_LIFE) + sent(CHANGE, b"two")
+    reader = FrameReader()
+    frames = [frame for n, byte in enumerate(stream) for frame in reader.feed(bytes([byte]), float(n))]
+    assert [(frame.kind, frame.data) for frame in frames] == [
+        (INDEPENDENT, b"one"),
+        (SIGN_OF_LIFE, b""),
+        (CHANGE, b"two"),
+    ]
+    assert (frames[0].width, frames[0].height, frames[0].at_s) == (640, 480, 11.0)
+
+
+@pytest.mark.parametrize("head", [struct.pack(">BHHI", 7, 1, 1, 0), struct.pack(">BHHI", 0, 1, 1, MAX_FRAME_BYTES + 1)])
+def test_a_stream_of_another_kind_is_refused(head: bytes):
+    with pytest.raises(Invalid, match="invalid frame"):
+        list(FrameReader().feed(head, 0.0))
+
+
+def test_a_segment_ends_before_a_whole_picture_after_its_minimum_duration():
+    cutter = Cutter()
+    early, late = whole(SEGMENT_S - 1), whole(SEGMENT_S + 1)
+    assert [cutter.add(frame) for frame in (whole(0.0), change(1.5), early)] == [None, None, None]
+    cut = cutter.add(late)
+    assert cut is not None
+    assert list(cut.frames) == [whole(0.0), change(1.5), early]
+    assert sum(cut.durations_ms) == round((SEGMENT_S + 1) * 1000)
+    cutter.add(RecorderFrame(SEGMENT_S + 6, SIGN_OF_LIFE))
+    rest = cutter.finish()
+    assert rest is not None
+    assert rest.durations_ms == [5000], "a sign of life shows that the picture has not changed"
+
+
+def test_a_new_size_of_the_screen_begins_another_segment():
+    cutter = Cutter()
+    cutter.add(whole(0.0))
+    cut = cutter.add(whole(1.0, width=800))
+    assert cut is not None
+    assert [frame.width for frame in cut.frames] == [640]
+
+
+def test_a_stream_must_begin_with_a_whole_picture():
+    with pytest.raises(Invalid, match="did not begin"):
+        Cutter().add(change(0.0))
+
+
+def test_a_segment_is_a_file_with_its_description_and_the_lengths_of_its_pictures():
+    file = mp4_of(Cut([whole(0.0), change(0.25)], 1.0))
+    position, boxes = 0, dict[str, bytes]()
+    while position < len(file):
+        length, name = struct.unpack_from(">I4s", file, position)
+        boxes[name.decode()] = file[position + 8 : position + length]
+        position += length
+    assert list(boxes) == ["ftyp", "moov", "moof", "mdat"]
+    assert b"avcC\x01\x42\xc0\x28" in boxes["moov"]
+    assert SPS in boxes["moov"]
+    assert boxes["mdat"] == struct.pack(">I", 8) + b"\x65picture" + struct.pack(">I", 7) + b"\x41change"
+    run = boxes["moof"][boxes["moof"].index(b"trun") + 4 :]
+    number, offset = struct.unpack_from(">Ii", run, 4)
+    assert number == 2
+    assert file[file.index(b"moof") - 4 + offset :] == boxes["mdat"]
+    assert struct.unpack_from(">3I3I", run, 12) == (250, 12, 0x02000000, 750, 11, 0x01010000)
+
+
+def test_a_picture_without_a_description_is_no_segment():
+    with pytest.raises(Invalid, match="without a description"):
+        mp4_of(Cut([RecorderFrame(0.0, INDEPENDENT, 640, 480, UNIT + b"\x65picture")], 1.0))
+
+
+def test_a_complete_video_has_no_problems():
+    assert problems(*entries(5)) == []
+
+
+def test_a_changed_segment_is_named():
+    found, seal = entries(5)
+    found[2] = replace(found[2], actual_sha256=b"other")
+    assert problems(found, seal) == ["Segment 3 was changed: its data does not match its hash."]
+
+
+def test_a_segment_that_was_replaced_with_its_hash_is_named():
+    found, seal = entries(5)
+    found[1] = replace(found[1], actual_sha256=b"other", sha256=b"other")
+    assert problems(found, seal) == ["Segment 2 was replaced, or its time was changed."]
+
+
+def test_swapped_segments_are_named():
+    found, seal = entries(5)
+    found[1], found[2] = replace(found[2], number=2), replace(found[1], number=3)
+    assert [sentence.split(" was ")[0] for sentence in problems(found, seal)] == ["Segment 2", "Segment 3", "Segment 4"]
+
+
+def test_missing_segments_are_named():
+    found, seal = entries(5)
+    assert problems([found[0], found[3], found[4]], seal) == ["Segments 2 to 3 are missing."]
+    assert problems(found[:4], seal) == ["Segment 5 is missing."]
+
+
+def test_a_cut_end_is_found_although_the_stored_number_was_changed():
+    found, seal = entries(5)
+    cut = problems_of(sign, SESSION, found[:4], segments=4, seal=seal, is_over=True)
+    assert cut == ["The end of the video was changed, or segments at the end are missing."]
+
+
+def test_a_video_needs_an_end_only_after_its_session():
+    found, _ = entries(5)
+    assert problems(found, None, is_over=False) == []
+    assert problems(found, None) == ["The end of the video is missing; later segments may be missing."]

@@ -1,0 +1,167 @@
+"""The Agent records the video of a session that must be recorded, or ends the session."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.support.scripted_manager import spec
+from tests.support.waiting import eventually
+
+from greenroom.agent.session import video
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.video import SessionVideos
+from greenroom.core.errors import Unavailable
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.wire.messages import Answer, Authorised, Desired
+from greenroom.wire.viewers import VideoSegment
+
+SESSION, SPEC = str(uuid.uuid4()), spec()
+PICTURE = b"\0\0\0\1" + bytes.fromhex("6742c028") + b"\0\0\0\1" + bytes.fromhex("68ce0472") + b"\0\0\0\1\x65picture"
+FRAME = struct.pack(">BHHI", 1, 640, 480, len(PICTURE)) + PICTURE
+ENDED = "The session was ended because it must be recorded: "
+
+
+@dataclass
+class VideoApi:
+    """Stores segments; `away`: it does not answer."""
+
+    away: bool = False
+    stored: list[VideoSegment] = field(default_factory=list[VideoSegment])
+
+    async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
+        assert (address, bearer) == (SPEC.upstream_auth, "Bearer agent")
+        if self.away:
+            raise Unavailable("The api is away.")
+        self.stored.append(segment)
+
+
+class Identity:
+    bearer = "Bearer agent"
+
+
+class Recorder(httpx2.AsyncByteStream):
+    """Sends frames; then ends, or waits for `over`."""
+
+    def __init__(self, over: asyncio.Event | None) -> None:
+        self._over = over
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield FRAME
+        if self._over is not None:
+            await self._over.wait()
+
+
+@dataclass
+class Recording:
+    """A host with a session that must be recorded."""
+
+    sessions: Sessions
+    runtime: SimulatedRuntime
+    api: VideoApi
+    over: asyncio.Event
+    """The end of the stream of the recorder."""
+
+    @property
+    def failure(self) -> str:
+        return self.sessions.observed.journal_facts(SESSION).failure
+
+    def is_open(self) -> bool:
+        """True if viewers are admitted."""
+        session = self.sessions.get(SESSION)
+        return session is not None and session.handed_over
+
+    def accept(self, *desired: Desired) -> None:
+        answer = Answer(
+            db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=list(desired)
+        )
+        assert self.sessions.accept(answer)
+
+
+@asynccontextmanager
+async def recording(
+    folder: Path, *, status: int = 200, away: bool = False, ends: bool = False, **limits: Any
+) -> AsyncGenerator[Recording]:
+    """See `Recording`; `status` is the answer of its page, `ends`: the recorder ends at once."""
+    runtime = SimulatedRuntime("installation", "agent-1", folder=folder)
+    await runtime.open()
+    journal = Journal(folder / "journal")
+    journal.open()
+    host = Recording(Sessions(journal), runtime, VideoApi(away), asyncio.Event())
+    await runtime.create(SESSION, SPEC)
+    host.sessions.observed.store_inventory([await runtime.start(SESSION)])
+    host.sessions.observed.store_first_frame(SESSION)
+    authorised = Authorised(user_id="u", epoch=1, recorded=True)
+    host.accept(Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), authorised=authorised))
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert request.url.path == "/session-video"
+        stream = Recorder(None if ends else host.over)
+        return httpx2.Response(status, stream=stream if status == 200 else None)
+
+    videos = SessionVideos(host.sessions, Identity(), host.api, lambda: runtime, **limits)
+    await videos.close()
+    videos.http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    running = asyncio.create_task(videos.run())
+    try:
+        yield host
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await videos.close()
+        journal.close()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RETRY_S", "POLL_S", "STORE_RETRY_S"):
+        monkeypatch.setattr(video, name, 0.01)
+
+
+async def test_viewers_are_admitted_during_the_recording_and_the_end_is_stored(tmp_path: Path):
+    async with recording(tmp_path) as host:
+        assert not host.is_open()
+        await eventually(host.is_open)
+        host.accept()
+        host.over.set()
+        await eventually(lambda: any(segment.is_last for segment in host.api.stored))
+        first, last = host.api.stored
+        assert (first.session_id, first.data[4:8], first.is_last) == (SESSION, b"ftyp", False)
+        assert (last.data, last.is_last) == (b"", True)
+        assert host.failure == ""
+
+
+async def test_a_session_whose_image_has_no_recorder_is_ended(tmp_path: Path):
+    async with recording(tmp_path, status=404) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure == f"{ENDED}its image has no recorder."
+        assert not host.is_open()
+
+
+async def test_a_session_whose_recorder_ends_repeatedly_is_ended(tmp_path: Path):
+    async with recording(tmp_path, ends=True) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure == f"{ENDED}its recorder ended 4 times within 300 s."
+
+
+async def test_a_session_whose_recorder_does_not_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    async with recording(tmp_path, status=200, ends=True, recorder_limit_s=0.0) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure.startswith(f"{ENDED}its recorder")
+
+
+async def test_a_session_whose_video_cannot_be_stored_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    async with recording(tmp_path, away=True, ends=True, store_limit_s=0.1) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure == f"{ENDED}the video could not be stored for 0.1 s."

@@ -1,0 +1,99 @@
+import { Alert, Button, List, Skeleton, Text } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { IconDatabaseOff, IconPlayerPlay, IconShieldCheck } from '@tabler/icons-react';
+import { useParams } from 'react-router';
+import { isGone, messageOf } from '../../api/client';
+import { sessionVideoQuery, verifySessionVideo, viewSessionVideo, type SessionVideo } from '../../api/sessionVideos';
+import { shortDuration } from '../../components/clock';
+import { EmptyState, StaleBanner } from '../../components/feedback';
+import { bytes, counted } from '../../components/format';
+import { PageHeader } from '../../components/PageHeader';
+import { absolute } from '../../components/TimeAgo';
+import { VideoPlayer } from './VideoPlayer';
+
+/** The video of a session: its facts, its verification and its player. */
+export function SessionVideoPage() {
+  const { sessionId = '' } = useParams();
+  const { data: video, error } = useQuery(sessionVideoQuery(sessionId));
+  if (isGone(error))
+    return (
+      <EmptyState icon={IconDatabaseOff} title="There is no such video">
+        {messageOf(error)} Videos are deleted some time after the end of their session.
+      </EmptyState>
+    );
+  if (!video) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;
+  return <Video video={video} />;
+}
+
+function Video({ video }: { video: SessionVideo }) {
+  const viewing = useMutation({ mutationFn: () => viewSessionVideo(video.session_id) });
+  const verification = useMutation({ mutationFn: () => verifySessionVideo(video.session_id) });
+  return (
+    <>
+      <PageHeader
+        title={`${video.image_friendly_name} of ${video.username}`}
+        actions={
+          <Button
+            variant="default"
+            leftSection={<IconShieldCheck size={16} aria-hidden />}
+            loading={verification.isPending}
+            onClick={() => verification.mutate()}
+          >
+            Verify
+          </Button>
+        }
+      >
+        {absolute(video.begun)} – {video.ended ? absolute(video.latest) : 'not complete'} ·{' '}
+        {shortDuration(video.duration_ms / 1000)} · {counted(video.segments, 'segment')} ({bytes(video.size_bytes)})
+      </PageHeader>
+      <StaleBanner error={viewing.error ?? verification.error} hasData={false} />
+      {verification.data && <Result {...verification.data} />}
+      {viewing.data ? (
+        <VideoPlayer sessionId={video.session_id} {...viewing.data} />
+      ) : (
+        <EmptyState
+          icon={IconPlayerPlay}
+          title="The video is not open"
+          action={
+            <Button loading={viewing.isPending} onClick={() => viewing.mutate()}>
+              View the video
+            </Button>
+          }
+        >
+          Viewing is an event of the audit, with your name.
+        </EmptyState>
+      )}
+    </>
+  );
+}
+
+function Result({
+  ok,
+  problems,
+  segments,
+  ended,
+}: {
+  ok: boolean;
+  problems: string[];
+  segments: number;
+  ended: string | null;
+}) {
+  if (ok)
+    return (
+      <Alert color="teal" role="status" mb="md" title="The video is unchanged">
+        {counted(segments, 'segment')}:{' '}
+        {ended ? 'none is missing or changed.' : 'none is changed so far. The session runs.'}
+      </Alert>
+    );
+  return (
+    <Alert color="red" role="alert" mb="md" title="The video is not complete or was changed">
+      <List size="sm">
+        {problems.map((problem) => (
+          <List.Item key={problem}>
+            <Text size="sm">{problem}</Text>
+          </List.Item>
+        ))}
+      </List>
+    </Alert>
+  );
+}

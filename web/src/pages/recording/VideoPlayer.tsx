@@ -1,0 +1,168 @@
+import { Alert, Group, Paper, Text } from '@mantine/core';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { readSegment, type VideoSegment } from '../../api/sessionVideos';
+import { messageOf } from '../../api/client';
+import { counted } from '../../components/format';
+import { absolute } from '../../components/TimeAgo';
+import { clockAt, gapsOf, placeAt, timelineOf, type Place } from './timeline';
+
+const TYPE = 'video/mp4; codecs="avc1.640033"';
+/** Segments are loaded when they begin within this time after the position, in seconds. */
+const AHEAD_S = 45;
+/** Loaded segments are removed when they end more than this time before the position, in seconds. */
+const BEHIND_S = 300;
+
+interface Props {
+  sessionId: string;
+  viewing: string;
+  segments: VideoSegment[];
+}
+
+/** Plays the segments of a video as one, and loads them while it plays. */
+export function VideoPlayer({ sessionId, viewing, segments }: Props) {
+  const video = useRef<HTMLVideoElement>(null);
+  const places = useMemo(() => timelineOf(segments), [segments]);
+  const [error, setError] = useState<string | null>(null);
+  const [positionS, setPosition] = useState(0);
+
+  useEffect(() => {
+    const element = video.current;
+    if (!element) return;
+    const read = (number: number, signal: AbortSignal) => readSegment(sessionId, number, viewing, signal);
+    const loader = new Loader(element, places, read, setError);
+    return () => loader.close();
+  }, [places, sessionId, viewing]);
+
+  const gaps = gapsOf(places);
+  return (
+    <Paper withBorder p="md" radius="md">
+      {error && (
+        <Alert color="red" role="alert" mb="sm">
+          {error}
+        </Alert>
+      )}
+      <video
+        ref={video}
+        controls
+        muted
+        aria-label="Video of the session"
+        className="session-video"
+        onTimeUpdate={({ currentTarget }) => setPosition(currentTarget.currentTime)}
+      />
+      <Group justify="space-between" mt="xs">
+        <Text size="sm">
+          Time of the picture:{' '}
+          <Text span size="sm" fw={600} data-testid="clock">
+            {absolute(new Date(clockAt(places, positionS)).toISOString())}
+          </Text>
+        </Text>
+        {gaps > 0 && (
+          <Text size="sm" c="dimmed">
+            {counted(gaps, 'gap')} without pictures {gaps === 1 ? 'is' : 'are'} skipped
+          </Text>
+        )}
+      </Group>
+    </Paper>
+  );
+}
+
+/** Loads the segments around the position of a video element into its buffer, one at a time. */
+class Loader {
+  private readonly source = new MediaSource();
+  private readonly address = URL.createObjectURL(this.source);
+  private readonly stop = new AbortController();
+  private readonly loaded = new Set<number>();
+  private buffer: SourceBuffer | null = null;
+  private isBusy = false;
+
+  constructor(
+    private readonly video: HTMLVideoElement,
+    private readonly places: Place[],
+    private readonly read: (number: number, signal: AbortSignal) => Promise<ArrayBuffer>,
+    private readonly onError: (message: string) => void,
+  ) {
+    const options = { signal: this.stop.signal };
+    this.source.addEventListener('sourceopen', () => this.open(), { once: true, ...options });
+    for (const name of ['timeupdate', 'seeking', 'waiting'])
+      video.addEventListener(name, () => void this.load(), options);
+    video.addEventListener('error', () => this.fail(video.error?.message ?? 'unknown error'), options);
+    video.src = this.address;
+  }
+
+  close(): void {
+    this.stop.abort();
+    URL.revokeObjectURL(this.address);
+    this.video.removeAttribute('src');
+    this.video.load();
+  }
+
+  private get isClosed(): boolean {
+    return this.stop.signal.aborted;
+  }
+
+  private fail(reason: string): void {
+    this.onError(`The video cannot be played: ${reason}`);
+  }
+
+  private open(): void {
+    if (!MediaSource.isTypeSupported(TYPE)) {
+      this.fail('this browser does not support H.264.');
+      return;
+    }
+    this.buffer = this.source.addSourceBuffer(TYPE);
+    this.source.duration = this.places.at(-1)?.endS ?? 0;
+    void this.load();
+  }
+
+  /** Load the segment at the position and those that follow within `AHEAD_S`. */
+  private async load(): Promise<void> {
+    if (this.isBusy || !this.buffer || this.isClosed) return;
+    this.isBusy = true;
+    try {
+      for (let place = this.next(); place; place = this.next()) {
+        await this.append(this.buffer, place);
+        await this.removeOld(this.buffer);
+      }
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === 'AbortError')) this.fail(messageOf(error));
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  private next(): Place | undefined {
+    if (this.isClosed) return undefined;
+    const { currentTime } = this.video;
+    return this.places
+      .slice(placeAt(this.places, currentTime))
+      .find(({ number, startS }) => !this.loaded.has(number) && startS < currentTime + AHEAD_S);
+  }
+
+  private async append(buffer: SourceBuffer, { number, startS }: Place): Promise<void> {
+    const data = await this.read(number, this.stop.signal);
+    await this.changed(buffer, () => {
+      buffer.timestampOffset = startS;
+      buffer.appendBuffer(data);
+    });
+    this.loaded.add(number);
+  }
+
+  private async removeOld(buffer: SourceBuffer): Promise<void> {
+    const endS = this.video.currentTime - BEHIND_S;
+    const old = this.places.filter((place) => this.loaded.has(place.number) && place.endS < endS);
+    const last = old.at(-1);
+    if (!last) return;
+    for (const { number } of old) this.loaded.delete(number);
+    await this.changed(buffer, () => buffer.remove(0, last.endS));
+  }
+
+  /** Change the buffer, and wait until the change is done. */
+  private changed(buffer: SourceBuffer, change: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const options = { once: true, signal: this.stop.signal };
+      buffer.addEventListener('updateend', () => resolve(), options);
+      buffer.addEventListener('error', () => reject(new Error('a segment is not a valid video.')), options);
+      change();
+    });
+  }
+}

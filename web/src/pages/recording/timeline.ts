@@ -1,0 +1,44 @@
+/** The timeline of a session video: its segments one after the other, without the gaps between them. */
+
+import type { VideoSegment } from '../../api/sessionVideos';
+
+export interface Place {
+  number: number;
+  /** The start of the segment on the timeline, in seconds. */
+  startS: number;
+  endS: number;
+  /** The time of its first picture, in milliseconds since 1970. */
+  beganMs: number;
+}
+
+/** Pauses of at least this time between two segments are gaps. */
+const GAP_MS = 2000;
+
+export function timelineOf(segments: VideoSegment[]): Place[] {
+  let startS = 0;
+  return segments.map(({ number, began, duration_ms: durationMs }) => {
+    const place = { number, startS, endS: startS + durationMs / 1000, beganMs: Date.parse(began) };
+    startS = place.endS;
+    return place;
+  });
+}
+
+/** The index of the segment at a position of the timeline; the last one after the end. */
+export function placeAt(places: Place[], positionS: number): number {
+  const found = places.findIndex(({ endS }) => positionS < endS);
+  return found === -1 ? places.length - 1 : found;
+}
+
+/** The time that the clock showed at a position of the timeline, in milliseconds since 1970; NaN = there is no segment. */
+export function clockAt(places: Place[], positionS: number): number {
+  const place = places[placeAt(places, positionS)];
+  return place ? place.beganMs + Math.min(positionS, place.endS) * 1000 - place.startS * 1000 : NaN;
+}
+
+/** The number of gaps, in which the session was stopped or the recording was interrupted. */
+export function gapsOf(places: Place[]): number {
+  return places.filter((place, index) => {
+    const before = places[index - 1];
+    return before && place.beganMs - before.beganMs - (before.endS - before.startS) * 1000 >= GAP_MS;
+  }).length;
+}
