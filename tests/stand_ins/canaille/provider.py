@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import sys
+from wsgiref.simple_server import make_server
 
 from canaille import create_app
 from canaille.app import models
 from canaille.backends import Backend
 from joserfc.jwk import RSAKey
-from werkzeug.serving import make_server
 
 
 def main() -> None:
     config = json.loads(sys.argv[1])
-    server = make_server("127.0.0.1", 0, lambda *_: [], threaded=True)
+    server = make_server("127.0.0.1", 0, lambda *_: [])
     address = f"127.0.0.1:{server.server_port}"
     key = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True).as_dict(private=True)
     app = create_app(
@@ -39,7 +39,7 @@ def main() -> None:
         Backend.instance.save(client)
         client.audience = [client]
         Backend.instance.save(client)
-    server.app = app
+    server.set_app(app)
     sys.stdout.write(f"http://{address}\n")
     sys.stdout.flush()
     server.serve_forever()
