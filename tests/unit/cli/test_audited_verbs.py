@@ -34,7 +34,7 @@ LOCAL: Final = {
 """Commands that send no request to a deployment."""
 READING: Final = {
     *("list", "get", "placement", "screenshot", "explain", "history", "requests", "preview", "recording"),
-    *("attributes", "logins", "settings", "deliveries", "plan", "export", "tail"),
+    *("attributes", "logins", "settings", "deliveries", "plan", "export", "tail", "verify"),
 }
 """Last words of verbs that change nothing."""
 TRIALS: Final = {
