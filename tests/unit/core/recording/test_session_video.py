@@ -97,6 +97,21 @@ def test_a_stream_of_another_kind_is_refused(head: bytes):
         list(FrameReader().feed(head, 0.0))
 
 
+def test_too_much_data_without_an_independent_picture_is_refused():
+    cutter = Cutter()
+    cutter.add(whole(0.0))
+    large = RecorderFrame(1.0, CHANGE, 640, 480, bytes(MAX_FRAME_BYTES))
+    cutter.add(large)
+    with pytest.raises(Invalid, match="too much data"):
+        cutter.add(large)
+
+
+def test_empty_units_of_a_picture_are_left_out():
+    plain = whole(0.0)
+    padded = replace(plain, data=UNIT + UNIT + plain.data)
+    assert mp4_of(Cut([padded], 1.0)) == mp4_of(Cut([plain], 1.0))
+
+
 def test_a_segment_ends_before_a_whole_picture_after_its_minimum_duration():
     cutter = Cutter()
     early, late = whole(SEGMENT_S - 1), whole(SEGMENT_S + 1)
