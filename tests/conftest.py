@@ -68,6 +68,14 @@ structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.pla
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Reset the log after each test: a command that a test runs in its process changes its level."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the longest files first if several processes share the files, so that all processes end at the same time.
 

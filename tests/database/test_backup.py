@@ -263,6 +263,7 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Backup, folder: Path, ds
 
 
 def test_a_full_disk_keeps_earlier_backups_and_leaves_no_partial_file(backup: Backup, monkeypatch: pytest.MonkeyPatch):
+    gc.collect()  # objects of other tests
     unraisable = list[object]()
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
     earlier = backup()

@@ -88,6 +88,7 @@ LOOPS = {
     "images": "one that cannot be looked up, one that cannot be fetched",
     "capacity": "cannot be read once",
     "homes": "one that can be neither measured nor removed",
+    "session videos": "sessions, isolated one by one",
     "web filters": "one whose network cannot be made",
     "disk": "a session whose use cannot be counted",
     # without work that is anyone's

@@ -169,7 +169,7 @@ class Secrets:
         """Return the text of a ticket; None if it is not from this installation, or is older than `valid_s`."""
         try:
             return self._ticket_cipher.decrypt(ticket, ttl=valid_s)
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # ValueError: it has other characters than ASCII
             return None
 
     def attempt_ticket(self, text: bytes) -> str:

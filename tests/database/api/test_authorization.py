@@ -30,6 +30,8 @@ WITHIN: Final = {Act.OPEN, Act.OUTPUT_OF_WORKSPACE, Act.SHARE_BY_NAME, Act.DESTR
 """Acts of the published interface, or within a route of another act."""
 ENDS: Final = {Act.DELETE, Act.FORCE_DELETE, Act.RELEASE, Act.ASSIST}
 """Acts that end the session, or need a person: they are only tried if the table refuses them."""
+VIDEOS: Final = "/api/v1/session-videos/"
+"""Routes to stored videos, which have their own permission. Their sessions may be over."""
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "/actions": {"actions": [{"action": "screenshot"}]},
     "/exec": {"command": ["true"]},
@@ -74,7 +76,7 @@ def routes_to_sessions(app: FastAPI) -> list[tuple[str, str, Any]]:
     return [
         (route.method, route.path, route.declared)
         for route in access_of(app)
-        if "{session_id}" in route.path or "{lease_id}" in route.path
+        if ("{session_id}" in route.path or "{lease_id}" in route.path) and not route.path.startswith(VIDEOS)
     ]
 
 

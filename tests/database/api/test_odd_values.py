@@ -87,6 +87,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "provider_id": str(uuid.uuid4()),
         "client_id": str(uuid.uuid4()),
         "directory_id": str(uuid.uuid4()),
+        "service_account_id": str(uuid.uuid4()),
         "identity_id": str(uuid.uuid4()),
         "provider_name": "campus",
         "name": "firefox",  # of an entry of the catalogue

@@ -29,6 +29,7 @@ from greenroom.kit.starts import StartLog
 LOOPS = {
     "logs": "rows, those without a storable form are dropped and counted",
     "audit": "events, whose texts are made storable; none is left out",
+    "audit operations": "signed texts; a changed one becomes an event that says so",
     "listener": "one connection, opened again",
     "settings": "a stored value that is not allowed counts as absent",
     "refusals": "rows, as of logs",
