@@ -14,6 +14,7 @@ from psycopg.errors import InsufficientPrivilege
 from tests.database.manipulations import DAYS, MANIPULATIONS, PER_DAY, Manipulation, values_of_manipulation
 
 from greenroom.core.audit import AuditEvent, Link
+from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import audit
 from greenroom.db.diagnostics.audit import AuditWriter, append_events, delete_old_days, verify, verify_chain
@@ -87,6 +88,15 @@ async def test_writers_in_parallel_leave_one_intact_chain(db: Database, dsn: str
         await other.close()
     result = await verify(db, SECRETS)
     assert (result.problem, result.checked) == (None, 80)
+
+
+async def test_events_do_not_wait_for_a_change_of_groups(db: Database):
+    writer = AuditWriter(db, SECRETS)
+    writer.add(event(1))
+    async with db.transaction() as connection:
+        await lock_access(connection, alone=True)
+        await writer.flush()
+        assert await db.fetch("SELECT count(*) AS n FROM audit_events") == [{"n": 1}]
 
 
 async def test_a_nul_and_half_a_character_can_be_stored_and_verified(db: Database):

@@ -20,6 +20,9 @@ from greenroom.db.lease.controls import withdraw_control_of_users
 from greenroom.db.session.sessions import request_delete
 from greenroom.db.session.shares import JOINED_SESSIONS, end_shares, resend_permitted_viewers
 
+LOCK: Final = 78
+"""Number of the advisory lock of `lock_access`."""
+
 _SELECT_ACCESS: Final[LiteralString] = (
     "SELECT u.user_id::text, u.username, NOT u.disabled AND NOT u.locked AS may_log_in, u.password_hash,"
     " " + grants_of_user("u.user_id") + " AS permissions FROM users u WHERE "
@@ -46,7 +49,7 @@ async def lock_access(connection: Connection, *, alone: bool) -> None:
     """Exclude changes of groups, their members and their workspaces until commit; with `alone`, also other changes of
     users. It must be the first lock of the transaction."""
     shared = "" if alone else "_shared"
-    await connection.execute(f"SELECT pg_advisory_xact_lock{shared}(77, 0)")
+    await connection.execute(f"SELECT pg_advisory_xact_lock{shared}(%s, 0)", (LOCK,))
 
 
 async def read_access(connection: Connection, user_ids: Collection[str] | None) -> dict[str, UserAccess]:
