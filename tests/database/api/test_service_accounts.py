@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.client import USERS_PASSWORD, Client, MakeClient
 from tests.database.api.signing_on import offer
 from tests.database.api.staging import Stage
+from tests.database.locks import waiting
 from tests.support.oidc import Forger
 
 from greenroom.core.errors import Refused
@@ -128,6 +130,34 @@ async def test_an_expired_account_has_no_valid_key(admin: Client, connect: MakeC
     assert (await admin.change(path, expires=earlier.isoformat()))["expired"]
     assert await status(connect, key) == 401
     assert not (await admin.read(f"{KEYS}/{key['api_key']}"))["valid"]
+
+
+async def test_a_key_that_expires_sets_no_later_end(admin: Client, connect: MakeClient, account: dict[str, Any]):
+    path = f"{ACCOUNTS}/{account['service_account_id']}"
+    group = await admin.make("/api/v1/groups", name="Operators", permissions=["devapi_modify"])
+    now = datetime.now(UTC)
+    end, earlier, later = ((now + timedelta(days=days)).isoformat() for days in (2, 1, 3))
+    await admin.change(path, groups=[group["group_id"]], expires=end)
+    key = await key_of(admin, account, "devapi_modify", "user")
+    program = await connect((key["api_key"], key["api_key_secret"]))
+    for expires in (None, later):
+        assert "expires at" in await program.refused(403, f"PATCH {path}", {"expires": expires})
+    await program.change(path, description="Builds")
+    await program.change(path, expires=earlier)
+
+
+async def test_two_changes_at_the_same_time_keep_the_fields_of_each_other(
+    admin: Client, account: dict[str, Any], db: Database
+):
+    path, user_id = f"{ACCOUNTS}/{account['service_account_id']}", account["service_account_id"]
+    async with db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
+        changing = asyncio.create_task(admin.change(path, description="Builds"))
+        await waiting(db, 1)
+        await connection.execute("UPDATE service_accounts SET networks = '{10.0.0.0/8}' WHERE user_id = %s", (user_id,))
+    await changing
+    changed = await admin.read(path)
+    assert (changed["description"], changed["networks"]) == ("Builds", ["10.0.0.0/8"])
 
 
 @pytest.fixture

@@ -66,19 +66,23 @@ async def get_service_account(service_account_id: UUID, db: Db) -> ServiceAccoun
 async def update_service_account(
     service_account_id: UUID, body: ServiceAccountPatch, change: ChangeDep
 ) -> ServiceAccountView:
-    """Change a service account. The caller needs all its permissions, unless the change only disables it.
+    """Change a service account. The caller needs all its permissions, unless the change only disables it. An API key
+    that expires cannot set a later end.
 
     If it is disabled, its leases and their sessions end, and its webhooks send nothing.
     """
     changes = body.sent_fields()
-    before = await service_accounts.get_account(change.db, str(service_account_id))
+    account = await service_accounts.get_account(change.db, str(service_account_id))
     if "groups" in changes:
-        await _check_groups(change, before, {str(group) for group in changes["groups"]})
+        await _check_groups(change, account, {str(group) for group in changes["groups"]})
     async with access_transaction(change.db, change.logs) as access:
         connection = access.connection
-        user = await access.lock_user(before.service_account_id)
+        user = await access.lock_user(account.service_account_id)
+        before = await service_accounts.lock_account(connection, user.user_id)
         if changes != {"enabled": False}:
             change.caller.require_right_to_grant(user.permissions)
+        if changes.get("expires", before.expires) != before.expires:
+            change.caller.require_earlier_expiration(changes["expires"])
         renamed = replace(
             user,
             username=changes.get("name", user.username),

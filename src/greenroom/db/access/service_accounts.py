@@ -62,6 +62,7 @@ ACCOUNTS: Final = ListDefinition(
     order=BY_NAME,
 )
 get_account: Final = ACCOUNTS.get
+lock_account: Final = ACCOUNTS.lock
 
 
 async def insert_account(connection: Connection, user_id: str, fields: AccountFields) -> None:
