@@ -220,23 +220,23 @@ def _pool_is_back(reader: Reader) -> None:
     instance.call("DELETE", f"/sessions/{session['session_id']}")
 
 
-def _log_in_as_ada(reader: Reader) -> None:
+def _log_in_as_grace(reader: Reader) -> None:
     """Log in at the forms of the provider, as a browser does."""
     with httpx2.Client(verify=reader.instance.ca(), timeout=20, trust_env=False, follow_redirects=True) as browser:
         start = f"{reader.instance.url}/api/v1/sign-on/tutorial/start"
         answer = browser.post(start, json={"next": "/"}, headers={"Sec-Fetch-Site": "same-origin"})
         page = browser.get(answer.raise_for_status().json()["url"])
-        for fields in ({"prompt": "login", "login": "ada", "password": "any"}, {"prompt": "consent"}):
+        for fields in ({"prompt": "login", "login": "grace", "password": "any"}, {"prompt": "consent"}):
             form = re.search(r'action="([^"]+)"', page.text)
             assert form, page.text
             page = browser.post(form[1], data=fields)
         assert str(page.url) == f"{reader.instance.url}/"
         me = browser.get(f"{reader.instance.url}/api/v1/me").json()
-        assert me["user"]["username"] == "ada"
+        assert me["user"]["username"] == "grace"
 
 
 BY_HAND: Final[dict[tuple[str, str], Callable[[Reader], object]]] = {
-    ("sign-on-in-five-minutes", "greenroom users get ada"): _log_in_as_ada,
+    ("sign-on-in-five-minutes", "greenroom users get grace"): _log_in_as_grace,
 }
 """(page, commands of a block) → what a reader does before the block, in a browser."""
 OFFICE: Final = "example/office:2026-11"
