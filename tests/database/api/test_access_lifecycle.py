@@ -1,4 +1,4 @@
-"""What ends when a user loses access: each cause, by each way, with the whole set of its effects."""
+"""The loss of access of a user: each cause, by each way, with the whole set of its effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends when a user loses access: the effects of each cause, as one table.
+"""The table of causes and effects for a loss of access: each cause ends certain rights of a user.
 
 A cause is a difference between what a user may do before and after a change. The change can be of any kind: a request
 of an administrator, a rule of a sign-on provider, a log-out at a provider. The api finds the causes and applies the
@@ -30,7 +30,7 @@ class Cause(StrEnum):
 
 
 class Effect(Enum):
-    """What ends."""
+    """A right or an object that ends."""
 
     LOGINS = auto()
     """All log-ins and log-in links."""
@@ -68,7 +68,7 @@ on what its owner may do at that time."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAccess:
-    """What a user may do at one time."""
+    """The permissions and the state of a user at one time."""
 
     user_id: str
     username: str
