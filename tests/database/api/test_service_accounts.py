@@ -122,6 +122,17 @@ async def test_both_secrets_of_a_rotated_key_are_valid_until_the_end_of_the_over
     assert "overlap_s" in await admin.refused(422, f"POST {path}", {"overlap_s": 31 * DAY})
 
 
+async def test_the_event_of_a_rotation_names_the_valid_secrets(admin: Client, account: dict[str, Any], db: Database):
+    path = f"{KEYS}/{(await key_of(admin, account))['api_key']}/rotate"
+    for overlap_s in (0, 60):
+        await admin.post(path, json={"overlap_s": overlap_s})
+    at_once, later = await db.fetch(
+        "SELECT message FROM audit_events WHERE operation LIKE '%/rotate' ORDER BY event_id"
+    )
+    assert at_once["message"].endswith(": use of the former secret → of a new secret")
+    assert ": use of the former secret → of both secrets until " in later["message"]
+
+
 async def test_an_expired_account_has_no_valid_key(admin: Client, connect: MakeClient, account: dict[str, Any]):
     key, path = await key_of(admin, account), f"{ACCOUNTS}/{account['service_account_id']}"
     later, earlier = (datetime.now(UTC) + timedelta(days=days) for days in (1, -1))

@@ -130,8 +130,8 @@ async def rotate_api_key(key_id: str, body: Rotation, change: ChangeDep) -> KeyC
         change.caller.require_earlier_expiration(before.ends)
         await api_keys.rotate_key(connection, before.key_id, secret_digest(secret), body.overlap_s)
     key = await _get_key(change.db, key_id)
-    old = "of the former secret" if body.overlap_s == 0 else f"of both secrets until {key.old_until:%Y-%m-%d %H:%M} UTC"
-    change.audit(LogCode.API_KEY_CHANGED, key.name, before={"use": "of one secret"}, after={"use": f"{old}"})
+    new = f"of both secrets until {key.old_until:%Y-%m-%d %H:%M} UTC" if key.old_until else "of a new secret"
+    change.audit(LogCode.API_KEY_CHANGED, key.name, before={"use": "of the former secret"}, after={"use": new})
     return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)
 
 
