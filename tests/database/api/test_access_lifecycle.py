@@ -16,9 +16,12 @@ from tests.database.locks import waiting
 from tests.support.managers import notifications
 from tests.support.oidc import Forger
 
+from greenroom.api.access.accounts import delete_anonymous_user
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.core.events import ChangeEvent
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.secrets import secret_digest
 
 STREAM, LAUNCH, LOGIN, KEY_USE = "stream", "launch", "log-in", "API key"
@@ -300,3 +303,13 @@ async def test_removals_of_users_who_share_sessions_do_not_deadlock(person: Pers
     )
     assert [answer.status_code for answer in answers] == [200, 200, 204, 200]
     assert await person.ended() >= BARRED - {LOGIN}
+
+
+async def test_an_anonymous_user_who_is_deleted_meanwhile_does_not_stop_a_change_of_groups(person: Person):
+    db = person.stage.db
+    user_id = str((await person.stage.row(person.sessions[LEASE_FOR_OTHER]))["user_id"])
+    for row in await db.fetch("SELECT session_id::text FROM sessions WHERE user_id = %s", (user_id,)):
+        assert (await person.admin.delete(f"/api/v1/sessions/{row['session_id']}")).is_success
+    async with access_transaction(db, LogWriter(db, "api"), everyone=True):
+        await delete_anonymous_user(db, user_id)
+    assert await db.fetch("SELECT 1 FROM users WHERE user_id = %s", (user_id,)) == []

@@ -76,7 +76,7 @@ class AccessChange:
         connection, ids = self.connection, None if self._everyone else list(self._before)
         after = await statements.read_access(connection, list(self._before))
         for user_id, before in self._before.items():
-            if found := causes(before, after[user_id]):
+            if user_id in after and (found := causes(before, after[user_id])):  # an anonymous user can be deleted
                 self._causes.setdefault(user_id, set()).update(found)
         await statements.begin_loss(connection, self._causes)
         if self._loses_administrator(after) and not await users.has_administrator(connection):
@@ -99,7 +99,8 @@ class AccessChange:
     def _loses_administrator(self, after: Mapping[str, UserAccess]) -> bool:
         """True if the change may have removed an administrator."""
         return self._had_administrator or any(
-            before.is_administrator and not after[user_id].is_administrator for user_id, before in self._before.items()
+            before.is_administrator and not (user_id in after and after[user_id].is_administrator)
+            for user_id, before in self._before.items()
         )
 
 
