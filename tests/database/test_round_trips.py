@@ -1,4 +1,5 @@
-"""The number of database round trips for a launch: the causes of the duration of a hand-over."""
+"""The number of database round trips for a launch, which cause the duration of a hand-over, and for each user of a
+synchronization."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from tests.support.agents import seen
 from tests.support.round_trips import counted
 from tests.support.system import System
 
+from greenroom.api.access.lifecycle import access_transaction
 from greenroom.core.events import ChangeEvent
 from greenroom.core.pool import agenda
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import find_or_insert_manager
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.tasks.pools import plan_pool
@@ -79,3 +82,13 @@ async def test_a_refill_is_planned_written_and_announced_in_five(db: Database, m
             assert len(made.creates) == 1
     assert len(turns) == 5, "lease, pool, what the plan depends on, new sessions, commit"
     assert f"agent:{stage.agent_id}".encode() in turns[-1]
+
+
+async def test_a_change_of_a_user_who_loses_nothing_needs_eleven(db: Database):
+    user_id = await rows.user(db, "ada")
+    async with counted(db.dsn) as (counted_db, turns):
+        for _ in range(WARM + 1):
+            turns.clear()
+            async with access_transaction(counted_db, LogWriter(counted_db, "api")) as access:
+                await access.lock_user(user_id)
+    assert len(turns) == 11, "begin, lock, user (2), before (2), after (2), shares, notification, commit"

@@ -78,11 +78,14 @@ class AccessChange:
         for user_id, before in self._before.items():
             if user_id in after and (found := causes(before, after[user_id])):  # an anonymous user can be deleted
                 self._causes.setdefault(user_id, set()).update(found)
-        await statements.begin_loss(connection, self._causes)
+        if self._causes:
+            await statements.begin_loss(connection, self._causes)
         if self._loses_administrator(after) and not await users.has_administrator(connection):
             raise Refused("The change would leave no administrator. Make another user an administrator first.")
         refused = await statements.read_refused_sessions(connection, ids) - self._refused_before
         shares = await find_disallowed_shares(connection)
+        if not (self._causes or refused or shares):
+            return EndedAccess(sessions=[], events=set())
         ended = await statements.end_access(
             connection,
             self._causes,
