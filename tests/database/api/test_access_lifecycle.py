@@ -19,9 +19,11 @@ from tests.support.oidc import Forger
 from greenroom.api.access.accounts import delete_anonymous_user
 from greenroom.api.access.lifecycle import access_transaction
 from greenroom.core.events import ChangeEvent
+from greenroom.db.access import api_keys
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease.leases import end_leases_of_key
 from greenroom.kit.secrets import secret_digest
 
 STREAM, LAUNCH, LOGIN, KEY_USE = "stream", "launch", "log-in", "API key"
@@ -313,3 +315,14 @@ async def test_an_anonymous_user_who_is_deleted_meanwhile_does_not_stop_a_change
     async with access_transaction(db, LogWriter(db, "api"), everyone=True):
         await delete_anonymous_user(db, user_id)
     assert await db.fetch("SELECT 1 FROM users WHERE user_id = %s", (user_id,)) == []
+
+
+async def test_a_deleted_user_and_a_changed_key_of_the_user_do_not_deadlock(person: Person):
+    db = person.stage.db
+    (row,) = await db.fetch("SELECT key_id FROM api_keys WHERE created_by = %s", (person.ada_id,))
+    async with db.transaction() as connection:
+        await api_keys.lock_key(connection, row["key_id"])
+        deleting = asyncio.create_task(person.admin.delete(person.path, params={"force": True}))
+        await waiting(db, 1)
+        await end_leases_of_key(connection, row["key_id"], "over")
+    assert (await deleting).status_code == 204

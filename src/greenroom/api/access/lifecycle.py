@@ -17,7 +17,7 @@ from greenroom.core.access.lifecycle import Cause, UserAccess, causes
 from greenroom.core.errors import Refused
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.db.access import credentials, users
+from greenroom.db.access import api_keys, credentials, users
 from greenroom.db.access import lifecycle as statements
 from greenroom.db.access.credentials import ListedLogin
 from greenroom.db.access.lifecycle import EndedAccess
@@ -69,6 +69,7 @@ class AccessChange:
         """Delete a locked user, with all sessions."""
         self._causes.setdefault(user.user_id, set()).add(Cause.DELETED)
         self._deleted.add(user.user_id)
+        await api_keys.lock_keys_of(self.connection, user.user_id)
         await users.update_user(self.connection, replace(user, disabled=True))
 
     async def finish(self) -> EndedAccess:

@@ -122,9 +122,10 @@ async def _check_groups(change: CallerChange, account: ServiceAccount, group_ids
 
 async def _limit_leases(connection: Connection, user_id: str) -> None:
     """Apply a changed end of a service account to the leases of its keys."""
-    cursor = await connection.execute("SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id", (user_id,))
-    for row in await cursor.fetchall():
-        await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, row["key_id"]))
+    key_ids = await api_keys.lock_keys_of(connection, user_id)
+    await leases.lock_sessions_of_owner(connection, user_id)
+    for key_id in key_ids:
+        await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, key_id))
 
 
 def _audit_values(account: ServiceAccount) -> LogDetails:

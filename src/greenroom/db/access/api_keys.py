@@ -83,6 +83,15 @@ KEYS: Final = ListDefinition(
 lock_key: Final = KEYS.lock
 
 
+async def lock_keys_of(connection: Connection, user_id: str) -> list[str]:
+    """Lock the keys of a user, and return their ids. Call it before the first lock of a session: a change of a key
+    locks the key before the sessions of its leases."""
+    cursor = await connection.execute(
+        "SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id FOR NO KEY UPDATE", (user_id,)
+    )
+    return [row["key_id"] for row in await cursor.fetchall()]
+
+
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
     """Return the key with this id; None if there is none."""
     return await KEYS.find(db, "k.key_id = %s", (key_id,))

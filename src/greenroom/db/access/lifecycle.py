@@ -1,7 +1,7 @@
 """The statements that end what users may no longer do (`core.access.lifecycle`).
 
-Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, the lock of
-`users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access`
+Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, API keys of deleted users, the
+lock of `users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access`
 alone, so that no user loses the last of several groups unseen.
 """
 

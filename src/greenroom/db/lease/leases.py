@@ -189,6 +189,16 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
     return [session for session in deletions if session.changed]
 
 
+async def lock_sessions_of_owner(connection: Connection, user_id: str) -> None:
+    """Lock the sessions of a user, and those that API keys of the user lease, by id."""
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN"
+        " (SELECT l.session_id FROM leases l JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s))"
+        " ORDER BY session_id FOR NO KEY UPDATE",
+        {"user_id": user_id},
+    )
+
+
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
     """Apply the limits of an API key to its leases. A deadline after the expiration of the key moves to that time."""
     await connection.execute(
