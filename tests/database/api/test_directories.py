@@ -152,6 +152,18 @@ async def test_a_disabled_directory_ends_its_log_ins(server: Slapd, admin: Clien
     assert (await log_in(anonymous, "ada")).status_code == 401
 
 
+async def test_a_disabled_directory_changes_only_users_who_have_something_open(
+    server: Slapd, admin: Client, connect: MakeClient, db: Database
+):
+    directory = await add(admin, server, create_users=True)
+    for name in ("ada", "bob"):
+        assert (await log_in(await connect(), name)).status_code == 200
+    await db.write("DELETE FROM login_sessions l USING users u WHERE u.user_id = l.user_id AND u.username = 'bob'")
+    await admin.change(f"{DIRECTORIES}/{directory['directory_id']}", enabled=False)
+    epochs = await db.fetch("SELECT auth_epoch FROM users WHERE username IN ('ada', 'bob') ORDER BY username")
+    assert [row["auth_epoch"] for row in epochs] == [2, 1]
+
+
 async def test_a_deleted_directory_leaves_its_users(server: Slapd, admin: Client, anonymous: Client, db: Database):
     directory = await add(admin, server, create_users=True)
     await log_in(anonymous, "ada")

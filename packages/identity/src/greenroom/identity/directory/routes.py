@@ -184,8 +184,9 @@ async def preview_synchronization(directory_id: UUID, context: SignOnContextDep)
 
 
 async def _end_logins(change: CallerChange, directory: Directory) -> None:
-    """End the log-ins and streams of the users of a directory who have no password at Greenroom."""
-    for user_id in (await statements.linked_users(change.db, directory.issuer)).values():
+    """End the log-ins and streams of the users of a directory who have no password at Greenroom. The directory is
+    disabled, so no further log-in begins."""
+    for user_id in await statements.users_with_access(change.db, directory.issuer):
         try:
             async with access_transaction(change.db, change.logs) as access:
                 user = await access.lock_user(user_id)

@@ -142,10 +142,18 @@ async def issuers_of_user(db: Database, user_id: str) -> frozenset[str]:
     return frozenset(row["issuer"] for row in await db.fetch(query, (user_id, ISSUER_PREFIX)))
 
 
-async def linked_users(db: Database, issuer: str) -> dict[str, str]:
-    """Return subject → user id of all identities of an issuer."""
-    rows = await db.fetch("SELECT subject, user_id::text FROM identities WHERE issuer = %s ORDER BY subject", (issuer,))
-    return {row["subject"]: row["user_id"] for row in rows}
+async def users_with_access(db: Database, issuer: str) -> list[str]:
+    """Return the ids of the users of an issuer who have no password at Greenroom, and have a log-in, a session or a
+    view of a session."""
+    rows = await db.fetch(
+        "SELECT DISTINCT user_id::text FROM identities JOIN users u USING (user_id)"
+        " WHERE issuer = %s AND u.password_hash IS NULL AND user_id IN ("
+        " SELECT user_id FROM login_sessions UNION SELECT user_id FROM login_links"
+        " UNION SELECT user_id FROM pending_logins UNION SELECT user_id FROM sessions WHERE status <> 'deleted'"
+        " UNION SELECT user_id FROM session_viewers WHERE ended IS NULL) ORDER BY 1",
+        (issuer,),
+    )
+    return [row["user_id"] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
