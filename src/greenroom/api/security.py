@@ -306,8 +306,8 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         if key is not None:
             request.app.state.refusals.log_wrong_key(request, key_id)
         raise Unauthenticated(
-            "The API key is not valid. Check the key and the secret; the key must be enabled and not "
-            "expired, its owner must not be disabled or locked, and its networks must contain your address."
+            "The API key is not valid. Check the key and the secret. The key must be enabled and not expired. Its "
+            "owner must not be disabled, locked or expired, and the networks of the owner must contain your address."
         )
     if key.needs_touch:
         await touch_key(db, key_id)

@@ -15,11 +15,15 @@ def normal_network(text: str) -> str:
     """Return a network in its normal form: `10.1.0.0/16`, or `192.0.2.7/32` for an address. An IPv4 network in IPv6
     notation becomes an IPv4 network. Raises ValueError: it is no network, or the address has bits behind its prefix."""
     try:
-        network = ipaddress.ip_network(text.strip())
+        network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError as error:
         raise ValueError(
             f"{text!r} is neither an address nor a network such as 10.1.0.0/16 or 2001:db8::/32"
         ) from error
+    if ipaddress.ip_address(text.strip().partition("/")[0]) != network.network_address:
+        raise ValueError(
+            f"{text!r} has address bits behind its prefix; for the whole network, write {_as_ipv4(network)}"
+        )
     return str(_as_ipv4(network))
 
 

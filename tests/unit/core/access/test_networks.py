@@ -35,8 +35,6 @@ def test_an_address_is_inside_if_one_network_contains_it(address: str, networks:
         ("2001:DB8:0::/32", "2001:db8::/32"),
         ("::ffff:10.1.0.0/112", "10.1.0.0/16"),
         ("::/0", "::/0"),
-        ("::ffff:0.0.0.0/95", None),
-        ("10.1.2.3/16", None),
         ("example.org", None),
         ("", None),
     ],
@@ -47,3 +45,12 @@ def test_a_network_is_stored_in_its_normal_form(text: str, normal: str | None):
             normal_network(text)
     else:
         assert normal_network(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [("10.1.2.3/16", "10.1.0.0/16"), ("::ffff:10.1.2.3/112", "10.1.0.0/16"), ("::ffff:0.0.0.0/95", "::fffe:0:0/95")],
+)
+def test_a_network_with_address_bits_is_refused_with_the_network(text: str, network: str):
+    with pytest.raises(ValueError, match=f"for the whole network, write {network}$"):
+        normal_network(text)
