@@ -19,7 +19,7 @@ Sign = Callable[[bytes], bytes]
 """Computes the HMAC-SHA-256 of data with the key of the audit (`kit.secrets.Secrets.audit_signature`)."""
 
 Result = Literal["done", "refused", "failed", "unknown"]
-"""`unknown`: the process ended after the operation began, and before it stored a result."""
+"""`unknown`: after the operation began, the process ended or lost the database, so the change may be committed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Final
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, KEYS, USER, Client, MakeClient
 from tests.database.api.provisioning import provisioner
@@ -17,6 +18,7 @@ from tests.support.mcp_clients import answer_of, mcp_client
 from greenroom.api.diagnostics.audit_events import REQUEST_ID_HEADER, leaves_event
 from greenroom.api.security import PublicAccess, RouteAccess, access_of
 from greenroom.core.audit import Link
+from greenroom.core.errors import DatabaseUnavailable, StatementCanceled
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import event_of_row, verify
 from greenroom.db.diagnostics.logs import LogRow
@@ -109,6 +111,22 @@ async def test_a_refusal_of_the_published_interface_is_no_success(anonymous: Cli
     assert answer.status_code == 200
     event = await only_event(db, answer)
     assert (event["result"], event["interface"], event["code"]) == ("failed", "public", "delete-user")
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable("lost"), StatementCanceled(), ValueError("a defect")])
+async def test_the_result_of_a_change_with_an_error_after_its_commit_is_unknown(
+    admin: Client, db: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    async def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("greenroom.db.access.groups.get_group", fail)
+        answer = await admin.post("/api/v1/groups", json={"name": "Students"})
+    assert answer.status_code >= 500
+    assert await db.fetch("SELECT 1 AS n FROM groups WHERE name = 'Students'") == [{"n": 1}], "the change is committed"
+    (event,) = await db.fetch("SELECT * FROM audit_events WHERE operation = 'POST /api/v1/groups'")
+    assert (event["code"], event["result"]) == ("create-group", "unknown")
 
 
 async def test_the_id_of_a_request_never_comes_from_the_client(admin: Client):

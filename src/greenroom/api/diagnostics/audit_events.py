@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.api.problems import is_published
 from greenroom.core.audit import AuditEvent, Result
-from greenroom.core.errors import GreenroomError
+from greenroom.core.errors import DatabaseUnavailable, GreenroomError, StatementCanceled
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.audit import AuditWriter, event_of_row
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
@@ -165,6 +165,8 @@ def request_events(request: RequestAudit, scope: Scope, status: int) -> list[Aud
     error: GreenroomError | None = state.get("error")
     status = error.http_status if error is not None else status
     result: Result = "done" if status < 400 else "refused" if status in (401, 403, 429) else "failed"
+    if request.operation_id and _may_be_committed(error, status):
+        result = "unknown"
     rows = request.rows[:1] if status == 403 else request.rows
     fields = _fields(request, scope, result)
     if rows:
@@ -174,6 +176,12 @@ def request_events(request: RequestAudit, scope: Scope, status: int) -> list[Aud
         return []
     event = _operation_event(fields, scope, f": {error.message}" if error is not None else "")
     return [replace(event, code=str(LogCode.PERMISSION_DENIED)) if status == 403 else event]
+
+
+def _may_be_committed(error: GreenroomError | None, status: int) -> bool:
+    """True if the request ended with an error that can occur during or after the commit of its change: the database was
+    lost, or the error was not expected."""
+    return isinstance(error, (DatabaseUnavailable, StatementCanceled)) or (error is None and status >= 500)
 
 
 def _fields(request: RequestAudit, scope: Scope, result: Result) -> dict[str, Any]:
