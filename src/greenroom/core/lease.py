@@ -121,6 +121,7 @@ class NewLease:
     """A lease to create: its holder, its duration, and its recording.
 
     `lease_id` is a new UUID. `holder` is the name of the caller in log rows. `key_id` is the API key of the caller.
+    `taken_by` is the id of a logged-in caller who leases for another user.
     `max_lease_s` and `not_after` are the maximum duration and the latest end that the key permits, also for extensions.
     `reservation_id` is the row that counts toward the limits until the session of the lease exists (`db.lease.leases`);
     None = there is none.
@@ -130,6 +131,7 @@ class NewLease:
     seconds: float
     holder: str
     key_id: str | None = None
+    taken_by: str | None = None
     max_lease_s: int | None = None
     not_after: datetime | None = None
     tags: Tags = field(default_factory=list[str])

@@ -9,6 +9,7 @@ import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
+from greenroom.api.launch.service import Launcher
 from greenroom.db.fleet.checkin import read_desired
 
 LEASES, KEYS = "/api/v1/leases", "/api/v1/api-keys"
@@ -152,3 +153,40 @@ async def test_leases_for_others_end_with_the_owner_of_their_key(held: Held, use
         await admin.change(owner, **{how: True})
     assert await held.by_token() == 401
     assert await held.status() == "deleting"
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted", "without the permission"])
+async def test_a_lease_for_another_user_ends_with_the_user_who_took_it(
+    stage: Stage, ada: Client, user: Client, anonymous: Client, friendly_name: str, *, how: str
+):
+    admin, path = stage.admin, f"/api/v1/users/{await user.own_id()}"
+    group = await admin.make("/api/v1/groups", name="Operators", permissions=["leases_create_for_others"])
+    member = f"/api/v1/groups/{group['group_id']}/users/{await user.own_id()}"
+    await admin.put(member)
+    lease = await user.make(LEASES, workspace=friendly_name, seconds=600, user_id=await ada.own_id())
+    held = Held(stage, user, anonymous, lease, "")
+    assert await held.by_token() == 200
+    if how == "disabled":
+        await admin.change(path, disabled=True)
+    else:
+        assert (await admin.delete(path if how == "deleted" else member)).status_code == 204
+    assert (await held.by_token(), await held.status()) == (401, "deleting")
+    assert ", who leased it, " in (await stage.row(lease["session_id"]))["ended_reason"]
+
+
+async def test_a_user_who_is_disabled_during_the_launch_gets_no_lease_for_another_user(
+    stage: Stage, ada: Client, user: Client, friendly_name: str, monkeypatch: pytest.MonkeyPatch
+):
+    user_id, ada_id, launch = await user.own_id(), await ada.own_id(), Launcher.launch
+    group = await stage.admin.make("/api/v1/groups", name="Operators", permissions=["leases_create_for_others"])
+    await stage.admin.put(f"/api/v1/groups/{group['group_id']}/users/{user_id}")
+
+    async def launch_of_disabled_user(*arguments: Any, **options: Any) -> Any:
+        await stage.db.write("UPDATE users SET disabled = true WHERE user_id = %s", (user_id,))
+        return await launch(*arguments, **options)
+
+    monkeypatch.setattr(Launcher, "launch", launch_of_disabled_user)
+    body = {"workspace": friendly_name, "seconds": 600, "user_id": ada_id}
+    await user.refused(401, f"POST {LEASES}", body)
+    (row,) = await stage.db.fetch("SELECT status FROM sessions WHERE user_id = %s", (ada_id,))
+    assert row["status"] == "deleting"

@@ -143,6 +143,8 @@ async def create(
     remaining_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
+    elif caller.user_id is not None and caller.user_id != user_id:
+        await _require_enabled(leasing, caller.user_id, session)
     if remaining_s > 0 and lease.status in NOT_YET_RUNNING:
         lease_id = lease.lease_id
         lease = await wait_while_status_in(
@@ -190,6 +192,18 @@ async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session)
     if key is None or not key.valid:
         await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")
         raise Unauthenticated("The API key is not valid any more.")
+
+
+async def _require_enabled(leasing: LeaseParts, user_id: str, session: Session) -> None:
+    """End the new lease for another user if the user who took it was disabled or deleted during the launch. Raises
+    Unauthenticated: this is so."""
+    try:
+        is_enabled = (await get_user(leasing.db, user_id)).may_log_in
+    except NotFound:
+        is_enabled = False
+    if not is_enabled:
+        await service.destroy(leasing.db, leasing.logs, session, "the user who leased it may not log in any more")
+        raise Unauthenticated
 
 
 async def _launch_within_limits(
@@ -254,6 +268,7 @@ async def _launch(
         seconds=float(body.seconds),
         holder=caller.name,
         key_id=caller.key_id,
+        taken_by=caller.user_id if caller.user_id != request.user_id else None,
         max_lease_s=caller.max_lease_s,
         not_after=caller.expires if caller.key_id else None,
         tags=body.tags or [],

@@ -48,7 +48,7 @@ class Effect(Enum):
     ALL_LEASES = auto()
     """All leases of the sessions of the user."""
     LEASES_FOR_OTHERS = auto()
-    """The leases of sessions of other users that an API key of the user holds."""
+    """The leases of sessions of other users that the user took, or that an API key of the user holds."""
     SESSIONS = auto()
     """All sessions."""
 

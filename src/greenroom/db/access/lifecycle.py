@@ -31,6 +31,8 @@ _WITH_SESSIONS: Final[LiteralString] = (
     "u.user_id IN (SELECT user_id FROM sessions WHERE status <> 'deleted' UNION"
     " SELECT k.created_by FROM leases l JOIN api_keys k USING (key_id) JOIN sessions s USING (session_id)"
     "  WHERE s.status <> 'deleted' UNION"
+    " SELECT l.taken_by FROM leases l JOIN sessions s USING (session_id)"
+    "  WHERE s.status <> 'deleted' AND l.taken_by IS NOT NULL UNION"
     " SELECT v.user_id FROM session_viewers v JOIN session_shares h USING (share_id)"
     "  WHERE v.ended IS NULL AND h.ended IS NULL)"
 )
@@ -68,7 +70,8 @@ async def read_refused_sessions(connection: Connection, user_ids: Collection[str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedSession:
-    """A session that ends because its user or the owner of the API key of its lease lost access."""
+    """A session that ends because its user, the owner of the API key of its lease, or the user who leased it lost
+    access."""
 
     session_id: str
     reason: str
@@ -126,20 +129,23 @@ async def end_access(
     return EndedAccess(sessions=sessions, events=events)
 
 
-_KEYS_OF_USERS: Final[LiteralString] = (
+_LEASED_BY_USERS: Final[LiteralString] = (
     "SELECT l.session_id FROM leases l JOIN api_keys k USING (key_id)"
     " WHERE k.created_by = ANY(%(leases_for_others)s::uuid[])"
+    " UNION SELECT session_id FROM leases WHERE taken_by = ANY(%(leases_for_others)s::uuid[])"
 )
+"""The sessions that API keys of the users `leases_for_others` lease, and those that the users took for others."""
 _LOCK_SESSIONS: Final[LiteralString] = (
     "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
     "  WHERE user_id = ANY(%(all_ids)s::uuid[]) AND status <> 'deleted' UNION "
     + JOINED_SESSIONS
     + " UNION "
-    + _KEYS_OF_USERS
+    + _LEASED_BY_USERS
     + " UNION SELECT unnest(%(locked)s::uuid[])) AND status <> 'deleted' ORDER BY session_id FOR NO KEY UPDATE"
 )
 _SESSIONS_TO_END: Final[LiteralString] = (
-    "SELECT s.session_id::text, s.user_id::text, u.username, k.created_by::text AS owner_id"
+    "SELECT s.session_id::text, s.user_id::text, u.username, k.key_id,"
+    " coalesce(k.created_by, l.taken_by)::text AS owner_id"
     " FROM sessions s LEFT JOIN users u USING (user_id) LEFT JOIN leases l USING (session_id)"
     " LEFT JOIN api_keys k USING (key_id) WHERE s.status NOT IN ('deleting', 'deleted') AND ("
     " s.user_id = ANY(%(sessions)s::uuid[])"
@@ -148,7 +154,8 @@ _SESSIONS_TO_END: Final[LiteralString] = (
     " OR l.lease_id IS NOT NULL AND (s.session_id = ANY(%(refused)s::uuid[])"
     "   OR s.user_id = ANY(%(all_leases)s::uuid[])"
     "   OR s.user_id = ANY(%(own_leases)s::uuid[]) AND (l.key_id IS NULL OR k.created_by = s.user_id)"
-    "   OR k.created_by = ANY(%(leases_for_others)s::uuid[]) AND k.created_by IS DISTINCT FROM s.user_id)"
+    "   OR k.created_by = ANY(%(leases_for_others)s::uuid[]) AND k.created_by IS DISTINCT FROM s.user_id"
+    "   OR l.taken_by = ANY(%(leases_for_others)s::uuid[]))"
     " ) ORDER BY s.session_id"
 )
 _CLOSE_STREAMS: Final[LiteralString] = (
@@ -160,7 +167,7 @@ _END_LEASE_TOKENS: Final[LiteralString] = (
     "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
     " AND s.status <> 'deleted' AND (s.status = 'deleting' OR l.key_id IS NULL)"
     " AND (s.user_id = ANY(%(streams)s::uuid[]) OR s.session_id = ANY(%(refused)s::uuid[])"
-    "  OR l.session_id IN (" + _KEYS_OF_USERS + "))"
+    "  OR l.session_id IN (" + _LEASED_BY_USERS + "))"
 )
 """The tokens of leases that API keys hold stay valid, unless the lease ends: a log-out does not end a lease of a
 program."""
@@ -178,7 +185,8 @@ async def _end_sessions(
             reason = f"user {names[row['user_id']]} {_first(lost[row['user_id']])}"
         elif row["owner_id"] in lost:
             owner = names[row["owner_id"]]
-            reason = f"user {owner}, the owner of the API key of its lease, {_first(lost[row['owner_id']])}"
+            relation = "who leased it" if row["key_id"] is None else "the owner of the API key of its lease"
+            reason = f"user {owner}, {relation}, {_first(lost[row['owner_id']])}"
         else:
             reason = f"user {row['username']} may no longer use its workspace"
         session = await request_delete(connection, row["session_id"], reason)

@@ -142,10 +142,10 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
     if (lease := user.lease) is None:
         return
     await connection.execute(
-        "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, max_lease_s, not_after, holder, tags, record,"
-        "   record_text, record_required, must_record) SELECT %(lease_id)s::uuid, session_id, %(key_id)s,"
-        "   %(max_lease_s)s, %(not_after)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s, %(record_required)s,"
-        "   %(must_record)s"
+        "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, taken_by, max_lease_s, not_after, holder,"
+        "   tags, record, record_text, record_required, must_record) SELECT %(lease_id)s::uuid, session_id, %(key_id)s,"
+        "   %(taken_by)s::uuid, %(max_lease_s)s, %(not_after)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s,"
+        "   %(record_required)s, %(must_record)s"
         "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
         values_of(NewLease, lease) | {"launch_id": user.launch_id, "tags": Jsonb(lease.tags)},
