@@ -18,7 +18,7 @@ from greenroom.db.access.roles import grants_of_user
 from greenroom.db.database import Connection, rows_as
 from greenroom.db.lease.controls import withdraw_control_of_users
 from greenroom.db.session.sessions import request_delete
-from greenroom.db.session.shares import JOINED_SESSIONS, end_shares, resend_permitted_viewers
+from greenroom.db.session.shares import JOINED_SESSIONS, resend_permitted_viewers
 
 LOCK: Final = 78
 """Number of the advisory lock of `lock_access`."""
@@ -123,8 +123,6 @@ async def end_access(
     }
     await connection.execute(_END_LEASE_TOKENS, values)
     events |= await _end_sharing(connection, values)
-    for session_id in sorted(refused):
-        await end_shares(connection, session_id)
     events |= await withdraw_control_of_users(connection, users_of[Effect.STREAMS])
     return EndedAccess(sessions=sessions, events=events)
 
@@ -217,7 +215,7 @@ async def _end_sharing(connection: Connection, values: Mapping[str, object]) -> 
     await connection.execute(
         "UPDATE session_shares SET ended = clock_timestamp() WHERE ended IS NULL"
         " AND (user_id = ANY(%(shares_with)s::uuid[]) OR session_id IN (SELECT session_id FROM sessions"
-        "  WHERE user_id = ANY(%(shares)s::uuid[]) AND status <> 'deleted'))",
+        "  WHERE user_id = ANY(%(shares)s::uuid[]) AND status <> 'deleted') OR session_id = ANY(%(refused)s::uuid[]))",
         values,
     )
     return events
