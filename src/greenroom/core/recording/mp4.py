@@ -21,6 +21,7 @@ _START_CODE: Final = re.compile(rb"\x00\x00\x01")
 _SLICES: Final = (1, 5)
 _SPS, _PPS = 7, 8
 """Types of the units (NAL) of H.264."""
+_MAX_PARAMETER_BYTES: Final = 0xFFFF
 _INDEPENDENT_SAMPLE, _DEPENDENT_SAMPLE = 0x02000000, 0x01010000
 _MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
@@ -38,7 +39,7 @@ def mp4_of(cut: Cut) -> bytes:
     """Return the MP4 file of a segment. Raises Invalid: its first picture has no description of the video."""
     first = cut.frames[0]
     parameters = {unit[0] & 31: unit for unit in _units(first.data) if unit[0] & 31 in (_SPS, _PPS)}
-    if len(parameters) != 2 or len(parameters[_SPS]) < 4:
+    if len(parameters) != 2 or len(parameters[_SPS]) < 4 or max(map(len, parameters.values())) > _MAX_PARAMETER_BYTES:
         raise Invalid("The recorder of the session sent a picture without a description of the video.")
     samples = [
         _Sample(

@@ -21,9 +21,13 @@ SETTING: Final = "record_sessions"
 """The setting of a group, and the field of a workspace, that require a recording."""
 SEGMENT_S: Final = 25.0
 """The minimum duration of a segment. The session sends an independent picture every 30 s."""
+MAX_SEGMENT_S: Final = 90.0
+"""The maximum time between two independent pictures: later, the recorder does not see the screen any more."""
 MAX_FRAME_BYTES: Final = 4_000_000
+LARGE_SEGMENT_BYTES: Final = 1_500_000
+"""A larger segment is cut at the next independent picture. The session sends one soon after 2 MB of changes."""
 MAX_SEGMENT_BYTES: Final = 6_000_000
-"""A longer segment is cut at the next independent picture, and then refused: gateways limit the size of requests."""
+"""A larger segment is refused: gateways limit the size of requests."""
 RECORDER_LIMIT_S: Final = 30.0
 """The time without a sign of life of the recorder after which the session is ended."""
 STORE_LIMIT_S: Final = 600.0
@@ -110,6 +114,8 @@ class Cutter:
         """Add a frame. Return the segment that ended before it; None = the segment continues. Raises Invalid: the
         frames cannot become a segment."""
         self._last_s = frame.at_s
+        if self._frames and frame.kind != INDEPENDENT and frame.at_s - self._frames[0].at_s > MAX_SEGMENT_S:
+            raise Invalid(f"The recorder of the session sent no independent picture for {MAX_SEGMENT_S:g} s.")
         if frame.kind == SIGN_OF_LIFE:
             return None
         cut = self.finish() if self._must_cut_before(frame) else None
@@ -128,6 +134,7 @@ class Cutter:
         return (
             frame.at_s - first.at_s >= SEGMENT_S
             or (frame.width, frame.height) != (first.width, first.height)
+            or self._bytes > LARGE_SEGMENT_BYTES
             or self._bytes + len(frame.data) > MAX_SEGMENT_BYTES
         )
 

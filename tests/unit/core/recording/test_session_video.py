@@ -15,7 +15,9 @@ from greenroom.core.recording.mp4 import mp4_of
 from greenroom.core.recording.session_video import (
     CHANGE,
     INDEPENDENT,
+    LARGE_SEGMENT_BYTES,
     MAX_FRAME_BYTES,
+    MAX_SEGMENT_S,
     SEGMENT_S,
     SIGN_OF_LIFE,
     Cut,
@@ -134,6 +136,24 @@ def test_a_new_size_of_the_screen_begins_another_segment():
     assert [frame.width for frame in cut.frames] == [640]
 
 
+def test_a_large_segment_ends_before_the_next_whole_picture():
+    cutter, picture = Cutter(), whole(0.0)
+    cutter.add(picture)
+    cutter.add(RecorderFrame(0.5, CHANGE, 640, 480, bytes(LARGE_SEGMENT_BYTES)))
+    cut = cutter.add(whole(1.0))
+    assert cut is not None
+    assert len(cut.frames) == 2
+
+
+@pytest.mark.parametrize("kind", [CHANGE, SIGN_OF_LIFE])
+def test_a_stream_without_whole_pictures_is_refused(kind: int):
+    cutter = Cutter()
+    cutter.add(whole(0.0))
+    cutter.add(RecorderFrame(MAX_SEGMENT_S, kind))
+    with pytest.raises(Invalid, match="no independent picture for 90 s"):
+        cutter.add(RecorderFrame(MAX_SEGMENT_S + 1, kind))
+
+
 def test_a_stream_must_begin_with_a_whole_picture():
     with pytest.raises(Invalid, match="did not begin"):
         Cutter().add(change(0.0))
@@ -160,6 +180,12 @@ def test_a_segment_is_a_file_with_its_description_and_the_lengths_of_its_picture
 def test_a_picture_without_a_description_is_no_segment():
     with pytest.raises(Invalid, match="without a description"):
         mp4_of(Cut([RecorderFrame(0.0, INDEPENDENT, 640, 480, UNIT + b"\x65picture")], 1.0))
+
+
+def test_a_picture_with_a_long_description_is_no_segment():
+    data = UNIT + SPS + b"\xff" * 0x10000 + UNIT + PPS + UNIT + b"\x65picture"
+    with pytest.raises(Invalid, match="without a description"):
+        mp4_of(Cut([RecorderFrame(0.0, INDEPENDENT, 640, 480, data)], 1.0))
 
 
 def test_a_complete_video_has_no_problems():

@@ -5,7 +5,7 @@ records the session.
 
 Each frame has a head (`HEAD`): its kind, the width and the height of the screen, and the length of the picture. The
 picture is H.264 in Annex B form. A frame is written when the screen has changed, and an independent picture at least
-every `KEY_S`. A sign of life without a picture is written every `SIGN_OF_LIFE_S`.
+every `KEY_S` and after `KEY_BYTES` of changes. A sign of life without a picture is written every `SIGN_OF_LIFE_S`.
 
 The frame rate is lowered while this process uses more than `MAX_CPU` of a core, or writes more than `MAX_BYTES_PER_S`.
 """
@@ -37,6 +37,8 @@ NICENESS = 5
 CHECK_S = 2.0
 """The time between two checks of the frame rate."""
 KEY_S = 30.0
+KEY_BYTES = 2_000_000
+"""The Agent refuses more than 6 MB without an independent picture."""
 SIGN_OF_LIFE_S = 5.0
 CRF = 30
 """The constant rate factor of the pictures: text is readable."""
@@ -48,6 +50,10 @@ class Recorder:
     def __init__(self) -> None:
         self.frames_per_s = MAX_FRAMES_PER_S
         self.written = 0
+        self.changed_bytes = 0
+        """The bytes of pictures since the last independent picture."""
+        self.much_changed = threading.Event()
+        """Set when `changed_bytes` exceeds `KEY_BYTES`."""
         self.write_lock = threading.Lock()
         self.capture = pixelflux.ScreenCapture()
         self.capture.start_capture(self.picture, settings())
@@ -57,7 +63,12 @@ class Recorder:
         if len(picture) > PICTURE_HEAD.size:
             data = bytes(picture)
             _, codec, _, _, width, height, _ = PICTURE_HEAD.unpack_from(data)
-            self.write(INDEPENDENT if codec & 1 else CHANGE, data[PICTURE_HEAD.size :], width, height)
+            kind = INDEPENDENT if codec & 1 else CHANGE
+            before = self.changed_bytes
+            self.changed_bytes = 0 if kind == INDEPENDENT else before + len(data)
+            if before <= KEY_BYTES < self.changed_bytes:
+                self.much_changed.set()
+            self.write(kind, data[PICTURE_HEAD.size :], width, height)
 
     def write(self, kind: int, data: bytes = b"", width: int = 0, height: int = 0) -> None:
         """Write a frame. End this process if its reader has ended."""
@@ -74,7 +85,9 @@ class Recorder:
         """Request independent pictures, write signs of life, and adjust the frame rate."""
         checks, cpu_s, written, checked = 0, time.process_time(), 0, time.monotonic()
         while True:
-            time.sleep(CHECK_S)
+            while self.much_changed.wait(max(0.0, checked + CHECK_S - time.monotonic())):
+                self.much_changed.clear()
+                self.capture.request_idr_frame()
             checks += 1
             now_cpu_s, now_written, now = time.process_time(), self.written, time.monotonic()
             elapsed_s = now - checked
