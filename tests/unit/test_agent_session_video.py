@@ -20,7 +20,8 @@ from greenroom.agent.session import video
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.video import SessionVideos
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import GreenroomError, Unavailable
+from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.wire.messages import Answer, Authorised, Desired
 from greenroom.wire.viewers import VideoSegment
@@ -70,6 +71,9 @@ class Recording:
     api: VideoApi
     over: asyncio.Event
     """The end of the stream of the recorder."""
+    status: int = 200
+    """The answer of the page; 0 = it refuses connections."""
+    requests: int = 0
 
     @property
     def failure(self) -> str:
@@ -91,12 +95,12 @@ class Recording:
 async def recording(
     folder: Path, *, status: int = 200, away: bool = False, ends: bool = False, **limits: Any
 ) -> AsyncGenerator[Recording]:
-    """See `Recording`; `status` is the answer of its page, `ends`: the recorder ends at once."""
+    """See `Recording`; `ends`: the recorder ends at once."""
     runtime = SimulatedRuntime("installation", "agent-1", folder=folder)
     await runtime.open()
     journal = Journal(folder / "journal")
     journal.open()
-    host = Recording(Sessions(journal), runtime, VideoApi(away), asyncio.Event())
+    host = Recording(Sessions(journal), runtime, VideoApi(away), asyncio.Event(), status)
     await runtime.create(SESSION, SPEC)
     host.sessions.observed.store_inventory([await runtime.start(SESSION)])
     host.sessions.observed.store_first_frame(SESSION)
@@ -105,8 +109,11 @@ async def recording(
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.url.path == "/session-video"
+        host.requests += 1
+        if host.status == 0:
+            raise httpx2.ConnectError("refused")
         stream = Recorder(None if ends else host.over)
-        return httpx2.Response(status, stream=stream if status == 200 else None)
+        return httpx2.Response(host.status, stream=stream if host.status == 200 else None)
 
     videos = SessionVideos(host.sessions, Identity(), host.api, lambda: runtime, **limits)
     await videos.close()
@@ -165,3 +172,61 @@ async def test_a_session_whose_video_cannot_be_stored_is_ended(tmp_path: Path, m
     async with recording(tmp_path, away=True, ends=True, store_limit_s=0.1) as host:
         await eventually(lambda: host.failure)
         assert host.failure == f"{ENDED}the video could not be stored for 0.1 s."
+
+
+@pytest.mark.parametrize("status", [0, 401, 502, 503])
+async def test_a_page_that_refuses_for_some_time_ends_no_session(tmp_path: Path, status: int):
+    async with recording(tmp_path, status=status) as host:
+        await eventually(lambda: host.requests > 2 * video.MAX_BREAKS)
+        assert host.failure == ""
+        assert not host.is_open()
+        host.status = 200
+        await eventually(host.is_open)
+
+
+async def test_a_page_that_refuses_for_too_long_ends_the_session(tmp_path: Path):
+    async with recording(tmp_path, status=503, recorder_limit_s=0.2) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure == f"{ENDED}its page answered 503 to the request for its recorder."
+
+
+@pytest.mark.parametrize("error", [RuntimeUnavailable(), StartError("A Pod cannot be stopped.")])
+async def test_a_session_that_is_not_recorded_is_stopped_although_the_first_stop_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GreenroomError
+):
+    errors, ended = [error], list[str]()
+
+    async def fail_first(_runtime: SimulatedRuntime, _session_id: str, _grace_s: float) -> None:
+        if errors:
+            raise errors.pop()
+        ended.append("stopped")
+
+    async def remove(_runtime: SimulatedRuntime, _session_id: str) -> None:
+        ended.append("removed")
+
+    monkeypatch.setattr(SimulatedRuntime, "stop", fail_first)
+    monkeypatch.setattr(SimulatedRuntime, "remove", remove)
+    async with recording(tmp_path, status=404):
+        await eventually(lambda: ended)
+        assert ended[0] == ("removed" if isinstance(error, StartError) else "stopped")
+
+
+async def test_a_session_is_ended_if_too_much_data_of_videos_waits_for_the_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+    async with recording(tmp_path, away=True, ends=True, max_waiting_bytes=2000) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure.startswith(f"{ENDED}the video could not be stored, and too much data of videos waits")
+
+
+async def test_an_api_that_stores_too_slowly_ends_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(video, "MAX_BREAKS", 1000)
+
+    async def store_slowly(*_args: object) -> None:
+        await asyncio.sleep(0.15)
+
+    monkeypatch.setattr(VideoApi, "store", store_slowly)
+    async with recording(tmp_path, ends=True, store_limit_s=0.3) as host:
+        await eventually(lambda: host.failure)
+        assert host.failure == f"{ENDED}the video could not be stored for 0.3 s."

@@ -1,9 +1,10 @@
 """Records the videos of sessions that must be recorded (`core.recording.session_video`).
 
 The Agent reads the frames of the recorder in the session, cuts them into segments, and sends the segments to the api.
-Nothing is stored on this host. Viewers are admitted while the recorder sends frames. The session is ended if there is
-no sign of life for `RECORDER_LIMIT_S`, if the recorder ends `MAX_BREAKS` times within `BREAKS_WITHIN_S`, or if a
-segment waits for the api for `STORE_LIMIT_S`.
+Nothing is stored on this host. Viewers are admitted while the recorder sends frames. The session is ended if its image
+has no recorder, if there is no sign of life for `RECORDER_LIMIT_S`, if a recorder that sent frames ends `MAX_BREAKS`
+times within `BREAKS_WITHIN_S`, if a segment waits for the api for `STORE_LIMIT_S`, or if its segments take the most
+memory while those of all sessions exceed `MAX_WAITING_BYTES`.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ import structlog
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.nginx_requests import page_authorization
-from greenroom.core.errors import GreenroomError, Invalid, Unavailable
+from greenroom.core.errors import Invalid, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.mp4 import mp4_of
 from greenroom.core.recording.session_video import (
     RECORDER_LIMIT_S,
+    SIGN_OF_LIFE,
     STORE_LIMIT_S,
     Cut,
     Cutter,
     FrameReader,
 )
-from greenroom.kit.concurrency import convert_item_error, wait_for, warn_of_item_error
-from greenroom.runtimes.contract import Containers
+from greenroom.kit.concurrency import wait_for, warn_of_item_error
+from greenroom.runtimes.contract import Containers, StartError
 from greenroom.wire.viewers import VideoSegment
 
 log = structlog.get_logger(__name__)
@@ -49,6 +51,10 @@ READ_TIMEOUT_S: Final = 12.0
 STOP_GRACE_S: Final = 1.0
 MAX_BREAKS: Final = 4
 BREAKS_WITHIN_S: Final = 300.0
+NOT_FOUND: Final = 404
+"""The answer of a page without a recorder."""
+MAX_WAITING_BYTES: Final = 500_000_000
+"""The size of the segments of all sessions that may wait for the api in the memory of this Agent."""
 LAST_STORE_LIMIT_S: Final = 60.0
 """The time for which the last segments of a session that is over wait for the api."""
 
@@ -81,15 +87,20 @@ class SessionVideos:
         *,
         recorder_limit_s: float = RECORDER_LIMIT_S,
         store_limit_s: float = STORE_LIMIT_S,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self.sessions = sessions
         self.recorder_limit_s = recorder_limit_s
         self.store_limit_s = store_limit_s
+        self.max_waiting_bytes = max_waiting_bytes
+        self.waiting_bytes: dict[str, int] = {}
+        """The size of the segments of each session that wait for the api, except those of ended sessions."""
         self._identity = identity
         self._store = store
         self._runtime = runtime
         self._changed = asyncio.Event()
         self._recordings: dict[str, asyncio.Task[None]] = {}
+        self._stops: dict[str, asyncio.Task[None]] = {}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False  # each container creates its certificate itself, and is on the loopback address
         context.verify_mode = ssl.CERT_NONE
@@ -102,7 +113,8 @@ class SessionVideos:
         await self.http.aclose()
 
     async def run(self) -> None:
-        """Start the recording of each session that must be recorded, forever."""
+        """Start the recording of each session that must be recorded, and stop each such session that has failed,
+        forever."""
         async with asyncio.TaskGroup() as group:
             while True:
                 for session_id in self.sessions.desired.entries:
@@ -110,6 +122,10 @@ class SessionVideos:
                         task = group.create_task(self._record(session_id), name=f"video:{session_id}")
                         self._recordings[session_id] = task
                         task.add_done_callback(lambda _, key=session_id: self._recordings.pop(key, None))
+                    if session_id not in self._stops and self._must_stop(session_id):
+                        task = group.create_task(self._stop(session_id), name=f"stop:{session_id}")
+                        self._stops[session_id] = task
+                        task.add_done_callback(lambda _, key=session_id: self._stops.pop(key, None))
                 await wait_for(self._changed, POLL_S)
                 self._changed.clear()
 
@@ -131,6 +147,30 @@ class SessionVideos:
         is_usable = self.sessions.observed.has_first_frame(session_id)
         return session if is_running and is_recorded and is_usable and not failed else None
 
+    def _must_stop(self, session_id: str) -> bool:
+        """Return True if a session that must be recorded has failed, so that it is not recorded, but still runs: its
+        viewers may be connected. The reconciler changes no container of a failed session."""
+        session, container = self.sessions.get(session_id), self.sessions.observed.container(session_id)
+        if session is None or session.authorised is None or container is None:
+            return False
+        runs = container.state in ("running", "paused")
+        failed = bool(self.sessions.observed.journal_facts(session_id).failure)
+        return runs and failed and session.authorised.recorded
+
+    async def _stop(self, session_id: str) -> None:
+        """Stop the container of a session. It is removed if the runtime cannot stop containers, as in Kubernetes. An
+        error is logged, and `run` tries again."""
+        sentence = "a session that is not recorded could not be stopped"
+        with warn_of_item_error(log, sentence, "session", session_id, session_id=session_id):
+            runtime = self._runtime()
+            if runtime is None:
+                raise Unavailable("The container runtime is not open.")
+            try:
+                await runtime.stop(session_id, STOP_GRACE_S)
+            except StartError:
+                await runtime.remove(session_id)
+        await asyncio.sleep(RETRY_S)
+
     def is_present(self, session_id: str) -> bool:
         """Return True if the session is not over: its container may also be stopped or paused."""
         return (
@@ -142,20 +182,12 @@ class SessionVideos:
         await self._store.store(address, self._identity.bearer, segment)
 
     async def end_session(self, session_id: str, reason: str) -> None:
-        """End a session that cannot be recorded."""
+        """Record the failure of a session that cannot be recorded; `run` then stops it."""
         sentence = f"The session was ended because it must be recorded: {reason}"
         await self.sessions.observed.update_record_durably(session_id, failure=sentence)
         self.sessions.outbox.log_line(LogCode.SESSION_NOT_RECORDED, f"Session {session_id}: {sentence}", session_id)
-        runtime = self._runtime()
-        if runtime is None or self.sessions.observed.container(session_id) is None:
-            return
-        try:
-            with convert_item_error("session", session_id):
-                await runtime.stop(session_id, STOP_GRACE_S)
-        except GreenroomError as error:  # the reconciler stops the container of a failed session
-            log.warning(
-                "a session that is not recorded could not be stopped", session_id=session_id, reason=error.message
-            )
+        self.waiting_bytes.pop(session_id, None)
+        self._changed.set()
 
 
 class _Recording:
@@ -164,8 +196,8 @@ class _Recording:
     def __init__(self, videos: SessionVideos, session_id: str) -> None:
         self._videos = videos
         self._session_id = session_id
-        self._waiting: deque[VideoSegment] = deque()
-        self._waiting_since_s: float | None = None
+        self._waiting: deque[tuple[float, VideoSegment]] = deque()
+        """The segments that wait for the api, each with the time since which it waits."""
         self._queued = asyncio.Event()
         self._stored = asyncio.Event()
         """Set while no segment waits for the api."""
@@ -175,7 +207,7 @@ class _Recording:
         """The last time at which the session need not be recorded, or the recorder gave a sign of life."""
         self._problem = "its recorder did not answer."
         self._breaks: deque[float] = deque(maxlen=MAX_BREAKS)
-        """The times at which the recorder ended while the session had to be recorded."""
+        """The times at which a recorder that had sent frames ended while the session had to be recorded."""
 
     async def record(self) -> None:
         """Record until the session is over."""
@@ -194,11 +226,17 @@ class _Recording:
         finally:
             storing.cancel()
             await asyncio.gather(storing, return_exceptions=True)
+            self._videos.waiting_bytes.pop(self._session_id, None)
 
     def _reason_to_end(self) -> str:
         now = time.monotonic()
-        if self._waiting_since_s is not None and now - self._waiting_since_s > self._videos.store_limit_s:
+        if self._waiting and now - self._waiting[0][0] > self._videos.store_limit_s:
             return f"the video could not be stored for {self._videos.store_limit_s:g} s."
+        waiting = self._videos.waiting_bytes
+        if sum(waiting.values()) > self._videos.max_waiting_bytes and waiting.get(self._session_id) == max(
+            waiting.values()
+        ):
+            return "the video could not be stored, and too much data of videos waits in the memory of the Agent."
         if now - self._alive_s > self._videos.recorder_limit_s:
             return self._problem
         if len(self._breaks) == MAX_BREAKS and now - self._breaks[0] < BREAKS_WITHIN_S:
@@ -209,19 +247,24 @@ class _Recording:
         """Record until the recorder ends or the session need not be recorded any more."""
         self._upstream = session.spec.upstream_auth
         reader, cutter = FrameReader(), Cutter()
-        offset_s = time.time() - time.monotonic()
+        began_s: float | None = None
+        """The time of the first frame of the segment, in seconds since 1970."""
         try:
             headers = {"Authorization": page_authorization(session.spec)}
             url = f"{session.spec.protocol}://{session.address}{PATH}"
             async with self._videos.http.stream("GET", url, headers=headers) as answer:
                 if answer.status_code != 200:
-                    self._problem, self._alive_s = "its image has no recorder.", -math.inf
+                    self._record_refusal(answer.status_code)
                     return
                 async for data in answer.aiter_raw():
                     for frame in reader.feed(data, time.monotonic()):
-                        self._queue(cutter.add(frame), offset_s)
-                        self._alive_s = frame.at_s
-                        self._videos.sessions.set_recorded(self._session_id, recorded=True)
+                        cut = cutter.add(frame)
+                        if cut is not None or (began_s is None and frame.kind != SIGN_OF_LIFE):
+                            cut_began_s, began_s = began_s or 0.0, time.time()
+                            self._queue(cut, cut_began_s)
+                        if began_s is not None:
+                            self._alive_s = frame.at_s
+                            self._videos.sessions.set_recorded(self._session_id, recorded=True)
                     if self._videos.must_record(self._session_id) is None or self._reason_to_end():
                         break
             self._problem = f"its recorder ended, and did not start again within {self._videos.recorder_limit_s:g} s."
@@ -230,34 +273,46 @@ class _Recording:
             log.warning("the recording of a session was interrupted", session_id=self._session_id, reason=self._problem)
         finally:
             self._videos.sessions.set_recorded(self._session_id, recorded=False)
-            self._queue_last(cutter, offset_s)
-        if self._videos.must_record(self._session_id) is not None:
+            self._queue_last(cutter, began_s or 0.0)
+        if began_s is not None and self._videos.must_record(self._session_id) is not None:
             self._breaks.append(time.monotonic())
 
-    def _queue_last(self, cutter: Cutter, offset_s: float) -> None:
+    def _record_refusal(self, status: int) -> None:
+        """Record that the page refused to send frames. Other refusals than `NOT_FOUND` may be temporary."""
+        if status == NOT_FOUND:
+            self._problem, self._alive_s = "its image has no recorder.", -math.inf
+        else:
+            self._problem = f"its page answered {status} to the request for its recorder."
+            log.warning("the recording of a session was refused", session_id=self._session_id, reason=self._problem)
+
+    def _queue_last(self, cutter: Cutter, began_s: float) -> None:
         try:
-            self._queue(cutter.finish(), offset_s)
+            self._queue(cutter.finish(), began_s)
         except Invalid as error:
             log.warning("a segment of a video is not valid", session_id=self._session_id, reason=error.message)
 
-    def _queue(self, cut: Cut | None, offset_s: float) -> None:
+    def _queue(self, cut: Cut | None, began_s: float) -> None:
         """Queue a segment for the api. Raises Invalid: it is no valid video."""
         if cut is None:
             return
         segment = VideoSegment(
             session_id=self._session_id,
             segment_id=str(uuid.uuid4()),
-            began=cut.frames[0].at_s + offset_s,
+            began=began_s,
             duration_ms=sum(cut.durations_ms),
             data=mp4_of(cut),
         )
         self._append(segment)
 
     def _append(self, segment: VideoSegment) -> None:
-        self._waiting.append(segment)
-        self._waiting_since_s = self._waiting_since_s or time.monotonic()
+        self._waiting.append((time.monotonic(), segment))
+        self._count_waiting(len(segment.data))
         self._queued.set()
         self._stored.clear()
+
+    def _count_waiting(self, added: int) -> None:
+        waiting = self._videos.waiting_bytes
+        waiting[self._session_id] = max(0, waiting.get(self._session_id, 0) + added)
 
     async def _store_segments(self) -> None:
         """Store the queued segments in their order, forever."""
@@ -265,15 +320,15 @@ class _Recording:
             await self._queued.wait()
             while self._waiting:
                 try:
-                    await self._videos.store(self._upstream or "", self._waiting[0])
+                    await self._videos.store(self._upstream or "", self._waiting[0][1])
                 except Unavailable as error:
                     log.warning(
                         "a segment of a video could not be stored", session_id=self._session_id, reason=error.message
                     )
                     await asyncio.sleep(STORE_RETRY_S)
                 else:
-                    self._waiting.popleft()
-                    self._waiting_since_s = time.monotonic() if self._waiting else None
+                    _, stored = self._waiting.popleft()
+                    self._count_waiting(-len(stored.data))
             self._queued.clear()
             self._stored.set()
 
