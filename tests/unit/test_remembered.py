@@ -122,6 +122,18 @@ async def test_what_was_not_handed_over_stays_closed(tmp_path: Path):
     assert not found.handed_over
 
 
+async def test_a_session_that_must_be_recorded_stays_closed_until_its_recording(tmp_path: Path):
+    before = Process(tmp_path)
+    before.sessions.set_recorded(A, recorded=True)
+    await before.live(answer(desired(authorised=Authorised(user_id="u", epoch=1, recorded=True))))
+    session = before.sessions.get(A)
+    assert session is not None
+    assert session.handed_over
+    found = Process(tmp_path).remembered.get(A)
+    assert found is not None
+    assert not found.handed_over
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"boot_id": 1}'])
 async def test_a_file_that_cannot_be_read_remembers_nothing(tmp_path: Path, content: bytes):
     (tmp_path / FILE).write_bytes(content)

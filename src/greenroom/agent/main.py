@@ -94,6 +94,7 @@ class Agent:
             sessions.desired.changed.subscribe(lambda change: group.on_list_known() if change.is_first else None)
         self.session_cache.authorised_changed.subscribe(self.streams.authorised_changed)
         sessions.handed_over.subscribe(self.streams.handed_over)
+        sessions.recording_began.subscribe(self.streams.handed_over)
         self.image_sender = ImageSender(lambda: host.runtime, identity, self.manager_client)
         self.edge = self._edge(group) if settings.edge_url else None
 

@@ -63,7 +63,9 @@ class Sessions:
         self.acknowledged = Signal[Observed]()
         """Emitted with an observation that a Manager has committed, after the answer was applied."""
         self.handed_over = Signal[str]()
-        """Emitted with the session id after a successful hand-over, and when the recording of a video begins."""
+        """Emitted with the session id after a successful hand-over."""
+        self.recording_began = Signal[str]()
+        """Emitted with the session id when the recording of its video begins."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -163,7 +165,7 @@ class Sessions:
         admitted only during the recording."""
         if recorded and session_id not in self._recorded:
             self._recorded.add(session_id)
-            self.handed_over.emit(session_id)
+            self.recording_began.emit(session_id)
         elif not recorded:
             self._recorded.discard(session_id)
 

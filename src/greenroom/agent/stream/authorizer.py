@@ -365,7 +365,7 @@ class StreamAuthorizer:
             await wait_for(self._list_changed, left_s)
 
     def handed_over(self, _session_id: str) -> None:
-        """Wake the requests of programs that wait for the hand-over."""
+        """Wake the requests that wait for the hand-over or for the recording of a session."""
         self._list_changed.set()
 
     def authorised_changed(self, session_id: str) -> None:

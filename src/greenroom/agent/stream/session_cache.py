@@ -3,7 +3,8 @@
 A restarted Agent has no desired list until a Manager sends the complete list. Until then, it admits viewers with the
 stored data: each session with its permitted viewers, and the time at which a Manager last confirmed the list. The first
 list replaces the data, and the Agent disconnects viewers that the list does not permit. The data is used only for
-viewers; the Agent changes no container before the first list.
+viewers; the Agent changes no container before the first list. It also records no session before the first list, so
+sessions that must be recorded are stored as not handed over: they admit no viewer.
 """
 
 from __future__ import annotations
@@ -115,14 +116,10 @@ class SessionCache:
         self._outdated = set[str]()
         """The sessions that must be encoded again."""
         sessions.acknowledged.subscribe(self._acknowledged)
-        sessions.handed_over.subscribe(self._handed_over)
         stored, self._stored_sessions = self._read()
         self._file_may_have_sessions = self._file.exists()
         self.last_fresh = stored.last_fresh
         """The time at which a Manager last confirmed the list to an earlier process of this Agent; None = never."""
-
-    def _handed_over(self, session_id: str) -> None:
-        self._outdated.add(session_id)
 
     def _acknowledged(self, observed: Observed) -> None:
         self._outdated.add(observed.session_id)
@@ -221,7 +218,7 @@ class SessionCache:
         return CachedSession(
             session_id=session_id,
             authorised=snapshot.authorised,
-            handed_over=snapshot.handed_over,
+            handed_over=snapshot.handed_over and not snapshot.authorised.recorded,
             database=snapshot.database,
             address=snapshot.address,
             addresses=dict(snapshot.services),
