@@ -89,9 +89,13 @@ VIDEOS: Final = ListDefinition(
 get_video: Final = VIDEOS.get
 
 
-async def open_video(connection: Connection, session_id: str, agent_id: str, key_encrypted: bytes) -> OpenVideo | None:
-    """Return and lock the video of a session, which is created if the session must be recorded. None = the session
-    does not run on this Agent, or need not be recorded. `key_encrypted` is the key of a new video."""
+VERIFIED_AT_ONCE: Final = 20
+"""The number of segments whose hashes one statement computes, so that it ends within its time limit."""
+
+
+async def create_video(connection: Connection, session_id: str, agent_id: str, key_encrypted: bytes) -> None:
+    """Create the video of a session with this key, unless it exists, the session does not run on this Agent, or it need
+    not be recorded."""
     await connection.execute(
         "INSERT INTO session_videos (session_id, user_id, username, image_id, image_friendly_name, zone_name, agent_id,"
         "  key_encrypted, begun, latest)"
@@ -104,6 +108,10 @@ async def open_video(connection: Connection, session_id: str, agent_id: str, key
         " ON CONFLICT (session_id) DO NOTHING",
         {"key": key_encrypted, "session_id": session_id, "agent_id": agent_id},
     )
+
+
+async def lock_video(connection: Connection, session_id: str, agent_id: str) -> OpenVideo | None:
+    """Return and lock the video of a session; None = this Agent records no video of it."""
     cursor = await connection.execute(
         "SELECT key_encrypted, segments, chain, ended, username, user_id::text FROM session_videos"
         " WHERE session_id = %s AND agent_id = %s FOR NO KEY UPDATE",
@@ -149,7 +157,8 @@ async def append_segment(
     await connection.execute(
         "UPDATE session_videos SET segments = %(number)s, chain = %(chain)s, size_bytes = size_bytes + %(size_bytes)s,"
         " duration_ms = duration_ms + %(duration_ms)s, begun = CASE WHEN segments = 0 THEN %(began)s ELSE begun END,"
-        " latest = greatest(latest, %(began)s + make_interval(secs => %(duration_ms)s / 1000.0))"
+        " latest = greatest(latest,"
+        "  least(%(began)s + make_interval(secs => %(duration_ms)s / 1000.0), clock_timestamp()))"
         " WHERE session_id = %(session_id)s",
         values,
     )
@@ -182,9 +191,14 @@ async def read_segment_data(db: Database, session_id: str, number: int) -> bytes
 
 async def read_entries(db: Database, session_id: str) -> list[SegmentEntry]:
     """Return the entries of a video for its verification; the database computes the hashes of the data."""
-    return await db.fetch_as(
-        SegmentEntry,
-        "SELECT number, began, duration_ms, sha256, chain, sha256(data) AS actual_sha256 FROM session_video_segments"
-        " WHERE session_id = %s ORDER BY number",
-        (session_id,),
-    )
+    entries: list[SegmentEntry] = []
+    while True:
+        found = await db.fetch_as(
+            SegmentEntry,
+            "SELECT number, began, duration_ms, sha256, chain, sha256(data) AS actual_sha256"
+            " FROM session_video_segments WHERE session_id = %s AND number > %s ORDER BY number LIMIT %s",
+            (session_id, entries[-1].number if entries else 0, VERIFIED_AT_ONCE),
+        )
+        entries += found
+        if len(found) < VERIFIED_AT_ONCE:
+            return entries

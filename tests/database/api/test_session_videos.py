@@ -14,6 +14,7 @@ from tests.database.api.client import ADA, Client, MakeClient
 from tests.database.api.sharing import Shared
 from tests.database.api.staging import Stage
 
+from greenroom.db import session_videos
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import RetentionLimits, prune
 from greenroom.db.fleet.checkin import read_desired
@@ -111,6 +112,27 @@ async def test_a_repeated_request_stores_a_segment_once(recorded: Recorded):
     await recorded.send(is_last=True)
     assert await recorded.problems() == []
     assert (await recorded.auditor.read(recorded.path))["segments"] == 1
+
+
+async def test_the_end_of_a_session_of_which_nothing_was_recorded_is_no_video(recorded: Recorded):
+    await recorded.send(is_last=True)
+    assert await recorded.auditor.read(PATH) == []
+    assert await recorded.session.logged("session-video-ended") == []
+
+
+async def test_a_video_with_a_time_in_the_future_is_not_kept_longer(recorded: Recorded):
+    await recorded.send(FIRST, began=time.time() + 86_400)
+    (row,) = await recorded.db.fetch("SELECT latest <= clock_timestamp() AS is_past FROM session_videos")
+    assert row["is_past"]
+
+
+async def test_a_long_video_is_verified_in_parts(recorded: Recorded, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(session_videos, "VERIFIED_AT_ONCE", 1)
+    await recorded.complete()
+    assert await recorded.problems() == []
+    await recorded.db.write("UPDATE session_video_segments SET data = data || 'x' WHERE number = 2")
+    (problem,) = await recorded.problems()
+    assert problem.startswith("Segment 2 was changed")
 
 
 async def test_an_ended_video_gets_no_further_segment(recorded: Recorded):

@@ -29,7 +29,8 @@ NONCE_BYTES: Final = 12
 
 
 async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_id: str, message: VideoSegment) -> None:
-    """Encrypt and store a segment. A repeated request has no effect.
+    """Encrypt and store a segment. A repeated request only writes the event of the end again, because the first one may
+    be lost. The end of a session of which nothing was recorded has no effect.
 
     Raises:
         Forbidden: the session does not run on this Agent, or need not be recorded.
@@ -38,17 +39,21 @@ async def store_segment(db: Database, secrets: Secrets, logs: LogWriter, agent_i
     """
     new_key = secrets.encrypt(base64.b64encode(AESGCM.generate_key(256)).decode())
     async with db.transaction() as connection:
-        video = await session_videos.open_video(connection, message.session_id, agent_id, new_key)
+        if message.data:
+            await session_videos.create_video(connection, message.session_id, agent_id, new_key)
+        video = await session_videos.lock_video(connection, message.session_id, agent_id)
+        if video is None and not message.data:
+            return
         if video is None:
             raise Forbidden("This session does not run on this Agent, or it is not recorded.")
-        if await session_videos.has_segment(connection, message.segment_id) or (video.ended and message.is_last):
+        if await session_videos.has_segment(connection, message.segment_id):
             return
-        if video.ended:
+        if video.ended and not message.is_last:
             raise WrongState("The video of this session has ended.")
         segments, chain = video.segments, video.chain
-        if message.data:
+        if message.data and not video.ended:
             segments, chain = await _append(connection, secrets, video, message)
-        if message.is_last:
+        if message.is_last and not video.ended:
             seal = seal_of(secrets.session_video_signature, message.session_id, segments, chain)
             await session_videos.end_video(connection, message.session_id, seal)
     if message.is_last:
