@@ -1,11 +1,12 @@
 import { Alert, Button, List, Skeleton, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { IconDatabaseOff, IconPlayerPlay, IconShieldCheck } from '@tabler/icons-react';
+import { IconDatabaseOff, IconMovieOff, IconPlayerPlay, IconShieldCheck } from '@tabler/icons-react';
+import type { ComponentProps } from 'react';
 import { useParams } from 'react-router';
 import { isGone, messageOf } from '../../api/client';
 import { sessionVideoQuery, verifySessionVideo, viewSessionVideo, type SessionVideo } from '../../api/sessionVideos';
 import { shortDuration } from '../../components/clock';
-import { EmptyState, StaleBanner } from '../../components/feedback';
+import { EmptyState, showError, StaleBanner } from '../../components/feedback';
 import { bytes, counted } from '../../components/format';
 import { PageHeader } from '../../components/PageHeader';
 import { absolute } from '../../components/TimeAgo';
@@ -26,8 +27,14 @@ export function SessionVideoPage() {
 }
 
 function Video({ video }: { video: SessionVideo }) {
-  const viewing = useMutation({ mutationFn: () => viewSessionVideo(video.session_id) });
-  const verification = useMutation({ mutationFn: () => verifySessionVideo(video.session_id) });
+  const viewing = useMutation({
+    mutationFn: () => viewSessionVideo(video.session_id),
+    onError: (error) => showError('Not opened', error),
+  });
+  const verification = useMutation({
+    mutationFn: () => verifySessionVideo(video.session_id),
+    onError: (error) => showError('Not verified', error),
+  });
   return (
     <>
       <PageHeader
@@ -46,10 +53,9 @@ function Video({ video }: { video: SessionVideo }) {
         {absolute(video.begun)} – {video.ended ? absolute(video.latest) : 'not complete'} ·{' '}
         {shortDuration(video.duration_ms / 1000)} · {counted(video.segments, 'segment')} ({bytes(video.size_bytes)})
       </PageHeader>
-      <StaleBanner error={viewing.error ?? verification.error} hasData={false} />
       {verification.data && <Result {...verification.data} />}
       {viewing.data ? (
-        <VideoPlayer sessionId={video.session_id} {...viewing.data} />
+        <Player sessionId={video.session_id} {...viewing.data} />
       ) : (
         <EmptyState
           icon={IconPlayerPlay}
@@ -64,6 +70,15 @@ function Video({ video }: { video: SessionVideo }) {
         </EmptyState>
       )}
     </>
+  );
+}
+
+function Player(viewing: ComponentProps<typeof VideoPlayer>) {
+  if (viewing.segments.length > 0) return <VideoPlayer {...viewing} />;
+  return (
+    <EmptyState icon={IconMovieOff} title="The video has no pictures">
+      No segment of this video is stored. Verify the video to see what is missing.
+    </EmptyState>
   );
 }
 

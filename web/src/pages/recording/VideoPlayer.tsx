@@ -1,7 +1,7 @@
 import { Alert, Group, Paper, Text } from '@mantine/core';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { readSegment, type VideoSegment } from '../../api/sessionVideos';
-import { messageOf } from '../../api/client';
+import { isTemporary, messageOf } from '../../api/client';
 import { counted } from '../../components/format';
 import { absolute } from '../../components/TimeAgo';
 import { clockAt, gapsOf, placeAt, timelineOf, type Place } from './timeline';
@@ -9,8 +9,13 @@ import { clockAt, gapsOf, placeAt, timelineOf, type Place } from './timeline';
 const TYPE = 'video/mp4; codecs="avc1.640033"';
 /** Segments are loaded when they begin within this time after the position, in seconds. */
 const AHEAD_S = 45;
-/** Loaded segments are removed when they end more than this time before the position, in seconds. */
-const BEHIND_S = 300;
+/** Loaded segments are removed when they end more than this time before the position, in seconds. A browser with too many
+ * segments would remove some of them itself. */
+const BEHIND_S = 60;
+/** The browser rounds times; the first picture after a removed segment must stay. */
+const ROUNDING_S = 0.001;
+/** The time after which a failed segment is loaded again. */
+const RETRY_MS = 5000;
 
 interface Props {
   sessionId: string;
@@ -30,6 +35,7 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
     if (!element) return;
     const read = (number: number, signal: AbortSignal) => readSegment(sessionId, number, viewing, signal);
     const loader = new Loader(element, places, read, setError);
+    element.focus(); // the button that opened the player is gone
     return () => loader.close();
   }, [places, sessionId, viewing]);
 
@@ -74,12 +80,13 @@ class Loader {
   private readonly loaded = new Set<number>();
   private buffer: SourceBuffer | null = null;
   private isBusy = false;
+  private retry: number | undefined;
 
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly places: Place[],
     private readonly read: (number: number, signal: AbortSignal) => Promise<ArrayBuffer>,
-    private readonly onError: (message: string) => void,
+    private readonly onError: (message: string | null) => void,
   ) {
     const options = { signal: this.stop.signal };
     this.source.addEventListener('sourceopen', () => this.open(), { once: true, ...options });
@@ -91,12 +98,13 @@ class Loader {
 
   close(): void {
     this.stop.abort();
+    window.clearTimeout(this.retry);
     URL.revokeObjectURL(this.address);
     this.video.removeAttribute('src');
     this.video.load();
   }
 
-  private get isClosed(): boolean {
+  private isClosed(): boolean {
     return this.stop.signal.aborted;
   }
 
@@ -114,24 +122,29 @@ class Loader {
     void this.load();
   }
 
-  /** Load the segment at the position and those that follow within `AHEAD_S`. */
+  /** Load the segment at the position and those that follow within `AHEAD_S`. After a temporary error, try again. */
   private async load(): Promise<void> {
-    if (this.isBusy || !this.buffer || this.isClosed) return;
+    if (this.isBusy || !this.buffer || this.isClosed()) return;
     this.isBusy = true;
+    window.clearTimeout(this.retry);
     try {
       for (let place = this.next(); place; place = this.next()) {
         await this.append(this.buffer, place);
-        await this.removeOld(this.buffer);
+        await this.removeFar(this.buffer);
+        this.markEnd();
+        this.onError(null);
       }
     } catch (error) {
-      if (!(error instanceof DOMException && error.name === 'AbortError')) this.fail(messageOf(error));
+      if (this.isClosed()) return;
+      this.fail(messageOf(error));
+      if (isTemporary(error)) this.retry = window.setTimeout(() => void this.load(), RETRY_MS);
     } finally {
       this.isBusy = false;
     }
   }
 
   private next(): Place | undefined {
-    if (this.isClosed) return undefined;
+    if (this.isClosed()) return undefined;
     const { currentTime } = this.video;
     return this.places
       .slice(placeAt(this.places, currentTime))
@@ -147,21 +160,31 @@ class Loader {
     this.loaded.add(number);
   }
 
-  private async removeOld(buffer: SourceBuffer): Promise<void> {
-    const endS = this.video.currentTime - BEHIND_S;
-    const old = this.places.filter((place) => this.loaded.has(place.number) && place.endS < endS);
-    const last = old.at(-1);
-    if (!last) return;
-    for (const { number } of old) this.loaded.delete(number);
-    await this.changed(buffer, () => buffer.remove(0, last.endS));
+  /** Remove the segments that are far from the position. */
+  private async removeFar(buffer: SourceBuffer): Promise<void> {
+    const { currentTime } = this.video;
+    const loaded = this.places.filter(({ number }) => this.loaded.has(number));
+    const before = loaded.filter(({ endS }) => endS < currentTime - BEHIND_S);
+    const after = loaded.filter(({ startS }) => startS > currentTime + AHEAD_S);
+    for (const { number } of [...before, ...after]) this.loaded.delete(number);
+    const endS = (before.at(-1)?.endS ?? 0) - ROUNDING_S;
+    if (endS > 0) await this.changed(buffer, () => buffer.remove(0, endS));
+    const [next] = after;
+    if (next) await this.changed(buffer, () => buffer.remove(next.startS, Infinity));
+  }
+
+  /** Let the video end after its last segment. Otherwise the browser would wait for more. Changes of the buffer undo
+   * this. */
+  private markEnd(): void {
+    const last = this.places.at(-1);
+    if (last && this.loaded.has(last.number) && this.source.readyState === 'open') this.source.endOfStream();
   }
 
   /** Change the buffer, and wait until the change is done. */
   private changed(buffer: SourceBuffer, change: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      const options = { once: true, signal: this.stop.signal };
-      buffer.addEventListener('updateend', () => resolve(), options);
-      buffer.addEventListener('error', () => reject(new Error('a segment is not a valid video.')), options);
+      buffer.onupdateend = () => resolve();
+      buffer.onerror = () => reject(new Error('a segment is not a valid video.'));
       change();
     });
   }

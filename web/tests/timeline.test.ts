@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import type { VideoSegment } from '../src/api/sessionVideos';
+import { clockAt, gapsOf, placeAt, timelineOf } from '../src/pages/recording/timeline';
+
+function segment(number: number, began: string, duration_ms: number): VideoSegment {
+  return { number, began: `2026-03-02T${began}Z`, duration_ms, size_bytes: 1 };
+}
+
+const places = timelineOf([
+  segment(1, '09:00:00', 30_000),
+  segment(2, '09:00:30', 30_000),
+  segment(3, '09:10:00', 10_500),
+]);
+
+describe('the timeline of a session video', () => {
+  it('has its segments one after the other, without the gaps', () => {
+    expect(places.map(({ number, startS, endS }) => [number, startS, endS])).toEqual([
+      [1, 0, 30],
+      [2, 30, 60],
+      [3, 60, 70.5],
+    ]);
+  });
+
+  it('finds the segment at a position, and the last one after the end', () => {
+    expect([0, 29.9, 30, 65, 70.5, 1000].map((positionS) => placeAt(places, positionS))).toEqual([0, 0, 1, 2, 2, 2]);
+  });
+
+  it('shows the time of the recording, also after a gap and after the end', () => {
+    const clock = (positionS: number) => new Date(clockAt(places, positionS)).toISOString().slice(11, 19);
+    expect([0, 45, 60, 70, 1000].map(clock)).toEqual(['09:00:00', '09:00:45', '09:10:00', '09:10:10', '09:10:10']);
+  });
+
+  it('counts pauses of 2 s or more as gaps', () => {
+    expect(gapsOf(places)).toBe(1);
+    const close = [segment(1, '09:00:00', 30_000), segment(2, '09:00:31', 30_000), segment(3, '09:01:03', 30_000)];
+    expect(gapsOf(timelineOf(close))).toBe(1);
+  });
+
+  it('has no time without segments', () => {
+    expect(clockAt([], 0)).toBeNaN();
+    expect(gapsOf([])).toBe(0);
+  });
+});
