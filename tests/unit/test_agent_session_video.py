@@ -20,11 +20,12 @@ from greenroom.agent.session import video
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.video import SessionVideos
+from greenroom.agent.stream.admission import MAX_SENT_SEGMENTS, UpstreamAuth
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.wire.messages import Answer, Authorised, Desired
-from greenroom.wire.viewers import VideoSegment
+from greenroom.wire.viewers import VideoSegment, ViewerReport
 
 SESSION, SPEC = str(uuid.uuid4()), spec()
 PICTURE = b"\0\0\0\1" + bytes.fromhex("6742c028") + b"\0\0\0\1" + bytes.fromhex("68ce0472") + b"\0\0\0\1\x65picture"
@@ -230,3 +231,30 @@ async def test_an_api_that_stores_too_slowly_ends_the_session(tmp_path: Path, mo
     async with recording(tmp_path, ends=True, store_limit_s=0.3) as host:
         await eventually(lambda: host.failure)
         assert host.failure == f"{ENDED}the video could not be stored for 0.3 s."
+
+
+async def test_segments_leave_connections_for_viewers():
+    opened, over = list[asyncio.StreamWriter](), asyncio.Event()
+
+    async def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    address = "{}:{}".format(*server.sockets[0].getsockname())
+    api, segment = UpstreamAuth(None), VideoSegment(session_id=SESSION, segment_id=SESSION, began=0.0)
+    tasks = [asyncio.create_task(api.store(address, "Bearer agent", segment)) for _ in range(MAX_SENT_SEGMENTS + 5)]
+    try:
+        await eventually(lambda: len(opened) == MAX_SENT_SEGMENTS)
+        tasks.append(
+            asyncio.create_task(api.report(address, "Bearer agent", ViewerReport(session_id=SESSION, watchers=[])))
+        )
+        await eventually(lambda: len(opened) == MAX_SENT_SEGMENTS + 1)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        over.set()
+        server.close()
+        await api.close()

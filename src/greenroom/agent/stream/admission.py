@@ -19,6 +19,9 @@ from greenroom.wire.viewers import StreamRequest, StreamVerdict, VideoSegment, V
 
 TIMEOUT_S: Final = 5.0
 """The time limit of a request. An api that is slow for some seconds can still answer."""
+MAX_SENT_SEGMENTS: Final = 8
+"""The maximum number of segments that are sent at the same time. Viewers have separate connections, so that they do not
+wait after an interruption of the api, when the segments of all sessions are sent."""
 PATH: Final = "/api/internal/stream"
 VIEWERS_PATH: Final = "/api/internal/viewers"
 SESSION_VIDEO_PATH: Final = "/api/internal/session-video"
@@ -39,9 +42,16 @@ class UpstreamAuth:
             raise SetupError(f"The file {ca_file} of the certificate authority cannot be used: {error}.") from error
         self._gateway = gateway
         self._client = httpx2.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
+        self._segments_client = httpx2.AsyncClient(
+            verify=context,
+            timeout=httpx2.Timeout(TIMEOUT_S, pool=None),
+            limits=httpx2.Limits(max_connections=MAX_SENT_SEGMENTS),
+            trust_env=False,
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
+        await self._segments_client.aclose()
 
     async def ask(self, address: str, bearer: str, question: StreamRequest) -> StreamVerdict:
         """Return the verdict of the api at `address` (host[:port], 443 by default). Raises Unavailable: the request
@@ -59,11 +69,13 @@ class UpstreamAuth:
 
     async def store(self, address: str, bearer: str, segment: VideoSegment) -> None:
         """Store a segment of the video of a session at the api. Raises Unavailable: as for `ask`."""
-        await self._post(self._gateway or address, SESSION_VIDEO_PATH, bearer, segment)
+        await self._post(self._gateway or address, SESSION_VIDEO_PATH, bearer, segment, self._segments_client)
 
-    async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx2.Response:
+    async def _post(
+        self, address: str, path: str, bearer: str, message: Message, client: httpx2.AsyncClient | None = None
+    ) -> httpx2.Response:
         try:
-            reply = await self._client.post(
+            reply = await (client or self._client).post(
                 f"https://{address}{path}",
                 content=msgspec.json.encode(message),
                 headers={"Authorization": bearer, "Content-Type": "application/json"},
