@@ -21,8 +21,8 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.video import SessionVideos
 from greenroom.agent.stream.admission import MAX_SENT_SEGMENTS, UpstreamAuth
-from greenroom.core.errors import GreenroomError, Unavailable
-from greenroom.runtimes.contract import RuntimeUnavailable, StartError
+from greenroom.core.errors import Unavailable
+from greenroom.runtimes.contract import Capacity, RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.wire.messages import Answer, Authorised, Desired
 from greenroom.wire.viewers import VideoSegment, ViewerReport
@@ -191,11 +191,14 @@ async def test_a_page_that_refuses_for_too_long_ends_the_session(tmp_path: Path)
         assert host.failure == f"{ENDED}its page answered 503 to the request for its recorder."
 
 
-@pytest.mark.parametrize("error", [RuntimeUnavailable(), StartError("A Pod cannot be stopped.")])
-async def test_a_session_that_is_not_recorded_is_stopped_although_the_first_stop_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GreenroomError
+@pytest.mark.parametrize(("can_pause", "expected"), [(True, "stopped"), (False, "removed")])
+async def test_a_session_that_is_not_recorded_is_stopped_although_docker_refuses_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_pause: bool, expected: str
 ):
-    errors, ended = [error], list[str]()
+    errors, ended = [StartError("Docker refused."), RuntimeUnavailable()], list[str]()
+
+    async def capacity(_runtime: SimulatedRuntime) -> Capacity:
+        return Capacity(cores=1, memory_bytes=1, can_pause=can_pause)
 
     async def fail_first(_runtime: SimulatedRuntime, _session_id: str, _grace_s: float) -> None:
         if errors:
@@ -205,11 +208,11 @@ async def test_a_session_that_is_not_recorded_is_stopped_although_the_first_stop
     async def remove(_runtime: SimulatedRuntime, _session_id: str) -> None:
         ended.append("removed")
 
-    monkeypatch.setattr(SimulatedRuntime, "stop", fail_first)
-    monkeypatch.setattr(SimulatedRuntime, "remove", remove)
+    for name, method in (("capacity", capacity), ("stop", fail_first), ("remove", remove)):
+        monkeypatch.setattr(SimulatedRuntime, name, method)
     async with recording(tmp_path, status=404):
         await eventually(lambda: ended)
-        assert ended[0] == ("removed" if isinstance(error, StartError) else "stopped")
+        assert ended[0] == expected
 
 
 async def test_a_session_is_ended_if_too_much_data_of_videos_waits_for_the_api(

@@ -36,7 +36,7 @@ from greenroom.core.recording.session_video import (
     FrameReader,
 )
 from greenroom.kit.concurrency import wait_for, warn_of_item_error
-from greenroom.runtimes.contract import Containers, StartError
+from greenroom.runtimes.contract import Runtime
 from greenroom.wire.viewers import VideoSegment
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class SessionVideos:
         sessions: Sessions,
         identity: Bearer,
         store: VideoStore,
-        runtime: Callable[[], Containers | None],
+        runtime: Callable[[], Runtime | None],
         *,
         recorder_limit_s: float = RECORDER_LIMIT_S,
         store_limit_s: float = STORE_LIMIT_S,
@@ -165,9 +165,9 @@ class SessionVideos:
             runtime = self._runtime()
             if runtime is None:
                 raise Unavailable("The container runtime is not open.")
-            try:
+            if (await runtime.capacity()).can_pause:
                 await runtime.stop(session_id, STOP_GRACE_S)
-            except StartError:
+            else:
                 await runtime.remove(session_id)
         await asyncio.sleep(RETRY_S)
 
