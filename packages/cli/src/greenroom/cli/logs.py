@@ -166,7 +166,7 @@ def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
 def verify(call: Call) -> None:
     """Verify that a video is complete and unchanged; exit code 1 if a segment is missing or was changed."""
     found = call.client.get(f"{call.path}/verification")
-    text = f"{found['segments']} segments are intact{'' if found['ended'] else '; the video has no end yet'}."
+    text = f"Intact segments: {found['segments']}{'' if found['ended'] else '. The video has no end yet'}."
     call.output.print_result("\n".join(found["problems"]) or text, found)
     if not found["ok"]:
         raise typer.Exit(1)
