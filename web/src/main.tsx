@@ -1,5 +1,8 @@
 import '@mantine/core/styles.css';
 import '@mantine/notifications/styles.css';
+import './theme/fonts.css';
+import './theme/tokens.css';
+import './theme/mantine.css';
 import './styles.css';
 import { MantineProvider } from '@mantine/core';
 import { Notifications } from '@mantine/notifications';
@@ -11,7 +14,7 @@ import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
 import { Hints } from './components/Hints';
-import { cssVariables, theme } from './theme';
+import { cssVariables, theme } from './theme/theme';
 
 // Events cause updates. The interval is for changes without events (last reported) and for lost events.
 const LOOK_AGAIN_MS = 5000;

@@ -3,7 +3,7 @@ import { useLiveState } from '../api/live';
 
 const LOOKS = {
   connecting: { color: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
-  live: { color: 'teal', text: 'Live', hint: 'This page is updated automatically' },
+  live: { color: 'ready', text: 'Live', hint: 'This page is updated automatically' },
   reconnecting: {
     color: 'yellow',
     text: 'Reconnecting',

@@ -104,7 +104,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
           <Confirm
             title="Generate a new pair of keys?"
             action="Generate"
-            color="teal"
+            color="accent"
             onConfirm={generate}
             touched={touched}
             trigger={(open) => (

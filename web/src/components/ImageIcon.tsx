@@ -4,9 +4,9 @@ import { IconBrowser, IconDeviceDesktop, IconTerminal2, type TablerIcon } from '
 import { type Kind, kindOf } from './workspaceKind';
 
 const LOOKS: Record<Kind, [TablerIcon, string]> = {
-  browser: [IconBrowser, 'blue'],
-  terminal: [IconTerminal2, 'gray'],
-  desktop: [IconDeviceDesktop, 'teal'],
+  browser: [IconBrowser, 'accent'],
+  terminal: [IconTerminal2, 'neutral'],
+  desktop: [IconDeviceDesktop, 'staged'],
 };
 
 interface Props {

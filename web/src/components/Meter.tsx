@@ -16,7 +16,7 @@ export function Meter({ used, total, format, label }: Props) {
       <Text size="xs" className="nowrap number">
         {format(used)} of {format(total)}
       </Text>
-      <Progress value={percent} size="sm" color={percent > 90 ? 'red' : 'teal'} aria-label={label} />
+      <Progress value={percent} size="sm" color={percent > 90 ? 'failure' : 'accent'} aria-label={label} />
     </Stack>
   );
 }

@@ -16,9 +16,7 @@ export function PageHeader({ title, children, actions }: Props) {
   return (
     <Group justify="space-between" align="flex-end" mb="md">
       <Stack gap={2} flex="1 1 320px">
-        <Title order={1} fz={26}>
-          {title}
-        </Title>
+        <Title order={1}>{title}</Title>
         {children && (
           <Text c="dimmed" size="sm" component="div">
             {children}

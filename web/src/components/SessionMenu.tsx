@@ -76,7 +76,7 @@ export function OrderQuestion({ session, name, action, look = (each) => ACTIONS[
       onClose={onClose}
       title={`${label} ${name}?`}
       action={label}
-      color={action === 'stop' ? 'teal' : 'red'}
+      color={action === 'stop' ? 'accent' : 'failure'}
       onConfirm={() => (action ? orderSession(session, action) : Promise.resolve())}
       touched={['sessions', 'connection', 'staging-configs']}
     >

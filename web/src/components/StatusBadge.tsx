@@ -1,4 +1,6 @@
 import {
+  IconCheck,
+  IconCircle,
   IconCircleCheckFilled,
   IconCircleDashed,
   IconCircleXFilled,
@@ -7,25 +9,27 @@ import {
   IconPlayerPauseFilled,
   type TablerIcon,
 } from '@tabler/icons-react';
-import type { CSSProperties } from 'react';
-import { type Tone, textIn } from './tones';
+import styles from './StatusBadge.module.css';
+import type { Tone } from './tones';
 
 /** Few looks, each a tone and a shape, so that color alone never carries the meaning. */
 const LOOKS: Record<string, { tone: Tone; icon: TablerIcon }> = {
-  good: { tone: 'teal', icon: IconCircleCheckFilled },
-  moving: { tone: 'blue', icon: IconLoader2 },
-  resting: { tone: 'gray', icon: IconPlayerPauseFilled },
-  unsure: { tone: 'yellow', icon: IconHelpCircleFilled },
-  bad: { tone: 'red', icon: IconCircleXFilled },
-  gone: { tone: 'gray', icon: IconCircleDashed },
+  live: { tone: 'ready', icon: IconCircleCheckFilled },
+  staged: { tone: 'staged', icon: IconCircle },
+  fine: { tone: 'neutral', icon: IconCheck },
+  moving: { tone: 'accent', icon: IconLoader2 },
+  resting: { tone: 'neutral', icon: IconPlayerPauseFilled },
+  unsure: { tone: 'warning', icon: IconHelpCircleFilled },
+  bad: { tone: 'failure', icon: IconCircleXFilled },
+  gone: { tone: 'neutral', icon: IconCircleDashed },
 };
 
 const LOOK_OF: Record<string, keyof typeof LOOKS> = {
-  running: 'good',
-  ready: 'good',
-  staged: 'good',
-  'on demand': 'good',
-  enabled: 'good',
+  running: 'live',
+  ready: 'live',
+  staged: 'staged',
+  'on demand': 'fine',
+  enabled: 'fine',
   requested: 'moving',
   starting: 'moving',
   assigning: 'moving',
@@ -33,13 +37,13 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   pausing: 'moving',
   deleting: 'moving',
   kept: 'resting',
-  'in use': 'good',
+  'in use': 'live',
   pending: 'moving',
   stopped: 'resting',
   paused: 'resting',
   disabled: 'resting',
   draining: 'resting',
-  present: 'good',
+  present: 'fine',
   pulling: 'moving',
   building: 'moving',
   copying: 'moving',
@@ -48,13 +52,13 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   unreachable: 'unsure',
   missing: 'unsure',
   quarantined: 'unsure',
-  open: 'good',
+  open: 'live',
   'second host refused': 'unsure',
   revoked: 'bad',
   lost: 'bad',
   failed: 'bad',
   waiting: 'moving',
-  delivered: 'good',
+  delivered: 'fine',
   'given up': 'bad',
   dead: 'bad',
   locked: 'bad',
@@ -68,23 +72,6 @@ const HINTS: Record<string, string> = {
   quarantined: 'The hand-over of this session to a user failed. It is kept for inspection, and no user gets it.',
   'second host refused':
     'Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.',
-};
-
-function styleOf(tone: Tone): CSSProperties {
-  const icon = `light-dark(var(--mantine-color-${tone}-8), var(--mantine-color-${tone}-4))`;
-  return {
-    background: `var(--mantine-color-${tone}-light)`,
-    color: textIn(tone),
-    '--status-icon': icon,
-  } as CSSProperties;
-}
-
-const STYLES: Record<Tone, CSSProperties> = {
-  teal: styleOf('teal'),
-  blue: styleOf('blue'),
-  gray: styleOf('gray'),
-  yellow: styleOf('yellow'),
-  red: styleOf('red'),
 };
 
 interface Props {
@@ -101,8 +88,8 @@ export function StatusBadge({ status, intended = false }: Props) {
   const hint = HINTS[status];
   return (
     <span
-      className={hint ? 'status mantine-focus-auto' : 'status'}
-      style={STYLES[look.tone]}
+      className={hint ? `${styles.status} mantine-focus-auto` : styles.status}
+      data-tone={look.tone}
       {...(hint ? { tabIndex: 0, 'data-hint': hint } : {})}
     >
       <Icon size={12} aria-hidden />

@@ -11,8 +11,8 @@ interface Props {
 }
 
 function colorOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefined {
-  if (alarmAfter !== undefined && age > alarmAfter) return 'red';
-  if (warnAfter !== undefined && age > warnAfter) return 'yellow';
+  if (alarmAfter !== undefined && age > alarmAfter) return 'failure';
+  if (warnAfter !== undefined && age > warnAfter) return 'warning';
   return undefined;
 }
 

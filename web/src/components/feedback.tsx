@@ -15,7 +15,7 @@ export function showError(title: string, error: unknown): void {
   notifications.show({ ...SHARED, color: 'red', title, message: messageOf(error), autoClose: 10_000 });
 }
 
-export function showDone(message: string, color = 'teal'): void {
+export function showDone(message: string, color = 'accent'): void {
   notifications.show({ ...SHARED, color, message });
 }
 

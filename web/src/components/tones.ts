@@ -1,7 +1,9 @@
-export type Tone = 'teal' | 'blue' | 'gray' | 'yellow' | 'red';
+import type { Hue } from '../theme/theme';
 
-/** Color of text in a tone, readable (AA) on the page and on the light badge of the same tone. */
+/** The meaning of a color (docs/explanation/design.md). */
+export type Tone = Hue;
+
+/** Color of text in a tone, readable (AA) on the page and on the badge of the same tone. */
 export function textIn(tone: Tone): string {
-  const light = tone === 'yellow' ? '#6b4200' : `var(--mantine-color-${tone}-9)`;
-  return `light-dark(${light}, var(--mantine-color-${tone}-2))`;
+  return `var(--gr-${tone}-text)`;
 }

@@ -147,7 +147,7 @@ function StopButton({ session, name }: { session: Session; name: string }) {
     <Confirm
       title={`${label} ${name}?`}
       action={label}
-      color="teal"
+      color="accent"
       trigger={(open) => (
         <Button size="sm" flex={1} variant="default" onClick={open} aria-label={`${label} ${name}`}>
           {label}

@@ -83,7 +83,7 @@ function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
 function Expected({ image }: { image: LauncherImage }) {
   if (image.expected_s === null)
     return (
-      <Badge variant="light" color="yellow" styles={{ label: { color: textIn('yellow') } }}>
+      <Badge variant="light" color="yellow" styles={{ label: { color: textIn('warning') } }}>
         Not possible now
       </Badge>
     );
@@ -100,7 +100,7 @@ function ReadyNow() {
       <Badge
         variant="light"
         leftSection={<IconBolt size={12} aria-hidden />}
-        styles={{ label: { color: textIn('teal') } }}
+        styles={{ label: { color: textIn('ready') } }}
       >
         Ready now
       </Badge>

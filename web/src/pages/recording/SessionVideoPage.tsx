@@ -95,7 +95,7 @@ function Result({
 }) {
   if (ok)
     return (
-      <Alert color="teal" role="status" mb="md" title="The video is unchanged">
+      <Alert color="accent" role="status" mb="md" title="The video is unchanged">
         {counted(segments, 'segment')}:{' '}
         {ended ? 'none is missing or changed.' : 'none is changed so far. The session runs.'}
       </Alert>

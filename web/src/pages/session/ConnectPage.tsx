@@ -71,7 +71,7 @@ function LogInByLink({ token }: { token: string }) {
   return (
     <StageFrame>
       <Center h="100%">
-        <Loader color="teal.4" aria-label="Logging in" />
+        <Loader color="white" aria-label="Logging in" />
       </Center>
     </StageFrame>
   );

@@ -49,7 +49,7 @@ function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; 
   return (
     <Group component="li" gap="sm" wrap="nowrap" data-step={step.name} data-done={step.at !== null}>
       {step.at ? (
-        <ThemeIcon size={20} radius="xl" color="teal">
+        <ThemeIcon size={20} radius="xl" color="accent">
           <IconCheck size={13} aria-label="done" />
         </ThemeIcon>
       ) : isCurrent ? (

@@ -124,7 +124,7 @@ function Quality({ page }: { page: FramePage }) {
   return (
     <Tooltip label={label}>
       <Group gap={10} wrap="nowrap" px={6} role="status" aria-label={label}>
-        <Indicator inline processing={color === 'yellow'} color={color} size={10} position="middle-center">
+        <Indicator inline processing={color === 'warning'} color={color} size={10} position="middle-center">
           <span style={{ width: 10, height: 10, display: 'block' }} />
         </Indicator>
         {page.silentS !== null ? (

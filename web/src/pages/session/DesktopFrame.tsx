@@ -122,7 +122,7 @@ export function DesktopFrame({
 function Left({ onReturn }: { onReturn: () => void }) {
   return (
     <Cover covers>
-      <Text role="status" c="gray.2">
+      <Text role="status">
         You were disconnected because this window was hidden for some time. The session is still running.
       </Text>
       <Button onClick={onReturn}>Continue</Button>
@@ -157,10 +157,8 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
 function Veil({ words }: { words: string }) {
   return (
     <Cover covers>
-      <Loader color="teal.4" />
-      <Text role="status" c="gray.2">
-        {words}…
-      </Text>
+      <Loader color="white" />
+      <Text role="status">{words}…</Text>
     </Cover>
   );
 }

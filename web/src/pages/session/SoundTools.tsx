@@ -62,7 +62,7 @@ interface SwitchProps {
   onClick: () => void;
 }
 
-function Switch({ name, label, refused, on, icon: Icon, color = 'teal', onClick }: SwitchProps) {
+function Switch({ name, label, refused, on, icon: Icon, color = 'accent', onClick }: SwitchProps) {
   const isRefused = refused !== null;
   return (
     <Tooltip label={refused ?? label}>

@@ -151,7 +151,7 @@ export function Waiting() {
   return (
     <StageFrame>
       <Center h="100%">
-        <Loader color="teal.4" aria-label="Loading" />
+        <Loader color="white" aria-label="Loading" />
       </Center>
     </StageFrame>
   );

@@ -77,7 +77,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
     <Stack gap={2}>
       <Text size="sm">{counted(entries, 'workspace')}</Text>
       {error && (
-        <Text size="xs" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
+        <Text size="xs" c={textIn('failure')} style={{ overflowWrap: 'anywhere' }}>
           {error}
         </Text>
       )}

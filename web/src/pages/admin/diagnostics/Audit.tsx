@@ -18,7 +18,7 @@ import { Details } from './LogDetails';
 import { SPANS, sinceOf } from './logFilter';
 
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
-const TONES: Record<string, Tone> = { done: 'teal', refused: 'red', failed: 'yellow', unknown: 'yellow' };
+const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', failed: 'warning', unknown: 'warning' };
 
 /** Diagnostics → Audit: who changed or opened what. */
 export function Audit() {
@@ -117,7 +117,7 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
 }
 
 function ResultBadge({ result }: { result: string }) {
-  const tone = TONES[result] ?? 'gray';
+  const tone = TONES[result] ?? 'neutral';
   return (
     <Badge variant="light" color={tone} miw="max-content" styles={{ label: { color: textIn(tone) } }}>
       {result}

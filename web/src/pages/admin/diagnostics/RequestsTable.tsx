@@ -221,7 +221,7 @@ function Known({ to, children }: { to: string | undefined; children: string }) {
 function Status({ status }: { status: number }) {
   const bad = status >= 400;
   return (
-    <Text size="sm" fw={bad ? 650 : 400} className="number" c={bad ? textIn('red') : undefined}>
+    <Text size="sm" fw={bad ? 650 : 400} className="number" c={bad ? textIn('failure') : undefined}>
       {status}
     </Text>
   );

@@ -128,7 +128,7 @@ function SettleEdge({ agent, requested }: Props & { requested: string }) {
       <Confirm
         title={`Confirm the edge address of ${agent.hostname}?`}
         action="Confirm"
-        color="teal"
+        color="accent"
         onConfirm={() => changeAgent(agent.agent_id, { edge_url: requested })}
         touched={['agents']}
         trigger={(open) => <Button onClick={open}>Confirm Edge Address</Button>}

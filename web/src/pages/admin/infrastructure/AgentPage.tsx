@@ -203,7 +203,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
     value: (row) => row.error,
     width: '40%',
     render: (row) => (
-      <Text size="sm" c={row.error ? textIn('red') : undefined} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" c={row.error ? textIn('failure') : undefined} style={{ overflowWrap: 'anywhere' }}>
         {row.error || '–'}
       </Text>
     ),

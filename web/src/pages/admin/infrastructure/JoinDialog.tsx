@@ -183,7 +183,7 @@ function Joined({ token }: { token: Token }) {
       ) : (
         joined.map((row) => (
           <Group key={row.hostname + row.registered} gap={6}>
-            <IconCircleCheckFilled size={18} color="var(--mantine-color-teal-8)" aria-hidden />
+            <IconCircleCheckFilled size={18} color="var(--gr-ready)" aria-hidden />
             <Text size="sm">
               {'agent_id' in row ? (
                 <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit underline="always">

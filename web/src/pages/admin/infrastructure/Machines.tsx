@@ -29,7 +29,7 @@ const ORDERS: Column<MachineOrder>[] = [
     value: (row) => row.state,
     render: (row) => (
       <Stack gap={2}>
-        <Text size="sm" {...(row.failed ? { c: textIn('red') } : {})}>
+        <Text size="sm" {...(row.failed ? { c: textIn('failure') } : {})}>
           {row.state}
         </Text>
         <Text size="xs" c="dimmed">
@@ -54,7 +54,7 @@ const POOLS: Column<MachinePool>[] = [
     title: 'Last failure',
     value: (row) => row.last_error,
     render: (row) => (
-      <Text size="sm" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" c={textIn('failure')} style={{ overflowWrap: 'anywhere' }}>
         {row.last_error}
       </Text>
     ),

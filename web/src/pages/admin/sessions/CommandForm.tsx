@@ -50,7 +50,7 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
       </FormFrame>
       {result && (
         <Stack gap="xs" mt="md" role="status">
-          <Alert color={result.exit_code === 0 ? 'teal' : 'yellow'} variant="light" title={titleOf(result)} />
+          <Alert color={result.exit_code === 0 ? 'accent' : 'warning'} variant="light" title={titleOf(result)} />
           {result.output && <Code block>{result.output}</Code>}
         </Stack>
       )}

@@ -45,9 +45,9 @@ const COLUMNS: Column<PlacementStep>[] = [
     render: (row) => (
       <Badge
         variant="light"
-        color={row.used ? 'teal' : 'gray'}
+        color={row.used ? 'accent' : 'neutral'}
         miw="max-content"
-        styles={{ label: { color: textIn(row.used ? 'teal' : 'gray') } }}
+        styles={{ label: { color: textIn(row.used ? 'accent' : 'neutral') } }}
       >
         {resultOf(row)}
       </Badge>

@@ -62,7 +62,7 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
               <Timeline.Item
                 key={step.step}
                 title={stepTitle(step.step)}
-                color={step.passed ? 'green' : 'red'}
+                color={step.passed ? 'accent' : 'failure'}
                 bullet={
                   step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
                 }
@@ -90,7 +90,7 @@ function Result({ test }: { test: { data: Schemas['DiagnosisView'] | undefined; 
   }
   return (
     data && (
-      <Alert color={data.passed ? 'green' : 'red'} variant="light" role="status">
+      <Alert color={data.passed ? 'accent' : 'failure'} variant="light" role="status">
         {data.passed
           ? 'Every step passed. Users can log in.'
           : `The step “${stepTitle(data.steps.at(-1)?.step ?? '')}” failed.`}

@@ -108,7 +108,7 @@ function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
     <Confirm
       title={`Recycle ${nameOf(config)}?`}
       action="Recycle"
-      color="teal"
+      color="accent"
       onConfirm={() => recycleStagingConfig(config.staging_config_id)}
       touched={TOUCHED}
       trigger={trigger}

@@ -55,7 +55,7 @@ function Answer({ answer, pool }: { answer: Schemas['ExplainView']; pool: string
   const { would_get: yes, username, reasons } = answer;
   return (
     <Alert
-      color={yes ? 'teal' : 'yellow'}
+      color={yes ? 'ready' : 'warning'}
       variant="light"
       role="status"
       icon={yes ? <IconCircleCheck aria-hidden /> : <IconInfoCircle aria-hidden />}

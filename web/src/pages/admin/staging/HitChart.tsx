@@ -6,8 +6,8 @@ import { absolute } from '../../../components/TimeAgo';
 const HEIGHT = 72;
 const STEP = 6;
 const BAR = 5;
-const HIT = 'var(--mantine-color-teal-6)';
-const MISS = 'var(--mantine-color-red-6)';
+const HIT = 'var(--gr-chart-1)';
+const MISS = 'var(--gr-chart-3)';
 
 /** The launches of each hour as stacked bars: hits at the bottom, misses above. */
 export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {

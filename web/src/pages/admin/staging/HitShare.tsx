@@ -4,13 +4,13 @@ import { textIn, type Tone } from '../../../components/tones';
 
 /** Shares of hits below which a pool is shown as failed or as partly working. */
 const TONES: [number, Tone][] = [
-  [0.5, 'red'],
-  [0.9, 'yellow'],
+  [0.5, 'failure'],
+  [0.9, 'warning'],
 ];
 
 /** The share of launches that a pool served, colored by its quality. */
 export function HitShare({ rate }: { rate: number }) {
-  const tone = TONES.find(([below]) => rate < below)?.[1] ?? 'teal';
+  const tone = TONES.find(([below]) => rate < below)?.[1] ?? 'neutral';
   return (
     <Text span inherit className="number" c={textIn(tone)} data-tone={tone}>
       {percent(rate)}

@@ -13,10 +13,10 @@ export function PoolState({ config }: { config: StagingConfig }) {
     <Stack gap={6} miw={200}>
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" style={{ flex: 1 }} transitionDuration={300}>
-          <Progress.Section value={share(current)} color="teal" aria-label={`${current} of ${desired} ready`} />
+          <Progress.Section value={share(current)} color="ready" aria-label={`${current} of ${desired} ready`} />
           <Progress.Section
             value={Math.min(share(starting), 100 - share(current))}
-            color="blue"
+            color="staged"
             striped
             animated
             aria-label={`${starting} starting`}
@@ -35,7 +35,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
 function Shortfall({ code, reason }: { code: string; reason: string }) {
   const calm = isCalm(code);
   const Icon = calm ? IconInfoCircle : IconAlertTriangle;
-  const color = calm ? 'var(--mantine-color-dimmed)' : textIn('red');
+  const color = calm ? 'var(--mantine-color-dimmed)' : textIn('failure');
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />

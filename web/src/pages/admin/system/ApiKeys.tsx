@@ -57,7 +57,7 @@ export function ApiKeys() {
             {row.owner ?? '–'}
           </Text>
           {row.enabled && !row.valid && (
-            <Text size="xs" c={textIn('red')}>
+            <Text size="xs" c={textIn('failure')}>
               refused: expired, or the owner cannot log in
             </Text>
           )}

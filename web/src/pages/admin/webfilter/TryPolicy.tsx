@@ -41,7 +41,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
         </SimpleGrid>
         {verdict && (
           <Alert
-            color={verdict.action === 'allow' ? 'teal' : 'red'}
+            color={verdict.action === 'allow' ? 'accent' : 'failure'}
             variant="light"
             role="status"
             title={`${verdict.host} is ${verdict.action === 'allow' ? 'open' : 'blocked'}`}
