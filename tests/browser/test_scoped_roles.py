@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Response, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, logged_in
 
@@ -74,12 +74,27 @@ def refusals_of(page: Page) -> list[str]:
     return refused
 
 
-def walk(person: Person) -> set[str]:
-    """Open each page of the navigation, the first object of each list, and each tab there; return their paths."""
-    page = person.page
+def pages_of(person: Person) -> list[str]:
+    """The paths of the pages of all places of the navigation."""
     person.open("/admin")
-    links = page.get_by_role("navigation", name="Administration").get_by_role("link")
-    paths = [str(link.get_attribute("href")) for link in links.all()]
+    places = paths_in(person.page.get_by_role("navigation", name="Administration"))
+    pages: list[str] = []
+    for place in places:
+        person.open(place)
+        person.page.get_by_role("heading", level=1).wait_for()
+        tabs = person.page.locator("main > nav")
+        pages += paths_in(tabs) if tabs.count() else [place]
+    return pages
+
+
+def paths_in(navigation: Locator) -> list[str]:
+    return [str(link.get_attribute("href")) for link in navigation.get_by_role("link").all()]
+
+
+def walk(person: Person) -> set[str]:
+    """Open each page of each place, the first object of each list, and each tab there; return their paths."""
+    page = person.page
+    paths = pages_of(person)
     for path in paths:
         person.open(path)
         page.wait_for_load_state("networkidle")

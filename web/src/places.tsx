@@ -4,6 +4,7 @@ import {
   IconAddressBook,
   IconApps,
   IconBuildingStore,
+  IconCalendarEvent,
   IconChartDots,
   IconClipboardCheck,
   IconCloud,
@@ -122,8 +123,8 @@ const Workspaces = lazily(() => import('./pages/admin/workspaces/Workspaces'), '
 const Zones = lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones');
 
 /**
- * The pages by menu: the menu of the account, then the sections of the navigation. The page of one item follows its
- * list.
+ * The pages by menu: the menu of the account, then the seven places of the navigation. The pages of a place are its tabs.
+ * The page of one item follows its list.
  */
 const MENUS = {
   Account: [
@@ -138,7 +139,7 @@ const MENUS = {
     { path: '/recordings/:leaseId', page: ReplayPage },
     { path: '/secrets', title: 'Secrets', link: 'Secrets for programs', icon: IconLockPassword, page: Secrets },
   ],
-  Overview: [{ path: '/admin', title: 'Dashboard', icon: IconChartDots, page: Dashboard }],
+  Today: [{ path: '/admin', title: 'Dashboard', icon: IconChartDots, page: Dashboard }],
   Sessions: [
     { path: '/admin/sessions', title: 'Sessions', icon: IconDeviceDesktop, needs: 'sessions', page: Sessions },
     { path: '/admin/sessions/:sessionId', page: AdminSession },
@@ -152,15 +153,19 @@ const MENUS = {
       page: SessionVideos,
     },
     { path: '/admin/session-videos/:sessionId', page: SessionVideoPage },
+  ],
+  Pools: [
     { path: '/admin/staging', title: 'Staging', icon: IconStack2, needs: 'staging', page: Staging },
     { path: '/admin/staging/:configId', page: StagingConfigPage },
+  ],
+  Workspaces: [
     { path: '/admin/workspaces', title: 'Workspaces', icon: IconApps, needs: 'images', page: Workspaces },
     { path: '/admin/workspaces/new', page: CreateWorkspace },
     { path: '/admin/workspaces/:imageId', page: WorkspacePage },
-    { path: '/admin/homes', title: 'Home Folders', icon: IconHome, needs: 'homes', page: Homes },
     { path: '/admin/catalogue', title: 'Catalogue', icon: IconBuildingStore, needs: 'images', page: Catalogue },
+    { path: '/admin/homes', title: 'Home Folders', icon: IconHome, needs: 'homes', page: Homes },
   ],
-  Access: [
+  People: [
     { path: '/admin/users', title: 'Users', icon: IconUser, needs: 'users', page: Users },
     { path: '/admin/users/:userId', page: UserPage },
     { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
@@ -168,7 +173,6 @@ const MENUS = {
     { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
     { path: '/admin/directories', title: 'Directories', icon: IconAddressBook, needs: 'settings', page: Directories },
     { path: '/admin/provisioning', title: 'Provisioning', icon: IconUserPlus, needs: 'settings', page: Provisioning },
-    { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
     {
       path: '/admin/service-accounts',
       title: 'Service Accounts',
@@ -179,7 +183,7 @@ const MENUS = {
     { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },
   ],
-  Infrastructure: [
+  Fleet: [
     { path: '/admin/infrastructure/zones', title: 'Zones', icon: IconMap2, needs: 'zones', page: Zones },
     { path: '/admin/infrastructure/managers', title: 'Managers', icon: IconServer2, needs: 'managers', page: Managers },
     { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
@@ -200,7 +204,7 @@ const MENUS = {
       page: Gateways,
     },
   ],
-  Diagnostics: [
+  'Rules & Logs': [
     { path: '/admin/diagnostics/logs', title: 'Logs', icon: IconNotes, needs: 'system', page: Logs },
     {
       path: '/admin/diagnostics/launches',
@@ -219,17 +223,27 @@ const MENUS = {
       page: ManagerRequests,
     },
     { path: '/admin/diagnostics/audit', title: 'Audit', icon: IconClipboardCheck, needs: 'audit', page: Audit },
-  ],
-  System: [
-    { path: '/admin/settings', title: 'Settings', icon: IconSettings, needs: 'settings', page: Settings },
+    { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
     { path: '/admin/webhooks', title: 'Webhooks', icon: IconWebhook, needs: 'webhooks', page: Webhooks },
     { path: '/admin/webhooks/:webhookId', page: WebhookPage },
+    { path: '/admin/settings', title: 'Settings', icon: IconSettings, needs: 'settings', page: Settings },
   ],
 } satisfies Record<string, (Place | Listed)[]>;
 
 type Menu = keyof typeof MENUS;
 
-export const SECTIONS = (Object.keys(MENUS) as Menu[]).filter((menu) => menu !== 'Account');
+export type Section = Exclude<Menu, 'Account'>;
+
+/** The places of the navigation, in order, with their pictures. */
+export const SECTIONS: Record<Section, TablerIcon> = {
+  Today: IconCalendarEvent,
+  Sessions: IconDeviceDesktop,
+  Pools: IconStack2,
+  Workspaces: IconApps,
+  People: IconUsersGroup,
+  Fleet: IconServer2,
+  'Rules & Logs': IconListDetails,
+};
 
 export const PLACES: (Place | Listed)[] = [
   { path: '/join/:shareId', frame: 'public', page: JoinPage },
@@ -247,6 +261,18 @@ function isListed(place: Place | Listed): place is Listed {
 /** The pages of a menu, in order. */
 export function placesIn(menu: Menu): Listed[] {
   return MENUS[menu].filter(isListed);
+}
+
+/** Whether the page at the address `pathname` is the list at `path`, or an item of the list. */
+export function isBelow(pathname: string, path: string): boolean {
+  return pathname === path || (path !== '/admin' && pathname.startsWith(`${path}/`));
+}
+
+/** The place of the page at an address; undefined = the address is in no menu. */
+export function sectionAt(pathname: string): Section | undefined {
+  return (Object.keys(SECTIONS) as Section[]).find((section) =>
+    placesIn(section).some(({ path }) => isBelow(pathname, path)),
+  );
 }
 
 /** Whether the user may open the page. */

@@ -1,15 +1,12 @@
-import { Group, Text } from '@mantine/core';
 import { Link } from 'react-router';
+import styles from './HeaderBar.module.css';
+import { Mark } from './Mark';
 
 export function Brand() {
   return (
-    <Link to="/" style={{ textDecoration: 'none', color: 'inherit' }} aria-label="Greenroom, workspaces">
-      <Group gap="xs" wrap="nowrap">
-        <img src="/favicon.svg" width={26} height={26} alt="" />
-        <Text fw={700} fz="lg" visibleFrom="xs">
-          Greenroom
-        </Text>
-      </Group>
+    <Link to="/" className={styles.brand} aria-label="Greenroom, workspaces">
+      <Mark size={24} />
+      <span className={styles.name}>Greenroom</span>
     </Link>
   );
 }

@@ -1,10 +1,10 @@
-import { Button, Group } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
 import { isAdministrator } from '../places';
 import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
+import styles from './HeaderBar.module.css';
 import { LiveBadge } from './LiveBadge';
 import { SchemeButton } from './SchemeButton';
 
@@ -13,28 +13,21 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
   const me = useMe();
   const inAdmin = useLocation().pathname.startsWith('/admin');
   return (
-    <Group h="100%" px="md" justify="space-between" wrap="nowrap">
-      <Group gap="sm" wrap="nowrap">
+    <div className={styles.bar}>
+      <div className={styles.part}>
         {children}
         <Brand />
-      </Group>
-      <Group gap="xs" wrap="nowrap">
+      </div>
+      <div className={styles.part}>
         <LiveBadge />
         {isAdministrator(me) && (
-          <Button
-            component={Link}
-            to={inAdmin ? '/' : '/admin'}
-            variant="subtle"
-            size="compact-sm"
-            px={{ base: 4, sm: 'xs' }}
-            style={{ flexShrink: 0 }}
-          >
+          <Link to={inAdmin ? '/' : '/admin'} className={styles.link}>
             {inAdmin ? 'Launcher' : 'Administration'}
-          </Button>
+          </Link>
         )}
         <SchemeButton />
         {me && <AccountMenu username={me.user.username} />}
-      </Group>
-    </Group>
+      </div>
+    </div>
   );
 }

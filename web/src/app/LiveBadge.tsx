@@ -1,11 +1,11 @@
-import { Badge, Tooltip } from '@mantine/core';
 import { useLiveState } from '../api/live';
+import styles from './LiveBadge.module.css';
 
 const LOOKS = {
-  connecting: { color: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
-  live: { color: 'ready', text: 'Live', hint: 'This page is updated automatically' },
+  connecting: { tone: 'neutral', text: 'Connecting', hint: 'Subscribing to changes' },
+  live: { tone: 'ready', text: 'Live', hint: 'This page is updated automatically' },
   reconnecting: {
-    color: 'yellow',
+    tone: 'warning',
     text: 'Reconnecting',
     hint: 'This page may be out of date. It is updated when the connection is back.',
   },
@@ -13,19 +13,10 @@ const LOOKS = {
 
 /** Shows whether the page is updated live. */
 export function LiveBadge() {
-  const look = LOOKS[useLiveState()];
+  const { tone, text, hint } = LOOKS[useLiveState()];
   return (
-    <Tooltip label={look.hint}>
-      <Badge
-        variant="dot"
-        color={look.color}
-        role="status"
-        miw="max-content"
-        data-testid="live"
-        styles={{ label: { color: 'var(--mantine-color-text)' } }}
-      >
-        {look.text}
-      </Badge>
-    </Tooltip>
+    <span className={styles.live} role="status" data-tone={tone} data-hint={hint} data-testid="live">
+      {text}
+    </span>
   );
 }
