@@ -25,6 +25,7 @@ async def stored_key(db: Database) -> str | None:
 
 async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
     begin = await user.read(OWN)
+    assert begin.pop("favorite_images") == []
     assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 5
     changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark"})
     assert changed.status_code == 200, changed.text
@@ -54,6 +55,14 @@ async def test_what_cannot_be_is_refused_in_words(user: Client, db: Database, ch
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
     assert await db.fetch("SELECT 1 FROM user_attributes WHERE ssh_public_key IS NOT NULL", {}) == []
+
+
+async def test_favorite_workspaces_keep_their_order(user: Client):
+    ids = [str(uuid.UUID(int=number)) for number in (3, 1, 2)]
+    assert (await user.change(OWN, favorite_images=ids))["favorite_images"] == ids
+    await user.change(OWN, theme="dark")
+    assert (await user.read(OWN))["favorite_images"] == ids
+    assert (await user.patch(OWN, json={"favorite_images": ids * 34})).status_code == 422
 
 
 async def test_the_private_key_goes_in_and_never_comes_out(user: Client, admin: Client, db: Database):

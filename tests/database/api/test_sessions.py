@@ -14,7 +14,9 @@ from tests.support.managers import notifications
 from tests.support.waiting import eventually
 
 from greenroom.core.launch.forecast import USER_REMEDIES
+from greenroom.core.masking import unseal_variables
 from greenroom.core.session.progress import failure_message
+from greenroom.kit.secrets import Secrets
 
 
 async def test_a_user_who_waits_in_the_queue_of_a_machine_sees_their_place(stage: Stage, ada: Client):
@@ -39,6 +41,31 @@ async def test_a_user_who_waits_in_the_queue_of_a_machine_sees_their_place(stage
     await step(first, "painted")
     assert await message(first) == "Opening the session"
     assert await message(second) == "Number 1 in the queue of the machine, about 30 s"
+
+
+async def test_the_region_of_the_browser_reaches_the_session(stage: Stage, ada: Client):
+    browser = {"browser_language": "de-DE", "browser_timezone": "Europe/Berlin"}
+    made = await ada.launch(stage.image_id, **browser)
+    spec = (await stage.row(made["session_id"]))["spec"]
+    given = unseal_variables(spec, Secrets(bytes(32)).unseal, plain=True)["environment"]
+    assert (given["LC_ALL"], given["TZ"]) == ("de_DE.UTF-8", "Europe/Berlin")
+    image = await ada.only("/api/v1/me/images")
+    assert image["last_launched"] is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("browser_timezone", "../../etc/passwd; rm", 422),
+        ("browser_timezone", "Mars/Olympus", 202),
+        ("browser_language", "klingon", 422),
+    ],
+)
+async def test_a_region_that_no_browser_has_is_refused(stage: Stage, ada: Client, field: str, value: str, status: int):
+    """A browser may know a newer time zone than the api, which must not prevent the launch."""
+    answer = await ada.post("/api/v1/sessions", json={"image_id": stage.image_id, field: value})
+    assert answer.status_code == status, answer.text
+    assert all("TZ" not in row["spec"]["environment"] for row in await stage.db.fetch("SELECT spec FROM sessions"))
 
 
 async def test_a_user_launches_follows_and_deletes_a_session(stage: Stage, ada: Client):

@@ -178,6 +178,8 @@ async def change_attributes(
     """
     db, caller = change.db, change.caller
     changes = {name: value for name, value in body.sent_fields().items() if name not in _KEY_FIELDS}
+    if "favorite_images" in changes:
+        changes["favorite_images"] = [str(image_id) for image_id in body.favorite_images]
     if body.default_image is not None:
         changes["default_image"] = await _existing_image_id(db, str(body.default_image))
     async with db.transaction() as connection:
@@ -234,6 +236,7 @@ def _audited_attributes(values: UserAttributes) -> LogDetails:
         "preferred_timezone": values.preferred_timezone,
         "default_image": values.default_image,
         "theme": values.theme,
+        "favorite_images": values.favorite_images,
         **values.client_fields,
     }
 

@@ -50,9 +50,18 @@ def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def known_timezone(name: str | None) -> str | None:
+    """Return the name of a time zone, or None for a name that the tz database of this host does not have. The tz
+    database of a browser can be newer."""
+    return name if name in _timezones() else None
+
+
 Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
+FavoriteImages = Annotated[
+    list[UUID], Field(max_length=100, description="workspaces that the launcher shows first, in this order")
+]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]
@@ -159,6 +168,7 @@ class AttributesView(View):
     ]
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")]
     theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
+    favorite_images: FavoriteImages
 
 
 class AttributesPatch(Body):
@@ -175,6 +185,7 @@ class AttributesPatch(Body):
     preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")] = None
     theme: Annotated[Theme | None, Field(description="theme of the console")] = None
+    favorite_images: FavoriteImages = []
 
 
 class Me(View):

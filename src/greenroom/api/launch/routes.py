@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -71,7 +72,11 @@ async def launcher_images(
     workspace_supply = await supply_reads.get()
     allowed = set(user.image_ids)
     return [
-        _launcher_image(workspace, _forecast_for(workspace, workspace_supply, user, gateway_zone))
+        _launcher_image(
+            workspace,
+            _forecast_for(workspace, workspace_supply, user, gateway_zone),
+            user.last_launched.get(image_id),
+        )
         for image_id, workspace in workspace_supply.workspaces.items()
         if image_id in allowed
     ]
@@ -111,7 +116,7 @@ def _forecast_for(
     )
 
 
-def _launcher_image(workspace: Workspace, forecast: LaunchForecast) -> LauncherImage:
+def _launcher_image(workspace: Workspace, forecast: LaunchForecast, last_launched: datetime | None) -> LauncherImage:
     image = workspace.image
     return LauncherImage.of(
         workspace,
@@ -121,6 +126,7 @@ def _launcher_image(workspace: Workspace, forecast: LaunchForecast) -> LauncherI
         ready=forecast.ready,
         expected_s=None if forecast.expected_s is None else round(forecast.expected_s, 1),
         reason=forecast.reason,
+        last_launched=last_launched,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
+from greenroom.api.access.schemas import Language
 from greenroom.api.bodies import Body, MatchesPattern, Secret, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZoneMode
@@ -27,6 +28,9 @@ Environment = Annotated[
     dict[EnvironmentName, Text], Field(max_length=100, description="environment variables of the session")
 ]
 Argument = Annotated[Text, Field(max_length=65536)]
+TimezoneName = Annotated[
+    str, MatchesPattern(r"[A-Za-z0-9_+/-]{1,64}", "a name of the tz database, such as Europe/Berlin")
+]
 
 
 def web_address(text: str) -> str:
@@ -137,6 +141,17 @@ class SessionCreate(Body):
             max_length=MAX_ZONES, description="zone → round trip that the browser measured; applies with `nearest_zone`"
         ),
     ] = {}
+    browser_language: Annotated[
+        Language | None,
+        Field(description="language of the browser, e.g. de-DE; applies without a `preferred_language` of the user"),
+    ] = None
+    browser_timezone: Annotated[
+        TimezoneName | None,
+        Field(
+            description="time zone of the browser, e.g. Europe/Berlin; applies without a `preferred_timezone` of the"
+            " user; an unknown time zone has no effect"
+        ),
+    ] = None
 
 
 class Launched(View):

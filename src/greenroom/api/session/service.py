@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from greenroom.api.access.schemas import known_timezone
 from greenroom.api.security import AccessDeclaration, Caller
 from greenroom.api.session.authorized import ActsOnSession, authorize, caller_in_session, kind_of, session_caller_of
 from greenroom.api.session.schemas import ConnectionView, SessionCreate
@@ -130,6 +131,8 @@ def launch_request(
         persistent_profile_mode=body.persistent_profile_mode,
         idempotency_key=idempotency_key or None,
         round_trips_ms={str(zone_id): ms for zone_id, ms in body.round_trips_ms.items()},
+        browser_language=body.browser_language,
+        browser_timezone=known_timezone(body.browser_timezone),
     )
 
 

@@ -42,6 +42,9 @@ class LauncherImage(View):
     reason: Annotated[
         str, Field(description="reason why it cannot be launched now, and the solution; empty = it can be launched")
     ]
+    last_launched: Annotated[
+        datetime | None, Field(description="latest launch by this user; null = none among the latest 50 launches")
+    ]
 
 
 class ImageProgressView(View, row=ImageProgress):

@@ -23,6 +23,7 @@ from greenroom.core.recording.session_video import with_workspace_policy
 from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import STORED_HOMES_PATH
+from greenroom.core.workspace.launch_environment import PREFERENCES
 from greenroom.core.workspace.session_spec import Exec, ProfileMode
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
@@ -50,6 +51,10 @@ class LaunchRequest:
     idempotency_key: str | None = None
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → the round trip that the browser of the user measured."""
+    browser_language: str | None = None
+    """The language of the browser, which applies without a preferred language of the user. It does not exclude staged
+    sessions."""
+    browser_timezone: str | None = None
     lease: NewLease | None = None
     """The lease that the session gets; None = no lease."""
     filter_policy: str | None = None
@@ -61,7 +66,8 @@ class LaunchRequest:
     def body(self) -> str:
         """Return, as JSON, the part of the request that must be equal in all requests with one idempotency key."""
         fields = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
-        del fields["lease"]
+        for name in ("lease", "browser_language", "browser_timezone"):
+            del fields[name]
         if (lease := self.lease) is not None:
             fields |= {"lease_s": lease.seconds, "record_text": lease.record_text}
             fields["record"] = None if lease.record == "none" else lease.record
@@ -328,6 +334,18 @@ def _first_zone(
     return first_zone_id, f"The user did not accept the suggestion to begin in {nearest.text}."
 
 
+def _language_of(request: LaunchRequest, facts: LaunchFacts) -> str | None:
+    """Return the preferred language of the user, or else the language of the browser. A browser in English keeps the
+    language of the workspace. Variables of the request have priority over the browser."""
+    language = request.browser_language or "en"
+    has_variable = not request.environment.keys().isdisjoint(PREFERENCES - {"TZ"})
+    return facts.language or (None if has_variable or language.partition("-")[0] == "en" else language)
+
+
+def _timezone_of(request: LaunchRequest, facts: LaunchFacts) -> str | None:
+    return facts.timezone or (None if "TZ" in request.environment else request.browser_timezone)
+
+
 def _extras_of(
     request: LaunchRequest, snapshot: LaunchSnapshot, facts: LaunchFacts, decrypt: Callable[[bytes], str]
 ) -> LaunchExtras:
@@ -341,8 +359,8 @@ def _extras_of(
         user_id=request.user_id,
         environment=request.environment,
         kasm_url=request.kasm_url,
-        language=facts.language,
-        timezone=facts.timezone,
+        language=_language_of(request, facts),
+        timezone=_timezone_of(request, facts),
         expose_user=bool(facts.value("expose_user_environment_vars")),
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),

@@ -61,16 +61,26 @@ _SNAPSHOT: Final[LiteralString] = f"""{_USER_COLUMNS},
   (SELECT h.agent_id::text FROM homes h WHERE h.user_id = %(user_id)s AND h.image_id = %(image_id)s
      AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id{_FROM_USER}"""
 
+_LATEST_LAUNCHES: Final[LiteralString] = "50"
+"""The number of launches of the user in which the launcher looks for the latest launch of each workspace."""
+
 _IMAGES_OF_USER: Final[LiteralString] = f"""{_USER_COLUMNS},
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
-         WHERE ug.user_id = %(user_id)s) AS image_ids{_FROM_USER}"""
+         WHERE ug.user_id = %(user_id)s) AS image_ids,
+  COALESCE((SELECT jsonb_object_agg(image_id, at) FROM (
+    SELECT image_id, max(at) AS at FROM (
+      SELECT image_id, at FROM launches WHERE user_id = %(user_id)s AND image_id IS NOT NULL AND outcome <> 'failed'
+       ORDER BY at DESC, launch_id DESC LIMIT {_LATEST_LAUNCHES}) latest
+     GROUP BY image_id) launched), '{{}}') AS last_launched{_FROM_USER}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
-    """The user of the launcher page. `image_ids` are the workspaces of the groups of the user."""
+    """The user of the launcher page. `image_ids` are the workspaces of the groups of the user. `last_launched` has the
+    time of the latest launch of each workspace that the user launched recently."""
 
     image_ids: list[str]
+    last_launched: dict[str, datetime]
 
 
 async def read_launch_snapshot(

@@ -34,6 +34,7 @@ from greenroom.core.launch.request import (
 )
 from greenroom.core.lease import NewLease
 from greenroom.core.session.streams import ProxyFacts
+from greenroom.core.workspace.launch_environment import PREFERENCES
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 EU = LaunchZone(facts=ZoneFacts(zone_id="id-eu", zone_name="eu"))
@@ -298,3 +299,37 @@ def test_a_workspace_of_one_application_takes_no_variables():
     assert plan(snapshot=locked).image.friendly_name == "Desktop"
     with pytest.raises(Invalid, match="does not accept variables from a launch"):
         plan(replace(REQUEST, environment={"COURSE": "algebra"}), locked)
+
+
+@pytest.mark.parametrize(
+    ("language", "timezone", "environment", "expected"),
+    [
+        ("de-DE", "Asia/Tokyo", {}, {"LANG": "de_DE.UTF-8", "LC_ALL": "de_DE.UTF-8", "TZ": "Asia/Tokyo"}),
+        ("en-GB", "Europe/London", {}, {"TZ": "Europe/London"}),
+        ("de", "Asia/Tokyo", {"TZ": "UTC", "LANG": "fr_FR.UTF-8"}, {"TZ": "UTC", "LANG": "fr_FR.UTF-8"}),
+        (None, None, {}, {}),
+    ],
+)
+def test_a_session_uses_the_region_of_the_browser(
+    language: str | None, timezone: str | None, environment: dict[str, str], expected: dict[str, str]
+):
+    request = replace(REQUEST, browser_language=language, browser_timezone=timezone, environment=environment)
+    assert region_of(plan(request)) == expected
+
+
+def test_the_preferences_of_the_user_have_priority_over_the_browser():
+    request = replace(REQUEST, browser_language="de-DE", browser_timezone="Asia/Tokyo")
+    snapshot = replace(SNAPSHOT, preferred_language="fr", preferred_timezone="Europe/Paris")
+    region = region_of(plan(request, snapshot))
+    assert region == {"LANG": "fr_FR.UTF-8", "LC_ALL": "fr_FR.UTF-8", "TZ": "Europe/Paris"}
+
+
+def test_the_region_of_the_browser_excludes_no_staged_session():
+    facts = launch_facts(SNAPSHOT, IMAGE, replace(REQUEST, browser_language="de", browser_timezone="Asia/Tokyo"))
+    assert (facts.language, facts.timezone) == (None, None)
+
+
+def region_of(launch: Launch) -> dict[str, str]:
+    """The variables of language and time zone of a session that the launch would create."""
+    spec = launch.wanted.spec_maker_for(EU)(session_id="s", credential="c")
+    return {name: value for name, value in spec.environment.items() if name in PREFERENCES}
