@@ -59,7 +59,7 @@ function connect() {
   socket.addEventListener('close', (event) => { idle = event.code === IDLE_CLOSED; });
   const pings = measure(socket);
   rfb = new Screen(screen, socket);
-  rfb.background = '#0f172a';
+  rfb.background = '#0b1613';
   rfb.scaleViewport = true;
   rfb.resizeSession = true;
   rfb.qualityLevel = quality;

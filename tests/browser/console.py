@@ -67,9 +67,16 @@ class Person:
         return frame
 
     def tool(self, name: str) -> None:
-        """Press a button of the session's bar, which is at the upper edge."""
-        self.page.get_by_role("navigation", name="Session tools").hover()
-        self.page.get_by_role("button", name=name, exact=True).click()
+        """Press a row in the menu of the session, which a pill at the upper edge opens."""
+        self.tools().get_by_role("button", name=name, exact=True).click()
+
+    def tools(self) -> Locator:
+        """The tools of the session, with the menu open."""
+        tools = self.page.get_by_role("navigation", name="Session tools")
+        menu = tools.get_by_role("button", name="Menu", exact=True)
+        if menu.get_attribute("aria-expanded") == "false":
+            menu.click()
+        return tools
 
     def field(self, label: str) -> Locator:
         """The field with this label, not the list that opens below it."""

@@ -17,8 +17,7 @@ def test_one_button_switches_the_picture_and_the_browser_remembers_it(user: Pers
     frame = user.desktop()
     user.tool("Picture: sharp")
     frame.wait_for_selector("html[data-picture=video]", state="attached")
-    bar = page.get_by_role("navigation", name="Session tools")
-    bar.hover()
+    bar = user.tools()
     expect(bar.get_by_role("button", name="Picture: smooth")).to_be_visible()
     expect(bar.get_by_text(re.compile(r"bit/s · \d+ fps"))).to_be_visible()
     assert violations(page) == []

@@ -81,8 +81,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
     card.get_by_role("link", name=f"Open {xfce}").click()
     user.desktop()
     assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
-    user.tool("More")
-    page.get_by_role("menuitem", name="Delete", exact=True).click()
+    user.tool("Delete")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
     expect(card).to_have_count(0, timeout=30_000)
@@ -124,9 +123,15 @@ def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: P
     user.tool("Share")
     expect(page.get_by_role("region", name="Share")).to_be_visible()
     expect(page.get_by_role("region", name="Clipboard")).to_have_count(0)
-    page.get_by_role("button", name="Share", exact=True).focus()
+    menu = page.get_by_role("button", name="Menu", exact=True)
+    menu.focus()
     page.keyboard.press("Escape")
     expect(page.get_by_role("region", name="Share")).to_have_count(0)
+    user.tools()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("region", name="Session menu")).to_have_count(0)
+    expect(menu).to_be_focused()
     user.tool("Files")
     expect(files).to_be_visible()
     page.keyboard.press("Escape")
@@ -152,7 +157,7 @@ def a_file_goes_in(user: Person, session_id: str) -> None:
     frame.locator("#chooser").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
     expect(frame.get_by_text("notes.txt is in Uploads.")).to_be_visible()
     assert inside(session_id, "cat", "/home/kasm-user/Uploads/notes.txt") == "mine"
-    user.tool("Files")
+    frame.get_by_role("button", name="Close the files").click()
     expect(frame.get_by_role("heading", name="Files")).to_have_count(0)
 
 
@@ -172,7 +177,7 @@ def test_a_failed_start_shows_its_cause_to_administrators_only(user: Person, adm
         try:
             user.open("/")
             tile = user.page.get_by_test_id("launch-Nowhere")
-            expect(tile).to_contain_text("Not possible now")
+            expect(tile).to_contain_text("Not now")
             tile.click()
             refused = user.page.get_by_role("alert")
             expect(refused).to_contain_text("Its image is not on any machine yet", timeout=60_000)

@@ -89,7 +89,7 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: 
     wait_for(lambda: monitors(session_id) == [both[0], f"900x700+{width}+0"], "its new size")
     window.close()
     wait_for(lambda: monitors(session_id) == both[:1], "one monitor")
-    expect(user.page.get_by_role("button", name="Second screen", exact=True)).to_have_count(1)
+    expect(user.tools().get_by_role("button", name="Second screen", exact=True)).to_have_count(1)
     assert user.desktop() is not None
 
 
@@ -103,4 +103,4 @@ def test_the_second_window_goes_with_the_first(user: Person):
     user.page.reload()
     wait_for(window.is_closed, "the second window is closed")
     user.open("/second-screen")
-    expect(user.page.get_by_text("Open a second screen from the bar of a session")).to_be_visible()
+    expect(user.page.get_by_text("Open a second screen from the menu of a session")).to_be_visible()

@@ -81,7 +81,7 @@ def test_a_file_over_the_upload_limit_is_refused_with_a_sentence(
     assert violations(files) == []
     assert violations(user.page) == []
     assert inside(session_id, "ls", "/home/kasm-user/Uploads") == "small.bin\n"
-    user.tool("Files")
+    files.get_by_role("button", name="Close the files").click()
     expect(files.get_by_role("heading", name="Files")).to_have_count(0)
 
 
@@ -90,10 +90,9 @@ def test_what_the_groups_do_not_allow_is_not_offered(user: Person, allow: Callab
     allow(allow_kasm_delete=False, allow_kasm_stop=False, allow_kasm_pause=False)
     session_id = user.launch("Desktop")
     user.desktop()
-    tools = user.page.get_by_role("navigation", name="Session tools")
-    tools.hover()
+    tools = user.tools()
     expect(tools.get_by_role("button", name="Leave")).to_be_visible()
-    for name in ("Pause", "Stop", "More"):
+    for name in ("Pause", "Stop", "Delete"):
         expect(tools.get_by_role("button", name=name)).to_have_count(0)
     user.tool("Leave")
     card = user.page.locator(f"[data-session='{session_id}']")
@@ -143,9 +142,10 @@ def test_a_connect_address_opens_the_desktop_without_a_log_in(
         address = launched.json()["kasm_url"]
     page = new_context().new_page()
     goto(page, f"{instance.url}{address}")
-    Person(page, instance.url, "unknown").desktop()
+    guest = Person(page, instance.url, "unknown")
+    guest.desktop()
     assert violations(page) == []
-    expect(page.get_by_role("button", name="More")).to_have_count(0)
+    expect(guest.tools().get_by_role("button", name="Delete")).to_have_count(0)
     goto(page, f"{instance.url}{address[:-4]}AAAA")
     page.reload()
     expect(page.get_by_text("This address is not valid")).to_be_visible()

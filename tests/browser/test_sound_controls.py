@@ -70,8 +70,9 @@ def test_sound_and_microphone_of_a_session(user: Person):
     comes_out(frame, 1000)
     inside(session_id, "pkill", "pacat")
 
-    # The microphone displays that it is on, also in the page while the bar is hidden
+    # The microphone displays that it is on, also in the page while the pill is hidden
     user.tool("Microphone")
+    user.tool("Volume and devices")
     sign = page.get_by_role("button", name="Microphone on")
     expect(sign).to_be_visible()
     expect(page.get_by_label("Level of the microphone")).not_to_have_attribute("data-rms", "0")
@@ -94,8 +95,9 @@ def test_a_microphone_that_is_not_allowed_is_not_offered_and_says_why(without_mi
     page = without_microphone.page
     without_microphone.launch("Desktop")
     without_microphone.desktop()
-    page.get_by_role("navigation", name="Session tools").hover()
-    refused = page.get_by_role("button", name="Microphone: The microphone is not allowed for your group.")
+    refused = without_microphone.tools().get_by_role(
+        "button", name="Microphone: The microphone is not allowed for your group."
+    )
     expect(refused).to_have_attribute("aria-disabled", "true")
     refused.click(force=True)
     expect(page.get_by_role("button", name="Microphone on")).to_have_count(0)

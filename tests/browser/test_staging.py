@@ -108,7 +108,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     user.page.add_init_script(FIRST_PICTURE)
     user.open("/")
     tile = user.page.get_by_test_id("launch-Desktop")
-    expect(tile).to_contain_text("Ready now")
+    expect(tile).to_contain_text("Now")
     session_id = user.launch("Desktop")
     user.desktop()
     assert session_id in staged

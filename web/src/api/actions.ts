@@ -1,6 +1,7 @@
 /** The changes that pages request. */
 
 import { client, dataOf, deletionOf } from './client';
+import { browserRegion } from './region';
 import type { Schemas, SessionAction, Uuid } from './types';
 
 /** A launch with an idempotency key, so that a repetition after a lost answer starts no second session. */
@@ -18,7 +19,8 @@ export function newLaunch(imageId: Uuid, choices: LaunchChoices = {}): Launch {
 
 export function launchSession({ imageId, key, ...choices }: Launch) {
   const params = { header: { 'idempotency-key': key } };
-  return dataOf(client.POST('/api/v1/sessions', { params, body: { image_id: imageId, ...choices } }));
+  const body = { image_id: imageId, ...browserRegion(), ...choices };
+  return dataOf(client.POST('/api/v1/sessions', { params, body }));
 }
 
 /** The parts of a connect address, which opens one session without a log-in. */

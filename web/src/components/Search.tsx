@@ -1,7 +1,7 @@
 import { Chip, Group, TextInput } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
-import { useRef } from 'react';
+import { useId, useRef } from 'react';
 import { useAddressText } from './tableState';
 
 interface Found<Thing> {
@@ -32,10 +32,12 @@ interface FieldProps {
   label: string;
   width: number;
   of: Found<unknown>;
+  /** Called by the key Enter, e.g. to open the first item. */
+  onEnter?: () => void;
 }
 
 /** The field for the words. The key `/` focuses it. */
-export function SearchField({ label, width, of }: FieldProps) {
+export function SearchField({ label, width, of, onEnter }: FieldProps) {
   const [words, setWords] = of.search;
   const field = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => field.current?.focus()]]);
@@ -48,23 +50,25 @@ export function SearchField({ label, width, of }: FieldProps) {
       leftSection={<IconSearch size={16} aria-hidden />}
       value={words}
       onChange={(event) => setWords(event.currentTarget.value)}
+      onKeyDown={(event) => event.key === 'Enter' && !event.nativeEvent.isComposing && onEnter?.()}
     />
   );
 }
 
-/** The categories of all items to choose from; nothing if there is no choice. */
+/** The categories of all items to choose from; nothing if there is no choice. They are one tab stop, with arrow keys. */
 export function Categories({ things, of }: { things: { categories: string[] }[]; of: Found<unknown> }) {
   const [chosen, choose] = of.category;
+  const name = useId();
   const all = [...new Set(things.flatMap(({ categories }) => categories))].sort();
   if (all.length < 2) return null;
   return (
     <Chip.Group value={chosen} onChange={choose}>
-      <Group gap="xs" mb="sm" role="group" aria-label="Category">
-        <Chip value="" size="xs">
+      <Group gap="xs" mb="sm" role="radiogroup" aria-label="Category">
+        <Chip name={name} value="" size="xs">
           All
         </Chip>
         {all.map((category) => (
-          <Chip key={category} value={category} size="xs">
+          <Chip key={category} name={name} value={category} size="xs">
             {category}
           </Chip>
         ))}

@@ -1,36 +1,63 @@
-import { Alert, SimpleGrid, Skeleton, Stack, Title } from '@mantine/core';
+import { Alert } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useNavigate } from 'react-router';
+import { launchSession, newLaunch } from '../../api/actions';
 import { useAllowed } from '../../api/auth';
 import { messageOf, retryTemporary } from '../../api/client';
-import { launchSession, newLaunch } from '../../api/actions';
 import { launcherQuery, launchOptionsQuery, mySessionsQuery } from '../../api/queries';
+import { sharedWithMeQuery } from '../../api/sharing';
 import type { LauncherImage } from '../../api/types';
+import { isShown } from '../../components/Artwork';
 import { EmptyState, StaleBanner } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
 import { Categories, SearchField, useSearch } from '../../components/Search';
+import { type Opening, openingFrom, rememberOpening } from '../session/opening';
 import { SharedWithMe } from '../share/SharedWithMe';
 import { hasChoices, LaunchDialog } from './LaunchDialog';
+import styles from './Launcher.module.css';
 import { NearerZone } from './NearerZone';
 import { RunningSessions } from './RunningSessions';
+import { sectionsOf } from './sections';
+import { useFavorites } from './useFavorites';
 import { useNearest } from './useNearest';
-import { WorkspaceTile } from './WorkspaceTile';
+import { TileSkeleton, WorkspaceTile } from './WorkspaceTile';
+
+const SKELETONS = 8;
 
 /** The workspaces that the user may launch, below the sessions of the user. */
 export function Launcher() {
   const images = useQuery(launcherQuery);
   const sessions = useQuery(mySessionsQuery);
+  const shared = useQuery(sharedWithMeQuery);
+  const favorites = useFavorites();
   const found = useSearch(images.data ?? [], (image) => [image.friendly_name, image.description]);
-  const launch = useLaunch();
+  const { start, launch } = useLaunch();
   const options = useQuery(launchOptionsQuery);
   const nearest = useNearest(options.data);
   const [chosen, setChosen] = useState<LauncherImage | null>(null);
+  // All parts appear together, so that none moves another.
+  const isLoading = images.isPending || sessions.isPending || shared.isPending || favorites.isPending;
+  const hasSessions = (sessions.data?.length ?? 0) > 0;
+  const isSearching = found.wanted !== '';
+  const sections = sectionsOf(found.shown, favorites.favorites, isSearching);
+  const first = found.search[0] === '' ? undefined : sections[0]?.images[0];
+  const press = (image: LauncherImage, picture: Element | null) => start(image, picture, nearest.choices);
 
   return (
-    <Stack gap="lg">
-      <PageHeader title="Workspaces" actions={<SearchField label="Search workspaces" width={260} of={found} />}>
+    <div className={styles.page}>
+      <PageHeader
+        title="Workspaces"
+        actions={
+          <SearchField
+            label="Search workspaces"
+            width={260}
+            of={found}
+            onEnter={() => first && !launch.isPending && press(first, pictureOf(first))}
+          />
+        }
+      >
         Choose a workspace. It opens in this window.
       </PageHeader>
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
@@ -48,37 +75,49 @@ export function Launcher() {
           {messageOf(launch.error)}
         </Alert>
       )}
-      {(sessions.data?.length ?? 0) > 0 && (
-        <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
-      )}
-      <SharedWithMe />
+      {!isLoading && hasSessions && <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />}
+      {!isLoading && <SharedWithMe />}
       <section aria-label="Launch a workspace">
-        {(sessions.data?.length ?? 0) > 0 && (
-          <Title order={2} fz={16} mb="sm">
-            Launch another workspace
-          </Title>
+        {isLoading ? (
+          <div className={styles.tiles}>
+            {Array.from({ length: SKELETONS }, (_, index) => (
+              <TileSkeleton key={index} />
+            ))}
+          </div>
+        ) : (
+          <>
+            <Categories things={images.data ?? []} of={found} />
+            {sections.map((section) => (
+              <div key={section.title} className={styles.section}>
+                {(sections.length > 1 || hasSessions) && <h2>{section.title}</h2>}
+                <div className={styles.tiles}>
+                  {section.images.map((image) => (
+                    <WorkspaceTile
+                      key={image.image_id}
+                      image={image}
+                      isFirst={image === first}
+                      isFavorite={favorites.favorites.includes(image.image_id)}
+                      busy={launch.isPending && launch.variables.imageId === image.image_id}
+                      disabled={launch.isPending}
+                      onLaunch={(picture) => press(image, picture)}
+                      onFavorite={() => favorites.toggle(image.image_id)}
+                      onChoose={hasChoices(image, options.data) ? () => setChosen(image) : undefined}
+                    />
+                  ))}
+                </div>
+              </div>
+            ))}
+            {images.data && found.shown.length === 0 && <Nothing search={found.wanted} />}
+          </>
         )}
-        <NearerZone nearest={nearest} />
-        <Categories things={images.data ?? []} of={found} />
-        <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
-          {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
-          {found.shown.map((image) => (
-            <WorkspaceTile
-              key={image.image_id}
-              image={image}
-              busy={launch.isPending && launch.variables.imageId === image.image_id}
-              disabled={launch.isPending}
-              onLaunch={() => launch.mutate(newLaunch(image.image_id, nearest.choices))}
-              onChoose={hasChoices(image, options.data) ? () => setChosen(image) : undefined}
-            />
-          ))}
-        </SimpleGrid>
-        {images.data && found.shown.length === 0 && <Nothing search={found.wanted} />}
       </section>
+      <div className={styles.late}>
+        <NearerZone nearest={nearest} />
+      </div>
       {chosen && options.data && (
         <LaunchDialog image={chosen} options={options.data} nearest={nearest} onClose={() => setChosen(null)} />
       )}
-    </Stack>
+    </div>
   );
 }
 
@@ -87,17 +126,30 @@ function intoView(element: HTMLElement | null) {
   element?.scrollIntoView({ block: 'center' });
 }
 
+/** The picture of a tile on this page. */
+function pictureOf({ image_id }: LauncherImage): Element | null {
+  return document.querySelector(`[data-image="${image_id}"] > :first-child`);
+}
+
+/** `start` launches a workspace and opens its session from the picture of its tile. */
 function useLaunch() {
   const navigate = useNavigate();
   const queries = useQueryClient();
-  return useMutation({
+  const pressed = useRef<Opening | null>(null);
+  const launch = useMutation({
     mutationFn: launchSession,
     retry: retryTemporary,
     onSuccess: async ({ session_id }) => {
       void queries.invalidateQueries({ queryKey: ['sessions'] });
+      rememberOpening(session_id, pressed.current && { ...pressed.current, at: performance.now() });
       await navigate(`/session/${session_id}`);
     },
   });
+  const start = (image: LauncherImage, picture: Element | null, choices: Parameters<typeof newLaunch>[1]) => {
+    pressed.current = openingFrom(picture, isShown(image.image_src) ? image.image_src : null);
+    launch.mutate(newLaunch(image.image_id, choices));
+  };
+  return { start, launch };
 }
 
 function Nothing({ search }: { search: string }) {

@@ -7,11 +7,10 @@ export function NearerZone({ nearest: { suggested, accepted, accept } }: { neare
   if (!suggested) return null;
   const { zone, ms, current, currentMs } = suggested;
   return (
-    <Alert variant="light" mb="md" icon={<IconMapPin size={18} aria-hidden />} role="status">
+    <Alert variant="light" icon={<IconMapPin size={18} aria-hidden />} role="status">
       Zone {zone.zone_name} is nearer to you than zone {current.zone_name}: {Math.round(ms)} ms instead of{' '}
       {Math.round(currentMs)} ms round trip.
       <Switch
-        mt="xs"
         size="sm"
         label={`Launch in zone ${zone.zone_name}`}
         checked={accepted}

@@ -1,75 +1,94 @@
-import { Button, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
+import { Button } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useRef } from 'react';
 import { Link, useNavigate } from 'react-router';
 import { orderSession } from '../../api/actions';
+import { screenshotQuery } from '../../api/queries';
 import type { LauncherImage, Session } from '../../api/types';
+import { Artwork, isShown } from '../../components/Artwork';
 import { shortDuration, useClock } from '../../components/clock';
 import { Confirm } from '../../components/Confirm';
-import { ImageIcon } from '../../components/ImageIcon';
-import { Screenshot } from '../../components/Screenshot';
+import { useObjectUrl } from '../../components/Screenshot';
 import { SessionMenu } from '../../components/SessionMenu';
 import { keptOf, ownLook, useSessionOrder } from '../../components/sessionActions';
 import { StatusBadge } from '../../components/StatusBadge';
 import { TimeAgo } from '../../components/TimeAgo';
 import { withoutSettings } from '../../components/titles';
+import { openingFrom, rememberOpening } from '../session/opening';
+import styles from './RunningSessions.module.css';
 
-const THUMBNAIL_S = 60;
+/** The interval of new pictures of the screens, in seconds, and their width. */
+const RENEWED_AFTER_S = 30;
+const PICTURE_WIDTH = 960;
 
 /** The sessions of the user, with buttons to open, stop, pause or end them. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   return (
-    <section aria-label="Your sessions">
-      <Title order={2} fz={16} mb="sm">
-        Your sessions
-      </Title>
-      <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }} spacing="md">
+    <section aria-label="Your sessions" className={styles.section}>
+      <h2>Your sessions</h2>
+      <div className={styles.cards}>
         {sessions.map((session) => (
           <SessionCard
             key={session.session_id}
             session={session}
             image={images.find((image) => image.image_id === session.image_id)}
+            isAlone={sessions.length === 1}
           />
         ))}
-      </SimpleGrid>
+      </div>
     </section>
   );
 }
 
-function SessionCard({ session, image }: { session: Session; image: LauncherImage | undefined }) {
+interface CardProps {
+  session: Session;
+  image: LauncherImage | undefined;
+  isAlone: boolean;
+}
+
+function SessionCard({ session, image, isAlone }: CardProps) {
   const name = session.image_friendly_name;
+  const runs = session.status === 'running';
+  const picture = useRef<HTMLDivElement>(null);
+  const screen = useScreen(session);
+  const url = useObjectUrl(screen);
+  const artwork = isShown(image?.image_src) ? image.image_src : null;
+  const onOpen = () =>
+    rememberOpening(session.session_id, openingFrom(picture.current, screen ?? artwork, screen !== undefined));
   return (
-    <Paper withBorder p="md" radius="md" className="surface" data-session={session.session_id}>
-      <Stack gap="md">
-        <Group wrap="nowrap" align="flex-start">
-          {session.status === 'running' ? (
-            <div style={{ maxWidth: 128, flexShrink: 0 }}>
-              <Screenshot
-                sessionId={session.session_id}
-                alt={`Screen of ${name}`}
-                width={256}
-                renewAfter={THUMBNAIL_S}
-                fallback={<ImageIcon name={name} src={image?.image_src} />}
-              />
-            </div>
-          ) : (
-            <ImageIcon name={name} src={image?.image_src} />
-          )}
-          <Stack gap={2} style={{ flex: 1, minWidth: 0 }}>
-            <Group justify="space-between" wrap="nowrap" align="flex-start">
-              <Text fw={650} truncate>
-                {name}
-              </Text>
-              <StatusBadge status={session.operational_status} />
-            </Group>
-            <Text size="sm" c="dimmed">
-              started <TimeAgo time={session.assigned ?? session.created} />
-            </Text>
-            <Fate session={session} />
-          </Stack>
-        </Group>
-        <Buttons session={session} name={name} />
-      </Stack>
-    </Paper>
+    <article
+      className={styles.card}
+      data-session={session.session_id}
+      data-alone={isAlone || undefined}
+      data-rests={!runs || undefined}
+    >
+      <div ref={picture} className={styles.picture}>
+        {url ? <img src={url} alt={`Screen of ${name}`} /> : <Artwork name={name} src={image?.image_src} />}
+      </div>
+      <div className={styles.body}>
+        <div className={styles.head}>
+          <h3>{name}</h3>
+          <StatusBadge status={session.operational_status} />
+        </div>
+        <p>
+          started <TimeAgo time={session.assigned ?? session.created} />
+        </p>
+        <Fate session={session} />
+        <Buttons session={session} name={name} onOpen={onOpen} />
+      </div>
+    </article>
   );
+}
+
+/** The picture of the screen of a running session, renewed while it is visible. */
+function useScreen({ session_id, status }: Session): Blob | undefined {
+  const { data } = useQuery({
+    ...screenshotQuery(session_id, PICTURE_WIDTH),
+    enabled: status === 'running',
+    refetchInterval: RENEWED_AFTER_S * 1000,
+    refetchIntervalInBackground: false,
+  });
+  return status === 'running' ? data : undefined;
 }
 
 const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'Pauses' };
@@ -78,62 +97,67 @@ const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'P
 function Fate({ session }: { session: Session }) {
   const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
   const left = useClock((now) => shortDuration((Date.parse(expires ?? '') - now) / 1000));
-  if (why)
-    return (
-      <Text size="xs" c="dimmed">
-        {withoutSettings(why)}
-      </Text>
-    );
+  if (why) return <p>{withoutSettings(why)}</p>;
   if (!expires || !action) return null;
   return (
-    <Text size="xs" c="dimmed" className="number">
+    <p>
       {VERBS[action]} in {left}
       {expires === limit ? '' : ' unless opened'}
       {action === 'delete' ? `. ${keptOf(session)}` : ''}
-    </Text>
+    </p>
   );
 }
 
-function Buttons({ session, name }: { session: Session; name: string }) {
+interface ButtonsProps {
+  session: Session;
+  name: string;
+  /** Called before the page of the session is opened. */
+  onOpen: () => void;
+}
+
+function Buttons({ session, name, onOpen }: ButtonsProps) {
   const may = (action: Session['actions'][number]) => session.actions.includes(action);
   const leaving = session.status === 'deleting';
   const open = session.status === 'failed' ? 'What happened' : 'Open';
   return (
-    <Group gap="sm" wrap="nowrap">
+    <div className={styles.buttons}>
       {may('resume') ? (
-        <ResumeButton session={session} name={name} />
+        <ResumeButton session={session} name={name} onOpen={onOpen} />
       ) : leaving ? (
-        <Button size="sm" flex={1} disabled>
+        <Button className={styles.main} disabled>
           Open
         </Button>
       ) : (
         <Button
           component={Link}
           to={`/session/${session.session_id}`}
-          size="sm"
-          flex={1}
+          className={`${styles.main} ${styles.open}`}
           aria-label={`${open} ${name}`}
+          onClick={onOpen}
         >
           {open}
         </Button>
       )}
       {may('stop') && <StopButton session={session} name={name} />}
       <SessionMenu session={session} name={name} without={['stop', 'resume']} />
-    </Group>
+    </div>
   );
 }
 
 /** Resumes a stopped or paused session and opens it. */
-function ResumeButton({ session, name }: { session: Session; name: string }) {
+function ResumeButton({ session, name, onOpen }: ButtonsProps) {
   const navigate = useNavigate();
   const order = useSessionOrder(session);
+  const show = () => {
+    onOpen();
+    void navigate(`/session/${session.session_id}`);
+  };
   return (
     <Button
-      size="sm"
-      flex={1}
+      className={styles.main}
       aria-label={`Resume ${name}`}
       loading={order.isPending}
-      onClick={() => order.mutate('resume', { onSuccess: () => void navigate(`/session/${session.session_id}`) })}
+      onClick={() => order.mutate('resume', { onSuccess: show })}
     >
       Resume
     </Button>
@@ -141,7 +165,7 @@ function ResumeButton({ session, name }: { session: Session; name: string }) {
 }
 
 /** Stops the session, which keeps its files. */
-function StopButton({ session, name }: { session: Session; name: string }) {
+function StopButton({ session, name }: Pick<ButtonsProps, 'session' | 'name'>) {
   const { label, warning } = ownLook('stop', session);
   return (
     <Confirm
@@ -149,7 +173,7 @@ function StopButton({ session, name }: { session: Session; name: string }) {
       action={label}
       color="accent"
       trigger={(open) => (
-        <Button size="sm" flex={1} variant="default" onClick={open} aria-label={`${label} ${name}`}>
+        <Button className={styles.main} variant="default" onClick={open} aria-label={`${label} ${name}`}>
           {label}
         </Button>
       )}

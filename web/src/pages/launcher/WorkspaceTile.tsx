@@ -1,109 +1,107 @@
-import { ActionIcon, Badge, Group, Loader, Paper, Stack, Text, Tooltip, VisuallyHidden } from '@mantine/core';
-import { IconAdjustments, IconBolt } from '@tabler/icons-react';
+import { IconAdjustments, IconStar, IconStarFilled, type TablerIcon } from '@tabler/icons-react';
+import { useRef } from 'react';
 import type { LauncherImage } from '../../api/types';
-import { shortDuration } from '../../components/clock';
-import { ImageIcon } from '../../components/ImageIcon';
-import { textIn } from '../../components/tones';
+import { Artwork } from '../../components/Artwork';
+import { waitOf } from './sections';
+import styles from './WorkspaceTile.module.css';
 
 interface Props {
   image: LauncherImage;
+  /** Whether the key Enter in the search launches it. */
+  isFirst: boolean;
+  isFavorite: boolean;
   busy: boolean;
   disabled: boolean;
-  onLaunch: () => void;
+  /** Called with the picture of the tile, from which the session opens. */
+  onLaunch: (picture: Element | null) => void;
+  onFavorite: () => void;
   /** Opens the launch options; undefined if there are none. */
   onChoose: (() => void) | undefined;
 }
 
 /** One workspace; pressing it starts a session. */
-export function WorkspaceTile({ image, busy, disabled, onLaunch, onChoose }: Props) {
+export function WorkspaceTile(props: Props) {
+  const { image, isFirst, isFavorite, busy, disabled, onLaunch, onFavorite, onChoose } = props;
+  const picture = useRef<HTMLSpanElement>(null);
+  const name = image.friendly_name;
+  const { words, tone } = waitOf(image);
   return (
-    <div style={{ position: 'relative', height: '100%' }}>
-      <Tile image={image} busy={busy} disabled={disabled} onLaunch={onLaunch} />
-      {onChoose && (
-        <Tooltip label="Launch with options">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            pos="absolute"
-            right={8}
-            bottom={8}
+    <div className={styles.tile} data-first={isFirst || undefined}>
+      <button
+        type="button"
+        className={styles.press}
+        data-testid={`launch-${name}`}
+        data-image={image.image_id}
+        data-not-now={tone === 'warning' || undefined}
+        aria-busy={busy}
+        disabled={disabled}
+        onClick={() => onLaunch(picture.current)}
+      >
+        <span ref={picture} className={busy ? `${styles.picture} ${styles.busy}` : styles.picture}>
+          <Artwork name={name} src={image.image_src} />
+        </span>
+        <span className={styles.text}>
+          <span className={styles.name}>
+            <span className={styles.hidden}>Launch </span>
+            {name}
+          </span>
+          <span className={styles.wait} data-tone={tone}>
+            {words}
+          </span>
+          <span className={styles.note}>
+            {image.reason || image.description || image.categories.join(', ') || 'Desktop in your browser'}
+          </span>
+        </span>
+      </button>
+      <div className={styles.corner}>
+        {onChoose && (
+          <Small
+            label={`Launch ${name} with options`}
+            icon={IconAdjustments}
+            isAlways
             disabled={disabled}
-            aria-label={`Launch ${image.friendly_name} with options`}
             onClick={onChoose}
-          >
-            <IconAdjustments size={18} color="var(--mantine-color-text)" aria-hidden />
-          </ActionIcon>
-        </Tooltip>
-      )}
+          />
+        )}
+        <Small
+          label={`Favorite: ${name}`}
+          icon={isFavorite ? IconStarFilled : IconStar}
+          pressed={isFavorite}
+          onClick={onFavorite}
+        />
+      </div>
     </div>
   );
 }
 
-function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
+interface SmallProps {
+  label: string;
+  icon: TablerIcon;
+  pressed?: boolean;
+  /** Whether it is also visible without the pointer over the tile. */
+  isAlways?: boolean;
+  disabled?: boolean;
+  onClick: () => void;
+}
+
+function Small({ label, icon: Icon, pressed, isAlways = false, disabled = false, onClick }: SmallProps) {
   return (
-    <Paper
-      withBorder
-      className="surface tile"
-      component="button"
+    <button
       type="button"
-      h="100%"
-      p="md"
-      radius="md"
-      onClick={onLaunch}
-      aria-disabled={disabled}
-      aria-busy={busy}
+      className={styles.small}
+      aria-label={label}
+      aria-pressed={pressed}
+      data-always={isAlways || undefined}
+      data-hint={label}
       disabled={disabled}
-      data-testid={`launch-${image.friendly_name}`}
+      onClick={onClick}
     >
-      <Stack gap="sm" h="100%">
-        <Group justify="space-between" align="flex-start" wrap="nowrap">
-          <ImageIcon name={image.friendly_name} src={image.image_src} />
-          {busy ? <Loader size="sm" /> : image.ready ? <ReadyNow /> : <Expected image={image} />}
-        </Group>
-        <div>
-          <Text fw={650}>
-            <VisuallyHidden>Launch </VisuallyHidden>
-            {image.friendly_name}
-          </Text>
-          <Text size="sm" c="dimmed" lineClamp={2} pr="lg">
-            {image.description || image.categories.join(', ') || 'Desktop in your browser'}
-          </Text>
-          {image.reason && (
-            <Text size="xs" mt={4} pr="lg">
-              {image.reason}
-            </Text>
-          )}
-        </div>
-      </Stack>
-    </Paper>
+      <Icon size={18} aria-hidden />
+    </button>
   );
 }
 
-/** The expected duration of a start, from the latest ones, or the notice that none is possible now. */
-function Expected({ image }: { image: LauncherImage }) {
-  if (image.expected_s === null)
-    return (
-      <Badge variant="light" color="yellow" styles={{ label: { color: textIn('warning') } }}>
-        Not possible now
-      </Badge>
-    );
-  return (
-    <Text size="xs" c="dimmed" className="number">
-      starts in about {shortDuration(Math.max(1, Math.round(image.expected_s)))}
-    </Text>
-  );
-}
-
-function ReadyNow() {
-  return (
-    <Tooltip label="Already running and waiting for you">
-      <Badge
-        variant="light"
-        leftSection={<IconBolt size={12} aria-hidden />}
-        styles={{ label: { color: textIn('ready') } }}
-      >
-        Ready now
-      </Badge>
-    </Tooltip>
-  );
+/** The place of a tile while the workspaces are loaded, with the same height. */
+export function TileSkeleton() {
+  return <div className={styles.skeleton} aria-hidden />;
 }

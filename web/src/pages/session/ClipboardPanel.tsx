@@ -1,9 +1,10 @@
-import { Button, Group, Text, Textarea } from '@mantine/core';
+import { Button, Textarea } from '@mantine/core';
 import { useState } from 'react';
 import { showDone, showError } from '../../components/feedback';
-import { Panel } from './Panel';
-import type { FramePage } from './useFramePage';
 import { settingTitle } from '../../components/titles';
+import { Panel } from './Panel';
+import styles from './Panel.module.css';
+import type { FramePage } from './useFramePage';
 
 /** Copies text between this computer and the session if the browser does not do so automatically. */
 export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: () => void }) {
@@ -27,41 +28,35 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
         label="To the session"
         disabled={ways?.in === false}
         placeholder="Type or paste here"
-        autosize
-        minRows={3}
-        maxRows={8}
+        rows={3}
         data-autofocus
         autoFocus
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
       />
-      <Group grow gap="xs">
-        <Button variant="default" size="xs" onClick={() => void paste()}>
+      <div className={styles.pair}>
+        <Button variant="default" onClick={() => void paste()}>
           Paste here
         </Button>
-        <Button size="xs" disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
+        <Button disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
           Send
         </Button>
-      </Group>
+      </div>
       {ways && !ways.out && (
         <Closed setting="allow_kasm_clipboard_down">Nothing may be copied from this session</Closed>
       )}
       <Textarea
         label="From the session"
         readOnly
-        autosize
-        minRows={3}
-        maxRows={8}
+        rows={3}
         value={page.clipboard ?? ''}
         placeholder="Copy something in the session"
       />
-      <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>
+      <Button variant="default" disabled={!page.clipboard} onClick={() => void copy()}>
         Copy to this computer
       </Button>
       {ways && (ways.in || ways.out) && (
-        <Text size="xs" c="dimmed">
-          Pictures are copied automatically if the browser allows it.
-        </Text>
+        <p className={styles.quiet}>Pictures are copied automatically if the browser allows it.</p>
       )}
     </Panel>
   );
@@ -70,8 +65,8 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
 /** The notice that one direction is disabled, with the setting. */
 function Closed({ setting, children }: { setting: string; children: string }) {
   return (
-    <Text size="xs" c="dimmed" role="note">
+    <p className={styles.quiet} role="note">
       {children}: {settingTitle(setting)} is off for your group.
-    </Text>
+    </p>
   );
 }

@@ -1,4 +1,3 @@
-import { Button, Center, Loader, Paper, Stack, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { Navigate, useNavigate } from 'react-router';
@@ -7,10 +6,11 @@ import { logInByLink, meQuery } from '../../api/auth';
 import { isGone, messageOf } from '../../api/client';
 import { programByToken } from '../../api/control';
 import { connectQuery } from '../../api/queries';
-import { Joining } from '../share/JoinPage';
+import { Joining, Refused } from '../share/JoinPage';
 import { OVER, Stage, StageFrame } from './Stage';
 import { lookAgainAfter, useKeepalive } from './useKeepalive';
 import { NEVER_IDLE } from './useOutOfSight';
+import { Veil } from './Veil';
 
 /**
  * Addresses that programs give to users: `#/connect/kasm/<session>/<user>/<token>` opens one session without a log-in,
@@ -70,31 +70,7 @@ function LogInByLink({ token }: { token: string }) {
   if (error) return <Refused words={messageOf(error)} />;
   return (
     <StageFrame>
-      <Center h="100%">
-        <Loader color="white" aria-label="Logging in" />
-      </Center>
-    </StageFrame>
-  );
-}
-
-function Refused({ words }: { words: string }) {
-  return (
-    <StageFrame>
-      <Center h="100%" p="md">
-        <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
-          <Stack>
-            <Title order={1} fz={20}>
-              This address cannot be opened
-            </Title>
-            <Text size="sm" role="status">
-              {words}
-            </Text>
-            <Button component="a" href="/">
-              To the workspaces
-            </Button>
-          </Stack>
-        </Paper>
-      </Center>
+      <Veil words="Logging in" />
     </StageFrame>
   );
 }

@@ -1,8 +1,12 @@
-import { Alert, Button, Center, Group, Loader, Paper, Progress, Stack, Text, ThemeIcon, Title } from '@mantine/core';
-import { IconCheck, IconCircleDotted } from '@tabler/icons-react';
+import { Alert, Button, Loader, Progress } from '@mantine/core';
+import { useReducedMotion } from '@mantine/hooks';
+import { IconCircleCheckFilled, IconCircleDotted } from '@tabler/icons-react';
+import { useContext, useLayoutEffect, useRef } from 'react';
 import { Link } from 'react-router';
 import { messageOf } from '../../api/client';
 import type { Connection, Step } from '../../api/types';
+import styles from './Connecting.module.css';
+import { OpeningContext, playOpening } from './opening';
 
 /** The progress until the first picture. Each line is a step that the server recorded. */
 export function Connecting({ connection, error }: { connection: Connection | null; error: unknown }) {
@@ -10,61 +14,66 @@ export function Connecting({ connection, error }: { connection: Connection | nul
   const steps = connection?.steps ?? [];
   const current = steps.findIndex((step) => !step.at);
   return (
-    <Center h="100%" p="md">
-      <Paper p="xl" radius="lg" w="100%" maw={440} shadow="xl" className="surface">
-        <Stack gap="lg">
-          <Group gap="sm" wrap="nowrap">
-            <img src="/favicon.svg" width={36} height={36} alt="" />
-            <div>
-              <Title order={1} fz={20}>
-                Preparing your session
-              </Title>
-              <Text size="sm" c="dimmed" role="status" aria-live="polite">
-                {connection?.operational_message ?? 'Loading the state'}…
-              </Text>
-            </div>
-          </Group>
-          <Progress value={percent} size="lg" radius="xl" aria-label="Progress" transitionDuration={200} />
-          <Stack component="ol" gap={8} m={0} p={0} style={{ listStyle: 'none' }} aria-label="Steps">
-            {steps.map((step, index) => (
-              <StepLine key={step.name} step={step} isCurrent={index === current} since={steps[0]?.at ?? null} />
-            ))}
-          </Stack>
-          {error != null && (
-            <Alert color="yellow" variant="light" role="alert">
-              {messageOf(error)}
-            </Alert>
-          )}
-          <Button component={Link} to="/" variant="default">
-            Back to the workspaces
-          </Button>
-        </Stack>
-      </Paper>
-    </Center>
+    <div className={styles.place}>
+      <div className={styles.card}>
+        <div className={styles.head}>
+          <Picture />
+          <div>
+            <h1>Preparing your session</h1>
+            <p role="status" aria-live="polite">
+              {connection?.operational_message ?? 'Loading the state'}…
+            </p>
+          </div>
+        </div>
+        <Progress value={percent} size="lg" radius="xl" aria-label="Progress" transitionDuration={200} />
+        <ol className={styles.steps} aria-label="Steps">
+          {steps.map((step, index) => (
+            <StepLine key={step.name} step={step} isCurrent={index === current} since={steps[0]?.at ?? null} />
+          ))}
+        </ol>
+        {error != null && (
+          <Alert color="yellow" variant="light" role="alert">
+            {messageOf(error)}
+          </Alert>
+        )}
+        <Button component={Link} to="/" variant="default">
+          Back to the workspaces
+        </Button>
+      </div>
+    </div>
   );
+}
+
+/** The artwork of the workspace, which comes from its tile, or the mark of the product. */
+function Picture() {
+  const opening = useContext(OpeningContext);
+  const image = useRef<HTMLImageElement>(null);
+  const isReduced = useReducedMotion();
+  useLayoutEffect(() => {
+    if (image.current && opening) playOpening(image.current, opening, isReduced);
+  }, [opening, isReduced]);
+  if (typeof opening?.picture !== 'string') return <img src="/favicon.svg" className={styles.mark} alt="" />;
+  return <img ref={image} src={opening.picture} className={styles.picture} alt="" />;
 }
 
 function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; since: string | null }) {
   const took = step.at && since ? (Date.parse(step.at) - Date.parse(since)) / 1000 : null;
   return (
-    <Group component="li" gap="sm" wrap="nowrap" data-step={step.name} data-done={step.at !== null}>
+    <li
+      className={styles.step}
+      data-step={step.name}
+      data-done={step.at !== null}
+      data-current={isCurrent || undefined}
+    >
       {step.at ? (
-        <ThemeIcon size={20} radius="xl" color="accent">
-          <IconCheck size={13} aria-label="done" />
-        </ThemeIcon>
+        <IconCircleCheckFilled size={20} aria-label="done" />
       ) : isCurrent ? (
         <Loader size={20} role="img" aria-label="now" />
       ) : (
-        <IconCircleDotted size={20} color="var(--mantine-color-dimmed)" aria-label="to come" />
+        <IconCircleDotted size={20} aria-label="to come" />
       )}
-      <Text size="sm" fw={isCurrent ? 650 : 400} c={step.at || isCurrent ? undefined : 'dimmed'} style={{ flex: 1 }}>
-        {step.title}
-      </Text>
-      {took !== null && took > 0 && (
-        <Text size="xs" c="dimmed" className="number">
-          {took.toFixed(1)} s
-        </Text>
-      )}
-    </Group>
+      <span>{step.title}</span>
+      {took !== null && took > 0 && <span className={styles.took}>{took.toFixed(1)} s</span>}
+    </li>
   );
 }

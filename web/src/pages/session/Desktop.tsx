@@ -16,7 +16,11 @@ interface Props {
   /** The program that has leased the session; null = not leased. */
   program?: Program | null;
   idle: IdleRule;
-  /** The buttons of the bar in addition to full screen and clipboard. */
+  /** The name of the session in its menu. */
+  title?: string | undefined;
+  /** The time limit of the session; null = none. */
+  limit?: string | null;
+  /** The rows of the menu for the session itself. */
   tools: ReactNode;
   /** The text over the desktop; null = none. */
   watermark: string | null;
@@ -38,6 +42,8 @@ export function Desktop({
   note,
   program = null,
   idle,
+  title = 'Session',
+  limit = null,
   tools,
   watermark,
   recorded,
@@ -59,6 +65,8 @@ export function Desktop({
         onAgain={() => setShown({ url: latest, load: shown.load + 1 })}
         program={program}
         idle={idle}
+        title={title}
+        limit={limit}
         tools={tools}
         watermark={watermark}
         recorded={recorded}

@@ -1,12 +1,14 @@
-import { Button, Center, Loader, Stack, Text } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import type { Program } from '../../api/control';
-import { ControlBar } from './ControlBar';
 import { ProgramBar } from './ProgramBar';
-import { StageCard } from './StageCard';
+import { SessionBar } from './SessionBar';
+import { StageButtons, StageCard, StageCover } from './StageCard';
+import { useAfter } from './useAfter';
 import { type FrameState, useFramePage } from './useFramePage';
 import { type IdleRule, useOutOfSight } from './useOutOfSight';
+import { Veil } from './Veil';
 import { Watermark } from './Watermark';
 
 interface Props {
@@ -26,6 +28,8 @@ interface Props {
   /** The program of a leased session. */
   program: Program | null;
   idle: IdleRule;
+  title: string;
+  limit: string | null;
   tools: ReactNode;
   watermark: string | null;
   recorded: boolean;
@@ -55,12 +59,14 @@ export function DesktopFrame({
   url,
   load,
   ownPage,
-  closed = REFUSED,
+  closed,
   onSilent,
   onRefused,
   onAgain,
   program,
   idle,
+  title,
+  limit,
   tools,
   watermark,
   recorded,
@@ -110,9 +116,13 @@ export function DesktopFrame({
       )}
       {watermark !== null && <Watermark text={watermark} />}
       {isLost && <Refused reason={NOT_LOADED} covers onAgain={onAgain} />}
-      {words && !isLost && <Veil words={words} />}
-      {state === 'refused' && <Refused reason={reason ?? closed} covers={reason !== null} onAgain={onAgain} />}
-      <ControlBar page={page}>{tools}</ControlBar>
+      <Veil words={isLost ? null : (words ?? null)} />
+      {state === 'refused' && (
+        <Refused reason={closed ?? reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />
+      )}
+      <SessionBar page={page} title={title} limit={limit}>
+        {tools}
+      </SessionBar>
       {program && !other && <ProgramBar page={page} program={program} />}
     </>
   );
@@ -121,25 +131,15 @@ export function DesktopFrame({
 /** The notice that the viewer was disconnected, for pages that do not show it themselves. */
 function Left({ onReturn }: { onReturn: () => void }) {
   return (
-    <Cover covers>
-      <Text role="status">
-        You were disconnected because this window was hidden for some time. The session is still running.
-      </Text>
-      <Button onClick={onReturn}>Continue</Button>
-    </Cover>
+    <StageCover hides>
+      <StageCard
+        title="You were disconnected"
+        reason="This window was hidden for some time. The session is still running."
+      >
+        <Button onClick={onReturn}>Continue</Button>
+      </StageCard>
+    </StageCover>
   );
-}
-
-/** Whether the condition has been true for this time. */
-function useAfter(milliseconds: number, condition: boolean): boolean {
-  const [passed, setPassed] = useState(false);
-  useEffect(() => {
-    setPassed(false);
-    if (!condition) return;
-    const timer = setTimeout(() => setPassed(true), milliseconds);
-    return () => clearTimeout(timer);
-  }, [condition, milliseconds]);
-  return passed;
 }
 
 /** Whether the frame has had the focus. After that it is not reloaded, because the user may work in it. */
@@ -153,16 +153,6 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
   return focused;
 }
 
-/** Covers the frame while it is empty, or shows the error page of the browser. */
-function Veil({ words }: { words: string }) {
-  return (
-    <Cover covers>
-      <Loader color="white" />
-      <Text role="status">{words}…</Text>
-    </Cover>
-  );
-}
-
 interface RefusedProps {
   reason: string;
   covers: boolean;
@@ -172,28 +162,15 @@ interface RefusedProps {
 /** The reason why the desktop is not shown. It stays until the user acts. */
 function Refused({ reason, covers, onAgain }: RefusedProps) {
   return (
-    <Cover covers={covers}>
+    <StageCover hides={covers}>
       <StageCard title="The desktop cannot be shown" reason={reason}>
-        <Stack gap="xs">
+        <StageButtons>
           <Button onClick={onAgain}>Try again</Button>
           <Button component={Link} to="/" variant="default">
             Back to the workspaces
           </Button>
-        </Stack>
+        </StageButtons>
       </StageCard>
-    </Cover>
-  );
-}
-
-function Cover({ covers, children }: { covers: boolean; children: ReactNode }) {
-  return (
-    <Center
-      pos="absolute"
-      inset={0}
-      className={covers ? 'stage-backdrop' : ''}
-      bg={covers ? undefined : 'rgb(11 22 19 / 80%)'}
-    >
-      <Stack align="center">{children}</Stack>
-    </Center>
+    </StageCover>
   );
 }

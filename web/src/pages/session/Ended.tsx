@@ -1,4 +1,4 @@
-import { Alert, Button, Stack, Text } from '@mantine/core';
+import { Alert, Button } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
 import { messageOf, retryTemporary } from '../../api/client';
@@ -6,7 +6,7 @@ import { launchSession, newLaunch } from '../../api/actions';
 import { sessionQuery } from '../../api/queries';
 import type { Connection } from '../../api/types';
 import { StageFrame } from './Stage';
-import { StageCard } from './StageCard';
+import { StageButtons, StageCard, StageNote } from './StageCard';
 
 const TITLES: Record<string, string> = {
   failed: 'The session could not be started',
@@ -31,17 +31,13 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
         title={(connection && TITLES[connection.status]) ?? 'There is no such session'}
         reason={connection ? connection.operational_message : 'The session has ended, or it belongs to another user.'}
       >
-        {failed && (
-          <Text size="xs" c="dimmed">
-            Session {sessionId}
-          </Text>
-        )}
+        {failed && <StageNote>Session {sessionId}</StageNote>}
         {retry.isError && (
           <Alert color="red" variant="light" role="alert">
             {messageOf(retry.error)}
           </Alert>
         )}
-        <Stack gap="xs">
+        <StageButtons>
           {failed && (
             <Button
               disabled={!imageId}
@@ -54,7 +50,7 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
           <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
             Back to the workspaces
           </Button>
-        </Stack>
+        </StageButtons>
       </StageCard>
     </StageFrame>
   );

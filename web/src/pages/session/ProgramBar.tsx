@@ -1,9 +1,10 @@
-import { Button, Group, Paper, Text } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconHandGrab, IconHandStop, IconPlayerRecord, IconRobot, IconUser } from '@tabler/icons-react';
 import { useEffect, useRef } from 'react';
 import type { OrderControl, Program } from '../../api/control';
 import { showError } from '../../components/feedback';
+import styles from './ProgramBar.module.css';
 import type { Control, FramePage } from './useFramePage';
 
 interface Props {
@@ -26,26 +27,21 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
   const [what, hint] = wordsOf(control, page.watches);
   const Icon = control.holder === 'program' ? IconRobot : IconUser;
   return (
-    <Paper component="section" aria-label="Control" className={`surface program-bar ${mine ? 'mine' : ''}`} px="md">
-      <Group h="100%" justify="space-between" wrap="nowrap" gap="md">
-        <Group gap="sm" wrap="nowrap" style={{ minWidth: 0 }} role="status">
-          <Icon size={20} aria-hidden style={{ flexShrink: 0 }} />
+    <section aria-label="Control" className={`surface program-bar ${mine ? 'mine' : ''}`}>
+      <div className={styles.line}>
+        <div className={styles.state} role="status">
+          <Icon size={20} aria-hidden />
           <div>
-            <Text size="sm" lh={1.25} lineClamp={2}>
-              <Text span inherit fw={650}>
-                {what}
-              </Text>{' '}
-              <Text span inherit c="dimmed" visibleFrom="sm">
-                {hint}
-              </Text>
-            </Text>
+            <p className={styles.words}>
+              <strong>{what}</strong> <span className={styles.hint}>{hint}</span>
+            </p>
             {record !== 'none' && <Recorded pictures={record === 'pictures'} />}
           </div>
-        </Group>
+        </div>
         {mine && (
           <Button
             size="compact-sm"
-            flex="none"
+            className={styles.button}
             leftSection={<IconHandStop size={16} aria-hidden />}
             loading={back.isPending}
             onClick={() => back.mutate({ holder: 'program', term: control.term })}
@@ -56,7 +52,7 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
         {!mine && !page.watches && (
           <Button
             size="compact-sm"
-            flex="none"
+            className={styles.button}
             leftSection={<IconHandGrab size={16} aria-hidden />}
             loading={take.isPending}
             disabled={page.state !== 'connected'}
@@ -65,23 +61,21 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
             Take over
           </Button>
         )}
-      </Group>
-    </Paper>
+      </div>
+    </section>
   );
 }
 
 /** The notice that the lease is recorded. */
 function Recorded({ pictures }: { pictures: boolean }) {
   return (
-    <Text size="xs" lh={1.25} mt={2} className="program-recorded">
+    <p className={`program-recorded ${styles.recorded}`}>
       <IconPlayerRecord size={12} aria-hidden />
-      <Text span inherit hiddenFrom="sm">
-        {pictures ? 'Recorded, with pictures.' : 'Recorded.'}
-      </Text>
-      <Text span inherit visibleFrom="sm">
+      <span className={styles.short}>{pictures ? 'Recorded, with pictures.' : 'Recorded.'}</span>
+      <span className={styles.long}>
         The actions of the program are recorded{pictures ? ', with pictures of the screen' : ''}.
-      </Text>
-    </Text>
+      </span>
+    </p>
   );
 }
 

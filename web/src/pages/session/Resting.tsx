@@ -1,10 +1,10 @@
-import { Button, Stack, Text } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { Link } from 'react-router';
 import type { Connection, Session } from '../../api/types';
 import { useSessionOrder } from '../../components/sessionActions';
 import { withoutSettings } from '../../components/titles';
 import { StageFrame } from './Stage';
-import { StageCard } from './StageCard';
+import { StageButtons, StageCard, StageNote } from './StageCard';
 
 /** A stopped or paused session, with the button that resumes it. */
 export function Resting({ connection, session }: { connection: Connection; session: Session | undefined }) {
@@ -16,19 +16,19 @@ export function Resting({ connection, session }: { connection: Connection; sessi
         title={paused ? 'The session is paused' : 'The session is stopped'}
         reason={session?.stopped_reason ? withoutSettings(session.stopped_reason) : connection.operational_message}
       >
-        <Text size="sm" c="dimmed">
+        <StageNote>
           {paused
             ? 'The programs of the session are frozen. They continue when you resume the session.'
             : 'The programs of the session have ended. Its files are kept, and you have them again when you resume the session.'}
-        </Text>
-        <Stack gap="xs">
+        </StageNote>
+        <StageButtons>
           <Button onClick={() => order.mutate('resume')} loading={order.isPending}>
             Resume
           </Button>
           <Button component={Link} to="/" variant="default">
             Back to the workspaces
           </Button>
-        </Stack>
+        </StageButtons>
       </StageCard>
     </StageFrame>
   );

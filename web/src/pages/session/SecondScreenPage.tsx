@@ -1,4 +1,3 @@
-import { Text } from '@mantine/core';
 import { useEffect, useRef, useState } from 'react';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
@@ -42,8 +41,8 @@ export function SecondScreenPage() {
       {given && <iframe ref={frame} src={given.url} title="Second screen" allow="fullscreen" />}
       {typeof given?.watermark === 'string' && <Watermark text={given.watermark} />}
       {first === null && (
-        <StageCard title="No session" reason="Open a second screen from the bar of a session.">
-          <Text size="sm">Close this window and open the second screen there.</Text>
+        <StageCard title="No session" reason="Open a second screen from the menu of a session.">
+          <p>Close this window and open the second screen there.</p>
         </StageCard>
       )}
     </StageFrame>

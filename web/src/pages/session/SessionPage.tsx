@@ -1,11 +1,12 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
 import { deleteSession, keepSessionAlive } from '../../api/actions';
 import { isGone, retryTemporary } from '../../api/client';
 import { programOf } from '../../api/control';
 import { connectionQuery, sessionQuery } from '../../api/queries';
 import { Ended } from './Ended';
+import { OpeningContext, openingOf } from './opening';
 import { Resting } from './Resting';
 import { SessionTools } from './SessionTools';
 import { OVER, Stage } from './Stage';
@@ -20,6 +21,7 @@ export function SessionPage() {
   });
   const session = useQuery(sessionQuery(sessionId));
   const remove = useDelete(sessionId);
+  const opening = useMemo(() => openingOf(sessionId), [sessionId]);
   const { data, error } = connection;
   const running = data?.status === 'running';
   // A viewer who was disconnected without input does not use the session, so its time until expiry continues.
@@ -35,15 +37,18 @@ export function SessionPage() {
   if (data && (data.status === 'stopped' || data.status === 'paused'))
     return <Resting connection={data} session={session.data} />;
   return (
-    <Stage
-      key={sessionId}
-      connection={data}
-      error={error}
-      program={programOf(data)}
-      limit={session.data?.time_limit_ends ?? null}
-      idle={{ afterS: (Number(settings?.idle_disconnect) || 0) * 60, onChange: setIdle }}
-      tools={<SessionTools session={session.data} onDelete={remove.mutateAsync} />}
-    />
+    <OpeningContext value={opening}>
+      <Stage
+        key={sessionId}
+        connection={data}
+        error={error}
+        program={programOf(data)}
+        limit={session.data?.time_limit_ends ?? null}
+        idle={{ afterS: (Number(settings?.idle_disconnect) || 0) * 60, onChange: setIdle }}
+        title={session.data?.image_friendly_name}
+        tools={<SessionTools session={session.data} onDelete={remove.mutateAsync} />}
+      />
+    </OpeningContext>
   );
 }
 

@@ -1,13 +1,12 @@
-import { ActionIcon, Menu } from '@mantine/core';
-import { IconArrowBackUp, IconDots } from '@tabler/icons-react';
+import { IconArrowBackUp } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
 import type { Session, SessionAction } from '../../api/types';
 import { Confirm } from '../../components/Confirm';
 import { OrderQuestion } from '../../components/SessionMenu';
-import { ACTIONS, ownLook, useSessionOrder } from '../../components/sessionActions';
+import { ACTIONS, keptOf, ownLook, useSessionOrder } from '../../components/sessionActions';
 import { Company } from '../share/Company';
-import { Tool } from './Tool';
+import { ToolRow } from './ToolRow';
 
 interface Props {
   /** Undefined until the allowed actions are loaded. */
@@ -15,7 +14,7 @@ interface Props {
   onDelete: () => Promise<unknown>;
 }
 
-/** The actions of the open session: leave, stop, pause, and a menu with those that lose files. */
+/** The actions of the open session: share, leave, pause and stop it, and the one that loses files. */
 export function SessionTools({ session, onDelete }: Props) {
   const navigate = useNavigate();
   const [asked, setAsked] = useState<SessionAction | null>(null);
@@ -25,26 +24,21 @@ export function SessionTools({ session, onDelete }: Props) {
   const discard = session && ownLook('delete', session);
   return (
     <>
-      <Tool
-        label="Leave (the session continues)"
-        name="Leave"
-        icon={IconArrowBackUp}
-        onClick={() => void navigate('/')}
-      />
-      {may('stop') && (
-        <Tool
-          label="Stop (programs end; you have all files again when you resume)"
-          name={stop.label}
-          icon={stop.icon}
-          onClick={() => setAsked('stop')}
-        />
-      )}
+      {session && <Company sessionId={session.session_id} />}
       {may('pause') && (
-        <Tool
-          label="Pause (programs are frozen until you resume)"
+        <ToolRow
           name={pause.label}
+          hint="Programs are frozen until you resume"
           icon={pause.icon}
           onClick={() => order.mutate('pause')}
+        />
+      )}
+      {may('stop') && (
+        <ToolRow
+          name={stop.label}
+          hint="Programs end. You have your files again when you resume"
+          icon={stop.icon}
+          onClick={() => setAsked('stop')}
         />
       )}
       {discard && may('delete') && (
@@ -52,25 +46,19 @@ export function SessionTools({ session, onDelete }: Props) {
           title={`${discard.label} this session?`}
           action={discard.label}
           trigger={(open) => (
-            <Menu position="bottom-end" withinPortal>
-              <Menu.Target>
-                <ActionIcon variant="subtle" color="gray" aria-label="More">
-                  <IconDots size={18} color="var(--mantine-color-text)" aria-hidden />
-                </ActionIcon>
-              </Menu.Target>
-              <Menu.Dropdown>
-                <Menu.Item leftSection={<discard.icon size={16} aria-hidden />} onClick={open}>
-                  {discard.label}
-                </Menu.Item>
-              </Menu.Dropdown>
-            </Menu>
+            <ToolRow
+              name={discard.label}
+              hint={`The session ends. ${keptOf(session)}`}
+              icon={discard.icon}
+              onClick={open}
+            />
           )}
           onConfirm={onDelete}
         >
           {discard.warning}
         </Confirm>
       )}
-      {session && <Company sessionId={session.session_id} />}
+      <ToolRow name="Leave" hint="The session continues" icon={IconArrowBackUp} onClick={() => void navigate('/')} />
       {session && (
         <OrderQuestion
           session={session}

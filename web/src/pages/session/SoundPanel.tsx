@@ -1,6 +1,7 @@
-import { ActionIcon, Group, Progress, Select, Slider, Text, Title } from '@mantine/core';
+import { ActionIcon, Progress, Select, Slider } from '@mantine/core';
 import { IconVolume, IconVolumeOff } from '@tabler/icons-react';
 import { Panel } from './Panel';
+import styles from './Panel.module.css';
 import { type Device, type Levels, type LevelStore, type Sound, useLevels } from './useSound';
 
 /** The loudness below which a meter shows nothing, in dB of full scale. */
@@ -28,11 +29,9 @@ export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => vo
           />
         </>
       ) : (
-        <Text size="sm">{audio.reason}</Text>
+        <p>{audio.reason}</p>
       )}
-      <Title order={2} fz={16} mt="xs">
-        Microphone
-      </Title>
+      <h2>Microphone</h2>
       {microphone.allowed ? (
         <>
           <LevelMeter label="Level of the microphone" levels={sound.levels} of="microphone" />
@@ -42,14 +41,10 @@ export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => vo
             chosen={microphone.device}
             onChoose={(device) => changeMicrophone({ device })}
           />
-          {microphone.problem && (
-            <Text size="sm" role="alert">
-              {microphone.problem}
-            </Text>
-          )}
+          {microphone.problem && <p role="alert">{microphone.problem}</p>}
         </>
       ) : (
-        <Text size="sm">{microphone.reason}</Text>
+        <p>{microphone.reason}</p>
       )}
     </Panel>
   );
@@ -65,12 +60,19 @@ interface VolumeProps {
 function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
   const Icon = muted ? IconVolumeOff : IconVolume;
   return (
-    <Group gap="sm" wrap="nowrap">
-      <ActionIcon variant="subtle" color="gray" aria-label="Mute" aria-pressed={muted} onClick={() => onMuted(!muted)}>
-        <Icon size={18} color="var(--mantine-color-text)" />
+    <div className={styles.line}>
+      <ActionIcon
+        size="xl"
+        variant="subtle"
+        color="gray"
+        aria-label="Mute"
+        aria-pressed={muted}
+        onClick={() => onMuted(!muted)}
+      >
+        <Icon size={20} />
       </ActionIcon>
       <Slider
-        flex={1}
+        className={styles.grows}
         thumbLabel="Volume"
         label={(percent) => `${percent} %`}
         min={0}
@@ -79,7 +81,7 @@ function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
         value={Math.round(volume * 100)}
         onChange={(percent) => onVolume(percent / 100)}
       />
-    </Group>
+    </div>
   );
 }
 

@@ -1,18 +1,22 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import type { Program } from '../../api/control';
 import type { Connection } from '../../api/types';
-import { shortDuration, useClock } from '../../components/clock';
+import { useClock } from '../../components/clock';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
+import { isSoon, timeLeft } from './quality';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
 import { Recorded } from './Recorded';
+import { useAfter } from './useAfter';
+import { Veil } from './Veil';
 import { Watched } from './Watched';
 
 /** The statuses of a session that can no longer be opened. */
 export const OVER = new Set(['failed', 'deleting', 'deleted']);
 
-/** The time of the notice before the end of a session, in seconds. */
-const ANNOUNCE_S = 900;
+/** The statuses of a start on demand, which shows its steps. A staged session is opened so fast that steps would only flash. */
+const STARTS = new Set(['requested', 'starting']);
+const STEPS_AFTER_MS = 700;
 
 interface Props {
   connection: Connection | undefined;
@@ -22,16 +26,20 @@ interface Props {
   /** The time limit of the session. */
   limit?: string | null;
   idle?: IdleRule;
-  /** The buttons of the bar in addition to full screen and clipboard. */
+  /** The name of the session in its menu. */
+  title?: string | undefined;
+  /** The rows of the menu for the session itself. */
   tools?: ReactNode;
 }
 
 /** The progress of the start of a session, then its desktop. */
-export function Stage({ connection, error, program = null, limit = null, idle = NEVER_IDLE, tools }: Props) {
+export function Stage({ connection, error, program = null, limit = null, idle = NEVER_IDLE, title, tools }: Props) {
   const url = connection?.frame_url ?? null;
   const [opened, setOpened] = useState(false);
   if (url && !opened) setOpened(true);
   const ending = useEnding(limit);
+  const isSlow = useAfter(STEPS_AFTER_MS, !opened);
+  const showsSteps = isSlow || error != null || STARTS.has(connection?.status ?? '');
   useTitle();
   return (
     <StageFrame>
@@ -43,14 +51,18 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
             note={noteOf(connection) ?? ending}
             program={program}
             idle={idle}
+            title={title}
+            limit={limit}
             tools={tools}
             watermark={connection.watermark}
             recorded={connection.recorded}
           />
           <Watched at={connection.last_screenshot_at} />
         </>
-      ) : (
+      ) : showsSteps ? (
         <Connecting connection={connection ?? null} error={error} />
+      ) : (
+        <Veil words="Opening the desktop" />
       )}
       {connection?.recorded && <Recorded />}
     </StageFrame>
@@ -80,9 +92,6 @@ function noteOf(connection: Connection): string | null {
 
 /** The notice that the session ends soon, so that its user can save. */
 function useEnding(limit: string | null): string | null {
-  const left = useClock((now) => {
-    const seconds = limit ? (Date.parse(limit) - now) / 1000 : Infinity;
-    return seconds > ANNOUNCE_S ? undefined : shortDuration(seconds);
-  });
+  const left = useClock((now) => (isSoon(limit, now) ? timeLeft(limit, now) : undefined));
   return left === undefined ? null : `This session ends in ${left}. Save your work.`;
 }

@@ -1,5 +1,5 @@
-import { Center, Paper, Stack, Text, Title } from '@mantine/core';
 import type { ReactNode } from 'react';
+import styles from './StageCard.module.css';
 
 interface Props {
   title: string;
@@ -12,18 +12,39 @@ interface Props {
 /** The card that is shown instead of a desktop. */
 export function StageCard({ title, reason, children }: Props) {
   return (
-    <Center h="100%" p="md">
-      <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
-        <Stack>
-          <Title order={1} fz={20}>
-            {title}
-          </Title>
-          <Text size="sm" role="status" style={{ overflowWrap: 'anywhere' }}>
-            {reason}
-          </Text>
-          {children}
-        </Stack>
-      </Paper>
-    </Center>
+    <div className={styles.place}>
+      <div className={styles.card}>
+        <h1>{title}</h1>
+        <p className={styles.reason} role="status">
+          {reason}
+        </p>
+        <div className={styles.further}>{children}</div>
+      </div>
+    </div>
   );
+}
+
+interface CoverProps {
+  /** Whether the frame below is hidden; else it is dimmed. */
+  hides: boolean;
+  children: ReactNode;
+}
+
+/** A card over the frame of the desktop. */
+export function StageCover({ hides, children }: CoverProps) {
+  return (
+    <div className={hides ? `${styles.cover} stage-backdrop` : styles.cover} data-dim={!hides || undefined}>
+      {children}
+    </div>
+  );
+}
+
+/** The buttons of a card, one below the other. */
+export function StageButtons({ children }: { children: ReactNode }) {
+  return <div className={styles.buttons}>{children}</div>;
+}
+
+/** A sentence of less importance. */
+export function StageNote({ children }: { children: ReactNode }) {
+  return <p className={styles.quiet}>{children}</p>;
 }

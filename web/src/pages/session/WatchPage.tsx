@@ -1,4 +1,4 @@
-import { Button, Stack } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, useNavigate, useParams } from 'react-router';
 import { useAllowed, useMe } from '../../api/auth';
@@ -8,7 +8,7 @@ import { assist, remembered } from '../../api/sharing';
 import { useAction } from '../../components/useAction';
 import { Refused, Waiting } from '../share/JoinPage';
 import { StageFrame } from './Stage';
-import { StageCard } from './StageCard';
+import { StageButtons, StageCard } from './StageCard';
 
 /** `/watch/<lease>`: a leased desktop, for its user and for administrators who may help. */
 export function WatchPage() {
@@ -40,14 +40,14 @@ export function WatchPage() {
           lease.record === 'none' ? '' : ' The actions of the program are recorded.'
         }`}
       >
-        <Stack gap="xs">
+        <StageButtons>
           <Button loading={watch.isPending} onClick={() => watch.mutate(lease.session_id)}>
             Watch
           </Button>
           <Button component={Link} to="/" variant="default">
             Back to the workspaces
           </Button>
-        </Stack>
+        </StageButtons>
       </StageCard>
     </StageFrame>
   );

@@ -4,10 +4,10 @@ import { useEffect, useRef } from 'react';
 import { sharesQuery, type Viewer, viewersQuery } from '../../api/sharing';
 import { showDone } from '../../components/feedback';
 import { usePanels } from '../session/panels';
-import { Tool } from '../session/Tool';
+import { ToolRow } from '../session/ToolRow';
 import { SharePanel } from './SharePanel';
 
-/** The button in the bar of a session that shows its viewers and shares. */
+/** The row in the menu of a session that shows its viewers and shares. */
 export function Company({ sessionId }: { sessionId: string }) {
   const panels = usePanels();
   const open = panels.open === 'share';
@@ -15,15 +15,16 @@ export function Company({ sessionId }: { sessionId: string }) {
   const shares = useQuery(sharesQuery(sessionId));
   useNotices(viewers.data);
   const count = viewers.data?.length ?? 0;
-  const label = count === 0 ? 'Share' : `Share (${count} ${count === 1 ? 'other is' : 'others are'} in this session)`;
+  const others = count === 1 ? '1 other is in this session' : `${count} others are in this session`;
   return (
     <>
-      <Tool label={label} name="Share" icon={IconUsersGroup} onClick={() => panels.toggle('share')} expanded={open} />
-      {count > 0 && (
-        <span className="number" aria-hidden>
-          {count}
-        </span>
-      )}
+      <ToolRow
+        name="Share"
+        hint={count === 0 ? 'Let others watch or help' : others}
+        icon={IconUsersGroup}
+        count={count}
+        onClick={() => panels.toggle('share')}
+      />
       {open && (
         <SharePanel
           sessionId={sessionId}

@@ -1,4 +1,4 @@
-import { Button, Center, Loader, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
 import { Link, useLocation, useParams } from 'react-router';
@@ -13,6 +13,7 @@ import { Recorded } from '../session/Recorded';
 import { StageFrame } from '../session/Stage';
 import { StageCard } from '../session/StageCard';
 import { NEVER_IDLE } from '../session/useOutOfSight';
+import { Veil } from '../session/Veil';
 
 /** `/join/<share>#<secret>`: the shared session of another user, for the recipients of its link. */
 export function JoinPage() {
@@ -136,11 +137,8 @@ function SharedDesktop({ joined }: { joined: Joined }) {
         idle={NEVER_IDLE}
         watermark={joined.watermark}
         recorded={joined.recorded}
-        tools={
-          <Text size="sm" className="nowrap" px={6}>
-            {joined.image_friendly_name} of {joined.owner}
-          </Text>
-        }
+        title={`${joined.image_friendly_name} of ${joined.owner}`}
+        tools={null}
       />
       {joined.recorded && <Recorded />}
     </StageFrame>
@@ -150,9 +148,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
 export function Waiting() {
   return (
     <StageFrame>
-      <Center h="100%">
-        <Loader color="white" aria-label="Loading" />
-      </Center>
+      <Veil words="Loading" />
     </StageFrame>
   );
 }

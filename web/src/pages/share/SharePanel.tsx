@@ -1,12 +1,14 @@
-import { ActionIcon, Button, Group, Portal, Stack, Text, Tooltip } from '@mantine/core';
+import { ActionIcon, Button, Portal, Tooltip } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconLink, IconUserOff, IconX } from '@tabler/icons-react';
+import { type ReactNode, useId } from 'react';
 import { endShare, putOut, type Share, sharingQuery, takeControlBack, type Viewer } from '../../api/sharing';
 import { showDone, showError } from '../../components/feedback';
 import { withTitles } from '../../components/titles';
 import { TimeAgo } from '../../components/TimeAgo';
 import { useAction } from '../../components/useAction';
 import { Panel } from '../session/Panel';
+import styles from '../session/Panel.module.css';
 import { ShareForm } from './ShareForm';
 
 interface Props {
@@ -23,8 +25,8 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   const controlled = shares.some((share) => share.access === 'control');
   return (
     <Portal>
-      <Panel title="Share" close="Close the share panel" onClose={onClose} width={380} focusesClose>
-        {rules && !rules.allowed && <Text size="sm">{withTitles(rules.reason ?? '')}</Text>}
+      <Panel title="Share" close="Close the share panel" onClose={onClose} focusesClose>
+        {rules && !rules.allowed && <p>{withTitles(rules.reason ?? '')}</p>}
         {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
         {shares.length > 0 && (
           <List title="Shared">
@@ -50,16 +52,15 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   );
 }
 
-function List({ title, children }: { title: string; children: React.ReactNode }) {
+function List({ title, children }: { title: string; children: ReactNode }) {
+  const id = useId();
   return (
-    <Stack gap={4}>
-      <Text size="xs" fw={600} c="dimmed">
-        {title}
-      </Text>
-      <Stack component="ul" gap={6} m={0} p={0} style={{ listStyle: 'none' }} aria-label={title}>
+    <div>
+      <h2 id={id}>{title}</h2>
+      <ul className={styles.list} aria-labelledby={id}>
         {children}
-      </Stack>
-    </Stack>
+      </ul>
+    </div>
   );
 }
 
@@ -75,55 +76,49 @@ function SharedRow({ share }: { share: Share }) {
   const who = share.username ?? KINDS[share.audience];
   const isLink = share.connect_url !== '' && share.audience !== 'assistant';
   return (
-    <Group component="li" justify="space-between" wrap="nowrap" gap="xs">
-      <div style={{ minWidth: 0 }}>
-        <Text size="sm" truncate>
-          {who}
-        </Text>
-        <Text size="xs" c="dimmed">
+    <li className={styles.item}>
+      <div className={styles.grows}>
+        <div className={styles.cut}>{who}</div>
+        <div className={styles.quiet}>
           {share.access === 'control' ? 'Control' : 'View only'}
           {share.expires && (
             <>
               , until <TimeAgo time={share.expires} />
             </>
           )}
-        </Text>
+        </div>
       </div>
-      <Group gap={4} wrap="nowrap">
-        {isLink && <Small label={`Copy the link for ${who}`} icon={IconLink} onClick={() => void copyLink(share)} />}
-        <Small label={`Stop sharing with ${who}`} icon={IconX} onClick={() => end.mutate(undefined)} />
-      </Group>
-    </Group>
+      {isLink && <Small label={`Copy the link for ${who}`} icon={IconLink} onClick={() => void copyLink(share)} />}
+      <Small label={`Stop sharing with ${who}`} icon={IconX} onClick={() => end.mutate(undefined)} />
+    </li>
   );
 }
 
 function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer }) {
   const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], 'The viewer was not removed');
   return (
-    <Group component="li" justify="space-between" wrap="nowrap" gap="xs">
-      <div style={{ minWidth: 0 }}>
-        <Text size="sm" truncate>
-          {viewer.announcement}
-        </Text>
-        <Text size="xs" c="dimmed">
+    <li className={styles.item}>
+      <div className={styles.grows}>
+        <div className={styles.cut}>{viewer.announcement}</div>
+        <div className={styles.quiet}>
           <TimeAgo time={viewer.since} />
           {viewer.seen_from && ` from ${viewer.seen_from}`}
-        </Text>
+        </div>
       </div>
       <Small
         label={`Remove ${viewer.name} from the session`}
         icon={IconUserOff}
         onClick={() => out.mutate(undefined)}
       />
-    </Group>
+    </li>
   );
 }
 
 function Small({ label, icon: Icon, onClick }: { label: string; icon: typeof IconX; onClick: () => void }) {
   return (
     <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" aria-label={label} onClick={onClick}>
-        <Icon size={17} color="var(--mantine-color-text)" aria-hidden />
+      <ActionIcon size="xl" variant="subtle" color="gray" aria-label={label} onClick={onClick}>
+        <Icon size={18} aria-hidden />
       </ActionIcon>
     </Tooltip>
   );

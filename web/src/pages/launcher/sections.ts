@@ -1,0 +1,59 @@
+/** The order of the workspaces on the launcher, and the words of a workspace. Pure functions. */
+
+import type { LauncherImage, Uuid } from '../../api/types';
+
+export interface Section {
+  title: string;
+  images: LauncherImage[];
+}
+
+/** The number of workspaces from which the recent ones are shown separately. */
+const MANY = 9;
+const RECENT = 4;
+
+/**
+ * The favorites, the recent ones and the others, each workspace once. While the user searches, there is one section in
+ * the order of the hits.
+ */
+export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearching: boolean): Section[] {
+  if (isSearching) return filled([{ title: 'Found', images }]);
+  const chosen = favorites.flatMap((id) => images.find(({ image_id }) => image_id === id) ?? []);
+  const others = images.filter((image) => !chosen.includes(image));
+  const recent = images.length < MANY ? [] : recentOf(others);
+  const rest = others.filter((image) => !recent.includes(image));
+  const isWhole = chosen.length === 0 && recent.length === 0;
+  return filled([
+    { title: 'Favorites', images: chosen },
+    { title: 'Recent', images: recent },
+    { title: isWhole ? 'All workspaces' : 'Other workspaces', images: rest },
+  ]);
+}
+
+/** The workspaces that the user launched last, the latest first. */
+function recentOf(images: LauncherImage[]): LauncherImage[] {
+  return images
+    .flatMap((image) => (image.last_launched ? [{ image, at: Date.parse(image.last_launched) }] : []))
+    .sort((one, other) => other.at - one.at)
+    .slice(0, RECENT)
+    .map(({ image }) => image);
+}
+
+function filled(sections: Section[]): Section[] {
+  return sections.filter(({ images }) => images.length > 0);
+}
+
+/** When a workspace would be usable, in a word, and the tone of the word. */
+export function waitOf({ ready, expected_s }: Pick<LauncherImage, 'ready' | 'expected_s'>): {
+  words: string;
+  tone: 'ready' | 'warning' | 'neutral';
+} {
+  if (ready) return { words: 'Now', tone: 'ready' };
+  if (expected_s === null) return { words: 'Not now', tone: 'warning' };
+  const seconds = Math.max(1, Math.round(expected_s));
+  return { words: seconds < 100 ? `about ${seconds} s` : `about ${Math.round(seconds / 60)} min`, tone: 'neutral' };
+}
+
+/** The favorites after a press on the star of a workspace. */
+export function toggled(favorites: Uuid[], imageId: Uuid): Uuid[] {
+  return favorites.includes(imageId) ? favorites.filter((id) => id !== imageId) : [...favorites, imageId];
+}
