@@ -289,7 +289,6 @@ _NOUNS: Final = (
         "sign-on provider",
         name_field="name",
         excluded=frozenset({"rules"}),
-        actions=(RequestVerb("test", method="POST", path="/test"),),
         columns=columns("name title issuer enabled create_users num_logins"),
     ),
     Noun(
@@ -298,7 +297,6 @@ _NOUNS: Final = (
         name_field="name",
         excluded=frozenset({"rules"}),
         actions=(
-            RequestVerb("test", method="POST", path="/test"),
             RequestVerb("sync", method="POST", path="/sync"),
             RequestVerb("preview-sync", method="POST", path="/sync/preview"),
         ),
