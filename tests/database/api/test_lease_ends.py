@@ -132,6 +132,25 @@ async def test_a_log_out_revokes_the_token_of_a_lease_that_the_user_holds(
     assert (await anonymous.get(f"{LEASES}/{lease['lease_id']}", headers=headers)).status_code == 401
 
 
+@pytest.mark.parametrize("how", ["log-out", "new password"])
+async def test_a_log_out_ends_the_token_of_a_lease_for_another_user(
+    stage: Stage, ada: Client, user: Client, anonymous: Client, friendly_name: str, *, how: str
+):
+    admin, user_id = stage.admin, await user.own_id()
+    group = await admin.make("/api/v1/groups", name="Operators", permissions=["leases_create_for_others"])
+    await admin.put(f"/api/v1/groups/{group['group_id']}/users/{user_id}")
+    lease = await user.make(LEASES, workspace=friendly_name, seconds=600, user_id=await ada.own_id())
+    held = Held(stage, user, anonymous, lease, "")
+    (viewers, program), generation = await listed(held), (await stage.row(lease["session_id"]))["generation"]
+    if how == "log-out":
+        await user.post("/api/v1/logout")
+    else:
+        await admin.change(f"/api/v1/users/{user_id}", password="a new passphrase")
+    assert await held.by_token() == 401
+    assert await listed(held) == (viewers, program + 1), "the streams of the user of the session stay open"
+    assert (await stage.row(lease["session_id"]))["generation"] == generation + 1
+
+
 async def test_a_user_who_is_disabled_ends_every_token_for_good(held: Held, ada: Client):
     user = f"/api/v1/users/{await ada.own_id()}"
     await held.stage.admin.change(user, disabled=True)

@@ -11,6 +11,7 @@ from tests.database.api.factors import FACTORS
 from tests.database.api.staging import Session
 
 from greenroom.api.hardening import LOGIN_COOKIE
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit.secrets import secret_digest
 
@@ -66,6 +67,13 @@ async def test_a_session_token_opens_the_sessions_of_its_user_alone(session: Ses
     assert (await verdict(session, anonymous, forged))["allow"] is False
     await anonymous.published("delete_session_token", target_session_token={"session_token": mine})
     assert (await verdict(session, anonymous, mine))["allow"] is False
+
+
+async def test_a_session_token_of_a_user_without_the_permission_opens_no_stream(session: Session, anonymous: Client):
+    token = (await token_of(anonymous, session.ada_id))["session_token"]
+    await session.admin.change(f"/api/v1/groups/{ALL_USERS}", permissions=[])
+    refused = await verdict(session, anonymous, token)
+    assert (refused["allow"], "permission `user`" in refused["reason"]) == (False, True)
 
 
 async def test_no_token_reaches_above_its_maker(with_key: MakeClient, ada: Client, admin: Client, app: FastAPI):

@@ -246,6 +246,7 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
 
 OPEN_LOGINS: Final[LiteralString] = (
     "SELECT l.login_id::text, l.user_id::text, u.username, l.token_hash, l.created,"
+    " " + grants_of_user("u.user_id") + " AS permissions,"
     " least(l.expires, l.last_used + make_interval(secs => %(idle_s)s)) AS ends"
     " FROM login_sessions l, users u WHERE u.user_id = l.user_id AND l.expires > now()"
     " AND l.last_used > now() - make_interval(secs => %(idle_s)s) AND NOT u.disabled AND NOT u.locked"
@@ -254,11 +255,13 @@ OPEN_LOGINS: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogin:
-    """A valid log-in of a program or a browser. `ends` is the time at which it ends unless it is used before."""
+    """A valid log-in of a program or a browser. `ends` is the time at which it ends unless it is used before.
+    `permissions` are the grants of its user."""
 
     login_id: str
     user_id: str
     username: str
+    permissions: list[str]
     token_hash: bytes
     created: datetime
     ends: datetime
