@@ -135,6 +135,7 @@ async def create(
         kasm_url=options.kasm_url,
         persistent_profile_mode=options.persistent_profile_mode,
         idempotency_key=idempotency_key,
+        for_caller=user_id == caller.owner_id,
         filter_policy=session_egress.filter_policy,
         with_secrets=bool(session_egress.secrets),
     )

@@ -50,6 +50,9 @@ class LaunchRequest:
     idempotency_key: str | None = None
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → the round trip that the browser of the user measured."""
+    for_caller: bool = False
+    """True if the session is for the caller or the owner of the calling API key, so that this user needs the permission
+    `user` or `users_auth_session`."""
     lease: NewLease | None = None
     """The lease that the session gets; None = no lease."""
     filter_policy: str | None = None
@@ -61,7 +64,7 @@ class LaunchRequest:
     def body(self) -> str:
         """Return, as JSON, the part of the request that must be equal in all requests with one idempotency key."""
         fields = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
-        del fields["lease"]
+        del fields["lease"], fields["for_caller"]
         if (lease := self.lease) is not None:
             fields |= {"lease_s": lease.seconds, "record_text": lease.record_text}
             fields["record"] = None if lease.record == "none" else lease.record
@@ -250,6 +253,7 @@ def plan_request(
                 client_settings=with_workspace_policy(client_settings_of(facts.settings), image.record_sessions),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
+                needs_permission=request.for_caller,
                 lease=lease,
             ),
             image=image,
