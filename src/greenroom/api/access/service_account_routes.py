@@ -19,10 +19,8 @@ from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import api_keys, service_accounts, users
+from greenroom.db.access import service_accounts, users
 from greenroom.db.access.service_accounts import AccountFields, ServiceAccount
-from greenroom.db.database import Connection
-from greenroom.db.lease import leases
 from greenroom.db.rows import values_of
 
 router = api_router("service accounts")
@@ -97,7 +95,7 @@ async def update_service_account(
         }
         await service_accounts.update_account(connection, user.user_id, AccountFields(**fields))
         if "expires" in changes:
-            await _limit_leases(connection, user.user_id)
+            await access.limit_leases(user)
     after = await service_accounts.get_account(change.db, before.service_account_id)
     change.audit(LogCode.SERVICE_ACCOUNT_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
     return ServiceAccountView.model_validate(after)
@@ -118,14 +116,6 @@ async def _check_groups(change: CallerChange, account: ServiceAccount, group_ids
     before, after = {group.group_id for group in account.groups}, group_ids | {users.ALL_USERS}
     user = await users.get_user(change.db, account.service_account_id)
     await groups.check_membership_changes(change, added=after - before, removed=before - after, user=user)
-
-
-async def _limit_leases(connection: Connection, user_id: str) -> None:
-    """Apply a changed end of a service account to the leases of its keys."""
-    key_ids = await api_keys.lock_keys_of(connection, user_id)
-    await leases.lock_sessions_of_owner(connection, user_id)
-    for key_id in key_ids:
-        await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, key_id))
 
 
 def _audit_values(account: ServiceAccount) -> LogDetails:

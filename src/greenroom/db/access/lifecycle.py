@@ -1,9 +1,9 @@
 """The statements that end what users may no longer do (`core.access.lifecycle`).
 
-Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, API keys of deleted users, the
-lock of `users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access`
-alone, so that no user loses the last of several groups unseen. Launches take it with changes of users, so that a change
-of groups does not miss a new session.
+Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, their API keys, the lock of
+`users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access` alone, so
+that no user loses the last of several groups unseen. Launches share it, so that a change of groups does not miss a new
+session.
 """
 
 from __future__ import annotations
