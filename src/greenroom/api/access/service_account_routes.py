@@ -36,7 +36,9 @@ async def list_service_accounts(db: Db, page: Paging) -> list[ServiceAccountView
 @router.post("/service-accounts", status_code=201, dependencies=[requires("devapi_create")])
 async def create_service_account(body: ServiceAccountCreate, change: ChangeDep) -> ServiceAccountView:
     """Create a service account in All Users and in the groups of the request, which the caller must be allowed to
-    change. Create an API key for it with its id as `user_id`."""
+    change. Create an API key for it with its id as `user_id`. An API key that is limited to networks creates only
+    service accounts with networks inside of these."""
+    change.caller.require_within_networks(body.networks)
     group_ids = [str(group) for group in body.groups]
     await groups.check_membership_changes(change, added=set(group_ids) - {users.ALL_USERS})
     fields = AccountFields(
@@ -65,7 +67,7 @@ async def update_service_account(
     service_account_id: UUID, body: ServiceAccountPatch, change: ChangeDep
 ) -> ServiceAccountView:
     """Change a service account. The caller needs all its permissions, unless the change only disables it. An API key
-    that expires cannot set a later end.
+    that expires cannot set a later end, and one that is limited to networks cannot set other networks.
 
     If it is disabled, its leases and their sessions end, and its webhooks send nothing.
     """
@@ -81,6 +83,8 @@ async def update_service_account(
             change.caller.require_right_to_grant(user.permissions)
         if changes.get("expires", before.expires) != before.expires:
             change.caller.require_earlier_expiration(changes["expires"])
+        if changes.get("networks", before.networks) != before.networks:
+            change.caller.require_within_networks(changes["networks"])
         renamed = replace(
             user,
             username=changes.get("name", user.username),

@@ -6,7 +6,9 @@ also gives access to the permissions of the client's groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from fastapi import Request
@@ -37,6 +39,8 @@ from greenroom.kit.secrets import new_secret, secret_digest
 router = api_router("provisioning")
 
 AT_ONCE = Rotation()
+ANYWHERE: Final[Sequence[str]] = ()
+"""The networks from which a token of a SCIM client is valid: no limit."""
 
 
 @router.get("/scim-clients", dependencies=[requires("settings_view")])
@@ -49,9 +53,11 @@ async def list_scim_clients(db: Db, page: Paging, request: Request) -> list[Scim
 async def create_scim_client(body: ScimClientCreate, change: ChangeDep, request: Request) -> ScimClientCreated:
     """Create a SCIM client. Its token is returned only once.
 
-    The caller also needs the permissions to create, change and delete users and groups.
+    The caller also needs the permissions to create, change and delete users and groups. An API key that is limited to
+    networks cannot create a client, because the token is valid from anywhere.
     """
     change.caller.require(*CLIENT_PERMISSIONS)
+    change.caller.require_within_networks(ANYWHERE)
     fields, token = ClientFields(**body.model_dump()), new_secret()
     await _check(change, fields)
     if fields.expires is not None and fields.expires <= datetime.now(UTC):
@@ -98,8 +104,10 @@ async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: Rotation =
 
     The new token is valid at once, and the present one until the end of the overlap. Without a body, the present token
     ends at once. The caller also needs the permissions to create, change and delete users and groups, those of the
-    client's groups, and `users_modify_admin` if a user of the client has permissions that the caller lacks.
+    client's groups, and `users_modify_admin` if a user of the client has permissions that the caller lacks. An API key
+    that is limited to networks cannot replace a token.
     """
+    change.caller.require_within_networks(ANYWHERE)
     token = new_secret()
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
