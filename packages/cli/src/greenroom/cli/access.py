@@ -66,14 +66,15 @@ _SCOPE: Final = (
 @verb("groups", options=lambda: [_ROLE, *options_for(_SCOPE)])
 def add_role(call: Call) -> None:
     """Assign a role to the members of a group, or change its scope. Without --zone and --group, it counts
-    everywhere."""
+    everywhere. Change the roles of a group by one command at a time, because a command replaces all of them."""
     assignment = call.body()
     _set_roles(call, lambda roles: [*_without(roles, assignment["role"]), assignment])
 
 
 @verb("groups", options=lambda: [_ROLE])
 def remove_role(call: Call) -> None:
-    """Remove a role from the members of a group."""
+    """Remove a role from the members of a group. Change the roles of a group by one command at a time, because a
+    command replaces all of them."""
     role: str = call.body()["role"]
 
     def remaining(roles: list[Row]) -> list[Row]:
