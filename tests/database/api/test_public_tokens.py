@@ -173,3 +173,22 @@ async def test_a_log_in_of_a_program_changes_no_credentials(
         assert "requested it" in await browser.refused(403, "POST /api/v1/me/identities", {"provider": "campus"})
         assert (await browser.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})).status_code == 204
         assert (await browser.post(f"{FACTORS}/totp/start")).status_code == 200
+
+
+async def test_programs_do_not_log_in_as_a_break_glass_account(
+    admin: Client, user: Client, anonymous: Client, connect: MakeClient
+):
+    user_id = await user.own_id()
+    by_token = await connect()
+    made = await token_of(admin, user_id)
+    by_token.cookies.set(LOGIN_COOKIE, made["session_token"], domain="127.0.0.1")
+    assert (await by_token.get("/api/v1/me")).status_code == 200
+    link = (await anonymous.published("get_login", target_user={"username": USER}))["url"]
+    await admin.change(f"/api/v1/users/{user_id}", break_glass=True)
+    assert (await by_token.get("/api/v1/me")).status_code == 401, "the log-in of the program ended"
+    by_link = await connect()
+    token = {"token": link.rpartition("/")[2]}
+    assert (await by_link.post("/api/v1/login/link", json=token, headers=SAME_ORIGIN)).status_code == 401
+    for call in ("get_login", "create_session_token"):
+        refusal = await anonymous.published_refusal(call, target_user={"user_id": user_id})
+        assert "break-glass account" in refusal, call
