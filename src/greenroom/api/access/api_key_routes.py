@@ -93,7 +93,8 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 
 @router.patch("/api-keys/{key_id}", dependencies=[requires("devapi_modify")])
 async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_leases: EndLeases = True) -> KeyView:
-    """Change an API key. The caller needs all permissions of the key, unless the change only disables the key.
+    """Change an API key. The caller needs the permissions of the key before and after the change, unless the change
+    only disables the key.
 
     By default, the leases of a key end when it is disabled or expires.
     """
@@ -101,7 +102,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
         before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
         key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
-            change.caller.require_right_to_grant(key.permissions)
+            change.caller.require_right_to_grant([*before.permissions, *key.permissions])
             change.caller.require_earlier_expiration(key.expires)
         await api_keys.update_key(connection, key)
         is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
