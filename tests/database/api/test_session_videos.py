@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography import fernet
 from tests.database.api.client import ADA, Client, MakeClient
@@ -177,7 +177,7 @@ async def test_a_viewing_ends_15_minutes_after_its_last_segment(recorded: Record
     minutes = 0
     monkeypatch.setattr(fernet, "time", SimpleNamespace(time=lambda: time.time() + 60 * minutes))
 
-    async def load(ticket: str) -> httpx.Response:
+    async def load(ticket: str) -> httpx2.Response:
         return await recorded.auditor.get(f"{recorded.path}/segments/1", params={"viewing": ticket})
 
     ticket = first = (await recorded.viewing())["viewing"]

@@ -105,7 +105,7 @@ async def list_session_videos(
     words = words_of(query.q, VIDEOS.columns)
     conditions = VIDEOS.matching(words, **{name: getattr(query, name) for name in VIDEOS.filters})
     if query.count:
-        page.set_total(await VIDEOS.count(db, conditions, NEWEST_FIRST.column))
+        page.set_total(await VIDEOS.count(db, conditions, "begun"))
     found = await page.read(db, VIDEOS, conditions, order_of(query.sort, VIDEOS.orders))
     return [SessionVideoView.model_validate(video) for video in found]
 

@@ -1,6 +1,9 @@
 import { SegmentedControl, Select } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { useSearchParams } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { settingsQuery } from '../../api/queries';
 import { type SessionVideo, sessionVideoCountQuery, sessionVideoListQuery } from '../../api/sessionVideos';
 import { Amount } from '../../components/Amount';
 import { shortDuration } from '../../components/clock';
@@ -68,10 +71,12 @@ export function SessionVideos() {
     pages: (asked) => sessionVideoListQuery({ ...which, ...asked }),
     count: (asked) => sessionVideoCountQuery({ ...which, ...asked }),
   });
+  const settings = useQuery({ ...settingsQuery, enabled: useAllowed()('settings_view') });
+  const isHeld = settings.data?.some(({ name, value }) => name === 'audit_hold' && value === true);
   const choose = (name: string, value: string) => setParams(withParam(name, value), { replace: true });
   return (
     <ResourcePage
-      note="Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit."
+      note={`Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit.${isHeld ? ' The legal hold is on: no video is deleted.' : ''}`}
       {...videos}
       columns={COLUMNS}
       rowKey={(video) => video.session_id}
