@@ -21,11 +21,11 @@ from greenroom.api.problems import SCIM_PREFIX, api_router
 from greenroom.api.security import origin_of, requires
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Database
 from greenroom.db.rows import values_of
 from greenroom.identity import statements as sign_on
 from greenroom.identity.scim import statements
-from greenroom.identity.scim.access import CLIENT_PERMISSIONS
+from greenroom.identity.scim.access import CLIENT_PERMISSIONS, require_rights_of_client
 from greenroom.identity.scim.client_schemas import (
     ScimClientCreate,
     ScimClientCreated,
@@ -88,7 +88,7 @@ async def update_scim_client(
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
         if sent != {"enabled": False}:
-            await _require_rights_of(change, connection, before)
+            await require_rights_of_client(change.caller, connection, before.client_id)
         fields = ClientFields(**values_of(ClientFields, before) | sent)
         await _check(change, fields)
         await statements.update_client(connection, before.client_id, fields)
@@ -111,7 +111,7 @@ async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: Rotation =
     token = new_secret()
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
-        await _require_rights_of(change, connection, before)
+        await require_rights_of_client(change.caller, connection, before.client_id)
         await statements.change_token(connection, before.client_id, secret_digest(token), body.overlap_s)
     client = await statements.get_client(change.db, before.client_id)
     overlap = f"; the former is valid until {client.old_until:%Y-%m-%d %H:%M} UTC" if client.old_until else ""
@@ -127,14 +127,6 @@ async def delete_scim_client(client_id: UUID, change: ChangeDep) -> None:
         before = await statements.lock_client(connection, str(client_id))
         await statements.delete_client(connection, before.client_id)
     change.audit(LogCode.SCIM_CLIENT_DELETED, before.name, before=values_of(ClientFields, before))
-
-
-async def _require_rights_of(change: CallerChange, connection: Connection, client: ScimClient) -> None:
-    """Require the permissions that the token of a client gives, and the right over the users of the client: the token
-    and the provider decide who logs in as these users. Raises Forbidden: a permission is missing."""
-    change.caller.require(*CLIENT_PERMISSIONS)
-    change.caller.require_right_to_grant(await statements.permissions_of_groups(connection, client.client_id))
-    change.caller.require_right_over(await statements.permissions_of_users(connection, client.client_id))
 
 
 async def _check(change: CallerChange, fields: ClientFields) -> None:
