@@ -1,6 +1,6 @@
 import { Button, Center, Loader, Paper, Stack, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { Navigate, useNavigate } from 'react-router';
 import { type ConnectAddress, keepAliveByToken } from '../../api/actions';
 import { logInByLink, meQuery } from '../../api/auth';
@@ -56,18 +56,37 @@ function ConnectedSession({ address }: { address: ConnectAddress }) {
   return <Stage connection={data} error={error} program={program} idle={{ ...NEVER_IDLE, onChange: setIdle }} />;
 }
 
+/** Logs in with a link. A browser that is already logged in first asks, because the link ends that log-in. */
 function LogInByLink({ token }: { token: string }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const { mutate, error } = useMutation({
+  const { data: me, error: failure } = useQuery(meQuery);
+  const { mutate, error, isIdle } = useMutation({
     mutationFn: logInByLink,
     onSuccess: async () => {
       await queries.invalidateQueries();
       await navigate('/', { replace: true });
     },
   });
-  useEffect(() => mutate(token), [mutate, token]);
-  if (error) return <Refused words={messageOf(error)} />;
+  const isLoggedOut = me === null;
+  useEffect(() => {
+    if (isLoggedOut && isIdle) mutate(token);
+  }, [isLoggedOut, isIdle, mutate, token]);
+  if (error || (failure && isIdle)) return <Refused words={messageOf(error ?? failure)} />;
+  if (me && isIdle)
+    return (
+      <Message
+        title="Replace your log-in?"
+        words={`You are logged in as ${me.user.username}. This link ends your log-in, and logs in the user for whom it was created. Continue only if you asked for this link.`}
+      >
+        <Button component="a" href="/">
+          Stay logged in
+        </Button>
+        <Button variant="default" onClick={() => mutate(token)}>
+          Log in with the link
+        </Button>
+      </Message>
+    );
   return (
     <StageFrame>
       <Center h="100%">
@@ -79,19 +98,27 @@ function LogInByLink({ token }: { token: string }) {
 
 function Refused({ words }: { words: string }) {
   return (
+    <Message title="This address cannot be opened" words={words}>
+      <Button component="a" href="/">
+        To the workspaces
+      </Button>
+    </Message>
+  );
+}
+
+function Message({ title, words, children }: { title: string; words: string; children: ReactNode }) {
+  return (
     <StageFrame>
       <Center h="100%" p="md">
         <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
           <Stack>
             <Title order={1} fz={20}>
-              This address cannot be opened
+              {title}
             </Title>
             <Text size="sm" role="status">
               {words}
             </Text>
-            <Button component="a" href="/">
-              To the workspaces
-            </Button>
+            {children}
           </Stack>
         </Paper>
       </Center>
