@@ -248,7 +248,7 @@ async def test_another_issuer_of_a_provider_needs_the_rights_of_its_clients(
 ):
     made = await offer(admin, "https://campus.example")
     scim = await provisioner(admin, connect, provider_id=made["provider_id"])
-    await scim.user("ada")  # without externalId, so she is not linked yet
+    await scim.user("ada")  # without externalId, so the user is not linked yet
     path = f"{PROVIDERS}/{made['provider_id']}"
     trust = {"issuer": "https://evil.example", "client_secret": "x"}
     weak = await with_key("settings_modify", "settings_view")

@@ -77,7 +77,7 @@ function LogInByLink({ token }: { token: string }) {
     return (
       <Message
         title="Replace your log-in?"
-        words={`You are logged in as ${me.user.username}. This link ends your log-in, and logs in the user for whom it was created. Continue only if you asked for this link.`}
+        words={`You are logged in as ${me.user.username}. This link ends your log-in, and can log in another user. Continue only if you asked for this link.`}
       >
         <Button component="a" href="/">
           Stay logged in

@@ -42,9 +42,13 @@ export function usePanelsOf(page: Pick<FramePage, 'panel' | 'showPanel' | 'focus
   };
   useEffect(() => {
     if (open === null) return;
-    const onKey = (event: KeyboardEvent) => event.key === 'Escape' && close();
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape') return;
+      close();
+      if (open === 'files') focus();
+    };
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
-  }, [open, close]);
+  }, [open, close, focus]);
   return { open, toggle, close };
 }
