@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from tests.database.api.client import Client, MakeClient
@@ -210,7 +210,7 @@ async def test_a_loss_during_the_launch_ends_the_lease_for_another_user(
     friendly_name: str,
     *,
     monkeypatch: pytest.MonkeyPatch,
-    change: str,
+    change: LiteralString,
     by_key: bool,
     status: int,
 ):
