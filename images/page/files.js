@@ -64,6 +64,10 @@ function close() {
   clearInterval(timer);
   panel.hidden = true;
   tellParent({ type: 'panel', name: 'files', open: false });
+}
+
+function closeForDesktop() {
+  close();
   rfb?.focus();
 }
 
@@ -77,15 +81,15 @@ onMessage('panel', ({ name, open: wanted }) => {
   if (wanted) {
     open();
     element('files-close').focus();
-  } else close();
+  } else close(); // without the focus: the console can have opened another panel
 });
-element('files-close').addEventListener('click', close);
+element('files-close').addEventListener('click', closeForDesktop);
 // Before the desktop gets the key, wherever the focus is.
 window.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape' || panel.hidden) return;
   event.preventDefault();
   event.stopImmediatePropagation();
-  close();
+  closeForDesktop();
 }, true);
 
 // --- In the session -------------------------------------------------------------------------------------------------

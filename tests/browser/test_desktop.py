@@ -120,6 +120,7 @@ def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: P
     user.tool("Clipboard")
     expect(page.get_by_role("region", name="Clipboard")).to_be_visible()
     expect(files).to_have_count(0)
+    expect(page.locator("iframe")).not_to_be_focused()
     user.tool("Share")
     expect(page.get_by_role("region", name="Share")).to_be_visible()
     expect(page.get_by_role("region", name="Clipboard")).to_have_count(0)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, goto, log_in, violations
+
+
+@pytest.fixture(scope="module")
+def instance(simulated_instance: Instance) -> Instance:
+    """An instance whose sessions have no containers."""
+    return simulated_instance
 
 
 def test_a_wrong_password_is_refused_with_a_reason(instance: Instance, new_context: Callable[..., BrowserContext]):
@@ -68,3 +75,26 @@ def test_a_console_whose_files_do_not_load_says_so(new_context: Callable[..., Br
     page.route("**/assets/*.js", lambda route: route.abort())
     page.goto(instance.url)
     expect(page.get_by_text("Greenroom did not load")).to_be_visible()
+
+
+def test_a_link_asks_before_it_replaces_a_log_in(user: Person, instance: Instance):
+    user.open("/")
+    with instance.http() as program:
+        target = {"target_user": {"username": instance.found["admin"]["username"]}}
+        url: str = program.post("/api/public/get_login", json=target).json()["url"]
+    goto(user.page, url)
+    expect(user.page.get_by_role("heading", name="Replace your log-in?")).to_be_visible()
+    assert violations(user.page) == []
+    user.page.get_by_role("link", name="Stay logged in").click()
+    expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
+    goto(user.page, url)
+    user.page.get_by_role("button", name="Log in with the link").click()
+    expect(user.page.get_by_role("link", name="Administration")).to_be_visible()
+
+
+def test_a_link_logs_in_a_browser_without_a_log_in(instance: Instance, new_context: Callable[..., BrowserContext]):
+    page = new_context().new_page()
+    with instance.http() as program:
+        target = {"target_user": {"username": instance.found["admin"]["username"]}}
+        goto(page, program.post("/api/public/get_login", json=target).json()["url"])
+    expect(page.get_by_role("link", name="Administration")).to_be_visible()

@@ -89,6 +89,9 @@ def test_a_recorded_session_is_announced_played_and_verified(user: Person, admin
     )
     page.get_by_role("button", name="Verify").click()
     expect(page.get_by_text("Segment 1 was changed")).to_be_visible()
+    page.get_by_role("link", name="Session", exact=True).click()
+    page.get_by_role("link", name="Video", exact=True).click()
+    expect(page.get_by_role("button", name="View the video")).to_be_visible()
 
 
 @pytest.mark.usefixtures("recorded")

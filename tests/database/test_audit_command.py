@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,23 @@ async def test_a_killed_command_leaves_an_event(db: Database, key_file: Path):
     (event,) = await events_of_commands(db)
     assert (event["operation"], event["result"]) == ("greenroom upgrade", "unknown")
     assert (await verify(db, Secrets.from_file(key_file))).problem is None
+
+
+@pytest.mark.parametrize("result", ["done", "failed"])
+async def test_a_command_whose_event_cannot_be_stored_warns_and_keeps_its_result(
+    db: Database, key_file: Path, capsys: pytest.CaptureFixture[str], *, result: str
+):
+    await db.write("ALTER TABLE audit_events ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    expected = pytest.raises(SetupError, match="does not start") if result == "failed" else nullcontext()
+    with expected:
+        async with recorded(db, key_file, HostCommand(name="upgrade", action="upgraded the installation")):
+            if result == "failed":
+                raise SetupError("A role does not start.")
+    assert f"could not store the event upgrade with the result {result}" in capsys.readouterr().err
+    await db.write("ALTER TABLE audit_events DROP CONSTRAINT full_disk")
+    await db.write("UPDATE audit_operations SET alive = alive - interval '1 minute'")
+    await append_unknown(db, Secrets.from_file(key_file))
+    assert [event["result"] for event in await events_of_commands(db)] == ["unknown"]
 
 
 async def test_a_command_without_the_key_prints_that_there_is_no_event(

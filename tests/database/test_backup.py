@@ -172,15 +172,22 @@ def test_newer_homes_stay_in_place_unless_those_of_the_backup_are_requested(
     assert (Layout(result.replaced).agent("agent-default") / "homes/ann/notes").read_text() == "newer"
 
 
-def test_recordings_can_be_left_out(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
+def test_recordings_and_segments_of_videos_can_be_left_out(backup: Backup, folder: Path, dsn: str, empty_dsn: str):
     with psycopg.connect(dsn) as connection:
         connection.execute(
             "INSERT INTO recordings (lease_id, session_id, holder, image_friendly_name, zone_name, record, record_text)"
             " VALUES (gen_random_uuid(), gen_random_uuid(), 'ann', 'Desktop', 'default', 'actions', false)"
         )
+        connection.execute(
+            "WITH v AS (INSERT INTO session_videos (session_id, username, image_friendly_name, zone_name, agent_id,"
+            "  key_encrypted, begun, latest) VALUES (gen_random_uuid(), 'ann', 'Desktop', 'default', gen_random_uuid(),"
+            "  'key', now(), now()) RETURNING session_id) INSERT INTO session_video_segments SELECT session_id, 1,"
+            " gen_random_uuid(), now(), 1, 'sha256', 'chain', 'data' FROM v"
+        )
     restored(backup(recordings=False), folder / "new", empty_dsn)
     with psycopg.connect(empty_dsn) as connection:
-        assert connection.execute("SELECT count(*) FROM recordings").fetchall() == [(0,)]
+        for table, rows in (("recordings", 0), ("session_videos", 1), ("session_video_segments", 0)):
+            assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall() == [(rows,)], table
 
 
 def test_a_backup_before_an_upgrade_names_the_installed_version(backup: Backup, folder: Path, dsn: str, empty_dsn: str):

@@ -17,7 +17,7 @@ REDUCING: Final = {
     "delete_login_by_id",
     "delete_logins_of",
     "delete_user_row",
-    "detach_from_providers",
+    "limit_to_password",
     "remove_from_group",
     "remove_image",
     "remove_members",

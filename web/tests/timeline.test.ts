@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { VideoSegment } from '../src/api/sessionVideos';
-import { clockAt, gapsOf, placeAt, timelineOf } from '../src/pages/recording/timeline';
+import { clockAt, gapsOf, placeAt, stateOf, timelineOf } from '../src/pages/recording/timeline';
 
 function segment(number: number, began: string, duration_ms: number): VideoSegment {
   return { number, began: `2026-03-02T${began}Z`, duration_ms, size_bytes: 1 };
@@ -39,5 +39,15 @@ describe('the timeline of a session video', () => {
   it('has no time without segments', () => {
     expect(clockAt([], 0)).toBeNaN();
     expect(gapsOf([])).toBe(0);
+  });
+});
+
+describe('the state of a session video', () => {
+  it('names a missing recording before all else', () => {
+    const ended = '2026-03-02T09:00:00Z';
+    expect(stateOf({ is_stored: false, is_over: true, ended })).toBe('not stored');
+    expect(stateOf({ is_stored: true, is_over: false, ended: null })).toBe('recording');
+    expect(stateOf({ is_stored: true, is_over: true, ended: null })).toBe('without its end');
+    expect(stateOf({ is_stored: true, is_over: true, ended })).toBe('complete');
   });
 });

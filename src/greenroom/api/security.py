@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from fastapi.routing import iter_route_contexts
 from greenroom.api.diagnostics.audit_events import begin_operation
 from greenroom.api.hardening import LOGIN_COOKIE
 from greenroom.api.scopes import ListScope, ObjectScope
-from greenroom.core.access.networks import is_inside
+from greenroom.core.access.networks import are_within, is_inside
 from greenroom.core.access.permissions import (
     USER,
     allows,
@@ -64,6 +64,8 @@ class Caller:
     max_leases: int | None = None
     """The limit of leases of the API key at the time of authentication; None = no limit."""
     max_lease_s: int | None = None
+    networks: tuple[str, ...] = ()
+    """The networks from which the API key may be used; empty = anywhere."""
     label: str | None = None
     """The name of the caller in sentences, if the caller is neither a user nor an API key."""
     local: frozenset[str] = frozenset()
@@ -124,6 +126,15 @@ class Caller:
         if self.expires is not None and (expires is None or expires > self.expires):
             raise Forbidden(
                 f"The API key of the request expires at {self.expires:%Y-%m-%d %H:%M} UTC. Set an earlier time."
+            )
+
+    def require_within_networks(self, networks: Sequence[str]) -> None:
+        """Refuse a credential that may be used from more `networks` than the API key of the request (empty = anywhere).
+        Raises Forbidden: it may."""
+        if not are_within(networks, self.networks):
+            raise Forbidden(
+                f"The API key of the request may only be used from {', '.join(self.networks)}. It cannot create a "
+                "credential for other networks."
             )
 
     def own_user_id(self) -> str:
@@ -322,6 +333,7 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         expires=key.ends,
         max_leases=key.max_leases,
         max_lease_s=key.max_lease_s,
+        networks=tuple(key.networks),
     )
 
 

@@ -228,6 +228,9 @@ class LogCode(StrEnum):
 CODE_OF_STATUS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
 """The code of the row that reports that a session has reached this status."""
 
+LOGIN_CODES: Final = frozenset({LogCode.LOGIN, LogCode.BREAK_GLASS_LOGIN})
+"""The codes of log-ins. The row names the user, because the request had no log-in yet."""
+
 SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
 
 

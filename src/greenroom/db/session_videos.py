@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
 from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
@@ -16,7 +16,7 @@ from greenroom.db.listing import ListColumn, ListDefinition
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionVideo:
     """The video of a session. `ended` None = the session runs, or the end of the video is missing; `is_over` is True
-    if no further segment can arrive."""
+    if no further segment can arrive. `is_stored` is False if the first segment is missing."""
 
     session_id: str
     user_id: str | None
@@ -29,6 +29,7 @@ class SessionVideo:
     latest: datetime
     ended: datetime | None
     is_over: bool
+    is_stored: bool
     seal: bytes | None
     segments: int
     duration_ms: int
@@ -66,24 +67,36 @@ class OpenVideo:
     user_id: str | None
 
 
+_IS_RECORDED: Final[LiteralString] = (
+    "v.ended IS NULL AND EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = v.session_id AND s.status <> 'deleted')"
+)
+NEWEST_FIRST: Final = SortOrder("begun", descending=True)
 VIDEOS: Final = ListDefinition(
     row_type=SessionVideo,
     noun="video of session",
     select=(
         "v.session_id::text, v.user_id::text, v.username, v.image_id::text, v.image_friendly_name, v.zone_name,"
-        " v.key_encrypted, v.begun, v.latest, v.ended, v.ended IS NOT NULL OR NOT EXISTS (SELECT 1 FROM sessions s"
-        "  WHERE s.session_id = v.session_id AND s.status <> 'deleted') AS is_over,"
+        f" v.key_encrypted, v.begun, v.latest, v.ended, NOT ({_IS_RECORDED}) AS is_over, EXISTS (SELECT 1"
+        "  FROM session_video_segments g WHERE g.session_id = v.session_id AND g.number = 1) AS is_stored,"
         " v.seal, v.segments, v.duration_ms, v.size_bytes"
     ),
     source="FROM session_videos v",
     key="v.session_id",
-    columns={"begun": ListColumn("v.begun", "timestamptz")},
-    order=SortOrder("begun", descending=True),
+    columns={
+        "begun": ListColumn("v.begun", "timestamptz"),
+        "user": ListColumn("lower(v.username)", orders=False),
+        "workspace": ListColumn("lower(v.image_friendly_name)", orders=False),
+        "zone": ListColumn("lower(v.zone_name)", orders=False),
+        "session": ListColumn("v.session_id::text", orders=False),
+    },
+    order=NEWEST_FIRST,
     filters={
+        "session_id": "v.session_id = %(session_id)s",
         "username": "v.username = %(username)s",
         "workspace": "v.image_friendly_name = %(workspace)s",
         "since": "v.latest >= %(since)s",
         "until": "v.begun <= %(until)s",
+        "is_over": f"({_IS_RECORDED}) <> %(is_over)s",
     },
 )
 get_video: Final = VIDEOS.get

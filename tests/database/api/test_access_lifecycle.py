@@ -268,7 +268,22 @@ async def test_a_launch_during_which_its_user_is_disabled_gets_no_session(person
         launch = asyncio.create_task(person.ada.post("/api/v1/sessions", json={"image_id": person.stage.image_id}))
         await waiting(db, 1)
         await connection.execute("UPDATE users SET disabled = true WHERE user_id = %s", (person.ada_id,))
-    assert (await launch).status_code >= 400
+    assert (await launch).status_code == 403
+    (row,) = await db.fetch("SELECT count(*) AS number FROM sessions WHERE user_id = %s", (person.ada_id,))
+    assert row["number"] == 4
+
+
+@pytest.mark.parametrize("path", ["sessions", "leases"])
+async def test_a_launch_during_which_its_user_loses_the_permission_is_refused(person: Person, path: str):
+    db, body = person.stage.db, {"image_id": person.stage.image_id}
+    if path == "leases":
+        body = {"workspace": person.stage.image_id, "seconds": 600}
+    async with access_transaction(db, LogWriter(db, "api"), everyone=True) as access:
+        launch = asyncio.create_task(person.ada.post(f"/api/v1/{path}", json=body))
+        await waiting(db, 1)
+        await access.connection.execute("UPDATE groups SET permissions = '{}' WHERE group_id = %s", (person.group_id,))
+    answer = await launch
+    assert (answer.status_code, "lost the permission `user`" in answer.text) == (403, True)
     (row,) = await db.fetch("SELECT count(*) AS number FROM sessions WHERE user_id = %s", (person.ada_id,))
     assert row["number"] == 4
 

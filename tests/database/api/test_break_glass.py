@@ -39,6 +39,10 @@ async def test_each_log_in_of_the_account_is_a_warning(
 ):
     await admin.change(f"/api/v1/users/{await user.own_id()}", break_glass=True)
     await logged_in(USER, USERS_PASSWORD)
+    (event,) = await app.state.db.fetch(
+        "SELECT actor_kind, actor_name FROM audit_events WHERE code = 'break-glass-login'"
+    )
+    assert event == {"actor_kind": "user", "actor_name": USER}
     expected = f"{USER}, a break-glass account, logged in from 192.0.2.1"
     assert await logged(app, app.state.db, "break-glass-login") == [("WARNING", expected)]
 

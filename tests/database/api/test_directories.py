@@ -212,6 +212,18 @@ async def test_a_directory_of_administrators_is_changed_by_administrators(
     await operator.refused(403, f"DELETE {path}", None)
 
 
+async def test_a_rule_of_a_directory_gives_no_permission_that_its_author_lacks(
+    server: Slapd, admin: Client, with_key: MakeClient
+):
+    (administrators,) = [one for one in await admin.read("/api/v1/groups") if one["name"] == "Administrators"]
+    rules = [{"claim": "memberOf", "value": "*", "group_id": administrators["group_id"]}]
+    path = f"{DIRECTORIES}/{(await add(admin, server, rules=rules))['directory_id']}"
+    operator = await with_key("settings_modify", "groups_modify", "groups_modify_system")
+    for change in ({"user_base": f"ou=partners,{SUFFIX}"}, {"rules": [rules[0] | {"value": "a*"}]}):
+        assert "cannot grant" in await operator.refused(403, f"PATCH {path}", change)
+    assert (await operator.change(path, title="Other"))["rules"] == rules
+
+
 async def test_the_log_in_form_accepts_local_accounts_if_a_directory_hangs(
     admin: Client, anonymous: Client, server: Slapd
 ):

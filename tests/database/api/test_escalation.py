@@ -271,6 +271,14 @@ async def test_a_key_may_never_more_than_who_made_it(admin: Client, maker: Clien
     assert (await key.get("/api/v1/zones")).status_code == 403, "what its owner lost, the key lost"
 
 
+async def test_a_key_with_more_permissions_than_the_caller_keeps_them(admin: Client, maker: Client):
+    made = await admin.make("/api/v1/api-keys", name="deploy", permissions=["zones_view", "zones_modify"])
+    path = f"/api/v1/api-keys/{made['key_id']}"
+    refused = await maker.patch(path, json={"permissions": []})
+    assert (refused.status_code, refused.json()["required"]) == (403, ["zones_modify"])
+    assert (await maker.patch(path, json={"enabled": False})).status_code == 200
+
+
 async def test_a_key_made_by_a_key_belongs_to_the_same_user(admin: Client, maker: Client, connect: MakeClient):
     key = await own_key(maker, connect, "devapi_create", "zones_view")
     refused = await key.post("/api/v1/api-keys", json={"name": "x", "permissions": ["devapi_view"]})

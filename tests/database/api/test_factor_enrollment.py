@@ -125,6 +125,15 @@ async def test_the_password_alone_confirms_no_user_with_a_factor(user: Client, c
     assert (await browser.delete(f"{FACTORS}/{factor['factor_id']}")).status_code == 204
 
 
+async def test_a_new_password_confirms_no_user_with_a_factor(user: Client, db: Database):
+    await enroll_app(user)
+    (factor,) = (await user.read(FACTORS))["factors"]
+    await db.write(OLD)
+    change = {"password": USERS_PASSWORD, "new_password": "another ordinary one"}
+    assert (await user.post("/api/v1/me/password", json=change)).status_code == 204
+    assert "Log out and in again" in await user.refused(403, f"DELETE {FACTORS}/{factor['factor_id']}")
+
+
 async def test_a_confirmation_ends_the_old_token_of_the_log_in(user: Client, connect: MakeClient):
     thief, key = await connect(), (await user.post(f"{FACTORS}/totp/start")).json()["totp_key"]
     thief.cookies.set(LOGIN_COOKIE, user.cookies[LOGIN_COOKIE], domain="127.0.0.1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from tests.database.api.client import Client, MakeClient
@@ -132,6 +132,25 @@ async def test_a_log_out_revokes_the_token_of_a_lease_that_the_user_holds(
     assert (await anonymous.get(f"{LEASES}/{lease['lease_id']}", headers=headers)).status_code == 401
 
 
+@pytest.mark.parametrize("how", ["log-out", "new password"])
+async def test_a_log_out_ends_the_token_of_a_lease_for_another_user(
+    stage: Stage, ada: Client, user: Client, anonymous: Client, friendly_name: str, *, how: str
+):
+    admin, user_id = stage.admin, await user.own_id()
+    group = await admin.make("/api/v1/groups", name="Operators", permissions=["leases_create_for_others"])
+    await admin.put(f"/api/v1/groups/{group['group_id']}/users/{user_id}")
+    lease = await user.make(LEASES, workspace=friendly_name, seconds=600, user_id=await ada.own_id())
+    held = Held(stage, user, anonymous, lease, "")
+    (viewers, program), generation = await listed(held), (await stage.row(lease["session_id"]))["generation"]
+    if how == "log-out":
+        await user.post("/api/v1/logout")
+    else:
+        await admin.change(f"/api/v1/users/{user_id}", password="a new passphrase")
+    assert await held.by_token() == 401
+    assert await listed(held) == (viewers, (program or 0) + 1), "the streams of the user of the session stay open"
+    assert (await stage.row(lease["session_id"]))["generation"] == generation + 1
+
+
 async def test_a_user_who_is_disabled_ends_every_token_for_good(held: Held, ada: Client):
     user = f"/api/v1/users/{await ada.own_id()}"
     await held.stage.admin.change(user, disabled=True)
@@ -174,19 +193,39 @@ async def test_a_lease_for_another_user_ends_with_the_user_who_took_it(
     assert ", who leased it, " in (await stage.row(lease["session_id"]))["ended_reason"]
 
 
-async def test_a_user_who_is_disabled_during_the_launch_gets_no_lease_for_another_user(
-    stage: Stage, ada: Client, user: Client, friendly_name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("change", "by_key", "status"),
+    [
+        ("UPDATE users SET disabled = true WHERE user_id = %s", False, 401),
+        ("UPDATE users SET disabled = true WHERE user_id = %s", True, 401),
+        ("DELETE FROM user_groups WHERE user_id = %s", False, 403),
+        ("DELETE FROM user_groups WHERE user_id = %s", True, 403),
+    ],
+)
+async def test_a_loss_during_the_launch_ends_the_lease_for_another_user(
+    stage: Stage,
+    ada: Client,
+    user: Client,
+    with_key_of: MakeClient,
+    friendly_name: str,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    change: LiteralString,
+    by_key: bool,
+    status: int,
 ):
     user_id, ada_id, launch = await user.own_id(), await ada.own_id(), Launcher.launch
     group = await stage.admin.make("/api/v1/groups", name="Operators", permissions=["leases_create_for_others"])
     await stage.admin.put(f"/api/v1/groups/{group['group_id']}/users/{user_id}")
 
-    async def launch_of_disabled_user(*arguments: Any, **options: Any) -> Any:
-        await stage.db.write("UPDATE users SET disabled = true WHERE user_id = %s", (user_id,))
+    taker = await with_key_of(user, "leases_create_for_others") if by_key else user
+
+    async def launch_after_loss(*arguments: Any, **options: Any) -> Any:
+        await stage.db.write(change, (user_id,))
         return await launch(*arguments, **options)
 
-    monkeypatch.setattr(Launcher, "launch", launch_of_disabled_user)
+    monkeypatch.setattr(Launcher, "launch", launch_after_loss)
     body = {"workspace": friendly_name, "seconds": 600, "user_id": ada_id}
-    await user.refused(401, f"POST {LEASES}", body)
+    await taker.refused(status, f"POST {LEASES}", body)
     (row,) = await stage.db.fetch("SELECT status FROM sessions WHERE user_id = %s", (ada_id,))
     assert row["status"] == "deleting"

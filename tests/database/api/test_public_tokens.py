@@ -11,6 +11,7 @@ from tests.database.api.factors import FACTORS
 from tests.database.api.staging import Session
 
 from greenroom.api.hardening import LOGIN_COOKIE
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit.secrets import secret_digest
 
@@ -66,6 +67,13 @@ async def test_a_session_token_opens_the_sessions_of_its_user_alone(session: Ses
     assert (await verdict(session, anonymous, forged))["allow"] is False
     await anonymous.published("delete_session_token", target_session_token={"session_token": mine})
     assert (await verdict(session, anonymous, mine))["allow"] is False
+
+
+async def test_a_session_token_of_a_user_without_the_permission_opens_no_stream(session: Session, anonymous: Client):
+    token = (await token_of(anonymous, session.ada_id))["session_token"]
+    await session.admin.change(f"/api/v1/groups/{ALL_USERS}", permissions=[])
+    refused = await verdict(session, anonymous, token)
+    assert (refused["allow"], "permission `user`" in refused["reason"]) == (False, True)
 
 
 async def test_no_token_reaches_above_its_maker(with_key: MakeClient, ada: Client, admin: Client, app: FastAPI):
@@ -165,3 +173,22 @@ async def test_a_log_in_of_a_program_changes_no_credentials(
         assert "requested it" in await browser.refused(403, "POST /api/v1/me/identities", {"provider": "campus"})
         assert (await browser.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})).status_code == 204
         assert (await browser.post(f"{FACTORS}/totp/start")).status_code == 200
+
+
+async def test_programs_do_not_log_in_as_a_break_glass_account(
+    admin: Client, user: Client, anonymous: Client, connect: MakeClient
+):
+    user_id = await user.own_id()
+    by_token = await connect()
+    made = await token_of(admin, user_id)
+    by_token.cookies.set(LOGIN_COOKIE, made["session_token"], domain="127.0.0.1")
+    assert (await by_token.get("/api/v1/me")).status_code == 200
+    link = (await anonymous.published("get_login", target_user={"username": USER}))["url"]
+    await admin.change(f"/api/v1/users/{user_id}", break_glass=True)
+    assert (await by_token.get("/api/v1/me")).status_code == 401, "the log-in of the program ended"
+    by_link = await connect()
+    token = {"token": link.rpartition("/")[2]}
+    assert (await by_link.post("/api/v1/login/link", json=token, headers=SAME_ORIGIN)).status_code == 401
+    for call in ("get_login", "create_session_token"):
+        refusal = await anonymous.published_refusal(call, target_user={"user_id": user_id})
+        assert "break-glass account" in refusal, call

@@ -211,6 +211,17 @@ async def test_a_help_desk_sees_and_changes_only_members_of_the_scope(site: Site
     assert await db.fetch_one(open_shares) == {"number": 1}, "the assistance continues after a change of groups"
 
 
+async def test_a_help_desk_does_not_control_the_session_of_a_user_with_more_rights(
+    site: Site, user: Client, db: Database
+):
+    await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
+    await site.assign(site.members[0], {"role": "zone_operator", "zones": [site.zones[0]]})
+    await db.write("INSERT INTO session_steps (session_id, name) SELECT session_id, 'painted' FROM sessions")
+    assist = f"POST /api/v1/sessions/{site.sessions[0]}/assist"
+    assert "users_modify_admin" in await user.refused(403, assist, {"access": "control"})
+    assert (await user.post(assist.removeprefix("POST "), json={"access": "view"})).status_code == 201
+
+
 async def test_a_help_desk_changes_no_user_with_another_group_or_more_rights(site: Site, user: Client):
     own = await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
     ann = f"/api/v1/users/{site.ids[0]}"

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from fastapi import FastAPI
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import USERS_PASSWORD, Client, MakeClient
 from tests.database.api.provisioning import Provisioner, patch, provisioner
 from tests.database.api.signing_on import forged, offer
 from tests.database.api.staging import Stage
@@ -40,6 +40,18 @@ async def test_the_attributes_of_a_user_become_the_fields_of_the_account(scim: P
     account = await admin.read(f"/api/v1/users/{user['id']}")
     shown = ("username", "first_name", "last_name", "phone", "organization", "disabled")
     assert [account[name] for name in shown] == ["ada", "Ada", "Lovelace", "+1 2", "Analysts", False]
+
+
+async def test_a_client_stays_valid_without_its_creator(admin: Client, connect: MakeClient, logged_in: MakeClient):
+    (group,) = [each for each in await admin.read("/api/v1/groups") if each["name"] == "Administrators"]
+    fields = {"username": "boss@example.org", "password": USERS_PASSWORD, "groups": [group["group_id"]]}
+    creator = await admin.make("/api/v1/users", **fields)
+    scim = await provisioner(await logged_in("boss@example.org", USERS_PASSWORD), connect)
+    await admin.change(f"/api/v1/users/{creator['user_id']}", disabled=True)
+    ada = await scim.user("ada@example.org")
+    assert (await admin.delete(f"/api/v1/users/{creator['user_id']}")).status_code == 204
+    await scim.done("PATCH", f"/Users/{ada['id']}", patch({"op": "replace", "path": "active", "value": False}))
+    assert (await admin.read(f"/api/v1/users/{ada['id']}"))["disabled"]
 
 
 async def test_replacement_and_patch_change_the_account(scim: Provisioner, admin: Client):

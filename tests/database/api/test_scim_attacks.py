@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, Client, MakeClient
 from tests.database.api.provisioning import SCIM, SCIM_CLIENTS, Provisioner, patch, provisioner
+from tests.database.api.signing_on import PROVIDERS, offer
 
 from greenroom.api.security import access_of
 from greenroom.core.access.permissions import PERMISSIONS
@@ -240,6 +241,22 @@ async def test_a_new_token_needs_the_right_over_the_users(with_key: MakeClient, 
     for what, body in ((f"POST {path}/token", None), (f"PATCH {path}", {"subject_attribute": "userName"})):
         assert "users_modify_admin" in await operator.refused(403, what, body)
     await operator.change(path, enabled=False)
+
+
+async def test_another_issuer_of_a_provider_needs_the_rights_of_its_clients(
+    admin: Client, connect: MakeClient, with_key: MakeClient
+):
+    made = await offer(admin, "https://campus.example")
+    scim = await provisioner(admin, connect, provider_id=made["provider_id"])
+    await scim.user("ada")  # without externalId, so the user is not linked yet
+    path = f"{PROVIDERS}/{made['provider_id']}"
+    trust = {"issuer": "https://evil.example", "client_secret": "x"}
+    weak = await with_key("settings_modify", "settings_view")
+    assert "users_create" in await weak.refused(403, f"PATCH {path}", trust)
+    assert "users_create" in await weak.refused(403, f"PATCH {path}", {"client_id": "other"})
+    assert (await weak.change(path, title="B"))["issuer"] == "https://campus.example"
+    operator = await with_key("settings_modify", *CLIENT_PERMISSIONS)
+    assert (await operator.change(path, **trust))["issuer"] == "https://evil.example"
 
 
 async def test_a_key_that_expires_makes_no_longer_token(with_key: MakeClient):

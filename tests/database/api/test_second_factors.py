@@ -123,6 +123,16 @@ async def test_a_forged_use_of_a_passkey_is_refused(
     assert cause in row["message"]
 
 
+async def test_a_passkey_of_a_page_at_another_port_is_refused(connect: MakeClient, passkey: Authenticator):
+    browser = await begin(connect)
+    started = await browser.post("/api/v1/login/second-factor/passkey")
+    browser.headers["Host"] = "localhost:8445"  # the port of the streams, with pages of sessions
+    relayed = replace(passkey, origin="https://localhost:8445").use(started.json()["options"])
+    refused = await complete(browser, passkey=relayed)
+    assert (refused.status_code, "set-cookie" in refused.headers) == (409, False)
+    assert "Open https://localhost:8443" in refused.json()["detail"]
+
+
 async def test_a_challenge_is_used_once(connect: MakeClient, passkey: Authenticator):
     browser = await begin(connect)
     options = (await browser.post("/api/v1/login/second-factor/passkey")).json()["options"]

@@ -228,6 +228,50 @@ async def test_no_caller_gives_an_account_more_than_they_have(
     await maker.refused(403, f"PATCH {path}", {"enabled": True})
 
 
+async def test_a_key_within_networks_creates_no_credential_for_others(
+    admin: Client, connect: MakeClient, account: dict[str, Any]
+):
+    account_id, near = account["service_account_id"], ["192.0.2.0/25"]
+    path = f"{ACCOUNTS}/{account_id}"
+    codes = ["global_admin"]
+    group = await admin.make("/api/v1/groups", name="Administrators of ci", permissions=codes)
+    await admin.change(path, groups=[group["group_id"]], networks=["192.0.2.0/24"])
+    key = await key_of(admin, account, *codes)
+    other = await admin.make(ACCOUNTS, name="other")
+    free = await admin.make(KEYS, name="x", permissions=[], user_id=other["service_account_id"])
+    scim = await admin.make("/api/v1/scim-clients", name="Okta")
+    program = await connect((key["api_key"], key["api_key_secret"]), address="192.0.2.1")
+    for what, sent in (
+        (f"POST {ACCOUNTS}", {"name": "wide"}),
+        (f"POST {ACCOUNTS}", {"name": "wide", "networks": ["192.0.0.0/16"]}),
+        (f"PATCH {path}", {"networks": []}),
+        (f"POST {KEYS}", {"name": "x", "permissions": [], "user_id": other["service_account_id"]}),
+        (f"POST {KEYS}/{free['api_key']}/rotate", {}),
+        ("POST /api/v1/scim-clients", {"name": "Entra"}),
+        (f"POST /api/v1/scim-clients/{scim['client_id']}/token", None),
+    ):
+        assert "may only be used from 192.0.2.0/24" in await program.refused(403, what, sent), what
+    await program.make(ACCOUNTS, name="narrow", networks=near)
+    await program.make(KEYS, name="own", permissions=[])
+    await program.change(path, networks=near)
+
+
+async def test_an_account_that_is_disabled_and_gets_another_end_does_not_deadlock(
+    stage: Stage, admin: Client, account: dict[str, Any], leased: dict[str, Any]
+):
+    path, end = f"{ACCOUNTS}/{account['service_account_id']}", datetime.now(UTC) + timedelta(seconds=120)
+    group = await admin.make("/api/v1/groups", name="Administrators of ci", permissions=["global_admin"])
+    await admin.change(path, groups=[group["group_id"]])
+    async with stage.db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")  # as `has_administrator`, before any session
+        changing = asyncio.create_task(admin.change(path, enabled=False, expires=end.isoformat()))
+        await waiting(stage.db, 1)
+        lock = "SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE NOWAIT"
+        await connection.execute(lock, (leased["session_id"],))
+    await changing
+    assert (await stage.row(leased["session_id"]))["status"] == "deleting"
+
+
 async def test_the_secret_of_another_users_key_needs_the_right_to_change_the_user(
     with_key: MakeClient, with_key_of: MakeClient, admin: Client, ada: Client
 ):

@@ -7,9 +7,12 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
+from cryptography import fernet
 from tests.database.api.client import ADA, Client, MakeClient
 from tests.database.api.sharing import Shared
 from tests.database.api.staging import Stage
@@ -169,6 +172,25 @@ async def test_each_viewing_is_one_event_and_only_its_caller_can_use_it(recorded
         assert answer.status_code == 403
 
 
+async def test_a_viewing_ends_15_minutes_after_its_last_segment(recorded: Recorded, monkeypatch: pytest.MonkeyPatch):
+    await recorded.complete()
+    minutes = 0
+    monkeypatch.setattr(fernet, "time", SimpleNamespace(time=lambda: time.time() + 60 * minutes))
+
+    async def load(ticket: str) -> httpx2.Response:
+        return await recorded.auditor.get(f"{recorded.path}/segments/1", params={"viewing": ticket})
+
+    ticket = first = (await recorded.viewing())["viewing"]
+    for minutes in (14, 28):
+        answer = await load(ticket)
+        assert answer.status_code == 200, minutes
+        ticket = answer.headers["x-viewing"]
+    assert (await load(first)).status_code == 403
+    minutes = 44
+    assert (await load(ticket)).status_code == 403
+    assert len(await recorded.session.logged("session-video-viewed")) == 1
+
+
 async def test_videos_need_their_permission(recorded: Recorded, with_key: MakeClient):
     await recorded.complete()
     other = await with_key("recordings_view", "sessions_view", "audit_view")
@@ -231,9 +253,38 @@ async def test_the_list_is_filtered_by_user_workspace_and_time(recorded: Recorde
         ("since=2020-01-01T00:00:00Z&until=2100-01-01T00:00:00Z", 1),
         ("since=2100-01-01T00:00:00Z", 0),
         ("until=2020-01-01T00:00:00Z", 0),
+        (f"session_id={video['session_id']}", 1),
+        (f"session_id={uuid.uuid4()}", 0),
+        (f"q=user:{ADA.upper()}", 1),
+        (f"q=workspace:{ADA}", 0),
     ):
         assert len(await recorded.auditor.read(f"{PATH}?{query}")) == number, query
     assert video["session_id"] == recorded.session.session_id
+
+
+async def test_the_list_has_pages_and_separates_ended_recordings(recorded: Recorded):
+    await recorded.send(FIRST)
+    await recorded.db.write(
+        "INSERT INTO session_videos SELECT older.* FROM session_videos v, jsonb_populate_record(v, jsonb_build_object("
+        " 'session_id', gen_random_uuid(), 'begun', v.begun - interval '1 day')) AS older"
+    )
+    first = await recorded.auditor.get(PATH, params={"limit": 1, "count": True})
+    second = await recorded.auditor.get(first.links["next"]["url"])
+    assert (first.headers["x-total-count"], "next" in second.links) == ("2", False)
+    assert [(video["session_id"] == recorded.session.session_id, video["is_over"]) for video in first.json()] == [
+        (True, False)
+    ]
+    for is_over, page in ((False, first), (True, second)):
+        assert await recorded.auditor.read(f"{PATH}?is_over={is_over}") == page.json()
+
+
+async def test_a_video_without_its_segments_is_marked_as_not_stored(recorded: Recorded):
+    await recorded.complete()
+    assert (await recorded.auditor.read(recorded.path))["is_stored"] is True
+    await recorded.db.write("DELETE FROM session_video_segments")
+    assert (await recorded.auditor.read(recorded.path))["is_stored"] is False
+    assert (await recorded.viewing())["segments"] == []
+    assert await recorded.problems() == ["Segments 1 to 2 are missing."]
 
 
 async def test_videos_are_deleted_after_their_retention_unless_they_are_held(recorded: Recorded):

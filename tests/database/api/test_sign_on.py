@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
+from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, USERS_PASSWORD, Client, MakeClient
 from tests.database.api.signing_on import PROVIDERS, begin, come_back, log_in_at, offer, rows_of_users
 from tests.support.oidc import SECRET, Provider, client_of, oidc_provider
 
@@ -120,6 +120,18 @@ async def test_a_link_needs_the_log_in_that_began_it(
     assert answer.status_code == 200
     assert (await come_back(browser, location)).headers["location"] == "/account?sign-on=link-ended"
     assert not await db.fetch("SELECT 1 FROM identities")
+
+
+async def test_the_removal_of_an_identity_needs_a_recent_log_in(
+    provider: Provider, admin: Client, user: Client, db: Database
+):
+    await offer(admin, provider.issuer)
+    made = await admin.make(f"/api/v1/users/{await user.own_id()}/identities", issuer=provider.issuer, subject="ada")
+    await db.write("UPDATE login_sessions SET confirmed = now() - interval '16 minutes'")
+    removal = f"/api/v1/me/identities/{made['identity_id']}"
+    assert "confirmation-required" in await user.refused(403, f"DELETE {removal}")
+    assert (await user.post("/api/v1/me/confirmation", json={"password": USERS_PASSWORD})).status_code == 204
+    assert (await user.delete(removal)).status_code == 204
 
 
 async def test_rules_set_groups_at_each_log_in(provider: Provider, admin: Client, connect: MakeClient):

@@ -237,3 +237,27 @@ async def test_rules_need_the_permissions_to_change_their_groups(admin: Client, 
     await weak.refused(403, f"PATCH {PROVIDERS}/{made['provider_id']}", {"title": "B"})
     assert "groups_modify" in await weak.refused(403, f"DELETE {PROVIDERS}/{made['provider_id']}")
     assert "users_create" in await weak.refused(403, f"POST {PROVIDERS}", body | {"rules": [], "create_users": True})
+
+
+async def test_a_rule_gives_no_permission_that_its_author_lacks(admin: Client, with_key: MakeClient, forger: Forger):
+    administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")["group_id"]
+    rules = [{"claim": "groups", "value": "admins", "group_id": administrators}]
+    body = {"name": "a", "title": "A", "issuer": forger.issuer, "client_id": "c", "rules": rules}
+    operator = await with_key("settings_modify", "groups_modify", "groups_modify_system", "users_create")
+    assert "cannot grant" in await operator.refused(403, f"POST {PROVIDERS}", body)
+    made = await admin.make(PROVIDERS, **body)
+    path = f"{PROVIDERS}/{made['provider_id']}"
+    assert (await operator.change(path, title="B"))["rules"] == rules, "a rule of an administrator remains"
+    for change in ({"rules": [rules[0] | {"value": "*"}]}, {"issuer": "https://evil.example"}, {"client_id": "d"}):
+        assert "cannot grant" in await operator.refused(403, f"PATCH {path}", change)
+
+
+async def test_another_issuer_needs_the_right_over_linked_users(
+    admin: Client, with_key: MakeClient, logged_in: MakeClient, forger: Forger
+):
+    made = await offer(admin, forger.issuer)
+    boss = await logged_in()
+    await admin.make(f"/api/v1/users/{await boss.own_id()}/identities", issuer=forger.issuer, subject="boss")
+    weak = await with_key("settings_modify", "settings_view")
+    trust = {"issuer": "https://evil.example", "client_secret": "x"}
+    assert "users_modify_admin" in await weak.refused(403, f"PATCH {PROVIDERS}/{made['provider_id']}", trust)

@@ -1,19 +1,40 @@
 /** Videos of recorded sessions. */
 
 import { queryOptions } from '@tanstack/react-query';
-import { allOf, client, dataOf } from './client';
+import type { paths } from '../generated/schema';
+import { ApiError, client, dataOf, pageOf } from './client';
+import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
 
 export type SessionVideo = Schemas['SessionVideoView'];
 export type VideoSegment = Schemas['VideoSegmentView'];
 
+type Parameters = NonNullable<paths['/api/v1/session-videos']['get']['parameters']['query']>;
+/** The conditions of the videos in a list. */
+export type SessionVideoQuestion = Pick<Parameters, 'is_over' | 'since' | 'q'>;
+
+const read = (query: Parameters, signal: AbortSignal) =>
+  pageOf(client.GET('/api/v1/session-videos', { signal, params: { query } }));
 const pathOf = (sessionId: Uuid) => ({ params: { path: { session_id: sessionId } } });
 
-/** All videos, newest first. */
-export function sessionVideosQuery() {
+/** Videos of sessions, page by page. */
+export function sessionVideoListQuery(question: SessionVideoQuestion & { sort: string }) {
+  return pagesOf(['session-videos', 'list', question], (span, signal) => read({ ...question, ...span }, signal));
+}
+
+/** How many videos match. */
+export function sessionVideoCountQuery(question: SessionVideoQuestion) {
   return queryOptions({
-    queryKey: ['session-videos'],
-    queryFn: ({ signal }) => allOf(client.GET('/api/v1/session-videos', { signal }), signal),
+    queryKey: ['session-videos', 'count', question],
+    queryFn: async ({ signal }) => (await read({ ...question, limit: 1, count: true }, signal)).total ?? '0',
+  });
+}
+
+/** The video of a session; an empty list = there is none. */
+export function videosOfSessionQuery(sessionId: Uuid) {
+  return queryOptions({
+    queryKey: ['session-videos', 'of', sessionId],
+    queryFn: async ({ signal }) => (await read({ session_id: sessionId }, signal)).rows,
   });
 }
 
@@ -35,10 +56,32 @@ export function verifySessionVideo(sessionId: Uuid) {
   return dataOf(client.GET('/api/v1/session-videos/{session_id}/verification', pathOf(sessionId)));
 }
 
-/** A segment for a viewing, an MP4 file. */
-export function readSegment(sessionId: Uuid, number: number, viewing: string, signal: AbortSignal) {
-  const params = { path: { session_id: sessionId, number }, query: { viewing } };
-  return dataOf(
-    client.GET('/api/v1/session-videos/{session_id}/segments/{number}', { signal, params, parseAs: 'arrayBuffer' }),
-  );
+/** Reads segments, MP4 files, for a viewing. Each answer renews the viewing; after a long pause, it begins another one. */
+export class SegmentReader {
+  constructor(
+    private readonly sessionId: Uuid,
+    private viewing: string,
+  ) {}
+
+  async read(number: number, signal: AbortSignal): Promise<ArrayBuffer> {
+    try {
+      return await this.request(number, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 403)) throw error;
+      this.viewing = (await viewSessionVideo(this.sessionId)).viewing;
+      return this.request(number, signal);
+    }
+  }
+
+  private async request(number: number, signal: AbortSignal): Promise<ArrayBuffer> {
+    const params = { path: { session_id: this.sessionId, number }, query: { viewing: this.viewing } };
+    const answer = client.GET('/api/v1/session-videos/{session_id}/segments/{number}', {
+      signal,
+      params,
+      parseAs: 'arrayBuffer',
+    });
+    const data = await dataOf(answer);
+    this.viewing = (await answer).response.headers.get('x-viewing') ?? this.viewing;
+    return data;
+  }
 }

@@ -1,11 +1,9 @@
-import { Center, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
+import { PasswordInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { changePassword } from '../api/auth';
 import { showDone } from '../components/feedback';
 import { FormDialog, FormFrame } from '../components/Form';
-import { useLogOut } from './useLogOut';
-
-const EYE = { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } };
+import { FirstStep } from './FirstStep';
 
 interface Passwords {
   password: string;
@@ -33,26 +31,21 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** The form after a log-in with a one-time password, at any address. The api refuses other requests until then. */
+/** The page after a log-in with a one-time password. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
-  const leave = useLogOut();
   return (
-    <Center component="main" mih="100vh" p="md">
-      <Stack w="100%" maw={420} gap="lg">
-        <Title order={1} fz={26} ta="center">
-          Choose a new password
-        </Title>
-        <Text c="dimmed" size="sm" ta="center">
-          You logged in with the password that Greenroom generated at its first start. Change it to continue.
-        </Text>
-        <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
-            <Fields form={form} />
-          </FormFrame>
-        </Paper>
-      </Stack>
-    </Center>
+    <FirstStep
+      title="Choose a new password"
+      note="You logged in with the password that Greenroom generated at its first start. Change it to continue."
+      width={420}
+    >
+      {(logOut) => (
+        <FormFrame form={form} save={save} touched={['me']} onCancel={logOut} submit="Change password">
+          <Fields form={form} />
+        </FormFrame>
+      )}
+    </FirstStep>
   );
 }
 
@@ -60,7 +53,6 @@ function Fields({ form }: { form: UseFormReturnType<Passwords> }) {
   return (
     <>
       <PasswordInput
-        {...EYE}
         label="Current password"
         autoComplete="current-password"
         required
@@ -68,7 +60,6 @@ function Fields({ form }: { form: UseFormReturnType<Passwords> }) {
         {...form.getInputProps('password')}
       />
       <PasswordInput
-        {...EYE}
         label="New password"
         autoComplete="new-password"
         required

@@ -63,7 +63,6 @@ function PasswordPrompt({ onConfirmed, onClose }: { onConfirmed: () => void; onC
         autoComplete="current-password"
         required
         data-autofocus
-        visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
         {...form.getInputProps('password')}
       />
     </FormDialog>

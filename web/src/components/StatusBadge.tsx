@@ -53,6 +53,10 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   missing: 'unsure',
   quarantined: 'unsure',
   open: 'live',
+  recording: 'moving',
+  complete: 'fine',
+  'without its end': 'unsure',
+  'not stored': 'unsure',
   'second host refused': 'unsure',
   revoked: 'bad',
   lost: 'bad',
@@ -69,6 +73,8 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
 const HINTS: Record<string, string> = {
   unreachable: 'The host of this session does not answer at present. The session continues if the host returns soon.',
   lost: 'The host of this session has not answered for a long time. The session may come back with the host.',
+  'without its end': 'The recording has ended, but the end of the video is missing. Later segments may be missing.',
+  'not stored': 'The video is not part of the restored backup, or its first segment was removed.',
   quarantined: 'The hand-over of this session to a user failed. It is kept for inspection, and no user gets it.',
   'second host refused':
     'Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.',

@@ -71,7 +71,6 @@ export function Login() {
                     autoComplete="current-password"
                     required
                     withAsterisk={false}
-                    visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
                     value={password}
                     onChange={(event) => setPassword(event.currentTarget.value)}
                   />

@@ -96,6 +96,7 @@ export const theme = createTheme({
     DrawerHeader: { defaultProps: { component: 'div' } },
     // A typed value is sent unchanged. An invalid value is refused at its field instead of being replaced.
     NumberInput: { defaultProps: { clampBehavior: 'none' } },
+    PasswordInput: { defaultProps: { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } } },
     Switch: { defaultProps: { withThumbIndicator: false } },
     // A list opens on a click, an arrow key or typing. A dialog gives its first field the focus, and an open list would
     // cover the buttons.

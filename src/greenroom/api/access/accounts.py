@@ -98,7 +98,7 @@ async def change_user(change: CallerChange, passwords: Passwords, user_id: str, 
         if group_ids is not None:
             await users.set_groups(access.connection, user_id, sorted(group_ids))
         if changed.break_glass and not current.break_glass:
-            await credentials.detach_from_providers(access.connection, user_id)
+            await credentials.limit_to_password(access.connection, user_id)
         if current.break_glass and (not changed.break_glass or changed.disabled or changed.locked):
             await users.require_a_break_glass_account(access.connection)
     after = await users.get_user(db, user_id)

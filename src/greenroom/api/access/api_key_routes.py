@@ -21,7 +21,7 @@ from greenroom.core.access.permissions import missing_codes
 from greenroom.core.errors import Forbidden, Invalid, require_row
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import api_keys, users
+from greenroom.db.access import api_keys, service_accounts, users
 from greenroom.db.access.api_keys import ApiKey
 from greenroom.db.access.users import User
 from greenroom.db.database import Database
@@ -51,7 +51,8 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
     The key belongs to the user `user_id`, by default to the caller. Its permissions never exceed those of this owner,
     and the key is not valid while the owner is disabled or locked. A key for another user needs `users_modify`, and
     `users_modify_admin` if this user has permissions that the caller lacks. A key for a service account needs all
-    permissions of the account instead.
+    permissions of the account instead. An API key that is limited to networks creates keys only for owners with the
+    same or fewer networks.
     """
     caller = change.caller
     caller.require_right_to_grant(body.permissions)
@@ -61,6 +62,7 @@ async def create_api_key(body: KeyCreate, change: ChangeDep) -> KeyCreated:
         owner = await _require_right_to_create_key_for(change, owner_id)
         if missing := missing_codes(owner.permissions, body.permissions):
             raise Forbidden(f"{owner.username} does not have the permissions {', '.join(missing[:5])}; omit them.")
+    caller.require_within_networks(await _networks_of(change.db, owner_id))
     caller.require_earlier_expiration(body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is in the past. Set `expires` to a later time, or omit it.")
@@ -91,7 +93,8 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 
 @router.patch("/api-keys/{key_id}", dependencies=[requires("devapi_modify")])
 async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_leases: EndLeases = True) -> KeyView:
-    """Change an API key. The caller needs all permissions of the key, unless the change only disables the key.
+    """Change an API key. The caller needs the permissions of the key before and after the change, unless the change
+    only disables the key.
 
     By default, the leases of a key end when it is disabled or expires.
     """
@@ -99,7 +102,7 @@ async def update_api_key(key_id: str, body: KeyPatch, change: ChangeDep, end_lea
         before = await api_keys.lock_key(connection, key_id.replace("\0", ""))
         key = replace(before, **body.sent_fields())
         if replace(key, enabled=before.enabled) != before or key.enabled:
-            change.caller.require_right_to_grant(key.permissions)
+            change.caller.require_right_to_grant([*before.permissions, *key.permissions])
             change.caller.require_earlier_expiration(key.expires)
         await api_keys.update_key(connection, key)
         is_invalid = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
@@ -127,6 +130,7 @@ async def rotate_api_key(key_id: str, body: Rotation, change: ChangeDep) -> KeyC
         change.caller.require_right_to_grant(before.permissions)
         if before.created_by is not None and before.created_by != change.caller.owner_id:
             await _require_right_to_create_key_for(change, before.created_by)
+        change.caller.require_within_networks(before.networks)
         change.caller.require_earlier_expiration(before.ends)
         await api_keys.rotate_key(connection, before.key_id, secret_digest(secret), body.overlap_s)
     key = await _get_key(change.db, key_id)
@@ -148,6 +152,12 @@ async def delete_api_key(key_id: str, change: ChangeDep, end_leases: EndLeases =
 
 async def _get_key(db: Database, key_id: str) -> ApiKey:
     return require_row(await api_keys.find_key(db, key_id.replace("\0", "")), "API key", key_id)
+
+
+async def _networks_of(db: Database, owner_id: str | None) -> list[str]:
+    """Return the networks from which the keys of an owner may be used; empty = anywhere."""
+    account = await service_accounts.ACCOUNTS.find(db, "a.user_id = %s", (owner_id,)) if owner_id else None
+    return account.networks if account else []
 
 
 async def _require_right_to_create_key_for(change: CallerChange, user_id: str) -> User:

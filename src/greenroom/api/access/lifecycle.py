@@ -8,6 +8,7 @@ below it, and never another transaction.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from greenroom.db.access.lifecycle import EndedAccess
 from greenroom.db.access.users import User
 from greenroom.db.database import NOTIFY, Connection, Database, event_texts
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease import leases
 from greenroom.db.session.shares import DisallowedShare, end_disallowed_shares, find_disallowed_shares
 
 
@@ -38,6 +40,8 @@ class AccessChange:
     _refused_before: set[str] = field(default_factory=set[str])
     _causes: dict[str, set[Cause]] = field(default_factory=dict[str, set[Cause]])
     _deleted: set[str] = field(default_factory=set[str])
+    _limited: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """The users whose leases must be limited → the API keys of each."""
     _everyone: bool = False
     _had_administrator: bool = False
 
@@ -72,6 +76,10 @@ class AccessChange:
         await api_keys.lock_keys_of(self.connection, user.user_id)
         await users.update_user(self.connection, replace(user, disabled=True))
 
+    async def limit_leases(self, user: User) -> None:
+        """Apply a changed end of a locked service account to the leases of its keys, after the lock of all sessions."""
+        self._limited[user.user_id] = await api_keys.lock_keys_of(self.connection, user.user_id)
+
     async def finish(self) -> EndedAccess:
         """End what users may no longer do. Raises Refused: no administrator would remain."""
         connection, ids = self.connection, None if self._everyone else list(self._before)
@@ -85,17 +93,20 @@ class AccessChange:
             raise Refused("The change would leave no administrator. Make another user an administrator first.")
         refused = await statements.read_refused_sessions(connection, ids) - self._refused_before
         shares = await find_disallowed_shares(connection)
-        if not (self._causes or refused or shares):
+        limited = [each for user_id in self._limited for each in await leases.sessions_of_owner(connection, user_id)]
+        if not (self._causes or refused or shares or limited):
             return EndedAccess(sessions=[], events=set())
         ended = await statements.end_access(
             connection,
             self._causes,
             {user_id: access.username for user_id, access in self._before.items()},
             refused=refused,
-            also_locked={share.session_id for share in shares},
+            also_locked={*limited, *(share.session_id for share in shares)},
             keep=self.keep,
         )
         self.ended_shares, events = await end_disallowed_shares(connection, shares)
+        for key_id in itertools.chain.from_iterable(self._limited.values()):
+            await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, key_id))
         for user_id in sorted(self._deleted):
             await users.delete_user_row(connection, user_id)
         return replace(ended, events=ended.events | events)

@@ -371,7 +371,8 @@ async def change_own_password(
             raise Forbidden("The password was changed in the meantime. Enter the present password.")
         current = replace(current, password_hash=password_hash, password_once=False)
         await users.update_user(access.connection, current)
-        access.keep = await renew_token(login.response, access.connection, caller)
+        has_factors = bool(await second_factors.count_factors(access.connection, user.user_id))
+        access.keep = await renew_token(login.response, access.connection, caller, is_confirmed=not has_factors)
     remember_device(login.response, login.secrets, current)
     login.logs.write(
         LogCode.PASSWORD_CHANGED,

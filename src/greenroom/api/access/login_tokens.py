@@ -25,12 +25,14 @@ def delete_login_cookie(response: Response) -> None:
     response.delete_cookie(LOGIN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
-async def renew_token(response: Response, connection: Connection, caller: Caller) -> bytes:
-    """Replace the token of the log-in of the request, after its user has proven their identity. Return the hash of the
-    new token. Raises Unauthenticated: the log-in has ended."""
+async def renew_token(response: Response, connection: Connection, caller: Caller, *, is_confirmed: bool) -> bytes:
+    """Replace the token of the log-in of the request. `is_confirmed`: its user has proven their identity now. Return
+    the hash of the new token. Raises Unauthenticated: the log-in has ended."""
     token = new_secret()
     new_hash = secret_digest(token)
-    remaining_s = await credentials.renew_login(connection, caller.token_hash or b"", new_hash)
+    remaining_s = await credentials.renew_login(
+        connection, caller.token_hash or b"", new_hash, is_confirmed=is_confirmed
+    )
     if remaining_s is None:
         raise Unauthenticated("Your log-in has ended; please log in again.")
     set_login_cookie(response, token, remaining_s)

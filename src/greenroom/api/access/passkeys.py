@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import webauthn
@@ -29,8 +30,10 @@ from greenroom.api.bodies import Json
 from greenroom.api.hardening import host_name
 from greenroom.api.security import origin_of
 from greenroom.core.errors import Refused
+from greenroom.core.fleet.addresses import HTTPS_PORT
 from greenroom.db.access.second_factors import NewFactor, SecondFactor
 from greenroom.db.access.users import User
+from greenroom.kit.config import ApiConfig
 
 CHALLENGE_VALID_S: Final = 300
 VERIFICATION: Final = UserVerificationRequirement.REQUIRED
@@ -43,14 +46,27 @@ class PasskeyRefused(Exception):  # noqa: N818 -- as the errors of greenroom.cor
 
 
 def rp_id_of(request: Request) -> str:
-    """Return the host name to which passkeys of this request belong. Raises Refused: the host is an IP address, for
-    which browsers have no passkeys."""
+    """Return the host name to which passkeys of this request belong.
+
+    Raises:
+        Refused: the host is an IP address, for which browsers have no passkeys, or the port is not that of the console.
+    """
     host = host_name(request.headers["host"])
     try:
         ip_address(host)
     except ValueError:
+        if origin_of(request).lower() != (expected := console_origin(request)):
+            raise Refused(f"Passkeys work only at the port of the console. Open {expected}.") from None
         return host
     raise Refused("Passkeys need a host name. Open the console by its name instead of its IP address.")
+
+
+def console_origin(request: Request) -> str:
+    """Return the origin of the console at the requested host: its port is that of the public address, because pages of
+    sessions and of other programs may be at all other ports of the host."""
+    config: ApiConfig = request.app.state.config
+    port = urlsplit(config.public_url).port or HTTPS_PORT
+    return f"https://{host_name(request.headers['host'])}{'' if port == HTTPS_PORT else f':{port}'}"
 
 
 def creation_options(rp_id: str, user: User, factors: Sequence[SecondFactor], challenge: bytes) -> Json:
@@ -101,7 +117,7 @@ def new_passkey(request: Request, user_id: str, name: str, credential: Json, cha
             credential=credential,
             expected_challenge=challenge,
             expected_rp_id=rp_id,
-            expected_origin=origin_of(request),
+            expected_origin=console_origin(request),
             require_user_verification=True,
         )
     return NewFactor(
@@ -132,7 +148,7 @@ def verify_use(request: Request, passkey: SecondFactor, credential: Json, challe
             credential=credential,
             expected_challenge=challenge,
             expected_rp_id=rp_id_of(request),
-            expected_origin=origin_of(request),
+            expected_origin=console_origin(request),
             credential_public_key=passkey.public_key or b"",
             credential_current_sign_count=passkey.sign_count or 0,
             require_user_verification=True,

@@ -77,7 +77,7 @@ async def confirm_password(body: ConfirmationBody, login: LoginDep, caller: Anno
     await second_factors.require_password_only(login.db, user)
     await login.confirm_password(user, body.password.get_secret_value())
     async with login.db.transaction() as connection:
-        await renew_token(login.response, connection, caller)
+        await renew_token(login.response, connection, caller, is_confirmed=True)
 
 
 @router.get("/me/second-factors")

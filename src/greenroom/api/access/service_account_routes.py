@@ -19,10 +19,8 @@ from greenroom.api.problems import api_router
 from greenroom.api.security import requires
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import api_keys, service_accounts, users
+from greenroom.db.access import service_accounts, users
 from greenroom.db.access.service_accounts import AccountFields, ServiceAccount
-from greenroom.db.database import Connection
-from greenroom.db.lease import leases
 from greenroom.db.rows import values_of
 
 router = api_router("service accounts")
@@ -38,7 +36,9 @@ async def list_service_accounts(db: Db, page: Paging) -> list[ServiceAccountView
 @router.post("/service-accounts", status_code=201, dependencies=[requires("devapi_create")])
 async def create_service_account(body: ServiceAccountCreate, change: ChangeDep) -> ServiceAccountView:
     """Create a service account in All Users and in the groups of the request, which the caller must be allowed to
-    change. Create an API key for it with its id as `user_id`."""
+    change. Create an API key for it with its id as `user_id`. An API key that is limited to networks creates only
+    service accounts with networks inside of these."""
+    change.caller.require_within_networks(body.networks)
     group_ids = [str(group) for group in body.groups]
     await groups.check_membership_changes(change, added=set(group_ids) - {users.ALL_USERS})
     fields = AccountFields(
@@ -67,7 +67,7 @@ async def update_service_account(
     service_account_id: UUID, body: ServiceAccountPatch, change: ChangeDep
 ) -> ServiceAccountView:
     """Change a service account. The caller needs all its permissions, unless the change only disables it. An API key
-    that expires cannot set a later end.
+    that expires cannot set a later end, and one that is limited to networks cannot set other networks.
 
     If it is disabled, its leases and their sessions end, and its webhooks send nothing.
     """
@@ -83,6 +83,8 @@ async def update_service_account(
             change.caller.require_right_to_grant(user.permissions)
         if changes.get("expires", before.expires) != before.expires:
             change.caller.require_earlier_expiration(changes["expires"])
+        if changes.get("networks", before.networks) != before.networks:
+            change.caller.require_within_networks(changes["networks"])
         renamed = replace(
             user,
             username=changes.get("name", user.username),
@@ -97,7 +99,7 @@ async def update_service_account(
         }
         await service_accounts.update_account(connection, user.user_id, AccountFields(**fields))
         if "expires" in changes:
-            await _limit_leases(connection, user.user_id)
+            await access.limit_leases(user)
     after = await service_accounts.get_account(change.db, before.service_account_id)
     change.audit(LogCode.SERVICE_ACCOUNT_CHANGED, after.name, before=_audit_values(before), after=_audit_values(after))
     return ServiceAccountView.model_validate(after)
@@ -118,14 +120,6 @@ async def _check_groups(change: CallerChange, account: ServiceAccount, group_ids
     before, after = {group.group_id for group in account.groups}, group_ids | {users.ALL_USERS}
     user = await users.get_user(change.db, account.service_account_id)
     await groups.check_membership_changes(change, added=after - before, removed=before - after, user=user)
-
-
-async def _limit_leases(connection: Connection, user_id: str) -> None:
-    """Apply a changed end of a service account to the leases of its keys."""
-    key_ids = await api_keys.lock_keys_of(connection, user_id)
-    await leases.lock_sessions_of_owner(connection, user_id)
-    for key_id in key_ids:
-        await leases.limit_leases_of_key(connection, await api_keys.lock_key(connection, key_id))
 
 
 def _audit_values(account: ServiceAccount) -> LogDetails:

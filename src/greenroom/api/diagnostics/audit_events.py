@@ -23,7 +23,7 @@ from greenroom.api.csrf import SAFE_METHODS
 from greenroom.api.problems import is_published
 from greenroom.core.audit import AuditEvent, Result
 from greenroom.core.errors import DatabaseUnavailable, GreenroomError, StatementCanceled
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LOGIN_CODES, LogCode
 from greenroom.db.diagnostics.audit import AuditWriter, event_of_row
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.kit.stops import hold_if_armed
@@ -252,11 +252,11 @@ def _changed_id(kind: str, row: LogRow, scope: Scope) -> str | None:
 
 
 def _of_row(row: LogRow, fields: dict[str, Any], scope: Scope) -> AuditEvent:
-    """Return the event of a log row. The row of a log-in names the user, because the request had no log-in yet."""
+    """Return the event of a log row. The user of a log-in is its actor."""
     event = event_of_row(row, interface=fields["interface"])
     if event.result == "refused":
         fields = fields | {"result": "refused"}
-    if row.code == str(LogCode.LOGIN) and fields["actor_kind"] == "none":
+    if row.code in LOGIN_CODES and fields["actor_kind"] == "none":
         user = {"actor_kind": "user", "actor_id": row.user_id, "actor_name": row.username, "interface": "console"}
         fields = fields | user
     object_id = event.object_id if row.object_kind is None else _changed_id(row.object_kind, row, scope)

@@ -20,6 +20,7 @@ from greenroom.api.recording import session_videos
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
 from greenroom.api.session.service import access_by_lease, is_connect_token_of, login_of_token
+from greenroom.core.access.permissions import USER, implied_codes
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import reason_against_viewer
@@ -55,7 +56,7 @@ async def authorize_viewer(
     if session is None or session.requested_agent_id != agent_id:
         raise Forbidden("The session of the request does not run on this Agent.")
     viewer = await _find_share_viewer(db, secrets, message, session)
-    lease_access = None
+    lease_access, lacks_user = None, False
     if viewer:
         reason = viewer.reason if session.may_use_image else WORKSPACE_LOST
     else:
@@ -65,6 +66,7 @@ async def authorize_viewer(
             login := await login_of_token(db, secrets, message.token, snapshot.installation.session_idle_s)
         ):
             token_is_valid = login.user_id == session.user_id
+            lacks_user = USER not in implied_codes(login.permissions)
             if token_is_valid:
                 await touch_login(db, login.token_hash)
         facts = StreamFacts(
@@ -76,6 +78,7 @@ async def authorize_viewer(
             sent_username=message.username,
             token_is_valid=token_is_valid,
             is_program=lease_access is not None,
+            lacks_user=lacks_user,
         )
         reason = refusal_by_api(facts)
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -28,7 +28,10 @@ from greenroom.api.session import service
 from greenroom.api.session.authorized import settings_of
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.core.access.group_settings import resolve
+from greenroom.core.access.lifecycle import LAUNCH_FOR_OTHERS
+from greenroom.core.access.permissions import implied_codes, limited_to_owner
 from greenroom.core.errors import (
+    Forbidden,
     GreenroomError,
     IdempotencyMismatch,
     Invalid,
@@ -135,6 +138,7 @@ async def create(
         kasm_url=options.kasm_url,
         persistent_profile_mode=options.persistent_profile_mode,
         idempotency_key=idempotency_key,
+        for_caller=user_id == caller.owner_id,
         filter_policy=session_egress.filter_policy,
         with_secrets=bool(session_egress.secrets),
     )
@@ -142,7 +146,7 @@ async def create(
     lease, session = await _launch_within_limits(leasing, caller, request, body, session_egress)
     remaining_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
-        await _require_valid_key(leasing, caller.key_id, session)
+        await _require_valid_key(leasing, caller.key_id, session, for_other=user_id != caller.owner_id)
     elif caller.user_id is not None and caller.user_id != user_id:
         await _require_enabled(leasing, caller.user_id, session)
     if remaining_s > 0 and lease.status in NOT_YET_RUNNING:
@@ -185,25 +189,40 @@ async def _no_workspace_error(db: Database, name: str, user_id: str) -> NotFound
     return NotFound(f"There is no workspace {name}; {available_text}. `workspace` is a friendly name or an image_id.")
 
 
-async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session) -> None:
-    """End the new lease if its API key became invalid during the launch, because the end of the key ended
-    only the leases that existed then. Raises Unauthenticated: the key is no longer valid."""
+async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session, *, for_other: bool) -> None:
+    """End the new lease if its API key became invalid during the launch, because the end of the key ended only the
+    leases that existed then.
+
+    Raises:
+        Unauthenticated: the key is no longer valid.
+        Forbidden: the lease is `for_other`, another user, and the owner of the key may no longer lease for others.
+    """
     key = await find_key(leasing.db, key_id)
     if key is None or not key.valid:
         await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")
         raise Unauthenticated("The API key is not valid any more.")
+    if for_other and key.created_by is not None:
+        await _require_right_for_others(leasing, limited_to_owner(key.permissions, key.owner_permissions), session)
 
 
 async def _require_enabled(leasing: LeaseParts, user_id: str, session: Session) -> None:
-    """End the new lease for another user if the user who took it was disabled or deleted during the launch. Raises
-    Unauthenticated: this is so."""
+    """End the new lease for another user if the user who took it lost the right to it during the launch. Raises
+    Unauthenticated or Forbidden: this is so."""
     try:
-        is_enabled = (await get_user(leasing.db, user_id)).may_log_in
+        user = await get_user(leasing.db, user_id)
     except NotFound:
-        is_enabled = False
-    if not is_enabled:
+        user = None
+    if user is None or not user.may_log_in:
         await service.destroy(leasing.db, leasing.logs, session, "the user who leased it may not log in any more")
         raise Unauthenticated
+    await _require_right_for_others(leasing, user.permissions, session)
+
+
+async def _require_right_for_others(leasing: LeaseParts, grants: Collection[str], session: Session) -> None:
+    if implied_codes(grants).isdisjoint(LAUNCH_FOR_OTHERS):
+        reason = "the user who leased it may not lease for others any more"
+        await service.destroy(leasing.db, leasing.logs, session, reason)
+        raise Forbidden("The right to lease sessions for other users ended during the launch.")
 
 
 async def _launch_within_limits(

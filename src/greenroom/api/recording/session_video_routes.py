@@ -1,6 +1,7 @@
 """Session videos: their list, their segments for players, and their verification.
 
 A caller first begins a *viewing*, which leaves one event of the audit. The answer contains a ticket for the segments.
+Each segment comes with a new ticket, so that a viewing ends soon after the player stops.
 """
 
 from __future__ import annotations
@@ -11,29 +12,32 @@ from uuid import UUID
 
 from fastapi import Path, Query
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import AwareDatetime, BaseModel, Field
 
-from greenroom.api.bodies import View
+from greenroom.api.bodies import Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.recording import session_videos as service
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Forbidden
+from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db import session_videos
-from greenroom.db.session_videos import VIDEOS, SessionVideo, StoredSegment
+from greenroom.db.session_videos import NEWEST_FIRST, VIDEOS, SessionVideo, StoredSegment
 
 VIEW_PERMISSION: Final = "session_videos_view"
-VIEWING_S: Final = 12 * 3600
-"""The time for which a viewing is valid."""
+VIEWING_S: Final = 15 * 60
+"""The time for which a viewing is valid after its begin, and after each segment."""
+VIEWING_HEADER: Final = "X-Viewing"
+"""The header of a segment with the ticket for the next segments."""
 
 router = api_router("sessions")
 Viewer = Annotated[Caller, requires(VIEW_PERMISSION)]
 _MP4: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 
-class SessionVideoView(View, row=SessionVideo, without={"key_encrypted", "seal", "is_over"}):
+class SessionVideoView(View, row=SessionVideo, without={"key_encrypted", "seal"}):
     """The video of a session."""
 
     session_id: UUID
@@ -41,6 +45,13 @@ class SessionVideoView(View, row=SessionVideo, without={"key_encrypted", "seal",
     image_id: UUID | None
     latest: Annotated[datetime, Field(description="end of the last stored segment")]
     ended: Annotated[datetime | None, Field(description="null = the session runs, or the end of the video is missing")]
+    is_over: Annotated[bool, Field(description="true = the recording has ended")]
+    is_stored: Annotated[
+        bool,
+        Field(
+            description="false = the first segment is missing: a restored backup did not contain it, or it was removed"
+        ),
+    ]
     segments: Annotated[int, Field(description="number of segments; they are numbered from 1")]
     duration_ms: Annotated[int, Field(description="total duration of the segments")]
     size_bytes: Annotated[int, Field(description="total size of the encrypted segments")]
@@ -55,8 +66,26 @@ class VideoSegmentView(View, row=StoredSegment):
 class ViewingView(View):
     """A viewing of a video."""
 
-    viewing: Annotated[str, Field(description="ticket for the segments of this video, valid for 12 hours")]
+    viewing: Annotated[str, Field(description="ticket for the segments of this video, valid for 15 minutes")]
     segments: list[VideoSegmentView]
+
+
+class SessionVideoQuery(BaseModel):
+    """The filter and the order of a list of videos."""
+
+    session_id: Annotated[UUID | None, Field(description="only the video of this session")] = None
+    username: Annotated[Text | None, Field(description="only the sessions of this user")] = None
+    workspace: Annotated[Text | None, Field(description="only this workspace (friendly name)")] = None
+    since: Annotated[AwareDatetime | None, Field(description="only videos with pictures after this time")] = None
+    until: Annotated[AwareDatetime | None, Field(description="only videos that began before this time")] = None
+    is_over: Annotated[
+        bool | None, Field(description="true = only recordings that have ended; false = only those that continue")
+    ] = None
+    q: Annotated[str, Field(description="only videos with all these words; `user:ada` searches one column")] = ""
+    sort: Annotated[str, Field(description="column; with - in front for descending order")] = str(NEWEST_FIRST)
+    count: Annotated[
+        bool, Field(description="return the number of videos in X-Total-Count; 10000+ = at least 10,000")
+    ] = False
 
 
 class VideoVerificationView(View):
@@ -70,17 +99,15 @@ class VideoVerificationView(View):
 
 @router.get("/session-videos")
 async def list_session_videos(
-    db: Db,
-    page: Paging,
-    _caller: Viewer,
-    username: Annotated[str | None, Query(description="only the sessions of this user", max_length=300)] = None,
-    workspace: Annotated[str | None, Query(description="only this workspace (friendly name)", max_length=300)] = None,
-    since: Annotated[datetime | None, Query(description="only videos with pictures after this time")] = None,
-    until: Annotated[datetime | None, Query(description="only videos that began before this time")] = None,
+    db: Db, page: Paging, _caller: Viewer, query: Annotated[SessionVideoQuery, Query()]
 ) -> list[SessionVideoView]:
-    """List the videos of sessions, newest first."""
-    conditions = VIDEOS.matching(username=username, workspace=workspace, since=since, until=until)
-    return [SessionVideoView.model_validate(video) for video in await page.read(db, VIDEOS, conditions)]
+    """List the videos of sessions, newest first unless the request sets another order."""
+    words = words_of(query.q, VIDEOS.columns)
+    conditions = VIDEOS.matching(words, **{name: getattr(query, name) for name in VIDEOS.filters})
+    if query.count:
+        page.set_total(await VIDEOS.count(db, conditions, "begun"))
+    found = await page.read(db, VIDEOS, conditions, order_of(query.sort, VIDEOS.orders))
+    return [SessionVideoView.model_validate(video) for video in found]
 
 
 @router.get("/session-videos/{session_id}")
@@ -114,7 +141,13 @@ async def view_session_video(session_id: UUID, db: Db, logs: Logs, secrets: Secr
 @router.get(
     "/session-videos/{session_id}/segments/{number}",
     response_class=Response,
-    responses={200: {"content": {"video/mp4": _MP4}, "description": "the segment as a fragmented MP4 file"}},
+    responses={
+        200: {
+            "content": {"video/mp4": _MP4},
+            "description": "the segment as a fragmented MP4 file",
+            "headers": {VIEWING_HEADER: {"schema": {"type": "string"}, "description": "the ticket for next segments"}},
+        }
+    },
 )
 async def get_video_segment(
     session_id: UUID,
@@ -124,12 +157,17 @@ async def get_video_segment(
     secrets: SecretsDep,
     caller: Viewer,
 ) -> Response:
-    """Return a segment, for a viewing of the caller. Raises Forbidden: the ticket is not valid."""
-    if secrets.read_ticket(viewing, VIEWING_S) != _viewing_text(caller, str(session_id)):
+    """Return a segment, for a viewing of the caller. The header `X-Viewing` renews the viewing.
+
+    Raises Forbidden: the ticket is not valid.
+    """
+    viewing_text = _viewing_text(caller, str(session_id))
+    if secrets.read_ticket(viewing, VIEWING_S) != viewing_text:
         raise Forbidden("The viewing is not valid or has expired; begin another viewing of this video.")
     video = await session_videos.get_video(db, str(session_id))
     data = await service.read_segment(db, secrets, video, number)
-    return Response(data, media_type="video/mp4", headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store", VIEWING_HEADER: secrets.ticket(viewing_text)}
+    return Response(data, media_type="video/mp4", headers=headers)
 
 
 @router.get("/session-videos/{session_id}/verification")

@@ -166,7 +166,10 @@ async def launch_session(
     """
     user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
-    launch_request = service.launch_request(body, user_id, image_id, request.headers, idempotency_key)
+    launch_request = replace(
+        service.launch_request(body, user_id, image_id, request.headers, idempotency_key),
+        for_caller=user_id == caller.owner_id,
+    )
     result = await launcher.launch(launch_request, shows_machines=caller.may("agents_view"))
     return Launched(
         session_id=UUID(result.session_id),

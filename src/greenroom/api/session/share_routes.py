@@ -240,7 +240,10 @@ async def assist(
     snapshot: SnapshotDep,
     act: Annotated[SessionAct, session_act_for(Act.ASSIST)],
 ) -> JoinedView:
-    """Join the session of a user to help. The user is informed unless `silent` is set, which needs a permission."""
+    """Join the session of a user to help. The user is informed unless `silent` is set, which needs a permission.
+
+    To control the session of a user with permissions that the caller lacks, the caller needs `users_modify_admin`.
+    """
     caller, session, access, silent = act.caller, act.session, body.access, body.silent
     user_id = caller.own_user_id()
     if silent:
@@ -249,6 +252,8 @@ async def assist(
             raise Forbidden(reason)
     if session.user_id is None:
         raise Refused("A staged session has no user, so Assist is not possible.")
+    if access == "control":
+        caller.require_right_over((await users.get_user(sharing.db, session.user_id)).permissions)
     new = NewShare(
         session_id=session.session_id,
         access=access,

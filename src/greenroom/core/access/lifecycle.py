@@ -49,6 +49,8 @@ class Effect(Enum):
     """All leases of the sessions of the user."""
     LEASES_FOR_OTHERS = auto()
     """The leases of sessions of other users that the user took, or that an API key of the user holds."""
+    TOKENS_FOR_OTHERS = auto()
+    """The tokens of the leases that the user took for other users with a log-in. The leases stay."""
     SESSIONS = auto()
     """All sessions."""
 
@@ -57,8 +59,8 @@ _OF_BARRED: Final = frozenset(Effect) - {Effect.SESSIONS}
 EFFECTS: Final[Mapping[Cause, frozenset[Effect]]] = {
     Cause.DELETED: frozenset(Effect),
     Cause.BARRED: _OF_BARRED,
-    Cause.PASSWORD: frozenset({Effect.LOGINS, Effect.STREAMS}),
-    Cause.LOGGED_OUT: frozenset({Effect.STREAMS}),
+    Cause.PASSWORD: frozenset({Effect.LOGINS, Effect.STREAMS, Effect.TOKENS_FOR_OTHERS}),
+    Cause.LOGGED_OUT: frozenset({Effect.STREAMS, Effect.TOKENS_FOR_OTHERS}),
     Cause.LOST_USER: frozenset({Effect.STREAMS, Effect.LAUNCHES, Effect.SHARES, Effect.OWN_LEASES}),
     Cause.LOST_OTHERS: frozenset({Effect.LEASES_FOR_OTHERS}),
 }

@@ -40,6 +40,20 @@ def is_inside(address: str, networks: Sequence[str]) -> bool:
     return any((mapped or host) in network for network in _parsed(networks))
 
 
+def are_within(networks: Sequence[str], limits: Sequence[str]) -> bool:
+    """True if each address from which `networks` permit a use is also in `limits`; each network must be inside one of
+    them. No networks = anywhere."""
+    if not limits:
+        return True
+    ends = [(network, limit) for network in _parsed(networks) for limit in limits]
+    inside = {
+        network
+        for network, limit in ends
+        if is_inside(str(network.network_address), [limit]) and is_inside(str(network.broadcast_address), [limit])
+    }
+    return bool(networks) and inside.issuperset(_parsed(networks))
+
+
 def _parsed(networks: Iterable[str]) -> list[Network]:
     return [ipaddress.ip_network(text) for text in networks]
 

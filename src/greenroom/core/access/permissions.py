@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, EffectiveSetting, GroupSettings, SettingValues, resolve
-from greenroom.core.access.roles import ROLE_PREFIX, code_of, codes_granted, codes_in, place_of
+from greenroom.core.access.roles import ROLE_PREFIX, ROLES, code_of, codes_granted, codes_in, place_of
 
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
@@ -121,6 +121,12 @@ def codes_for(granted: Iterable[str], places: Iterable[str]) -> frozenset[str]:
     """Return the codes that count for an object in these places: those without a place, and those in one of them."""
     codes = implied_codes(granted)
     return frozenset(code for code in codes if not place_of(code)) | codes_in(codes, places)
+
+
+def grants_with(*codes: str) -> list[str]:
+    """Return the grants for the whole installation with which a user has at least one of these codes."""
+    roles = [name for name, role in ROLES.items() if not implied_codes(role.codes).isdisjoint(codes)]
+    return sorted({GLOBAL_ADMIN, *codes, *(ROLE_PREFIX + name for name in roles)})
 
 
 def read_only_codes(granted: Iterable[str]) -> frozenset[str]:

@@ -55,6 +55,9 @@ class LaunchRequest:
     """The language of the browser, which applies without a preferred language of the user. It does not exclude staged
     sessions."""
     browser_timezone: str | None = None
+    for_caller: bool = False
+    """True if the session is for the caller or the owner of the calling API key, so that this user needs the permission
+    `user` or `users_auth_session`."""
     lease: NewLease | None = None
     """The lease that the session gets; None = no lease."""
     filter_policy: str | None = None
@@ -66,7 +69,7 @@ class LaunchRequest:
     def body(self) -> str:
         """Return, as JSON, the part of the request that must be equal in all requests with one idempotency key."""
         fields = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
-        for name in ("lease", "browser_language", "browser_timezone"):
+        for name in ("lease", "for_caller", "browser_language", "browser_timezone"):
             del fields[name]
         if (lease := self.lease) is not None:
             fields |= {"lease_s": lease.seconds, "record_text": lease.record_text}
@@ -256,6 +259,7 @@ def plan_request(
                 client_settings=with_workspace_policy(client_settings_of(facts.settings), image.record_sessions),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
+                needs_permission=request.for_caller,
                 lease=lease,
             ),
             image=image,

@@ -201,6 +201,9 @@ class SessionUser:
     client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float | str])
     idempotency_key: str | None = None
     idempotency_body: str | None = None
+    needs_permission: bool = False
+    """True if the user must still have the permission to launch when the session is written
+    (`LaunchRequest.for_caller`)."""
     lease: NewLease | None = None
     """The lease, which is inserted in the transaction that gives the session to the user; None = no lease."""
 

@@ -207,7 +207,8 @@ class StreamFacts:
     `sent_username` is the name that was sent with the token, or empty. `token_is_valid` is True for three kinds of
     token: a connect token for the user and the epoch of this session, or of a session that it replaced; a session token
     of the user; and a token of the lease. `is_program` is True for a token of the lease, with which a program may wait
-    at the Agent for the end of the hand-over. `may_use_image`: the user may use the workspace.
+    at the Agent for the end of the hand-over. `may_use_image`: the user may use the workspace. `lacks_user`: it is a
+    session token, and its user does not have the permission `user`.
     """
 
     status: SessionStatus
@@ -218,6 +219,7 @@ class StreamFacts:
     sent_username: str
     token_is_valid: bool
     is_program: bool = False
+    lacks_user: bool = False
 
 
 WORKSPACE_LOST: Final = "The user of the session may no longer use its workspace."
@@ -232,6 +234,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
         (is_other_user, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
+        (facts.lacks_user, "The user does not have the permission `user`, which a session token needs here."),
         (not facts.may_use_image, WORKSPACE_LOST),
         (is_open, None),  # permitted
         (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),

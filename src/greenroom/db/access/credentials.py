@@ -155,13 +155,14 @@ async def delete_logins_of(connection: Connection, user_ids: Collection[str], *,
     )
 
 
-async def renew_login(connection: Connection, token_hash: bytes, new_hash: bytes) -> int | None:
-    """Store that the user of a log-in has proven their identity now, and replace the token of the log-in. Return the
-    seconds until the log-in expires; None = it has ended."""
+async def renew_login(connection: Connection, token_hash: bytes, new_hash: bytes, *, is_confirmed: bool) -> int | None:
+    """Replace the token of a log-in. `is_confirmed`: the user has proven their identity now. Return the seconds until
+    the log-in expires; None = it has ended."""
     cursor = await connection.execute(
-        "UPDATE login_sessions SET token_hash = %s, confirmed = now() WHERE token_hash = %s AND expires > now()"
+        "UPDATE login_sessions SET token_hash = %s, confirmed = CASE WHEN %s THEN now() ELSE confirmed END"
+        " WHERE token_hash = %s AND expires > now()"
         " RETURNING ceil(extract(epoch FROM expires - now()))::bigint AS remaining_s",
-        (new_hash, token_hash),
+        (new_hash, is_confirmed, token_hash),
     )
     row = await cursor.fetchone()
     await connection.execute(
@@ -182,11 +183,14 @@ async def is_confirmed_login(db: Database, token_hash: bytes, within_s: float) -
     return bool(await db.fetch(query, (token_hash, within_s)))
 
 
-async def detach_from_providers(connection: Connection, user_id: str) -> None:
-    """End the log-ins of a user through sign-on providers, and the right of a SCIM client to change the user."""
+async def limit_to_password(connection: Connection, user_id: str) -> None:
+    """End all access to a user except with the password: log-ins through sign-on providers, log-ins and links that
+    programs created, and the right of a SCIM client to change the user."""
     await connection.execute("DELETE FROM scim_users WHERE user_id = %s", (user_id,))
+    await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
     await connection.execute(
-        "DELETE FROM login_sessions l USING provider_logins p WHERE p.login_id = l.login_id AND l.user_id = %s",
+        "DELETE FROM login_sessions l WHERE user_id = %s AND (confirmed = '-infinity'"
+        " OR EXISTS (SELECT FROM provider_logins p WHERE p.login_id = l.login_id))",
         (user_id,),
     )
 
@@ -246,6 +250,7 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
 
 OPEN_LOGINS: Final[LiteralString] = (
     "SELECT l.login_id::text, l.user_id::text, u.username, l.token_hash, l.created,"
+    " " + grants_of_user("u.user_id") + " AS permissions,"
     " least(l.expires, l.last_used + make_interval(secs => %(idle_s)s)) AS ends"
     " FROM login_sessions l, users u WHERE u.user_id = l.user_id AND l.expires > now()"
     " AND l.last_used > now() - make_interval(secs => %(idle_s)s) AND NOT u.disabled AND NOT u.locked"
@@ -254,11 +259,13 @@ OPEN_LOGINS: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogin:
-    """A valid log-in of a program or a browser. `ends` is the time at which it ends unless it is used before."""
+    """A valid log-in of a program or a browser. `ends` is the time at which it ends unless it is used before.
+    `permissions` are the grants of its user."""
 
     login_id: str
     user_id: str
     username: str
+    permissions: list[str]
     token_hash: bytes
     created: datetime
     ends: datetime

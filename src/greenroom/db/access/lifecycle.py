@@ -1,8 +1,9 @@
 """The statements that end what users may no longer do (`core.access.lifecycle`).
 
-Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, API keys of deleted users, the
-lock of `users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access`
-alone, so that no user loses the last of several groups unseen.
+Lock order of a transaction that reduces access: the lock of `lock_access`, users by id, their API keys, the lock of
+`users.has_administrator`, sessions by id. A transaction that changes groups holds the lock of `lock_access` alone, so
+that no user loses the last of several groups unseen. Launches share it, so that a change of groups does not miss a new
+session.
 """
 
 from __future__ import annotations
@@ -133,12 +134,18 @@ _LEASED_BY_USERS: Final[LiteralString] = (
     " UNION SELECT session_id FROM leases WHERE taken_by = ANY(%(leases_for_others)s::uuid[])"
 )
 """The sessions that API keys of the users `leases_for_others` lease, and those that the users took for others."""
+_TAKEN_FOR_OTHERS: Final[LiteralString] = (
+    "SELECT session_id FROM leases WHERE taken_by = ANY(%(tokens_for_others)s::uuid[])"
+)
+"""The sessions of the leases that the users `tokens_for_others` took for others with a log-in."""
 _LOCK_SESSIONS: Final[LiteralString] = (
     "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
     "  WHERE user_id = ANY(%(all_ids)s::uuid[]) AND status <> 'deleted' UNION "
     + JOINED_SESSIONS
     + " UNION "
     + _LEASED_BY_USERS
+    + " UNION "
+    + _TAKEN_FOR_OTHERS
     + " UNION SELECT unnest(%(locked)s::uuid[])) AND status <> 'deleted' ORDER BY session_id FOR NO KEY UPDATE"
 )
 _SESSIONS_TO_END: Final[LiteralString] = (
@@ -156,16 +163,20 @@ _SESSIONS_TO_END: Final[LiteralString] = (
     "   OR l.taken_by = ANY(%(leases_for_others)s::uuid[]))"
     " ) ORDER BY s.session_id"
 )
+_HAS_CLOSED_STREAMS: Final[LiteralString] = (
+    "(coalesce(user_id = ANY(%(streams)s::uuid[]), false) OR session_id = ANY(%(refused)s::uuid[]))"
+)
 _CLOSE_STREAMS: Final[LiteralString] = (
-    "UPDATE sessions SET auth_epoch = auth_epoch + 1, generation = generation + 1 WHERE status <> 'deleted'"
-    " AND (user_id = ANY(%(streams)s::uuid[]) OR session_id = ANY(%(refused)s::uuid[]))"
+    f"UPDATE sessions SET auth_epoch = auth_epoch + {_HAS_CLOSED_STREAMS}::int, generation = generation + 1"
+    f" WHERE status <> 'deleted' AND ({_HAS_CLOSED_STREAMS} OR session_id IN ({_TAKEN_FOR_OTHERS}))"
     " RETURNING agent_id::text, session_id::text"
 )
+"""Sends the epochs of sessions and leases to the Agents. The end of a token alone closes no stream of a user."""
 _END_LEASE_TOKENS: Final[LiteralString] = (
     "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
     " AND s.status <> 'deleted' AND (s.status = 'deleting' OR l.key_id IS NULL)"
     " AND (s.user_id = ANY(%(streams)s::uuid[]) OR s.session_id = ANY(%(refused)s::uuid[])"
-    "  OR l.session_id IN (" + _LEASED_BY_USERS + "))"
+    "  OR l.session_id IN (" + _LEASED_BY_USERS + " UNION " + _TAKEN_FOR_OTHERS + "))"
 )
 """The tokens of leases that API keys hold stay valid, unless the lease ends: a log-out does not end a lease of a
 program."""

@@ -1,8 +1,9 @@
 """The claim: a user gets one staged session of a pool, in one round trip (docs/explanation/protocols.md §3).
 
-`BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if the session is for a lease. A
-claim changes no capacity: the reservation was created when the session was staged. `CLAIM` also writes the line of the
-launch in the ledger, so that every claim has a trace.
+`BEGIN; LOCK_USER; CLAIM; COMMIT` are sent as one pipeline, with the row of the lease if the session is for a lease.
+First, the pipeline takes the lock of `lock_access`, so that a change of groups does not miss the session. A claim
+changes no capacity: the reservation was created when the session was staged. `CLAIM` also writes the line of the launch
+in the ledger, so that every claim has a trace.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from greenroom.core.launch.plan import PoolContents, TraceStep
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
+from greenroom.db.access.lifecycle import lock_access
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.session.sessions import (
     COUNTED_SESSIONS,
     COUNTED_STATUSES,
+    LAUNCH_GRANTS,
     LOCK_USER,
-    USER_ENABLED,
+    MAY_LAUNCH,
     repeated_request,
+    user_may_not_launch,
     user_values,
 )
 from greenroom.db.session.transitions import CHANGE_TO
@@ -141,7 +145,7 @@ def _claim_parts(preferred: Sequence[LiteralString], *, only_if: LiteralString =
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
- WHERE session_id = COALESCE({oldest}) AND claimable AND {CONFIG_SERVES} AND {USER_ENABLED} AND {only_if}
+ WHERE session_id = COALESCE({oldest}) AND claimable AND {CONFIG_SERVES} AND {MAY_LAUNCH} AND {only_if}
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch, staging_config_id
 ), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
 
@@ -182,7 +186,7 @@ SELECT count(*) FILTER (WHERE can_be_claimed AND agent_status = 'running' AND ag
        count(*) FILTER (WHERE can_be_claimed AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       {COUNTED_SESSIONS} AS num_counted,
+       {COUNTED_SESSIONS} AS num_counted, {MAY_LAUNCH} AS may_launch,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -205,6 +209,7 @@ async def claim(
     session to claim. `after_user_lock` is awaited while the row of the user is locked.
 
     Raises:
+        Forbidden: the user was barred, or lost a permission that the launch needs, since the launch was planned.
         SessionLimit: the user already has `max_sessions` sessions without a lease.
         LeaseLimit: the session is for a lease, and the user already has `max_sessions` leases.
         RepeatedRequest: the idempotency key was used by another request in the meantime.
@@ -219,7 +224,9 @@ async def claim(
             raise await repeated_request(db, error, request.user) from error
         if claimed is not None:
             return claimed
-        contents, num_counted = await _read_contents(db, values)
+        contents, num_counted, may_launch = await _read_contents(db, values)
+        if not may_launch:
+            raise user_may_not_launch()
         if num_counted >= max_sessions:
             raise user_limit_reached(max_sessions, leased=request.user.lease is not None)
         if not contents.serves:
@@ -242,16 +249,20 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
         "config_hash": config_hash,
         "counted_statuses": COUNTED_STATUSES,
         "leased": False,
+        "needs_permission": False,
+        "launch_grants": LAUNCH_GRANTS,
     }
-    contents, _ = await _read_contents(db, values)
+    contents, *_ = await _read_contents(db, values)
     return contents
 
 
-async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
-    """Read the contents of a pool, and the number of the user's sessions that count towards the limit of the user."""
+async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int, bool]:
+    """Read the contents of a pool, the number of the user's sessions that count towards the limit of the user, and if
+    the user may launch."""
     (row,) = await db.fetch(_CONTENTS, values)
     num_counted: int = row.pop("num_counted")
-    return PoolContents(**row), num_counted
+    may_launch: bool = row.pop("may_launch")
+    return PoolContents(**row), num_counted, may_launch
 
 
 async def _claim_once(
@@ -260,6 +271,7 @@ async def _claim_once(
     """Lock the user, claim, write the lease if there is one, and commit, in one round trip. Return the claimed session;
     None if the pool has none."""
     async with db.pipelined() as connection:
+        await lock_access(connection, alone=False)
         locked = await connection.execute(LOCK_USER, values)
         if after_user_lock is not None:
             await locked.fetchone()

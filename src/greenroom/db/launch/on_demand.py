@@ -19,18 +19,22 @@ from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.lease import user_limit_reached
 from greenroom.core.pool.model import START_STATUSES
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.database import NOTIFY, Connection, Database, event_texts
+from greenroom.db.access.lifecycle import lock_access
+from greenroom.db.database import NOTIFY, Connection, Database, event_texts, returned_row
 from greenroom.db.launch.claims import FRESH_AGENT_S, LedgerLine
 from greenroom.db.lease.leases import write_lease
 from greenroom.db.named_secrets import CAN_ADD_SECRETS
 from greenroom.db.session.sessions import (
     COUNTED_SESSIONS,
     COUNTED_STATUSES,
+    MAY_LAUNCH,
     RELEASE,
     NewSession,
     insert_session,
     lock_user,
     repeated_request,
+    user_may_not_launch,
+    user_values,
 )
 from greenroom.db.session.transitions import CHANGE_TO
 
@@ -166,13 +170,15 @@ async def insert_for_user(
     max_sessions: int,
     evicted: Sequence[StartingSession] = (),
 ) -> bool:
-    """Insert the session of a user. The row of the user is locked, so that two launches cannot exceed the limit.
+    """Insert the session of a user. The row of the user is locked, so that two launches cannot exceed the limit. The
+    lock of `lock_access` comes first, so that a change of groups does not miss the session.
 
     The same transaction writes the line of the launch in the ledger, the lease and the notifications, and ends the
     `evicted` sessions, which are staged on the same Agent and not usable yet. False = the Agent lacks room, or one of
     the evicted sessions became usable.
 
     Raises:
+        Forbidden: the user was barred, or lost a permission that the launch needs, since the launch was planned.
         SessionLimit, LeaseLimit: the user has `max_sessions` sessions without a lease, or `max_sessions` leases.
         RepeatedRequest: the same request, with the same idempotency key, was carried out in the meantime.
         IdempotencyMismatch: a request with other content used the idempotency key in the meantime.
@@ -182,6 +188,7 @@ async def insert_for_user(
         raise AssertionError("a session of a launch has a user")
     try:
         async with db.transaction() as connection:
+            await lock_access(connection, alone=False)
             await lock_user(connection, user.user_id)
             ids = [session.session_id for session in evicted]
             placed = await insert_with_evictions(connection, new, max_sessions=max_sessions, evicted=ids)
@@ -190,7 +197,7 @@ async def insert_for_user(
                 await _write_ledger(connection, new, ledger, events)
                 await write_lease(connection, user)
             else:
-                await _check_limit(connection, user, max_sessions)
+                await _check_user(connection, user, max_sessions)
             return placed
     except psycopg.errors.UniqueViolation as error:
         raise await repeated_request(db, error, user) from error
@@ -229,12 +236,13 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
     )
 
 
-async def _check_limit(connection: Connection, user: SessionUser, max_sessions: int) -> None:
-    leased = user.lease is not None
+async def _check_user(connection: Connection, user: SessionUser, max_sessions: int) -> None:
     cursor = await connection.execute(
-        "SELECT " + COUNTED_SESSIONS + " AS number",
-        {"user_id": user.user_id, "counted_statuses": COUNTED_STATUSES, "leased": leased},
+        "SELECT " + COUNTED_SESSIONS + " AS number, " + MAY_LAUNCH + " AS may_launch",
+        user_values(user) | {"counted_statuses": COUNTED_STATUSES},
     )
-    row = await cursor.fetchone()
-    if row is not None and row["number"] >= max_sessions:
-        raise user_limit_reached(max_sessions, leased=leased)
+    row = await returned_row(cursor)
+    if not row["may_launch"]:
+        raise user_may_not_launch()
+    if row["number"] >= max_sessions:
+        raise user_limit_reached(max_sessions, leased=user.lease is not None)

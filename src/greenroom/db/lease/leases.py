@@ -189,14 +189,14 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
     return [session for session in deletions if session.changed]
 
 
-async def lock_sessions_of_owner(connection: Connection, user_id: str) -> None:
-    """Lock the sessions of a user, and those that API keys of the user lease, by id."""
-    await connection.execute(
-        "SELECT 1 FROM sessions WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN"
-        " (SELECT l.session_id FROM leases l JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s))"
-        " ORDER BY session_id FOR NO KEY UPDATE",
+async def sessions_of_owner(connection: Connection, user_id: str) -> list[str]:
+    """Return the sessions of a user, and those that API keys of the user lease."""
+    cursor = await connection.execute(
+        "SELECT session_id::text FROM sessions WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN"
+        " (SELECT l.session_id FROM leases l JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s))",
         {"user_id": user_id},
     )
+    return [row["session_id"] for row in await cursor.fetchall()]
 
 
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import IdempotencyMismatch, require_row
+from greenroom.core.access.permissions import USER, grants_with
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, require_row
 from greenroom.core.launch.request import RepeatedRequest, is_same_request
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
@@ -46,10 +47,16 @@ LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id
 """The first lock of every transaction that gives a user a session, so that two launches cannot exceed the limit."""
 
 
-USER_ENABLED: Final[LiteralString] = (
-    "EXISTS (SELECT FROM users u WHERE u.user_id = %(user_id)s AND NOT u.disabled AND NOT u.locked)"
+MAY_LAUNCH: Final[LiteralString] = (
+    "(EXISTS (SELECT FROM users u WHERE u.user_id = %(user_id)s AND NOT u.disabled AND NOT u.locked)"
+    " AND (NOT %(needs_permission)s::boolean"
+    "  OR EXISTS (SELECT FROM user_groups ug JOIN group_grants gg USING (group_id) WHERE ug.user_id = %(user_id)s"
+    "   AND gg.granted = ANY(%(launch_grants)s::text[]))))"
 )
-"""Condition on the parameter `user_id`, after LOCK_USER: the user was not barred since the launch was planned."""
+"""Condition on the parameter `user_id`, after LOCK_USER: since the launch was planned, the user was not barred, and did
+not lose a permission that the launch needs (`SessionUser.needs_permission`)."""
+LAUNCH_GRANTS: Final = grants_with(USER, "users_auth_session")
+"""The grants with which users may launch sessions for themselves: the parameter `launch_grants`."""
 
 
 def user_values(user: SessionUser | None) -> dict[str, Any]:
@@ -62,6 +69,8 @@ def user_values(user: SessionUser | None) -> dict[str, Any]:
         "client_settings": Jsonb(user.client_settings if user else {}),
         "idempotency_key": user.idempotency_key if user else None,
         "idempotency_body": user.idempotency_body if user else None,
+        "needs_permission": user is not None and user.needs_permission,
+        "launch_grants": LAUNCH_GRANTS,
         "expiry": Jsonb(user.clocks if user else {}),
         "time_limit_s": user.clocks.time_limit_s if user else 0.0,
     }
@@ -131,7 +140,7 @@ WITH reservation AS (
        AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
        AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
                    AND NOT a.draining AND a.status = 'running')
-       AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s AND {USER_ENABLED})
+       AND (%(user_id)s::uuid IS NULL OR {COUNTED_SESSIONS} < %(max_sessions)s AND {MAY_LAUNCH})
     RETURNING 1
 ), inserted AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
@@ -330,6 +339,11 @@ async def end_pool_sessions(connection: Connection, staging_config_id: str, reas
 async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
     """Store the latest address at which a user can open a session."""
     await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
+
+
+def user_may_not_launch() -> Forbidden:
+    """Return the error to raise if `MAY_LAUNCH` is false."""
+    return Forbidden("The user was disabled or locked, or lost the permission `user`, during the launch.")
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:

@@ -23,6 +23,11 @@ async def visitor_links(scene: Scene) -> None:
     scene.ids["identity_id"] = created["identity_id"]
 
 
+async def visitor_confirms(scene: Scene) -> None:
+    """A proof of identity in the log-in of the visitor, which a link began."""
+    await scene.db.write("UPDATE login_sessions SET confirmed = now()")
+
+
 async def elsewhere_logs_in(scene: Scene) -> None:
     """A log-in of the visitor's user through the provider."""
     scene.ids["forger"].claims = {"sub": "248289761002"}
@@ -100,6 +105,6 @@ DIRECTORIES: Final[list[Step]] = [
 AFTERWARDS: Final[list[Step]] = [
     step("list_own_identities", by="visitor", before=visitor_links, wrong=Wrong(by="anonymous")),
     step("log_out_at_provider", by="elsewhere", before=elsewhere_logs_in, wrong=Wrong(again=True)),
-    step("delete_own_identity", by="visitor"),
+    step("delete_own_identity", by="visitor", before=visitor_confirms),
     step("delete_sign_on_provider", wrong=Wrong(again=True)),
 ]

@@ -39,7 +39,8 @@ def test_a_deletion_ends_everything_and_a_bar_everything_but_sessions():
 
 
 def test_several_causes_have_the_effects_of_each():
-    assert effects([Cause.LOGGED_OUT, Cause.LOST_OTHERS]) == {Effect.STREAMS, Effect.LEASES_FOR_OTHERS}
+    expected = {Effect.STREAMS, Effect.TOKENS_FOR_OTHERS, Effect.LEASES_FOR_OTHERS}
+    assert effects([Cause.LOGGED_OUT, Cause.LOST_OTHERS]) == expected
     assert effects([]) == set()
 
 

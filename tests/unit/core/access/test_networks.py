@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.access.networks import is_inside, normal_network
+from greenroom.core.access.networks import are_within, is_inside, normal_network
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,23 @@ from greenroom.core.access.networks import is_inside, normal_network
 )
 def test_an_address_is_inside_if_one_network_contains_it(address: str, networks: list[str], expected: bool):
     assert is_inside(address, networks) is expected
+
+
+@pytest.mark.parametrize(
+    ("networks", "limits", "expected"),
+    [
+        ([], [], True),
+        (["10.0.0.0/8"], [], True),
+        ([], ["10.0.0.0/8"], False),
+        (["10.1.0.0/16", "2001:db8:1::/48"], ["10.0.0.0/8", "2001:db8::/32"], True),
+        (["10.0.0.0/8"], ["10.1.0.0/16"], False),
+        (["10.1.0.0/16", "192.0.2.0/24"], ["10.0.0.0/8"], False),
+        (["10.0.0.0/7"], ["10.0.0.0/8", "11.0.0.0/8"], False),
+        (["::/0"], ["0.0.0.0/0"], False),
+    ],
+)
+def test_networks_are_within_others_if_each_is_inside_one(networks: list[str], limits: list[str], expected: bool):
+    assert are_within(networks, limits) is expected
 
 
 @pytest.mark.parametrize(

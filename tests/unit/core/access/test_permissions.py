@@ -12,6 +12,7 @@ from greenroom.core.access.permissions import (
     PERMISSIONS,
     USER,
     allows,
+    grants_with,
     implied_codes,
     limited_to_owner,
     missing_admin_codes,
@@ -53,6 +54,11 @@ def test_a_read_only_key_can_only_look(subject: Any, granted: frozenset[str]):
 
 def test_a_read_only_key_of_the_administrator_sees_everything():
     assert read_only_codes({GLOBAL_ADMIN}) == {code for code in PERMISSIONS if code.endswith("_view")}
+
+
+def test_the_grants_with_a_code_are_the_code_and_the_roles_that_include_it():
+    assert grants_with(USER) == ["global_admin", "role:administrator", "role:user", "user"]
+    assert grants_with("sessions_assist") == ["global_admin", "role:administrator", "role:help_desk", "sessions_assist"]
 
 
 def test_unknown_codes_are_named():

@@ -117,6 +117,7 @@ def test_a_request_repeated_across_an_update_is_the_same_one():
     assert is_same_request(later, REQUEST.body())
     assert is_same_request(REQUEST.body(), later)
     assert is_same_request(None, None)
+    assert is_same_request(REQUEST.body(), replace(REQUEST, for_caller=True).body())
     assert not is_same_request(without("with_secrets"), replace(REQUEST, with_secrets=True).body())
     assert not is_same_request(without("image_id"), REQUEST.body())
     assert not is_same_request(None, REQUEST.body())

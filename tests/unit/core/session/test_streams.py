@@ -121,6 +121,10 @@ def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
         (replace(FACTS, username=None, sent_username="bob@x"), "The session belongs to another user."),
         (replace(FACTS, user_enabled=False), "The user is disabled or locked."),
         (
+            replace(FACTS, lacks_user=True),
+            "The user does not have the permission `user`, which a session token needs here.",
+        ),
+        (
             replace(FACTS, status=SessionStatus.ASSIGNING),
             "The session is being handed over; try again in a moment.",
         ),

@@ -2,6 +2,7 @@ import { Button, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { ownIdentitiesQuery, signOnQuery, startLink, unlinkOwnIdentity } from '../../api/signOn';
 import { Confirm } from '../../components/Confirm';
+import { useConfirmation } from '../../components/EnrollFactor';
 import { RowAction } from '../../components/RowAction';
 import { SignOnRefusal } from '../../components/SignOnButtons';
 import { useAction } from '../../components/useAction';
@@ -11,6 +12,7 @@ export function Identities() {
   const offered = useQuery(signOnQuery);
   const identities = useQuery({ ...ownIdentitiesQuery, enabled: (offered.data?.providers.length ?? 0) > 0 });
   const link = useAction(startLink, [], 'The identity could not be linked');
+  const { confirmed, prompt } = useConfirmation();
   const providers = offered.data?.providers ?? [];
   return (
     <Stack>
@@ -27,7 +29,7 @@ export function Identities() {
           <Confirm
             title="Unlink this identity?"
             action="Unlink"
-            onConfirm={() => unlinkOwnIdentity(identity_id)}
+            onConfirm={() => confirmed(() => unlinkOwnIdentity(identity_id))}
             touched={['identities']}
             trigger={(open) => <RowAction word="Unlink" name={subject} onClick={open} />}
           >
@@ -47,6 +49,7 @@ export function Identities() {
           </Button>
         ))}
       </Group>
+      {prompt}
     </Stack>
   );
 }

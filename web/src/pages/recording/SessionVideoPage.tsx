@@ -2,14 +2,18 @@ import { Alert, Button, List, Skeleton, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconDatabaseOff, IconMovieOff, IconPlayerPlay, IconShieldCheck } from '@tabler/icons-react';
 import type { ComponentProps } from 'react';
-import { useParams } from 'react-router';
+import { Link, useParams } from 'react-router';
+import { useAllowed } from '../../api/auth';
 import { isGone, messageOf } from '../../api/client';
+import { sessionQuery } from '../../api/queries';
 import { sessionVideoQuery, verifySessionVideo, viewSessionVideo, type SessionVideo } from '../../api/sessionVideos';
 import { shortDuration } from '../../components/clock';
 import { EmptyState, showError, StaleBanner } from '../../components/feedback';
 import { bytes, counted } from '../../components/format';
 import { PageHeader } from '../../components/PageHeader';
+import { StatusBadge } from '../../components/StatusBadge';
 import { absolute } from '../../components/TimeAgo';
+import { stateOf } from './timeline';
 import { VideoPlayer } from './VideoPlayer';
 
 /** The video of a session: its facts, its verification and its player. */
@@ -40,17 +44,20 @@ function Video({ video }: { video: SessionVideo }) {
       <PageHeader
         title={`${video.image_friendly_name} of ${video.username}`}
         actions={
-          <Button
-            variant="default"
-            leftSection={<IconShieldCheck size={16} aria-hidden />}
-            loading={verification.isPending}
-            onClick={() => verification.mutate()}
-          >
-            Verify
-          </Button>
+          <>
+            <SessionLink sessionId={video.session_id} />
+            <Button
+              variant="default"
+              leftSection={<IconShieldCheck size={16} aria-hidden />}
+              loading={verification.isPending}
+              onClick={() => verification.mutate()}
+            >
+              Verify
+            </Button>
+          </>
         }
       >
-        {absolute(video.begun)} – {video.ended ? absolute(video.latest) : 'not complete'} ·{' '}
+        <StatusBadge status={stateOf(video)} /> {absolute(video.begun)} – {absolute(video.latest)} ·{' '}
         {shortDuration(video.duration_ms / 1000)} · {counted(video.segments, 'segment')} ({bytes(video.size_bytes)})
       </PageHeader>
       {verification.data && <Result {...verification.data} />}
@@ -73,11 +80,24 @@ function Video({ video }: { video: SessionVideo }) {
   );
 }
 
+/** The link to the session, if it still exists and the user may view it. */
+function SessionLink({ sessionId }: { sessionId: string }) {
+  const allowed = useAllowed();
+  const { data } = useQuery({ ...sessionQuery(sessionId, { follow: false }), enabled: allowed('sessions_view') });
+  if (!data) return null;
+  return (
+    <Button component={Link} to={`/admin/sessions/${sessionId}`} variant="default">
+      Session
+    </Button>
+  );
+}
+
 function Player(viewing: ComponentProps<typeof VideoPlayer>) {
   if (viewing.segments.length > 0) return <VideoPlayer {...viewing} />;
   return (
-    <EmptyState icon={IconMovieOff} title="The video has no pictures">
-      No segment of this video is stored. Verify the video to see what is missing.
+    <EmptyState icon={IconMovieOff} title="The video is not stored">
+      The video is not part of the restored backup, or its segments were removed. Verify the video to see which segments
+      are missing.
     </EmptyState>
   );
 }

@@ -1,37 +1,45 @@
-import { Anchor, Text } from '@mantine/core';
+import { SegmentedControl, Select } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link } from 'react-router';
-import { sessionVideosQuery, type SessionVideo } from '../../api/sessionVideos';
+import { useMemo } from 'react';
+import { useSearchParams } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { settingsQuery } from '../../api/queries';
+import { type SessionVideo, sessionVideoCountQuery, sessionVideoListQuery } from '../../api/sessionVideos';
 import { Amount } from '../../components/Amount';
 import { shortDuration } from '../../components/clock';
 import { timeColumn } from '../../components/columns';
 import { bytes } from '../../components/format';
 import { ResourcePage } from '../../components/ResourcePage';
-import type { Column } from '../../components/tableState';
-import { TimeAgo } from '../../components/TimeAgo';
+import { RowLink } from '../../components/RowLink';
+import { StatusBadge } from '../../components/StatusBadge';
+import { type Column, withParam } from '../../components/tableState';
+import { usePages } from '../../components/usePages';
+import { SPANS, sinceOf } from '../admin/diagnostics/logFilter';
+import { stateOf } from './timeline';
 
 const COLUMNS: Column<SessionVideo>[] = [
   {
     key: 'user',
     title: 'User',
+    unordered: true,
     value: (row) => row.username,
-    render: (row) => (
-      <Anchor component={Link} to={row.session_id} size="sm">
-        {row.username}
-      </Anchor>
-    ),
+    render: (row) => <RowLink to={row.session_id}>{row.username}</RowLink>,
   },
-  { key: 'workspace', title: 'Workspace', value: (row) => row.image_friendly_name },
+  { key: 'workspace', title: 'Workspace', unordered: true, value: (row) => row.image_friendly_name },
+  { key: 'zone', title: 'Zone', unordered: true, value: (row) => row.zone_name },
   timeColumn('begun', 'Started', (row) => row.begun),
+  { ...timeColumn<SessionVideo>('ended', 'Ended', (row) => row.ended, '–'), unordered: true },
   {
-    key: 'ended',
-    title: 'Ended',
-    value: (row) => row.ended,
-    render: (row) => (row.ended ? <TimeAgo time={row.ended} /> : <Text size="sm">not complete</Text>),
+    key: 'state',
+    title: 'State',
+    unordered: true,
+    value: stateOf,
+    render: (row) => <StatusBadge status={stateOf(row)} />,
   },
   {
     key: 'duration',
     title: 'Duration',
+    unordered: true,
     value: (row) => row.duration_ms,
     align: 'right',
     render: (row) => <Amount>{shortDuration(row.duration_ms / 1000)}</Amount>,
@@ -39,21 +47,66 @@ const COLUMNS: Column<SessionVideo>[] = [
   {
     key: 'size',
     title: 'Size',
+    unordered: true,
     value: (row) => row.size_bytes,
     align: 'right',
     render: (row) => <Amount>{bytes(row.size_bytes)}</Amount>,
   },
 ];
+const OVER: Record<string, { is_over?: boolean }> = {
+  all: {},
+  recording: { is_over: false },
+  ended: { is_over: true },
+};
 
 /** The videos of recorded sessions. */
 export function SessionVideos() {
+  const [params, setParams] = useSearchParams();
+  const state = params.get('state') ?? 'all';
+  const span = params.get('span') ?? '';
+  const since = useMemo(() => sinceOf(span, Date.now()), [span]);
+  const which = { ...OVER[state], ...(since && { since }) };
+  const videos = usePages({
+    sort: '-begun',
+    pages: (asked) => sessionVideoListQuery({ ...which, ...asked }),
+    count: (asked) => sessionVideoCountQuery({ ...which, ...asked }),
+  });
+  const settings = useQuery({ ...settingsQuery, enabled: useAllowed()('settings_view') });
+  const isHeld = settings.data?.some(({ name, value }) => name === 'audit_hold' && value === true);
+  const choose = (name: string, value: string) => setParams(withParam(name, value), { replace: true });
   return (
     <ResourcePage
-      note="Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit."
-      query={useQuery(sessionVideosQuery())}
+      note={`Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit.${isHeld ? ' The legal hold is on: no video is deleted.' : ''}`}
+      {...videos}
       columns={COLUMNS}
       rowKey={(video) => video.session_id}
-      sort="-begun"
+      minWidth={940}
+      tools={
+        <>
+          <SegmentedControl
+            size="xs"
+            aria-label="State"
+            data={[
+              { value: 'all', label: 'All' },
+              { value: 'recording', label: 'Recording' },
+              { value: 'ended', label: 'Ended' },
+            ]}
+            value={state in OVER ? state : 'all'}
+            onChange={(next) => choose('state', next === 'all' ? '' : next)}
+          />
+          <Select
+            size="xs"
+            w={105}
+            aria-label="Time"
+            placeholder="Any time"
+            clearable
+            clearButtonProps={{ 'aria-label': 'Any time' }}
+            data={Object.keys(SPANS)}
+            value={span || null}
+            onChange={(next) => choose('span', next ?? '')}
+          />
+        </>
+      }
       empty="No session videos"
       emptyNote="The group setting record_sessions records the sessions of members, and Record sessions of a workspace records its sessions."
     />

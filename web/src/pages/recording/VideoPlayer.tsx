@@ -1,6 +1,6 @@
 import { Alert, Group, Paper, Text } from '@mantine/core';
 import { useEffect, useMemo, useRef, useState } from 'react';
-import { readSegment, type VideoSegment } from '../../api/sessionVideos';
+import { SegmentReader, type VideoSegment } from '../../api/sessionVideos';
 import { isTemporary, messageOf } from '../../api/client';
 import { counted } from '../../components/format';
 import { absolute } from '../../components/TimeAgo';
@@ -33,8 +33,7 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
   useEffect(() => {
     const element = video.current;
     if (!element) return;
-    const read = (number: number, signal: AbortSignal) => readSegment(sessionId, number, viewing, signal);
-    const loader = new Loader(element, places, read, setError);
+    const loader = new Loader(element, places, new SegmentReader(sessionId, viewing), setError);
     element.focus(); // the button that opened the player is gone
     return () => loader.close();
   }, [places, sessionId, viewing]);
@@ -85,7 +84,7 @@ class Loader {
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly places: Place[],
-    private readonly read: (number: number, signal: AbortSignal) => Promise<ArrayBuffer>,
+    private readonly reader: SegmentReader,
     private readonly onError: (message: string | null) => void,
   ) {
     const options = { signal: this.stop.signal };
@@ -152,7 +151,7 @@ class Loader {
   }
 
   private async append(buffer: SourceBuffer, { number, startS }: Place): Promise<void> {
-    const data = await this.read(number, this.stop.signal);
+    const data = await this.reader.read(number, this.stop.signal);
     await this.changed(buffer, () => {
       buffer.timestampOffset = startS;
       buffer.appendBuffer(data);

@@ -1,6 +1,13 @@
-/** The timeline of a session video: its segments one after the other, without the gaps between them. */
+/** The state and the timeline of a session video: its segments one after the other, without the gaps between them. */
 
-import type { VideoSegment } from '../../api/sessionVideos';
+import type { SessionVideo, VideoSegment } from '../../api/sessionVideos';
+
+/** The state of a video as a word. `not stored`: the first segment is missing. */
+export function stateOf(video: Pick<SessionVideo, 'is_stored' | 'is_over' | 'ended'>): string {
+  if (!video.is_stored) return 'not stored';
+  if (!video.is_over) return 'recording';
+  return video.ended ? 'complete' : 'without its end';
+}
 
 export interface Place {
   number: number;

@@ -1,3 +1,4 @@
+import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { Navigate, useNavigate } from 'react-router';
@@ -8,6 +9,7 @@ import { programByToken } from '../../api/control';
 import { connectQuery } from '../../api/queries';
 import { Joining, Refused } from '../share/JoinPage';
 import { OVER, Stage, StageFrame } from './Stage';
+import { StageCard } from './StageCard';
 import { lookAgainAfter, useKeepalive } from './useKeepalive';
 import { NEVER_IDLE } from './useOutOfSight';
 import { Veil } from './Veil';
@@ -56,18 +58,39 @@ function ConnectedSession({ address }: { address: ConnectAddress }) {
   return <Stage connection={data} error={error} program={program} idle={{ ...NEVER_IDLE, onChange: setIdle }} />;
 }
 
+/** Logs in with a link. A browser that is already logged in first asks, because the link ends that log-in. */
 function LogInByLink({ token }: { token: string }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const { mutate, error } = useMutation({
+  const { data: me, error: failure } = useQuery(meQuery);
+  const { mutate, error, isIdle } = useMutation({
     mutationFn: logInByLink,
     onSuccess: async () => {
       await queries.invalidateQueries();
       await navigate('/', { replace: true });
     },
   });
-  useEffect(() => mutate(token), [mutate, token]);
-  if (error) return <Refused words={messageOf(error)} />;
+  const isLoggedOut = me === null;
+  useEffect(() => {
+    if (isLoggedOut && isIdle) mutate(token);
+  }, [isLoggedOut, isIdle, mutate, token]);
+  if (error || (failure && isIdle)) return <Refused words={messageOf(error ?? failure)} />;
+  if (me && isIdle)
+    return (
+      <StageFrame>
+        <StageCard
+          title="Replace your log-in?"
+          reason={`You are logged in as ${me.user.username}. This link ends your log-in, and can log in another user. Continue only if you asked for this link.`}
+        >
+          <Button component="a" href="/">
+            Stay logged in
+          </Button>
+          <Button variant="default" onClick={() => mutate(token)}>
+            Log in with the link
+          </Button>
+        </StageCard>
+      </StageFrame>
+    );
   return (
     <StageFrame>
       <Veil words="Logging in" />

@@ -42,14 +42,9 @@ _EXCLUDED_NAMES: Final = frozenset(
 )
 """Entries of DATA that a backup omits: the next start creates them, or the dump contains them."""
 
-RECORDING_TABLES: Final = (
-    "recordings",
-    "recording_rows",
-    "recording_pictures",
-    "session_videos",
-    "session_video_segments",
-)
-
+RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures", "session_video_segments")
+"""The tables whose rows a backup without recordings omits. It contains the list of session videos, because later
+segments of a running session continue its video."""
 
 Form = Literal["instance", "services", "compose", "kubernetes"]
 """What a backup was created of. The files of each form have other paths, so a restore accepts only its own form."""

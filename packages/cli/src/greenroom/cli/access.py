@@ -1,4 +1,5 @@
-"""Commands for users, groups, roles, web filter policies, settings and webhooks, such as `greenroom users logout`."""
+"""Commands for users, groups, roles, sign-on, web filter policies, settings and webhooks, such as `greenroom users
+logout`."""
 
 from __future__ import annotations
 
@@ -65,14 +66,15 @@ _SCOPE: Final = (
 @verb("groups", options=lambda: [_ROLE, *options_for(_SCOPE)])
 def add_role(call: Call) -> None:
     """Assign a role to the members of a group, or change its scope. Without --zone and --group, it counts
-    everywhere."""
+    everywhere. Change the roles of a group by one command at a time, because a command replaces all of them."""
     assignment = call.body()
     _set_roles(call, lambda roles: [*_without(roles, assignment["role"]), assignment])
 
 
 @verb("groups", options=lambda: [_ROLE])
 def remove_role(call: Call) -> None:
-    """Remove a role from the members of a group."""
+    """Remove a role from the members of a group. Change the roles of a group by one command at a time, because a
+    command replaces all of them."""
     role: str = call.body()["role"]
 
     def remaining(roles: list[Row]) -> list[Row]:
@@ -99,6 +101,26 @@ def explain(call: Call) -> None:
     """Show whether a policy allows a host, and the reason. No connection is opened."""
     response = call.client.get(f"{call.path}/decision", call.body())
     call.output.print_result(f"{response['action']}: {response['reason']}", response)
+
+
+def _add_test_verb(noun: str) -> None:
+    operation = NOUNS[noun].operation("POST", "/test")
+
+    def test(call: Call) -> None:
+        found = call.client.post(f"{call.path}/test", call.body() if API[operation].fields else None)
+        if not call.output.print_if_json(found):
+            for step in found["steps"]:
+                result, color = ("passed", "green") if step["passed"] else ("failed", "red")
+                call.output.print_line(f"{step['step']}: {result}. {step['detail']}", color)
+        if not found["passed"]:
+            raise typer.Exit(1)
+
+    test.__doc__ = f"{API[operation].text} The exit code is 1 if a step fails."
+    verb(noun, options=field_options(operation))(test)
+
+
+for _noun in ("sign-on-providers", "directories"):
+    _add_test_verb(_noun)
 
 
 _SETTING_COLUMNS: Final = columns(Column("Setting", "name"), "value unit default description")

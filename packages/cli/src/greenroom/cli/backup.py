@@ -32,6 +32,8 @@ Recipients = Annotated[
     ),
 ]
 
+Recordings = Annotated[bool, typer.Option(help="Include the recordings of leases and the videos of sessions.")]
+
 
 @with_installation
 def backup(
@@ -43,9 +45,7 @@ def backup(
     homes: Annotated[
         bool, typer.Option("--homes", help="Include home folders and persistent profiles in the data folder.")
     ] = False,
-    recordings: Annotated[
-        bool, typer.Option(help="Include the recordings of leases and the videos of sessions.")
-    ] = True,
+    recordings: Recordings = True,
     keep: Annotated[
         int | None,
         typer.Option(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from greenroom.backup.create import BackupOptions, CreatedBackup
-    from greenroom.backup.encryption import DecryptionKey, EncryptionKey
+    from greenroom.backup.encryption import DecryptionKey
     from greenroom.backup.kubernetes import KubernetesDeployment
     from greenroom.backup.restore import RestoredBackup
     from greenroom.upgrade.outcome import UpgradeResult
@@ -55,7 +55,7 @@ def open_deployment(folder: Path, keys: Path | None, context: str | None) -> Kub
 def upgrade_deployment(
     deployment: KubernetesDeployment,
     folder: Path | None,
-    key: Callable[[], EncryptionKey],
+    backup: Callable[[], BackupOptions],
     *,
     dry_run: bool,
     as_json: bool,
@@ -65,7 +65,6 @@ def upgrade_deployment(
     Raises:
         SetupError: the deployment cannot be upgraded, or a step failed.
     """
-    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
     from greenroom.up.progress import stderr_progress  # noqa: PLC0415
     from greenroom.upgrade.kubernetes import planned_kubernetes_upgrade  # noqa: PLC0415
 
@@ -76,9 +75,9 @@ def upgrade_deployment(
     typer.echo("\n".join(planned.plan.lines()), err=True)
     if planned.plan.is_empty:
         return None
-    backup = BackupOptions(key=key()) if deployment.overlay.has_database else None
     keys = deployment.keys
-    return planned.run(folder or keys.with_name(f"{keys.name}-backups"), backup)
+    folder = folder or keys.with_name(f"{keys.name}-backups")
+    return planned.run(folder, backup() if deployment.overlay.has_database else None)
 
 
 def back_up_deployment(deployment: KubernetesDeployment, folder: Path, options: BackupOptions) -> CreatedBackup:

@@ -126,8 +126,8 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "events": _command(
             "Show the latest events; --follow adds new ones; --json prints one object per line.", "logs"
         ),
-        "sign-on-providers": _noun("Identity providers at which users log in."),
-        "directories": _noun("LDAP directories: users log in with their password there."),
+        "sign-on-providers": _noun("Identity providers at which users log in.", "access"),
+        "directories": _noun("LDAP directories: users log in with their password there.", "access"),
         "scim-clients": _noun("SCIM clients: identity providers that create and disable users."),
         "webhooks": _noun("Webhooks: addresses that receive events of sessions, pools, launches and leases.", "access"),
         "mcp": _command("Run a server for the Model Context Protocol (MCP) on standard input and output.", "mcp"),

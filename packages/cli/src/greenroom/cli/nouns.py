@@ -37,6 +37,12 @@ def _user_of_session(session: Row) -> str:
     return session["username"] or ("(staged)" if waits else "-")
 
 
+def _state_of_video(video: Row) -> str:
+    if not video["is_stored"]:
+        return "not stored"
+    return "complete" if video["ended"] else "without its end" if video["is_over"] else "recording"
+
+
 _STATUS: Final = Column("Status", lambda row: ". ".join(filter(None, [row["status"], row["status_reason"]])))
 
 STEP_COLUMNS: Final = columns("order step zone_name used code setting reason")
@@ -220,7 +226,9 @@ _NOUNS: Final = (
         "session-videos",
         "session video",
         columns=columns(
-            "session_id username image_friendly_name zone_name begun ended segments",
+            "session_id username image_friendly_name zone_name begun",
+            Column("State", _state_of_video),
+            "segments",
             Column("Size", "size_bytes"),
         ),
     ),
@@ -289,7 +297,6 @@ _NOUNS: Final = (
         "sign-on provider",
         name_field="name",
         excluded=frozenset({"rules"}),
-        actions=(RequestVerb("test", method="POST", path="/test"),),
         columns=columns("name title issuer enabled create_users num_logins"),
     ),
     Noun(
@@ -298,7 +305,6 @@ _NOUNS: Final = (
         name_field="name",
         excluded=frozenset({"rules"}),
         actions=(
-            RequestVerb("test", method="POST", path="/test"),
             RequestVerb("sync", method="POST", path="/sync"),
             RequestVerb("preview-sync", method="POST", path="/sync/preview"),
         ),

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from greenroom.cli.backup import PassphraseFile, Recipients, backup_key
+from greenroom.cli.backup import PassphraseFile, Recipients, Recordings, backup_key
 from greenroom.cli.installation import SelectedInstallation, with_installation
 from greenroom.cli.instance import Json
 from greenroom.cli.kubernetes import upgrade_deployment
@@ -21,7 +20,6 @@ from greenroom.up.layout import Layout, running_layout
 
 if TYPE_CHECKING:
     from greenroom.backup.create import BackupOptions
-    from greenroom.backup.encryption import EncryptionKey
     from greenroom.upgrade.outcome import UpgradeResult
     from greenroom.upgrade.services import ServicesResult
 
@@ -51,6 +49,7 @@ def upgrade(
     ] = None,
     passphrase_file: PassphraseFile = None,
     recipient: Recipients = None,
+    recordings: Recordings = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -63,16 +62,21 @@ def upgrade(
 
     installation.check()
     log.configure_for_command("upgrade")
-    key = partial(backup_key, passphrase_file, recipient)
+
+    def backup() -> BackupOptions:
+        from greenroom.backup.create import BackupOptions  # noqa: PLC0415
+
+        return BackupOptions(key=backup_key(passphrase_file, recipient), recordings=recordings)
+
     if installation.kubernetes is not None:
         deployment = installation.kubernetes_deployment(installation.kubernetes)
-        result = upgrade_deployment(deployment, backup_folder, key, dry_run=dry_run, as_json=as_json)
+        result = upgrade_deployment(deployment, backup_folder, backup, dry_run=dry_run, as_json=as_json)
     else:
         planning = _planned(installation, locks=not dry_run)
         if dry_run:
             asyncio.run(_show_plan(planning, as_json=as_json))
             return
-        result = asyncio.run(_execute(planning, backup_folder or _default_folder(installation), key))
+        result = asyncio.run(_execute(planning, backup_folder or _default_folder(installation), backup))
     if not dry_run and (as_json or result is not None):
         print_local_result(asdict(result) if result else None, *(result.lines() if result else ()), as_json=as_json)
 
@@ -133,14 +137,11 @@ async def _show_plan(planning: AbstractAsyncContextManager[PlannedUpgrade], *, a
 
 
 async def _execute(
-    planning: AbstractAsyncContextManager[PlannedUpgrade], folder: Path, key: Callable[[], EncryptionKey]
+    planning: AbstractAsyncContextManager[PlannedUpgrade], folder: Path, backup: Callable[[], BackupOptions]
 ) -> UpgradeResult | ServicesResult | None:
     """Execute the upgrade. Return None if there is nothing to upgrade."""
-    from greenroom.backup.create import BackupOptions  # noqa: PLC0415
-
     async with planning as planned:
         typer.echo("\n".join(planned.plan.lines()), err=True)
         if planned.plan.is_empty:
             return None
-        backup = BackupOptions(key=key()) if planned.needs_backup else None
-        return await planned.run(folder, backup)
+        return await planned.run(folder, backup() if planned.needs_backup else None)

@@ -21,7 +21,7 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.api_keys import insert_key
-from greenroom.db.access.credentials import delete_logins_of, detach_from_providers
+from greenroom.db.access.credentials import delete_logins_of, limit_to_password
 from greenroom.db.access.groups import change_settings
 from greenroom.db.access.lifecycle import begin_loss, end_access, lock_access
 from greenroom.db.access.second_factors import delete_factors_of
@@ -220,7 +220,7 @@ async def reset_factors(db: Database, username: str) -> int:
 
 
 async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None:
-    """Mark or unmark a break-glass account, and log it. Providers can no longer log in or change a marked account.
+    """Mark or unmark a break-glass account, and log it. A marked account logs in with its password only.
 
     Raises:
         NotFound: there is no such user.
@@ -233,7 +233,7 @@ async def set_break_glass(db: Database, username: str, *, enabled: bool) -> None
             raise Refused(f"{username} has no password; run greenroom users reset-password {username} first.")
         await update_user(connection, replace(locked, break_glass=enabled))
         if enabled:
-            await detach_from_providers(connection, user.user_id)
+            await limit_to_password(connection, user.user_id)
     await db.notify(ChangeEvent(Topic.USERS))
     change = f"break_glass {str(user.break_glass).lower()} → {str(enabled).lower()}"
     message = f"The command line of the host changed user {user.username}: {change}"

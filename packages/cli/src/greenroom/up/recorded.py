@@ -110,7 +110,8 @@ def record_at(dsn: str, key_file: Path, command: HostCommand) -> None:
 @asynccontextmanager
 async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncGenerator[None]:
     """Record a command: that it begins, and its event at the end of the block, also after an error. If the command is
-    killed, another process adds its event."""
+    killed, another process adds its event. So it does if the event cannot be stored: the command then only prints a
+    warning, because its work is done."""
     secrets = Secrets.from_file(key_file)
     operations, operation_id = BegunOperations(db, secrets), str(uuid.uuid4())
     unknown = command.event("unknown", ": the command ended before it stored the result")
@@ -119,10 +120,22 @@ async def recorded(db: Database, key_file: Path, command: HostCommand) -> AsyncG
     try:
         yield
     except GreenroomError as error:
-        await store_events(db, secrets, [command.event("failed", f": {error.message}")], [operation_id])
+        await _store_result(db, secrets, command.event("failed", f": {error.message}"), operation_id)
         raise
     else:
-        await store_events(db, secrets, [command.event()], [operation_id])
+        await _store_result(db, secrets, command.event(), operation_id)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _store_result(db: Database, secrets: Secrets, event: AuditEvent, operation_id: str) -> None:
+    """Store the event of a command that has ended; print a warning if that is impossible."""
+    try:
+        await store_events(db, secrets, [event], [operation_id])
+    except (GreenroomError, psycopg.Error) as error:
+        text = (
+            f"Warning: The audit could not store the event {event.code} with the result {event.result} of this command:"
+            f" {error}. Greenroom will add the event with the result unknown."
+        )
+        print(text, file=sys.stderr)  # noqa: T201 -- the command's output

@@ -26,10 +26,11 @@ class Grants(Protocol):
 
 
 async def require_permission_to_grant(
-    db: Database, caller: Caller, fields: Grants, *, groups_must_exist: bool = True
+    db: Database, caller: Caller, fields: Grants, *, kept: Sequence[GroupRule] = (), groups_must_exist: bool = True
 ) -> None:
     """Check that the caller may do what the source does automatically: create users, and add users to the groups of
-    its rules.
+    its rules. For the rules in `kept`, which another caller may have made, the caller needs no permissions of the
+    group.
 
     Raises:
         Forbidden: the caller lacks a permission, which the error names.
@@ -39,12 +40,17 @@ async def require_permission_to_grant(
         caller.require("users_create")
     if fields.rules:
         caller.require("groups_modify")
+    given = {rule.group_id for rule in fields.rules if rule not in kept}
     for group_id in sorted({rule.group_id for rule in fields.rules}):
         try:
-            require_right_over_group(caller, await groups.get_group(db, group_id))
+            group = await groups.get_group(db, group_id)
         except NotFound as error:
             if groups_must_exist:
                 raise Invalid(f"A rule names the group {group_id}, which does not exist.") from error
+            continue
+        require_right_over_group(caller, group)
+        if group_id in given:
+            caller.require_right_to_grant(group.grants)
 
 
 def parse_rules(values: Sequence[GroupRule | Json]) -> list[GroupRule]:

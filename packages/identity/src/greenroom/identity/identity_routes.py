@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
+from greenroom.api.access.second_factors import require_confirmed
 from greenroom.api.deps import ChangeDep, Db
 from greenroom.api.problems import api_router
 from greenroom.api.security import Caller, requires
@@ -28,7 +29,9 @@ async def list_own_identities(db: Db, caller: Annotated[Caller, requires()]) -> 
 
 @router.delete("/me/identities/{identity_id}", status_code=204, dependencies=[requires()])
 async def delete_own_identity(identity_id: UUID, change: ChangeDep, context: SignOnContextDep) -> None:
-    """Unlink an identity from the calling user, who can no longer log in with it. Log-ins with it end."""
+    """Unlink an identity from the calling user, who can no longer log in with it. Log-ins with it end. The user must
+    have logged in, or confirmed the password, within the last 10 minutes."""
+    await require_confirmed(change)
     await _unlink(context, change, change.caller.own_user_id(), identity_id)
 
 

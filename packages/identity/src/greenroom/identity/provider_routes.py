@@ -52,6 +52,8 @@ from greenroom.identity.schemas import (
     ProviderPatch,
     ProviderView,
 )
+from greenroom.identity.scim.access import require_rights_of_client
+from greenroom.identity.scim.statements import hold_clients_of_provider
 from greenroom.identity.statements import GroupRule, ProviderFields, SignOnProvider
 
 router = api_router("sign-on")
@@ -68,7 +70,7 @@ async def list_sign_on_providers(db: Db, page: Paging, request: Request) -> list
 async def create_sign_on_provider(body: ProviderCreate, change: ChangeDep, request: Request) -> ProviderView:
     """Create a provider. Its client secret is encrypted and never returned.
 
-    Rules also need `groups_modify`, and `create_users` needs `users_create`.
+    Rules also need `groups_modify` and the permissions of their groups, and `create_users` needs `users_create`.
     """
     values = body.model_dump(exclude={"name", "client_secret"})
     fields = _parse_fields(values, has_secret=body.client_secret is not None)
@@ -119,12 +121,15 @@ async def update_sign_on_provider(
     """Change a provider; omitted fields keep their values. Its log-ins end if the provider is disabled, or gets another
     issuer or client ID.
 
-    A change of a provider with rules also needs `groups_modify`.
+    A change of a provider with rules also needs `groups_modify`, and a new rule the permissions of its group. Another
+    issuer, client ID, metadata or subject attribute needs the permissions of the groups of all rules, the right over
+    each user who is linked to the old or the new issuer, and the rights for a new token of each SCIM client of the
+    provider.
     """
     sent = body.sent_fields()
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, kept=before.rules, groups_must_exist=False)
         encrypted = before.client_secret_encrypted
         if "client_secret" in sent:
             secret = sent.pop("client_secret")
@@ -134,9 +139,11 @@ async def update_sign_on_provider(
         fields = _parse_fields(
             values_of(ProviderFields, before) | body.model_dump(include=set(sent)), has_secret=encrypted is not None
         )
-        await require_permission_to_grant(change.db, change.caller, fields)
-        if fields.protocol == "saml" and _trust(fields) != _trust(before):
-            await require_right_over_identities(change.db, change.caller, fields.issuer)
+        is_redirected = _trust(fields) != _trust(before)
+        kept = () if is_redirected else before.rules
+        await require_permission_to_grant(change.db, change.caller, fields, kept=kept)
+        if is_redirected:
+            await _require_right_to_redirect(change, connection, before, fields.issuer)
         await _require_own_issuer(connection, fields, before.provider_id)
         is_other_client = (fields.issuer, fields.client_id) != (before.issuer, before.client_id)
         if is_other_client:  # the other client must not get the refresh tokens, so the log-ins end first
@@ -166,7 +173,7 @@ async def delete_sign_on_provider(provider_id: UUID, change: ChangeDep, context:
     """Delete a provider. Its log-ins end. Users and their identities remain."""
     async with change.db.transaction() as connection:
         before = await statements.lock_provider(connection, str(provider_id))
-        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, kept=before.rules, groups_must_exist=False)
         await _disable(connection, before)
     async with _end_logins_and_lock(change, context, before, f"{before.title} was deleted.") as connection:
         await statements.delete_provider(connection, before.provider_id)
@@ -268,7 +275,19 @@ async def _require_own_issuer(connection: Connection, fields: ProviderFields, pr
 
 def _trust(fields: ProviderFields) -> tuple[str, ...]:
     """Return the fields that determine who can confirm which user."""
-    return fields.issuer, fields.metadata_url, fields.metadata_xml, fields.subject_attribute
+    return fields.issuer, fields.client_id, fields.metadata_url, fields.metadata_xml, fields.subject_attribute
+
+
+async def _require_right_to_redirect(
+    change: CallerChange, connection: Connection, provider: SignOnProvider, issuer: str
+) -> None:
+    """Check that the caller may decide who logs in as the users of a provider: those linked to its issuer or to the new
+    `issuer`, and those of its SCIM clients, which link their users to the new issuer. Raises Forbidden: a permission
+    is missing."""
+    for each in {provider.issuer, issuer}:
+        await require_right_over_identities(change.db, change.caller, each)
+    for client_id in await hold_clients_of_provider(connection, provider.provider_id):
+        await require_rights_of_client(change.caller, connection, client_id)
 
 
 async def _new_service_key(change: CallerChange, name: str) -> bytes:

@@ -4,6 +4,7 @@ import { Link, useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionQuery } from '../../../api/queries';
 import { recordingsQuery } from '../../../api/recordings';
+import { videosOfSessionQuery } from '../../../api/sessionVideos';
 import type { Session } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
@@ -64,6 +65,7 @@ export function AdminSession() {
       actions={(data) => (
         <>
           <RecordingLink sessionId={data.session_id} />
+          <VideoLink sessionId={data.session_id} />
           <AssistButton session={data} />
           <SessionButtons session={data} name={nameOf(data)} />
         </>
@@ -81,6 +83,18 @@ function RecordingLink({ sessionId }: { sessionId: string }) {
   return (
     <Button component={Link} to={`/admin/recordings/${found[0].lease_id}`} variant="default">
       Recording
+    </Button>
+  );
+}
+
+/** The link to the video of the session, if there is one and the user may view it. */
+function VideoLink({ sessionId }: { sessionId: string }) {
+  const allowed = useAllowed();
+  const { data: found } = useQuery({ ...videosOfSessionQuery(sessionId), enabled: allowed('session_videos_view') });
+  if (!found?.[0]) return null;
+  return (
+    <Button component={Link} to={`/admin/session-videos/${sessionId}`} variant="default">
+      Video
     </Button>
   );
 }

@@ -1,19 +1,11 @@
-import {
-  Checkbox,
-  NumberInput,
-  PasswordInput,
-  SegmentedControl,
-  Select,
-  TagsInput,
-  Textarea,
-  TextInput,
-} from '@mantine/core';
+import { PasswordInput, SegmentedControl, TagsInput, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useState } from 'react';
 import { changeDirectory, createDirectory, type Directory } from '../../../api/directories';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { Columns, Section } from '../../../components/Section';
+import { ChoiceField, CreateUsersField, NameFields, RuleRequiredField, SecondsField } from './CommonFields';
 import { type DirectoryValues, KINDS, sent, valuesOf } from './directories';
 import { AttributeFields, RulesField } from './RulesField';
 
@@ -55,23 +47,11 @@ interface SectionProps {
 function ServerFields({ form, directory }: SectionProps & { directory: Directory | null }) {
   return (
     <Section title="Directory">
-      <Columns>
-        <TextInput
-          label="Title"
-          description="Its name in the console and in logs"
-          required
-          data-autofocus
-          {...form.getInputProps('title')}
-        />
-        <TextInput
-          label="Name"
-          description="Its name in commands; it never changes"
-          placeholder="campus"
-          required
-          disabled={directory !== null}
-          {...form.getInputProps('name')}
-        />
-      </Columns>
+      <NameFields
+        form={form}
+        isNew={directory === null}
+        descriptions={['Its name in the console and in logs', 'Its name in commands']}
+      />
       <Columns>
         <TagsInput
           label="Servers"
@@ -80,16 +60,12 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
           required
           {...form.getInputProps('servers')}
         />
-        <Select
+        <ChoiceField
+          form={form}
+          name="tls"
           label="Encryption"
           description="With StartTLS, addresses begin with ldap://"
-          data={[
-            { value: 'ldaps', label: 'TLS (ldaps)' },
-            { value: 'starttls', label: 'StartTLS' },
-            { value: 'none', label: 'None: only for a server on this host' },
-          ]}
-          allowDeselect={false}
-          {...form.getInputProps('tls')}
+          data={{ ldaps: 'TLS (ldaps)', starttls: 'StartTLS', none: 'None: only for a server on this host' }}
         />
         <TextInput
           label="Account of Greenroom"
@@ -102,7 +78,6 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
           description="Other servers need the password again"
           placeholder={directory?.has_password ? 'unchanged' : 'none'}
           autoComplete="new-password"
-          visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
           {...form.getInputProps('password')}
         />
       </Columns>
@@ -166,11 +141,7 @@ function UserFields({ form, directory }: SectionProps & { directory: Directory |
           {...form.getInputProps('id_attribute')}
         />
       </Columns>
-      <Checkbox
-        label="Create unknown users at their first log-in"
-        description="Otherwise, only linked users can log in"
-        {...form.getInputProps('create_users', { type: 'checkbox' })}
-      />
+      <CreateUsersField form={form} linked="linked users" />
       <AttributeFields
         form={form}
         title="Attributes that fill the fields of a user"
@@ -197,22 +168,19 @@ function GroupFields({ form }: SectionProps) {
           {...form.getInputProps('group_filter')}
         />
       </Columns>
-      <Select
+      <ChoiceField
+        form={form}
+        name="membership"
         label="Find the groups of a user by"
-        data={[
-          { value: 'memberof', label: 'the attribute memberOf of the user' },
-          { value: 'member', label: 'the attribute member of groups' },
-          { value: 'nested', label: 'the attribute member, also of groups in groups' },
-          { value: 'chain', label: 'the rule of Active Directory for groups in groups' },
-        ]}
-        allowDeselect={false}
-        {...form.getInputProps('membership')}
+        data={{
+          memberof: 'the attribute memberOf of the user',
+          member: 'the attribute member of groups',
+          nested: 'the attribute member, also of groups in groups',
+          chain: 'the rule of Active Directory for groups in groups',
+        }}
       />
       <RulesField form={form} noun="attribute" example="cn=staff,ou=groups,dc=example,dc=org" />
-      <Checkbox
-        label="Only users who match a rule can log in"
-        {...form.getInputProps('rule_required', { type: 'checkbox' })}
-      />
+      <RuleRequiredField form={form} />
     </Section>
   );
 }
@@ -221,17 +189,17 @@ function SynchronizationFields({ form }: SectionProps) {
   return (
     <Section title="Synchronization">
       <Columns>
-        <NumberInput
+        <SecondsField
+          form={form}
+          name="sync_s"
           label="Synchronize every (seconds)"
           description="Update groups and fields, and disable users who left; 0 = never"
-          min={0}
-          {...form.getInputProps('sync_s')}
         />
-        <NumberInput
+        <SecondsField
+          form={form}
+          name="grace_s"
           label="Disable missing users after (seconds)"
           description="The time for which a user may be missing in the directory"
-          min={0}
-          {...form.getInputProps('grace_s')}
         />
       </Columns>
     </Section>

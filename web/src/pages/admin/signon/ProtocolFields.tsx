@@ -1,6 +1,8 @@
-import { Code, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textarea, TextInput } from '@mantine/core';
+import { Code, PasswordInput, Text, Textarea, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import type { Provider } from '../../../api/signOn';
+import { Columns } from '../../../components/Section';
+import { ChoiceField, SecondsField } from './CommonFields';
 import type { ProviderValues } from './steps';
 
 interface Props {
@@ -32,7 +34,7 @@ export function OidcFields({ form, provider }: Props) {
         required
         {...form.getInputProps('issuer')}
       />
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+      <Columns>
         <TextInput label="Client ID" required {...form.getInputProps('client_id')} />
         <PasswordInput
           label="Client secret"
@@ -41,16 +43,13 @@ export function OidcFields({ form, provider }: Props) {
           {...form.getInputProps('client_secret')}
         />
         <TextInput label="Scopes" required {...form.getInputProps('scopes')} />
-        <Select
+        <ChoiceField
+          form={form}
+          name="client_auth"
           label="Send the secret in"
-          data={[
-            { value: 'client_secret_basic', label: 'the header Authorization' },
-            { value: 'client_secret_post', label: 'the body' },
-          ]}
-          allowDeselect={false}
-          {...form.getInputProps('client_auth')}
+          data={{ client_secret_basic: 'the header Authorization', client_secret_post: 'the body' }}
         />
-      </SimpleGrid>
+      </Columns>
     </>
   );
 }
@@ -58,20 +57,20 @@ export function OidcFields({ form, provider }: Props) {
 /** How often log-ins are checked at an OpenID Connect provider. */
 export function CheckFields({ form }: Pick<Props, 'form'>) {
   return (
-    <SimpleGrid cols={{ base: 1, sm: 2 }}>
-      <NumberInput
+    <Columns>
+      <SecondsField
+        form={form}
+        name="check_s"
         label="Check log-ins every (seconds)"
         description="Ask the provider whether a log-in is still valid; 0 = never"
-        min={0}
-        {...form.getInputProps('check_s')}
       />
-      <NumberInput
+      <SecondsField
+        form={form}
+        name="check_grace_s"
         label="End unchecked log-ins after (seconds)"
         description="A log-in ends if the provider has not answered its checks for this time"
-        min={0}
-        {...form.getInputProps('check_grace_s')}
       />
-    </SimpleGrid>
+    </Columns>
   );
 }
 
@@ -83,7 +82,7 @@ export function SamlFields({ form, provider }: Props) {
         Give the identity provider the metadata of Greenroom after you have saved:{' '}
         <Address>{addressOf({ form, provider }, 'metadata')}</Address>
       </Text>
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+      <Columns>
         <TextInput
           label="Entity ID of the identity provider"
           description="The value of entityID in its metadata"
@@ -98,7 +97,7 @@ export function SamlFields({ form, provider }: Props) {
           required
           {...form.getInputProps('client_id')}
         />
-      </SimpleGrid>
+      </Columns>
       <TextInput
         label="Address of the metadata"
         description="Greenroom reads new certificates from this address. Or enter the metadata as text below"

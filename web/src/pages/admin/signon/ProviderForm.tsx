@@ -1,8 +1,8 @@
-import { Checkbox, Select, SimpleGrid, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { ChoiceField, CreateUsersField, NameFields, RuleRequiredField } from './CommonFields';
 import { CheckFields, OidcFields, SamlFields } from './ProtocolFields';
 import { AttributeFields, RulePreview, RulesField } from './RulesField';
 import { OIDC_CLAIMS, type ProviderValues, sentAttributes, sentRules, valuesOf } from './steps';
@@ -34,47 +34,25 @@ export function ProviderForm({ provider, onClose }: Props) {
       touched={['sign-on-providers', 'sign-on']}
       onClose={onClose}
     >
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        <TextInput
-          label="Title"
-          description="The text of the button: “Log in with …”"
-          required
-          data-autofocus
-          {...form.getInputProps('title')}
-        />
-        <TextInput
-          label="Name"
-          description="Part of the addresses; it never changes"
-          placeholder="campus"
-          required
-          disabled={provider !== null}
-          {...form.getInputProps('name')}
-        />
-      </SimpleGrid>
-      <Select
+      <NameFields
+        form={form}
+        isNew={provider === null}
+        descriptions={['The text of the button: “Log in with …”', 'Part of the addresses']}
+      />
+      <ChoiceField
+        form={form}
+        name="protocol"
         label="Protocol"
         description="It never changes"
-        data={[
-          { value: 'oidc', label: 'OpenID Connect' },
-          { value: 'saml', label: 'SAML 2.0' },
-        ]}
-        allowDeselect={false}
+        data={{ oidc: 'OpenID Connect', saml: 'SAML 2.0' }}
         disabled={provider !== null}
-        {...form.getInputProps('protocol')}
       />
       {isSaml ? <SamlFields form={form} provider={provider} /> : <OidcFields form={form} provider={provider} />}
-      <Checkbox
-        label="Create unknown users at their first log-in"
-        description="Otherwise, only users with a linked identity can log in"
-        {...form.getInputProps('create_users', { type: 'checkbox' })}
-      />
+      <CreateUsersField form={form} linked="users with a linked identity" />
       <RulesField form={form} noun="claim" example="staff, or it-*">
         <RulePreview form={form} />
       </RulesField>
-      <Checkbox
-        label="Only users who match a rule can log in"
-        {...form.getInputProps('rule_required', { type: 'checkbox' })}
-      />
+      <RuleRequiredField form={form} />
       <AttributeFields
         form={form}
         title={`${isSaml ? 'Attributes' : 'Claims'} that fill the fields of a new user`}

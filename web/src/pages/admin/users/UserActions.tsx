@@ -131,7 +131,6 @@ function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
         required
         data-autofocus
         autoComplete="new-password"
-        visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
         {...form.getInputProps('password')}
       />
     </FormDialog>

@@ -43,13 +43,7 @@ export function CreateUser({ onClose }: { onClose: () => void }) {
   return (
     <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
       <TextInput label="Username" required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
-      <PasswordInput
-        label="Password"
-        required
-        autoComplete="new-password"
-        visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
-        {...form.getInputProps('password')}
-      />
+      <PasswordInput label="Password" required autoComplete="new-password" {...form.getInputProps('password')} />
       <SimpleGrid cols={2}>
         <TextInput label="First Name" {...form.getInputProps('first_name')} />
         <TextInput label="Last Name" {...form.getInputProps('last_name')} />

@@ -96,7 +96,6 @@ export function ContainerFields({ form }: Props) {
           label="Registry Password"
           description="Never shown; empty = unchanged"
           autoComplete="new-password"
-          visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
           {...form.getInputProps('docker_token')}
         />
       </SimpleGrid>

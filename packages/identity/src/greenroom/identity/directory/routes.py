@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -51,6 +52,17 @@ router = api_router("sign-on")
 
 TRUST_FIELDS: Final = ("servers", "tls", "ca_pem")
 """The fields that determine the servers to which the stored password is sent."""
+MATCH_FIELDS: Final = (
+    "bind_dn",
+    "user_base",
+    "user_filter",
+    "login_attributes",
+    "id_attribute",
+    "group_base",
+    "group_filter",
+    "membership",
+)
+"""The fields that determine which entry is which user, and which rules match."""
 
 
 @router.get("/directories", dependencies=[requires("settings_view")])
@@ -64,7 +76,7 @@ async def list_directories(db: Db, page: Paging) -> list[DirectoryView]:
 async def create_directory(body: DirectoryCreate, change: ChangeDep) -> DirectoryView:
     """Add an LDAP directory. Its password is encrypted and never returned.
 
-    Rules also need `groups_modify`, and `create_users` needs `users_create`.
+    Rules also need `groups_modify` and the permissions of their groups, and `create_users` needs `users_create`.
     """
     fields = _parse_fields(body.model_dump(exclude={"name", "password"}))
     await require_permission_to_grant(change.db, change.caller, fields)
@@ -91,21 +103,23 @@ async def update_directory(
     password at Greenroom end.
 
     403 if a user of the directory has permissions that the caller lacks. A change of a directory with rules also needs
-    `groups_modify`.
+    `groups_modify`, and a new rule the permissions of its group. Other servers or searches need the permissions of the
+    groups of all rules.
     """
     sent = body.sent_fields()
     async with change.db.transaction() as connection:
         before = await statements.lock_directory(connection, str(directory_id))
         await require_right_over_identities(change.db, change.caller, before.issuer)
-        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, kept=before.rules, groups_must_exist=False)
         encrypted = before.password_encrypted
         fields = _parse_fields(values_of(DirectoryFields, before) | body.model_dump(include=set(sent) - {"password"}))
         if "password" in sent:
             secret = sent["password"]
             encrypted = change.secrets.encrypt(secret.get_secret_value()) if secret else None
-        elif encrypted is not None and any(getattr(fields, name) != getattr(before, name) for name in TRUST_FIELDS):
+        elif encrypted is not None and _differs(fields, before, TRUST_FIELDS):
             raise Invalid("The stored password is not sent to other servers. Set `password`, too.")
-        await require_permission_to_grant(change.db, change.caller, fields)
+        kept = () if _differs(fields, before, (*TRUST_FIELDS, *MATCH_FIELDS)) else before.rules
+        await require_permission_to_grant(change.db, change.caller, fields, kept=kept)
         await statements.update_directory(connection, before.directory_id, fields, encrypted)
     context.directories.pop(before.directory_id, None)
     after = await statements.get_directory(change.db, before.directory_id)
@@ -125,7 +139,7 @@ async def delete_directory(directory_id: UUID, change: ChangeDep) -> None:
     async with change.db.transaction() as connection:
         before = await statements.lock_directory(connection, str(directory_id))
         await require_right_over_identities(change.db, change.caller, before.issuer)
-        await require_permission_to_grant(change.db, change.caller, before, groups_must_exist=False)
+        await require_permission_to_grant(change.db, change.caller, before, kept=before.rules, groups_must_exist=False)
         disabled = replace(before, enabled=False)  # from the commit on, no log-in begins
         await statements.update_directory(connection, before.directory_id, disabled, before.password_encrypted)
     await _end_logins(change, before)
@@ -222,6 +236,10 @@ def _parse_fields(values: Json) -> DirectoryFields:
         if problem := attribute_problem(name):
             raise Invalid(problem)
     return fields
+
+
+def _differs(after: DirectoryFields, before: DirectoryFields, names: Iterable[str]) -> bool:
+    return any(getattr(after, name) != getattr(before, name) for name in names)
 
 
 def _view(directory: Directory) -> DirectoryView:

@@ -81,6 +81,14 @@ class RequiresScimToken(AccessDeclaration):
         return ScimCall(client, CallerChange.of(request), f"{origin_of(request)}{SCIM_PREFIX}v2")
 
 
+async def require_rights_of_client(caller: Caller, connection: Connection, client_id: str) -> None:
+    """Require the permissions that the token of a client gives, and the right over the users of the client: the token
+    and the provider decide who logs in as these users. Raises Forbidden: a permission is missing."""
+    caller.require(*CLIENT_PERMISSIONS)
+    caller.require_right_to_grant(await statements.permissions_of_groups(connection, client_id))
+    caller.require_right_over(await statements.permissions_of_users(connection, client_id))
+
+
 def _wrong_token() -> Unauthenticated:
     return Unauthenticated("The token is not valid. Check it; its SCIM client must be enabled and not expired.")
 

@@ -6,7 +6,9 @@ also gives access to the permissions of the client's groups.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from fastapi import Request
@@ -19,11 +21,11 @@ from greenroom.api.problems import SCIM_PREFIX, api_router
 from greenroom.api.security import origin_of, requires
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Database
 from greenroom.db.rows import values_of
 from greenroom.identity import statements as sign_on
 from greenroom.identity.scim import statements
-from greenroom.identity.scim.access import CLIENT_PERMISSIONS
+from greenroom.identity.scim.access import CLIENT_PERMISSIONS, require_rights_of_client
 from greenroom.identity.scim.client_schemas import (
     ScimClientCreate,
     ScimClientCreated,
@@ -37,6 +39,8 @@ from greenroom.kit.secrets import new_secret, secret_digest
 router = api_router("provisioning")
 
 AT_ONCE = Rotation()
+ANYWHERE: Final[Sequence[str]] = ()
+"""The networks from which a token of a SCIM client is valid: no limit."""
 
 
 @router.get("/scim-clients", dependencies=[requires("settings_view")])
@@ -49,9 +53,11 @@ async def list_scim_clients(db: Db, page: Paging, request: Request) -> list[Scim
 async def create_scim_client(body: ScimClientCreate, change: ChangeDep, request: Request) -> ScimClientCreated:
     """Create a SCIM client. Its token is returned only once.
 
-    The caller also needs the permissions to create, change and delete users and groups.
+    The caller also needs the permissions to create, change and delete users and groups. An API key that is limited to
+    networks cannot create a client, because the token is valid from anywhere.
     """
     change.caller.require(*CLIENT_PERMISSIONS)
+    change.caller.require_within_networks(ANYWHERE)
     fields, token = ClientFields(**body.model_dump()), new_secret()
     await _check(change, fields)
     if fields.expires is not None and fields.expires <= datetime.now(UTC):
@@ -82,7 +88,7 @@ async def update_scim_client(
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
         if sent != {"enabled": False}:
-            await _require_rights_of(change, connection, before)
+            await require_rights_of_client(change.caller, connection, before.client_id)
         fields = ClientFields(**values_of(ClientFields, before) | sent)
         await _check(change, fields)
         await statements.update_client(connection, before.client_id, fields)
@@ -98,12 +104,14 @@ async def rotate_scim_token(client_id: UUID, change: ChangeDep, body: Rotation =
 
     The new token is valid at once, and the present one until the end of the overlap. Without a body, the present token
     ends at once. The caller also needs the permissions to create, change and delete users and groups, those of the
-    client's groups, and `users_modify_admin` if a user of the client has permissions that the caller lacks.
+    client's groups, and `users_modify_admin` if a user of the client has permissions that the caller lacks. An API key
+    that is limited to networks cannot replace a token.
     """
+    change.caller.require_within_networks(ANYWHERE)
     token = new_secret()
     async with change.db.transaction() as connection:
         before = await statements.lock_client(connection, str(client_id))
-        await _require_rights_of(change, connection, before)
+        await require_rights_of_client(change.caller, connection, before.client_id)
         await statements.change_token(connection, before.client_id, secret_digest(token), body.overlap_s)
     client = await statements.get_client(change.db, before.client_id)
     overlap = f"; the former is valid until {client.old_until:%Y-%m-%d %H:%M} UTC" if client.old_until else ""
@@ -119,14 +127,6 @@ async def delete_scim_client(client_id: UUID, change: ChangeDep) -> None:
         before = await statements.lock_client(connection, str(client_id))
         await statements.delete_client(connection, before.client_id)
     change.audit(LogCode.SCIM_CLIENT_DELETED, before.name, before=values_of(ClientFields, before))
-
-
-async def _require_rights_of(change: CallerChange, connection: Connection, client: ScimClient) -> None:
-    """Require the permissions that the token of a client gives, and the right over the users of the client: the token
-    and the provider decide who logs in as these users. Raises Forbidden: a permission is missing."""
-    change.caller.require(*CLIENT_PERMISSIONS)
-    change.caller.require_right_to_grant(await statements.permissions_of_groups(connection, client.client_id))
-    change.caller.require_right_over(await statements.permissions_of_users(connection, client.client_id))
 
 
 async def _check(change: CallerChange, fields: ClientFields) -> None:

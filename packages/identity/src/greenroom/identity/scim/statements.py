@@ -134,6 +134,14 @@ async def hold_valid_client(connection: Connection, client_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
+async def hold_clients_of_provider(connection: Connection, provider_id: str) -> list[str]:
+    """Lock the clients of a sign-on provider against changes until commit, and return their ids."""
+    cursor = await connection.execute(
+        "SELECT client_id::text FROM scim_clients WHERE provider_id = %s ORDER BY client_id FOR SHARE", (provider_id,)
+    )
+    return [row["client_id"] for row in await cursor.fetchall()]
+
+
 async def permissions_of_groups(connection: Connection, client_id: str) -> list[str]:
     """Return the grants of the groups of a client. A client can give them to its users."""
     cursor = await connection.execute(

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Set
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Duplicate, Invalid, Refused
 from greenroom.core.events import ChangeEvent, Topic
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LOGIN_CODES, LogCode
 from greenroom.db.access import users
 from greenroom.db.access.credentials import OPEN_LOGINS, TokenLogin
 from greenroom.db.database import Connection, Database
@@ -90,7 +91,7 @@ async def extend_login(db: Database, login_id: str, lifetime_s: float) -> None:
 
 _SESSIONS_OF_USERS: Final[LiteralString] = "FROM sessions WHERE status <> 'deleted' AND user_id IS NOT NULL"
 _COUNT_LOG_ROWS: Final[LiteralString] = (
-    "SELECT count(*) AS data FROM logs WHERE code = %(code)s"
+    "SELECT count(*) AS data FROM logs WHERE code = ANY(%(codes)s)"
     " AND time > clock_timestamp() - make_interval(secs => %(within_s)s)"
 )
 CURRENT_FIGURES: Final[dict[str, LiteralString]] = {
@@ -98,13 +99,13 @@ CURRENT_FIGURES: Final[dict[str, LiteralString]] = {
     "current_users": f"SELECT count(DISTINCT user_id) AS data {_SESSIONS_OF_USERS}",
 }
 """Report → SQL, for reports on the present: the number of sessions that have a user, and the number of these users."""
-LOG_FIGURES: Final = {
-    "created_kasms": LogCode.SESSION_LAUNCHED,
-    "destroyed_kasms": LogCode.SESSION_DELETED,
-    "successful_logins": LogCode.LOGIN,
-    "failed_logins": LogCode.LOGIN_FAILED,
+LOG_FIGURES: Final[dict[str, Set[LogCode]]] = {
+    "created_kasms": {LogCode.SESSION_LAUNCHED},
+    "destroyed_kasms": {LogCode.SESSION_DELETED},
+    "successful_logins": LOGIN_CODES,
+    "failed_logins": {LogCode.LOGIN_FAILED},
 }
-"""Report → log code, for reports that count log rows. Old log rows may have been deleted."""
+"""Report → log codes, for reports that count log rows. Old log rows may have been deleted."""
 
 
 async def read_report(db: Database, name: str, within_s: float) -> int:
@@ -116,7 +117,7 @@ async def read_report(db: Database, name: str, within_s: float) -> int:
     if name in CURRENT_FIGURES:
         row = await db.fetch_one(CURRENT_FIGURES[name])
     elif name in LOG_FIGURES:
-        row = await db.fetch_one(_COUNT_LOG_ROWS, {"code": LOG_FIGURES[name], "within_s": within_s})
+        row = await db.fetch_one(_COUNT_LOG_ROWS, {"codes": list(LOG_FIGURES[name]), "within_s": within_s})
     else:
         raise Invalid(
             f"There is no report {name[:60]!r}; the reports are {', '.join([*CURRENT_FIGURES, *LOG_FIGURES])}."

@@ -13,13 +13,14 @@ from typing import Annotated, Final
 from greenroom.api.access.user_routes import end_user_login
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.api.session.service import login_of_token
-from greenroom.core.errors import NotFound, Refused
+from greenroom.core.errors import NotFound
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.db.access.credentials import TokenLogin
 from greenroom.interfaces.public import statements
 from greenroom.interfaces.public.calls import Answer, CallBody, format_time, public_router, requires_key
+from greenroom.interfaces.public.users import require_log_in_by_programs
 from greenroom.kit.secrets import secret_digest
 
 router = public_router()
@@ -35,10 +36,7 @@ async def create_session_token(call: Annotated[CallBody, ACT_FOR_USERS]) -> Answ
     async with change.db.transaction() as connection:
         user = await users.lock_user(connection, call.nested("target_user").id("user_id"))
         change.caller.require_right_over(user.permissions)
-        if not user.may_log_in:
-            raise Refused(
-                f"{user.username} may not log in: the account is disabled, locked, anonymous or for programs."
-            )
+        require_log_in_by_programs(user)
         await statements.insert_token_login(
             connection,
             login_id,

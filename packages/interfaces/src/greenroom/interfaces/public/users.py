@@ -101,6 +101,14 @@ async def logout_user(db: Db, call: Annotated[CallBody, requires_key("users_auth
     return {}
 
 
+def require_log_in_by_programs(user: users.User) -> None:
+    """Raises Refused: programs may not create a log-in of the user."""
+    if not user.may_log_in:
+        raise Refused(f"{user.username} may not log in: the account is disabled, locked, anonymous or for programs.")
+    if user.break_glass:
+        raise Refused(f"{user.username} is a break-glass account, which logs in with its password only.")
+
+
 @user_router.post("/get_login")
 async def get_login(
     db: Db, logs: Logs, config: Config, call: Annotated[CallBody, requires_key("users_auth_session")]
@@ -108,8 +116,7 @@ async def get_login(
     """Return an address that logs the user in at the console. The address is valid once, for five minutes."""
     user = await _target_user(db, call)
     call.caller.require_right_over(user.permissions)
-    if not user.may_log_in:
-        raise Refused(f"{user.username} may not log in: the account is disabled, locked, anonymous or for programs.")
+    require_log_in_by_programs(user)
     token = new_secret()
     await insert_login_link(db, secret_digest(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
     logs.write(
