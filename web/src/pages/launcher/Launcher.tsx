@@ -75,7 +75,9 @@ export function Launcher() {
           {messageOf(launch.error)}
         </Alert>
       )}
-      {!isLoading && !isSearching && hasSessions && <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />}
+      {!isLoading && !isSearching && hasSessions && (
+        <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
+      )}
       {!isLoading && !isSearching && <SharedWithMe />}
       <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace" className={styles.launch}>
         {isLoading ? (
