@@ -13,12 +13,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from greenroom.agent.main import Agent
 from greenroom.core.errors import GreenroomError
@@ -57,6 +59,10 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, layout: Layout) -> Self:
         return msgspec.json.decode((demo_folder(layout) / "hosts.json").read_bytes(), type=cls)
+
+    def at(self, urls: Mapping[str, str]) -> Self:
+        """Return the hosts with the addresses `urls` of the Managers of each zone."""
+        return replace(self, hosts=tuple(replace(host, manager_urls=urls[host.zone]) for host in self.hosts))
 
     def write(self, layout: Layout) -> None:
         demo_folder(layout).mkdir(exist_ok=True, mode=0o700)

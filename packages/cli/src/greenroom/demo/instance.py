@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from greenroom.core.errors import SetupError
 from greenroom.demo import hosts
+from greenroom.demo.hosts import Hosts
 from greenroom.demo.people import DOMAIN, LOG_INS
 from greenroom.demo.plan import FULL, SMALL, ZONES, Language
-from greenroom.demo.seed import DemoOptions, Seeding, name_hosts, run_in_database
+from greenroom.demo.seed import DemoOptions, Seeding, manager_urls, name_hosts, run_in_database
 from greenroom.up import commands
 from greenroom.up.layout import DataLock, Layout, check_folder, read_json, running_pid, write_json
 from greenroom.up.options import Options, default_data, find_listen_error
@@ -142,6 +143,7 @@ def _restart_hosts(layout: Layout) -> None:
     """Start the further hosts again, and name the hosts of the instance's own Managers and Agents."""
     site = site_of(layout)
     run_in_database(site.dsn, lambda db: name_hosts(db, site))
+    Hosts.read(layout).at(manager_urls(site)).write(layout)
     hosts.start(layout)
 
 

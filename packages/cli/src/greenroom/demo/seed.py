@@ -6,7 +6,7 @@ import asyncio
 import random
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx2
@@ -44,6 +44,8 @@ _LITTLE_DISK: Final = 3 * GB
 """The free disk of the host without space in the incident; a host keeps 5 GB."""
 _PROGRAMS: Final = frozenset({"/opt/greenroom/open"})
 """The programs that the workspaces of the catalogue start at the assignment of a session."""
+_KEY_EXPIRES: Final = timedelta(days=5)
+"""The time until an API key ends in the incident."""
 _AUDIT_EVENTS: Final = 0.3
 """The number of audit events, as a fraction of the number of log rows."""
 
@@ -158,7 +160,7 @@ class Seeding:
         hosts.start(layout)
 
     def _write_hosts(self, missing: tuple[str, ...]) -> None:
-        urls = {zone: ",".join(each.gateway_url for each in self.site.managers_of(zone)) for zone in ZONES}
+        urls = manager_urls(self.site)
         Hosts(
             hosts=tuple(
                 DemoHost(name=name, zone=zone, manager_urls=urls[zone], runs=name not in missing)
@@ -215,6 +217,10 @@ class Seeding:
         failed = list(failed_pulls(world, self.now, self.chance))
         self._in_database(lambda db: rows.insert_launches(db, failed, world.zone_ids))
         sessions.fail_launches(made, world, self.chance, SHORT_OF_IMAGE.workspace)
+        with self._client() as client:
+            sessions.refuse_users(client, made, self._log_in)
+        expires = (self.now + _KEY_EXPIRES).isoformat()
+        made.post("/api-keys", {"name": "timetable", "permissions": ["sessions_view"], "expires": expires})
         standby = [manager for manager in made.rows("/managers") if not manager["is_primary"]]
         if standby:
             made.patch(f"/managers/{standby[0]['manager_id']}", {"enabled": False})
@@ -222,16 +228,24 @@ class Seeding:
 
     # Helpers --------------------------------------------------------------------------------------------------------
 
-    def _log_in(self, username: str) -> httpx2.Client:
+    def _client(self) -> httpx2.Client:
         tls = ssl.create_default_context(cafile=self.description.ca_file)
         headers = {"Origin": self.description.url}
-        client = httpx2.Client(base_url=self.description.url, verify=tls, headers=headers, trust_env=False)
+        return httpx2.Client(base_url=self.description.url, verify=tls, headers=headers, trust_env=False)
+
+    def _log_in(self, username: str) -> httpx2.Client:
+        client = self._client()
         body = {"username": username, "password": self.password}
         client.post("/api/v1/login", json=body).raise_for_status()
         return client
 
     def _in_database(self, work: Any) -> None:
         run_in_database(self.site.dsn, work)
+
+
+def manager_urls(site: Site) -> dict[str, str]:
+    """Return the addresses of the Managers of each zone, separated by commas."""
+    return {zone: ",".join(each.gateway_url for each in site.managers_of(zone)) for zone in ZONES}
 
 
 async def name_hosts(db: Database, site: Site) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final
+from typing import Final
+
+import httpx2
 
 from greenroom.client import Greenroom
 from greenroom.core.errors import SetupError
@@ -103,7 +106,7 @@ def lease_sessions(made: CreatedObjects, url: str, ca_file: str) -> dict[str, fl
     return ages_s
 
 
-def share_sessions(made: CreatedObjects, log_in: Callable[[str], Any]) -> None:
+def share_sessions(made: CreatedObjects, log_in: Callable[[str], httpx2.Client]) -> None:
     """Let the first users with a password share their sessions. `log_in` returns a client of a user."""
     for login in LOG_INS[2:5]:
         with closing(log_in(made.users[login].username)) as client:
@@ -113,6 +116,17 @@ def share_sessions(made: CreatedObjects, log_in: Callable[[str], Any]) -> None:
                 client.post(
                     f"/api/v1/sessions/{session['session_id']}/shares", json={"access": "view"}
                 ).raise_for_status()
+
+
+def refuse_users(client: httpx2.Client, made: CreatedObjects, log_in: Callable[[str], httpx2.Client]) -> None:
+    """Let log-ins with wrong passwords fail, and let a student request a page of administrators. `client` has no
+    log-in."""
+    for login in ("ben.carter", "hannah.weber"):
+        for _ in range(2):
+            body = {"username": made.users[login].username, "password": secrets.token_urlsafe(9)}
+            client.post("/api/v1/login", json=body)
+    with closing(log_in(made.users["noa.levi"].username)) as student:
+        student.get("/api/v1/users")
 
 
 def fail_launches(made: CreatedObjects, world: DemoWorld, chance: random.Random, key: str) -> int:
