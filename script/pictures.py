@@ -45,6 +45,8 @@ MAX_DIFFERENT: Final = 0.03
 """The fraction of different blocks from which two pictures count as different."""
 
 Theme = Literal["light", "dark"]
+Language = Literal["en", "de"]
+LOCALES: Final[dict[Language, str]] = {"en": "en-GB", "de": "de-DE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Picture:
     address: str
     user: str = "lena.hoffmann"
     theme: Theme = "light"
-    language: Literal["en", "de"] = "en"
+    language: Language = "en"
     width: int = 1440
     click: str = ""
     docs: bool = False
@@ -108,7 +110,13 @@ PICTURES: Final = (
     Picture(name="settings", address="/admin/settings"),
     Picture(name="account", address="/account", user="ben.carter"),
 )
-"""All pictures."""
+"""All pictures, in English."""
+
+
+def in_language(picture: Picture, language: Language) -> Picture:
+    """Return the picture in a language. German pictures have `-de` at the end of their names."""
+    name = picture.name if language == "en" else f"{picture.name}-{language}"
+    return replace(picture, name=name, language=language)
 
 
 # Time ---------------------------------------------------------------------------------------------------------------
@@ -189,7 +197,8 @@ class Camera:
             self._log_in(context, picture)
             page = context.new_page()
             page.clock.set_fixed_time(NOW)
-            page.goto(self._demo["url"] + picture.address.format(**self._objects(context)))
+            objects = self._objects(context) if "{" in picture.address else {}
+            page.goto(self._demo["url"] + picture.address.format(**objects))
             page.get_by_role("main").wait_for()
             if picture.click:
                 page.get_by_role("button", name=picture.click).first.click()
@@ -202,7 +211,7 @@ class Camera:
             ignore_https_errors=True,
             viewport={"width": picture.width, "height": HEIGHTS[picture.width]},
             color_scheme=picture.theme,
-            locale="de-DE" if picture.language == "de" else "en-GB",
+            locale=LOCALES[picture.language],
             timezone_id=ZONE,
             reduced_motion="reduce",
         )
@@ -228,7 +237,7 @@ class Camera:
             raise RuntimeError(f"{username} cannot log in to the demo: {answer.text()}")
 
     def _objects(self, context: BrowserContext) -> dict[str, str]:
-        """Return name → id of the objects whose pages have pictures. The first picture is one of an administrator."""
+        """Return name → id of the objects whose pages have pictures of an administrator."""
         if self._addresses is None:
 
             def rows(path: str) -> list[dict[str, Any]]:
@@ -303,12 +312,13 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=RESULTS, help="folder of the pictures")
     parser.add_argument("--only", action="append", default=[], help="name of a picture; may be repeated")
     parser.add_argument("--docs", action="store_true", help="only the pictures of docs/images, written there")
+    parser.add_argument("--language", choices=tuple(LOCALES), default="en", help="language of a new demo")
     parser.add_argument("--incident", action="store_true", help="a new demo has an incident")
     parser.add_argument("--record", action="store_true", help="store the fingerprints; a new demo is small")
     parser.add_argument("--compare", action="store_true", help="compare with the fingerprints; a new demo is small")
     options = parser.parse_args()
     chosen = [
-        picture
+        in_language(picture, options.language)
         for picture in PICTURES
         if (not options.only or picture.name in options.only) and (not options.docs or picture.docs)
     ]
@@ -318,7 +328,9 @@ def main() -> None:
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-") as temporary:
         data = options.data or f"{temporary}/demo"
-        demo = read_demo(data, incident=options.incident, small=options.record or options.compare)
+        demo = read_demo(
+            data, language=options.language, incident=options.incident, small=options.record or options.compare
+        )
         try:
             for picture, content in take_all(demo, chosen):
                 (folder / picture.file).write_bytes(content)

@@ -116,7 +116,7 @@ _STUDENTS: Final = _people(
     hugo.lefevre | Hugo | Lefèvre
     dorota.zielinska | Dorota | Zielińska
     sven.eriksson | Sven | Eriksson
-    ines.carvalho | Inês | Carvalho
+    beatriz.carvalho | Beatriz | Carvalho
     viktor.dragomir | Viktor | Dragomir
     """,
 )

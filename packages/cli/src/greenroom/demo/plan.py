@@ -107,7 +107,7 @@ GROUPS: Final = (
     DemoGroup(
         key="students",
         name=Words("Students", "Studierende"),
-        description=Words("All enrolled students", "Alle eingeschriebenen Studierenden"),
+        description=Words("All enrolled students", "Eingeschriebene Studierende"),
         priority=60,
         settings={"max_kasms_per_user": 4, "session_time_limit": 43_200, "allow_kasm_sharing": True},
     ),
@@ -285,7 +285,7 @@ WORKSPACES: Final = (
     ),
     DemoWorkspace(
         key="typesetting",
-        name=Words("Theses and Papers", "Abschlussarbeiten und Aufsätze"),
+        name=Words("Papers and Reports", "Abschlussarbeiten und Aufsätze"),
         description=Words("LaTeX with the templates of the university.", "LaTeX mit den Vorlagen der Universität."),
         image=f"{REGISTRY}/typesetting:2026",
         category=_TEACHING,
