@@ -24,7 +24,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from PIL import Image, ImageChops
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 ROOT: Final = Path(__file__).parents[1]
@@ -175,8 +175,7 @@ def small_png(picture: bytes) -> bytes:
 def is_blank(picture: bytes) -> bool:
     """True if a picture has a single color."""
     with Image.open(BytesIO(picture)) as image:
-        plain = image.convert("RGB")
-        return ImageChops.difference(plain, Image.new("RGB", plain.size, plain.getpixel((0, 0)))).getbbox() is None
+        return image.convert("RGB").getcolors(1) is not None
 
 
 # The browser --------------------------------------------------------------------------------------------------------
