@@ -11,7 +11,7 @@ from greenroom.db.access.users import ALL_USERS
 from greenroom.demo.artwork import draw_artwork
 from greenroom.demo.history import User, Workspace
 from greenroom.demo.people import LOG_INS, some_people
-from greenroom.demo.plan import EVERYONE, GROUPS, POOLS, WORKSPACES, DemoPool, DemoSize, DemoWorkspace, Language
+from greenroom.demo.plan import EVERYONE, GB, GROUPS, POOLS, WORKSPACES, DemoPool, DemoSize, DemoWorkspace, Language
 
 Row = dict[str, Any]
 
@@ -87,7 +87,8 @@ def create_workspaces(made: CreatedObjects) -> None:
     existing = {image["friendly_name"]: image for image in made.rows("/images")}
     for planned in WORKSPACES[: made.size.workspaces]:
         if planned.key == "desktop":
-            (image,) = existing.values()
+            (desktop,) = existing.values()
+            image = made.patch(f"/images/{desktop['image_id']}", {"cores": 2, "memory": 4 * GB})
         elif planned.entry is not None:
             image = made.post(f"/catalogue/{planned.entry}", {})
         else:

@@ -82,7 +82,8 @@ def _launches(made: CreatedObjects, world: DemoWorld, chance: random.Random) -> 
     first = [made.users[login] for login in LOG_INS]
     others = [user for user in world.users if user not in first and "administrators" not in user.groups]
     chance.shuffle(others)
-    users = [*first, *others, *others[::2]][: made.size.sessions]
+    with_several = [user for user in others if "examiners" not in user.groups]  # examiners may have one session
+    users = [*first, *others, *with_several[::2]][: made.size.sessions]
     without_filter = [each for each in world.workspaces if each.key not in {"exam", "kiosk", "cad"}]
     for number, user in enumerate(users):
         choices = [each for each in world.choices(user) if each in without_filter]
