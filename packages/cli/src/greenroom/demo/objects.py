@@ -88,7 +88,7 @@ def create_workspaces(made: CreatedObjects) -> None:
     for planned in WORKSPACES[: made.size.workspaces]:
         if planned.key == "desktop":
             (desktop,) = existing.values()
-            image = made.patch(f"/images/{desktop['image_id']}", {"cores": 2, "memory": 4 * GB})
+            image = made.patch(f"/images/{desktop['image_id']}", {"cores": 2, "memory": 4 * GB, "memory_limit": None})
         elif planned.entry is not None:
             image = made.post(f"/catalogue/{planned.entry}", {})
         else:
