@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.patroni import PAGE as DATABASE
 from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
+from tests.acceptance.test_demo import PAGE as DEMO
 from tests.acceptance.test_documentation import READ
 from tests.acceptance.test_rehearsal import PAGE as REHEARSED
 from tests.commands_of_pages import ROOT, blocks_of, words_of
@@ -71,6 +72,7 @@ NOT_RUN = {
     ("docs/howto/install-from-packages.md", "script/release 0.1.0 --no-images"),
     ("docs/howto/install-from-packages.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("docs/howto/install-from-packages.md", "sudo greenroom uninstall"),
+    ("docs/howto/demo.md", "greenroom status --data ~/.local/share/greenroom-demo"),
     ("docs/howto/load-test.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
     ("docs/howto/one-machine.md", "greenroom down"),
     ("docs/howto/upgrade.md", "sudo apt-get install --no-install-recommends ./greenroom_0.2"),
@@ -124,7 +126,7 @@ def test_what_is_not_run_is_listed():
 
 def test_every_page_with_commands_is_read():
     pages = {page for page in PAGES if any(block.not_run is None for block in blocks_of(page))}
-    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DATABASE, ON_A_BARE_MACHINE}
+    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DEMO, DATABASE, ON_A_BARE_MACHINE}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
