@@ -128,9 +128,11 @@ def moved_times(content: bytes, seeded: datetime, now: datetime) -> bytes:
     """Return the JSON of an answer with all its times moved, so that `seeded` becomes `NOW`, in whole seconds. Times
     between `seeded` and `now` become two seconds before `NOW`: they are those of reports, which never end."""
 
+    zero = seeded.replace(microsecond=0)
+
     def move(found: re.Match[bytes]) -> bytes:
         time = datetime.fromisoformat(found[1].decode()).replace(tzinfo=UTC)
-        moved = NOW - timedelta(seconds=2) if seeded < time <= now + timedelta(seconds=5) else time + (NOW - seeded)
+        moved = NOW - timedelta(seconds=2) if zero < time <= now + timedelta(seconds=5) else time + (NOW - zero)
         return f'"{moved:%Y-%m-%dT%H:%M:%S}Z"'.encode()
 
     return _TIME.sub(move, content)

@@ -86,7 +86,7 @@ def test_a_comparison_names_the_picture_and_the_part_that_differs():
 
 
 def test_a_large_picture_gets_fewer_colors():
-    picture = png(width=700, height=500, noise=True)
+    picture = png(width=620, height=400, noise=True)
     assert len(picture) > MAX_BYTES
     assert len(small_png(picture)) <= MAX_BYTES
 

@@ -24,6 +24,7 @@ from greenroom.demo.history import (
 )
 from greenroom.demo.people import LOG_INS, PEOPLE, some_people
 from greenroom.demo.plan import FULL, GROUPS, POOLS, SMALL, WORKSPACES, ZONES, hostname
+from greenroom.up.layout import FORMAT
 
 NOW = datetime(2026, 3, 17, 10, 24, tzinfo=UTC)
 
@@ -144,7 +145,7 @@ def test_a_folder_with_another_instance_is_refused(tmp_path: Path):
 
 
 def test_a_folder_without_a_demo_is_not_removed(tmp_path: Path):
-    (tmp_path / "instance.json").write_text("{}")
+    (tmp_path / "instance.json").write_text(f'{{"format": {FORMAT}}}')
     with pytest.raises(SetupError, match="There is no demo"):
         instance.remove(tmp_path)
     assert (tmp_path / "instance.json").exists()

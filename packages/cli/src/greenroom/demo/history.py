@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -135,35 +135,45 @@ def _past_launch(
     """Return a launch. `longest_s` is the time since it, which its session cannot exceed."""
     zone = zone_of(user)
     pool = world.pools.get((workspace.key, zone))
+    failed = PastLaunch(
+        launch_id=random_id(chance),
+        session_id=None,
+        user=user,
+        workspace=workspace,
+        zone=zone,
+        outcome="failed",
+        steps=(*_missed(pool, workspace, zone), *_full(world, chance, workspace, zone)),
+        at=at,
+        duration_ms=round(chance.uniform(4, 40), 1),
+    )
     kind = chance.random()
-    fields = {"launch_id": random_id(chance), "user": user, "workspace": workspace, "zone": zone, "at": at}
     if kind < 0.03:
-        steps = (*_missed(pool, workspace, zone), *_full(world, chance, workspace, zone))
-        return PastLaunch(
-            **fields, session_id=None, outcome="failed", steps=steps, duration_ms=round(chance.uniform(4, 40), 1)
-        )
+        return failed
     host = chance.choice(world.hosts[zone])
     used_s = min(max(120.0, chance.lognormvariate(8.3, 0.8)), 12 * 3600.0, max(longest_s, 30.0))
-    common = {
-        **fields,
-        "session_id": random_id(chance),
-        "agent_id": host.agent_id,
-        "duration_ms": round(chance.uniform(3, 22), 1),
-    }
+    served = replace(
+        failed, session_id=random_id(chance), agent_id=host.agent_id, duration_ms=round(chance.uniform(3, 22), 1)
+    )
     if pool is not None and kind < 0.88:
         reason = f"A staged session of zone {zone} was assigned."
-        step = _step(1, "staged_here", zone, candidate=pool, reason=reason)
-        started_s = round(min(chance.lognormvariate(-0.9, 0.35), 4.0), 3)
-        return PastLaunch(
-            **common, outcome="staged", steps=(step,), staging_config_id=pool, started_s=started_s, used_s=used_s
+        return replace(
+            served,
+            outcome="staged",
+            steps=(_step(1, "staged_here", zone, candidate=pool, reason=reason),),
+            staging_config_id=pool,
+            started_s=round(min(chance.lognormvariate(-0.9, 0.35), 4.0), 3),
+            used_s=used_s,
         )
     slow = 4.0 if chance.random() < 0.02 else 1.0
     started_s = round(workspace.cold_s * slow * chance.lognormvariate(0, 0.22), 3)
     reason = f"A new session was placed on {host.name} in zone {zone}."
-    missed = _missed(pool, workspace, zone)
     step = _step(2, "on_demand_here", zone, candidate=host.name, reason=reason)
-    return PastLaunch(
-        **common, outcome="on_demand", steps=(*missed, step), started_s=started_s, used_s=max(used_s, started_s + 60)
+    return replace(
+        served,
+        outcome="on_demand",
+        steps=(*_missed(pool, workspace, zone), step),
+        started_s=started_s,
+        used_s=max(used_s, started_s + 60),
     )
 
 

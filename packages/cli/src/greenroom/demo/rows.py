@@ -252,6 +252,7 @@ async def backdate_sessions(db: Database, ages_s: Mapping[str, float]) -> None:
         for statement in (
             "UPDATE sessions t SET created = created" + by + ", started = started" + by + ", assigned = assigned" + by
             + ", time_limit_ends = time_limit_ends" + by + ages,
+            "UPDATE sessions t SET expires = least(expires, time_limit_ends)" + ages,
             "UPDATE launches t SET at = at" + by + ages,
             "UPDATE session_steps t SET at = at" + by + ages,
             "UPDATE logs t SET time = time" + by + ages,

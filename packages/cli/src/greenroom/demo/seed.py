@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 
@@ -38,6 +39,7 @@ from greenroom.up.layout import write_text
 from greenroom.up.progress import InstanceDescription, Progress
 from greenroom.up.site import Site
 
+DatabaseWork = Callable[[Database], Awaitable[None]]
 _HOST_GB: Final = 256
 _DISK_FREE: Final = 180 * GB
 _LITTLE_DISK: Final = 3 * GB
@@ -149,13 +151,17 @@ class Seeding:
 
     def _start_hosts(self) -> None:
         layout = self.site.layout
+        tokens: list[tuple[str, str]] = []
         for zone, name in self._host_names():
-            token = new_secret()
+            tokens.append((zone, new_secret()))
             folder_of(layout, name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_text(folder_of(layout, name) / "join_token", f"{token}\n", 0o600)
-            self._in_database(
-                lambda db, zone=zone, token=token: installation.allow_join(db, secret_digest(token), zone)
-            )
+            write_text(folder_of(layout, name) / "join_token", f"{tokens[-1][1]}\n", 0o600)
+
+        async def allow_joins(db: Database) -> None:
+            for zone, token in tokens:
+                await installation.allow_join(db, secret_digest(token), zone)
+
+        self._in_database(allow_joins)
         self._write_hosts(())
         hosts.start(layout)
 
@@ -239,7 +245,7 @@ class Seeding:
         client.post("/api/v1/login", json=body).raise_for_status()
         return client
 
-    def _in_database(self, work: Any) -> None:
+    def _in_database(self, work: DatabaseWork) -> None:
         run_in_database(self.site.dsn, work)
 
 
@@ -264,7 +270,7 @@ async def name_hosts(db: Database, site: Site) -> None:
     )
 
 
-def run_in_database(dsn: str, work: Any) -> None:
+def run_in_database(dsn: str, work: DatabaseWork) -> None:
     """Run `work` with a connection to the database that has no time limit for statements."""
 
     async def run() -> None:
