@@ -66,6 +66,7 @@ NOT_RUN = {
     ("docs/howto/audit.md", "greenroom audit export --since 30d --to audit.jsonl"),
     ("docs/howto/audit.md", "greenroom webhooks create siem --address https://siem.exampl"),
     ("docs/howto/audit.md", "greenroom settings update audit_hold=true"),
+    ("docs/howto/branding.md", 'greenroom settings update installation_name="University Desk'),
     ("docs/howto/autoscaling.md", "greenroom machine-pools create --name cloud --zone default -"),
     ("docs/howto/autoscaling.md", ".venv/bin/uv pip install --no-deps --no-build-isolation -r r"),
     ("docs/howto/images-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),

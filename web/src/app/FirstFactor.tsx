@@ -1,7 +1,8 @@
-import { Anchor, Center, Paper, Stack, Text, Title } from '@mantine/core';
+import { Anchor, Stack } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { meQuery } from '../api/auth';
 import { EnrollFactor } from '../components/EnrollFactor';
+import { Gate } from '../components/Gate';
 import { useLogOut } from './useLogOut';
 
 /** The page after a log-in whose user must enroll a second factor. The api refuses other requests until then. */
@@ -9,26 +10,13 @@ export function FirstFactor() {
   const queries = useQueryClient();
   const leave = useLogOut();
   return (
-    <Center component="main" mih="100vh" p="md">
-      <Stack w="100%" maw={480} gap="lg">
-        <Title order={1} fz={26} ta="center">
-          Add a second factor
-        </Title>
-        <Text c="dimmed" size="sm" ta="center">
-          Your group requires one, in addition to your password.
-        </Text>
-        <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <Stack>
-            <EnrollFactor
-              onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })}
-              recoveryCodes={null}
-            />
-            <Anchor component="button" type="button" size="sm" onClick={() => leave.mutate()} maw="max-content">
-              Log out
-            </Anchor>
-          </Stack>
-        </Paper>
+    <Gate title="Add a second factor" note="Your group requires one, in addition to your password.">
+      <Stack>
+        <EnrollFactor onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })} recoveryCodes={null} />
+        <Anchor component="button" type="button" size="sm" onClick={() => leave.mutate()}>
+          Log out
+        </Anchor>
       </Stack>
-    </Center>
+    </Gate>
   );
 }

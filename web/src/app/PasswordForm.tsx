@@ -1,8 +1,9 @@
-import { Center, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
+import { PasswordInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { changePassword } from '../api/auth';
 import { showDone } from '../components/feedback';
 import { FormDialog, FormFrame } from '../components/Form';
+import { Gate } from '../components/Gate';
 import { useLogOut } from './useLogOut';
 
 const EYE = { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } };
@@ -38,21 +39,14 @@ export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
   const leave = useLogOut();
   return (
-    <Center component="main" mih="100vh" p="md">
-      <Stack w="100%" maw={420} gap="lg">
-        <Title order={1} fz={26} ta="center">
-          Choose a new password
-        </Title>
-        <Text c="dimmed" size="sm" ta="center">
-          You logged in with the password that Greenroom generated at its first start. Change it to continue.
-        </Text>
-        <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
-            <Fields form={form} />
-          </FormFrame>
-        </Paper>
-      </Stack>
-    </Center>
+    <Gate
+      title="Choose a new password"
+      note="You logged in with the password that Greenroom generated at its first start. Change it to continue."
+    >
+      <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
+        <Fields form={form} />
+      </FormFrame>
+    </Gate>
   );
 }
 
