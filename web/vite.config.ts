@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
+import { mantineStyles } from './mantineStyles';
 
 /** Writes the assets a second time, compressed as far as gzip can: nginx sends these files as they are (`gzip_static`). */
 function compressed(): Plugin {
@@ -19,7 +20,7 @@ function compressed(): Plugin {
 
 // The built console travels in the Python wheel; the gateway serves it from there.
 export default defineConfig({
-  plugins: [react(), compressed()],
+  plugins: [mantineStyles(), react(), compressed()],
   build: {
     target: 'es2022',
     outDir: '../src/greenroom/gateway/console',

@@ -14,22 +14,24 @@ from tests.acceptance.instance import Instance
 from tests.browser.console import Person, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
-MENUS = dict(re.findall(r"^  (\w+): \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
+MENUS = dict(re.findall(r"^  '?([\w &]+?)'?: \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
 LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: '([^']+)'", places)) for menu, places in MENUS.items()}
 """The pages that each menu of the console leads to, by address, with their headings."""
 
 OTHERS = {
     "Account": {"/": "Workspaces"},
-    "Sessions": {
+    "Pools": {
         "/admin/staging/{config}": "Desktop in default",
         "/admin/staging/{config}?tab=history": "Desktop in default",
         "/admin/staging/{config}?tab=explain&user=admin@greenroom.local": "Desktop in default",
         "/admin/staging/{config}?tab=logs": "Desktop in default",
+    },
+    "Workspaces": {
         "/admin/workspaces/new": "Add Workspace",
         "/admin/workspaces/{image}": "Desktop",
         "/admin/workspaces/{image}?tab=agents": "Desktop",
     },
-    "Access": {
+    "People": {
         "/admin/users/{user}": "admin@greenroom.local",
         "/admin/users/{user}?tab=preferences": "admin@greenroom.local",
         "/admin/users/{user}?tab=settings": "admin@greenroom.local",
@@ -40,7 +42,7 @@ OTHERS = {
         "/admin/groups/{group}?tab=permissions": "All Users",
         "/admin/groups/{group}?tab=settings": "All Users",
     },
-    "Infrastructure": {
+    "Fleet": {
         "/admin/infrastructure/managers/{manager}": "manager-default-1",
         "/admin/infrastructure/managers/{manager}?tab=requests": "manager-default-1",
         "/admin/infrastructure/agents/{agent}": "{hostname}",
@@ -51,6 +53,7 @@ OTHERS = {
 
 PARTS = {menu: places | OTHERS.get(menu, {}) for menu, places in LISTED.items()}
 """All pages; those about a single object with the list that leads to them."""
+assert OTHERS.keys() <= LISTED.keys()
 
 PAGES = {address: heading for part in PARTS.values() for address, heading in part.items()}
 
@@ -101,6 +104,7 @@ def test_every_page_opens_and_is_accessible_in_light_and_dark(
     page = admin.page
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
     serious: dict[str, list[dict[str, Any]]] = {}
     ids = ids_of(instance, config)
     admin.open("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -175,6 +176,7 @@ async def test_the_console_is_served_with_a_strict_policy(world: World):
     assert reply.headers["Cache-Control"] == "no-cache"
     policy = dict(part.strip().split(" ", 1) for part in reply.headers["Content-Security-Policy"].split(";"))
     assert policy["script-src"] == "'self'"
+    assert "unsafe-inline" not in reply.headers["Content-Security-Policy"]
     assert policy["frame-ancestors"] == "'none'"
     assert world.stream in policy["frame-src"]
     assert reply.headers["Strict-Transport-Security"]
@@ -185,6 +187,18 @@ async def test_the_console_is_served_with_a_strict_policy(world: World):
     assert script.headers["Content-Type"].startswith("text/javascript")
     assert "immutable" in script.headers["Cache-Control"]
     assert (await client.get(f"{world.main}/assets/missing.js")).status_code == 404
+
+
+async def test_style_sheets_of_the_console_have_the_nonce_of_their_page(world: World):
+    client = world.client()
+    nonces: set[str] = set()
+    for _ in range(2):
+        reply = await client.get(f"{world.main}/admin/staging")
+        policy = dict(part.strip().split(" ", 1) for part in reply.headers["Content-Security-Policy"].split(";"))
+        (nonce,) = re.findall(r'nonce="(\w+)"', reply.text)
+        assert policy["style-src"].split() == ["'self'", f"'nonce-{nonce}'"]
+        nonces.add(nonce)
+    assert len(nonces) == 2, "each page has its own"
 
 
 async def test_nothing_outside_the_console_folder_is_served(world: World):

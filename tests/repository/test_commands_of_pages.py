@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.patroni import PAGE as DATABASE
 from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
+from tests.acceptance.test_demo import PAGE as DEMO
 from tests.acceptance.test_documentation import READ
 from tests.acceptance.test_rehearsal import PAGE as REHEARSED
 from tests.commands_of_pages import ROOT, blocks_of, words_of
@@ -65,12 +66,14 @@ NOT_RUN = {
     ("docs/howto/audit.md", "greenroom audit export --since 30d --to audit.jsonl"),
     ("docs/howto/audit.md", "greenroom webhooks create siem --address https://siem.exampl"),
     ("docs/howto/audit.md", "greenroom settings update audit_hold=true"),
+    ("docs/howto/branding.md", 'greenroom settings update installation_name="University Desk'),
     ("docs/howto/autoscaling.md", "greenroom machine-pools create --name cloud --zone default -"),
     ("docs/howto/autoscaling.md", ".venv/bin/uv pip install --no-deps --no-build-isolation -r r"),
     ("docs/howto/images-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
     ("docs/howto/install-from-packages.md", "script/release 0.1.0 --no-images"),
     ("docs/howto/install-from-packages.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("docs/howto/install-from-packages.md", "sudo greenroom uninstall"),
+    ("docs/howto/demo.md", "greenroom status --data ~/.local/share/greenroom-demo"),
     ("docs/howto/load-test.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
     ("docs/howto/one-machine.md", "greenroom down"),
     ("docs/howto/upgrade.md", "sudo apt-get install --no-install-recommends ./greenroom_0.2"),
@@ -124,7 +127,7 @@ def test_what_is_not_run_is_listed():
 
 def test_every_page_with_commands_is_read():
     pages = {page for page in PAGES if any(block.not_run is None for block in blocks_of(page))}
-    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DATABASE, ON_A_BARE_MACHINE}
+    assert pages == {*READ, IN_CONTAINERS, ON_KUBERNETES, REHEARSED, DEMO, DATABASE, ON_A_BARE_MACHINE}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

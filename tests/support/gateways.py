@@ -246,7 +246,9 @@ async def make_world() -> World:
     make_certificate(folder)
     for name in ("gateway", "drain0", "drain1", "console/assets"):
         (folder / name).mkdir(parents=True)
-    (folder / "console/index.html").write_text("<!doctype html><title>console</title>")
+    (folder / "console/index.html").write_text(
+        '<!doctype html><meta property="csp-nonce" nonce="GREENROOM_NONCE"><title>console</title>'
+    )
     (folder / "console/assets/main-1a2b.js").write_text("console.log(1)")
     (folder / "credential").write_text("gateway-credential\n")
     (folder / "log").touch()

@@ -1,4 +1,4 @@
-import '@mantine/core/styles.css';
+import 'virtual:mantine.css';
 import '@mantine/notifications/styles.css';
 import './theme/fonts.css';
 import './theme/tokens.css';
@@ -14,6 +14,7 @@ import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
 import { Hints } from './components/Hints';
+import { STYLE_NONCE } from './theme/nonce';
 import { cssVariables, theme } from './theme/theme';
 
 // Events cause updates. The interval is for changes without events (last reported) and for lost events.
@@ -40,7 +41,13 @@ const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no #root');
 createRoot(root).render(
   <StrictMode>
-    <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={cssVariables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => STYLE_NONCE}
+      deduplicateCssVariables={false}
+    >
       <Notifications position="top-right" />
       <Hints />
       <ErrorBoundary>

@@ -13,7 +13,9 @@ function shown(...given: Parameters<typeof sectionsOf>) {
 
 describe('the sections of the launcher', () => {
   const few = ['a', 'b', 'c'].map((name) => image(name, '2026-11-01T10:00:00Z'));
-  const many = Array.from('abcdefghi', (name, index) => image(name, index < 6 ? `2026-11-0${index + 1}T10:00:00Z` : null));
+  const many = Array.from('abcdefghi', (name, index) =>
+    image(name, index < 6 ? `2026-11-0${index + 1}T10:00:00Z` : null),
+  );
 
   test('few workspaces are one section', () => expect(shown(few, [], false)).toEqual([['All workspaces', 'abc']]));
 
@@ -24,9 +26,15 @@ describe('the sections of the launcher', () => {
     ]));
 
   test('of many workspaces, the latest four are recent', () =>
-    expect(shown(many, ['f'], false)).toEqual([
-      ['Favorites', 'f'],
+    expect(shown(many, ['f', 'i'], false)).toEqual([
+      ['Favorites', 'fi'],
       ['Recent', 'edcb'],
+      ['Other workspaces', 'agh'],
+    ]));
+
+  test('few favorites and recent ones are in one section', () =>
+    expect(shown(many, ['f'], false)).toEqual([
+      ['Favorites and recent', 'fedcb'],
       ['Other workspaces', 'aghi'],
     ]));
 

@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 
-from greenroom.api import installation_routes, problems
+from greenroom.api import branding_routes, installation_routes, problems
 from greenroom.api.access import (
     api_key_routes,
     group_routes,
@@ -131,6 +131,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     diagnostics_routes.router,
     audit_routes.router,
     installation_routes.router,
+    branding_routes.router,
     installation_routes.event_router,
     internal_routes.router,
 )

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from greenroom.core.access.group_settings import Kind, Setting, SettingValues
 from greenroom.core.access.setting_checks import validated_value
+from greenroom.core.branding import BRANDING_LENGTHS, check_branding
 from greenroom.core.errors import Invalid
 from greenroom.core.outgoing import WEBHOOK_HOSTS, AllowedNetworks, trusted_hosts
 
@@ -166,6 +167,13 @@ class Installation:
         "Third-party catalogues can be in private networks, such as 10.0.0.0/8 and 192.168.0.0/16"
     )
     machines_on_this_host: bool = _switch("Ordered machines can join at an address of this host (127.0.0.1, ::1)")
+    installation_name: str = _text(
+        "", "Name of the installation on the log-in page, in the header and in titles; empty = Greenroom"
+    )
+    login_notice: str = _text("", "Notice on the log-in page, visible to everyone, such as terms of use")
+    support_url: str = _text(
+        "", "Address of the support link on the log-in page and in the menu of the account: https:// or mailto:"
+    )
     webhook_hosts: str = _text(
         "",
         "Hosts to which webhooks, including those of machine pools, can send by http or at private addresses: host or"
@@ -205,4 +213,6 @@ def validated_installation(name: str, value: object) -> Any:
     checked_value = validated_value(setting, value)
     if name == WEBHOOK_HOSTS:
         trusted_hosts(checked_value)
+    if name in BRANDING_LENGTHS:
+        check_branding(name, checked_value)
     return checked_value

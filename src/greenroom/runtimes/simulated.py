@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from PIL import Image as Picture
 
 from greenroom.core.fleet.disk import DiskAmount
 from greenroom.core.session.reconcile import ContainerState
@@ -250,7 +251,8 @@ class SimulatedRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """Run a simulated command: true, false, echo, cat, printenv or sleep; other programs are not found."""
+        """Run a simulated command: true, false, echo, cat, printenv, sleep, or one of `SimulationSettings.programs`.
+        Other programs are not found."""
         stored = self._require_container(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")
@@ -268,7 +270,8 @@ class SimulatedRuntime:
             return ExecResult(exit_code=1 if content is None else 0, output=content or "")
         if program == "echo":
             return ExecResult(exit_code=0, output=" ".join(arguments) + "\n")
-        exit_code = {"true": 0, "false": 1}.get(program, 127)
+        succeeding = dict.fromkeys(self.settings.programs, 0)
+        exit_code = {"true": 0, "false": 1, **succeeding}.get(program, 127)
         return ExecResult(exit_code=exit_code, output=f"{program}: not found\n" if exit_code == 127 else "")
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
@@ -298,9 +301,11 @@ class SimulatedRuntime:
         return ProbeResult(usable=True, painted=True)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """Return a blue screenshot of 64 x 48 pixels."""
+        """Return the picture of the image in `SimulationSettings.screens`, or a blue screen of 64 x 48 pixels."""
         if not (result := await self.probe(address, spec)).usable:
             raise ScreenshotError(result.error)
+        if (file := self.settings.screens.get(spec.image)) is not None:
+            return await asyncio.to_thread(_picture_of, Path(file), (width, height))
         return screen_as_jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
 
     # Images and the host ------------------------------------------------------------------------------------------
@@ -345,7 +350,12 @@ class SimulatedRuntime:
         return DiskAmount() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:
-        return HostUsage(cpu=0.1, memory_bytes=SESSION_MEMORY_BYTES * len(self._containers))
+        settings = self.settings
+        return HostUsage(
+            cpu=settings.cpu,
+            memory_bytes=SESSION_MEMORY_BYTES * len(self._containers),
+            disk_free_bytes=settings.disk_free_bytes,
+        )
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
         return {home: name for name, stored in self._containers.items() for home in stored.kept_homes}
@@ -372,3 +382,8 @@ class SimulatedRuntime:
             await self.remove(session_id)
         self._filter_policies.clear()
         return count
+
+
+def _picture_of(file: Path, bounds: tuple[int, int]) -> bytes:
+    with Picture.open(file) as picture:
+        return screen_as_jpeg(picture.convert("RGB").tobytes("raw", "BGRX"), picture.size, bounds)

@@ -35,6 +35,14 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     broken_images: frozenset[str] = frozenset()
     """Images that cannot be pulled, and whose containers cannot be started."""
     never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
+    cpu: float = 0.1
+    """The load of the host as a fraction of its cores."""
+    disk_free_bytes: int | None = None
+    """The free disk of the host; None = not reported."""
+    programs: frozenset[str] = frozenset()
+    """Further programs that succeed in sessions, without output."""
+    screens: dict[str, str] = {}
+    """Image → file with the picture of the screens of its sessions; other screens are blue."""
 
 
 SESSION_MEMORY_BYTES: Final = 90 << 20

@@ -39,6 +39,8 @@ def public(name: str, code: str, **body: Any) -> Step:
 
 STEPS: Final = [
     v1("PATCH /settings", "setting-changed", {"max_login_attempts": 4}),
+    v1("PUT /branding/logo", "setting-changed"),
+    v1("DELETE /branding/logo", "setting-changed"),
     v1("POST /zones", "zone-created", {"zone_name": "us"}, "zone_id"),
     v1("PATCH /zones/{zone_id}", "zone-changed", {"proxy_port": 8443}),
     v1("DELETE /zones/{zone_id}", "zone-deleted"),

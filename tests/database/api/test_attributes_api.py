@@ -26,14 +26,14 @@ async def stored_key(db: Database) -> str | None:
 async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
     begin = await user.read(OWN)
     assert begin.pop("favorite_images") == []
-    assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 5
-    changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark"})
+    assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 6
+    changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark", "density": "compact"})
     assert changed.status_code == 200, changed.text
     await user.change(OWN, preferred_timezone="Europe/Berlin")
     now = await user.read(OWN)
     assert (now["preferred_language"], now["preferred_timezone"], now["theme"]) == ("de-DE", "Europe/Berlin", "dark")
     cleared = await user.change(OWN, theme=None)
-    assert (cleared["theme"], cleared["preferred_language"]) == (None, "de-DE")
+    assert (cleared["theme"], cleared["density"], cleared["preferred_language"]) == (None, "compact", "de-DE")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
         ({"preferred_timezone": "Mars/Olympus"}, "no such time zone"),
         ({"preferred_timezone": "../../etc/passwd"}, "no such time zone"),
         ({"theme": "pink"}, "theme"),
+        ({"density": "dense"}, "density"),
         ({"default_image": str(uuid.UUID(int=1))}, "no workspace"),
         ({"ssh_public_key": "ssh-rsa nonsense"}, "is not an OpenSSH public key"),
         ({"ssh_private_key": "nonsense"}, "is not a private key"),

@@ -77,7 +77,7 @@ class Changes:
         """Do a step and check its row; returns the answer."""
         path = re.sub(r"\{(\w+)(?::path)?\}", lambda found: self.ids[found[1]], step.path)
         content: dict[str, Any] = {"json": filled(step.body, self.ids)}
-        if path.endswith("/picture"):
+        if path.endswith(("/picture", "/logo")):
             content = {"content": picture()}
         if path.startswith(SCIM):
             content["auth"] = self.add_scim_token

@@ -58,6 +58,8 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
         "GET /api/v1/openapi.json",
         "GET /api/public/openapi.json",
         "GET /api/v1/authority",
+        "GET /api/v1/branding",
+        "GET /api/v1/branding/logo",
         "POST /api/v1/join/agent",
         "POST /api/v1/join/gateway",
         "POST /api/v1/shares/{share_id}/invitation",

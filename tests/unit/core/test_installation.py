@@ -66,6 +66,43 @@ def test_hosts_of_webhooks_are_hosts():
         validated_installation("webhook_hosts", "a, http://a")
 
 
+@pytest.mark.parametrize("address", ["", "https://help.example.org/it", "mailto:it@example.org"])
+def test_the_support_link_is_a_web_or_mail_address(address: str):
+    assert validated_installation("support_url", address) == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "http://help.example.org",
+            "javascript:alert(1)",
+            "https://",
+            "https://[::1",
+            "help.example.org",
+            "mailto:it",
+        ),
+        *("https://a b", "//example.org", "JAVASCRIPT:alert(1)"),
+    ],
+)
+def test_another_address_is_no_support_link(address: str):
+    with pytest.raises(Invalid, match="begins with https:// or mailto:"):
+        validated_installation("support_url", address)
+
+
+@pytest.mark.parametrize(("name", "most"), [("installation_name", 60), ("login_notice", 1000)])
+def test_texts_of_the_log_in_page_have_a_maximum_length(name: str, most: int):
+    assert validated_installation(name, "é" * most) == "é" * most
+    with pytest.raises(Invalid, match=f"at most {most} characters, not {most + 1}"):
+        validated_installation(name, "x" * (most + 1))
+
+
+def test_a_notice_may_have_several_lines_and_no_control_characters():
+    assert validated_installation("login_notice", "For staff.\nBe kind.") == "For staff.\nBe kind."
+    with pytest.raises(Invalid, match="control character"):
+        validated_installation("login_notice", "For\x1b staff.")
+
+
 def test_of_another_kind_nothing_is_taken():
     assert validated_installation("auto_agent", value=True) is True
     assert validated_installation("default_cpu_allocation_method", "Quotas") == "Quotas"

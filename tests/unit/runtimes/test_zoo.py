@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.support.failing_runtimes import FailingRuntime, HeldRuntime, ReplyLostRuntime, SlowRuntime
 
-from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import ImageMissing, PullError, RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import SimulatedRuntime, SimulationSettings
 
@@ -47,6 +49,33 @@ async def test_a_broken_image(runtime: SimulatedRuntime):
     await runtime.create("s", SPEC)
     with pytest.raises(StartError, match="broken"):
         await runtime.start("s")
+
+
+async def test_a_screenshot_has_the_picture_of_the_image(runtime: SimulatedRuntime, tmp_path: Path):
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "screen.png")
+    runtime.configure(SimulationSettings(screens={"image:1": str(tmp_path / "screen.png")}))
+    await runtime.create("s", SPEC)
+    await runtime.start("s")
+    with Image.open(BytesIO(await runtime.screenshot("", SPEC, 30, 30))) as picture:
+        assert picture.size == (30, 20)
+        red, green, blue = picture.convert("RGB").resize((1, 1)).tobytes()
+    assert red > 240
+    assert max(green, blue) < 20
+
+
+async def test_configured_programs_succeed_in_sessions(runtime: SimulatedRuntime):
+    await runtime.create("s", SPEC)
+    await runtime.start("s")
+    command = Exec(argv=("/opt/open", "page"))
+    assert (await runtime.exec("s", command)).exit_code == 127
+    runtime.configure(SimulationSettings(programs=frozenset({"/opt/open"})))
+    assert (await runtime.exec("s", command)).exit_code == 0
+
+
+async def test_the_usage_of_the_host_is_configured(runtime: SimulatedRuntime):
+    runtime.configure(SimulationSettings(cpu=0.7, disk_free_bytes=5))
+    usage = await runtime.host_usage()
+    assert (usage.cpu, usage.disk_free_bytes) == (0.7, 5)
 
 
 async def test_failing_performs_nothing(runtime: SimulatedRuntime):

@@ -20,7 +20,7 @@ const TOUCHED: Record<string, string[]> = {
   agent: ['agents'],
   zone: ['managers', 'staging-configs'],
   zones: ['zones', 'staging-configs'],
-  settings: ['groups', 'settings', 'me', 'launcher', 'filter-policies', 'staging-answer'],
+  settings: ['groups', 'settings', 'branding', 'me', 'launcher', 'filter-policies', 'staging-answer'],
   machines: ['machine-pools', 'machine-orders', 'machine-preview', 'agents'],
   images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies'],
   filter_policies: ['filter-policies', 'images'],

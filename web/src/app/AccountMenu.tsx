@@ -1,7 +1,8 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconChevronDown, IconHelpCircle, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
+import { IconChevronDown, IconHelpCircle, IconKey, IconLifebuoy, IconLogout, IconUser } from '@tabler/icons-react';
 import { Link } from 'react-router';
+import { useBranding } from '../api/branding';
 import { placesIn } from '../places';
 import { PasswordForm } from './PasswordForm';
 import { useLogOut } from './useLogOut';
@@ -10,6 +11,7 @@ import { useLogOut } from './useLogOut';
 export function AccountMenu({ username }: { username: string }) {
   const [changing, { open, close }] = useDisclosure(false);
   const leave = useLogOut();
+  const { support_url } = useBranding();
   return (
     <>
       <Menu position="bottom-end" withinPortal>
@@ -41,6 +43,11 @@ export function AccountMenu({ username }: { username: string }) {
           <Menu.Item component="a" href="/help" target="_blank" leftSection={<IconHelpCircle size={16} aria-hidden />}>
             Help
           </Menu.Item>
+          {support_url && (
+            <Menu.Item component="a" href={support_url} leftSection={<IconLifebuoy size={16} aria-hidden />}>
+              Support
+            </Menu.Item>
+          )}
           <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
             Log out
           </Menu.Item>

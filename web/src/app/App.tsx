@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Suspense } from 'react';
 import { Navigate, Outlet, Route, Routes, useLocation } from 'react-router';
 import { MeContext, meQuery } from '../api/auth';
+import { useBranding } from '../api/branding';
 import { useLiveQueries } from '../api/live';
 import { StaleBanner } from '../components/feedback';
 import { Login } from '../pages/Login';
@@ -56,6 +57,7 @@ function routesIn(frame: Place['frame']) {
 
 /** The log-in form at any address, until a user is logged in. */
 function LoggedIn() {
+  useBranding(); // loaded together with the user
   const { data: me, error } = useQuery(meQuery);
   if (me === undefined)
     return error ? (

@@ -2,21 +2,21 @@ import { Anchor, Stack } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { meQuery } from '../api/auth';
 import { EnrollFactor } from '../components/EnrollFactor';
-import { FirstStep } from './FirstStep';
+import { Gate } from '../components/Gate';
+import { useLogOut } from './useLogOut';
 
-/** The page after a log-in whose user must enroll a second factor. */
+/** The page after a log-in whose user must enroll a second factor. The api refuses other requests until then. */
 export function FirstFactor() {
   const queries = useQueryClient();
+  const leave = useLogOut();
   return (
-    <FirstStep title="Add a second factor" note="Your group requires one, in addition to your password." width={480}>
-      {(logOut) => (
-        <Stack>
-          <EnrollFactor onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })} recoveryCodes={null} />
-          <Anchor component="button" type="button" size="sm" onClick={logOut} maw="max-content">
-            Log out
-          </Anchor>
-        </Stack>
-      )}
-    </FirstStep>
+    <Gate title="Add a second factor" note="Your group requires one, in addition to your password.">
+      <Stack>
+        <EnrollFactor onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })} recoveryCodes={null} />
+        <Anchor component="button" type="button" size="sm" onClick={() => leave.mutate()}>
+          Log out
+        </Anchor>
+      </Stack>
+    </Gate>
   );
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
+import { useChosenDensity } from '../components/Density';
 import { isAdministrator } from '../places';
 import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
@@ -11,6 +12,7 @@ import { SchemeButton } from './SchemeButton';
 /** The bar at the top of all pages except the session page. `children` are shown before the name. */
 export function HeaderBar({ children }: { children?: ReactNode }) {
   const me = useMe();
+  useChosenDensity();
   const inAdmin = useLocation().pathname.startsWith('/admin');
   return (
     <div className={styles.bar}>

@@ -3,7 +3,8 @@ import { useForm, type UseFormReturnType } from '@mantine/form';
 import { changePassword } from '../api/auth';
 import { showDone } from '../components/feedback';
 import { FormDialog, FormFrame } from '../components/Form';
-import { FirstStep } from './FirstStep';
+import { Gate } from '../components/Gate';
+import { useLogOut } from './useLogOut';
 
 interface Passwords {
   password: string;
@@ -31,21 +32,19 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** The page after a log-in with a one-time password. */
+/** The form after a log-in with a one-time password, at any address. The api refuses other requests until then. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
+  const leave = useLogOut();
   return (
-    <FirstStep
+    <Gate
       title="Choose a new password"
       note="You logged in with the password that Greenroom generated at its first start. Change it to continue."
-      width={420}
     >
-      {(logOut) => (
-        <FormFrame form={form} save={save} touched={['me']} onCancel={logOut} submit="Change password">
-          <Fields form={form} />
-        </FormFrame>
-      )}
-    </FirstStep>
+      <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
+        <Fields form={form} />
+      </FormFrame>
+    </Gate>
   );
 }
 

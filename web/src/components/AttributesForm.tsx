@@ -88,7 +88,7 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
         </Text>
         {present ? (
           <>
-            <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+            <Code block className="anywhere wrapped">
               {present}
             </Code>
             <Text size="xs" c="dimmed">

@@ -1,21 +1,10 @@
-import {
-  Button,
-  Card,
-  Checkbox,
-  Group,
-  Kbd,
-  Skeleton,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-  UnstyledButton,
-  VisuallyHidden,
-} from '@mantine/core';
+import { Button, Checkbox, Kbd, Skeleton, Table, Text, TextInput, UnstyledButton, VisuallyHidden } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import styles from './DataTable.module.css';
+import { DensityButton } from './Density';
 import { StaleBanner } from './feedback';
 import { counted } from './format';
 import { MOST_WHOLE, TableRows } from './TableRows';
@@ -100,13 +89,13 @@ export function DataTable<Row>({
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
 
   return (
-    <Stack gap="md">
+    <div className={styles.whole}>
       <StaleBanner error={query.error} hasData={query.data !== undefined} />
-      <Card withBorder p={0} className="surface">
+      <div>
         {!name && (
-          <Group justify="space-between" p="sm">
+          <div className={styles.tools}>
             {bulk && selection.rows.length > 0 ? (
-              <Group gap="sm">
+              <div className={styles.bulk}>
                 <Text size="sm" fw={600} role="status">
                   {selectedText(selection.rows.length, total, !paged?.onMore)}
                 </Text>
@@ -116,14 +105,13 @@ export function DataTable<Row>({
                   </Button>
                 )}
                 {bulk(selection.rows, selection.clear)}
-              </Group>
+              </div>
             ) : (
               tools
             )}
             <TextInput
               ref={filterRef}
-              w={{ base: '100%', xs: 280 }}
-              ml="auto"
+              className={styles.filter}
               size="sm"
               aria-label={`Filter ${caption}`}
               placeholder={filterHint(columns, isPart)}
@@ -137,12 +125,11 @@ export function DataTable<Row>({
               onChange={(event) => state.setFilter(event.currentTarget.value)}
               onKeyDown={(event) => event.key === 'Escape' && state.setFilter('')}
             />
-          </Group>
+            <DensityButton />
+          </div>
         )}
         <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="region" aria-label={caption}>
           <Table
-            verticalSpacing="sm"
-            horizontalSpacing="sm"
             className="data-table"
             withRowBorders={false}
             aria-label={caption}
@@ -188,19 +175,19 @@ export function DataTable<Row>({
         </Table.ScrollContainer>
         {isEmpty && !filter && empty}
         {isEmpty && filter && (
-          <Text ta="center" py="xl" c="dimmed" size="sm">
+          <p className={styles.note}>
             {isPart ? 'No loaded row' : 'No row'} matches “{filter}”.
-          </Text>
+          </p>
         )}
         {paged?.onMore && (
-          <Text ta="center" py="xs" c="dimmed" size="xs" className="number">
+          <p className={`${styles.note} number`}>
             {filter
               ? `${counted(rows.length, 'row')} found so far. Searching older rows…`
               : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
-          </Text>
+          </p>
         )}
-      </Card>
-    </Stack>
+      </div>
+    </div>
   );
 }
 
@@ -234,7 +221,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
   const style = { width };
   if (!column.value || column.unordered)
     return (
-      <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>
+      <Table.Th style={style} {...(column.align ? { align: column.align } : {})}>
         {column.hideTitle ? <VisuallyHidden>{column.title}</VisuallyHidden> : column.title}
       </Table.Th>
     );
@@ -242,16 +229,14 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
     <Table.Th
       style={style}
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
-      {...(column.align ? { ta: column.align } : {})}
+      {...(column.align ? { align: column.align } : {})}
     >
       <UnstyledButton
-        fw={650}
-        fz="sm"
-        style={{ whiteSpace: column.title.includes(' ') ? 'normal' : 'nowrap' }}
+        className={column.title.includes(' ') ? styles.order : `${styles.order} nowrap`}
         onClick={() => state.toggleSort(column.key)}
       >
         {column.title}
-        {active && <Arrow size={14} aria-hidden style={{ marginLeft: 4, verticalAlign: '-2px' }} />}
+        {active && <Arrow size={14} aria-hidden className={styles.arrow} />}
       </UnstyledButton>
     </Table.Th>
   );
@@ -259,7 +244,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
 
 function SkeletonRow({ columns }: { columns: number }) {
   return (
-    <Table.Tr>
+    <Table.Tr className="row-skeleton">
       {Array.from({ length: columns }, (_, index) => (
         <Table.Td key={index}>
           <Skeleton h={18} />

@@ -157,7 +157,7 @@ function AddApp({ app, onAdded, onClose }: AddAppProps) {
           <QRCodeSVG value={app.uri} size={176} title="QR code of the key" />
         </Paper>
       </Group>
-      <Code block ta="center" aria-label="Key" style={{ overflowWrap: 'anywhere', whiteSpace: 'normal' }}>
+      <Code block ta="center" aria-label="Key" className="anywhere unwrapped">
         {app.totp_key}
       </Code>
       <TextInput label="Name" required {...form.getInputProps('name')} />
@@ -224,7 +224,7 @@ function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => voi
         <Text size="sm">
           Store these codes in a safe place. Each code replaces a second factor once. They are shown only now.
         </Text>
-        <SimpleGrid cols={2} spacing="xs" component="ul" p={0} m={0} style={{ listStyle: 'none' }}>
+        <SimpleGrid cols={2} spacing="xs" component="ul" p={0} m={0} className="plain-list">
           {codes.map((code) => (
             <li key={code}>
               <Code>{code}</Code>

@@ -24,7 +24,7 @@ export function FactorTable({ factors, action }: Props) {
           {factors.map((factor) => (
             <Table.Tr key={factor.factor_id}>
               <Table.Td>
-                <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+                <Text size="sm" fw={600} className="anywhere">
                   {factor.name}
                 </Text>
                 <Text size="xs" c="dimmed">

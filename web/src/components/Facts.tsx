@@ -9,10 +9,10 @@ export function Facts({ facts }: { facts: [name: string, value: ReactNode][] }) 
       <Table.Tbody>
         {known.map(([name, value]) => (
           <Table.Tr key={name}>
-            <Table.Th w={180} bg="transparent" c="dimmed" fw={400} fz="sm" style={{ verticalAlign: 'top' }} scope="row">
+            <Table.Th w={180} bg="transparent" c="dimmed" fw={400} fz="sm" className="at-top" scope="row">
               {name}
             </Table.Th>
-            <Table.Td fz="sm" style={{ overflowWrap: 'anywhere' }}>
+            <Table.Td fz="sm" className="anywhere">
               {value}
             </Table.Td>
           </Table.Tr>

@@ -1,12 +1,13 @@
-import { ThemeIcon } from '@mantine/core';
 import { useState } from 'react';
 import { IconBrowser, IconDeviceDesktop, IconTerminal2, type TablerIcon } from '@tabler/icons-react';
+import styles from './ImageIcon.module.css';
+import type { Tone } from './tones';
 import { type Kind, kindOf } from './workspaceKind';
 
-const LOOKS: Record<Kind, [TablerIcon, string]> = {
-  browser: [IconBrowser, 'accent'],
+const LOOKS: Record<Kind, [TablerIcon, Tone]> = {
+  browser: [IconBrowser, 'neutral'],
   terminal: [IconTerminal2, 'neutral'],
-  desktop: [IconDeviceDesktop, 'staged'],
+  desktop: [IconDeviceDesktop, 'accent'],
 };
 
 interface Props {
@@ -21,19 +22,13 @@ export function ImageIcon({ name, src, size = 48 }: Props) {
   const [broken, setBroken] = useState<string | null>(null);
   if (src?.startsWith('/') && src !== broken)
     return (
-      <img
-        src={src}
-        width={size}
-        height={size}
-        alt=""
-        style={{ borderRadius: 10, objectFit: 'cover', flexShrink: 0 }}
-        onError={() => setBroken(src)}
-      />
+      <img src={src} width={size} height={size} alt="" className={styles.picture} onError={() => setBroken(src)} />
     );
-  const [Icon, color] = LOOKS[kindOf(name)];
+  const [Icon, tone] = LOOKS[kindOf(name)];
   return (
-    <ThemeIcon size={size} radius="md" variant="gradient" gradient={{ from: `${color}.9`, to: `${color}.7`, deg: 135 }}>
-      <Icon size={size * 0.55} color="white" aria-hidden />
-    </ThemeIcon>
+    <svg className={styles.drawn} data-tone={tone} width={size} height={size} viewBox="0 0 48 48" aria-hidden>
+      <rect width="48" height="48" rx="8" />
+      <Icon x={11} y={11} size={26} />
+    </svg>
   );
 }

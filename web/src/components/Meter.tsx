@@ -1,4 +1,5 @@
-import { Progress, Stack, Text } from '@mantine/core';
+import { Progress } from '@mantine/core';
+import styles from './Meter.module.css';
 
 interface Props {
   used: number;
@@ -12,11 +13,17 @@ interface Props {
 export function Meter({ used, total, format, label }: Props) {
   const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
   return (
-    <Stack gap={4} miw={100}>
-      <Text size="xs" className="nowrap number">
+    <div className={styles.meter}>
+      <Progress
+        className={styles.bar}
+        value={percent}
+        size="sm"
+        color={percent > 90 ? 'failure' : 'accent'}
+        aria-label={label}
+      />
+      <span className="nowrap number">
         {format(used)} of {format(total)}
-      </Text>
-      <Progress value={percent} size="sm" color={percent > 90 ? 'failure' : 'accent'} aria-label={label} />
-    </Stack>
+      </span>
+    </div>
   );
 }

@@ -1,5 +1,6 @@
-import { Group, Stack, Text, Title } from '@mantine/core';
 import { type ReactNode, useEffect } from 'react';
+import { useBranding } from '../api/branding';
+import styles from './PageHeader.module.css';
 
 interface Props {
   title: string;
@@ -10,20 +11,17 @@ interface Props {
 
 /** The heading of a page. It also sets the title of the browser tab. */
 export function PageHeader({ title, children, actions }: Props) {
+  const { name } = useBranding();
   useEffect(() => {
-    document.title = `${title} · Greenroom`;
-  }, [title]);
+    document.title = `${title} · ${name}`;
+  }, [title, name]);
   return (
-    <Group justify="space-between" align="flex-end" mb="md">
-      <Stack gap={2} flex="1 1 320px">
-        <Title order={1}>{title}</Title>
-        {children && (
-          <Text c="dimmed" size="sm" component="div">
-            {children}
-          </Text>
-        )}
-      </Stack>
-      {actions && <Group gap="sm">{actions}</Group>}
-    </Group>
+    <div className={styles.header}>
+      <div className={styles.words}>
+        <h1 className={styles.title}>{title}</h1>
+        {children && <div className={styles.note}>{children}</div>}
+      </div>
+      {actions && <div className={styles.actions}>{actions}</div>}
+    </div>
   );
 }

@@ -17,7 +17,7 @@ export function PullState({ pull, label }: { pull: Pull; label: string }) {
         </span>
       </Tooltip>
       {isComing && pull.size_bytes > 0 && (
-        <Text size="xs" c="dimmed" className="number" style={{ whiteSpace: 'nowrap' }}>
+        <Text size="xs" c="dimmed" className="number nowrap">
           {`${bytes((pull.size_bytes * pull.progress) / 100)} of ${bytes(pull.size_bytes)}`}
         </Text>
       )}

@@ -1,26 +1,52 @@
-import { Button } from '@mantine/core';
+import {
+  IconCheck,
+  IconEdit,
+  IconEye,
+  IconListDetails,
+  IconPlayerPlay,
+  IconRefresh,
+  IconRepeat,
+  IconRotate,
+  IconTrash,
+  IconUnlink,
+} from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Confirm } from './Confirm';
+import { RowButton } from './RowButton';
+
+/** The actions of rows, with their pictures. */
+const ICONS = {
+  Approve: IconCheck,
+  Delete: IconTrash,
+  Edit: IconEdit,
+  Preview: IconEye,
+  'Read again': IconRefresh,
+  Remove: IconTrash,
+  Replay: IconRepeat,
+  Rotate: IconRotate,
+  Show: IconListDetails,
+  Synchronize: IconRefresh,
+  Test: IconPlayerPlay,
+  Unlink: IconUnlink,
+};
+
+type Word = keyof typeof ICONS;
 
 interface Props {
   /** The label, e.g. Edit. */
-  word: string;
-  /** The name of the item, for screen readers. */
+  word: Word;
+  /** The name of the item. */
   name: string;
   onClick: () => void;
 }
 
-/** An action of a row, as a text button. */
+/** A common action of a row. Its label is the word and the name of the item. */
 export function RowAction({ word, name, onClick }: Props) {
-  return (
-    <Button size="compact-sm" variant="default" onClick={onClick} aria-label={`${word} ${name}`}>
-      {word}
-    </Button>
-  );
+  return <RowButton label={`${word} ${name}`} icon={ICONS[word]} onClick={onClick} />;
 }
 
 interface RemoveProps {
-  word?: string;
+  word?: Word;
   name: string;
   /** The noun of the item, e.g. zone, if the name does not contain it. */
   noun?: string;

@@ -1,15 +1,14 @@
-import { Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 
-/** The name of the item of a row, as a link to its page. `note` is shown below in small letters. */
+/** The name of the item of a row, as a link to its page. `note` is shown beside it in small letters. */
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
   return (
-    <div>
+    <div className="row-named">
       <Link to={to} className="row-link mantine-focus-auto">
         {children}
       </Link>
-      {note && <div className="row-note one-line">{note}</div>}
+      {note && <div className="row-note">{note}</div>}
     </div>
   );
 }
@@ -17,10 +16,8 @@ export function RowLink({ to, children, note }: { to: string; children: ReactNod
 /** The name of the item of a row, if the item has no page. */
 export function RowName({ children, note }: { children: ReactNode; note?: ReactNode }) {
   return (
-    <div>
-      <Text size="sm" fw={600}>
-        {children}
-      </Text>
+    <div className="row-named">
+      <span className="row-name">{children}</span>
       {note && <div className="row-note">{note}</div>}
     </div>
   );

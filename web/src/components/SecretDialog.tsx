@@ -20,7 +20,7 @@ export function SecretDialog({ title, noun, secret, children, onClose }: Props) 
         <Alert color="yellow" variant="light" role="status" title={`The ${noun} is shown only once`}>
           {children}
         </Alert>
-        <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+        <Code block className="anywhere wrapped">
           {secret}
         </Code>
         <Group justify="flex-end">

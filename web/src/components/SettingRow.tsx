@@ -45,7 +45,7 @@ export function SettingRow(props: Props) {
       <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md" verticalSpacing="xs">
         <div>
           <Group gap="xs">
-            <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+            <Text size="sm" fw={600} className="anywhere">
               {settingTitle(setting.name)}
             </Text>
             <Code>{setting.name}</Code>
@@ -60,7 +60,7 @@ export function SettingRow(props: Props) {
         </div>
         <Stack gap={4}>
           <Group justify="space-between" wrap="nowrap" align="flex-start">
-            <div style={{ flex: 1 }}>
+            <div className="grows">
               {editor?.(change.mutate, change.isPending ? change.variables : undefined) ?? (
                 <SettingEditor
                   key={JSON.stringify(value)}
@@ -80,7 +80,7 @@ export function SettingRow(props: Props) {
             </Text>
           )}
           {note && (
-            <Text size="xs" role="note" style={{ overflowWrap: 'anywhere' }}>
+            <Text size="xs" role="note" className="anywhere">
               <Marked text={note} />
             </Text>
           )}

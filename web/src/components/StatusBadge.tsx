@@ -9,7 +9,7 @@ import {
   IconPlayerPauseFilled,
   type TablerIcon,
 } from '@tabler/icons-react';
-import styles from './StatusBadge.module.css';
+import { ToneBadge } from './ToneBadge';
 import type { Tone } from './tones';
 
 /** Few looks, each a tone and a shape, so that color alone never carries the meaning. */
@@ -91,15 +91,10 @@ export function StatusBadge({ status, intended = false }: Props) {
   const look = LOOKS[intended ? 'resting' : (LOOK_OF[status] ?? 'gone')];
   if (!look) return null;
   const Icon = look.icon;
-  const hint = HINTS[status];
   return (
-    <span
-      className={hint ? `${styles.status} mantine-focus-auto` : styles.status}
-      data-tone={look.tone}
-      {...(hint ? { tabIndex: 0, 'data-hint': hint } : {})}
-    >
+    <ToneBadge tone={look.tone} hint={HINTS[status]}>
       <Icon size={12} aria-hidden />
       {status}
-    </span>
+    </ToneBadge>
   );
 }

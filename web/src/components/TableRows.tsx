@@ -17,7 +17,7 @@ export const MOST_WHOLE = 60;
 /** The number of rows in the document above and below the window. */
 const OVERSCAN = 8;
 /** The assumed height of a row until rows are measured. */
-const ROW_PX = 54;
+const ROW_PX = 36;
 /** The number of rows before the end of the loaded ones at which more are requested. */
 const AHEAD = 60;
 
@@ -191,13 +191,24 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
         </td>
       )}
       {columns.map((column) => (
-        <td key={column.key} {...(column.align ? { align: column.align } : {})}>
-          {column.render ? column.render(row) : String(column.value?.(row) ?? '–')}
-        </td>
+        <Cell key={column.key} column={column} row={row} />
       ))}
     </tr>
   );
 }, sameRow) as <Row>(props: RowProps<Row>) => React.JSX.Element;
+
+/** The number of letters up to which a plain text stands on one line. */
+const SHORT = 32;
+
+function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
+  const { render, value, align } = column;
+  const text = render ? '' : String(value?.(row) ?? '–');
+  return (
+    <td className={!render && text.length <= SHORT ? 'nowrap' : undefined} {...(align ? { align } : {})}>
+      {render ? render(row) : text}
+    </td>
+  );
+}
 
 function sameRow<Row>(before: RowProps<Row>, after: RowProps<Row>): boolean {
   const { row: rowBefore, ...othersBefore } = before;

@@ -1,8 +1,9 @@
-import { Alert, Center, Stack, Text, ThemeIcon } from '@mantine/core';
+import { Alert, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { isTemporary, messageOf } from '../api/client';
+import styles from './feedback.module.css';
 
 const SHARED = {
   withBorder: true,
@@ -58,23 +59,27 @@ interface EmptyProps {
 }
 
 /** An empty list: a description of its items and the way to create the first one. */
-export function EmptyState({ icon: Icon, title, children, action, isPage = false }: EmptyProps) {
+export function EmptyState({ icon, title, children, action, isPage = false }: EmptyProps) {
+  const Title = isPage ? 'h1' : 'p';
   return (
-    <Center py={48} px="md">
-      <Stack align="center" gap="sm" maw={460}>
-        <ThemeIcon variant="light" size={52} radius="xl">
-          <Icon size={26} aria-hidden />
-        </ThemeIcon>
-        <Text component={isPage ? 'h1' : 'p'} m={0} fw={650} size="lg" ta="center">
-          {title}
-        </Text>
-        {children && (
-          <Text c="dimmed" ta="center" component="div" size="sm">
-            {children}
-          </Text>
-        )}
-        {action}
-      </Stack>
-    </Center>
+    <div className={styles.empty}>
+      <Drawing icon={icon} />
+      <Title className={styles.title}>{title}</Title>
+      {children && <div className={styles.text}>{children}</div>}
+      {action}
+    </div>
+  );
+}
+
+/** The drawing of an empty list: a sheet without entries, and the picture of the page. */
+function Drawing({ icon: Icon }: { icon: TablerIcon }) {
+  return (
+    <svg className={styles.drawing} width={132} height={88} viewBox="0 0 132 88" aria-hidden>
+      <rect className={styles.sheet} x="13" y="9" width="98" height="66" rx="6" />
+      <path className={styles.line} d="M13 25h98M24 17h22M58 17h14" />
+      <path className={styles.missing} d="M24 37h46M24 49h60M24 61h34" />
+      <circle className={styles.disc} cx="105" cy="66" r="19" />
+      <Icon className={styles.picture} x={94} y={55} size={22} stroke={1.6} />
+    </svg>
   );
 }

@@ -1,10 +1,14 @@
-import { Alert, Button, Center, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Alert, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
+import { useBranding } from '../api/branding';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
 import type { SecondFactorNeeded } from '../api/secondFactors';
+import { Logo } from '../app/Mark';
+import { Gate } from '../components/Gate';
 import { SignOnButtons, SignOnRefusal } from '../components/SignOnButtons';
+import styles from './Login.module.css';
 import { SecondStep } from './SecondStep';
 
 /** The log-in form at any address. After the log-in, the page of the address is shown. */
@@ -13,6 +17,7 @@ export function Login() {
   const [password, setPassword] = useState('');
   const [needed, setNeeded] = useState<SecondFactorNeeded | null>(null);
   const queries = useQueryClient();
+  const branding = useBranding();
   const finish = () => queries.invalidateQueries({ queryKey: meQuery.queryKey });
   const back = () => {
     setNeeded(null);
@@ -25,65 +30,68 @@ export function Login() {
     onError: (error) => isLoggedOut(error) && setPassword(''),
   });
   return (
-    <Center component="main" mih="100vh" p="md">
-      <Stack w="100%" maw={380} gap="lg">
-        <Stack align="center" gap={6}>
-          <img src="/favicon.svg" width={52} height={52} alt="" />
-          <Title order={1} fz={26}>
-            Greenroom
-          </Title>
-          <Text c="dimmed" size="sm">
-            Log in to open your desktops
-          </Text>
-        </Stack>
-        <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          {needed ? (
-            <SecondStep needed={needed} onDone={finish} onBack={back} />
-          ) : (
-            <>
-              <form
-                onSubmit={(event) => {
-                  event.preventDefault();
-                  enter.mutate();
-                }}
-              >
-                <Stack>
-                  {enter.isIdle && <SignOnRefusal />}
-                  {enter.isError && (
-                    <Alert color="red" variant="light" role="alert">
-                      {messageOf(enter.error)}
-                    </Alert>
-                  )}
-                  <TextInput
-                    label="Username"
-                    name="username"
-                    autoComplete="username"
-                    required
-                    withAsterisk={false}
-                    autoFocus
-                    data-autofocus
-                    value={username}
-                    onChange={(event) => setUsername(event.currentTarget.value)}
-                  />
-                  <PasswordInput
-                    label="Password"
-                    name="password"
-                    autoComplete="current-password"
-                    required
-                    withAsterisk={false}
-                    value={password}
-                    onChange={(event) => setPassword(event.currentTarget.value)}
-                  />
-                  <Button type="submit" fullWidth loading={enter.isPending}>
-                    Log in
-                  </Button>
-                </Stack>
-              </form>
-              <SignOnButtons />
-            </>
-          )}
-        </Paper>
-      </Stack>
-    </Center>
+    <Gate
+      above={<Logo size={48} />}
+      title={branding.name}
+      note="Log in to open your desktops"
+      below={<Notice notice={branding.notice} supportUrl={branding.support_url} />}
+    >
+      {needed ? (
+        <SecondStep needed={needed} onDone={finish} onBack={back} />
+      ) : (
+        <>
+          <form
+            onSubmit={(event) => {
+              event.preventDefault();
+              enter.mutate();
+            }}
+          >
+            <Stack>
+              {enter.isIdle && <SignOnRefusal />}
+              {enter.isError && (
+                <Alert color="red" variant="light" role="alert">
+                  {messageOf(enter.error)}
+                </Alert>
+              )}
+              <TextInput
+                label="Username"
+                name="username"
+                autoComplete="username"
+                required
+                withAsterisk={false}
+                autoFocus
+                data-autofocus
+                value={username}
+                onChange={(event) => setUsername(event.currentTarget.value)}
+              />
+              <PasswordInput
+                label="Password"
+                name="password"
+                autoComplete="current-password"
+                required
+                withAsterisk={false}
+                value={password}
+                onChange={(event) => setPassword(event.currentTarget.value)}
+              />
+              <Button type="submit" fullWidth loading={enter.isPending}>
+                Log in
+              </Button>
+            </Stack>
+          </form>
+          <SignOnButtons />
+        </>
+      )}
+    </Gate>
+  );
+}
+
+/** What the administrators want everyone to read, and where users get help. */
+function Notice({ notice, supportUrl }: { notice: string; supportUrl: string }) {
+  if (!notice && !supportUrl) return null;
+  return (
+    <div className={styles.below}>
+      {notice && <p className={styles.notice}>{notice}</p>}
+      {supportUrl && <a href={supportUrl}>Help with the log-in</a>}
+    </div>
   );
 }

@@ -236,6 +236,7 @@ def _audited_attributes(values: UserAttributes) -> LogDetails:
         "preferred_timezone": values.preferred_timezone,
         "default_image": values.default_image,
         "theme": values.theme,
+        "density": values.density,
         "favorite_images": values.favorite_images,
         **values.client_fields,
     }

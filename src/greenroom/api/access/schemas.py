@@ -59,6 +59,7 @@ def known_timezone(name: str | None) -> str | None:
 Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
+Density = Literal["compact", "standard", "comfortable"]
 FavoriteImages = Annotated[
     list[UUID], Field(max_length=100, description="workspaces that the launcher shows first, in this order")
 ]
@@ -168,6 +169,7 @@ class AttributesView(View):
     ]
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")]
     theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
+    density: Annotated[Density | None, Field(description="height of the rows of tables; null = standard")]
     favorite_images: FavoriteImages
 
 
@@ -185,6 +187,7 @@ class AttributesPatch(Body):
     preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")] = None
     theme: Annotated[Theme | None, Field(description="theme of the console")] = None
+    density: Annotated[Density | None, Field(description="height of the rows of tables in the console")] = None
     favorite_images: FavoriteImages = []
 
 

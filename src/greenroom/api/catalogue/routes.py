@@ -40,7 +40,7 @@ PICTURE_HEADERS: Final = {
 _PICTURE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"image/svg+xml": {}, "image/webp": {}}, "description": "the picture"}
 }
-_PICTURE_BODY: Final = {
+PICTURE_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in
@@ -98,7 +98,7 @@ async def get_picture(image_id: UUID, db: Db, caller: PictureCaller) -> Response
 
 
 @router.put(
-    "/images/{image_id}/picture", openapi_extra=_PICTURE_BODY, tags=["images"], dependencies=[requires("images_modify")]
+    "/images/{image_id}/picture", openapi_extra=PICTURE_BODY, tags=["images"], dependencies=[requires("images_modify")]
 )
 async def upload_picture(image_id: UUID, request: Request, change: ChangeDep) -> ImageView:
     """Set the picture of a workspace: PNG, JPEG or WebP of at most 1 MB.

@@ -276,6 +276,7 @@ class UserAttributes:
     default_image: str | None = None
     """The id of an existing workspace."""
     theme: str | None = None
+    density: str | None = None
     favorite_images: list[str] = field(default_factory=list[str])
     """The ids of the workspaces that the launcher shows first; some may be deleted."""
     client_fields: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -290,7 +291,8 @@ class UserAttributes:
 _ATTRIBUTES: Final = columns_of(UserAttributes)
 _SELECT_ATTRIBUTES: Final[LiteralString] = (
     "SELECT a.user_id::text, a.ssh_public_key, a.ssh_private_key_encrypted, a.preferred_language,"
-    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.favorite_images::text[], a.client_fields"
+    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.density,"
+    " a.favorite_images::text[], a.client_fields"
     " FROM user_attributes a LEFT JOIN images i ON i.image_id = a.default_image WHERE a.user_id = %(user_id)s"
 )
 

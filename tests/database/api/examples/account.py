@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.database.api.client import ADA, USERS_PASSWORD
 from tests.database.api.examples.step import Scene, Step, Wrong, step
+from tests.database.api.test_catalogue import picture
 
 NEW: Final = "a longer phrase than before"
 
@@ -48,7 +49,7 @@ ACCOUNT: Final[list[Step]] = [
     step("get_own_attributes", by="ada"),
     step(
         "update_own_attributes",
-        {"preferred_language": "de-DE", "preferred_timezone": "Europe/Berlin", "theme": "dark"},
+        {"preferred_language": "de-DE", "preferred_timezone": "Europe/Berlin", "theme": "dark", "density": "compact"},
         by="ada",
         wrong=Wrong(body={"preferred_timezone": "Berlin"}),
     ),
@@ -143,4 +144,8 @@ PEOPLE: Final[list[Step]] = [
     step("delete_group", wrong=Wrong(again=True)),
     step("list_settings", wrong=Wrong(by="ada")),
     step("update_settings", {"max_login_attempts": 5}, wrong=Wrong(body={"max_login_attempts": "many"})),
+    step("upload_logo", picture(), headers={"Content-Type": "image/png"}, wrong=Wrong(by="ada")),
+    step("get_branding", by="visitor", wrong=Wrong(by="misdirected")),
+    step("get_logo", by="visitor", wrong=Wrong(by="misdirected")),
+    step("remove_logo"),
 ]

@@ -20,7 +20,7 @@ export function Identities() {
       <Text size="sm">You can log in with each linked identity, and with your password if you have one.</Text>
       {(identities.data ?? []).map(({ identity_id, issuer, subject }) => (
         <Group key={identity_id} justify="space-between" wrap="nowrap">
-          <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+          <Text size="sm" className="anywhere">
             {subject}
             <Text span c="dimmed" size="xs" display="block">
               {issuer}

@@ -75,11 +75,13 @@ export function Launcher() {
           {messageOf(launch.error)}
         </Alert>
       )}
-      {!isLoading && hasSessions && <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />}
-      {!isLoading && <SharedWithMe />}
-      <section aria-label="Launch a workspace">
+      {!isLoading && !isSearching && hasSessions && (
+        <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
+      )}
+      {!isLoading && !isSearching && <SharedWithMe />}
+      <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace" className={styles.launch}>
         {isLoading ? (
-          <div className={styles.tiles}>
+          <div className={`${styles.tiles} ${styles.loading}`}>
             {Array.from({ length: SKELETONS }, (_, index) => (
               <TileSkeleton key={index} />
             ))}
@@ -89,7 +91,7 @@ export function Launcher() {
             <Categories things={images.data ?? []} of={found} />
             {sections.map((section) => (
               <div key={section.title} className={styles.section}>
-                {(sections.length > 1 || hasSessions) && <h2>{section.title}</h2>}
+                {(sections.length > 1 || (hasSessions && !isSearching)) && <h2>{section.title}</h2>}
                 <div className={styles.tiles}>
                   {section.images.map((image) => (
                     <WorkspaceTile

@@ -60,7 +60,7 @@ function SessionCard({ session, image, isAlone }: CardProps) {
       className={styles.card}
       data-session={session.session_id}
       data-alone={isAlone || undefined}
-      data-rests={!runs || undefined}
+      data-off={!runs || undefined}
     >
       <div ref={picture} className={styles.picture}>
         {url ? <img src={url} alt={`Screen of ${name}`} /> : <Artwork name={name} src={image?.image_src} />}

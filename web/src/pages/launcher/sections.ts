@@ -10,10 +10,11 @@ export interface Section {
 /** The number of workspaces from which the recent ones are shown separately. */
 const MANY = 9;
 const RECENT = 4;
+const ROW = 5;
 
 /**
- * The favorites, the recent ones and the others, each workspace once. While the user searches, there is one section in
- * the order of the hits.
+ * The favorites, the recent ones and the others, each workspace once. Few favorites and recent ones share a row. While
+ * the user searches, there is one section in the order of the hits.
  */
 export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearching: boolean): Section[] {
   if (isSearching) return filled([{ title: 'Found', images }]);
@@ -22,9 +23,14 @@ export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearchi
   const recent = images.length < MANY ? [] : recentOf(others);
   const rest = others.filter((image) => !recent.includes(image));
   const isWhole = chosen.length === 0 && recent.length === 0;
+  const inOneRow = chosen.length > 0 && recent.length > 0 && chosen.length + recent.length <= ROW;
   return filled([
-    { title: 'Favorites', images: chosen },
-    { title: 'Recent', images: recent },
+    ...(inOneRow
+      ? [{ title: 'Favorites and recent', images: [...chosen, ...recent] }]
+      : [
+          { title: 'Favorites', images: chosen },
+          { title: 'Recent', images: recent },
+        ]),
     { title: isWhole ? 'All workspaces' : 'Other workspaces', images: rest },
   ]);
 }

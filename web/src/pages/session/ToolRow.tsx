@@ -21,34 +21,37 @@ interface Props {
 export function ToolRow({ name, hint, icon: Icon, onClick, on, refused = null, count = 0 }: Props) {
   const id = useId();
   const isRefused = refused !== null;
-  const said = isRefused
-    ? { 'aria-label': `${name}: ${refused}`, 'aria-disabled': true, 'data-refused': true }
-    : { 'aria-labelledby': `${id}name`, 'aria-describedby': hint ? `${id}hint` : undefined, 'aria-pressed': on };
   return (
-    <li>
-      <button type="button" className={styles.row} onClick={() => isRefused || onClick()} {...said}>
-        <Icon size={20} aria-hidden />
-        <span className={styles.words}>
-          <span id={`${id}name`} className={styles.name}>
-            {name}
+    <li className={styles.row} data-refused={isRefused || undefined}>
+      <Icon size={20} aria-hidden />
+      <span className={styles.words}>
+        <button
+          type="button"
+          className={styles.name}
+          aria-label={isRefused ? `${name}: ${refused}` : undefined}
+          aria-disabled={isRefused || undefined}
+          aria-describedby={hint && !isRefused ? id : undefined}
+          aria-pressed={isRefused ? undefined : on}
+          onClick={() => isRefused || onClick()}
+        >
+          {name}
+        </button>
+        {(refused ?? hint) && (
+          <span id={id} className={styles.hint}>
+            {refused ?? hint}
           </span>
-          {(refused ?? hint) && (
-            <span id={`${id}hint`} className={styles.hint}>
-              {refused ?? hint}
-            </span>
-          )}
+        )}
+      </span>
+      {on !== undefined && !isRefused && (
+        <span className={styles.state} data-on={on || undefined} aria-hidden>
+          {on ? 'On' : 'Off'}
         </span>
-        {on !== undefined && !isRefused && (
-          <span className={styles.state} data-on={on || undefined} aria-hidden>
-            {on ? 'On' : 'Off'}
-          </span>
-        )}
-        {count > 0 && (
-          <span className={styles.state} aria-hidden>
-            {count}
-          </span>
-        )}
-      </button>
+      )}
+      {count > 0 && (
+        <span className={styles.state} aria-hidden>
+          {count}
+        </span>
+      )}
     </li>
   );
 }

@@ -58,6 +58,9 @@ PANELS: Final[dict[str, dict[str, Entry]]] = {
         "up": _command("Run a complete deployment on this machine.", "instance"),
         "down": _command("Stop the instance, and remove its sessions, processes, containers and networks.", "instance"),
         "status": _command("Show the parts of the instance and their state.", "instance"),
+        "demo": _command(
+            "Run a demo with invented data on simulated hosts, next to any installation; --end removes it.", "demo"
+        ),
         "doctor": _command(
             "Check the invariants of the instance; exit code 1 if one is broken or a leftover remains.", "instance"
         ),

@@ -68,7 +68,7 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     os.umask(0o022)
     layout = Layout(data)
     if detach:
-        show_ready(_start_in_background(layout, options), as_json=as_json)
+        show_ready(start_in_background(layout, options), as_json=as_json)
         return
     _exec_up(layout, options, stderr_progress(), as_json=as_json)
 
@@ -101,8 +101,9 @@ def _exec_up(
     ).become_up(site)
 
 
-def _start_in_background(layout: Layout, options: Options) -> InstanceDescription:
-    """Fork the background process. Display the steps of its start, and return the description of the instance."""
+def start_in_background(layout: Layout, options: Options) -> InstanceDescription:
+    """Fork the background process. Display the steps of its start, and return the description of the instance. Raises
+    SetupError: the instance cannot be started with these options."""
     read_end, write_end = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, instance.END_SIGNALS)
     pid = os.fork()

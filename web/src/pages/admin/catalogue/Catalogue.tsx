@@ -15,7 +15,7 @@ import { CatalogueForm, Sources } from './Sources';
 /** The interval of updates while an Agent pulls an image. */
 const FOLLOW_MS = 2000;
 
-/** Sessions → Catalogue: the recipes of Greenroom and third-party catalogues. */
+/** Workspaces → Catalogue: the recipes of Greenroom and third-party catalogues. */
 export function Catalogue() {
   const allowed = useAllowed();
   const entries = useQuery(catalogueQuery);

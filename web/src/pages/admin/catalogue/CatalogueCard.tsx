@@ -94,7 +94,7 @@ function Arrival({ image: { agents } }: { image: Image }) {
             <PullState pull={each} label={`Image on ${each.hostname}`} />
           </Group>
           {each.error && (
-            <Text size="xs" c={textIn('failure')} style={{ overflowWrap: 'anywhere' }}>
+            <Text size="xs" c={textIn('failure')} className="anywhere">
               {each.error}
             </Text>
           )}
@@ -115,7 +115,7 @@ function Actions({ entry, image, onAdd }: Props) {
     <Group justify="space-between" mt="auto" gap="xs">
       {entry.installed ? (
         <Group gap={6}>
-          <IconCheck size={16} color={textIn('ready')} aria-hidden />
+          <IconCheck size={16} color="var(--gr-text-muted)" aria-hidden />
           <Text size="sm">
             Added as{' '}
             <Anchor component={Link} to={`/admin/workspaces/${entry.image_id}`} underline="always">

@@ -31,7 +31,7 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
       title: 'Address',
       value: (row) => row.list_url,
       render: (row) => (
-        <Anchor href={row.list_url} size="sm" rel="noreferrer" target="_blank" style={{ overflowWrap: 'anywhere' }}>
+        <Anchor href={row.list_url} size="sm" rel="noreferrer" target="_blank" className="anywhere">
           {row.list_url}
         </Anchor>
       ),
@@ -77,7 +77,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
     <Stack gap={2}>
       <Text size="sm">{counted(entries, 'workspace')}</Text>
       {error && (
-        <Text size="xs" c={textIn('failure')} style={{ overflowWrap: 'anywhere' }}>
+        <Text size="xs" c={textIn('failure')} className="anywhere">
           {error}
         </Text>
       )}
@@ -89,7 +89,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
             </Text>
           </summary>
           {left_out.map((sentence, index) => (
-            <Text key={index} size="xs" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
+            <Text key={index} size="xs" c="dimmed" className="anywhere">
               {sentence}
             </Text>
           ))}

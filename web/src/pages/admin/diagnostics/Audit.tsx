@@ -1,4 +1,4 @@
-import { Badge, Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { IconDownload, IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
@@ -12,7 +12,8 @@ import { ResourcePage } from '../../../components/ResourcePage';
 import { RowButton } from '../../../components/RowButton';
 import { type Column, withParam } from '../../../components/tableState';
 import { absolute } from '../../../components/TimeAgo';
-import { type Tone, textIn } from '../../../components/tones';
+import { ToneBadge } from '../../../components/ToneBadge';
+import type { Tone } from '../../../components/tones';
 import { usePages } from '../../../components/usePages';
 import { Details } from './LogDetails';
 import { SPANS, sinceOf } from './logFilter';
@@ -20,7 +21,7 @@ import { SPANS, sinceOf } from './logFilter';
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
 const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', failed: 'warning', unknown: 'warning' };
 
-/** Diagnostics → Audit: who changed or opened what. */
+/** Rules & Logs → Audit: who changed or opened what. */
 export function Audit() {
   const [params, setParams] = useSearchParams();
   const result = RESULTS.find((each) => each === params.get('result')) ?? null;
@@ -117,12 +118,7 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
 }
 
 function ResultBadge({ result }: { result: string }) {
-  const tone = TONES[result] ?? 'neutral';
-  return (
-    <Badge variant="light" color={tone} miw="max-content" styles={{ label: { color: textIn(tone) } }}>
-      {result}
-    </Badge>
-  );
+  return <ToneBadge tone={TONES[result] ?? 'neutral'}>{result}</ToneBadge>;
 }
 
 /** All fields of an event. A change includes the values before and after. */
@@ -130,7 +126,7 @@ function EventDetails({ event, onClose }: { event: AuditEvent; onClose: () => vo
   return (
     <SideSheet title={`Event ${event.event_id}`} onClose={onClose} size="lg">
       <Stack>
-        <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+        <Text size="sm" fw={600} className="anywhere">
           {event.message}
         </Text>
         <Facts

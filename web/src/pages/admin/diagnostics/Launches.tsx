@@ -23,7 +23,7 @@ const DRAWER_PX = 1000;
 
 const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
 
-/** Diagnostics → Launches: all launches, including those without a session. */
+/** Rules & Logs → Launches: all launches, including those without a session. */
 export function Launches() {
   const [params, setParams] = useSearchParams();
   const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;

@@ -1,14 +1,9 @@
-import { Badge } from '@mantine/core';
-import { type Tone, textIn } from '../../../components/tones';
+import { ToneBadge } from '../../../components/ToneBadge';
+import type { Tone } from '../../../components/tones';
 
 const TONES: Record<string, Tone> = { ERROR: 'failure', WARNING: 'warning', INFO: 'neutral' };
 
 /** The level of a log row. */
 export function LevelBadge({ level }: { level: string }) {
-  const tone = TONES[level] ?? 'neutral';
-  return (
-    <Badge variant="light" color={tone} miw="max-content" styles={{ label: { color: textIn(tone) } }}>
-      {level}
-    </Badge>
-  );
+  return <ToneBadge tone={TONES[level] ?? 'neutral'}>{level}</ToneBadge>;
 }

@@ -24,7 +24,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
       size="lg"
     >
       <Stack>
-        <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+        <Text size="sm" fw={600} className="anywhere">
           {row.message}
         </Text>
         <Facts
@@ -65,7 +65,7 @@ export function Details({ details }: { details: Values }) {
           <Title order={2} fz={14} mb="xs">
             Details
           </Title>
-          <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+          <Code block className="anywhere wrapped">
             {JSON.stringify(rest, null, 2)}
           </Code>
         </section>
@@ -93,8 +93,8 @@ function Changes({ before, after }: { before: Values; after: Values }) {
           </Table.Thead>
           <Table.Tbody>
             {names.map((name) => (
-              <Table.Tr key={name} style={{ verticalAlign: 'top' }}>
-                <Table.Td fz="sm" style={{ overflowWrap: 'anywhere' }}>
+              <Table.Tr key={name} className="at-top">
+                <Table.Td fz="sm" className="anywhere">
                   {name}
                 </Table.Td>
                 <Value value={before[name]} />
@@ -111,7 +111,7 @@ function Changes({ before, after }: { before: Values; after: Values }) {
 function Value({ value }: { value: unknown }) {
   const text = typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value, null, 1);
   return (
-    <Table.Td fz="xs" ff="monospace" style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+    <Table.Td fz="xs" ff="monospace" className="anywhere wrapped">
       {text}
     </Table.Td>
   );

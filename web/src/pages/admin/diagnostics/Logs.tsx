@@ -1,7 +1,7 @@
 import { PageHeader } from '../../../components/PageHeader';
 import { LogsTable } from './LogsTable';
 
-/** Diagnostics → Logs: every decision with its reason, newest first. */
+/** Rules & Logs → Logs: every decision with its reason, newest first. */
 export function Logs() {
   return (
     <>

@@ -1,4 +1,4 @@
-import { Anchor, Group, Stack, Text } from '@mantine/core';
+import { Anchor, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails, IconNotes } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
@@ -161,7 +161,7 @@ function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
   };
 }
 
-/** The message, with the other subjects of the row below it. */
+/** The message, and after it the other subjects of the row. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
   const about = [row.setting && `setting ${row.setting}`, group && `group ${group}`].filter(Boolean).join(', ');
@@ -169,24 +169,20 @@ function Message({ row }: { row: LogRow }) {
     row.session_id && <SessionLink key="session" id={row.session_id} />,
     row.staging_config_id && (
       <span key="config">
+        {' '}
         staging config <ConfigLink id={row.staging_config_id} title={row.staging_config_title} />
       </span>
     ),
   ].filter(Boolean);
   return (
-    <Stack gap={0}>
-      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
-        {row.message}
-      </Text>
+    <div className="anywhere">
+      {row.message}
       {(about || links.length > 0) && (
-        <Text size="xs" c="dimmed" component="div">
-          <Group gap={4} component="span">
-            {about && <span>{about}</span>}
-            {links}
-          </Group>
-        </Text>
+        <span className="row-note beside">
+          {about} {links}
+        </span>
       )}
-    </Stack>
+    </div>
   );
 }
 
@@ -208,7 +204,7 @@ function groupOf({ details }: LogRow): string | null {
 
 function Wrapped({ children }: { children: string | null }) {
   return (
-    <Text size="sm" miw={155} maw={180} style={{ overflowWrap: 'anywhere' }}>
+    <Text size="sm" miw={155} maw={180} className="anywhere">
       {children ?? '–'}
     </Text>
   );

@@ -1,7 +1,7 @@
 import { PageHeader } from '../../../components/PageHeader';
 import { RequestsTable } from './RequestsTable';
 
-/** Diagnostics → Manager Requests: the refused requests of Agents to Managers, and the counts of all others. */
+/** Rules & Logs → Manager Requests: the refused requests of Agents to Managers, and the counts of all others. */
 export function ManagerRequests() {
   return (
     <>

@@ -1,11 +1,12 @@
-import { Badge, Button, Group as Row, Text } from '@mantine/core';
+import { Badge, Group as Row, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link } from 'react-router';
+import { IconSettings } from '@tabler/icons-react';
 import { groupsQuery } from '../../../api/queries';
 import type { Group } from '../../../api/types';
 import { numberColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
+import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
 import { CreateGroup } from './GroupForm';
 import { PermissionTitles } from '../PermissionsField';
@@ -41,15 +42,7 @@ export function Groups() {
       create="Create Group"
       form={(_, close) => <CreateGroup onClose={close} />}
       actions={({ group_id, name }) => (
-        <Button
-          component={Link}
-          to={`/admin/groups/${group_id}?tab=settings`}
-          size="compact-sm"
-          variant="default"
-          aria-label={`Settings of ${name}`}
-        >
-          Settings
-        </Button>
+        <RowButton label={`Settings of ${name}`} icon={IconSettings} to={`/admin/groups/${group_id}?tab=settings`} />
       )}
     />
   );
@@ -57,7 +50,7 @@ export function Groups() {
 
 function Name({ group }: { group: Group }) {
   return (
-    <Row gap="xs" wrap="nowrap" align="flex-start">
+    <Row gap="xs" wrap="nowrap">
       <RowLink to={`/admin/groups/${group.group_id}`} note={group.description}>
         {group.name}
       </RowLink>

@@ -3,7 +3,7 @@ import { PageHeader } from '../../../components/PageHeader';
 
 const ALL = {};
 
-/** Sessions → Home Folders: the kept home folders of users and their sizes. */
+/** Workspaces → Home Folders: the kept home folders of users and their sizes. */
 export function Homes() {
   return (
     <>

@@ -179,7 +179,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
     key: 'image',
     title: 'Image',
     value: (row) => row.name,
-    render: (row) => <Code style={{ overflowWrap: 'anywhere' }}>{row.name}</Code>,
+    render: (row) => <Code className="anywhere">{row.name}</Code>,
   },
   {
     key: 'state',
@@ -203,7 +203,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
     value: (row) => row.error,
     width: '40%',
     render: (row) => (
-      <Text size="sm" c={row.error ? textIn('failure') : undefined} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" c={row.error ? textIn('failure') : undefined} className="anywhere">
         {row.error || '–'}
       </Text>
     ),

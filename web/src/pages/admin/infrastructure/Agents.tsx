@@ -1,4 +1,4 @@
-import { Anchor, Code, Stack, Text } from '@mantine/core';
+import { Anchor, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
 import { agentsQuery, managersQuery } from '../../../api/queries';
@@ -21,7 +21,7 @@ import { JoinTokens } from './JoinTokens';
 export const LATE_S = 10;
 export const MISSING_S = 15;
 
-/** Infrastructure → Docker Agents: the machines on which sessions run. */
+/** Fleet → Docker Agents: the machines on which sessions run. */
 export function Agents() {
   const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
   const columns: Column<Agent>[] = [
@@ -41,7 +41,7 @@ export function Agents() {
       title: 'Status',
       value: (row) => statesOf(row).join(' '),
       render: (row) => (
-        <Stack gap={4} align="flex-start">
+        <Group gap={6}>
           {statesOf(row).map((state) => (
             <StatusBadge key={state} status={state} />
           ))}
@@ -50,7 +50,7 @@ export function Agents() {
               {row.status_reason}
             </Text>
           )}
-        </Stack>
+        </Group>
       ),
     },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
@@ -147,7 +147,7 @@ const TERM_HINT =
 export function ReportsTo({ agent, manager }: ReportsToProps) {
   if (!agent.manager_id) return null;
   return (
-    <Text size="xs" c="dimmed">
+    <span className="row-note beside">
       to{' '}
       <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
         {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
@@ -156,6 +156,6 @@ export function ReportsTo({ agent, manager }: ReportsToProps) {
       <span className="nowrap mantine-focus-auto" tabIndex={0} data-hint={TERM_HINT}>
         term {agent.manager_term}
       </span>
-    </Text>
+    </span>
   );
 }

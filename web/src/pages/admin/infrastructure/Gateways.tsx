@@ -23,7 +23,7 @@ const COLUMNS: Column<Gateway>[] = [
   timeColumn('last', 'Last Reported Time', (row) => row.last_reported, 'never'),
 ];
 
-/** Infrastructure → Gateways: web gateways that joined on separate hosts. */
+/** Fleet → Gateways: web gateways that joined on separate hosts. */
 export function Gateways() {
   return (
     <ResourcePage

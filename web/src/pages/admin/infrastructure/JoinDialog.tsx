@@ -138,7 +138,7 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
       <Text size="sm">
         Run as root on the new machine, where Greenroom{token.role === 'agent' && ' and Docker are'} installed:
       </Text>
-      <Code block data-testid="join-command" style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+      <Code block data-testid="join-command" className="anywhere wrapped">
         {join_command}
       </Code>
       {LOOPBACK.test(join_command) && (

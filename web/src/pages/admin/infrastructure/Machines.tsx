@@ -54,7 +54,7 @@ const POOLS: Column<MachinePool>[] = [
     title: 'Last failure',
     value: (row) => row.last_error,
     render: (row) => (
-      <Text size="sm" c={textIn('failure')} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" c={textIn('failure')} className="anywhere">
         {row.last_error}
       </Text>
     ),
@@ -62,7 +62,7 @@ const POOLS: Column<MachinePool>[] = [
   enabledColumn((row) => <Enabled pool={row} />),
 ];
 
-/** Infrastructure → Machine Pools: machine pools, a preview of their plan, and the machine orders. */
+/** Fleet → Machine Pools: machine pools, a preview of their plan, and the machine orders. */
 export function Machines() {
   const orders = useQuery(machineOrdersQuery);
   const allowed = useAllowed();

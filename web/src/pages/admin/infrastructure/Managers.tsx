@@ -74,7 +74,7 @@ const COLUMNS: Column<Manager>[] = [
   },
 ];
 
-/** Infrastructure → Managers. */
+/** Fleet → Managers. */
 export function Managers() {
   const managers = useQuery(managersQuery);
   return (

@@ -33,7 +33,7 @@ const COLUMNS: Column<Zone>[] = [
   { key: 'proxy', title: 'Proxy Connections', value: proxyOf },
 ];
 
-/** Infrastructure → Zones. */
+/** Fleet → Zones. */
 export function Zones() {
   return (
     <ResourcePage

@@ -10,7 +10,7 @@ import { RemoveAction } from '../../../components/RowAction';
 import type { Column } from '../../../components/tableState';
 import { ServiceAccountForm } from './ServiceAccountForm';
 
-/** Access → Service Accounts: the users of programs, which own API keys, leases and webhooks. */
+/** People → Service Accounts: the users of programs, which own API keys, leases and webhooks. */
 export function ServiceAccounts() {
   const allowed = useAllowed();
   const columns: Column<ServiceAccount>[] = [

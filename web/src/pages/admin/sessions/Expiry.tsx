@@ -13,13 +13,13 @@ export function Expiry({ session }: { session: Session }) {
     <>
       <TimeAgo time={session.expires} none="never" />
       {what && session.expires && (
-        <div
-          className="row-note nowrap mantine-focus-auto"
+        <span
+          className="row-note beside nowrap mantine-focus-auto"
           {...(session.expires_reason ? { tabIndex: 0, 'data-hint': withSettingTitles(session.expires_reason) } : {})}
         >
           {what}
           {session.expires === session.time_limit_ends ? '' : ' unless opened'}
-        </div>
+        </span>
       )}
     </>
   );

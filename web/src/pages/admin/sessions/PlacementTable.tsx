@@ -1,4 +1,4 @@
-import { Anchor, Badge, Stack, Text } from '@mantine/core';
+import { Anchor, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconRoute } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -9,7 +9,7 @@ import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { milliseconds } from '../../../components/format';
-import { textIn } from '../../../components/tones';
+import { ToneBadge } from '../../../components/ToneBadge';
 import { ConfigLink } from '../staging/ConfigLink';
 import { wordsOf } from '../staging/misses';
 import { settingTitle, withTitles } from '../../../components/titles';
@@ -42,16 +42,7 @@ const COLUMNS: Column<PlacementStep>[] = [
     key: 'result',
     title: 'Result',
     value: resultOf,
-    render: (row) => (
-      <Badge
-        variant="light"
-        color={row.used ? 'accent' : 'neutral'}
-        miw="max-content"
-        styles={{ label: { color: textIn(row.used ? 'accent' : 'neutral') } }}
-      >
-        {resultOf(row)}
-      </Badge>
-    ),
+    render: (row) => <ToneBadge tone={row.used ? 'accent' : 'neutral'}>{resultOf(row)}</ToneBadge>,
   },
   {
     key: 'reason',

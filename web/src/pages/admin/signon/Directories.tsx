@@ -25,7 +25,7 @@ const COLUMNS: Column<Directory>[] = [
     title: 'Directory',
     value: (row) => `${row.title} ${row.servers.join(' ')}`,
     render: (row) => (
-      <Box maw={300} style={{ overflowWrap: 'anywhere' }}>
+      <Box maw={300} className="anywhere">
         {row.title}
         <Box c="dimmed" fz="xs">
           {row.servers.join(', ')}
@@ -41,7 +41,7 @@ const COLUMNS: Column<Directory>[] = [
     title: 'Last Synchronization',
     value: (row) => row.synchronized,
     render: (row) => (
-      <Box maw={260} style={{ overflowWrap: 'anywhere' }}>
+      <Box maw={260} className="anywhere">
         <TimeAgo time={row.synchronized} none="never" />
         {row.sync_problem && (
           <Text c="red" fz="xs">
@@ -53,7 +53,7 @@ const COLUMNS: Column<Directory>[] = [
   },
 ];
 
-/** Access → Directories: the LDAP directories with whose passwords users log in. */
+/** People → Directories: the LDAP directories with whose passwords users log in. */
 export function Directories() {
   const [tested, setTested] = useState<Directory | null>(null);
   const [synchronized, setSynchronized] = useState<Directory | null>(null);

@@ -11,7 +11,7 @@ interface Props {
 }
 
 function Address({ children }: { children: string }) {
-  return <Code style={{ overflowWrap: 'anywhere' }}>{children}</Code>;
+  return <Code className="anywhere">{children}</Code>;
 }
 
 function addressOf({ form, provider }: Props, last: string) {

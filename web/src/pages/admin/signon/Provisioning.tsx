@@ -27,7 +27,7 @@ const COLUMNS: Column<ScimClient>[] = [
     title: 'SCIM Client',
     value: (row) => `${row.name} ${row.owner ?? ''}`,
     render: (row) => (
-      <Box maw={340} style={{ overflowWrap: 'anywhere' }}>
+      <Box maw={340} className="anywhere">
         {row.name}
         {row.owner && (
           <Box c="dimmed" fz="xs">
@@ -54,7 +54,7 @@ interface NewToken {
   token: string;
 }
 
-/** Access → Provisioning: the identity providers that create, change and disable users and groups by SCIM. */
+/** People → Provisioning: the identity providers that create, change and disable users and groups by SCIM. */
 export function Provisioning() {
   const [made, setMade] = useState<NewToken | null>(null);
   const [rotated, setRotated] = useState<ScimClient | null>(null);

@@ -17,7 +17,7 @@ const COLUMNS: Column<Provider>[] = [
     title: 'Provider',
     value: (row) => `${row.title} ${row.issuer}`,
     render: (row) => (
-      <Box maw={340} style={{ overflowWrap: 'anywhere' }}>
+      <Box maw={340} className="anywhere">
         {row.title}
         <Box c="dimmed" fz="xs">
           {row.issuer}
@@ -36,7 +36,7 @@ const COLUMNS: Column<Provider>[] = [
   { key: 'logins', title: 'Log-ins', value: (row) => row.num_logins, align: 'right' },
 ];
 
-/** Access → Sign-on: the providers at which users log in. */
+/** People → Sign-on: the providers at which users log in. */
 export function SignOn() {
   const [tested, setTested] = useState<Provider | null>(null);
   const allowed = useAllowed()('settings_modify');

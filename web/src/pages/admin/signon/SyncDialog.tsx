@@ -101,7 +101,7 @@ function Entries({ title, entries, number }: { title: string; entries: string[];
       <Text size="sm" fw={600}>
         {title}
       </Text>
-      <List size="sm" mah={220} style={{ overflowY: 'auto', overflowWrap: 'anywhere' }}>
+      <List size="sm" mah={220} className="anywhere scrolls">
         {entries.map((entry) => (
           <List.Item key={entry}>{entry}</List.Item>
         ))}

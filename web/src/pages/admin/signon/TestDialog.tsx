@@ -67,7 +67,7 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
                   step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
                 }
               >
-                <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+                <Text size="sm" className="anywhere">
                   {step.detail}
                 </Text>
               </Timeline.Item>

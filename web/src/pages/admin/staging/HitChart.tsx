@@ -2,6 +2,7 @@ import { Group, Text } from '@mantine/core';
 import type { StagingHistory } from '../../../api/types';
 import { counted } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
+import styles from './HitChart.module.css';
 
 const HEIGHT = 72;
 const STEP = 6;
@@ -40,7 +41,7 @@ export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
         preserveAspectRatio="none"
         width="100%"
         height={HEIGHT}
-        style={{ borderBottom: '1px solid var(--mantine-color-default-border)', display: 'block' }}
+        className={styles.chart}
       >
         {byHour.map(({ begin, hits, misses }, index) =>
           hits + misses === 0 ? null : (
@@ -67,7 +68,9 @@ export function HitChart({ byHour }: { byHour: StagingHistory['by_hour'] }) {
 function Key({ color, word }: { color: string; word: string }) {
   return (
     <Group gap={6}>
-      <span aria-hidden style={{ width: 10, height: 10, borderRadius: 2, background: color }} />
+      <svg width={10} height={10} aria-hidden>
+        <rect width={10} height={10} rx={2} fill={color} />
+      </svg>
       <Text size="xs">{word}</Text>
     </Group>
   );

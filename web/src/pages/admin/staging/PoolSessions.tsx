@@ -41,7 +41,7 @@ const COLUMNS: Column<Session>[] = [
     value: noteOf,
     width: '30%',
     render: (row) => (
-      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" className="anywhere">
         {noteOf(row) ?? '–'}
       </Text>
     ),

@@ -12,7 +12,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
   return (
     <Stack gap={6} miw={200}>
       <Group gap="sm" wrap="nowrap">
-        <Progress.Root size="lg" style={{ flex: 1 }} transitionDuration={300}>
+        <Progress.Root size="lg" className="grows" transitionDuration={300}>
           <Progress.Section value={share(current)} color="ready" aria-label={`${current} of ${desired} ready`} />
           <Progress.Section
             value={Math.min(share(starting), 100 - share(current))}
@@ -38,7 +38,7 @@ function Shortfall({ code, reason }: { code: string; reason: string }) {
   const color = calm ? 'var(--mantine-color-dimmed)' : textIn('failure');
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
-      <Icon size={15} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />
+      <Icon size={15} aria-hidden className="rigid" />
       <Text size="xs">{reason}</Text>
     </Group>
   );

@@ -57,7 +57,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
-/** Sessions → Staging: the staging configs and their pools. */
+/** Pools → Staging: the staging configs and their pools. */
 export function Staging() {
   return (
     <ResourcePage

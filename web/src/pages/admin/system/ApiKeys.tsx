@@ -15,7 +15,7 @@ import { textIn } from '../../../components/tones';
 import { CreateApiKey, RotateApiKey } from './ApiKeyForm';
 import { PermissionTitles } from '../PermissionsField';
 
-/** Access → API Keys: keys for programs that use the two HTTP interfaces. */
+/** People → API Keys: keys for programs that use the two HTTP interfaces. */
 export function ApiKeys() {
   const allowed = useAllowed();
   const [rotated, setRotated] = useState<ApiKey | null>(null);
@@ -53,7 +53,7 @@ export function ApiKeys() {
       value: (row) => row.owner,
       render: (row) => (
         <>
-          <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+          <Text size="sm" className="anywhere">
             {row.owner ?? '–'}
           </Text>
           {row.enabled && !row.valid && (

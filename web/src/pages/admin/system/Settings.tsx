@@ -7,8 +7,9 @@ import { StaleBanner } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { SettingRow } from '../../../components/SettingRow';
 import { factsOf } from '../groups/settingTexts';
+import { LogoField } from './LogoField';
 
-/** System → Settings: the settings of the deployment. A value is saved when the focus leaves its field. */
+/** Rules & Logs → Settings: the settings of the deployment. A value is saved when the focus leaves its field. */
 export function Settings() {
   const settings = useQuery(settingsQuery);
   const mayChange = useAllowed()('settings_modify');
@@ -18,6 +19,7 @@ export function Settings() {
       <Stack gap="sm">
         <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
         {!settings.data && <Skeleton h={240} />}
+        {settings.data && <LogoField disabled={!mayChange} />}
         {settings.data?.map((setting) => (
           <SettingRow
             key={setting.name}

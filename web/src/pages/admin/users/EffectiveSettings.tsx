@@ -19,7 +19,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
     render: (row) => (
       <>
         <Group gap="xs">
-          <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+          <Text size="sm" fw={600} className="anywhere">
             {settingTitle(row.name)}
           </Text>
           <Code>{row.name}</Code>
@@ -40,7 +40,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
     title: 'Value',
     value: (row) => shownValue(row.value, row.unit),
     render: (row) => (
-      <Text size="sm" miw={90} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" miw={90} className="anywhere">
         {shownValue(row.value, row.unit)}
       </Text>
     ),
@@ -50,7 +50,7 @@ const COLUMNS: Column<EffectiveSetting>[] = [
     title: 'Source',
     value: (row) => row.trace,
     render: (row) => (
-      <Text size="xs" style={{ overflowWrap: 'anywhere' }}>
+      <Text size="xs" className="anywhere">
         <Marked text={row.trace} />
       </Text>
     ),

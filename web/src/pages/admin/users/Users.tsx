@@ -40,7 +40,7 @@ const COLUMNS: Column<User>[] = [
 
 const rowKey = (row: User) => row.user_id;
 
-/** Access → Users. */
+/** People → Users. */
 export function Users() {
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (

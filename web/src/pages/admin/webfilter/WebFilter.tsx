@@ -57,7 +57,7 @@ const COLUMNS: Column<FilterPolicy>[] = [
   },
 ];
 
-/** Access → Web Filter: policies of workspaces and groups for the sites that sessions may open. */
+/** Rules & Logs → Web Filter: policies of workspaces and groups for the sites that sessions may open. */
 export function WebFilter() {
   const [tried, setTried] = useState<FilterPolicy | null>(null);
   return (

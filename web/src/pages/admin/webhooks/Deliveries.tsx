@@ -106,7 +106,7 @@ function columnsOf(
       unordered: true,
       render: (row) => (
         <Stack gap={0}>
-          <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+          <Text size="sm" className="anywhere">
             {outcomeOf(row, enabled)}
           </Text>
           {row.due && enabled && row.attempts > 0 && <NextAttempt due={row.due} />}
@@ -205,7 +205,7 @@ function Block({ title, text }: { title: string; text: string }) {
       <Title order={2} fz={14} mb="xs">
         {title}
       </Title>
-      <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+      <Code block className="anywhere wrapped">
         {text}
       </Code>
     </section>

@@ -31,7 +31,7 @@ export function WebhookPage() {
         list={{ to: LIST, title: 'Webhooks' }}
         query={webhook}
         title={({ name }) => name}
-        note={({ url }) => <span style={{ overflowWrap: 'anywhere' }}>{url}</span>}
+        note={({ url }) => <span className="anywhere">{url}</span>}
         actions={(data) => (
           <>
             <WebhookSwitch webhook={data} />

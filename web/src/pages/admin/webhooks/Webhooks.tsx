@@ -21,10 +21,7 @@ const COLUMNS: Column<Webhook>[] = [
     value: (row) => `${row.name} ${row.url}`,
     render: (row) => (
       <Box maw={320}>
-        <RowLink
-          to={`/admin/webhooks/${row.webhook_id}`}
-          note={<span style={{ overflowWrap: 'anywhere' }}>{row.url}</span>}
-        >
+        <RowLink to={`/admin/webhooks/${row.webhook_id}`} note={<span className="anywhere">{row.url}</span>}>
           {row.name}
         </RowLink>
       </Box>
@@ -41,7 +38,7 @@ const COLUMNS: Column<Webhook>[] = [
   timeColumn('delivered', 'Last Delivered', (row) => row.last_delivered, 'never'),
 ];
 
-/** System → Webhooks: the servers that receive events. */
+/** Rules & Logs → Webhooks: the servers that receive events. */
 export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (

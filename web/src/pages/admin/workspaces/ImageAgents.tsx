@@ -39,7 +39,7 @@ const COLUMNS: Column<OnAgent>[] = [
     value: (row) => row.error,
     width: '55%',
     render: (row) => (
-      <Text size="sm" c={row.error ? textIn('failure') : undefined} style={{ overflowWrap: 'anywhere' }}>
+      <Text size="sm" c={row.error ? textIn('failure') : undefined} className="anywhere">
         {row.error || '–'}
       </Text>
     ),

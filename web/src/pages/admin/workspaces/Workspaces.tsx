@@ -1,4 +1,4 @@
-import { Badge, Button, Code, Group, Stack, Text } from '@mantine/core';
+import { Badge, Button, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconBuildingStore, IconPlus } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -16,7 +16,7 @@ import { ImageIcon } from '../../../components/ImageIcon';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
 
-/** Sessions → Workspaces. */
+/** Workspaces. */
 export function Workspaces() {
   const allowed = useAllowed();
   const columns: Column<Image>[] = [
@@ -75,7 +75,7 @@ export function Workspaces() {
 function Name({ image }: { image: Image }) {
   return (
     <Group gap="sm" wrap="nowrap">
-      <ImageIcon name={image.friendly_name} src={image.image_src} size={32} />
+      <ImageIcon name={image.friendly_name} src={image.image_src} size={24} />
       <RowLink to={`/admin/workspaces/${image.image_id}`} note={image.description}>
         {image.friendly_name}
       </RowLink>
@@ -88,7 +88,7 @@ function Available({ image }: { image: Image }) {
   const having = image.agents.filter(({ state }) => state === 'present').length;
   const other = ['failed', 'pulling'].map((state) => image.agents.find((each) => each.state === state)).find(Boolean);
   return (
-    <Stack gap={4} align="flex-start">
+    <Group gap="xs" wrap="nowrap">
       {having > 0 ? (
         <Text size="sm" className="nowrap">
           {having < image.agents.length ? `${having} of ${counted(image.agents.length, 'Agent')}` : 'Yes'}
@@ -101,21 +101,15 @@ function Available({ image }: { image: Image }) {
         )
       )}
       {other && <PullState pull={other} label={`Pulled to ${other.hostname}`} />}
-    </Stack>
+    </Group>
   );
 }
 
 function Memory({ image }: { image: Image }) {
   return (
-    <div>
-      <Text size="sm" className="number nowrap">
-        {bytes(image.memory)}
-      </Text>
-      {image.memory_limit !== null && (
-        <Text size="xs" c="dimmed" className="number nowrap">
-          limit {bytes(image.memory_limit)}
-        </Text>
-      )}
-    </div>
+    <span className="number nowrap">
+      {bytes(image.memory)}
+      {image.memory_limit !== null && <span className="row-note beside">limit {bytes(image.memory_limit)}</span>}
+    </span>
   );
 }

@@ -1,0 +1,34 @@
+"""The pages of the console look as recorded (`script/pictures --record`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from script.pictures import FINGERPRINTS, PICTURES, RESULTS, Camera, Picture, compare, end_demo, read_demo
+from tests.support.scratch import keep_in_memory, remove_from_memory
+
+RECORDED: dict[str, str] = json.loads(FINGERPRINTS.read_text())
+
+
+@pytest.fixture(scope="module")
+def camera(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Camera]:
+    """A camera in front of a small demo."""
+    folder: Path = tmp_path_factory.mktemp("pictures")
+    keep_in_memory(folder)
+    data = str(folder / "demo")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    yield Camera(browser, read_demo(data, small=True))
+    end_demo(data)
+    remove_from_memory(folder)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("picture", [each for each in PICTURES if each.name in RECORDED], ids=lambda each: each.name)
+def test_a_page_looks_as_recorded(camera: Camera, picture: Picture):
+    content = camera.take(picture)
+    (RESULTS / picture.file).write_bytes(content)
+    assert compare(picture.name, content, RECORDED) is None

@@ -1,0 +1,54 @@
+import { ActionIcon, Menu } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconCheck, IconLineHeight } from '@tabler/icons-react';
+import { useEffect } from 'react';
+import { ownAttributesQuery } from '../api/queries';
+import { useOwnPreference } from './useOwnPreference';
+
+const DENSITIES = ['compact', 'standard', 'comfortable'] as const;
+type Density = (typeof DENSITIES)[number];
+
+/** The height of rows that the user chose. */
+function useDensity(): Density {
+  return useQuery(ownAttributesQuery).data?.density ?? 'standard';
+}
+
+/** Gives all tables the height of rows that the user chose (tokens.css). */
+export function useChosenDensity(): void {
+  const density = useDensity();
+  useEffect(() => {
+    document.documentElement.dataset.density = density;
+  }, [density]);
+}
+
+/** The menu that changes the height of rows. */
+export function DensityButton() {
+  const chosen = useDensity();
+  const keep = useOwnPreference();
+  const choose = (density: Density) => {
+    document.documentElement.dataset.density = density;
+    keep({ density });
+  };
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Height of rows" data-hint="Height of rows">
+          <IconLineHeight size={18} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {DENSITIES.map((density) => (
+          <Menu.Item
+            key={density}
+            role="menuitemradio"
+            aria-checked={density === chosen}
+            leftSection={density === chosen ? <IconCheck size={16} aria-hidden /> : <span className="no-icon" />}
+            onClick={() => choose(density)}
+          >
+            {density.charAt(0).toUpperCase() + density.slice(1)}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
