@@ -231,10 +231,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
       {...(column.align ? { align: column.align } : {})}
     >
-      <UnstyledButton
-        className={column.title.includes(' ') ? styles.order : `${styles.order} nowrap`}
-        onClick={() => state.toggleSort(column.key)}
-      >
+      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key)}>
         {column.title}
         {active && <Arrow size={14} aria-hidden className={styles.arrow} />}
       </UnstyledButton>
