@@ -21,11 +21,11 @@ def desk(user: Person, instance: Instance) -> Iterator[str]:
     instance.call("DELETE", f"/groups/{group_id}")
 
 
-def test_the_dashboard_loads_what_the_user_may_see_and_nothing_else(user: Person, desk: str):
+def test_today_has_what_the_user_may_see_and_nothing_else(user: Person, desk: str):
     user.open("/admin")
-    expect(user.page.get_by_role("link").filter(has_text="Sessions of users")).to_contain_text("no user has a session")
-    for other in ("Staged sessions ready", "Managers running", "Docker Agents running", "Pools", "Reserved capacity"):
-        expect(user.page.get_by_text(other)).to_have_count(0)
+    expect(user.page.get_by_role("group", name="Sessions of users")).to_contain_text("no user has a session")
+    for other in ("Staged sessions ready", "Primary Managers", "Free capacity", "Changes of the last hour"):
+        expect(user.page.get_by_role("group", name=other)).to_have_count(0)
 
 
 def test_the_page_of_a_group_has_no_tabs_that_the_user_may_not_see(user: Person, desk: str):

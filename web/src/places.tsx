@@ -66,6 +66,8 @@ export interface Listed extends Place {
   needs?: string;
   /** The permission must apply to the whole installation. */
   everywhere?: boolean;
+  /** The title of the action that creates an item; `<needs>_create` shows it. */
+  create?: string;
 }
 
 const IMPORT_AGAIN_MS = 1000;
@@ -89,7 +91,6 @@ const ApiKeys = lazily(() => import('./pages/admin/system/ApiKeys'), 'ApiKeys');
 const Audit = lazily(() => import('./pages/admin/diagnostics/Audit'), 'Audit');
 const Catalogue = lazily(() => import('./pages/admin/catalogue/Catalogue'), 'Catalogue');
 const CreateWorkspace = lazily(() => import('./pages/admin/workspaces/CreateWorkspace'), 'CreateWorkspace');
-const Dashboard = lazily(() => import('./pages/admin/Dashboard'), 'Dashboard');
 const Directories = lazily(() => import('./pages/admin/signon/Directories'), 'Directories');
 const Gateways = lazily(() => import('./pages/admin/infrastructure/Gateways'), 'Gateways');
 const GroupPage = lazily(() => import('./pages/admin/groups/GroupPage'), 'GroupPage');
@@ -113,6 +114,7 @@ const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
 const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings');
 const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
 const StagingConfigPage = lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage');
+const Today = lazily(() => import('./pages/admin/today/Today'), 'Today');
 const UserPage = lazily(() => import('./pages/admin/users/UserPage'), 'UserPage');
 const Users = lazily(() => import('./pages/admin/users/Users'), 'Users');
 const WebFilter = lazily(() => import('./pages/admin/webfilter/WebFilter'), 'WebFilter');
@@ -139,7 +141,7 @@ const MENUS = {
     { path: '/recordings/:leaseId', page: ReplayPage },
     { path: '/secrets', title: 'Secrets', link: 'Secrets for programs', icon: IconLockPassword, page: Secrets },
   ],
-  Today: [{ path: '/admin', title: 'Dashboard', icon: IconChartDots, page: Dashboard }],
+  Today: [{ path: '/admin', title: 'Today', icon: IconChartDots, page: Today }],
   Sessions: [
     { path: '/admin/sessions', title: 'Sessions', icon: IconDeviceDesktop, needs: 'sessions', page: Sessions },
     { path: '/admin/sessions/:sessionId', page: AdminSession },
@@ -155,7 +157,14 @@ const MENUS = {
     { path: '/admin/session-videos/:sessionId', page: SessionVideoPage },
   ],
   Pools: [
-    { path: '/admin/staging', title: 'Staging', icon: IconStack2, needs: 'staging', page: Staging },
+    {
+      path: '/admin/staging',
+      title: 'Staging',
+      create: 'Create New Config',
+      icon: IconStack2,
+      needs: 'staging',
+      page: Staging,
+    },
     { path: '/admin/staging/:configId', page: StagingConfigPage },
   ],
   Workspaces: [
@@ -166,9 +175,16 @@ const MENUS = {
     { path: '/admin/homes', title: 'Home Folders', icon: IconHome, needs: 'homes', page: Homes },
   ],
   People: [
-    { path: '/admin/users', title: 'Users', icon: IconUser, needs: 'users', page: Users },
+    { path: '/admin/users', title: 'Users', create: 'Create User', icon: IconUser, needs: 'users', page: Users },
     { path: '/admin/users/:userId', page: UserPage },
-    { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
+    {
+      path: '/admin/groups',
+      title: 'Groups',
+      create: 'Create Group',
+      icon: IconUsersGroup,
+      needs: 'groups',
+      page: Groups,
+    },
     { path: '/admin/groups/:groupId', page: GroupPage },
     { path: '/admin/sign-on', title: 'Sign-on', icon: IconLogin2, needs: 'settings', page: SignOn },
     { path: '/admin/directories', title: 'Directories', icon: IconAddressBook, needs: 'settings', page: Directories },
@@ -176,15 +192,30 @@ const MENUS = {
     {
       path: '/admin/service-accounts',
       title: 'Service Accounts',
+      create: 'Create Service Account',
       icon: IconRobot,
       needs: 'devapi',
       page: ServiceAccounts,
     },
-    { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
+    {
+      path: '/admin/api-keys',
+      title: 'API Keys',
+      create: 'Create API Key',
+      icon: IconKey,
+      needs: 'devapi',
+      page: ApiKeys,
+    },
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },
   ],
   Fleet: [
-    { path: '/admin/infrastructure/zones', title: 'Zones', icon: IconMap2, needs: 'zones', page: Zones },
+    {
+      path: '/admin/infrastructure/zones',
+      title: 'Zones',
+      create: 'Create Zone',
+      icon: IconMap2,
+      needs: 'zones',
+      page: Zones,
+    },
     { path: '/admin/infrastructure/managers', title: 'Managers', icon: IconServer2, needs: 'managers', page: Managers },
     { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
     { path: '/admin/infrastructure/agents', title: 'Docker Agents', icon: IconCpu, needs: 'agents', page: Agents },
@@ -192,6 +223,7 @@ const MENUS = {
     {
       path: '/admin/infrastructure/machines',
       title: 'Machine Pools',
+      create: 'Create Machine Pool',
       icon: IconCloud,
       needs: 'machines',
       page: Machines,
@@ -223,8 +255,22 @@ const MENUS = {
       page: ManagerRequests,
     },
     { path: '/admin/diagnostics/audit', title: 'Audit', icon: IconClipboardCheck, needs: 'audit', page: Audit },
-    { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
-    { path: '/admin/webhooks', title: 'Webhooks', icon: IconWebhook, needs: 'webhooks', page: Webhooks },
+    {
+      path: '/admin/web-filter',
+      title: 'Web Filter',
+      create: 'Create Policy',
+      icon: IconShieldHalf,
+      needs: 'webfilters',
+      page: WebFilter,
+    },
+    {
+      path: '/admin/webhooks',
+      title: 'Webhooks',
+      create: 'Create Webhook',
+      icon: IconWebhook,
+      needs: 'webhooks',
+      page: Webhooks,
+    },
     { path: '/admin/webhooks/:webhookId', page: WebhookPage },
     { path: '/admin/settings', title: 'Settings', icon: IconSettings, needs: 'settings', page: Settings },
   ],
@@ -257,6 +303,9 @@ export const PLACES: (Place | Listed)[] = [
 function isListed(place: Place | Listed): place is Listed {
   return 'title' in place;
 }
+
+/** The pages of all menus. */
+export const LISTED: Listed[] = PLACES.filter(isListed);
 
 /** The pages of a menu, in order. */
 export function placesIn(menu: Menu): Listed[] {

@@ -19,6 +19,7 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.session.instructions import Screenshots
 from greenroom.api.webhooks.delivery import DeliveryWorker
+from greenroom.core.diagnostics.watched import Watched
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import WorkspaceSupply
@@ -54,6 +55,7 @@ RecorderDep = Annotated[Recorder, _part("recorder")]
 HubDep = Annotated[EventHub, _part("hub")]
 DeliveryWorkerDep = Annotated[DeliveryWorker, _part("delivery_worker")]
 SnapshotDep = Annotated[SettingsSnapshot, _part("snapshot")]
+WatchedReads = Annotated[CoalescedRead[Watched], _part("watched_reads")]
 SupplyReads = Annotated[CoalescedRead[WorkspaceSupply], _part("supply_reads")]
 ChangeDep = Annotated[CallerChange, Depends(_change)]
 """A change on behalf of the caller. The route declares the needed permissions in its `dependencies`, which are checked

@@ -109,6 +109,7 @@ class LogCode(StrEnum):
     EDGE_ADDRESS_CHANGED = "edge-address-changed", WARNING, SECURITY
     EDGE_ADDRESS_REQUESTED = "edge-address-requested", WARNING, SECURITY
     EDGE_CERTIFICATE_ISSUED = "edge-certificate-issued", INFO, SECURITY
+    CERTIFICATE_EXPIRES = "certificate-expires", WARNING
     IMAGE_COPIED = "image-copied", INFO, SECURITY
     EDGE_CERTIFICATE_FAILED = "edge-certificate-failed", ERROR, SECURITY
     AGENT_RUNNING = "agent-running", INFO

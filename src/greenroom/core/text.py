@@ -278,6 +278,19 @@ def duration(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
+def rough_duration(seconds: float) -> str:
+    """Return seconds in the largest unit that fits, rounded down: `12 days`, `1 hour`, `40 s`."""
+    for unit_s, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= unit_s:
+            return counted(int(seconds // unit_s), unit)
+    return f"{max(0, int(seconds))} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, of which the plural ends in `s`: `1 Agent`, `2 Agents`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 _CAUSES: Final = (
     (r"no space left on device|disk full", "The disk of the database is full; free space on it"),
     (

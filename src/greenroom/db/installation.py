@@ -36,16 +36,18 @@ async def change_installation_settings(connection: Connection, changes: dict[str
 
 async def find_logo(db: Database) -> bytes | None:
     """Return the logo of the installation, as WebP; None if there is none."""
-    row = await db.fetch_one("SELECT logo FROM installation WHERE logo IS NOT NULL")
-    return bytes(row["logo"]) if row else None
+    row = await db.fetch_one("SELECT content FROM installation_logo")
+    return bytes(row["content"]) if row else None
 
 
 async def logo_version(db: Database) -> str | None:
     """Return a word that changes with the logo; None if there is no logo."""
-    row = await db.fetch_one("SELECT left(md5(logo), 12) AS version FROM installation WHERE logo IS NOT NULL")
+    row = await db.fetch_one("SELECT left(md5(content), 12) AS version FROM installation_logo")
     return str(row["version"]) if row else None
 
 
 async def change_logo(connection: Connection, logo: bytes | None) -> None:
     """Store the logo of the installation, as WebP; None removes it."""
-    await connection.execute("UPDATE installation SET logo = %s", (logo,))
+    await connection.execute("DELETE FROM installation_logo")
+    if logo is not None:
+        await connection.execute("INSERT INTO installation_logo (content) VALUES (%s)", (logo,))

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,11 +71,12 @@ def parse_line(datagram: bytes) -> ManagerRequest | None:
 
 
 class RequestReporter:
-    """Receives the log lines of nginx about refused requests and reports them to the api."""
+    """Receives the log lines of nginx about refused requests, and reports them and warnings to the api."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._queue: list[ManagerRequest] = []
+        self._warnings: tuple[str, ...] = ()
         self.unreported_drops = 0
         """The number of dropped requests since the last report to the api."""
         self.total_dropped = 0
@@ -94,6 +96,10 @@ class RequestReporter:
             self.total_dropped += 1
         else:
             self._queue.append(request)
+
+    def set_warnings(self, warnings: Sequence[str]) -> None:
+        """Report these warnings about certificates once, in place of others that wait."""
+        self._warnings = tuple(warnings)
 
     def waiting(self) -> int:
         return len(self._queue)
@@ -120,13 +126,14 @@ class RequestReporter:
                     self.add(request)
 
     async def _report(self, client: httpx2.AsyncClient) -> None:
-        if not self._queue or not self._credential_file:
+        if not (self._queue or self._warnings) or not self._credential_file:
             return
-        batch = self._queue[:MAX_BATCH]
+        batch, warnings = self._queue[:MAX_BATCH], self._warnings
+        report = ManagerRequests(requests=batch, dropped=self.unreported_drops, warnings=warnings)
         try:
             reply = await client.post(
                 f"http://{self._api}/api/internal/manager-requests",
-                content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.unreported_drops)),
+                content=msgspec.json.encode(report),
                 headers=authorization_header(self._credential_file) | {"Host": self._host},
             )
             if reply.status_code == 422:
@@ -140,4 +147,5 @@ class RequestReporter:
             await asyncio.sleep(5)
             return
         del self._queue[: len(batch)]
+        self._warnings = () if self._warnings is warnings else self._warnings
         self.unreported_drops = 0

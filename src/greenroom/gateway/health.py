@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -88,9 +88,9 @@ def certificate_warning(file: Path, text: str, now: datetime) -> str | None:
     return f"The certificate {file} {ends}; renew it, because browsers and Agents refuse an expired certificate."
 
 
-async def watch_certificates(plan: Callable[[], GatewayPlan | None]) -> None:
-    """Log warnings about served certificates that expire, at the start and every six hours. Certificates of edge
-    gateways are skipped, because Agents renew them.
+async def watch_certificates(plan: Callable[[], GatewayPlan | None], report: Callable[[Sequence[str]], None]) -> None:
+    """Log and report warnings about served certificates that expire, at the start and every six hours. Certificates of
+    edge gateways are skipped, because Agents renew them.
     """
     while True:
         current_plan = plan()
@@ -100,11 +100,13 @@ async def watch_certificates(plan: Callable[[], GatewayPlan | None]) -> None:
                 for certificate in current_plan.named_certificates
                 if not certificate.host.endswith(EDGE_DOMAIN)
             ]
-            _check_certificates([Path(file) for file in (current_plan.tls_certificate, *named_files)])
+            report(certificate_warnings([Path(file) for file in (current_plan.tls_certificate, *named_files)]))
         await asyncio.sleep(CERTIFICATE_POLL_S if current_plan is not None else FIRST_PLAN_POLL_S)
 
 
-def _check_certificates(files: list[Path]) -> None:
+def certificate_warnings(files: Sequence[Path]) -> list[str]:
+    """Return and log the warnings about these certificates."""
+    warnings: list[str] = []
     for file in files:
         try:
             sentence = certificate_warning(file, file.read_text(), datetime.now(UTC))
@@ -112,6 +114,8 @@ def _check_certificates(files: list[Path]) -> None:
             sentence = f"The certificate {file} cannot be read: {error.strerror}."
         if sentence is not None:
             log.warning(sentence)
+            warnings.append(sentence)
+    return warnings
 
 
 _STATUS_PATTERN: Final = re.compile(

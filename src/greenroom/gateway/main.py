@@ -295,7 +295,8 @@ async def main() -> None:
         plan_file, extra_loops = plan_writer.path, [plan_writer.run(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    loops = [gateway.probe(), gateway.reporter.run(), health.watch_certificates(lambda: gateway.plan), *extra_loops]
+    watch = health.watch_certificates(lambda: gateway.plan, gateway.reporter.set_warnings)
+    loops = [gateway.probe(), gateway.reporter.run(), watch, *extra_loops]
     if config.gateway_metrics_port is not None:
         loops.append(serve_until_cancelled(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     tasks = [asyncio.create_task(loop) for loop in loops]

@@ -61,11 +61,12 @@ class ManagerRequest(Message, frozen=True, kw_only=True):
 
 class ManagerRequests(Message, frozen=True, kw_only=True):
     """The report of the gateway to `/api/internal/manager-requests`. `dropped` is the number of requests that the
-    gateway dropped because its queue was full."""
+    gateway dropped because its queue was full. `warnings` are sentences about its certificates."""
 
     v: int = VERSION
     requests: list[ManagerRequest]
     dropped: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class MissingImages(Message, frozen=True, kw_only=True):

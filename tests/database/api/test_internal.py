@@ -14,6 +14,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.support import rows
 
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.today import read_watched
 from greenroom.db.fleet.enrollment import StoredAuthority, add_authority
 from greenroom.db.session.viewers import find_stream_session
 from greenroom.kit.secrets import Secrets, secret_digest
@@ -234,6 +235,19 @@ async def test_the_gateway_reports_requests_it_refused(stage: Stage):
         assert reply.status_code == 422, (field, value)
     found = await stage.db.fetch("SELECT agent_id::text, manager_instance_id, status, count FROM manager_requests")
     assert [tuple(row.values()) for row in found] == [(agent_id, "manager-1", 503, 1), (None, "manager-1", 503, 1)]
+
+
+async def test_a_gateway_reports_certificates_that_expire(stage: Stage, app: FastAPI):
+    sentence = "The certificate /tls.pem ends in 3 days, on 2026-01-09"
+    reply = await stage.client.post(
+        "/api/internal/manager-requests",
+        json={"requests": [], "warnings": [sentence, "a\0b"]},
+        headers={"Authorization": f"Bearer {SECRETS.gateway_credential()}"},
+    )
+    assert reply.status_code == 204
+    await app.state.logs.flush()
+    found = (await read_watched(stage.db, "")).certificates
+    assert sentence in [warning.sentence for warning in found]
 
 
 async def test_a_gateway_learns_of_the_fleet(stage: Stage, monkeypatch: pytest.MonkeyPatch):

@@ -289,13 +289,64 @@ async def test_a_code_in_a_scope_is_missing_on_every_route_without_a_scope(site:
     assert checked >= 10
 
 
+async def test_the_page_today_is_about_the_zones_of_the_role(site: Site, user: Client, db: Database):
+    await site.assign(user, {"role": "zone_operator", "zones": [site.zones[1]]})
+    await db.write("UPDATE agents SET enabled = false")
+    await db.write(
+        "INSERT INTO launches (launch_id, image_id, user_id, outcome, steps) SELECT gen_random_uuid(), i, u,"
+        " 'failed', '[]' FROM (VALUES (%s::uuid, %s::uuid)) one (i, u)",
+        (site.stage.image_id, site.ids[0]),
+    )
+    today = await user.read("/api/v1/today")
+    disabled = [entry["help"]["object"]["id"] for entry in today["attention"] if entry["code"] == "agent-disabled"]
+    assert disabled == [site.agents[1]]
+    assert [each["zone_id"] for each in today["primaries"]] == [site.zones[1]]
+    assert (today["pools"]["pools"], today["capacity"]["agents"], today["sessions"]["number"]) == (1, 1, 1)
+    assert (today["launches"], today["changes"], today["next_credential"]) == (None, None, None)
+    assert "launches" not in {entry["code"] for entry in today["attention"]}
+
+
+async def test_the_page_today_of_a_help_desk_is_about_the_sessions_of_its_groups(site: Site, user: Client):
+    await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
+    today = await user.read("/api/v1/today")
+    assert (today["sessions"]["number"], today["sessions"]["oldest"]["session_id"]) == (1, site.sessions[0])
+    assert (today["attention"], today["capacity"], today["pools"]) == ([], None, None)
+
+
+async def test_the_search_finds_only_objects_in_the_scope_of_a_role(site: Site, user: Client):
+    await site.assign(user, {"role": "zone_operator", "zones": [site.zones[1]]})
+
+    async def found(query: str) -> set[str]:
+        return {hit["id"] for hit in await user.read(f"/api/v1/search?q={query}")}
+
+    assert await found("agent") == {site.agents[1], site.sessions[1]}, "the session runs on the Agent"
+    assert await found("manager") == {site.managers[1]}
+    assert await found("desktop") == {site.configs[1], site.sessions[1]}
+    assert await found("ann@") == set()
+    await site.assign(user, {"role": "help_desk", "groups": [site.groups[0]]})
+    assert await found("ann@") == {site.ids[0], site.sessions[0]}
+    assert await found("ben@") == {site.sessions[1]}
+    assert await found("sales") == {site.groups[0]}
+
+
 async def test_the_routes_with_a_scope_are_these(app: FastAPI):
     """A code of a role with a scope counts on these routes. Each one is tested above, or acts on one session."""
     listed = {f"{r.method} {r.path}" for r in access_of(app) if r.declared and r.declared.scope is LISTED}
     scoped = {r.path for r in access_of(app) if r.declared and isinstance(r.declared.scope, ObjectScope)}
     assert {what for what in listed if "{" not in what} == {
         f"GET /api/v1/{noun}"
-        for noun in ("agents", "managers", "zones", "gateways", "staging-configs", "users", "groups", "sessions")
+        for noun in (
+            "agents",
+            "managers",
+            "zones",
+            "gateways",
+            "staging-configs",
+            "users",
+            "groups",
+            "sessions",
+            "today",
+            "search",
+        )
     }
     assert all(
         "{session_id}" in what or what.endswith("/leases/{lease_id}/recording") for what in listed if "{" in what

@@ -167,7 +167,7 @@ async def test_the_shortfall_is_always_explained(stage: Stage):
     await stage.manager()
     assert (await shortfall())["code"] == "starting"
     await stage.db.write("UPDATE staging_configs SET shortfall_code = 'no-agent', shortfall_reason = 'none there'")
-    assert await shortfall() == {"code": "no-agent", "reason": "none there"}
+    assert await shortfall() == {"code": "no-agent", "reason": "none there", "needs_action": True}
     await stage.staged(config_id, 2)
     assert await shortfall() is None
 

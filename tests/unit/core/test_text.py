@@ -11,7 +11,14 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.text import normal_line, normal_name, normal_password, schema_problem
+from greenroom.core.text import (
+    counted,
+    normal_line,
+    normal_name,
+    normal_password,
+    rough_duration,
+    schema_problem,
+)
 
 TYPED = st.text(
     st.sampled_from(
@@ -152,3 +159,15 @@ def test_a_problem_of_a_schema_is_a_sentence_with_the_path_of_the_field(content:
 )
 def test_other_problems_of_a_schema(message: str, problem: str):
     assert schema_problem(message, "the file") == problem
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (59.9, "59 s"), (60, "1 minute"), (7199, "1 hour"), (86_400 * 12 + 5, "12 days")],
+)
+def test_a_rough_duration_has_one_unit(seconds: float, text: str):
+    assert rough_duration(seconds) == text
+
+
+def test_a_number_has_its_noun():
+    assert (counted(1, "Agent"), counted(0, "Agent")) == ("1 Agent", "0 Agents")

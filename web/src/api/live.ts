@@ -12,21 +12,21 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 /** Topic of an event → first parts of the query keys that it marks as out of date. */
 const TOUCHED: Record<string, string[]> = {
   session: ['sessions', 'session-videos', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
-  staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
-  primary: ['managers'],
+  staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher', 'today'],
+  primary: ['managers', 'today'],
   lease: ['sessions'],
-  managers: ['managers', 'zones'],
-  agents: ['agents', 'join-tokens', 'gateways', 'zones'],
+  managers: ['managers', 'zones', 'today'],
+  agents: ['agents', 'join-tokens', 'gateways', 'zones', 'today'],
   agent: ['agents'],
   zone: ['managers', 'staging-configs'],
-  zones: ['zones', 'staging-configs'],
+  zones: ['zones', 'staging-configs', 'today'],
   settings: ['groups', 'settings', 'branding', 'me', 'launcher', 'filter-policies', 'staging-answer'],
   machines: ['machine-pools', 'machine-orders', 'machine-preview', 'agents'],
-  images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies'],
+  images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies', 'today'],
   filter_policies: ['filter-policies', 'images'],
   users: ['users', 'groups', 'me', 'service-accounts'],
-  webhooks: ['webhooks'],
-  logs: ['logs', 'audit', 'manager-requests', 'launches', 'staging-history'],
+  webhooks: ['webhooks', 'today'],
+  logs: ['logs', 'audit', 'manager-requests', 'launches', 'staging-history', 'today'],
 };
 
 /** Events within this time cause one refresh. */

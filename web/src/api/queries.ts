@@ -1,6 +1,6 @@
 /** The queries of the pages. With actions.ts and auth.ts, they are all requests of the console to `/api/v1`. */
 
-import { queryOptions } from '@tanstack/react-query';
+import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
 import { allOf, client, dataOf, firstFound, pageOf } from './client';
 import { pagesOf } from './pages';
@@ -337,5 +337,24 @@ export function userCountQuery(question: { q?: string }) {
       const query = { ...question, limit: 1, count: true };
       return (await pageOf(client.GET('/api/v1/users', { signal, params: { query } }))).total ?? '0';
     },
+  });
+}
+
+/** What needs attention, and the facts of the last hours. */
+export const todayQuery = queryOptions({
+  queryKey: ['today'],
+  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/today', { signal })),
+  refetchInterval: 10_000,
+});
+
+/** The objects that have all words of a text. Earlier hits stay until the next ones arrive. */
+export function searchQuery(text: string) {
+  return queryOptions({
+    queryKey: ['search', text],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/search', { signal, params: { query: { q: text } } })),
+    enabled: text !== '',
+    staleTime: 10_000,
+    refetchInterval: false,
+    placeholderData: keepPreviousData,
   });
 }

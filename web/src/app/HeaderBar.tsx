@@ -7,6 +7,7 @@ import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
 import styles from './HeaderBar.module.css';
 import { LiveBadge } from './LiveBadge';
+import { SearchButton } from './palette/SearchButton';
 import { SchemeButton } from './SchemeButton';
 
 /** The bar at the top of all pages except the session page. `children` are shown before the name. */
@@ -21,6 +22,7 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
         <Brand />
       </div>
       <div className={styles.part}>
+        <SearchButton />
         <LiveBadge />
         {isAdministrator(me) && (
           <Link to={inAdmin ? '/' : '/admin'} className={styles.link}>

@@ -1,11 +1,12 @@
 import { Button, Checkbox, Kbd, Skeleton, Table, Text, TextInput, UnstyledButton, VisuallyHidden } from '@mantine/core';
-import { useHotkeys } from '@mantine/hooks';
+import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import styles from './DataTable.module.css';
 import { DensityButton } from './Density';
 import { StaleBanner } from './feedback';
+import { KeysHelp } from './KeysHelp';
 import { counted } from './format';
 import { MOST_WHOLE, TableRows } from './TableRows';
 import {
@@ -17,6 +18,7 @@ import {
   useSelection,
   useTableState,
 } from './tableState';
+import { useTableKeys } from './tableKeys';
 import { useFrozenWidths } from './useFrozenWidths';
 
 /** The state of a list that the server orders and filters, and that is read page by page. */
@@ -85,6 +87,8 @@ export function DataTable<Row>({
   const selection = useSelection(rows, rowKey, filter);
   const all = useSelectAll(rows.length, paged?.onMore, query.error, selection.selectAll);
   const body = useRef<HTMLTableSectionElement>(null);
+  const [isHelpOpen, help] = useDisclosure(false);
+  useTableKeys(body, !name, help.open);
   const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, columns.map(({ key }) => key).join());
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
 
@@ -187,6 +191,7 @@ export function DataTable<Row>({
           </p>
         )}
       </div>
+      {isHelpOpen && <KeysHelp onClose={help.close} />}
     </div>
   );
 }
@@ -231,10 +236,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
       {...(column.align ? { align: column.align } : {})}
     >
-      <UnstyledButton
-        className={column.title.includes(' ') ? styles.order : `${styles.order} nowrap`}
-        onClick={() => state.toggleSort(column.key)}
-      >
+      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key)}>
         {column.title}
         {active && <Arrow size={14} aria-hidden className={styles.arrow} />}
       </UnstyledButton>

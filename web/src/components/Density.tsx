@@ -37,17 +37,18 @@ export function DensityButton() {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {DENSITIES.map((density) => (
-          <Menu.Item
-            key={density}
-            role="menuitemradio"
-            aria-checked={density === chosen}
-            leftSection={density === chosen ? <IconCheck size={16} aria-hidden /> : <span className="no-icon" />}
-            onClick={() => choose(density)}
-          >
-            {density.charAt(0).toUpperCase() + density.slice(1)}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup value={chosen} onChange={(density) => choose(density as Density)}>
+          {DENSITIES.map((density) => (
+            <Menu.RadioItem
+              key={density}
+              value={density}
+              closeMenuOnClick
+              checkIcon={<IconCheck size={16} aria-hidden />}
+            >
+              {density.charAt(0).toUpperCase() + density.slice(1)}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
       </Menu.Dropdown>
     </Menu>
   );

@@ -15,14 +15,16 @@ interface Props {
   consequence?: ReactNode;
   /** Shows the label next to the switch. */
   labeled?: boolean;
+  /** The question before disabling is open at first. */
+  asked?: boolean;
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
 /** The switch of an item. It changes immediately, and back if the server refuses the change. */
 export function EnabledSwitch(props: Props) {
-  const { enabled, name, list, disabled = false, consequence, labeled = false, onChange } = props;
+  const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
   const change = useAction(onChange, [list], `${name} was not changed`);
-  const [asking, { open, close }] = useDisclosure(false);
+  const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
   const shown = change.isPending ? change.variables : enabled;
   return (
     <>

@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
+import { useSearchParams } from 'react-router';
 import { useAllowed } from '../api/auth';
 import { usePlace } from '../places';
 import { actionsColumn } from './columns';
@@ -8,6 +9,7 @@ import { DataTable, type TableProps } from './DataTable';
 import { EmptyState } from './feedback';
 import { PageHeader } from './PageHeader';
 import { RowAction } from './RowAction';
+import { withParam } from './tableState';
 
 type Verb = 'create' | 'modify' | 'delete';
 
@@ -20,7 +22,7 @@ interface Props<Row> extends Omit<TableProps<Row>, 'caption' | 'name' | 'empty'>
   empty: string;
   /** The text of the empty list: a description of a row, or the way to create the first one. */
   emptyNote?: ReactNode;
-  /** The label of the button that creates an item. */
+  /** The label of the button that creates an item, if the place of the page has none. */
   create?: string;
   /** The dialog that creates or changes an item. */
   form?: (row: Row | null, close: () => void) => ReactNode;
@@ -42,12 +44,14 @@ interface Props<Row> extends Omit<TableProps<Row>, 'caption' | 'name' | 'empty'>
 
 /** A page that lists items of one kind: heading, table, and the dialogs that create, change and delete an item. */
 export function ResourcePage<Row>(props: Props<Row>) {
-  const { note, caption, empty, emptyNote, create, form, editName, remove, actions, may, buttons, ...others } = props;
+  const { note, caption, empty, emptyNote, form, editName, remove, actions, may, buttons, ...others } = props;
   const { notice, columns, children, ...table } = others;
-  const { title, icon, needs } = usePlace();
+  const place = usePlace();
+  const { title, icon, needs } = place;
+  const create = props.create ?? place.create;
   const allowed = useAllowed();
-  const [edited, setEdited] = useState<{ row: Row | null } | null>(null);
   const mayDo = may ?? ((verb: Verb) => allowed(`${needs}_${verb}`));
+  const [edited, setEdited] = useEdited<Row>(!!create && mayDo('create', null));
   const add = create && mayDo('create', null) && (
     <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setEdited({ row: null })}>
       {create}
@@ -83,4 +87,19 @@ export function ResourcePage<Row>(props: Props<Row>) {
       {edited && form?.(edited.row, () => setEdited(null))}
     </>
   );
+}
+
+type Edited<Row> = { row: Row | null } | null;
+
+/** The item in the dialog; `row` null = a new one. The parameter `create` of the address opens the dialog for a new one. */
+function useEdited<Row>(mayCreate: boolean) {
+  const [params, setParams] = useSearchParams();
+  const [edited, setEdited] = useState<Edited<Row>>(null);
+  const isAsked = mayCreate && params.has('create');
+  useEffect(() => {
+    if (!isAsked) return;
+    setEdited({ row: null });
+    setParams(withParam('create', ''), { replace: true });
+  }, [isAsked, setParams]);
+  return [edited, setEdited] as const;
 }

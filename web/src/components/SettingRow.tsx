@@ -41,7 +41,7 @@ export function SettingRow(props: Props) {
     onSettled: () => queries.invalidateQueries({ queryKey: [touched] }),
   });
   return (
-    <Card withBorder className="surface" p="md" data-setting={setting.name}>
+    <Card withBorder className="surface" p="md" data-setting={setting.name} id={setting.name}>
       <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md" verticalSpacing="xs">
         <div>
           <Group gap="xs">

@@ -37,7 +37,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   pausing: 'moving',
   deleting: 'moving',
   kept: 'resting',
-  'in use': 'live',
+  'in use': 'fine',
   pending: 'moving',
   stopped: 'resting',
   paused: 'resting',
@@ -52,7 +52,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   unreachable: 'unsure',
   missing: 'unsure',
   quarantined: 'unsure',
-  open: 'live',
+  open: 'fine',
   recording: 'moving',
   complete: 'fine',
   'without its end': 'unsure',
@@ -85,6 +85,9 @@ interface Props {
   /** It is intended: it does not call for attention. */
   intended?: boolean;
 }
+
+/** The statuses that are green: what can be used now. */
+export const GREEN = Object.keys(LOOK_OF).filter((status) => LOOKS[LOOK_OF[status] ?? 'gone']?.tone === 'ready');
 
 /** A status in the words of the API. */
 export function StatusBadge({ status, intended = false }: Props) {

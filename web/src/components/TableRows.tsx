@@ -159,7 +159,7 @@ function withFocused(range: Range, focused: number | null): number[] {
 function Gap({ height, width }: { height: number; width: number }) {
   return (
     <tr aria-hidden>
-      <td colSpan={width} style={{ height, padding: 0 }} />
+      <td colSpan={width} className="row-gap" style={{ height }} />
     </tr>
   );
 }

@@ -88,7 +88,7 @@ export const theme = createTheme({
   components: {
     // The text of a notice must be readable: only the box has the color.
     Alert: { styles: { title: { color: 'var(--mantine-color-text)' } } },
-    Badge: { defaultProps: { tt: 'none', fw: 500 } },
+    Badge: { defaultProps: { tt: 'none', fw: 500, radius: 'sm' } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
     // A <header> would be a second banner of the page.

@@ -40,6 +40,8 @@ from greenroom.wire.viewers import StreamRequest, StreamVerdict, VideoSegment, V
 router = APIRouter(prefix="/api/internal", include_in_schema=False)
 
 MAX_REPORTED_ITEMS: Final = 500
+MAX_WARNINGS: Final = 20
+MAX_WARNING_LENGTH: Final = 1000
 _NO_SECRET_DIGEST: Final = secret_digest("")
 
 MessageType = TypeVar("MessageType", bound=Message)
@@ -143,6 +145,8 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
     )
     if report.dropped:
         logs.write(LogCode.MANAGER_REQUESTS_DROPPED, f"The gateway could not report {report.dropped} refused requests.")
+    for warning in report.warnings[:MAX_WARNINGS]:
+        logs.write(LogCode.CERTIFICATE_EXPIRES, warning[:MAX_WARNING_LENGTH])
     return Response(status_code=204)
 
 

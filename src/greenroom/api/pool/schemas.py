@@ -26,6 +26,7 @@ class ShortfallView(View):
 
     code: str
     reason: str
+    needs_action: Annotated[bool, Field(description="false = it ends by itself, or an administrator intends it")]
 
 
 class StagingConfigView(

@@ -98,6 +98,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "audit_view": "See and export the audit; always audited",
 }
 """Code → its description, as the console displays it."""
+VIEW_CODES: Final = tuple(code for code in PERMISSIONS if code.endswith("_view"))
+"""The codes that permit to see objects of one kind. A user with one of them has the pages of administrators."""
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:

@@ -17,6 +17,8 @@ from greenroom.core.text import size
 
 EMERGENCY_FRACTION: Final = 0.25
 """If less than this fraction of `FreeDisk.kept_bytes` is free, the session with the most data is stopped."""
+WARNING_FACTOR: Final = 2
+"""If less than this multiple of `FreeDisk.kept_bytes` is free, the console warns."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
 """The limits for free inodes, as fractions of all inodes of the disk: below the first, the host accepts no new session;
@@ -90,6 +92,14 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
     if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
         return f"{hostname} has {disk.free_inodes:.1%} of its disk's inodes free; {INODES_KEPT:.0%} must stay free"
     return ""
+
+
+def shortage_warning(hostname: str, disk: FreeDisk) -> str:
+    """Return a sentence about a host that soon takes no new session, without a full stop; empty if it has enough disk,
+    or takes no new session already."""
+    if shortage(hostname, disk) or disk.free_bytes is None or disk.free_bytes >= WARNING_FACTOR * disk.kept_bytes:
+        return ""
+    return f"{hostname} has {size(disk.free_bytes)} of disk free; below {size(disk.kept_bytes)} it takes no new session"
 
 
 def sessions_to_stop(uses: Sequence[DiskUse], hostname: str, disk: FreeDisk) -> tuple[SessionToStop, ...]:

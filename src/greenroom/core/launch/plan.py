@@ -249,6 +249,23 @@ def outcome_reason(trace: Sequence[TraceStep]) -> str:
     return trace[-1].reason if trace else ""
 
 
+def own_zone_reason(trace: Sequence[TraceStep]) -> str:
+    """Return the reason why a launch failed in the zone in which it began. Reasons of other zones are left out, because
+    they exist even if the own zone works."""
+    steps = _failed_steps_of_own_zone(trace)
+    return _text_by_zone(steps) if steps else outcome_reason(trace)
+
+
+def own_zone_codes(trace: Sequence[TraceStep]) -> frozenset[str]:
+    """Return the codes of `own_zone_reason`; an unknown code is empty."""
+    steps = _failed_steps_of_own_zone(trace) or list(trace[-1:])
+    return frozenset(step.code or "" for step in steps) or frozenset({""})
+
+
+def _failed_steps_of_own_zone(trace: Sequence[TraceStep]) -> list[TraceStep]:
+    return [step for step in _failed_on_demand_steps(trace) if step.step == "on_demand_here"]
+
+
 def _failed_on_demand_steps(trace: Sequence[TraceStep]) -> list[TraceStep]:
     return [step for step in trace if step.step.startswith("on_demand") and not step.used]
 

@@ -206,6 +206,11 @@ class Shortfall:
     code: ShortfallCode
     reason: str
 
+    @property
+    def needs_action(self) -> bool:
+        """False if it ends by itself, or is the intention of an administrator."""
+        return self.code not in ("starting", "image-pulling", "paused")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:

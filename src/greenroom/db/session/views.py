@@ -217,10 +217,12 @@ class SessionScope:
     user_id: str | None
 
 
-_IN_SCOPE: Final[LiteralString] = (
+IN_SCOPE: Final[LiteralString] = (
     "s.zone_id = ANY(%(scope_zones)s::uuid[]) OR s.user_id = %(scope_user)s::uuid OR EXISTS (SELECT 1 FROM"
     " user_groups m WHERE m.user_id = s.user_id AND m.group_id = ANY(%(scope_groups)s::uuid[]))"
 )
+"""The condition that a session is in a `SessionScope`, whose fields are the values scope_zones, scope_groups and
+scope_user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +257,7 @@ class SessionFilter:
             conditions.add(_UNSETTLED)
         if self.scope is not None:
             scope = self.scope
-            conditions.add(_IN_SCOPE, scope_zones=scope.zones, scope_groups=scope.groups, scope_user=scope.user_id)
+            conditions.add(IN_SCOPE, scope_zones=scope.zones, scope_groups=scope.groups, scope_user=scope.user_id)
         if self.staged is not None:
             conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
         return conditions

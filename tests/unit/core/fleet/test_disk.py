@@ -16,6 +16,7 @@ from greenroom.core.fleet.disk import (
     SessionToStop,
     sessions_to_stop,
     shortage,
+    shortage_warning,
 )
 from greenroom.core.launch.placement import PlacementAgent, PlacementRequest, place
 
@@ -145,3 +146,11 @@ def test_nothing_is_placed_on_a_host_whose_disk_is_short():
         ("no_disk", "a has 3 GB of disk free; 5 GB must stay free"),
         ("no_disk", "d has 4.2% of its disk's inodes free; 10% must stay free"),
     ]
+
+
+def test_a_host_with_little_disk_left_is_named_before_it_takes_no_new_session():
+    assert shortage_warning("vm", free(8)) == "vm has 8 GB of disk free; below 5 GB it takes no new session"
+
+
+def test_a_host_with_enough_or_too_little_disk_has_no_warning():
+    assert [shortage_warning("vm", free(size)) for size in (None, 4, 10)] == ["", "", ""]

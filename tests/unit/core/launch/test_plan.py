@@ -24,6 +24,8 @@ from greenroom.core.launch.plan import (
     missed_steps,
     no_resources_reason,
     outcome_reason,
+    own_zone_codes,
+    own_zone_reason,
     placement_misses,
     plan_launch,
     pool_miss,
@@ -186,6 +188,8 @@ def test_no_resources_says_what_an_administrator_needs():
         " Override of an Agent."
     )
     assert outcome_reason(trace) == "Zone eu: agent-7 has 1 of 1 cores free, 2 are needed. Zone us has no Agent."
+    assert own_zone_reason(trace) == "Zone eu: agent-7 has 1 of 1 cores free, 2 are needed."
+    assert own_zone_codes(trace) == {"no_capacity"}
 
 
 def test_the_reason_of_an_outcome_is_that_of_its_success_or_of_the_last_failure():
@@ -193,6 +197,8 @@ def test_the_reason_of_an_outcome_is_that_of_its_success_or_of_the_last_failure(
     failed = missed_steps(attempt, [Miss("hand_over_failed", "It failed.")])
     assert outcome_reason([*failed, success_step(attempt, "c-eu-1", "It was assigned.")]) == "It was assigned."
     assert (outcome_reason(failed), outcome_reason([])) == ("It failed.", "")
+    assert (own_zone_reason(failed), own_zone_codes(failed)) == ("It failed.", {"hand_over_failed"})
+    assert (own_zone_reason([]), own_zone_codes([])) == ("", {""})
 
 
 def test_a_daemons_message_is_given_once_with_advice_that_helps():

@@ -40,7 +40,7 @@ export function Screen({ leaseId, row, shown, reason, next }: Props) {
       ) : (
         <Center className="replay-nothing" p="xl">
           <Title order={2} fz={16} fw={600} ta="center">
-            <IconPhotoOff size={32} aria-hidden style={{ display: 'block', margin: '0 auto 8px' }} />
+            <IconPhotoOff size={32} aria-hidden className="replay-no-picture" />
             {lost ? 'The picture could not be loaded' : 'No picture'}
           </Title>
         </Center>

@@ -39,7 +39,6 @@ export function Groups() {
       rowKey={(group) => group.group_id}
       sort="priority"
       empty="No groups"
-      create="Create Group"
       form={(_, close) => <CreateGroup onClose={close} />}
       actions={({ group_id, name }) => (
         <RowButton label={`Settings of ${name}`} icon={IconSettings} to={`/admin/groups/${group_id}?tab=settings`} />

@@ -78,7 +78,6 @@ export function Machines() {
       minWidth={1000}
       empty="No machine pool"
       emptyNote="A machine pool orders machines for a zone when sessions need more capacity."
-      create="Create Machine Pool"
       form={(pool, close) => <MachinePoolForm pool={pool} onClose={close} />}
       editName={(pool) => pool.name}
       may={(verb, pool) => allowed(`machines_${verb}`) && (verb !== 'modify' || pool?.deleted === null)}

@@ -1,6 +1,6 @@
 import { Anchor, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useParams } from 'react-router';
+import { Link, useParams, useSearchParams } from 'react-router';
 import { deleteManager } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerQuery } from '../../../api/queries';
@@ -21,6 +21,7 @@ const LIST = '/admin/infrastructure/managers';
 /** One Manager: its host, its Agents, its log rows, and its answers to Agents. */
 export function ManagerPage() {
   const { managerId = '' } = useParams();
+  const [params] = useSearchParams();
   const manager = useQuery(managerQuery(managerId));
   const allowed = useAllowed();
   const tabs = (data: Manager): Tab[] => [
@@ -49,7 +50,7 @@ export function ManagerPage() {
       )}
       actions={(data) => (
         <>
-          <ManagerSwitch manager={data} labeled />
+          <ManagerSwitch manager={data} labeled asked={params.get('do') === 'disable'} />
           {allowed('managers_delete') && <DeleteManager manager={data} />}
         </>
       )}

@@ -8,8 +8,15 @@ import type { Manager } from '../../../api/types';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { showWarning } from '../../../components/feedback';
 
+interface Props {
+  manager: Manager;
+  labeled?: boolean;
+  /** The question before disabling is open at first. */
+  asked?: boolean;
+}
+
 /** Enables or disables a Manager. Shows the consequence for its zone before, and the warnings of the server after. */
-export function ManagerSwitch({ manager, labeled = false }: { manager: Manager; labeled?: boolean }) {
+export function ManagerSwitch({ manager, labeled = false, asked = false }: Props) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
   return (
@@ -20,6 +27,7 @@ export function ManagerSwitch({ manager, labeled = false }: { manager: Manager; 
       disabled={!allowed('managers_modify')}
       consequence={consequenceOf(manager, managers.data ?? [])}
       labeled={labeled}
+      asked={asked}
       onChange={(enabled) => setEnabled(manager, enabled)}
     />
   );

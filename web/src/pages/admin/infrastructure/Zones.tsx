@@ -45,7 +45,6 @@ export function Zones() {
       minWidth={920}
       empty="No zones"
       emptyNote="A zone is created when its first Manager starts."
-      create="Create Zone"
       form={(zone, close) => <ZoneForm zone={zone} onClose={close} />}
       editName={(zone) => zone.zone_name}
       remove={({ zone_id, zone_name }) => (

@@ -54,7 +54,6 @@ export function ServiceAccounts() {
       minWidth={1000}
       empty="No service accounts"
       emptyNote="The API keys and leases of a service account do not depend on the account of a person."
-      create="Create Service Account"
       form={(account, close) => <ServiceAccountForm account={account} onClose={close} />}
       editName={(account) => account.name}
       remove={({ service_account_id, name }) => (

@@ -3,7 +3,6 @@ import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
-import { isCalm } from './short';
 
 /** A bar with Current and Desired, and the reason why they differ. */
 export function PoolState({ config }: { config: StagingConfig }) {
@@ -27,15 +26,14 @@ export function PoolState({ config }: { config: StagingConfig }) {
         </Text>
         {config.paused && <StatusBadge status="paused" />}
       </Group>
-      {shortfall && <Shortfall code={shortfall.code} reason={shortfall.reason} />}
+      {shortfall && <Shortfall {...shortfall} />}
     </Stack>
   );
 }
 
-function Shortfall({ code, reason }: { code: string; reason: string }) {
-  const calm = isCalm(code);
-  const Icon = calm ? IconInfoCircle : IconAlertTriangle;
-  const color = calm ? 'var(--mantine-color-dimmed)' : textIn('failure');
+function Shortfall({ code, reason, needs_action }: NonNullable<StagingConfig['shortfall']>) {
+  const Icon = needs_action ? IconAlertTriangle : IconInfoCircle;
+  const color = needs_action ? textIn('failure') : 'var(--mantine-color-dimmed)';
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden className="rigid" />

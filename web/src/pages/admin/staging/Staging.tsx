@@ -70,7 +70,6 @@ export function Staging() {
       minWidth={980}
       empty="No staging configs yet"
       emptyNote="Choose a zone, a workspace and the number of sessions to keep ready."
-      create="Create New Config"
       form={(config, close) => <ConfigForm config={config} onClose={close} />}
     />
   );

@@ -78,7 +78,6 @@ export function ApiKeys() {
       minWidth={900}
       empty="No API keys"
       emptyNote="A program with an API key has the permissions of the key."
-      create="Create API Key"
       form={(_, close) => <CreateApiKey onClose={close} />}
       actions={(key) =>
         allowed('devapi_modify') && (

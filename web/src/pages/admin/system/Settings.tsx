@@ -1,5 +1,7 @@
 import { Button, Skeleton, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { useLocation } from 'react-router';
 import { changeSettings } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { settingsQuery } from '../../../api/queries';
@@ -13,6 +15,11 @@ import { LogoField } from './LogoField';
 export function Settings() {
   const settings = useQuery(settingsQuery);
   const mayChange = useAllowed()('settings_modify');
+  const { hash } = useLocation();
+  const isLoaded = settings.data !== undefined;
+  useEffect(() => {
+    if (isLoaded && hash) document.getElementById(hash.slice(1))?.scrollIntoView({ block: 'center' });
+  }, [isLoaded, hash]);
   return (
     <>
       <PageHeader title="Settings">Settings apply to the whole deployment and take effect within seconds.</PageHeader>

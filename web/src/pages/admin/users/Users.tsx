@@ -51,7 +51,6 @@ export function Users() {
       rowKey={rowKey}
       minWidth={960}
       empty="No users"
-      create="Create User"
       form={(_, close) => <CreateUser onClose={close} />}
     />
   );

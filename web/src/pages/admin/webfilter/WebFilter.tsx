@@ -71,7 +71,6 @@ export function WebFilter() {
       minWidth={940}
       empty="No policies yet"
       emptyNote="Without a policy, sessions may open all sites. Create a policy, then choose it in a workspace."
-      create="Create Policy"
       form={(policy, close) => <PolicyForm policy={policy} onClose={close} />}
       editName={(policy) => policy.name}
       actions={(policy) => <RowAction word="Test" name={policy.name} onClick={() => setTried(policy)} />}

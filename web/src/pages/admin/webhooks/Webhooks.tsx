@@ -51,7 +51,6 @@ export function Webhooks() {
       minWidth={900}
       empty="No webhooks yet"
       emptyNote="A webhook is an address that receives a message for each event that you choose, such as the end of a lease."
-      create="Create Webhook"
       form={(webhook, close) => <WebhookForm webhook={webhook} onCreated={setMade} onClose={close} />}
       actions={(webhook) => <TestButton webhook={webhook} inRow />}
       remove={(webhook) => <DeleteWebhook webhook={webhook} />}

@@ -1,0 +1,385 @@
+"""The list *Needs attention* of the page Today: what an administrator should do now, each with the one action that
+helps.
+
+One cause has one entry. An image that no Agent can pull also explains the failed launches and the short pools of its
+workspace, and a zone without a Manager explains its pools and its silent Agents. The entries are ordered by severity,
+and then by the number of people who are affected.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from greenroom.core.diagnostics.watched import (
+    AuditBacklog,
+    CertificateWarning,
+    CredentialKind,
+    ExpiringCredential,
+    FailedLaunches,
+    FailingWebhook,
+    ImageFailure,
+    LoggedErrors,
+    Watched,
+    WatchedAgent,
+    WatchedManager,
+    WatchedPool,
+    WatchedZone,
+)
+from greenroom.core.fleet.disk import shortage, shortage_warning
+from greenroom.core.launch.plan import own_zone_codes, own_zone_reason
+from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.model import Shortfall
+from greenroom.core.text import counted, rough_duration
+
+Severity = Literal["failure", "warning", "notice"]
+"""`failure`: users are affected now. `warning`: users will be affected. `notice`: for information."""
+SEVERITIES: Final[tuple[Severity, ...]] = ("failure", "warning", "notice")
+AttentionCode = Literal[
+    "zone-empty",
+    "zone-without-manager",
+    "zone-without-primary",
+    "zone-without-agent",
+    "manager-disabled",
+    "manager-crash-looping",
+    "manager-silent",
+    "agent-waits",
+    "agent-missing",
+    "agent-problem",
+    "agent-disabled",
+    "disk",
+    "image",
+    "pool",
+    "launches",
+    "webhook",
+    "expiry",
+    "certificate",
+    "audit-delivery",
+    "log",
+]
+"""The conditions of entries; docs/reference/today.md describes each code."""
+ObjectKind = Literal[
+    "agent",
+    "agents",
+    "api_key",
+    "group",
+    "image",
+    "launches",
+    "log_code",
+    "manager",
+    "managers",
+    "scim_client",
+    "service_account",
+    "session",
+    "setting",
+    "staging_config",
+    "user",
+    "webhook",
+    "zone",
+]
+"""The kinds of objects with a page in the console. A plural is the list."""
+EXPIRY_NOTICE: Final = timedelta(days=30)
+EXPIRY_WARNING: Final = timedelta(days=7)
+"""The remaining times of a credential from which on it is a notice and a warning."""
+COVERED_CODES: Final = frozenset(
+    {
+        LogCode.STAGING_SHORTFALL,
+        LogCode.STAGED_SESSION_FAILED,
+        LogCode.STAGED_SESSION_BROKEN,
+        LogCode.SESSION_FAILED,
+        LogCode.CRASH_LOOPING,
+        LogCode.AGENT_DISK_SHORT,
+        LogCode.AGENT_OFFERS_NOTHING,
+    }
+)
+"""Codes of errors in the log that another entry or the state of an object reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object with a page in the console. `id` is empty for a list."""
+
+    kind: ObjectKind
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a sentence; `object` is the object that it names."""
+
+    text: str
+    object: ObjectRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The action that helps: enable the object, or open its page. `title` is the text of the button."""
+
+    title: str
+    object: ObjectRef
+    operation: Literal["open", "enable"] = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """An entry of the list. `people` is the number of users who are affected now."""
+
+    code: AttentionCode
+    severity: Severity
+    parts: tuple[Part, ...]
+    help: Help
+    people: int = 0
+    since: datetime | None = None
+
+    @property
+    def sentence(self) -> str:
+        return "".join(part.text for part in self.parts)
+
+
+def needs_attention(seen: Watched) -> tuple[Attention, ...]:
+    """Return the entries of the list. `seen` has only what the caller may see."""
+    unmanaged = {zone.zone_id for zone in seen.zones if zone.num_running_managers == 0}
+    images, launches = _group_by_workspace(seen.images), list(seen.launches)
+    entries = [
+        *(entry for zone in seen.zones for entry in _of_zone(zone, seen.managers)),
+        *(entry for manager in seen.managers for entry in _of_manager(manager, unmanaged)),
+        *(entry for agent in seen.agents for entry in _of_agent(agent, unmanaged)),
+        *(entry for agent in seen.agents for entry in _of_disk(agent)),
+        *(
+            _of_image(failures, _take(launches, image_id, {"image_unavailable"}))
+            for image_id, failures in images.items()
+        ),
+        *(
+            _of_pool(pool, short, _take(launches, pool.image_id, _LAUNCH_CODES.get(short.code, ())))
+            for pool in seen.pools
+            if (short := pool.shortfall) and short.needs_action and not _is_explained(pool, short, images, seen.zones)
+        ),
+    ]
+    entries += [_of_launches(each) for each in launches]
+    entries += [_of_webhook(webhook) for webhook in seen.webhooks]
+    entries += [_of_credential(each, seen.now) for each in seen.credentials if each.expires < seen.now + EXPIRY_NOTICE]
+    entries += [_of_certificate(each) for each in seen.certificates]
+    entries += [_of_backlog(seen.backlog)] if seen.backlog else []
+    entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
+    return tuple(sorted(entries, key=lambda entry: (SEVERITIES.index(entry.severity), -entry.people)))
+
+
+def _entry(
+    code: AttentionCode,
+    severity: Severity,
+    help_: Help,
+    *parts: Part | str,
+    people: int = 0,
+    since: datetime | None = None,
+) -> Attention:
+    sentence = tuple(Part(part) if isinstance(part, str) else part for part in parts)
+    return Attention(code=code, severity=severity, parts=sentence, help=help_, people=people, since=since)
+
+
+def _of_zone(zone: WatchedZone, managers: Sequence[WatchedManager]) -> Iterator[Attention]:
+    ref = ObjectRef("zone", zone.zone_id)
+    name, show_managers = Part(zone.zone_name, ref), Help("Show the Managers", ObjectRef("managers"))
+    own = [manager for manager in managers if manager.zone_id == zone.zone_id]
+    if zone.num_managers == 0 and zone.num_agents == 0:
+        text = " has no Manager and no Agent, so no session can run there."
+        yield _entry("zone-empty", "notice", Help("Show the zone", ref), "Zone ", name, text)
+        return
+    if zone.num_running_managers == 0:
+        text = " runs. Its pools are not filled, and its Agents get no instructions."
+        yield _entry("zone-without-manager", "failure", show_managers, "No Manager of zone ", name, text)
+    elif own and not any(manager.is_primary for manager in own):
+        text = " has no Primary Manager, so its pools are not filled."
+        yield _entry("zone-without-primary", "failure", show_managers, "Zone ", name, text)
+    if zone.num_agents == 0:
+        add = Help("Add an Agent", ObjectRef("agents"))
+        yield _entry("zone-without-agent", "warning", add, "Zone ", name, " has no Agent, so no session can run there.")
+
+
+def _of_manager(manager: WatchedManager, unmanaged: set[str]) -> Iterator[Attention]:
+    ref = ObjectRef("manager", manager.manager_id)
+    zone = Part(manager.zone_name, ObjectRef("zone", manager.zone_id))
+    subject, show = ("Manager ", Part(manager.instance_id, ref), " of zone ", zone), Help("Show the Manager", ref)
+    if not manager.enabled:
+        enable = Help("Enable", ref, "enable")
+        yield _entry("manager-disabled", "notice", enable, *subject, " is disabled.", since=manager.disabled_since)
+    elif manager.reason:
+        yield _entry("manager-crash-looping", "warning", show, *subject, f": {_sentence(manager.reason)}")
+    elif not manager.running and manager.zone_id not in unmanaged:
+        text = " does not report. Check its process and its database connection."
+        yield _entry("manager-silent", "warning", show, *subject, text, since=manager.last_reported)
+
+
+def _of_agent(agent: WatchedAgent, unmanaged: set[str]) -> Iterator[Attention]:
+    ref, (status, reason) = ObjectRef("agent", agent.agent_id), (agent.effective.status, agent.effective.reason)
+    subject, show = ("Agent ", Part(agent.hostname, ref)), Help("Show the Agent", ref)
+    enable = Help("Enable", ref, "enable")
+    if status == "pending" and not agent.enabled:
+        text = " is new and waits until you enable it."
+        yield _entry("agent-waits", "warning", enable, *subject, text, since=agent.registered)
+    elif status in ("missing", "dead"):
+        if agent.zone_id not in unmanaged:
+            severity: Severity = "failure" if agent.users else "warning"
+            text = f" is {status}. {_sentence(reason)}" if reason else f" is {status}: it does not check in."
+            yield _entry("agent-missing", severity, show, *subject, text, people=agent.users, since=agent.last_reported)
+    elif reason:
+        yield _entry("agent-problem", "warning", show, *subject, f": {_sentence(reason)}", people=agent.users)
+    elif not agent.enabled:
+        yield _entry("agent-disabled", "notice", enable, *subject, " is disabled and gets no new sessions.")
+
+
+def _of_disk(agent: WatchedAgent) -> Iterator[Attention]:
+    ref = ObjectRef("agent", agent.agent_id)
+    subject, show = ("Agent ", Part(agent.hostname, ref)), Help("Show the Agent", ref)
+    if agent.effective.status != "running":
+        return
+    if short := shortage(agent.hostname, agent.disk).removeprefix(agent.hostname):
+        text = f"{short}. It accepts no new sessions."
+        yield _entry("disk", "failure", show, *subject, text, people=agent.users)
+    elif low := shortage_warning(agent.hostname, agent.disk).removeprefix(agent.hostname):
+        yield _entry("disk", "warning", show, *subject, f"{low}.")
+
+
+def _group_by_workspace(images: Iterable[ImageFailure]) -> dict[str, list[ImageFailure]]:
+    grouped: defaultdict[str, list[ImageFailure]] = defaultdict(list)
+    for image in images:
+        grouped[image.image_id].append(image)
+    return grouped
+
+
+def _of_image(failures: Sequence[ImageFailure], people: int) -> Attention:
+    first, since = failures[0], min(failure.since for failure in failures)
+    ref = ObjectRef("image", first.image_id)
+    place = Part(counted(len(failures), "Agent"), ObjectRef("agents"))
+    if len(failures) == 1:
+        place = Part(first.hostname, ObjectRef("agent", first.agent_id))
+    sentence = ("The image of ", Part(first.friendly_name, ref), " cannot be pulled on ", place)
+    error = f". {_sentence(first.error)}" if first.error else "."
+    return _entry("image", "failure", Help("Correct the image", ref), *sentence, error, people=people, since=since)
+
+
+_LAUNCH_CODES: Final[Mapping[str, frozenset[str]]] = {
+    "no-capacity": frozenset({"no_capacity", "no_disk"}),
+    "no-agent": frozenset({"no_capacity", "agent_missing", "agent_disabled"}),
+    "no-running-manager": frozenset({"agent_missing"}),
+    "image-disabled": frozenset({"image_disabled"}),
+}
+"""Code of a shortfall → the codes of failed launches with the same cause."""
+_POOL_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
+    "no-capacity": ("Add an Agent", "agents"),
+    "no-agent": ("Show the Agents", "agents"),
+    "no-running-manager": ("Show the Managers", "managers"),
+    "image-disabled": ("Enable the workspace", "image"),
+    "image-unavailable": ("Correct the image", "image"),
+    "zone-request-host": ("Change the zone", "zone"),
+}
+_LAUNCH_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
+    "no_capacity": ("Add an Agent", "agents"),
+    "no_disk": ("Show the Agents", "agents"),
+    "agent_missing": ("Show the Agents", "agents"),
+    "agent_disabled": ("Enable an Agent", "agents"),
+    "image_disabled": ("Enable the workspace", "image"),
+    "image_unavailable": ("Correct the image", "image"),
+    "restricted": ("Change the workspace", "image"),
+}
+
+
+def _take(launches: list[FailedLaunches], image_id: str, codes: Iterable[str]) -> int:
+    """Remove the failed launches of a workspace that these codes explain, and return the number of their users."""
+    cause = frozenset(codes)
+    explained = [
+        each for each in launches if each.image_id == image_id and cause.issuperset(own_zone_codes(each.steps))
+    ]
+    launches[:] = [each for each in launches if each not in explained]
+    return len(frozenset[str]().union(*(each.user_ids for each in explained)))
+
+
+def _is_explained(
+    pool: WatchedPool, short: Shortfall, images: Mapping[str, object], zones: Iterable[WatchedZone]
+) -> bool:
+    """True if another entry of the list has the cause of the shortfall."""
+    own = [zone for zone in zones if zone.zone_id == pool.zone_id]
+    return (
+        (short.code == "image-unavailable" and pool.image_id in images)
+        or (short.code == "no-running-manager" and any(zone.num_running_managers == 0 for zone in own))
+        or (short.code == "no-agent" and any(zone.num_agents == 0 for zone in own))
+    )
+
+
+def _of_pool(pool: WatchedPool, short: Shortfall, people: int) -> Attention:
+    title, kind = _POOL_HELP.get(short.code, ("Show the pool", "staging_config"))
+    own, zone = ObjectRef("staging_config", pool.staging_config_id), ObjectRef("zone", pool.zone_id)
+    refs = {"image": ObjectRef("image", pool.image_id), "zone": zone, "staging_config": own}
+    return _entry(
+        "pool",
+        "failure" if people else "warning",
+        Help(title, refs.get(kind, ObjectRef(kind))),
+        *("Pool ", Part(pool.friendly_name, own), " in zone ", Part(pool.zone_name, zone)),
+        f": {_sentence(short.reason)}",
+        people=people,
+        since=pool.since,
+    )
+
+
+def _of_launches(failed: FailedLaunches) -> Attention:
+    codes, workspace = own_zone_codes(failed.steps), ObjectRef("image", failed.image_id)
+    title, kind = next((_LAUNCH_HELP[code] for code in sorted(codes) if code in _LAUNCH_HELP), ("Show why", "launches"))
+    people = max(1, len(failed.user_ids))
+    attempts = "" if failed.number <= people else f" in {failed.number} attempts"
+    return _entry(
+        "launches",
+        "failure",
+        Help(title, workspace if kind == "image" else ObjectRef(kind)),
+        f"{'1 person' if people == 1 else f'{people} people'} could not launch ",
+        Part(failed.friendly_name, workspace),
+        f"{attempts}. {_sentence(own_zone_reason(failed.steps))}",
+        people=people,
+        since=failed.since,
+    )
+
+
+def _of_webhook(webhook: FailingWebhook) -> Attention:
+    ref = ObjectRef("webhook", webhook.webhook_id)
+    waiting = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.error)}"
+    sentence = ("Webhook ", Part(webhook.name, ref), waiting)
+    return _entry("webhook", "warning", Help("Show the webhook", ref), *sentence, since=webhook.oldest)
+
+
+_CREDENTIALS: Final[Mapping[CredentialKind, tuple[str, str]]] = {
+    "api_key": ("API key ", "Show the API keys"),
+    "service_account": ("Service account ", "Show the account"),
+    "scim_client": ("SCIM client ", "Show the clients"),
+}
+
+
+def _of_credential(credential: ExpiringCredential, now: datetime) -> Attention:
+    noun, title = _CREDENTIALS[credential.kind]
+    ref = ObjectRef(credential.kind, credential.object_id)
+    severity: Severity = "warning" if credential.expires < now + EXPIRY_WARNING else "notice"
+    text = f" expires in {rough_duration((credential.expires - now).total_seconds())}."
+    return _entry("expiry", severity, Help(title, ref), noun, Part(credential.name, ref), text)
+
+
+def _of_certificate(warning: CertificateWarning) -> Attention:
+    show = Help("Show the log", ObjectRef("log_code", LogCode.CERTIFICATE_EXPIRES))
+    return _entry("certificate", "warning", show, warning.sentence, since=warning.time)
+
+
+def _of_backlog(backlog: AuditBacklog) -> Attention:
+    show = Help("Show the log", ObjectRef("log_code", LogCode.AUDIT_DELIVERY_FAILED))
+    text = f"{counted(backlog.number, 'event')} of the audit did not reach {backlog.target}."
+    return _entry("audit-delivery", "warning", show, text, since=backlog.oldest)
+
+
+def _of_errors(errors: LoggedErrors) -> Attention:
+    ref = ObjectRef("log_code", errors.code)
+    newest = f" in the last hour. The newest: {_sentence(errors.message)}"
+    sentence = (f"{counted(errors.number, 'error')} ", Part(errors.code, ref), newest)
+    return _entry("log", "notice", Help("Show the log", ref), *sentence, since=errors.newest)
+
+
+def _sentence(text: str) -> str:
+    """Return a text that begins with a capital letter and ends with a full stop; empty if there is no text."""
+    return f"{text[:1].upper()}{text[1:].rstrip('. ')}." if text.strip() else ""

@@ -1,0 +1,278 @@
+"""The state of an installation from which the page Today is made, and the part of it that a caller may see.
+
+The state is read once for all callers. `Watched.seen_by` removes everything that the permissions of the caller do not
+include, so no later code must check a permission again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.fleet.liveness import AgentStatus, EffectiveStatus, effective_status
+from greenroom.core.launch.plan import TraceStep
+from greenroom.core.pool.model import Shortfall
+
+CredentialKind = Literal["api_key", "service_account", "scim_client"]
+CREDENTIAL_CODES: Final[Mapping[CredentialKind, str]] = {
+    "api_key": "devapi_view",
+    "service_account": "devapi_view",
+    "scim_client": "settings_view",
+}
+"""Kind of a credential → the permission to see it."""
+CODES: Final = (
+    "zones_view",
+    "managers_view",
+    "agents_view",
+    "staging_view",
+    "sessions_view",
+    "webhooks_view",
+    "audit_view",
+    "system_view",
+    "devapi_view",
+    "settings_view",
+)
+"""The permissions on which the content of the page Today depends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The zones that a caller may see, by permission code; None = all zones. The caller lacks a missing code."""
+
+    zones: Mapping[str, Collection[str] | None] = field(default_factory=dict[str, Collection[str] | None])
+
+    def everywhere(self, code: str) -> bool:
+        """True if the caller has the code for the whole installation."""
+        return code in self.zones and self.zones[code] is None
+
+    def sees(self, code: str, zone_id: str) -> bool:
+        """True if the caller has the code in this zone."""
+        zones = self.zones.get(code, ())
+        return zones is None or zone_id in zones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedZone:
+    """A zone, and the numbers of its Managers and Agents."""
+
+    zone_id: str
+    zone_name: str
+    num_managers: int
+    num_running_managers: int
+    num_agents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedManager:
+    """A Manager. `reason` is its problem as a sentence, if it has one. `disabled_since` is None if it is unknown."""
+
+    manager_id: str
+    instance_id: str
+    zone_id: str
+    zone_name: str
+    enabled: bool
+    running: bool
+    is_primary: bool
+    last_reported: datetime
+    reason: str | None = None
+    disabled_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedAgent:
+    """An Agent with its capacity, its disk, and the number of users with a session on it; memory in bytes."""
+
+    agent_id: str
+    hostname: str
+    zone_id: str
+    zone_name: str
+    stored_status: AgentStatus
+    enabled: bool
+    draining: bool
+    registered: datetime
+    last_reported: datetime | None
+    silent_s: float | None
+    has_manager: bool
+    runtime_error: str
+    crash_loop: str
+    edge_url_requested: str | None
+    cores: float
+    cores_allocated: float
+    memory: int
+    memory_allocated: int
+    users: int
+    disk: FreeDisk
+
+    @property
+    def effective(self) -> EffectiveStatus:
+        """The status as administrators see it, with the problem of the Agent."""
+        return effective_status(
+            self.stored_status,
+            self.zone_name,
+            silent_s=self.silent_s,
+            has_manager=self.has_manager,
+            runtime_error=self.runtime_error,
+            crash_loop=self.crash_loop,
+            edge_requested=self.edge_url_requested,
+        )
+
+    @property
+    def takes_sessions(self) -> bool:
+        """True if the Agent accepts new sessions, as far as it has room."""
+        return self.effective.status == "running" and self.enabled and not self.draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFailure:
+    """A running Agent that cannot get the image of a workspace."""
+
+    image_id: str
+    friendly_name: str
+    agent_id: str
+    hostname: str
+    zone_id: str
+    error: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedPool:
+    """A staging config, the number of its claimable sessions, and the desired number. `since` is the time at which the
+    log last reported its shortfall."""
+
+    staging_config_id: str
+    zone_id: str
+    zone_name: str
+    image_id: str
+    friendly_name: str
+    current: int = 0
+    desired: int = 0
+    shortfall: Shortfall | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedLaunches:
+    """Failed launches of a workspace with one cause, after which no launch of the workspace succeeded. `steps` is the
+    trace of the newest one. Deleted users are not in `user_ids`."""
+
+    image_id: str
+    friendly_name: str
+    user_ids: frozenset[str]
+    number: int
+    since: datetime
+    steps: tuple[TraceStep, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailingWebhook:
+    """A webhook that sends, with messages that were attempted and not delivered. `oldest` is the time of the first of
+    them, `error` the result of its last attempt."""
+
+    webhook_id: str
+    name: str
+    waiting: int
+    oldest: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringCredential:
+    """A valid credential that expires. `object_id` is the object whose page can renew it."""
+
+    kind: CredentialKind
+    object_id: str
+    name: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditBacklog:
+    """The events of the audit that a syslog server has not received; `oldest` is the time of the first of them."""
+
+    target: str
+    number: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedErrors:
+    """The rows of the last hour with one code of the log, with the message of the newest one."""
+
+    code: str
+    number: int
+    newest: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateWarning:
+    """The last warning of a gateway about one of its certificates, as a sentence."""
+
+    sentence: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The state of an installation at `now`."""
+
+    now: datetime
+    zones: tuple[WatchedZone, ...] = ()
+    managers: tuple[WatchedManager, ...] = ()
+    agents: tuple[WatchedAgent, ...] = ()
+    images: tuple[ImageFailure, ...] = ()
+    pools: tuple[WatchedPool, ...] = ()
+    launches: tuple[FailedLaunches, ...] = ()
+    webhooks: tuple[FailingWebhook, ...] = ()
+    credentials: tuple[ExpiringCredential, ...] = ()
+    backlog: AuditBacklog | None = None
+    errors: tuple[LoggedErrors, ...] = ()
+    certificates: tuple[CertificateWarning, ...] = ()
+
+    def seen_by(self, sight: Sight) -> Watched:
+        """Return the part that a caller may see."""
+        may = sight.everywhere
+        return replace(
+            self,
+            zones=tuple(zone for zone in self.zones if sight.sees("zones_view", zone.zone_id)),
+            managers=tuple(manager for manager in self.managers if sight.sees("managers_view", manager.zone_id)),
+            agents=tuple(agent for agent in self.agents if sight.sees("agents_view", agent.zone_id)),
+            images=tuple(image for image in self.images if sight.sees("agents_view", image.zone_id)),
+            pools=tuple(pool for pool in self.pools if sight.sees("staging_view", pool.zone_id)),
+            launches=self.launches if may("sessions_view") else (),
+            webhooks=self.webhooks if may("webhooks_view") else (),
+            credentials=tuple(each for each in self.credentials if may(CREDENTIAL_CODES[each.kind])),
+            backlog=self.backlog if may("audit_view") else None,
+            errors=self.errors if may("system_view") else (),
+            certificates=self.certificates if may("system_view") else (),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The capacity of the Agents that accept new sessions, and the part of it that no session has reserved; memory in
+    bytes. `running` of `agents` run."""
+
+    agents: int
+    running: int
+    cores: float
+    cores_free: float
+    memory: int
+    memory_free: int
+
+
+def capacity_of(agents: Collection[WatchedAgent]) -> Capacity:
+    """Return the capacity of these Agents."""
+    usable = [agent for agent in agents if agent.takes_sessions]
+    return Capacity(
+        agents=len(agents),
+        running=sum(agent.effective.status == "running" for agent in agents),
+        cores=sum(agent.cores for agent in usable),
+        cores_free=sum(max(0.0, agent.cores - agent.cores_allocated) for agent in usable),
+        memory=sum(agent.memory for agent in usable),
+        memory_free=sum(max(0, agent.memory - agent.memory_allocated) for agent in usable),
+    )

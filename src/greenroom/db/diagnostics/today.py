@@ -1,0 +1,329 @@
+"""Reads the page Today: the state from which the list *Needs attention* is made, and the facts of the last hours.
+
+`read_watched` reads for all callers together, so its statements have no conditions for a caller. The number of
+statements is constant, and each reads a limited number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from greenroom.core.diagnostics.watched import (
+    AuditBacklog,
+    CertificateWarning,
+    ExpiringCredential,
+    FailedLaunches,
+    FailingWebhook,
+    ImageFailure,
+    LoggedErrors,
+    Watched,
+    WatchedAgent,
+    WatchedManager,
+    WatchedPool,
+    WatchedZone,
+)
+from greenroom.core.launch.plan import TraceStep, own_zone_reason
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S, list_managers
+from greenroom.db.pool.configs import StagingConfig, list_configs
+from greenroom.db.session.views import IN_SCOPE, SessionScope
+
+MAX_LAUNCHES: Final = 5000
+"""The maximum number of launches of the last 24 hours that are read, the newest first."""
+MAX_CREDENTIALS: Final = 100
+SHOWN: Final = 5
+"""The number of changes and of refused users that are returned, the newest first."""
+BACKLOG_AFTER_S: Final = 120.0
+"""An event of the audit that a syslog server has not received for this time counts as not delivered."""
+CHANGE_CODES: Final = sorted(
+    code
+    for code in LogCode
+    if code.endswith(("-created", "-changed", "-deleted"))
+    and not code.startswith(("share-", "session-", "agent-offer"))
+)
+"""The codes of events of the audit that are changes of the installation."""
+
+_ZONES: Final[LiteralString] = (
+    "SELECT z.zone_id::text, z.zone_name, count(m.*) AS num_managers,"
+    f" count(m.*) FILTER (WHERE {MANAGER_RUNS}) AS num_running_managers,"
+    " (SELECT count(*) FROM agents a WHERE a.zone_id = z.zone_id) AS num_agents"
+    " FROM zones z LEFT JOIN managers m USING (zone_id) GROUP BY z.zone_id ORDER BY z.zone_name"
+)
+_AGENTS: Final[LiteralString] = (
+    "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
+    " a.draining, a.registered, a.last_reported, a.runtime_error, a.crash_loop, a.edge_url_requested,"
+    " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+    f" EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND {MANAGER_RUNS}) AS has_manager,"
+    " coalesce(c.cores, 0) AS cores, coalesce(c.cores_allocated, 0) AS cores_allocated,"
+    " coalesce(c.memory, 0) AS memory, coalesce(c.memory_allocated, 0) AS memory_allocated,"
+    " (SELECT count(DISTINCT s.user_id) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted')"
+    " AS users, jsonb_build_object('free_bytes', (a.usage->>'disk_free_bytes')::bigint,"
+    " 'kept_bytes', coalesce((a.usage->>'disk_kept_bytes')::bigint, 0),"
+    " 'free_inodes', (a.usage->>'disk_free_inodes')::double precision) AS disk"
+    " FROM agents a JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
+    " ORDER BY z.zone_name, a.hostname, a.agent_id"
+)
+_IMAGES: Final[LiteralString] = (
+    "SELECT i.image_id::text, i.friendly_name, a.agent_id::text, a.hostname, a.zone_id::text, r.error,"
+    " r.updated AS since FROM agent_images r JOIN agents a USING (agent_id) JOIN images i ON i.name = r.name"
+    " WHERE r.state = 'failed' AND i.enabled AND a.enabled AND a.status = 'running'"
+    " ORDER BY lower(i.friendly_name), i.image_id, a.hostname"
+)
+# The cause is the code in the own zone, as in `core.launch.plan.own_zone_codes`.
+_LAUNCHES: Final[LiteralString] = """
+WITH failed AS (
+    SELECT l.image_id, l.user_id, l.at, l.steps, coalesce(
+        (SELECT string_agg(DISTINCT step ->> 'code', ' ' ORDER BY step ->> 'code') FROM jsonb_array_elements(l.steps)
+             AS step WHERE step ->> 'step' = 'on_demand_here'), l.steps -> -1 ->> 'code', '') AS codes
+      FROM launches l WHERE l.outcome = 'failed' AND l.at > now() - interval '24 hours'
+     ORDER BY l.at DESC LIMIT %(max_launches)s
+), grouped AS (
+    SELECT f.image_id, f.codes, coalesce(array_agg(DISTINCT f.user_id::text) FILTER (WHERE f.user_id IS NOT NULL), '{}')
+           AS user_ids, count(*) AS number, min(f.at) AS since, max(f.at) AS newest,
+           (array_agg(f.steps ORDER BY f.at DESC))[1] AS steps
+      FROM failed f GROUP BY f.image_id, f.codes
+)
+SELECT g.image_id::text, i.friendly_name, g.user_ids, g.number, g.since, g.steps
+  FROM grouped g JOIN images i USING (image_id)
+ WHERE NOT EXISTS (SELECT 1 FROM launches o WHERE o.image_id = g.image_id AND o.at > g.newest
+                      AND o.outcome <> 'failed')
+ ORDER BY g.newest DESC
+"""
+_WEBHOOKS: Final[LiteralString] = (
+    "SELECT w.webhook_id::text, w.name, d.waiting, d.oldest, d.error FROM webhooks w, LATERAL"
+    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(d.error ORDER BY d.attempted DESC))[1] AS error"
+    "    FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.attempts > 0"
+    "     AND d.error <> '') d WHERE d.waiting > 0 AND webhook_sends(w) ORDER BY w.name"
+)
+_CREDENTIALS: Final[LiteralString] = """
+SELECT * FROM (
+    SELECT 'api_key' AS kind, k.key_id AS object_id, coalesce(nullif(k.name, ''), k.key_id) AS name, k.expires
+      FROM api_keys k WHERE k.enabled
+    UNION ALL SELECT 'service_account', a.user_id::text, u.username, a.expires
+      FROM service_accounts a JOIN users u USING (user_id) WHERE NOT u.disabled AND NOT u.locked
+    UNION ALL SELECT 'scim_client', c.client_id::text, c.name, c.expires FROM scim_clients c WHERE c.enabled
+) credentials WHERE expires > now() ORDER BY expires, name LIMIT %(max_credentials)s
+"""
+_BACKLOG: Final[LiteralString] = (
+    "SELECT d.target, h.last_id - d.last_id AS number, e.time AS oldest FROM audit_deliveries d CROSS JOIN audit_head h"
+    " CROSS JOIN LATERAL (SELECT time FROM audit_events e WHERE e.event_id > d.last_id ORDER BY e.event_id LIMIT 1) e"
+    " WHERE d.target = %(target)s AND e.time < now() - make_interval(secs => %(backlog_s)s)"
+)
+_ERRORS: Final[LiteralString] = (
+    "SELECT code, count(*) AS number, max(time) AS newest, (array_agg(message ORDER BY log_id DESC))[1] AS message"
+    " FROM (SELECT * FROM logs WHERE level = 'ERROR' AND time > now() - interval '1 hour'"
+    "  ORDER BY log_id DESC LIMIT 1000) l GROUP BY code ORDER BY newest DESC"
+)
+
+
+# The third word of a warning is the file of the certificate.
+_CERTIFICATES: Final[LiteralString] = (
+    "SELECT DISTINCT ON (split_part(message, ' ', 3)) message AS sentence, time FROM logs WHERE code = %(code)s"
+    " AND time > now() - make_interval(secs => %(recent_s)s) ORDER BY split_part(message, ' ', 3), log_id DESC"
+)
+CERTIFICATES_RECENT_S: Final = 7 * 3600.0
+"""The maximum age of a warning about a certificate. Gateways repeat their warnings every six hours."""
+
+
+async def read_watched(db: Database, audit_target: str) -> Watched:
+    """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
+    times = await db.fetch("SELECT now() AS now")
+    runs = {"running_within_s": RUNNING_WITHIN_S}
+    configs = (await list_configs(db)).rows
+    certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
+    backlog = {"target": audit_target, "backlog_s": BACKLOG_AFTER_S}
+    return Watched(
+        now=times[0]["now"],
+        zones=tuple(await db.fetch_as(WatchedZone, _ZONES, runs)),
+        managers=tuple(await _read_managers(db)),
+        agents=tuple(await db.fetch_as(WatchedAgent, _AGENTS, runs)),
+        images=tuple(await db.fetch_as(ImageFailure, _IMAGES)),
+        pools=tuple(await _watched_pools(db, configs)),
+        launches=tuple(await db.fetch_as(FailedLaunches, _LAUNCHES, {"max_launches": MAX_LAUNCHES})),
+        webhooks=tuple(await db.fetch_as(FailingWebhook, _WEBHOOKS)),
+        credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
+        backlog=await db.fetch_one_as(AuditBacklog, _BACKLOG, backlog) if audit_target else None,
+        errors=tuple(await db.fetch_as(LoggedErrors, _ERRORS)),
+        certificates=tuple(await db.fetch_as(CertificateWarning, _CERTIFICATES, certificates)),
+    )
+
+
+async def _read_managers(db: Database) -> list[WatchedManager]:
+    managers = await list_managers(db)
+    disabled = [manager.instance_id for manager in managers if not manager.enabled]
+    rows = await db.fetch(
+        "SELECT split_part(message, ' ', 1) AS instance_id, max(time) AS time FROM logs WHERE code = %s"
+        " AND split_part(message, ' ', 1) = ANY(%s) GROUP BY 1",
+        (LogCode.MANAGER_DISABLED, disabled),
+    )
+    since = {row["instance_id"]: row["time"] for row in rows}
+    return [
+        WatchedManager(
+            manager_id=manager.manager_id,
+            instance_id=manager.instance_id,
+            zone_id=manager.zone_id,
+            zone_name=manager.zone_name,
+            enabled=manager.enabled,
+            running=manager.status == "running",
+            is_primary=manager.is_primary,
+            last_reported=manager.last_reported,
+            reason=manager.status_reason,
+            disabled_since=since.get(manager.instance_id),
+        )
+        for manager in managers
+    ]
+
+
+async def _watched_pools(db: Database, configs: list[StagingConfig]) -> list[WatchedPool]:
+    rows = await db.fetch(
+        "SELECT staging_config_id::text, max(time) AS time FROM logs WHERE code = %s"
+        " AND staging_config_id = ANY(%s::uuid[]) GROUP BY 1",
+        (LogCode.STAGING_SHORTFALL, [config.staging_config_id for config in configs if config.shortfall]),
+    )
+    since = {row["staging_config_id"]: row["time"] for row in rows}
+    return [
+        WatchedPool(
+            staging_config_id=config.staging_config_id,
+            zone_id=config.zone_id,
+            zone_name=config.zone_name,
+            image_id=config.image_id,
+            friendly_name=config.image_friendly_name,
+            current=config.num_current_sessions,
+            desired=0 if config.paused else config.num_sessions,
+            shortfall=None if config.paused else config.shortfall,
+            since=since.get(config.staging_config_id),
+        )
+        for config in configs
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFact:
+    """A session of a user. `time` is when it began or when it expires."""
+
+    session_id: str
+    username: str
+    image_friendly_name: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """The number of sessions of users, the oldest one, and the next one that expires; None = there is none."""
+
+    users: int
+    number: int
+    oldest: SessionFact | None
+    next_expiry: SessionFact | None
+
+
+async def read_session_facts(db: Database, scope: SessionScope | None) -> SessionFacts:
+    """Read the facts about the sessions of users in this scope; None = of all users."""
+    condition: LiteralString = IN_SCOPE if scope else "true"
+    fact: LiteralString = (
+        "jsonb_build_object('session_id', s.session_id, 'username', u.username,"
+        " 'image_friendly_name', i.friendly_name, 'time', %s)"
+    )
+    oldest, expiry = fact.replace("%s", "s.created"), fact.replace("%s", "s.expires")
+    (row,) = await db.fetch_as(
+        SessionFacts,
+        "WITH shown AS MATERIALIZED (SELECT s.session_id, s.user_id, s.image_id, s.created,"
+        " least(s.expires, s.time_limit_ends) AS expires FROM sessions s WHERE s.status <> 'deleted'"
+        f" AND s.superseded_by IS NULL AND s.user_id IS NOT NULL AND ({condition}))"
+        " SELECT (SELECT count(DISTINCT user_id) FROM shown) AS users, (SELECT count(*) FROM shown) AS number,"
+        f" (SELECT {oldest} FROM shown s JOIN users u USING (user_id) JOIN images i USING (image_id)"
+        "   ORDER BY s.created LIMIT 1) AS oldest,"
+        f" (SELECT {expiry} FROM shown s JOIN users u USING (user_id) JOIN images i USING (image_id)"
+        "   WHERE s.expires > now() ORDER BY s.expires LIMIT 1) AS next_expiry",
+        {"scope_zones": scope.zones, "scope_groups": scope.groups, "scope_user": scope.user_id} if scope else {},
+    )
+    return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowestLaunch:
+    """The launch of the last 24 hours after which its user waited longest."""
+
+    launch_id: str
+    session_id: str | None
+    username: str | None
+    image_friendly_name: str | None
+    at: datetime
+    waited_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedUser:
+    """A user with a failed launch in the last 24 hours, and the newest of these launches."""
+
+    user_id: str
+    username: str
+    image_id: str
+    image_friendly_name: str
+    at: datetime
+    steps: list[TraceStep]
+    number: int
+    """The number of all refused users."""
+
+    @property
+    def reason(self) -> str:
+        return own_zone_reason(self.steps)
+
+
+_SLOWEST: Final[LiteralString] = """
+SELECT l.launch_id::text, l.session_id::text, u.username, i.friendly_name AS image_friendly_name, l.at,
+       l.duration_ms + 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at ELSE s.started END - l.at)
+           ::double precision AS waited_ms
+  FROM (SELECT * FROM launches WHERE at > now() - interval '24 hours' ORDER BY at DESC LIMIT %(max_launches)s) l
+  LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)
+  LEFT JOIN sessions s ON s.session_id = l.session_id
+  LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'
+ WHERE l.outcome <> 'failed' AND CASE l.outcome WHEN 'staged' THEN h.at ELSE s.started END IS NOT NULL
+ ORDER BY waited_ms DESC LIMIT 1
+"""
+_REFUSED: Final[LiteralString] = """
+SELECT r.*, count(*) OVER () AS number FROM (
+    SELECT DISTINCT ON (f.user_id) f.user_id::text, u.username, f.image_id::text, i.friendly_name
+           AS image_friendly_name, f.at, f.steps
+      FROM (SELECT * FROM launches WHERE outcome = 'failed' AND at > now() - interval '24 hours'
+             ORDER BY at DESC LIMIT %(max_launches)s) f
+      JOIN users u USING (user_id) JOIN images i USING (image_id) ORDER BY f.user_id, f.at DESC) r
+ ORDER BY at DESC LIMIT %(shown)s
+"""
+
+
+async def read_slowest_launch(db: Database) -> SlowestLaunch | None:
+    """Return the launch of the last 24 hours with the longest wait; None = there was no launch."""
+    return await db.fetch_one_as(SlowestLaunch, _SLOWEST, {"max_launches": MAX_LAUNCHES})
+
+
+async def read_refused_users(db: Database) -> list[RefusedUser]:
+    """Return the users whose launches failed in the last 24 hours, the newest first; at most `SHOWN`."""
+    return await db.fetch_as(RefusedUser, _REFUSED, {"max_launches": MAX_LAUNCHES, "shown": SHOWN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of the installation. `number` is the number of all changes of the last hour."""
+
+    event_id: int
+    time: datetime
+    message: str
+    actor_name: str | None
+    object_kind: str | None
+    object_id: str | None
+    number: int
+
+
+async def read_changes(db: Database) -> list[Change]:
+    """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
+    return await db.fetch_as(
+        Change,
+        "SELECT event_id, time, message, actor_name, object_kind, object_id, count(*) OVER () AS number"
+        " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
+        " ORDER BY event_id DESC LIMIT %s",
+        (CHANGE_CODES, SHOWN),
+    )

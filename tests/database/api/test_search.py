@@ -1,0 +1,77 @@
+"""The search: its hits, and what callers without permissions and with scoped roles find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.staging import Stage
+from tests.support import rows
+
+from greenroom.db.database import Database
+
+PATH = "/api/v1/search"
+
+
+async def found(client: Client, query: str) -> list[dict[str, Any]]:
+    answer = await client.get(PATH, params={"q": query})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def titles(client: Client, query: str) -> list[tuple[str, str]]:
+    return [(hit["kind"], hit["title"]) for hit in await found(client, query)]
+
+
+async def test_objects_are_found_by_parts_of_their_names(stage: Stage, with_user: MakeClient):
+    await with_user("ada.lovelace@example.org")
+    config = await stage.config()
+    assert ("user", "ada.lovelace@example.org") in await titles(stage.admin, "LOVE ada")
+    assert {"staging_config", "image"} <= {hit["kind"] for hit in await found(stage.admin, "desktop")}
+    assert (await found(stage.admin, config))[0]["id"] == config
+    assert (await found(stage.admin, "default"))[0]["kind"] == "zone"
+
+
+async def test_every_word_must_be_found(stage: Stage, with_user: MakeClient):
+    await with_user("ada@example.org")
+    assert await found(stage.admin, "ada nowhere") == []
+    assert await found(stage.admin, "   ") == []
+
+
+async def test_settings_and_codes_of_the_log_are_found(admin: Client):
+    assert (await titles(admin, "min_password"))[0] == ("setting", "min_password_length")
+    assert ("group_setting", "allow_kasm_clipboard_down") in await titles(admin, "clipboard down")
+    assert ("log_code", "primary-elected") in await titles(admin, "primary elected")
+
+
+@pytest.mark.parametrize(
+    ("permission", "query", "kind"),
+    [("users_view", "ada", "user"), ("groups_view", "all users", "group"), ("images_view", "desktop", "image")],
+)
+async def test_a_caller_finds_only_what_the_caller_may_see(
+    with_key: MakeClient, stage: Stage, permission: str, query: str, kind: str
+):
+    await rows.user(stage.db, "ada@example.org")
+    program = await with_key(permission)
+    assert {hit["kind"] for hit in await found(program, query)} - {"group_setting"} == {kind}
+    other = await with_key("webhooks_view")
+    assert await found(other, query) == []
+
+
+async def test_a_caller_without_any_of_the_permissions_is_refused(with_key: MakeClient):
+    assert (await (await with_key("user")).get(PATH, params={"q": "ada"})).status_code == 403
+
+
+async def test_a_query_that_is_too_long_is_refused(admin: Client):
+    assert (await admin.get(PATH, params={"q": "x" * 201})).status_code == 422
+
+
+async def test_ten_thousand_users_are_searched_in_one_statement(db: Database, admin: Client):
+    await db.write(
+        "INSERT INTO users (username, first_name) SELECT 'person' || n || '@example.org', 'Name' || n"
+        " FROM generate_series(1, 10000) n"
+    )
+    hits = await titles(admin, "name9999")
+    assert hits == [("user", "person9999@example.org")]
+    assert len(await found(admin, "person")) == 8

@@ -1,0 +1,173 @@
+"""The page Today: what needs attention in the database, the facts, and the permissions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from tests.database.api.client import KEY, Client, MakeClient
+from tests.database.api.staging import Stage
+from tests.support import rows
+
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.today import read_watched
+
+PATH = "/api/v1/today"
+NO_ROOM = [
+    {"order": 1, "step": "on_demand_here", "zone_name": "default", "candidate": "vm", "used": False,
+     "code": "no_disk", "reason": "vm has no disk."},
+    {"order": 2, "step": "on_demand_elsewhere", "zone_name": "eu", "candidate": None, "used": False,
+     "code": "no_capacity", "reason": "Zone eu has no Agent."},
+]  # fmt: skip
+
+
+async def launched(db: Database, image_id: str, user_id: str, outcome: str = "failed", age: str = "1 hour") -> None:
+    await db.write(
+        "INSERT INTO launches (launch_id, image_id, user_id, outcome, steps, at, duration_ms)"
+        " VALUES (gen_random_uuid(), %s, %s, %s, %s, now() - %s::interval, 5)",
+        (image_id, user_id, outcome, json.dumps(NO_ROOM), age),
+    )
+
+
+async def attention(client: Client) -> dict[str, dict[str, Any]]:
+    """The entries of the list by their code; each code occurs once."""
+    entries = (await client.read(PATH))["attention"]
+    assert len({entry["code"] for entry in entries}) == len(entries)
+    return {entry["code"]: entry for entry in entries}
+
+
+async def test_failed_launches_name_the_cause_in_their_zone_and_the_people(stage: Stage, db: Database):
+    people = [await rows.user(db, f"{name}@example.org") for name in ("ann", "ben")]
+    for user_id in (*people, people[0]):
+        await launched(db, stage.image_id, user_id)
+    entry = (await attention(stage.admin))["launches"]
+    assert entry["sentence"] == "2 people could not launch Desktop in 3 attempts. Zone default: vm has no disk."
+    assert entry["people"] == 2
+    assert {"text": "Desktop", "object": {"kind": "image", "id": stage.image_id}} in entry["parts"]
+    facts = (await stage.admin.read(PATH))["launches"]
+    assert (facts["refused"], {user["username"] for user in facts["refused_users"]}) == (
+        2,
+        {"ann@example.org", "ben@example.org"},
+    )
+    assert facts["refused_users"][0]["reason"] == "Zone default: vm has no disk."
+
+
+@pytest.mark.parametrize(("later", "age"), [("on_demand", "1 hour"), ("failed", "25 hours")])
+async def test_launches_that_are_over_need_no_attention(stage: Stage, db: Database, later: str, age: str):
+    user_id = await rows.user(db, "ann@example.org")
+    await launched(db, stage.image_id, user_id, age=age)
+    if later != "failed":
+        await launched(db, stage.image_id, user_id, later, "1 minute")
+    assert "launches" not in await attention(stage.admin)
+
+
+async def test_an_image_that_an_agent_cannot_get(stage: Stage, db: Database):
+    await db.write("UPDATE agent_images SET state = 'failed', error = 'not found' WHERE name = %s", (stage.image_name,))
+    entry = (await attention(stage.admin))["image"]
+    assert entry["sentence"].endswith(". Not found.")
+    assert entry["help"] == {
+        "title": "Correct the image",
+        "operation": "open",
+        "object": {"kind": "image", "id": stage.image_id},
+    }
+
+
+async def test_a_short_pool_and_a_paused_one(stage: Stage, db: Database):
+    config = await stage.config()
+    await db.write(
+        "INSERT INTO managers (instance_id, zone_id, last_reported, last_round)"
+        " VALUES ('one', %s, clock_timestamp(), clock_timestamp())",
+        (stage.zone_id,),
+    )
+    await db.write("UPDATE staging_configs SET shortfall_code = 'no-capacity', shortfall_reason = '2 of 2 not staged'")
+    entry = (await attention(stage.admin))["pool"]
+    assert entry["sentence"] == "Pool Desktop in zone default: 2 of 2 not staged."
+    assert (await stage.admin.read(PATH))["pools"] == {"pools": 1, "current": 0, "desired": 2, "short": 1}
+    await stage.admin.change(f"/api/v1/staging-configs/{config}", paused=True)
+    assert "pool" not in await attention(stage.admin)
+
+
+async def test_a_disabled_manager_has_the_time_of_its_log_row(stage: Stage, db: Database):
+    for name in ("one", "two"):
+        await db.write("INSERT INTO managers (instance_id, zone_id) VALUES (%s, %s)", (name, stage.zone_id))
+    await db.write("UPDATE managers SET enabled = false WHERE instance_id = 'two'")
+    stage.logs.write(LogCode.MANAGER_DISABLED, "two was disabled")
+    await stage.logs.flush()
+    entry = (await attention(stage.admin))["manager-disabled"]
+    assert (entry["sentence"], entry["help"]["operation"]) == ("Manager two of zone default is disabled.", "enable")
+    assert entry["since"] is not None
+
+
+async def test_a_webhook_that_does_not_deliver(stage: Stage, db: Database):
+    await db.write(
+        "WITH w AS (INSERT INTO webhooks (name, url, events, secret_encrypted) VALUES ('ops', 'https://x', '{}', '')"
+        " RETURNING webhook_id) INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, error)"
+        " SELECT webhook_id, 'launch.failed', '{}', 2, 'no answer' FROM w, generate_series(1, 4)"
+    )
+    assert "4 messages waiting. No answer." in (await attention(stage.admin))["webhook"]["sentence"]
+
+
+async def test_a_credential_that_expires_next(admin: Client, db: Database):
+    await db.write("UPDATE api_keys SET expires = now() + interval '3 days' WHERE key_id = %s", (KEY[0],))
+    today = await admin.read(PATH)
+    assert today["next_credential"]["object_id"] == KEY[0]
+    assert [entry["severity"] for entry in today["attention"] if entry["code"] == "expiry"] == ["warning"]
+
+
+async def test_events_of_the_audit_that_a_server_has_not_received(app: FastAPI, admin: Client, db: Database):
+    await admin.make("/api/v1/groups", name="Sales")
+    await app.state.audit.flush()
+    await db.write("INSERT INTO audit_deliveries (target, last_id) VALUES ('tls://siem:6514', 0)")
+    assert (await read_watched(db, "tls://siem:6514")).backlog is None, "the events are too young"
+    await db.write("UPDATE audit_events SET time = now() - interval '1 hour'")
+    backlog = (await read_watched(db, "tls://siem:6514")).backlog
+    assert backlog is not None
+    assert backlog.number > 0
+
+
+async def test_errors_in_the_log(stage: Stage):
+    stage.logs.write(LogCode.LOOP_FAILED, "a loop failed")
+    await stage.logs.flush()
+    assert "The newest: A loop failed." in (await attention(stage.admin))["log"]["sentence"]
+
+
+async def test_the_facts_name_sessions_changes_and_the_slowest_launch(app: FastAPI, stage: Stage, db: Database):
+    user_id = await rows.user(db, "ann@example.org")
+    for minutes in (90, 30):
+        await db.write(
+            "INSERT INTO sessions (session_id, launch_id, zone_id, image_id, user_id, agent_id, status, spec,"
+            " credential_encrypted, spec_hash, cores, memory, created, started, expires) VALUES (gen_random_uuid(),"
+            " gen_random_uuid(), %s, %s, %s, %s, 'running', '{}', '', '', 1, 1000, now() - make_interval(mins => %s),"
+            " now(), now() + make_interval(mins => %s))",
+            (stage.zone_id, stage.image_id, user_id, stage.agent_id, minutes, minutes),
+        )
+    await db.write(
+        "INSERT INTO launches (launch_id, session_id, user_id, image_id, outcome, steps, at, duration_ms)"
+        " SELECT launch_id, session_id, user_id, image_id, 'on_demand', '[]', created, 5 FROM sessions"
+    )
+    await stage.admin.make("/api/v1/groups", name="Sales")
+    await app.state.audit.flush()
+    today = await stage.admin.read(PATH)
+    assert (today["sessions"]["number"], today["sessions"]["users"]) == (2, 1)
+    assert today["sessions"]["oldest"]["time"] < today["sessions"]["next_expiry"]["time"]
+    assert today["sessions"]["oldest"]["session_id"] != today["sessions"]["next_expiry"]["session_id"]
+    assert today["launches"]["slowest"]["waited_ms"] > 80 * 60_000
+    assert today["changes"]["newest"][0]["message"].endswith("Sales")
+    assert today["capacity"]["agents"] == 1
+
+
+async def test_a_caller_sees_the_facts_of_its_permissions(with_key: MakeClient, stage: Stage):
+    today = await (await with_key("agents_view")).read(PATH)
+    assert today["capacity"] is not None
+    assert {name for name, fact in today.items() if fact is None} == {
+        "primaries",
+        "pools",
+        "sessions",
+        "launches",
+        "changes",
+        "next_credential",
+    }
+    assert (await (await with_key("user")).get(PATH)).status_code == 403

@@ -1,0 +1,171 @@
+import { Modal, VisuallyHidden } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { IconSearch } from '@tabler/icons-react';
+import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { useNavigate } from 'react-router';
+import { searchQuery } from '../../api/queries';
+import type { Me } from '../../api/types';
+import { counted } from '../../components/format';
+import { LISTED } from '../../places';
+import { creationsFor, entriesOfHit, type Entry, pagesFor, shownFor } from './entries';
+import classes from './Palette.module.css';
+import { recentOf, remember } from './recent';
+
+const TYPING_MS = 120;
+
+interface Props {
+  me: Me;
+  onClose: () => void;
+}
+
+/** Searches pages, actions and objects. The focus stays in the field: arrows choose an entry, and Enter opens it. */
+export function Palette({ me, onClose }: Props) {
+  const [text, setText] = useState('');
+  const [asked] = useDebouncedValue(text.trim(), TYPING_MS);
+  const hits = useQuery(searchQuery(asked));
+  const userId = me.user.user_id;
+  const own = useMemo(
+    () => ({ recent: recentOf(userId), pages: pagesFor(LISTED, me), creations: creationsFor(LISTED, me) }),
+    [me, userId],
+  );
+  const found = useMemo(() => (hits.data ?? []).flatMap((hit) => entriesOfHit(hit, me)), [hits.data, me]);
+  const entries = useMemo(() => shownFor(text, { ...own, found: text.trim() ? found : [] }), [text, own, found]);
+  const [chosen, setChosen] = useState(0);
+  const at = Math.min(chosen, Math.max(0, entries.length - 1));
+  const navigate = useNavigate();
+  const id = useId();
+  const optionId = (index: number) => `${id}-${index}`;
+  const list = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLInputElement>(null);
+
+  useLayoutEffect(() => field.current?.focus(), []); // the next letter must not be lost
+
+  useEffect(() => {
+    list.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
+  }, [at, entries]);
+
+  const open = (entry: Entry | undefined) => {
+    if (!entry) return;
+    if (!entry.to.includes('?do=')) remember(userId, entry);
+    onClose();
+    void navigate(entry.to);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const moves: Record<string, number> = {
+      ArrowDown: at + 1 < entries.length ? at + 1 : 0,
+      ArrowUp: at > 0 ? at - 1 : entries.length - 1,
+      PageDown: Math.min(entries.length - 1, at + 8),
+      PageUp: Math.max(0, at - 8),
+    };
+    const next = moves[event.key];
+    if (next !== undefined) setChosen(next);
+    else if (event.key === 'Enter' && !event.nativeEvent.isComposing) open(entries[at]);
+    else return;
+    event.preventDefault();
+  };
+  const isWaiting = text.trim() !== '' && (text.trim() !== asked || hits.isFetching);
+  const status = isWaiting
+    ? 'Searching…'
+    : entries.length
+      ? counted(entries.length, 'entry', 'entries')
+      : 'Nothing found';
+
+  return (
+    <Modal.Root
+      opened
+      onClose={onClose}
+      centered={false}
+      yOffset="12vh"
+      size={640}
+      padding={0}
+      transitionProps={{ duration: 100 }}
+    >
+      <Modal.Overlay />
+      <Modal.Content aria-label="Search">
+        <Modal.Body>
+          <div className={classes.field}>
+            <IconSearch size={18} aria-hidden />
+            <input
+              ref={field}
+              data-autofocus
+              className={classes.input}
+              role="combobox"
+              aria-label="Search"
+              aria-expanded={entries.length > 0}
+              aria-controls={`${id}-list`}
+              aria-autocomplete="list"
+              {...(entries.length > 0 ? { 'aria-activedescendant': optionId(at) } : {})}
+              placeholder="People, sessions, Agents, settings, pages, actions…"
+              autoComplete="off"
+              spellCheck={false}
+              maxLength={200}
+              value={text}
+              onChange={(event) => {
+                setText(event.currentTarget.value);
+                setChosen(0);
+              }}
+              onKeyDown={onKeyDown}
+            />
+          </div>
+          <div ref={list} id={`${id}-list`} role="listbox" aria-label="Entries" className={classes.list}>
+            {entries.map((entry, index) => (
+              <Option
+                key={entry.to}
+                id={optionId(index)}
+                entry={entry}
+                section={entry.section === entries[index - 1]?.section ? null : entry.section}
+                isChosen={index === at}
+                onPoint={() => setChosen(index)}
+                onOpen={() => open(entry)}
+              />
+            ))}
+            {entries.length === 0 && !isWaiting && <p className={classes.none}>Nothing has all these words.</p>}
+          </div>
+          {hits.error && (
+            <p className={classes.none} role="alert">
+              The server does not answer. Only pages and actions are listed.
+            </p>
+          )}
+          <VisuallyHidden role="status">{status}</VisuallyHidden>
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
+  );
+}
+
+interface OptionProps {
+  id: string;
+  entry: Entry;
+  /** The heading above the entry. */
+  section: string | null;
+  isChosen: boolean;
+  onPoint: () => void;
+  onOpen: () => void;
+}
+
+/** An entry. It is never focused: the field has the focus. */
+function Option({ id, entry, section, isChosen, onPoint, onOpen }: OptionProps) {
+  return (
+    <>
+      {section && (
+        <div role="presentation" className={classes.section}>
+          {section}
+        </div>
+      )}
+      {/* The keys are handled by the field. */}
+      <div
+        id={id}
+        role="option"
+        aria-selected={isChosen}
+        className={classes.option}
+        onMouseMove={isChosen ? undefined : onPoint}
+        onMouseDown={(event) => event.preventDefault()}
+        onClick={onOpen}
+      >
+        <span className={classes.title}>{entry.title}</span>
+        <span className={classes.note}>{entry.note}</span>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,32 @@
+import { Kbd, UnstyledButton } from '@mantine/core';
+import { useDisclosure, useHotkeys } from '@mantine/hooks';
+import { IconSearch } from '@tabler/icons-react';
+import { lazy, Suspense } from 'react';
+import { useMe } from '../../api/auth';
+import { isAdministrator } from '../../places';
+import classes from './Palette.module.css';
+
+const Palette = lazy(async () => ({ default: (await import('./Palette')).Palette }));
+
+/** Opens the search palette, as do Ctrl-K and Cmd-K. Only administrators have it. */
+export function SearchButton() {
+  const me = useMe();
+  const [isOpen, { open, close }] = useDisclosure(false);
+  const may = isAdministrator(me);
+  useHotkeys(may ? [['mod+K', open]] : [], []);
+  if (!may || !me) return null;
+  return (
+    <>
+      <UnstyledButton className={classes.button} onClick={open} aria-haspopup="dialog" aria-label="Search">
+        <IconSearch size={16} aria-hidden />
+        <span className={classes.label}>Search</span>
+        <Kbd size="xs" className={classes.keys} aria-hidden />
+      </UnstyledButton>
+      {isOpen && (
+        <Suspense>
+          <Palette me={me} onClose={close} />
+        </Suspense>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,94 @@
+/** The entries of the search palette: pages, actions, and the hits of the server. The order is decided here. */
+
+import { allows } from '../../api/auth';
+import type { Hit, Me } from '../../api/types';
+import { addressOf } from '../../components/objects';
+import { titled } from '../../components/format';
+import { settingTitle } from '../../components/titles';
+import { type Listed, mayOpen, sectionAt } from '../../places';
+
+export const SECTIONS = ['Recent', 'Pages', 'Actions', 'Found'] as const;
+export type Section = (typeof SECTIONS)[number];
+
+export interface Entry {
+  /** Distinguishes the entries; also the address. */
+  to: string;
+  title: string;
+  note: string;
+  section: Section;
+}
+
+/** The nouns of kinds of hits. */
+const NOUNS: Record<Hit['kind'], string> = {
+  agent: 'Agent',
+  group: 'Group',
+  group_setting: 'Group setting',
+  image: 'Workspace',
+  log_code: 'Log code',
+  manager: 'Manager',
+  service_account: 'Service account',
+  session: 'Session',
+  setting: 'Setting',
+  staging_config: 'Pool',
+  user: 'User',
+  webhook: 'Webhook',
+  zone: 'Zone',
+};
+
+/** The pages that the user may open. `places` is the table of all pages. */
+export function pagesFor(places: Listed[], me: Me | null | undefined): Entry[] {
+  return places
+    .filter((place) => mayOpen(me, place))
+    .map(({ path, title, link = title }) => ({
+      to: path,
+      title: link,
+      note: sectionAt(path) ?? 'Page',
+      section: 'Pages',
+    }));
+}
+
+/** The dialogs that create something. */
+export function creationsFor(places: Listed[], me: Me | null | undefined): Entry[] {
+  return places.flatMap((place) =>
+    place.create && mayOpen(me, place) && allows(me, `${place.needs}_create`)
+      ? [{ to: `${place.path}?create=1`, title: place.create, note: place.title, section: 'Actions' as const }]
+      : [],
+  );
+}
+
+/** The entries for a hit: its page, and for a Manager also the dialog that disables it or the page that enables it. */
+export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
+  const to = addressOf(hit, me);
+  if (to === null) return [];
+  const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
+  const title = isSetting ? settingTitle(hit.title) : hit.title;
+  const note = [NOUNS[hit.kind], isSetting ? hit.title : hit.note].filter(Boolean).join(' · ');
+  const page: Entry = { to, title, note, section: 'Found' };
+  if (hit.kind !== 'manager' || !allows(me, 'managers_modify')) return [page];
+  const verb = hit.note.startsWith('enabled') ? 'disable' : 'enable';
+  const action = { to: `${to}?do=${verb}`, title: `${titled(verb)} Manager ${hit.title}`, note: hit.note };
+  return [page, { ...action, section: 'Actions' }];
+}
+
+/** The entries that have all words of a text, those whose title begins with it first; all of them without a text. */
+export function matching(entries: Entry[], text: string): Entry[] {
+  const wanted = text.trim().toLowerCase();
+  const words = wanted.split(/\s+/);
+  const rank = ({ title }: Entry) => (title.toLowerCase().startsWith(wanted) ? 0 : 1);
+  return entries
+    .filter(({ title, note }) => words.every((word) => `${title} ${note}`.toLowerCase().includes(word)))
+    .sort((a, b) => rank(a) - rank(b));
+}
+
+const MAX_PAGES = 6;
+
+/** What the palette shows for a text, in the order of the sections: with few pages, and each address once. */
+export function shownFor(text: string, all: { recent: Entry[]; pages: Entry[]; creations: Entry[]; found: Entry[] }) {
+  const pages = matching(all.pages, text);
+  const entries = text.trim()
+    ? [...pages.slice(0, MAX_PAGES), ...matching(all.creations, text), ...all.found]
+    : [...all.recent, ...pages];
+  const order = (entry: Entry) => SECTIONS.indexOf(entry.section);
+  const once = entries.filter(({ to }, index) => entries.findIndex((other) => other.to === to) === index);
+  return once.sort((a, b) => order(a) - order(b));
+}

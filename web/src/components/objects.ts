@@ -1,0 +1,37 @@
+/** The addresses of objects that the server names by kind and id: in sentences of Today, and in hits of the search. */
+
+import { allows } from '../api/auth';
+import type { Hit, Me, ObjectRef } from '../api/types';
+
+/** The group All Users, whose id is the same in each installation. */
+const ALL_USERS = '68d557ac-4cac-42cc-a9f3-1c7c853de0f3';
+
+export type ObjectKind = Hit['kind'] | ObjectRef['kind'];
+
+/** The address of the page of each kind; `…_view` shows it. */
+const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> = {
+  agent: { to: (id) => `/admin/infrastructure/agents/${id}`, needs: 'agents_view' },
+  agents: { to: () => '/admin/infrastructure/agents', needs: 'agents_view' },
+  api_key: { to: () => '/admin/api-keys', needs: 'devapi_view' },
+  group: { to: (id) => `/admin/groups/${id}`, needs: 'groups_view' },
+  group_setting: { to: (id) => `/admin/groups/${ALL_USERS}?tab=settings&q=${id}`, needs: 'groups_view' },
+  image: { to: (id) => `/admin/workspaces/${id}`, needs: 'images_view' },
+  launches: { to: () => '/admin/diagnostics/launches?outcome=failed', needs: 'sessions_view' },
+  log_code: { to: (id) => `/admin/diagnostics/logs?level=DEBUG&code=${id}`, needs: 'system_view' },
+  manager: { to: (id) => `/admin/infrastructure/managers/${id}`, needs: 'managers_view' },
+  managers: { to: () => '/admin/infrastructure/managers', needs: 'managers_view' },
+  scim_client: { to: () => '/admin/provisioning', needs: 'settings_view' },
+  service_account: { to: () => '/admin/service-accounts', needs: 'devapi_view' },
+  session: { to: (id) => `/admin/sessions/${id}`, needs: 'sessions_view' },
+  setting: { to: (id) => `/admin/settings#${id}`, needs: 'settings_view' },
+  staging_config: { to: (id) => `/admin/staging/${id}`, needs: 'staging_view' },
+  user: { to: (id) => `/admin/users/${id}`, needs: 'users_view' },
+  webhook: { to: (id) => `/admin/webhooks/${id}`, needs: 'webhooks_view' },
+  zone: { to: () => '/admin/infrastructure/zones', needs: 'zones_view' },
+};
+
+/** The address of the page of an object; null = the user may not open it. */
+export function addressOf({ kind, id }: { kind: ObjectKind; id: string }, me: Me | null | undefined): string | null {
+  const { to, needs } = PAGES[kind];
+  return allows(me, needs) ? to(id) : null;
+}

@@ -1,0 +1,140 @@
+import { Button, Title } from '@mantine/core';
+import { IconAlertTriangle, IconExclamationCircle, IconInfoCircle, type TablerIcon } from '@tabler/icons-react';
+import { useState } from 'react';
+import { Link } from 'react-router';
+import { changeAgent, changeManager } from '../../../api/actions';
+import { useAllowed, useMe } from '../../../api/auth';
+import type { Attention, Today } from '../../../api/types';
+import { cores, counted } from '../../../components/format';
+import { addressOf } from '../../../components/objects';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { useAction } from '../../../components/useAction';
+import { CalmDrawing } from './CalmDrawing';
+import classes from './Today.module.css';
+
+/** The number of entries that are shown at first, so that the facts below them stay visible. */
+const SHOWN = 8;
+
+const MARKS: Record<Attention['severity'], { icon: TablerIcon; word: string }> = {
+  failure: { icon: IconExclamationCircle, word: 'Failure' },
+  warning: { icon: IconAlertTriangle, word: 'Warning' },
+  notice: { icon: IconInfoCircle, word: 'Notice' },
+};
+
+/** What needs attention, the most urgent first, each with the one button that helps. */
+export function AttentionList({ today }: { today: Today }) {
+  const { attention: entries } = today;
+  const [isWhole, setWhole] = useState(false);
+  const shown = isWhole ? entries : entries.slice(0, SHOWN);
+  return (
+    <section aria-labelledby="needs-attention">
+      <Title order={2} id="needs-attention" className={classes.heading}>
+        Needs attention{entries.length > 0 && <span className={classes.number}>{entries.length}</span>}
+      </Title>
+      {entries.length === 0 ? (
+        <div className={classes.calm}>
+          <CalmDrawing />
+          <div>
+            <p className={classes.calmTitle}>Nothing needs you</p>
+            <p className={classes.note}>{calmFacts(today).join(' · ')}</p>
+          </div>
+        </div>
+      ) : (
+        <ul className={classes.entries}>
+          {shown.map((entry, index) => (
+            <Entry key={`${index} ${entry.sentence}`} entry={entry} />
+          ))}
+        </ul>
+      )}
+      {entries.length > SHOWN && (
+        <Button
+          variant="subtle"
+          size="compact-sm"
+          className={classes.more}
+          onClick={() => setWhole(!isWhole)}
+          aria-expanded={isWhole}
+        >
+          {isWhole ? 'Show fewer' : `Show ${entries.length - SHOWN} more`}
+        </Button>
+      )}
+    </section>
+  );
+}
+
+/** Up to four facts for a moment without problems. */
+function calmFacts({ primaries, pools, capacity, sessions }: Today): string[] {
+  const led = primaries?.filter(({ manager_id }) => manager_id !== null).length;
+  return [
+    sessions && counted(sessions.number, 'session of a user', 'sessions of users'),
+    pools && `${pools.current} of ${counted(pools.desired, 'staged session')} ready`,
+    capacity && `${cores(capacity.cores_free)} of ${cores(capacity.cores)} cores free`,
+    led !== undefined && `${counted(led, 'zone')} with a Primary Manager`,
+  ].filter((fact): fact is string => !!fact);
+}
+
+function Entry({ entry }: { entry: Attention }) {
+  const me = useMe();
+  const { icon: Icon, word } = MARKS[entry.severity];
+  return (
+    <li className={classes.entry} data-severity={entry.severity} data-code={entry.code}>
+      <Icon size={18} role="img" aria-label={word} className={classes.mark} />
+      <span className={classes.sentence}>
+        {entry.parts.map(({ text, object }, index) => {
+          const to = object && addressOf(object, me);
+          return to ? (
+            <Link key={index} to={to}>
+              {text}
+            </Link>
+          ) : (
+            text
+          );
+        })}
+      </span>
+      <span className={classes.since}>
+        {entry.people > 0 && `${counted(entry.people, 'person', 'people')} · `}
+        {entry.since && <TimeAgo time={entry.since} />}
+      </span>
+      <HelpButton entry={entry} />
+    </li>
+  );
+}
+
+/** The action that helps. Without the permission for it, the button opens the page of the object. */
+function HelpButton({ entry }: { entry: Attention }) {
+  const { title, operation, object } = entry.help;
+  const me = useMe();
+  const allowed = useAllowed();
+  const isManager = object.kind === 'manager';
+  const enable = useAction(
+    (): Promise<unknown> =>
+      isManager ? changeManager(object.id, { enabled: true }) : changeAgent(object.id, { enabled: true }),
+    ['today', 'managers', 'agents'],
+    'It was not enabled',
+  );
+  const to = addressOf(object, me);
+  if (operation === 'enable' && allowed(isManager ? 'managers_modify' : 'agents_modify'))
+    return (
+      <Button
+        size="compact-sm"
+        variant="default"
+        loading={enable.isPending}
+        onClick={() => enable.mutate(undefined)}
+        aria-label={`${title}: ${entry.sentence}`}
+      >
+        {title}
+      </Button>
+    );
+  return to ? (
+    <Button
+      component={Link}
+      to={to}
+      size="compact-sm"
+      variant="default"
+      aria-label={`${operation === 'enable' ? 'Show' : title}: ${entry.sentence}`}
+    >
+      {operation === 'enable' ? 'Show' : title}
+    </Button>
+  ) : (
+    <span />
+  );
+}

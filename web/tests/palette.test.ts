@@ -1,0 +1,91 @@
+import { beforeEach, expect, test } from 'vitest';
+import type { Hit, Me } from '../src/api/types';
+import { creationsFor, entriesOfHit, type Entry, matching, pagesFor, shownFor } from '../src/app/palette/entries';
+import { forgetRecent, recentOf, remember } from '../src/app/palette/recent';
+import type { Listed } from '../src/places';
+
+const page = (path: string, needs: string, create?: string) =>
+  ({
+    path,
+    title: path.slice(1),
+    needs,
+    icon: () => null,
+    page: () => null,
+    ...(create && { create }),
+  }) as unknown as Listed;
+const PLACES = [page('/users', 'users', 'Create User'), page('/zones', 'zones', 'Create Zone')];
+const me = (...permissions: string[]) => ({ permissions, scoped_permissions: [] as string[] }) as unknown as Me;
+const hit = (kind: Hit['kind'], title: string, note = ''): Hit => ({ kind, id: 'x1', title, note });
+const entry = (title: string, section: Entry['section'] = 'Pages'): Entry => ({ to: title, title, note: '', section });
+
+beforeEach(() => {
+  const kept = new Map<string, string>();
+  globalThis.localStorage = {
+    getItem: (key: string) => kept.get(key) ?? null,
+    setItem: (key: string, value: string) => void kept.set(key, value),
+    removeItem: (key: string) => void kept.delete(key),
+  } as unknown as Storage;
+});
+
+test('lists the pages and the actions of the permissions of the user', () => {
+  expect(pagesFor(PLACES, me('users_view')).map(({ to }) => to)).toEqual(['/users']);
+  expect(creationsFor(PLACES, me('users_view', 'zones_create'))).toEqual([]);
+  const [create] = creationsFor(PLACES, me('users_view', 'users_create'));
+  expect([create?.title, create?.to]).toEqual(['Create User', '/users?create=1']);
+});
+
+test('a hit leads to its page only if the user may open it', () => {
+  expect(entriesOfHit(hit('user', 'ada'), me('zones_view'))).toEqual([]);
+  expect(entriesOfHit(hit('user', 'ada', 'Ada L.'), me('users_view'))).toEqual([
+    { to: '/admin/users/x1', title: 'ada', note: 'User · Ada L.', section: 'Found' },
+  ]);
+});
+
+test('a Manager has an action that leads to the dialog', () => {
+  const may = me('managers_view', 'managers_modify');
+  const titles = (note: string) => entriesOfHit(hit('manager', 'm-2', note), may).map(({ title, to }) => [title, to]);
+  expect(titles('enabled in eu')[1]).toEqual(['Disable Manager m-2', '/admin/infrastructure/managers/x1?do=disable']);
+  expect(titles('disabled in eu')[1]?.[0]).toBe('Enable Manager m-2');
+  expect(entriesOfHit(hit('manager', 'm-2'), me('managers_view'))).toHaveLength(1);
+});
+
+test('a setting has its title, and its name as the note', () => {
+  const [setting] = entriesOfHit(hit('setting', 'min_password_length', 'Minimum length'), me('settings_view'));
+  expect([setting?.title, setting?.note]).toEqual(['Min password length', 'Setting · min_password_length']);
+});
+
+test('titles that begin with the text come first', () => {
+  const found = matching([entry('Machine Pools'), entry('Managers'), entry('Docker Agents')], 'man');
+  expect(found.map(({ title }) => title)).toEqual(['Managers']);
+  expect(matching([entry('Service Accounts'), entry('Account')], 'account').map(({ title }) => title)).toEqual([
+    'Account',
+    'Service Accounts',
+  ]);
+});
+
+test('without a text, recent entries come before the pages, each once', () => {
+  const all = { recent: [entry('Users', 'Recent')], pages: [entry('Users'), entry('Zones')], creations: [], found: [] };
+  expect(shownFor('', all).map(({ section, title }) => [section, title])).toEqual([
+    ['Recent', 'Users'],
+    ['Pages', 'Zones'],
+  ]);
+});
+
+test('with a text, actions come before what the server found', () => {
+  const all = {
+    recent: [entry('x', 'Recent')],
+    pages: [],
+    creations: [],
+    found: [entry('f', 'Found'), entry('a', 'Actions')],
+  };
+  expect(shownFor('a', all).map(({ title }) => title)).toEqual(['a', 'f']);
+});
+
+test('the browser keeps the last entries of one user until the user logs out', () => {
+  for (let number = 1; number <= 7; number++) remember('u1', entry(`e${number}`));
+  remember('u1', entry('e5'));
+  expect(recentOf('u1').map(({ title }) => title)).toEqual(['e5', 'e7', 'e6', 'e4', 'e3', 'e2']);
+  expect(recentOf('u2')).toEqual([]);
+  forgetRecent();
+  expect(recentOf('u1')).toEqual([]);
+});
