@@ -1,4 +1,7 @@
-"""The people of the demo. Their names are invented. Some are long, and some are written from right to left."""
+"""The people of the demo. Their names are invented. Some are long, and some are written from right to left.
+
+All scripts have glyphs in the fonts that Chromium requires on Debian, so pictures need no further fonts.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +53,11 @@ _TEACHING: Final = _people(
     """
     ingrid.solberg | Ingrid | Solberg
     rafael.oliveira | Rafael | de Oliveira Figueiredo
-    yuki.tanaka | 由紀 | 田中
+    yuki.tanaka | Yuki | Tanaka
     samir.haddad | سمير | حداد
     claire.dubois | Claire | Dubois-Lefèvre
     nikos.papadopoulos | Νίκος | Παπαδόπουλος
-    wang.xiuying | 秀英 | 王
+    wang.xiuying | Xiùyīng | Wáng
     hartmut.von.wolkenstein | Karl-Friedrich Hartmut | Graf von Wolkenstein-Trostburg zu Hohenfels
     """,
 )
@@ -74,11 +77,11 @@ _COMPUTER_SCIENCE: Final = _people(
     sofia.rossi | Sofia | Rossi
     arjun.patel | Arjun | Patel
     freya.andersen | Freya | Andersen
-    minjun.kim | 민준 | 김
+    minjun.kim | Min-jun | Kim
     lukas.bauer | Lukas | Bauer
     zeynep.celik | Zeynep | Çelik
     oisin.oshea | Oisín | Ó Sé
-    anan.srisai | อนันต์ | ศรีสาย
+    anan.srisai | Anan | Srisai
     """,
 )
 
@@ -89,7 +92,7 @@ _MEDICINE: Final = _people(
     omar.elsayed | عمر | السيد
     julia.lang | Julia | Lang
     mateo.garcia | Mateo | García
-    priya.sharma | प्रिया | शर्मा
+    priya.sharma | Priya | Sharma
     eva.horvath | Éva | Horváth
     david.cohen | דוד | כהן
     leila.benali | Leïla | Benali

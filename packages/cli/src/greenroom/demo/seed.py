@@ -26,6 +26,7 @@ from greenroom.demo.plan import (
     MEDICAL,
     SHORT_OF_CORES,
     SHORT_OF_IMAGE,
+    WORKSPACES,
     ZONES,
     DemoSize,
     Language,
@@ -83,13 +84,14 @@ class Seeding:
         url, ca_file = self.description.url, self.description.ca_file
         with Greenroom(url, key, secret, ca_file, trust_env=False) as greenroom:
             made = CreatedObjects(greenroom, self.options.language, self.options.size, self.password)
+            self._simulate({})
             with self.progress.step("Creating people and workspaces"):
                 objects.create_groups(made)
                 objects.create_workspaces(made)
                 objects.create_people(made)
                 objects.create_programs(made)
             with self.progress.step("Starting the hosts"):
-                self._simulate(made)
+                self._simulate({workspace.image: workspace.name for workspace in made.workspaces.values()})
                 self._start_hosts()
                 sessions.wait_for_hosts(made, sum(self.options.size.hosts.values()))
             with self.progress.step("Filling the pools"):
@@ -118,16 +120,12 @@ class Seeding:
         sizes = self.options.size.hosts
         return [(zone, hostname(zone, number)) for zone in ZONES for number in range(2, sizes[zone] + 1)]
 
-    def _simulate(self, made: CreatedObjects) -> None:
+    def _simulate(self, names: dict[str, str]) -> None:
         """Set the behavior of all hosts. In the incident, they cannot get the image of one workspace, and the last host
-        has little disk."""
+        has little disk. `names` maps images to names of workspaces, which sessions show."""
         incident = self.options.incident
-        screens = artwork.write_screens(
-            hosts.demo_folder(self.site.layout) / "screens",
-            {workspace.image: workspace.name for workspace in made.workspaces.values()},
-        )
-        image = made.workspaces[SHORT_OF_IMAGE.workspace].image
-        missing = frozenset({image}) if incident else frozenset[str]()
+        screens = artwork.write_screens(hosts.demo_folder(self.site.layout) / "screens", names)
+        missing = frozenset(each.image for each in WORKSPACES if incident and each.key == SHORT_OF_IMAGE.workspace)
         loads = random.Random(self.options.seed)  # noqa: S311 -- as above
         folders = [agent.folder for agent in self.site.agents]
         folders += [folder_of(self.site.layout, name) for _, name in self._host_names()]
@@ -222,6 +220,7 @@ class Seeding:
             made.patch(f"/staging-configs/{imaging}", {"num_sessions": SHORT_OF_CORES})
         failed = list(failed_pulls(world, self.now, self.chance))
         self._in_database(lambda db: rows.insert_launches(db, failed, world.zone_ids))
+        sessions.wait_for_failed_image(made, SHORT_OF_IMAGE.workspace)
         sessions.fail_launches(made, world, self.chance, SHORT_OF_IMAGE.workspace)
         with self._client() as client:
             sessions.refuse_users(client, made, self._log_in)

@@ -54,6 +54,17 @@ def wait_for_pools(made: CreatedObjects) -> None:
     wait_until(all_full, "not all pools are full")
 
 
+def wait_for_failed_image(made: CreatedObjects, key: str) -> None:
+    """Wait until all Agents have tried to get the image of a workspace."""
+    path = f"/images/{made.workspaces[key].image_id}"
+
+    def all_failed() -> bool:
+        agents = made.greenroom.request("GET", path)["agents"]
+        return all(agent["state"] == "failed" for agent in agents)
+
+    wait_until(all_failed, "an Agent still tries to get an image")
+
+
 def wait_for_sessions(made: CreatedObjects) -> None:
     """Wait until no session starts or changes."""
     changing = {"requested", "starting", "assigning", "stopping", "pausing", "deleting"}
