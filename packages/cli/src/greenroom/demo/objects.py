@@ -11,7 +11,19 @@ from greenroom.db.access.users import ALL_USERS
 from greenroom.demo.artwork import draw_artwork
 from greenroom.demo.history import User, Workspace
 from greenroom.demo.people import LOG_INS, some_people
-from greenroom.demo.plan import EVERYONE, GB, GROUPS, POOLS, WORKSPACES, DemoPool, DemoSize, DemoWorkspace, Language
+from greenroom.demo.plan import (
+    EVERYONE,
+    GB,
+    GROUPS,
+    LOGIN_NOTICE,
+    POOLS,
+    UNIVERSITY,
+    WORKSPACES,
+    DemoPool,
+    DemoSize,
+    DemoWorkspace,
+    Language,
+)
 
 Row = dict[str, Any]
 
@@ -45,6 +57,16 @@ class CreatedObjects:
         return self.greenroom.rows(path)
 
 
+def name_installation(made: CreatedObjects) -> None:
+    """Set the name and the notice of the installation, which the log-in page shows."""
+    settings = {
+        "installation_name": UNIVERSITY.text(made.language),
+        "login_notice": LOGIN_NOTICE.text(made.language),
+        "support_url": "https://help.uni.example",
+    }
+    made.patch("/settings", settings)
+
+
 def create_groups(made: CreatedObjects) -> None:
     """Create the groups, and set the settings of All Users."""
     made.zone_ids = {zone["zone_name"]: zone["zone_id"] for zone in made.rows("/zones")}
@@ -70,7 +92,7 @@ def create_people(made: CreatedObjects) -> None:
             "username": person.username,
             "first_name": person.first_name,
             "last_name": person.last_name,
-            "organization": "Universität Hohenfels" if made.language == "de" else "University of Hohenfels",
+            "organization": UNIVERSITY.text(made.language),
             "groups": [made.groups[key] for key in person.groups],
         }
         if person.login in LOG_INS:

@@ -32,6 +32,13 @@ class Words:
         return self.de if language == "de" else self.en
 
 
+UNIVERSITY: Final = Words("University of Hohenfels", "Universität Hohenfels")
+LOGIN_NOTICE: Final = Words(
+    "This is a demo with invented data. Its sessions are simulated.",
+    "Dies ist eine Demo mit erfundenen Daten. Ihre Sitzungen sind simuliert.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSize:
     """The number of objects of each kind."""

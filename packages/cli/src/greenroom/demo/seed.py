@@ -86,6 +86,7 @@ class Seeding:
             made = CreatedObjects(greenroom, self.options.language, self.options.size, self.password)
             self._simulate({})
             with self.progress.step("Creating people and workspaces"):
+                objects.name_installation(made)
                 objects.create_groups(made)
                 objects.create_workspaces(made)
                 objects.create_people(made)
