@@ -328,6 +328,7 @@ def main() -> None:
     recorded: dict[str, str] = json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-") as temporary:
+        Path(temporary).chmod(0o755)  # the accounts of the roles read the folder
         data = options.data or f"{temporary}/demo"
         demo = read_demo(
             data, language=options.language, incident=options.incident, small=options.record or options.compare

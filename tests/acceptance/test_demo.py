@@ -13,20 +13,11 @@ from typing import Any
 import pytest
 from tests.acceptance.instance import Instance, processes_of
 from tests.commands_of_pages import ROOT, blocks_of
-from tests.support.scratch import keep_in_memory, remove_from_memory
+from tests.support.scratch import remove_from_memory
 
 pytestmark = pytest.mark.timeout(300)
 
 PAGE = ROOT / "docs/howto/demo.md"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the standard installation of a reader, with the demo next to it."""
-    folder = tmp_path_factory.mktemp("reader")
-    keep_in_memory(folder)
-    yield folder
-    remove_from_memory(folder)
 
 
 def type_block(folder: Path, number: int, options: str = "") -> str:
@@ -41,15 +32,16 @@ def type_block(folder: Path, number: int, options: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def demo(folder: Path) -> Iterator[Instance]:
-    """A small demo with the incident."""
+def demo() -> Iterator[Instance]:
+    """A small demo with the incident, next to the folder of the reader's installation."""
     instance = Instance()
-    instance.data = folder / "data-demo"
-    instance.found = json.loads(type_block(folder, 0, " --incident --json").splitlines()[-1])
+    instance.data = instance.folder / "data-demo"
+    instance.found = json.loads(type_block(instance.folder, 0, " --incident --json").splitlines()[-1])
     yield instance
-    type_block(folder, -1)
+    type_block(instance.folder, -1)
     assert not instance.data.exists()
     assert processes_of(instance.data) == []
+    remove_from_memory(instance.folder)
 
 
 def test_the_data_of_a_demo_are_valid(demo: Instance):
@@ -83,6 +75,6 @@ def test_the_incident_of_a_demo_is_found_by_greenroom_itself(demo: Instance):
     assert refused != []
 
 
-def test_a_second_call_returns_the_same_demo(demo: Instance, folder: Path):
-    again = json.loads(type_block(folder, 0, " --json").splitlines()[-1])
+def test_a_second_call_returns_the_same_demo(demo: Instance):
+    again = json.loads(type_block(demo.folder, 0, " --json").splitlines()[-1])
     assert again == demo.found

@@ -14,10 +14,10 @@ from greenroom.demo.events import past_audit_events, past_log_rows
 from greenroom.demo.history import (
     DAYS,
     DemoWorld,
-    Host,
+    InventedHost,
+    InventedUser,
+    InventedWorkspace,
     PastLaunch,
-    User,
-    Workspace,
     failed_pulls,
     launch_times,
     past_launches,
@@ -31,9 +31,9 @@ NOW = datetime(2026, 3, 17, 10, 24, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def world() -> DemoWorld:
-    users = [User(f"id-{person.login}", person.username, person.groups) for person in PEOPLE]
+    users = [InventedUser(f"id-{person.login}", person.username, person.groups) for person in PEOPLE]
     workspaces = [
-        Workspace(
+        InventedWorkspace(
             key=planned.key,
             image_id=f"id-{planned.key}",
             name=planned.name.en or planned.key,
@@ -51,7 +51,7 @@ def world() -> DemoWorld:
         workspaces=workspaces,
         zone_ids={zone: f"id-{zone}" for zone in ZONES},
         pools={(pool.workspace, pool.zone): f"pool-{pool.workspace}-{pool.zone}" for pool in POOLS},
-        hosts={zone: [Host(f"id-{zone}-{n}", hostname(zone, n)) for n in (1, 2)] for zone in ZONES},
+        hosts={zone: [InventedHost(f"id-{zone}-{n}", hostname(zone, n)) for n in (1, 2)] for zone in ZONES},
     )
 
 

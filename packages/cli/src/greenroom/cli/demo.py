@@ -72,7 +72,7 @@ def demo(
     running = instance.start(data, port=port, language=language.value, seed=seed, small=small, incident=incident)
     lines = [
         f"The demo is ready at {running.url}",
-        f"Log in as {running.usernames[0]} (administrator) with the password {running.password}",
+        f"Log in as {running.usernames[0]} (administrator) with the password {running.stored.password}",
         f"Other users with this password: {', '.join(running.usernames[1:])}",
         f"Certificate authority: {running.ca_file}",
         f"Remove it with: {command_name()} demo --end --data {shlex.quote(running.data)}",

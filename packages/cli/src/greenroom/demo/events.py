@@ -12,7 +12,7 @@ from greenroom.core.audit import AuditEvent
 from greenroom.core.launch.plan import outcome_reason
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.db.diagnostics.logs import LogRow
-from greenroom.demo.history import DAYS, DemoWorld, PastLaunch, User
+from greenroom.demo.history import DAYS, DemoWorld, InventedUser, PastLaunch
 from greenroom.demo.plan import ZONES
 
 _LAUNCH_LOGS: Final = 0.5
@@ -66,7 +66,7 @@ def past_log_rows(
     return sorted((row for row in rows if row.time < now), key=lambda row: row.time)
 
 
-def _login(user: User, at: datetime, chance: random.Random) -> LogRow:
+def _login(user: InventedUser, at: datetime, chance: random.Random) -> LogRow:
     return _row(LogCode.LOGIN, "api", f"{user.username} logged in from {_address(chance)}", at, user=user)
 
 
@@ -105,7 +105,7 @@ def _row(
     time: datetime,
     *,
     zone_name: str | None = None,
-    user: User | None = None,
+    user: InventedUser | None = None,
     session_id: str | None = None,
 ) -> LogRow:
     level: Level = code.level
@@ -171,7 +171,7 @@ def _launch_event(launch: PastLaunch, chance: random.Random) -> TimedEvent:
 
 def _event(
     code: LogCode,
-    actor: User,
+    actor: InventedUser,
     message: str,
     chance: random.Random,
     *,

@@ -27,7 +27,7 @@ _RECENT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class InventedUser:
     """A user of the demo."""
 
     user_id: str
@@ -36,7 +36,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class InventedWorkspace:
     """A workspace of the demo; see `plan.DemoWorkspace`. Without `groups`, all users may launch it."""
 
     key: str
@@ -51,7 +51,7 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class InventedHost:
     """A host, and the id of its Agent."""
 
     agent_id: str
@@ -62,13 +62,13 @@ class Host:
 class DemoWorld:
     """The objects that history names. `pools` maps (workspace, zone) to the staging config."""
 
-    users: Sequence[User]
-    workspaces: Sequence[Workspace]
+    users: Sequence[InventedUser]
+    workspaces: Sequence[InventedWorkspace]
     zone_ids: Mapping[str, str]
     pools: Mapping[tuple[str, str], str]
-    hosts: Mapping[str, Sequence[Host]]
+    hosts: Mapping[str, Sequence[InventedHost]]
 
-    def choices(self, user: User) -> list[Workspace]:
+    def choices(self, user: InventedUser) -> list[InventedWorkspace]:
         """Return the workspaces that a user may launch."""
         return [each for each in self.workspaces if not each.groups or set(each.groups) & set(user.groups)]
 
@@ -80,8 +80,8 @@ class PastLaunch:
 
     launch_id: str
     session_id: str | None
-    user: User
-    workspace: Workspace
+    user: InventedUser
+    workspace: InventedWorkspace
     zone: str
     outcome: str
     steps: tuple[TraceStep, ...]
@@ -114,7 +114,7 @@ def _weight(hour: datetime, now: datetime) -> float:
     return max(weight, 12.0) if now - hour < timedelta(hours=_RECENT) else weight
 
 
-def zone_of(user: User) -> str:
+def zone_of(user: InventedUser) -> str:
     """Return the zone in which a user launches."""
     return MEDICAL if "medicine" in user.groups else MAIN
 
@@ -130,7 +130,13 @@ def past_launches(world: DemoWorld, now: datetime, number: int, chance: random.R
 
 
 def _past_launch(
-    world: DemoWorld, chance: random.Random, user: User, workspace: Workspace, at: datetime, *, longest_s: float
+    world: DemoWorld,
+    chance: random.Random,
+    user: InventedUser,
+    workspace: InventedWorkspace,
+    at: datetime,
+    *,
+    longest_s: float,
 ) -> PastLaunch:
     """Return a launch. `longest_s` is the time since it, which its session cannot exceed."""
     zone = zone_of(user)
@@ -186,7 +192,7 @@ def _step(
     )
 
 
-def _missed(pool: str | None, workspace: Workspace, zone: str) -> tuple[TraceStep, ...]:
+def _missed(pool: str | None, workspace: InventedWorkspace, zone: str) -> tuple[TraceStep, ...]:
     if pool is None:
         reason = f"No staging config for {workspace.name} in zone {zone}."
     else:
@@ -194,7 +200,7 @@ def _missed(pool: str | None, workspace: Workspace, zone: str) -> tuple[TraceSte
     return (_step(1, "staged_here", zone, candidate=pool, reason=reason, code="pool_empty"),)
 
 
-def _full(world: DemoWorld, chance: random.Random, workspace: Workspace, zone: str) -> tuple[TraceStep, ...]:
+def _full(world: DemoWorld, chance: random.Random, workspace: InventedWorkspace, zone: str) -> tuple[TraceStep, ...]:
     """Return the steps of a launch for which all hosts of the zone had too few free cores."""
     return tuple(
         _step(

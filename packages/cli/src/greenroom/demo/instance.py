@@ -11,7 +11,9 @@ import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+
+import msgspec
 
 from greenroom.core.errors import SetupError
 from greenroom.demo import hosts
@@ -20,7 +22,7 @@ from greenroom.demo.people import DOMAIN, LOG_INS
 from greenroom.demo.plan import FULL, SMALL, ZONES, Language
 from greenroom.demo.seed import DemoOptions, Seeding, manager_urls, name_hosts, run_in_database
 from greenroom.up import commands
-from greenroom.up.layout import DataLock, Layout, check_folder, read_json, running_pid, write_json
+from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Options, default_data, find_listen_error
 from greenroom.up.processes import end_all, find_instance_processes
 from greenroom.up.progress import InstanceDescription, stderr_progress
@@ -38,22 +40,33 @@ def default_folder() -> Path:
     return standard.with_name(f"{standard.name}-demo")
 
 
+class StoredDemo(msgspec.Struct, frozen=True, kw_only=True):
+    """The file demo.json of a complete demo. `seeded` is when its data were complete, as an ISO time in UTC."""
+
+    password: str
+    language: str
+    incident: bool
+    seed: int
+    seeded: str
+
+    @classmethod
+    def read(cls, layout: Layout) -> Self | None:
+        """Return the content of the file; None = there is no complete demo."""
+        file = _file(layout)
+        return msgspec.json.decode(file.read_bytes(), type=cls) if file.exists() else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningDemo:
     """A running demo. `usernames` can log in at `url` with the password; the first is an administrator."""
 
     url: str
     usernames: tuple[str, ...]
-    password: str
     data: str
     ca_file: str
     api_key: str | None
     api_key_secret: str | None
-    language: str
-    incident: bool
-    seed: int
-    seeded: str
-    """When the data were complete, as an ISO time in UTC."""
+    stored: StoredDemo
 
 
 def free_port() -> int:
@@ -72,7 +85,7 @@ def start(data: Path, *, port: int | None, language: Language, seed: int, small:
             removed.
     """
     layout = Layout(data)
-    stored = _stored(layout)
+    stored = StoredDemo.read(layout)
     if layout.instance.exists() and not stored:
         raise SetupError(f"{data} contains an instance that is no demo; specify another --data.")
     os.environ.update(_ENVIRONMENT)
@@ -88,39 +101,30 @@ def start(data: Path, *, port: int | None, language: Language, seed: int, small:
         except BaseException:
             remove(data)
             raise
-        seeded = datetime.now(UTC).isoformat()
-        stored = {
-            "password": password,
-            "language": language,
-            "seed": seed,
-            "incident": incident,
-            "seeded": seeded,
-        }
-        write_json(_file(layout), stored, 0o600)
+        stored = StoredDemo(
+            password=password,
+            language=language,
+            seed=seed,
+            incident=incident,
+            seeded=datetime.now(UTC).isoformat(),
+        )
+        write_json(_file(layout), msgspec.to_builtins(stored), 0o600)
     elif not _hosts_run(layout):
         _restart_hosts(layout)
     usernames = tuple(f"{login}@{DOMAIN}" for login in LOG_INS)
     return RunningDemo(
         url=description.url,
         usernames=usernames,
-        password=stored["password"],
         data=str(data),
         ca_file=description.ca_file,
         api_key=description.api_key,
         api_key_secret=description.api_key_secret,
-        language=stored["language"],
-        incident=stored["incident"],
-        seed=stored["seed"],
-        seeded=stored["seeded"],
+        stored=stored,
     )
 
 
 def _file(layout: Layout) -> Path:
     return hosts.demo_folder(layout) / "demo.json"
-
-
-def _stored(layout: Layout) -> dict[str, Any]:
-    return read_json(_file(layout)) if _file(layout).exists() else {}
 
 
 def _start_instance(layout: Layout, options: Options) -> InstanceDescription:
@@ -166,4 +170,5 @@ def remove(data: Path) -> None:
 
 def as_json(demo: RunningDemo) -> dict[str, Any]:
     """Return the demo as JSON."""
-    return asdict(demo)
+    fields = asdict(demo)
+    return {**fields, **msgspec.to_builtins(fields.pop("stored"))}

@@ -9,7 +9,7 @@ from greenroom.client import Greenroom
 from greenroom.client.requests import PREFIX, ApiRequest
 from greenroom.db.access.users import ALL_USERS
 from greenroom.demo.artwork import draw_artwork
-from greenroom.demo.history import User, Workspace
+from greenroom.demo.history import InventedUser, InventedWorkspace
 from greenroom.demo.people import LOG_INS, some_people
 from greenroom.demo.plan import (
     EVERYONE,
@@ -40,8 +40,8 @@ class CreatedObjects:
     size: DemoSize
     password: str
     groups: dict[str, str] = field(default_factory=dict[str, str])
-    users: dict[str, User] = field(default_factory=dict[str, User])
-    workspaces: dict[str, Workspace] = field(default_factory=dict[str, Workspace])
+    users: dict[str, InventedUser] = field(default_factory=dict[str, InventedUser])
+    workspaces: dict[str, InventedWorkspace] = field(default_factory=dict[str, InventedWorkspace])
     zone_ids: dict[str, str] = field(default_factory=dict[str, str])
     pools: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     program_keys: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -76,8 +76,8 @@ def create_groups(made: CreatedObjects) -> None:
     )
     for group in GROUPS:
         body = {
-            "name": group.name.text(made.language),
-            "description": group.description.text(made.language),
+            "name": group.title.text(made.language),
+            "description": group.purpose.text(made.language),
             "priority": group.priority,
             "permissions": list(group.permissions),
             "settings": dict(group.settings),
@@ -98,7 +98,7 @@ def create_people(made: CreatedObjects) -> None:
         if person.login in LOG_INS:
             body["password"] = made.password
         user_id = made.post("/users", body)["user_id"]
-        made.users[person.login] = User(user_id, person.username, person.groups)
+        made.users[person.login] = InventedUser(user_id, person.username, person.groups)
         if person.login in LOG_INS:
             attributes = {"preferred_language": made.language, "preferred_timezone": "Europe/Berlin"}
             made.patch(f"/users/{user_id}/attributes", attributes)
@@ -115,7 +115,7 @@ def create_workspaces(made: CreatedObjects) -> None:
             image = made.post(f"/catalogue/{planned.entry}", {})
         else:
             image = _create_workspace(made, planned)
-        made.workspaces[planned.key] = Workspace(
+        made.workspaces[planned.key] = InventedWorkspace(
             key=planned.key,
             image_id=image["image_id"],
             name=image["friendly_name"],

@@ -95,8 +95,8 @@ class DemoGroup:
     """A group. The key `administrators` names the group of this name that each installation has."""
 
     key: str
-    name: Words
-    description: Words
+    title: Words
+    purpose: Words
     priority: int
     permissions: tuple[str, ...] = ()
     settings: SettingValues
@@ -105,48 +105,48 @@ class DemoGroup:
 GROUPS: Final = (
     DemoGroup(
         key="teaching",
-        name=Words("Teaching Staff", "Lehrende"),
-        description=Words("Lecturers and professors", "Dozentinnen, Dozenten und Professuren"),
+        title=Words("Teaching Staff", "Lehrende"),
+        purpose=Words("Lecturers and professors", "Dozentinnen, Dozenten und Professuren"),
         priority=40,
         permissions=("user", "sessions_view"),
         settings={"max_kasms_per_user": 10, "allow_kasm_sharing": True, "allow_guest_links": True},
     ),
     DemoGroup(
         key="students",
-        name=Words("Students", "Studierende"),
-        description=Words("All enrolled students", "Eingeschriebene Studierende"),
+        title=Words("Students", "Studierende"),
+        purpose=Words("All enrolled students", "Eingeschriebene Studierende"),
         priority=60,
         settings={"max_kasms_per_user": 4, "session_time_limit": 43_200, "allow_kasm_sharing": True},
     ),
     DemoGroup(
         key="computer-science",
-        name=Words("Computer Science", "Informatik"),
-        description=Words("Students and labs of the department", "Studierende und Labore des Fachbereichs"),
+        title=Words("Computer Science", "Informatik"),
+        purpose=Words("Students and labs of the department", "Studierende und Labore des Fachbereichs"),
         priority=50,
         settings={"max_kasms_per_user": 6, "allow_zone_selection": True},
     ),
     DemoGroup(
         key="medicine",
-        name=Words("Medical School", "Medizinische Fakultät"),
-        description=Words("Sessions run in the medical campus", "Sitzungen laufen im Campus Medizin"),
+        title=Words("Medical School", "Medizinische Fakultät"),
+        purpose=Words("Sessions run in the medical campus", "Sitzungen laufen im Campus Medizin"),
         priority=50,
         settings={"max_kasms_per_user": 4, "allow_zone_selection": True, "watermark": True},
     ),
     DemoGroup(
         key="help-desk",
-        name=Words("Help Desk", "Service-Desk"),
-        description=Words("Looks at sessions and helps their users", "Sieht Sitzungen und hilft den Benutzern"),
+        title=Words("Help Desk", "Service-Desk"),
+        purpose=Words("Looks at sessions and helps their users", "Sieht Sitzungen und hilft den Benutzern"),
         priority=30,
         permissions=("user", "sessions_view", "sessions_modify", "users_view", "agents_view", "managers_view"),
         settings={},
     ),
     DemoGroup(
         key="examiners",
-        name=Words(
+        title=Words(
             "External Examiners of the Faculty of Mathematics and Natural Sciences",
             "Externe Prüferinnen und Prüfer der Mathematisch-Naturwissenschaftlichen Fakultät",
         ),
-        description=Words("Access during examinations only", "Zugang nur während der Prüfungen"),
+        purpose=Words("Access during examinations only", "Zugang nur während der Prüfungen"),
         priority=70,
         settings={"max_kasms_per_user": 1, "allow_kasm_downloads": False, "allow_kasm_clipboard_down": False},
     ),

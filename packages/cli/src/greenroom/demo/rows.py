@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from greenroom.core.audit import START, AuditEvent, ChainedEvent, Link, Seal, append, head_signature, timestamp
@@ -14,6 +15,7 @@ from greenroom.core.log_codes import is_security_event
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.diagnostics.audit import LOCK as AUDIT_LOCK
 from greenroom.db.diagnostics.logs import LogRow
+from greenroom.db.launch.ledger import FailedLaunch
 from greenroom.db.rows import column_list, columns_of, values_of
 from greenroom.demo.events import TimedEvent
 from greenroom.demo.history import PastLaunch
@@ -23,18 +25,13 @@ BATCH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRow:
-    """A row of the ledger."""
+class PastLaunchRow(FailedLaunch):
+    """A row of the ledger, of a launch with any outcome."""
 
-    launch_id: str
     session_id: str | None
-    user_id: str
-    image_id: str
     zone_id: str
     outcome: str
-    steps: list[dict[str, Any]]
     at: datetime
-    duration_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +78,18 @@ async def insert_launches(db: Database, launches: Sequence[PastLaunch], zone_ids
         await _insert(connection, "sessions", EndedSessionRow, sessions, excluded=("cpu_quota",))
         await _insert(connection, "session_steps", StepRow, [step for each in launches for step in _steps(each)])
         rows = [_launch_row(each, zone_ids[each.zone]) for each in launches]
-        await _insert(connection, "launches", LaunchRow, rows)
+        await _insert(connection, "launches", PastLaunchRow, rows)
 
 
-def _launch_row(launch: PastLaunch, zone_id: str) -> LaunchRow:
-    return LaunchRow(
+def _launch_row(launch: PastLaunch, zone_id: str) -> PastLaunchRow:
+    return PastLaunchRow(
         launch_id=launch.launch_id,
         session_id=launch.session_id,
         user_id=launch.user.user_id,
         image_id=launch.workspace.image_id,
         zone_id=zone_id,
         outcome=launch.outcome,
-        steps=[asdict(step) for step in launch.steps],
+        steps=launch.steps,
         at=launch.at,
         duration_ms=launch.duration_ms,
     )
@@ -152,12 +149,11 @@ async def _insert(
 
 
 def _as_json(kind: type[Any], row: Any) -> dict[str, Any]:
-    values = values_of(kind, row)
-    return {name: timestamp(value) if isinstance(value, datetime) else value for name, value in values.items()}
+    return msgspec.to_builtins(values_of(kind, row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLogRow(LogRow):
+class PastLogRow(LogRow):
     """A log row as it is stored."""
 
     security: bool
@@ -166,7 +162,7 @@ class StoredLogRow(LogRow):
 async def rewrite_logs(db: Database, rows: Sequence[LogRow]) -> None:
     """Add log rows of the past, and number all rows in the order of their times. Lists show rows by number."""
     stored = [
-        StoredLogRow(**values_of(LogRow, row), security=is_security_event(row.component, row.code, row.details))
+        PastLogRow(**values_of(LogRow, row), security=is_security_event(row.component, row.code, row.details))
         for row in rows
     ]
     columns: LiteralString = (
@@ -175,7 +171,7 @@ async def rewrite_logs(db: Database, rows: Sequence[LogRow]) -> None:
     )
     async with db.transaction() as connection:
         await connection.execute("LOCK TABLE logs IN EXCLUSIVE MODE")
-        await _insert(connection, "logs", StoredLogRow, stored, excluded=("object_kind", "object_name"))
+        await _insert(connection, "logs", PastLogRow, stored, excluded=("object_kind", "object_name"))
         await connection.execute(
             "WITH old AS (DELETE FROM logs RETURNING *) INSERT INTO logs (" + columns + ") SELECT " + columns + ""
             " FROM old ORDER BY time, log_id"

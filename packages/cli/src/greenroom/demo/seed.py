@@ -17,7 +17,7 @@ from greenroom.db.database import Database
 from greenroom.db.pool.history import store_hourly_counts
 from greenroom.demo import artwork, hosts, objects, rows, sessions
 from greenroom.demo.events import past_audit_events, past_log_rows
-from greenroom.demo.history import DemoWorld, Host, PastLaunch, failed_pulls, past_launches
+from greenroom.demo.history import DemoWorld, InventedHost, PastLaunch, failed_pulls, past_launches
 from greenroom.demo.hosts import DemoHost, Hosts, folder_of
 from greenroom.demo.objects import CreatedObjects
 from greenroom.demo.plan import (
@@ -185,7 +185,7 @@ class Seeding:
         agents = made.rows("/agents")
         by_zone = {
             zone: sorted(
-                (Host(agent["agent_id"], agent["hostname"]) for agent in agents if agent["zone_name"] == zone),
+                (InventedHost(agent["agent_id"], agent["hostname"]) for agent in agents if agent["zone_name"] == zone),
                 key=lambda host: host.name,
             )
             for zone in ZONES

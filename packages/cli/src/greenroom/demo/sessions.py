@@ -13,7 +13,7 @@ import httpx2
 
 from greenroom.client import Greenroom
 from greenroom.core.errors import SetupError
-from greenroom.demo.history import DemoWorld, User, Workspace, zone_of
+from greenroom.demo.history import DemoWorld, InventedUser, InventedWorkspace, zone_of
 from greenroom.demo.objects import CreatedObjects
 from greenroom.demo.people import LOG_INS
 from greenroom.demo.plan import MAIN
@@ -88,7 +88,9 @@ def launch_sessions(made: CreatedObjects, world: DemoWorld, chance: random.Rando
     return ages_s
 
 
-def _launches(made: CreatedObjects, world: DemoWorld, chance: random.Random) -> Iterator[tuple[User, Workspace]]:
+def _launches(
+    made: CreatedObjects, world: DemoWorld, chance: random.Random
+) -> Iterator[tuple[InventedUser, InventedWorkspace]]:
     """Yield a user and a workspace for each session. Each user of `LOG_INS` has a session."""
     first = [made.users[login] for login in LOG_INS]
     others = [user for user in world.users if user not in first and "administrators" not in user.groups]
