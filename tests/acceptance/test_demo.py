@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.instance import Instance, processes_of
+from tests.acceptance.instance import Instance, processes_of, wait_for
 from tests.commands_of_pages import ROOT, blocks_of
 from tests.support.scratch import remove_from_memory
 
@@ -66,8 +66,12 @@ def test_a_demo_has_people_sessions_and_a_past(demo: Instance):
 
 
 def test_the_incident_of_a_demo_is_found_by_greenroom_itself(demo: Instance):
-    short = {config["image_friendly_name"]: config["shortfall"] for config in demo.call("GET", "/staging-configs")}
-    assert short["CAD Workstation, autumn term"] is not None
+    expected = {"agent-missing", "certificate", "disk", "expiry", "image", "pool", "webhook"}
+
+    def found() -> set[str]:
+        return {entry["code"] for entry in demo.call("GET", "/today")["attention"]} & expected
+
+    wait_for(lambda: found() == expected, f"Greenroom finds {sorted(expected)}", 90)
     refused = [
         launch for launch in demo.call("GET", "/launches?outcome=failed") if "CAD" in launch["image_friendly_name"]
     ]

@@ -22,6 +22,8 @@ _BY_HOUR: Final = (1, 1, 1, 1, 1, 2, 8, 30, 78, 92, 80, 64, 46, 68, 76, 58, 42, 
 """The relative number of launches in each hour of a working day."""
 _BY_WEEKDAY: Final = (1.0, 1.0, 0.95, 0.9, 0.65, 0.12, 0.16)
 """The relative number of launches of each day, from Monday."""
+_HEALTHY_S: Final = 26 * 3600
+"""The latest time without failed launches, except those of the incident."""
 _RECENT: Final = 8
 """Hours for which the rhythm does not apply, so that the demo has recent launches at any time of the day."""
 
@@ -153,7 +155,7 @@ def _past_launch(
         duration_ms=round(chance.uniform(4, 40), 1),
     )
     kind = chance.random()
-    if kind < 0.03:
+    if kind < 0.03 and longest_s > _HEALTHY_S:
         return failed
     host = chance.choice(world.hosts[zone])
     used_s = min(max(120.0, chance.lognormvariate(8.3, 0.8)), 12 * 3600.0, max(longest_s, 30.0))

@@ -69,7 +69,7 @@ FULL: Final = DemoSize(
 )
 SMALL: Final = DemoSize(
     managers=1,
-    hosts={MAIN: 2, MEDICAL: 1},
+    hosts={MAIN: 3, MEDICAL: 1},
     people=12,
     workspaces=6,
     pooled=0.25,

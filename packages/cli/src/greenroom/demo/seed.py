@@ -19,6 +19,7 @@ from greenroom.demo import artwork, hosts, objects, rows, sessions
 from greenroom.demo.events import past_audit_events, past_log_rows
 from greenroom.demo.history import DemoWorld, InventedHost, PastLaunch, failed_pulls, past_launches
 from greenroom.demo.hosts import DemoHost, Hosts, folder_of
+from greenroom.demo.incident import report_certificate
 from greenroom.demo.objects import CreatedObjects
 from greenroom.demo.plan import (
     CORES,
@@ -225,6 +226,7 @@ class Seeding:
         sessions.fail_launches(made, world, self.chance, SHORT_OF_IMAGE.workspace)
         with self._client() as client:
             sessions.refuse_users(client, made, self._log_in)
+        report_certificate(self.site, datetime.now(UTC))
         expires = (self.now + _KEY_EXPIRES).isoformat()
         made.post("/api-keys", {"name": "timetable", "permissions": ["sessions_view"], "expires": expires})
         standby = [manager for manager in made.rows("/managers") if not manager["is_primary"]]
