@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -136,6 +137,22 @@ def test_people_and_workspaces_name_existing_groups():
     assert {key for person in PEOPLE for key in person.groups} == keys
     assert {key for workspace in WORKSPACES for key in workspace.groups} <= keys
     assert len(WORKSPACES) == FULL.workspaces
+
+
+def test_the_description_of_a_demo_is_one_object_of_json():
+    stored = instance.StoredDemo(password="secret", language="de", incident=True, seed=7, seeded="2026-03-17T10:24:00")
+    demo = instance.RunningDemo(
+        url="https://127.0.0.1:9443",
+        usernames=("lena",),
+        data="/data",
+        ca_file="/data/ca.pem",
+        api_key=None,
+        api_key_secret=None,
+        stored=stored,
+    )
+    found = json.loads(json.dumps(instance.as_json(demo)))
+    assert (found["url"], found["password"], found["seed"]) == (demo.url, "secret", 7)
+    assert "stored" not in found
 
 
 def test_a_folder_with_another_instance_is_refused(tmp_path: Path):

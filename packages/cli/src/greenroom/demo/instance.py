@@ -171,4 +171,4 @@ def remove(data: Path) -> None:
 def as_json(demo: RunningDemo) -> dict[str, Any]:
     """Return the demo as JSON."""
     fields = asdict(demo)
-    return {**fields, **msgspec.to_builtins(fields.pop("stored"))}
+    return msgspec.to_builtins(fields.pop("stored")) | fields
