@@ -55,14 +55,14 @@ def wait_for_pools(made: CreatedObjects) -> None:
 
 
 def wait_for_failed_image(made: CreatedObjects, key: str) -> None:
-    """Wait until all Agents have tried to get the image of a workspace."""
+    """Wait until an Agent has failed to get the image of a workspace, and no Agent has it or fetches it."""
     path = f"/images/{made.workspaces[key].image_id}"
 
-    def all_failed() -> bool:
-        agents = made.greenroom.request("GET", path)["agents"]
-        return all(agent["state"] == "failed" for agent in agents)
+    def has_failed() -> bool:
+        states = {agent["state"] for agent in made.greenroom.request("GET", path)["agents"]}
+        return "failed" in states and not states & {"present", "pulling"}
 
-    wait_until(all_failed, "an Agent still tries to get an image")
+    wait_until(has_failed, "an Agent still tries to get an image")
 
 
 def wait_for_sessions(made: CreatedObjects) -> None:
