@@ -26,7 +26,7 @@ def report_certificate(site: Site, now: datetime) -> None:
     file.write_text(certificate)
     warning = certificate_warning(file, certificate, now)
     report = ManagerRequests(requests=[], warnings=(warning,) if warning else ())
-    headers = authorization_header(str(site.layout.gateway_credential)) | {"Host": f"127.0.0.1:{site.settings.port}"}
+    headers = authorization_header(str(site.layout.gateway_credential)) | {"Host": site.settings.host}
     address = f"http://127.0.0.1:{site.ports['api']}/api/internal/manager-requests"
     with httpx2.Client(trust_env=False) as client:
         client.post(address, content=msgspec.json.encode(report), headers=headers).raise_for_status()
