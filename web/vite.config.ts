@@ -34,6 +34,8 @@ export default defineConfig({
             { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler|@tanstack)\// },
             // What every page needs, then one part for all pages that are loaded when one of them is opened.
             { name: 'index', tags: ['$initial'] },
+            // The library of charts, which only pages with charts load.
+            { name: 'charts', test: /node_modules\/uplot\/|src\/charts\/Plot/ },
             { name: 'pages' },
           ],
         },

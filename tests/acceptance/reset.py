@@ -30,6 +30,7 @@ HISTORY: Final = {
     ),
     *("factor_challenges", "pending_logins", "recovery_codes", "second_factors"),
     *("manager_requests", "recording_pictures", "recording_rows", "recordings", "saml_assertions", "session_commands"),
+    *("series_done", "series_launches", "series_pools", "series_zones"),
     *("session_observed", "session_video_segments", "session_videos"),
     *("session_shares", "session_steps", "session_viewers", "staging_hours", "user_attributes", "webhook_deliveries"),
 }

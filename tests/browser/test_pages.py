@@ -22,6 +22,7 @@ OTHERS = {
     "Account": {"/": "Workspaces"},
     "Pools": {
         "/admin/staging/{config}": "Desktop in default",
+        "/admin/staging/{config}?tab=trends": "Desktop in default",
         "/admin/staging/{config}?tab=history": "Desktop in default",
         "/admin/staging/{config}?tab=explain&user=admin@greenroom.local": "Desktop in default",
         "/admin/staging/{config}?tab=logs": "Desktop in default",

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.kit.concurrency import keep_running
-from greenroom.manager import guardian
+from greenroom.manager import guardian, series
 from greenroom.manager.leadership import LeadershipWatch
 from greenroom.manager.machines.machine_rounds import MachineRounds
 from greenroom.manager.tasks import rounds
@@ -27,6 +27,7 @@ LOOPS = {
     "commits": "messages, isolated one by one (test_checkin_isolation)",
     "unstored check-ins": "messages, isolated one by one (test_beats)",
     "retention": "a clean-up, raises here",
+    "series": "the samples of a minute, raises here",
     "machines": "a round, raises here; calls of providers have outcomes of their pools",
     "logs": "rows, those without a storable form are dropped and counted",
     "audit": "events, whose texts are made storable; none is left out",
@@ -71,10 +72,12 @@ async def test_an_error_in_one_loop_ends_no_loop(
     fail_twice(LeadershipWatch, "_check")
     fail_twice(MachineRounds, "round")
     fail_twice(rounds.Retention, "round")
+    fail_twice(series.SeriesRecorder, "round")
     fail_twice(rounds, "has_work")
     monkeypatch.setattr(rounds, "RETENTION_INTERVAL_S", 0.1)
+    monkeypatch.setattr(series, "CHECK_INTERVAL_S", 0.1)
     monkeypatch.setattr("greenroom.manager.machines.machine_rounds.ROUND_INTERVAL_S", 0.1)
     async with manager_here(fleet):
-        await eventually(lambda: len(raised) == 10, 20)
+        await eventually(lambda: len(raised) == 12, 20)
         await eventually(lambda: db.fetch("SELECT 1 FROM zone_leases WHERE holder IS NOT NULL"))
         assert _running() == LOOPS.keys()

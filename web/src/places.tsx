@@ -24,6 +24,7 @@ import {
   IconSettings,
   IconShieldHalf,
   IconStack2,
+  IconTimeline,
   IconUser,
   IconUserCog,
   IconUserPlus,
@@ -115,6 +116,7 @@ const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings
 const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
 const StagingConfigPage = lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage');
 const Today = lazily(() => import('./pages/admin/today/Today'), 'Today');
+const Trends = lazily(() => import('./pages/admin/trends/Trends'), 'Trends');
 const UserPage = lazily(() => import('./pages/admin/users/UserPage'), 'UserPage');
 const Users = lazily(() => import('./pages/admin/users/Users'), 'Users');
 const WebFilter = lazily(() => import('./pages/admin/webfilter/WebFilter'), 'WebFilter');
@@ -141,7 +143,10 @@ const MENUS = {
     { path: '/recordings/:leaseId', page: ReplayPage },
     { path: '/secrets', title: 'Secrets', link: 'Secrets for programs', icon: IconLockPassword, page: Secrets },
   ],
-  Today: [{ path: '/admin', title: 'Today', icon: IconChartDots, page: Today }],
+  Today: [
+    { path: '/admin', title: 'Today', icon: IconChartDots, page: Today },
+    { path: '/admin/trends', title: 'Trends', icon: IconTimeline, page: Trends },
+  ],
   Sessions: [
     { path: '/admin/sessions', title: 'Sessions', icon: IconDeviceDesktop, needs: 'sessions', page: Sessions },
     { path: '/admin/sessions/:sessionId', page: AdminSession },

@@ -47,6 +47,7 @@ from greenroom.api.recording import session_video_routes
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import access_of, check_access_declared, public_route
+from greenroom.api.series import routes as series_routes
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session import share_routes
 from greenroom.api.session.authorized import ActLog
@@ -130,6 +131,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     webhook_routes.router,
     secret_routes.router,
     diagnostics_routes.router,
+    series_routes.router,
     audit_routes.router,
     today_routes.router,
     search_routes.router,

@@ -42,6 +42,7 @@ from greenroom.manager.guardian import Guardian
 from greenroom.manager.leadership import LeadershipKeeper, LeadershipWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.machine_rounds import MachineRounds
+from greenroom.manager.series import SeriesRecorder
 from greenroom.manager.stand_in_process import StandInProcess
 from greenroom.manager.status import (
     CheckInNotifier,
@@ -242,6 +243,7 @@ class RegisteredManager:
         requests = RequestLog(db, me.instance_id, self._logs)
         self.agent_services = AgentServices(Enrollment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, process.secrets, lambda: self.leadership.fence() is not None)
+        series = SeriesRecorder(db, lambda: self.leadership.fence() is not None)
         self._machines = MachineRounds(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
@@ -252,6 +254,7 @@ class RegisteredManager:
             "commits": committer.run,
             "unstored check-ins": unstored.run,
             "retention": retention.run,
+            "series": series.run,
             "machines": self._machines.run,
             "logs": self._logs.run,
             "audit": audit.run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg.rows import DictRow
 
@@ -22,6 +22,14 @@ class Figure:
     text: str
     labels: dict[str, str]
     value: float
+
+
+CAPACITIES: Final[LiteralString] = (
+    "SELECT a.zone_id, sum(cores) AS cores, sum(cores_allocated) AS cores_reserved, sum(memory)::bigint AS memory,"
+    " sum(memory_allocated)::bigint AS memory_reserved FROM agent_capacity JOIN agents a USING (agent_id)"
+    " WHERE a.status = 'running' AND a.enabled GROUP BY 1"
+)
+"""Part of a statement that selects the offered and the reserved capacity of each zone."""
 
 
 async def read_figures(db: Database) -> list[Figure]:
@@ -43,9 +51,8 @@ async def read_figures(db: Database) -> list[Figure]:
         " FROM zone_leases JOIN zones USING (zone_key)"
     )
     capacity = await db.fetch(
-        "SELECT zone_name AS zone, sum(cores) AS cores, sum(cores_allocated) AS cores_reserved, sum(memory) AS memory,"
-        " sum(memory_allocated) AS memory_reserved FROM agent_capacity JOIN agents a USING (agent_id)"
-        " JOIN zones USING (zone_id) WHERE a.status = 'running' AND a.enabled GROUP BY 1"
+        f"SELECT zone_name AS zone, cores, cores_reserved, memory, memory_reserved FROM ({CAPACITIES}) capacity"
+        " JOIN zones USING (zone_id)"
     )
     return [
         *_by_status("sessions", "Sessions that have not ended, by status", sessions),

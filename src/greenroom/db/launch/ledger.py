@@ -145,20 +145,25 @@ class RecordedLaunch:
         return outcome_reason(self.steps)
 
 
+WAITED_MS: Final[LiteralString] = (
+    "l.duration_ms + CASE WHEN l.session_id IS NULL THEN 0 ELSE 1000 * extract(epoch FROM CASE l.outcome"
+    " WHEN 'staged' THEN h.at WHEN 'on_demand' THEN s.started END - l.at) END"
+)
+"""SQL for `RecordedLaunch.waited_ms` of `launches l`, with the joins `WAITED_JOINS`."""
+WAITED_JOINS: Final[LiteralString] = (
+    " LEFT JOIN sessions s ON s.session_id = l.session_id"
+    " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
+)
+
 NEWEST_FIRST: Final = SortOrder("time", descending=True)
 LAUNCHES: Final = ListDefinition(
     row_type=RecordedLaunch,
     select=(
         "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
-        " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms, l.duration_ms"
-        " + CASE WHEN l.session_id IS NULL THEN 0 ELSE 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at"
-        " WHEN 'on_demand' THEN s.started END - l.at) END AS waited_ms"
+        " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms,"
+        f" {WAITED_MS} AS waited_ms"
     ),
-    source=(
-        "FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)"
-        " LEFT JOIN sessions s ON s.session_id = l.session_id"
-        " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
-    ),
+    source=f"FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id){WAITED_JOINS}",
     key="l.launch_id",
     columns={
         "time": ListColumn("l.at", "timestamptz"),

@@ -260,7 +260,7 @@ class PoolFill:
     shortfall: Shortfall | None
 
 
-_POOLS: Final[LiteralString] = f"""
+POOL_FILLS: Final[LiteralString] = f"""
 WITH staged AS (
     SELECT s.staging_config_id, count(*) FILTER (WHERE {CLAIMABLE_NOW}) AS current,
            min(s.created) FILTER (WHERE {CLAIMABLE}) AS oldest, count(*) FILTER (WHERE {IS_STARTING}) AS starting
@@ -272,6 +272,7 @@ SELECT c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.num_sessi
        coalesce(starting, 0) AS starting, extract(epoch FROM clock_timestamp() - oldest)::double precision AS age_s
   FROM staging_configs c LEFT JOIN staged USING (staging_config_id) WHERE c.deleted IS NULL
 """
+"""Statement, or part of a statement, that selects the fill levels of all pools."""
 _ZONES: Final[LiteralString] = (
     f"SELECT to_jsonb(z) AS facts, EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND {MANAGER_RUNS}"
     ") AS has_manager FROM zones z"
@@ -284,7 +285,7 @@ _IMAGES: Final[LiteralString] = (
 
 async def list_pool_fills(db: Database) -> list[PoolFill]:
     """Return the fill levels of all pools."""
-    pools = await db.fetch(_POOLS)
+    pools = await db.fetch(POOL_FILLS)
     images = {image.image_id: image for image in rows_as(ImageFacts, [row["facts"] for row in await db.fetch(_IMAGES)])}
     zone_rows = await db.fetch(_ZONES, {"running_within_s": RUNNING_WITHIN_S})
     zones = {zone.zone_id: zone for zone in rows_as(ZoneFacts, [row["facts"] for row in zone_rows])}

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 
 from greenroom.core.events import ChangeEvent
+from greenroom.db.series.recording import database_now_s, record
 from greenroom.kit.secrets import secret_digest
 
 SHARING: Final = {"allow_kasm_sharing": True, "allow_shared_control": True, "allow_guest_links": True}
@@ -89,6 +91,13 @@ async def managers_were_asked(scene: Scene) -> None:
         " VALUES ('manager-1', %s, 'POST', '/v1/check-in', 401, 1.5)",
         (scene.ids["home_agent_id"],),
     )
+
+
+async def sampled(scene: Scene) -> None:
+    """Record the present minute of the time series."""
+    now_s = await database_now_s(scene.db)
+    await record(scene.db, now_s)
+    scene.ids["since"] = datetime.fromtimestamp(now_s - 120, UTC).isoformat()
 
 
 async def recorded(scene: Scene) -> None:
@@ -208,6 +217,7 @@ AFTERWARDS: Final[list[Step]] = [
     step("export_audit", query={"code": "setting-changed"}, wrong=Wrong(by="ada")),
     step("list_manager_requests", before=managers_were_asked, query={"refused": True}, wrong=Wrong(by="ada")),
     step("get_metrics", wrong=Wrong(by="ada")),
+    step("get_series", before=sampled, query={"names": ["cores_offered"], "since": "{since}"}, wrong=Wrong(by="ada")),
     step("get_installation", wrong=Wrong(by="ada")),
     step("get_version"),
     step("find_leftovers", {"things": [LEFTOVER]}, wrong=Wrong(body={"things": [{"kind": "Pod"}]})),

@@ -11,6 +11,7 @@ import { useLinks } from '../../../components/useLinks';
 import { ShortId } from '../../../components/ShortId';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { LogsTable } from '../diagnostics/LogsTable';
+import { PoolTrends } from '../trends/PoolTrends';
 import { ConfigButtons, nameOf } from './ConfigActions';
 import { Explain } from './Explain';
 import { grantedBy } from './GrantedBadge';
@@ -33,6 +34,7 @@ export function StagingConfigPage() {
   const mayCheck = useAllowedEverywhere()('staging_view');
   const tabs = (data: StagingConfig): Tab[] => [
     { key: 'pool', title: 'Pool', content: <Pool config={data} /> },
+    { key: 'trends', title: 'Trends', content: <PoolTrends configId={data.staging_config_id} /> },
     { key: 'history', title: 'Hits and Misses', content: <History configId={data.staging_config_id} /> },
     ...(mayCheck ? [{ key: 'explain', title: 'Check a User', content: <Explain config={data} /> }] : []),
     ...(allowed('system_view')

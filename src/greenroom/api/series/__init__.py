@@ -1,0 +1,1 @@
+"""Time series: routes and bodies."""

@@ -1,0 +1,1 @@
+"""Time series of the deployment: resolutions, roll-ups, percentiles of waits."""

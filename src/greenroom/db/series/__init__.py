@@ -1,0 +1,1 @@
+"""SQL statements for time series: samples, counts of launches, roll-ups, reads."""

@@ -1,0 +1,144 @@
+import { useComputedColorScheme } from '@mantine/core';
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import type { Cursor } from './cursor';
+import styles from './charts.module.css';
+import {
+  axisTexts,
+  type ChartSpec,
+  type Color,
+  isolated,
+  type Line,
+  shown,
+  stacked,
+  type Unit,
+  type Value,
+} from './shaping';
+
+/** The height of every chart in pixels, also in charts.module.css. */
+const HEIGHT = 176;
+/** The width of the axis of values. */
+const AXIS_PX: Record<Unit, number> = { number: 44, cores: 44, s: 52, bytes: 68 };
+/** A shorter drag is a click. */
+const DRAG_PX = 6;
+
+interface Props {
+  times: number[];
+  lines: Line[];
+  kind: ChartSpec['kind'];
+  unit: Unit;
+  cursor: Cursor;
+  onZoom: (since: number, until: number) => void;
+}
+
+/** The drawing of a chart. A mouse marks a time in all charts of the page; a drag selects a period. */
+export function Plot({ times, lines, kind, unit, cursor, onZoom }: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const scheme = useComputedColorScheme();
+  const zoom = useRef(onZoom);
+  useEffect(() => {
+    zoom.current = onZoom;
+  });
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const options = optionsOf({ times, lines, kind, unit, cursor, onZoom: (...period) => zoom.current(...period) });
+    const plot = new uPlot({ ...options, width: element.clientWidth }, dataOf(times, lines, kind), element);
+    const mark = () => {
+      const index = cursor.get();
+      const time = index === null ? undefined : times[index];
+      const left = time === undefined ? -10 : plot.valToPos(time, 'x');
+      plot.setCursor({ left, top: time === undefined ? -10 : 0 }, false);
+    };
+    mark();
+    const unsubscribe = cursor.subscribe(mark);
+    const resize = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
+    resize.observe(element);
+    return () => {
+      unsubscribe();
+      resize.disconnect();
+      plot.destroy();
+    };
+  }, [times, lines, kind, unit, cursor, scheme]);
+  return <div ref={box} className={styles.plot} aria-hidden />;
+}
+
+/** The data as uPlot draws it. Of stacked lines the top one is drawn first, and the others over it. */
+function dataOf(times: number[], lines: Line[], kind: ChartSpec['kind']): uPlot.AlignedData {
+  const values = lines.map((line) => line.values);
+  const drawn: Value[][] = kind === 'lines' ? values : stacked(values).reverse();
+  return [times, ...drawn];
+}
+
+function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uPlot.Options, 'width'> {
+  const root = getComputedStyle(document.documentElement);
+  const token = (name: string) => root.getPropertyValue(`--gr-${name}`).trim();
+  const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const axis = { font, stroke: token('text-muted'), ticks: { show: false } };
+  const step = (times[1] ?? 0) - (times[0] ?? 0);
+  return {
+    height: HEIGHT,
+    padding: [8, 20, 0, 0],
+    legend: { show: false },
+    scales: {
+      x: { time: true, range: [times[0] ?? 0, (times.at(-1) ?? 0) + (kind === 'bars' ? step : 0)] },
+      y: { range: rangeFrom0 },
+    },
+    axes: [
+      { ...axis, size: 28, grid: { show: false }, values: (_, marks, __, ___, each) => axisTexts(marks, each) },
+      {
+        ...axis,
+        size: AXIS_PX[unit],
+        incrs: unit === 'number' ? WHOLE_STEPS : undefined,
+        space: 32,
+        grid: { stroke: token('border'), width: 1 },
+        values: (_, marks) => marks.map((mark) => shown(mark, unit)),
+      },
+    ],
+    series: [{}, ...drawnOrder(lines, kind).map((line) => seriesOf(line, kind, token))],
+    cursor: {
+      y: false,
+      points: { show: kind === 'lines', size: 7 },
+      drag: { x: true, y: false, setScale: false, dist: DRAG_PX },
+      bind: { dblclick: () => null },
+    },
+    hooks: {
+      setCursor: [(plot) => cursor.set(plot.cursor.idx ?? null)],
+      setSelect: [
+        (plot) => {
+          const { left, width } = plot.select;
+          if (width < DRAG_PX) return;
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          onZoom(plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x'));
+        },
+      ],
+    },
+  };
+}
+
+/** The steps of whole numbers. */
+const WHOLE_STEPS = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+
+function rangeFrom0(_plot: uPlot, _min: number, max: number): uPlot.Range.MinMax {
+  return [0, max > 0 ? max * 1.08 : 1];
+}
+
+function drawnOrder(lines: Line[], kind: ChartSpec['kind']): Line[] {
+  return kind === 'lines' ? lines : [...lines].reverse();
+}
+
+function seriesOf(
+  { color, isGoal, values }: Line,
+  kind: ChartSpec['kind'],
+  token: (name: Color) => string,
+): uPlot.Series {
+  const stroke = token(color);
+  const common = { stroke, width: 1.5, points: { show: false, size: 4, fill: stroke, filter: () => isolated(values) } };
+  if (isGoal) return { ...common, dash: [5, 4], paths: uPlot.paths.stepped?.({ align: 1 }) };
+  if (kind === 'bars') {
+    const paths = uPlot.paths.bars?.({ size: [0.8, 24], align: 1 });
+    return { ...common, width: 0, fill: stroke, paths };
+  }
+  return kind === 'areas' ? { ...common, fill: stroke } : common;
+}

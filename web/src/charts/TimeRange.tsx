@@ -1,0 +1,119 @@
+import { Button, Group, Popover, SegmentedControl, Stack, TextInput } from '@mantine/core';
+import { IconCalendar } from '@tabler/icons-react';
+import { type SyntheticEvent, useState } from 'react';
+import styles from './charts.module.css';
+import { periodOf, type Period, type Preset, type Range } from './range';
+import { timeShown } from './shaping';
+
+const LABELS: Record<Preset, string> = {
+  '1h': '1 h',
+  '6h': '6 h',
+  '24h': '24 h',
+  '7d': '7 d',
+  '30d': '30 d',
+  '90d': '90 d',
+};
+const CUSTOM = 'custom';
+
+interface Props {
+  range: Range;
+  onChange: (range: Range) => void;
+}
+
+/** The control of the period of a page. */
+export function TimeRange({ range, onChange }: Props) {
+  const [isOpen, setOpen] = useState(false);
+  const preset = 'preset' in range ? range.preset : CUSTOM;
+  return (
+    <>
+      <SegmentedControl
+        aria-label="Period"
+        size="xs"
+        value={preset}
+        onChange={(value) => onChange({ preset: value as Preset })}
+        data={[
+          ...Object.entries(LABELS).map(([value, label]) => ({ value, label })),
+          ...(preset === CUSTOM ? [{ value: CUSTOM, label: 'Custom' }] : []),
+        ]}
+      />
+      <Popover opened={isOpen} onChange={setOpen} trapFocus returnFocus position="bottom-start" shadow="md">
+        <Popover.Target>
+          <Button
+            variant="default"
+            size="xs"
+            leftSection={<IconCalendar size={16} aria-hidden />}
+            onClick={() => setOpen(!isOpen)}
+          >
+            Choose a period
+          </Button>
+        </Popover.Target>
+        <Popover.Dropdown>
+          <CustomForm
+            period={periodOf(range, Date.now() / 1000)}
+            onApply={(period) => {
+              setOpen(false);
+              onChange(period);
+            }}
+          />
+        </Popover.Dropdown>
+      </Popover>
+      {!('preset' in range) && (
+        <span className={styles.period}>
+          {timeShown(range.since)} – {timeShown(range.until)}
+        </span>
+      )}
+    </>
+  );
+}
+
+interface FormProps {
+  period: Period;
+  onApply: (period: Period) => void;
+}
+
+function CustomForm({ period, onApply }: FormProps) {
+  const [since, setSince] = useState(inField(period.since));
+  const [until, setUntil] = useState(inField(period.until));
+  const [from, to] = [fromField(since), fromField(until)];
+  const error = from < to ? undefined : 'Must be after the begin.';
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (!error) onApply({ since: from, until: to });
+  };
+  return (
+    <form onSubmit={submit}>
+      <Stack gap="sm">
+        <TextInput
+          type="datetime-local"
+          label="Begin"
+          value={since}
+          onChange={({ currentTarget }) => setSince(currentTarget.value)}
+          data-autofocus
+        />
+        <TextInput
+          type="datetime-local"
+          label="End"
+          value={until}
+          error={error}
+          onChange={({ currentTarget }) => setUntil(currentTarget.value)}
+        />
+        <Group justify="flex-end">
+          <Button type="submit" size="xs" disabled={Boolean(error)}>
+            Show
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+/** The local time as a field of this type needs it: "2026-01-31T18:05". */
+function inField(time: number): string {
+  const date = new Date(time * 1000);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** Seconds since 1970; NaN if the field is empty. */
+function fromField(text: string): number {
+  return new Date(text).getTime() / 1000;
+}

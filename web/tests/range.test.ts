@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+import { LONGEST_S, limited, periodOf, rangeIn, SHORTEST_S, withRange, zoomed } from '../src/charts/range';
+
+const NOW = 1_800_000_000;
+const params = (text: string) => new URLSearchParams(text);
+
+describe('the range in the address', () => {
+  test.each([
+    ['', { preset: '24h' }],
+    ['range=7d', { preset: '7d' }],
+    ['range=constructor', { preset: '24h' }],
+    ['since=2026-01-01T00:00:00Z&until=2026-01-01T01:00:00Z', { since: 1_767_225_600, until: 1_767_229_200 }],
+    ['since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z', { preset: '24h' }],
+    ['since=yesterday&until=now', { preset: '24h' }],
+  ])('%s', (text, range) => expect(rangeIn(params(text))).toEqual(range));
+
+  test('a changed range keeps the other parts of the address', () => {
+    const fixed = withRange(params('tab=trends&range=7d'), { since: 1_767_225_600, until: 1_767_229_200 });
+    expect(fixed.toString()).toBe('tab=trends&since=2026-01-01T00%3A00%3A00Z&until=2026-01-01T01%3A00%3A00Z');
+    expect(withRange(fixed, { preset: '24h' }).toString()).toBe('tab=trends');
+    expect(rangeIn(withRange(fixed, { preset: '90d' }))).toEqual({ preset: '90d' });
+  });
+});
+
+test('a period that ends now moves with the time', () => {
+  expect(periodOf({ preset: '1h' }, NOW)).toEqual({ since: NOW - 3600, until: NOW });
+});
+
+test.each([
+  [{ since: NOW - 10, until: NOW }, SHORTEST_S, NOW],
+  [{ since: NOW - 10, until: NOW + 500 }, 510, NOW],
+  [{ since: NOW - 2 * LONGEST_S, until: NOW }, LONGEST_S, NOW],
+])('a period stays within the stored time', (period, length, until) => {
+  const found = limited(period, NOW);
+  expect(found.until - found.since).toBeCloseTo(length);
+  expect(found.until).toBeCloseTo(until);
+});
+
+test('zooming halves the period around a time, and doubles it again', () => {
+  const period = { since: NOW - 7200, until: NOW - 3600 };
+  const inside = zoomed(period, NOW - 5400, 0.5, NOW);
+  expect(inside).toEqual({ since: NOW - 6300, until: NOW - 4500 });
+  expect(zoomed(inside, NOW - 5400, 2, NOW)).toEqual(period);
+});
