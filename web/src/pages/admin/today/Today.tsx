@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { todayQuery } from '../../../api/queries';
 import { StaleBanner } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
+import { LaunchesToday } from '../trends/LaunchesToday';
 import { AttentionList } from './AttentionList';
 import { FactTiles } from './FactTiles';
 import classes from './Today.module.css';
@@ -18,6 +19,7 @@ export function Today() {
         <div className={classes.page}>
           <AttentionList today={today} />
           <FactTiles today={today} />
+          <LaunchesToday />
         </div>
       ) : (
         !error && <Skeleton className={classes.waiting} />
