@@ -141,7 +141,7 @@ export function DataTable<Row>({
             layout={frozen ? 'fixed' : 'auto'}
           >
             {frozen}
-            <Table.Thead>
+            <Table.Thead className={query.data ? undefined : styles.waiting}>
               <Table.Tr aria-rowindex={1}>
                 {bulk && (
                   <Table.Th w={40}>

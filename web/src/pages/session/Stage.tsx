@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useState } from 'react';
+import { useBranding } from '../../api/branding';
 import type { Program } from '../../api/control';
 import type { Connection } from '../../api/types';
 import { useClock } from '../../components/clock';
@@ -80,9 +81,10 @@ export function StageFrame({ children }: { children: ReactNode }) {
 }
 
 function useTitle(): void {
+  const { name } = useBranding();
   useEffect(() => {
-    document.title = 'Session · Greenroom';
-  }, []);
+    document.title = `Session · ${name}`;
+  }, [name]);
 }
 
 /** The notice above a desktop that is not in the status running. */

@@ -15,6 +15,8 @@ import { CatalogueForm, Sources } from './Sources';
 /** The interval of updates while an Agent pulls an image. */
 const FOLLOW_MS = 2000;
 
+const COLUMNS = { base: 1, sm: 2, lg: 3, xl: 4 };
+
 /** Workspaces → Catalogue: the recipes of Greenroom and third-party catalogues. */
 export function Catalogue() {
   const allowed = useAllowed();
@@ -52,8 +54,14 @@ export function Catalogue() {
       <StaleBanner error={entries.error ?? images.error} hasData={entries.data !== undefined} />
       <Unreadable sources={sources.data ?? []} />
       <Categories things={entries.data ?? []} of={found} />
-      <SimpleGrid cols={{ base: 1, sm: 2, lg: 3, xl: 4 }} spacing="md" role="list" aria-label="Entries">
-        {entries.isPending && [0, 1, 2, 3, 4, 5].map((index) => <Skeleton key={index} h={212} radius="md" />)}
+      {entries.isPending && (
+        <SimpleGrid cols={COLUMNS} spacing="md">
+          {[0, 1, 2, 3, 4, 5].map((index) => (
+            <Skeleton key={index} h={212} radius="md" />
+          ))}
+        </SimpleGrid>
+      )}
+      <SimpleGrid cols={COLUMNS} spacing="md" role="list" aria-label="Entries">
         {found.shown.map((entry) => (
           <CatalogueCard
             key={entry.name}

@@ -161,6 +161,9 @@ function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
   };
 }
 
+/** The ids in messages, which a list shows with their first letters only. */
+const UUID = /\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
+
 /** The message, and after it the other subjects of the row. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
@@ -176,7 +179,7 @@ function Message({ row }: { row: LogRow }) {
   ].filter(Boolean);
   return (
     <div className="anywhere">
-      {row.message}
+      {row.message.replace(UUID, shortId)}
       {(about || links.length > 0) && (
         <span className="row-note beside">
           {about} {links}
