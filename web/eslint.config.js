@@ -17,6 +17,13 @@ export default defineConfig(
         rules: {
             '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
             '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+            'no-restricted-syntax': [
+                'error',
+                {
+                    selector: 'JSXAttribute[name.name="style"] Property > Literal.value',
+                    message: 'Write a CSS module. Only computed values may be in `style`.',
+                },
+            ],
         },
     },
 );

@@ -83,7 +83,7 @@ export function ResourcePage<Row>(props: Props<Row>) {
           </EmptyState>
         }
       />
-      {(table.query.data || table.query.error) && children /* before, its place is not known */}
+      {(table.query.data ?? table.query.error) && children /* before, its place is not known */}
       {edited && form?.(edited.row, () => setEdited(null))}
     </>
   );
