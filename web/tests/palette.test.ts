@@ -1,6 +1,14 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Hit, Me } from '../src/api/types';
-import { creationsFor, entriesOfHit, type Entry, matching, pagesFor, shownFor } from '../src/app/palette/entries';
+import {
+  askedFor,
+  creationsFor,
+  entriesOfHit,
+  type Entry,
+  matching,
+  pagesFor,
+  shownFor,
+} from '../src/app/palette/entries';
 import { forgetRecent, recentOf, remember } from '../src/app/palette/recent';
 import type { Listed } from '../src/places';
 
@@ -79,6 +87,21 @@ test('with a text, actions come before what the server found', () => {
     found: [entry('f', 'Found'), entry('a', 'Actions')],
   };
   expect(shownFor('a', all).map(({ title }) => title)).toEqual(['a', 'f']);
+});
+
+test('a verb in the text is not part of the search, and keeps the actions only', () => {
+  expect([askedFor(' Disable  Manager m-2'), askedFor('disable'), askedFor('')]).toEqual([
+    'manager m-2',
+    'manager',
+    '',
+  ]);
+  const found = [
+    entry('m-2', 'Found'),
+    entry('Disable Manager m-2', 'Actions'),
+    entry('Enable Manager m-3', 'Actions'),
+  ];
+  const all = { recent: [], pages: [], creations: [], found };
+  expect(shownFor('disable m', all).map(({ title }) => title)).toEqual(['Disable Manager m-2']);
 });
 
 test('the browser keeps the last entries of one user until the user logs out', () => {

@@ -31,6 +31,7 @@ async def test_objects_are_found_by_parts_of_their_names(stage: Stage, with_user
     assert {"staging_config", "image"} <= {hit["kind"] for hit in await found(stage.admin, "desktop")}
     assert (await found(stage.admin, config))[0]["id"] == config
     assert (await found(stage.admin, "default"))[0]["kind"] == "zone"
+    assert "agent" in {hit["kind"] for hit in await found(stage.admin, "agent")}
 
 
 async def test_every_word_must_be_found(stage: Stage, with_user: MakeClient):

@@ -53,7 +53,7 @@ function DialogTitle({ children }: { children: ReactNode }) {
 }
 
 /** Returns the focus to the element that had it before the component was mounted. */
-function useReturnFocus(): void {
+export function useReturnFocus(): void {
   const [opener] = useState(() => document.activeElement);
   useEffect(
     () => () => {

@@ -13,7 +13,12 @@ from typing import Final, LiteralString
 from greenroom.core.diagnostics.search import MAX_OF_KIND, Hit, SearchKind
 from greenroom.db.database import Database
 
-_ALL_WORDS: Final[LiteralString] = "(SELECT bool_and(strpos(texts, word) > 0) FROM unnest(%(words)s::text[]) AS word)"
+_NOUNS: Final[Mapping[SearchKind, LiteralString]] = {
+    "image": "workspace",
+    "staging_config": "pool",
+    "service_account": "service account",
+}
+"""The nouns of kinds with another name. The noun of a kind finds its objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
     ),
     "staging_config": _Source(
         "SELECT c.staging_config_id::text AS id, i.friendly_name AS title, 'Pool in ' || z.zone_name AS note,"
-        " lower(concat_ws(' ', i.friendly_name, z.zone_name, 'pool', c.staging_config_id)) AS texts"
+        " lower(concat_ws(' ', i.friendly_name, z.zone_name, c.staging_config_id)) AS texts"
         " FROM staging_configs c JOIN zones z USING (zone_id) JOIN images i USING (image_id) WHERE c.deleted IS NULL",
         zone="c.zone_id = ANY(%({zones})s::uuid[])",
     ),
@@ -111,9 +116,11 @@ async def find_objects(db: Database, words: Sequence[str], kinds: Mapping[Search
         conditions: list[LiteralString] = []
         if places.zones is not None or places.groups is not None:
             conditions = _conditions(kind, source, places, values) or ["false"]
+        noun: LiteralString = _NOUNS.get(kind, kind)
         scope: LiteralString = f" AND ({' OR '.join(conditions)})" if conditions else ""
         parts.append(
-            f"(SELECT '{kind}' AS kind, id, title, note FROM ({source.select}{scope}) rows WHERE {_ALL_WORDS}"
+            f"(SELECT '{kind}' AS kind, id, title, note FROM ({source.select}{scope}) rows WHERE (SELECT bool_and("
+            f"strpos('{noun} ' || texts, word) > 0) FROM unnest(%(words)s::text[]) AS word)"
             " ORDER BY NOT starts_with(lower(title), %(first)s), lower(title), id LIMIT %(most)s)"
         )
     statement: LiteralString = " UNION ALL ".join(parts)

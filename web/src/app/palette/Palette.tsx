@@ -6,9 +6,10 @@ import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useMemo, useRef,
 import { useNavigate } from 'react-router';
 import { searchQuery } from '../../api/queries';
 import type { Me } from '../../api/types';
+import { useReturnFocus } from '../../components/Dialog';
 import { counted } from '../../components/format';
 import { LISTED } from '../../places';
-import { creationsFor, entriesOfHit, type Entry, pagesFor, shownFor } from './entries';
+import { askedFor, creationsFor, entriesOfHit, type Entry, pagesFor, shownFor } from './entries';
 import classes from './Palette.module.css';
 import { recentOf, remember } from './recent';
 
@@ -22,7 +23,8 @@ interface Props {
 /** Searches pages, actions and objects. The focus stays in the field: arrows choose an entry, and Enter opens it. */
 export function Palette({ me, onClose }: Props) {
   const [text, setText] = useState('');
-  const [asked] = useDebouncedValue(text.trim(), TYPING_MS);
+  const wanted = askedFor(text);
+  const [asked] = useDebouncedValue(wanted, TYPING_MS);
   const hits = useQuery(searchQuery(asked));
   const userId = me.user.user_id;
   const own = useMemo(
@@ -39,6 +41,7 @@ export function Palette({ me, onClose }: Props) {
   const list = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
 
+  useReturnFocus();
   useLayoutEffect(() => field.current?.focus(), []); // the next letter must not be lost
 
   useEffect(() => {
@@ -64,7 +67,7 @@ export function Palette({ me, onClose }: Props) {
     else return;
     event.preventDefault();
   };
-  const isWaiting = text.trim() !== '' && (text.trim() !== asked || hits.isFetching);
+  const isWaiting = wanted !== '' && (wanted !== asked || hits.isFetching);
   const status = isWaiting
     ? 'Searching…'
     : entries.length

@@ -80,13 +80,36 @@ export function matching(entries: Entry[], text: string): Entry[] {
     .sort((a, b) => rank(a) - rank(b));
 }
 
+/** The words that name an action and that no object has. */
+const VERBS = ['enable', 'disable'];
+
+function wordsOf(text: string): string[] {
+  return text.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
+/** The text with which the server searches: without verbs. A verb alone is about Managers. */
+export function askedFor(text: string): string {
+  const words = wordsOf(text);
+  const others = words.filter((word) => !VERBS.includes(word));
+  return (words.length > 0 && others.length === 0 ? ['manager'] : others).join(' ');
+}
+
+/** With a verb in the text, only the actions that have all its words. */
+function withVerbs(found: Entry[], text: string): Entry[] {
+  if (!wordsOf(text).some((word) => VERBS.includes(word))) return found;
+  return matching(
+    found.filter(({ section }) => section === 'Actions'),
+    text,
+  );
+}
+
 const MAX_PAGES = 6;
 
 /** What the palette shows for a text, in the order of the sections: with few pages, and each address once. */
 export function shownFor(text: string, all: { recent: Entry[]; pages: Entry[]; creations: Entry[]; found: Entry[] }) {
   const pages = matching(all.pages, text);
   const entries = text.trim()
-    ? [...pages.slice(0, MAX_PAGES), ...matching(all.creations, text), ...all.found]
+    ? [...pages.slice(0, MAX_PAGES), ...matching(all.creations, text), ...withVerbs(all.found, text)]
     : [...all.recent, ...pages];
   const order = (entry: Entry) => SECTIONS.indexOf(entry.section);
   const once = entries.filter(({ to }, index) => entries.findIndex((other) => other.to === to) === index);
