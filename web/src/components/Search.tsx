@@ -1,7 +1,8 @@
-import { Chip, Group, TextInput } from '@mantine/core';
+import { Chip, TextInput } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
 import { useId, useRef } from 'react';
+import styles from './Search.module.css';
 import { useAddressText } from './tableState';
 
 interface Found<Thing> {
@@ -30,21 +31,20 @@ export function useSearch<Thing extends { categories: string[] }>(
 
 interface FieldProps {
   label: string;
-  width: number;
   of: Found<unknown>;
   /** Called by the key Enter, e.g. to open the first item. */
   onEnter?: () => void;
 }
 
 /** The field for the words. The key `/` focuses it. */
-export function SearchField({ label, width, of, onEnter }: FieldProps) {
+export function SearchField({ label, of, onEnter }: FieldProps) {
   const [words, setWords] = of.search;
   const field = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => field.current?.focus()]]);
   return (
     <TextInput
       ref={field}
-      w={width}
+      className={styles.field}
       aria-label={label}
       placeholder="Search"
       leftSection={<IconSearch size={16} aria-hidden />}
@@ -63,7 +63,7 @@ export function Categories({ things, of }: { things: { categories: string[] }[];
   if (all.length < 2) return null;
   return (
     <Chip.Group value={chosen} onChange={choose}>
-      <Group gap="xs" mb="sm" role="radiogroup" aria-label="Category">
+      <div className={styles.categories} role="radiogroup" aria-label="Category">
         <Chip name={name} value="" size="xs">
           All
         </Chip>
@@ -72,7 +72,7 @@ export function Categories({ things, of }: { things: { categories: string[] }[];
             {category}
           </Chip>
         ))}
-      </Group>
+      </div>
     </Chip.Group>
   );
 }

@@ -40,9 +40,9 @@ export function Launcher() {
   // All parts appear together, so that none moves another.
   const isLoading = images.isPending || sessions.isPending || shared.isPending || favorites.isPending;
   const hasSessions = (sessions.data?.length ?? 0) > 0;
-  const isSearching = found.wanted !== '';
-  const sections = sectionsOf(found.shown, favorites.favorites, isSearching);
-  const first = found.search[0] === '' ? undefined : sections[0]?.images[0];
+  const isSearching = found.search[0] !== '';
+  const sections = sectionsOf(found.shown, favorites.favorites, found.wanted !== '');
+  const first = isSearching ? sections[0]?.images[0] : undefined;
   const press = (image: LauncherImage, picture: Element | null) => start(image, picture, nearest.choices);
 
   return (
@@ -52,7 +52,6 @@ export function Launcher() {
         actions={
           <SearchField
             label="Search workspaces"
-            width={260}
             of={found}
             onEnter={() => first && !launch.isPending && press(first, pictureOf(first))}
           />
@@ -79,7 +78,7 @@ export function Launcher() {
         <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
       )}
       {!isLoading && !isSearching && <SharedWithMe />}
-      <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace" className={styles.launch}>
+      <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace">
         {isLoading ? (
           <div className={`${styles.tiles} ${styles.loading}`}>
             {Array.from({ length: SKELETONS }, (_, index) => (

@@ -41,9 +41,8 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
   const ending = useEnding(limit);
   const isSlow = useAfter(STEPS_AFTER_MS, !opened);
   const showsSteps = isSlow || error != null || STARTS.has(connection?.status ?? '');
-  useTitle();
   return (
-    <StageFrame>
+    <StageFrame title={title}>
       {opened && connection ? (
         <>
           <Desktop
@@ -71,20 +70,16 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
 }
 
 /** The dark page around all messages about a session. */
-export function StageFrame({ children }: { children: ReactNode }) {
-  useTitle();
+export function StageFrame({ title = 'Session', children }: { title?: string | undefined; children: ReactNode }) {
+  const { name } = useBranding();
+  useEffect(() => {
+    document.title = `${title} · ${name}`;
+  }, [title, name]);
   return (
     <main aria-label="Session" className="stage stage-backdrop">
       {children}
     </main>
   );
-}
-
-function useTitle(): void {
-  const { name } = useBranding();
-  useEffect(() => {
-    document.title = `Session · ${name}`;
-  }, [name]);
 }
 
 /** The notice above a desktop that is not in the status running. */

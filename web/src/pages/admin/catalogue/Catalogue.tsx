@@ -36,7 +36,7 @@ export function Catalogue() {
         title="Catalogue"
         actions={
           <>
-            <SearchField label="Search the catalogue" width={220} of={found} />
+            <SearchField label="Search the catalogue" of={found} />
             {allowed('catalogues_create') && (
               <Button
                 variant="default"
