@@ -195,6 +195,14 @@ async def record(db: Database, now_s: float) -> None:
     await _delete_old(db, now_s)
 
 
+async def count_again(db: Database) -> None:
+    """Let the next call of `record` count all launches of the ledger, because launches of the past were inserted."""
+    async with db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
+        await connection.execute("DELETE FROM series_launches")
+        await connection.execute("DELETE FROM series_done")
+
+
 @asynccontextmanager
 async def _alone(db: Database) -> AsyncGenerator[Connection | None]:
     """Yield a connection inside a transaction with the lock of the writer; None = another process has it."""

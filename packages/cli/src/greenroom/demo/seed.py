@@ -34,6 +34,7 @@ from greenroom.demo.plan import (
     hostname,
     manager_host,
 )
+from greenroom.demo.series import write_past_series
 from greenroom.kit.secrets import Secrets, new_secret, secret_digest
 from greenroom.runtimes.simulated_host import SimulationSettings
 from greenroom.up import installation
@@ -114,6 +115,8 @@ class Seeding:
             if self.options.incident:
                 with self.progress.step("Causing an incident"):
                     self._cause_incident(made, world)
+            with self.progress.step("Writing the time series"):
+                self._in_database(lambda db: write_past_series(db, self.launches, made.zone_ids, self.chance))
 
     # Hosts ----------------------------------------------------------------------------------------------------------
 
