@@ -121,5 +121,6 @@ def test_a_session_whose_recorder_is_killed_again_and_again_is_ended(user: Perso
     wait_for(ended, "the end of the session", 60)
     error = instance.session(session_id)["error"]
     assert error == "The session was ended because it must be recorded: its recorder ended 4 times within 300 s."
-    (row,) = instance.sql("SELECT level FROM logs WHERE code = 'session-not-recorded' AND session_id = %s", session_id)
+    query = "SELECT level FROM logs WHERE code = 'session-not-recorded' AND session_id = %s"
+    (row,) = wait_for(lambda: instance.sql(query, session_id), "the log row of the Agent", 20)
     assert row["level"] == "ERROR"

@@ -207,7 +207,7 @@ async def _require_valid_key(leasing: LeaseParts, key_id: str, session: Session,
 
 async def _require_enabled(leasing: LeaseParts, user_id: str, session: Session) -> None:
     """End the new lease for another user if the user who took it lost the right to it during the launch. Raises
-    Unauthenticated or Forbidden: this is so."""
+    Unauthenticated (the user may not log in any more) or Forbidden (the user may not lease for others any more)."""
     try:
         user = await get_user(leasing.db, user_id)
     except NotFound:

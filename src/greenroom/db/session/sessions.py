@@ -44,7 +44,7 @@ _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
-"""The first lock of every transaction that gives a user a session, so that two launches cannot exceed the limit."""
+"""The first row lock of every transaction that gives a user a session, so that two launches cannot exceed the limit."""
 
 
 MAY_LAUNCH: Final[LiteralString] = (
