@@ -1,4 +1,4 @@
-import { SegmentedControl, Select } from '@mantine/core';
+import { SegmentedControl } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { useSearchParams } from 'react-router';
@@ -14,7 +14,8 @@ import { RowLink } from '../../components/RowLink';
 import { StatusBadge } from '../../components/StatusBadge';
 import { type Column, withParam } from '../../components/tableState';
 import { usePages } from '../../components/usePages';
-import { SPANS, sinceOf } from '../admin/diagnostics/logFilter';
+import { sinceOf } from '../admin/diagnostics/logFilter';
+import { SpanSelect } from '../admin/diagnostics/SpanSelect';
 import { stateOf } from './timeline';
 
 const COLUMNS: Column<SessionVideo>[] = [
@@ -94,17 +95,7 @@ export function SessionVideos() {
             value={state in OVER ? state : 'all'}
             onChange={(next) => choose('state', next === 'all' ? '' : next)}
           />
-          <Select
-            size="xs"
-            w={105}
-            aria-label="Time"
-            placeholder="Any time"
-            clearable
-            clearButtonProps={{ 'aria-label': 'Any time' }}
-            data={Object.keys(SPANS)}
-            value={span || null}
-            onChange={(next) => choose('span', next ?? '')}
-          />
+          <SpanSelect span={span} onChange={(next) => choose('span', next)} />
         </>
       }
       empty="No session videos"

@@ -1,4 +1,4 @@
-import { Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { Button, SegmentedControl, Stack, Text } from '@mantine/core';
 import { IconDownload, IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
@@ -16,7 +16,8 @@ import { ToneBadge } from '../../../components/ToneBadge';
 import type { Tone } from '../../../components/tones';
 import { usePages } from '../../../components/usePages';
 import { Details } from './LogDetails';
-import { SPANS, sinceOf } from './logFilter';
+import { sinceOf } from './logFilter';
+import { SpanSelect } from './SpanSelect';
 
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
 const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', failed: 'warning', unknown: 'warning' };
@@ -63,17 +64,7 @@ export function Audit() {
             value={result ?? 'all'}
             onChange={(next) => choose('result', next === 'all' ? '' : next)}
           />
-          <Select
-            size="xs"
-            w={105}
-            aria-label="Time"
-            placeholder="Any time"
-            clearable
-            clearButtonProps={{ 'aria-label': 'Any time' }}
-            data={Object.keys(SPANS)}
-            value={span || null}
-            onChange={(next) => choose('span', next ?? '')}
-          />
+          <SpanSelect span={span} onChange={(next) => choose('span', next)} />
         </>
       }
       empty="No matching events"

@@ -6,7 +6,8 @@ import { useAllowed } from '../../../api/auth';
 import { zonesQuery } from '../../../api/queries';
 import { shortId } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
-import { LEVELS, type LogFilter, SPANS } from './logFilter';
+import { LEVELS, type LogFilter } from './logFilter';
+import { SpanSelect } from './SpanSelect';
 
 const COMPONENTS = ['api', 'manager', 'agent', { value: 'up', label: 'up (start of processes)' }];
 const TYPING_MS = 300;
@@ -35,17 +36,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
         value={filter.level}
         onChange={(level) => onChange('level', level === 'INFO' ? null : level)}
       />
-      <Select
-        size="xs"
-        w={105}
-        aria-label="Time"
-        placeholder="Any time"
-        clearable
-        clearButtonProps={{ 'aria-label': 'Any time' }}
-        data={Object.keys(SPANS).map((value) => ({ value, label: `Last ${value}` }))}
-        value={span || null}
-        onChange={(value) => onChange('span', value)}
-      />
+      <SpanSelect span={span} onChange={(next) => onChange('span', next)} />
       {codes && (
         <SegmentedControl
           size="xs"
