@@ -189,6 +189,31 @@ async def test_the_console_is_served_with_a_strict_policy(world: World):
     assert (await client.get(f"{world.main}/assets/missing.js")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("br;q=0.5,gzip", "br"),
+        ("gzip;q=1.0, br;q=0.0", "gzip"),
+        ("gzip, brotli", "gzip"),
+        ("identity", None),
+    ],
+)
+async def test_a_file_is_sent_in_the_best_encoding_that_the_build_made(
+    world: World, accepted: str, encoding: str | None
+):
+    head = f"GET /assets/main-1a2b.js HTTP/1.1\nHost: 127.0.0.1\nAccept-Encoding: {accepted}\nConnection: close"
+    _, answer = await raw(world.main, head)
+    lines, _, body = answer.decode().partition("\r\n\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines.splitlines()[1:])
+    assert headers.get("content-encoding") == encoding
+    assert body == f"console.log(1){ {'br': '.br', 'gzip': '.gz', None: ''}[encoding] }"
+    assert headers["content-type"].startswith("text/javascript")
+    assert headers["vary"] == "accept-encoding"
+    assert f"-{len(body):x}" in headers["etag"]
+    assert "immutable" in headers["cache-control"]
+
+
 async def test_style_sheets_of_the_console_have_the_nonce_of_their_page(world: World):
     client = world.client()
     nonces: set[str] = set()

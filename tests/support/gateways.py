@@ -249,7 +249,8 @@ async def make_world() -> World:
     (folder / "console/index.html").write_text(
         '<!doctype html><meta property="csp-nonce" nonce="GREENROOM_NONCE"><title>console</title>'
     )
-    (folder / "console/assets/main-1a2b.js").write_text("console.log(1)")
+    for ending in ("", ".br", ".gz"):
+        (folder / f"console/assets/main-1a2b.js{ending}").write_text(f"console.log(1){ending}")
     (folder / "credential").write_text("gateway-credential\n")
     (folder / "log").touch()
     owner = account()
