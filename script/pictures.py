@@ -17,7 +17,6 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -52,7 +51,7 @@ LOCALES: Final[dict[Language, str]] = {"en": "en-GB", "de": "de-DE"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A picture of a page. `address` may contain names of `addresses` in braces. `click` is the name of a button to
-    press first. `docs`: the picture is docs/images/NAME.png."""
+    press first. `docs`: the picture is docs/images/NAME.png. `compared`: the suite `browser` compares it."""
 
     name: str
     address: str
@@ -62,6 +61,7 @@ class Picture:
     width: int = 1440
     click: str = ""
     docs: bool = False
+    compared: bool = False
 
     @property
     def file(self) -> str:
@@ -69,13 +69,13 @@ class Picture:
 
 
 def _everywhere(name: str, address: str, user: str = "lena.hoffmann") -> tuple[Picture, ...]:
-    """Return the pictures of a page in both themes and both widths."""
+    """Return the pictures of a page in both themes and both widths. The first and the last one are compared."""
     picture = Picture(name=name, address=address, user=user)
     return (
-        picture,
+        replace(picture, compared=True),
         replace(picture, name=f"{name}-dark", theme="dark"),
         replace(picture, name=f"{name}-narrow", width=390),
-        replace(picture, name=f"{name}-narrow-dark", width=390, theme="dark"),
+        replace(picture, name=f"{name}-narrow-dark", width=390, theme="dark", compared=True),
     )
 
 
@@ -88,18 +88,18 @@ PICTURES: Final = (
     Picture(name="launcher-right-to-left-name", address="/", user="noa.levi", width=390),
     Picture(name="staging", address="/admin/staging", docs=True),
     Picture(name="staging-dark", address="/admin/staging", theme="dark"),
-    Picture(name="staging-history", address="/admin/staging/{pool}", docs=True),
-    Picture(name="workspace", address="/admin/workspaces/{image}", docs=True),
+    Picture(name="staging-history", address="/admin/staging/{pool}", docs=True, compared=True),
+    Picture(name="workspace", address="/admin/workspaces/{image}", docs=True, compared=True),
     Picture(name="workspaces", address="/admin/workspaces"),
     Picture(name="catalogue", address="/admin/catalogue", docs=True),
     Picture(name="users", address="/admin/users"),
     Picture(name="users-narrow", address="/admin/users", width=390),
     Picture(name="groups", address="/admin/groups"),
-    Picture(name="group-settings", address="/admin/groups/{group}", docs=True),
+    Picture(name="group-settings", address="/admin/groups/{group}", docs=True, compared=True),
     Picture(name="zones", address="/admin/infrastructure/zones"),
     Picture(name="managers", address="/admin/infrastructure/managers", docs=True),
     Picture(name="agents", address="/admin/infrastructure/agents"),
-    Picture(name="agents-dark", address="/admin/infrastructure/agents", theme="dark"),
+    Picture(name="agents-dark", address="/admin/infrastructure/agents", theme="dark", compared=True),
     Picture(name="agent", address="/admin/infrastructure/agents/{agent}"),
     Picture(name="add-agent", address="/admin/infrastructure/agents", click="Add Agent", docs=True),
     Picture(name="session", address="/admin/sessions/{session}"),
@@ -107,8 +107,8 @@ PICTURES: Final = (
     Picture(name="logs", address="/admin/diagnostics/logs", docs=True),
     Picture(name="audit", address="/admin/diagnostics/audit"),
     Picture(name="webhooks", address="/admin/webhooks"),
-    Picture(name="settings", address="/admin/settings"),
-    Picture(name="account", address="/account", user="ben.carter"),
+    Picture(name="settings", address="/admin/settings", compared=True),
+    Picture(name="account", address="/account", user="ben.carter", compared=True),
 )
 """All pictures, in English."""
 
@@ -191,26 +191,35 @@ class Camera:
         self._demo = demo
         self._seeded = datetime.fromisoformat(demo["seeded"])
         self._addresses: dict[str, str] | None = None
+        self._contexts: dict[tuple[str, Theme, Language], BrowserContext] = {}
 
     def take(self, picture: Picture) -> bytes:
         """Return a picture as a PNG."""
-        with self._context(picture) as context:
-            self._log_in(context, picture)
-            page = context.new_page()
-            page.clock.set_fixed_time(NOW)
-            objects = self._objects(context) if "{" in picture.address else {}
-            page.goto(self._demo["url"] + picture.address.format(**objects))
-            page.get_by_role("main").wait_for()
-            if picture.click:
-                page.get_by_role("button", name=picture.click).first.click()
-            wait_until_still(page)
-            return small_png(page.screenshot(animations="disabled", caret="hide"))
+        context = self._context(picture)
+        page = context.new_page()
+        page.set_viewport_size({"width": picture.width, "height": HEIGHTS[picture.width]})
+        page.clock.set_fixed_time(NOW)
+        objects = self._objects(context) if "{" in picture.address else {}
+        page.goto(self._demo["url"] + picture.address.format(**objects))
+        page.get_by_role("main").wait_for()
+        if picture.click:
+            page.get_by_role("button", name=picture.click).first.click()
+        wait_until_still(page)
+        content = small_png(page.screenshot(animations="disabled", caret="hide"))
+        page.close()
+        return content
 
-    @contextmanager
-    def _context(self, picture: Picture) -> Iterator[BrowserContext]:
+    def _context(self, picture: Picture) -> BrowserContext:
+        """Return the browser of a user, which is logged in and has the files of the console since its first picture."""
+        key = (picture.user, picture.theme, picture.language)
+        if key not in self._contexts:
+            self._contexts[key] = self._new_context(picture)
+            self._log_in(self._contexts[key], picture)
+        return self._contexts[key]
+
+    def _new_context(self, picture: Picture) -> BrowserContext:
         context = self._browser.new_context(
             ignore_https_errors=True,
-            viewport={"width": picture.width, "height": HEIGHTS[picture.width]},
             color_scheme=picture.theme,
             locale=LOCALES[picture.language],
             timezone_id=ZONE,
@@ -218,10 +227,7 @@ class Camera:
         )
         context.set_default_timeout(30_000)
         context.route(re.compile(r"/api/v1/(?!events)"), self._answer)
-        try:
-            yield context
-        finally:
-            context.close()
+        return context
 
     def _answer(self, route: Route) -> None:
         answer = route.fetch()
@@ -315,24 +321,25 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="only the pictures of docs/images, written there")
     parser.add_argument("--language", choices=tuple(LOCALES), default="en", help="language of a new demo")
     parser.add_argument("--incident", action="store_true", help="a new demo has an incident")
-    parser.add_argument("--record", action="store_true", help="store the fingerprints; a new demo is small")
+    parser.add_argument("--record", action="store_true", help="store the fingerprints of the compared pictures")
     parser.add_argument("--compare", action="store_true", help="compare with the fingerprints; a new demo is small")
     options = parser.parse_args()
+    compared = options.record or options.compare
     chosen = [
         in_language(picture, options.language)
         for picture in PICTURES
-        if (not options.only or picture.name in options.only) and (not options.docs or picture.docs)
+        if (not options.only or picture.name in options.only)
+        and (picture.docs or not options.docs)
+        and (picture.compared or not compared)
     ]
     folder = DOCS if options.docs else options.to
     folder.mkdir(parents=True, exist_ok=True)
-    recorded: dict[str, str] = json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}
+    recorded: dict[str, str] = {} if options.record and not options.only else json.loads(FINGERPRINTS.read_text())
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-") as temporary:
         Path(temporary).chmod(0o755)  # the accounts of the roles read the folder
         data = options.data or f"{temporary}/demo"
-        demo = read_demo(
-            data, language=options.language, incident=options.incident, small=options.record or options.compare
-        )
+        demo = read_demo(data, language=options.language, incident=options.incident, small=compared)
         try:
             for picture, content in take_all(demo, chosen):
                 (folder / picture.file).write_bytes(content)
