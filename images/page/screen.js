@@ -9,6 +9,7 @@ const SET_DESKTOP_SIZE = 251;
 export class Screen extends RFB {
   constructor(target, socket) {
     super(target, socket);
+    this._cursor._canvas.ariaHidden = 'true'; // on touch screens, the pointer is a picture at the end of the page
     this.bytes = 0;
     this.updates = 0;
     socket.addEventListener('message', ({ data }) => { this.bytes += data.byteLength ?? 0; });
