@@ -43,7 +43,8 @@ def test_the_page_that_was_asked_for_is_shown_after_the_log_in(
 def test_logging_out_asks_for_the_password_again(admin: Person):
     admin.open("/")
     admin.page.get_by_role("button", name=re.compile("Account")).click()
-    admin.page.get_by_role("menuitem", name="Log out").click()
+    with admin.page.expect_navigation():
+        admin.page.get_by_role("menuitem", name="Log out").click()
     expect(admin.page.get_by_label("Username")).to_be_visible()
     admin.open("/admin")
     expect(admin.page.get_by_label("Username")).to_be_visible()

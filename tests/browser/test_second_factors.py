@@ -122,7 +122,8 @@ def test_a_user_enrolls_a_passkey_and_logs_in_with_it(new_context: Callable[...,
         page.get_by_role("button", name="I have stored them").click()
         expect(section.get_by_role("row")).to_contain_text(["Blue key"])
         page.get_by_role("button", name="Account").click()
-        page.get_by_role("menuitem", name="Log out").click()
+        with page.expect_navigation():
+            page.get_by_role("menuitem", name="Log out").click()
         begin(page, by_name)
         page.get_by_role("button", name="Use a passkey").click()
         expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
