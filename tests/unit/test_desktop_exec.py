@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,7 +26,7 @@ async def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setenv("HOME", str(tmp_path))
     async with served(desk_exec.answer) as client:
         yield client
-    assert not desk_exec.running
+        await eventually(lambda: not desk_exec.running)  # a client has its whole answer before the command is forgotten
 
 
 async def lines(page: httpx2.AsyncClient, command: list[str], **fields: Any) -> list[dict[str, Any]]:
@@ -97,6 +98,19 @@ async def test_a_command_that_ignores_its_end_is_killed(page: httpx2.AsyncClient
     monkeypatch.setattr(desk_exec, "TERMINATION_TIMEOUT_S", 0.1)
     said = await lines(page, ["sh", "-c", "trap '' TERM; while :; do sleep 600; done"], timeout_s=0.3)
     assert said[-1]["exit_code"] is None
+    assert not sleeping()
+
+
+async def test_a_command_is_ended_next_to_a_process_whose_name_is_not_utf_8(page: httpx2.AsyncClient, tmp_path: Path):
+    program = tmp_path / ("ä" * 8)  # the kernel keeps 15 bytes of the name
+    shutil.copy("/bin/sleep", program)
+    other = await asyncio.create_subprocess_exec(program, "60")
+    try:
+        said = await lines(page, LONG, timeout_s=0.3)
+    finally:
+        other.kill()
+        await other.wait()
+    assert "longer than" in said[-1]["error_message"]
     assert not sleeping()
 
 
