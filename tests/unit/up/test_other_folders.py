@@ -21,7 +21,13 @@ def running(tmp_path: Path) -> Iterator[Layout]:
     layout.create_data()
     write_json(layout.instance, {"format": FORMAT}, 0o600)
     environment = {**os.environ, INSTANCE_VARIABLE: str(layout.data)}
-    with subprocess.Popen(["sleep", "600"], env=environment) as process:
+    with subprocess.Popen(
+        ["cat"], env=environment, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"started")
+        assert process.stdout.read(7) == b"started"  # the kernel sets the environment shortly after the start
         yield layout
         process.kill()
 
