@@ -131,7 +131,7 @@ async def test_a_command_ends_with_its_client(page: httpx2.AsyncClient):
 
 
 async def test_what_a_command_leaves_running_does_not_hold_its_end_and_goes_on(page: httpx2.AsyncClient):
-    said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 5)
+    said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 20)
     assert said == [{"stdout": "started\n"}, {"exit_code": 0}]
     (left,) = sleeping()
     os.kill(left, signal.SIGKILL)
