@@ -140,10 +140,10 @@ async def test_what_is_said_is_recorded(desk: Desk):
 
 async def test_silence_is_not_sent(desk: Desk):
     async with desk.socket("sound") as listening:
-        heard = asyncio.create_task(some_packets(listening, 5))
-        while not heard.done():  # the encoder misses what is played before it has begun
+        received = asyncio.create_task(some_packets(listening, 5))
+        while not received.done():  # the encoder misses what is played before it has begun
             await desk.shell(tone(1000, 0.2))
-        await heard
+        await received
         rest = asyncio.create_task(until_closed(listening))  # unread packets would delay the end of the connection
         await desk.shell("head -c 384000 /dev/zero | pacat --playback --rate=48000 --channels=2 --format=s16le")
         await listening.close()
