@@ -87,6 +87,7 @@ def test_a_link_asks_before_it_replaces_a_log_in(user: Person, instance: Instanc
     expect(user.page.get_by_role("heading", name="Replace your log-in?")).to_be_visible()
     assert violations(user.page) == []
     user.page.get_by_role("link", name="Stay logged in").click()
+    expect(user.page.get_by_role("heading", name="Workspaces")).to_be_visible()
     expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
     goto(user.page, url)
     user.page.get_by_role("button", name="Log in with the link").click()

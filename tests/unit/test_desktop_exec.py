@@ -41,14 +41,14 @@ def text_of(said: list[dict[str, Any]], name: str) -> str:
 
 def sleeping() -> list[int]:
     """The processes that `LONG` left running."""
-    found = [int(each.name) for each in Path("/proc").glob("[0-9]*") if is_ours(each)]
-    return [pid for pid in found if os.getpgid(pid) != os.getpgid(0)]
+    return [int(each.name) for each in Path("/proc").glob("[0-9]*") if is_ours(each)]
 
 
 def is_ours(folder: Path) -> bool:
     try:
         is_sleep = (folder / "cmdline").read_bytes() == b"sleep\x00600\x00"
-        return is_sleep and b"GREENROOM_EXEC=" in (folder / "environ").read_bytes()
+        is_commands = is_sleep and b"GREENROOM_EXEC=" in (folder / "environ").read_bytes()
+        return is_commands and os.getpgid(int(folder.name)) != os.getpgid(0)
     except OSError:
         return False
 
@@ -87,10 +87,10 @@ async def test_much_output_and_input_are_carried_whole(page: httpx2.AsyncClient)
 
 
 async def test_a_command_is_ended_with_all_that_it_started_when_its_time_is_over(page: httpx2.AsyncClient):
-    said = await lines(page, LONG, timeout_s=0.3)
+    said = await lines(page, LONG, timeout_s=1.5)
     assert text_of(said, "stdout") == "begun\n"
     assert said[-1]["exit_code"] is None
-    assert "longer than 0.3 s" in said[-1]["error_message"]
+    assert "longer than 1.5 s" in said[-1]["error_message"]
     assert not sleeping()
 
 
@@ -131,7 +131,7 @@ async def test_a_command_ends_with_its_client(page: httpx2.AsyncClient):
 
 
 async def test_what_a_command_leaves_running_does_not_hold_its_end_and_goes_on(page: httpx2.AsyncClient):
-    said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 5)
+    said = await asyncio.wait_for(lines(page, ["sh", "-c", "sleep 600 & echo started"]), 20)
     assert said == [{"stdout": "started\n"}, {"exit_code": 0}]
     (left,) = sleeping()
     os.kill(left, signal.SIGKILL)
