@@ -202,7 +202,7 @@ def in_cgroup(name: str) -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if f"/{name}/" in (entry / "cgroup").read_text():
+                if f"/{name}/".encode() in (entry / "cgroup").read_bytes():
                     found.add(int(entry.name))
     return found
 
@@ -213,7 +213,7 @@ def ended() -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                if (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
                     found.add(int(entry.name))
     return found
 

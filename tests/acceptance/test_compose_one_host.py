@@ -84,7 +84,7 @@ def test_the_page_about_managers_is_true_word_for_word(host: ComposeHost):
         )
     host.call("PATCH", f"/managers/{manager(host, 'manager')['manager_id']}", json={"enabled": True})
     wait_for(lambda: "200" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 200", SOON_S)
-    assert gateway(host, "manager", "/health") == 200
+    wait_for(lambda: gateway(host, "manager", "/health") == 200, "its gateway serves it again", SOON_S)
     assert (host.inspect("kasm_manager", "{{.State.StartedAt}}"), host.restarts("kasm_manager")) == (started, 0)
 
 

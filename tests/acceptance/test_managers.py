@@ -133,7 +133,7 @@ def test_the_primary_is_taken_out_and_back_without_stopping_anything(
     wait_for(lambda: not Path(here["sentinel_file"]).exists(), "the sentinel is removed", within_s=SOON_S)
     for url in (health, direct):
         wait_for(answer_is(managers, url, 200), "it is in service", within_s=SOON_S)
-    assert shown(managers, name)["status"] == "running"
+    wait_for(lambda: shown(managers, name)["status"] == "running", "it has reported a round", within_s=SOON_S)
     assert primary_of(managers, "eu") == successor
     assert managers.status()["pids"] == pids
 

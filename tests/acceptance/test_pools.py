@@ -143,7 +143,7 @@ def test_no_gap_is_seen_when_a_workspace_is_changed_and_changed_back(instance: I
         pool.is_new(old)
     assert min(current for current, _ in seen) == POOL
     assert max(total for _, total in seen) == POOL + 1
-    assert pool.reserved() == before, "nothing of the change in between is left"
+    wait_for(lambda: pool.reserved() == before, "nothing of the change in between is left")
 
 
 def test_an_assigned_session_is_replaced_and_a_surplus_ends_the_oldest(instance: Instance, pool: Pool):

@@ -132,7 +132,7 @@ def test_a_request_host_zone_stages_nothing_until_corrected(
                 assert sessions_of(instance, config_id) == []
                 instance.call("PATCH", path, json=right)
                 wait_for(lambda: staged(instance, config_id), "one is staged", within_s=60)
-                assert shortfall(instance, config_id) == ""
+                wait_for(lambda: shortfall(instance, config_id) == "", "the config has no shortfall")
         finally:
             instance.call("PATCH", path, json=right)
 

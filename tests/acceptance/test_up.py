@@ -66,7 +66,12 @@ def test_the_object_of_json_has_what_the_contract_names(instance: Instance):
     )
     assert set(found["pids"]) == ROLES
     assert all(found["pids"].values()), found["pids"]
-    assert all(Path(f"/proc/{pid}").exists() for pids in found["pids"].values() for pid in pids)
+
+    def all_exist() -> bool:
+        """A worker of nginx ends when it has a new configuration."""
+        return all(Path(f"/proc/{pid}").exists() for pids in instance.status()["pids"].values() for pid in pids)
+
+    wait_for(all_exist, "each process exists")
 
 
 def test_every_health_address_answers_as_in_the_contract(instance: Instance):

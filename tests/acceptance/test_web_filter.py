@@ -96,7 +96,7 @@ def squids(instance: Instance) -> list[int]:
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and (entry / "comm").read_text() == "squid\n":
+            if entry.name.isdigit() and (entry / "comm").read_bytes() == b"squid\n":
                 line = (entry / "cmdline").read_bytes()
                 found += [int(entry.name)] if str(instance.data).encode() in line else []
         except OSError:

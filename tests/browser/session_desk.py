@@ -24,6 +24,9 @@ LATE = "Got data while disconnected"
 """The message of noVNC when the stream ends while it draws one frame and has received the next: it then continues
 with that frame."""
 
+AWAITED_S = 20
+"""The time limit for a program in the session to start or to react, on a busy machine."""
+
 UPLOADS = "/home/kasm-user/Uploads"
 """In addition to variables of the environment: options of a separate disk for that folder."""
 
@@ -38,8 +41,8 @@ class Desk:
     runtime: Runtime
     complaints: list[str]
 
-    async def shell(self, script: str) -> str:
-        result = await self.runtime.exec(SESSION, Exec(argv=("bash", "-c", script), deadline_s=10))
+    async def shell(self, script: str, deadline_s: float = 10) -> str:
+        result = await self.runtime.exec(SESSION, Exec(argv=("bash", "-c", script), deadline_s=deadline_s))
         return result.output.strip()
 
     async def state(self, wanted: str) -> None:
@@ -58,10 +61,11 @@ class Desk:
         await self.page.evaluate("(message) => window.say(message)", message)
 
     async def awaited(self, script: str, wanted: str) -> str:
-        """The output of `script` in the session once it is `wanted`, or after a while. Errors before then do not
+        """The output of `script` in the session once it is `wanted`, or after `AWAITED_S`. Errors before then do not
         count: a file that does not exist yet, an empty clipboard."""
         is_wanted = f"[ \"$(exec 2>/dev/null; {script})\" = '{wanted}' ]"
-        return await self.shell(f"for i in $(seq 50); do {is_wanted} && break; sleep 0.1; done; {script}")
+        waiting = f"until {is_wanted} || [ $SECONDS -ge {AWAITED_S} ]; do sleep 0.1; done"
+        return await self.shell(f"{waiting}; {script}", AWAITED_S + 10)
 
     async def eventually(self, script: str, wanted: str) -> None:
         """Wait until the output of `script` in the session is `wanted`."""

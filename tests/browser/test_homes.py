@@ -55,3 +55,5 @@ def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person,
     dialog.get_by_role("button", name="Delete all files").click()
     expect(admin.page.get_by_text("No home folder is kept")).to_be_visible(timeout=60_000)
     assert instance.call("GET", "/homes") == []
+    without = {"persistent_profile_path": image["persistent_profile_path"]}
+    instance.call("PATCH", f"/images/{image['image_id']}", json=without)

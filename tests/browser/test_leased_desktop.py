@@ -105,7 +105,9 @@ def recorded(instance: Instance, user: Person) -> Program:
     pictured({"action": "key", "text": "ctrl+alt+t"}, {"action": "wait", "duration": 1.5})
     pictured({"action": "left_click", "coordinate": [640, 400]})
     pictured({"action": "type", "text": "uptime # a secret\n"})
+    number = instance.call("GET", path)["rows"] + 1
     assert program.act({"action": "left_click", "coordinate": [5000, 400]}).status_code == 422
+    wait_for(lambda: instance.call("GET", path)["rows"] == number, "the row of the refusal, which is later than it")
     return program
 
 

@@ -43,7 +43,8 @@ def test_the_page_that_was_asked_for_is_shown_after_the_log_in(
 def test_logging_out_asks_for_the_password_again(admin: Person):
     admin.open("/")
     admin.page.get_by_role("button", name=re.compile("Account")).click()
-    admin.page.get_by_role("menuitem", name="Log out").click()
+    with admin.page.expect_navigation():
+        admin.page.get_by_role("menuitem", name="Log out").click()
     expect(admin.page.get_by_label("Username")).to_be_visible()
     admin.open("/admin")
     expect(admin.page.get_by_label("Username")).to_be_visible()
@@ -86,6 +87,7 @@ def test_a_link_asks_before_it_replaces_a_log_in(user: Person, instance: Instanc
     expect(user.page.get_by_role("heading", name="Replace your log-in?")).to_be_visible()
     assert violations(user.page) == []
     user.page.get_by_role("link", name="Stay logged in").click()
+    expect(user.page.get_by_role("heading", name="Workspaces")).to_be_visible()
     expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
     goto(user.page, url)
     user.page.get_by_role("button", name="Log in with the link").click()

@@ -111,7 +111,7 @@ def walk(person: Person) -> set[str]:
 def test_a_help_desk_of_one_group_can_use_each_page_that_it_sees(site: Site):
     person = site.log_in({"role": "help_desk", "groups": [site.sales]})
     refused = refusals_of(person.page)
-    assert walk(person) == {"/admin", "/admin/sessions", "/admin/users", "/admin/groups"}
+    assert walk(person) == {"/admin", "/admin/trends", "/admin/sessions", "/admin/users", "/admin/groups"}
     assert refused == []
     person.open("/admin/users")
     expect(person.row("ann")).to_be_visible()
@@ -132,7 +132,7 @@ def test_an_operator_of_one_zone_can_use_each_page_that_it_sees(site: Site):
     person = site.log_in({"role": "zone_operator", "zones": [site.zone]})
     page, refused = person.page, refusals_of(person.page)
     infrastructure = {f"/admin/infrastructure/{noun}" for noun in ("zones", "managers", "agents", "gateways")}
-    assert walk(person) == {"/admin", "/admin/sessions", "/admin/staging", *infrastructure}
+    assert walk(person) == {"/admin", "/admin/trends", "/admin/sessions", "/admin/staging", *infrastructure}
     person.open("/admin/infrastructure/zones")
     expect(person.row("default")).to_be_visible()
     expect(person.row("branch")).to_have_count(0)

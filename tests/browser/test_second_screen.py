@@ -49,7 +49,7 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: 
     session_id = user.launch(xfce)
     first = user.desktop()
     width, height = 1360, 800
-    assert monitors(session_id) == [f"{width}x{height}+0+0"]
+    wait_for(lambda: monitors(session_id) == [f"{width}x{height}+0+0"], "the screen has the size of the window")
     window, frame = second_of(user)
     assert violations(window) == []
     size = frame.evaluate("[innerWidth, innerHeight]")

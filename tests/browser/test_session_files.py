@@ -47,6 +47,16 @@ def pieces(desk: Desk) -> list[int]:
     return begins
 
 
+def cut_within_the_second_piece(desk: Desk) -> None:
+    """Cut the connection of the next upload when the session has a part of the second piece."""
+
+    async def has_a_part() -> None:
+        await desk.eventually("[ $(stat -c %s ~/Uploads/.upload-*) -gt 8388608 ] && echo yes", "yes")
+
+    desk.gateway.before_cut = has_a_part
+    desk.gateway.cut_after_bytes = 12_000_000
+
+
 async def digest(desk: Desk, name: str) -> str:
     return (await desk.shell(f"sha256sum ~/Uploads/{name!r}")).split()[0].removeprefix("\\")
 
@@ -84,12 +94,7 @@ async def test_an_upload_goes_on_where_the_connection_was_cut(desk: Desk, tmp_pa
     wanted = random_file(tmp_path / "large.bin", 30_000_000)
     await desk.received("m.type === 'files'")
     begins = pieces(desk)
-
-    async def within_the_second_piece() -> None:
-        await desk.eventually("[ $(stat -c %s ~/Uploads/.upload-*) -gt 8388608 ] && echo yes", "yes")
-
-    desk.gateway.before_cut = within_the_second_piece
-    desk.gateway.cut_after_bytes = 12_000_000
+    cut_within_the_second_piece(desk)
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_text("large.bin is in Uploads.").wait_for()
     assert await digest(desk, "large.bin") == wanted
@@ -100,7 +105,7 @@ async def test_an_upload_goes_on_where_the_connection_was_cut(desk: Desk, tmp_pa
 async def test_the_same_file_goes_on_after_its_page_closed_and_a_namesake_does_not(desk: Desk, tmp_path: Path):
     wanted = random_file(tmp_path / "large.bin", 30_000_000)
     await desk.received("m.type === 'files'")
-    desk.gateway.cut_after_bytes = 12_000_000
+    cut_within_the_second_piece(desk)
     desk.gateway.status_after_cut = 502
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_text("The connection was lost. The upload continues automatically.").wait_for()
@@ -161,7 +166,7 @@ async def test_downloads_of_files_and_folders_are_byte_for_byte(desk: Desk, tmp_
     wanted = (await desk.shell(f"sha256sum < ~/Downloads/'{name}'")).split()[0]
     await open_panel(desk)
     frame = desk.frame
-    assert await frame.get_by_text("Your group allows no uploads into this session").is_visible()
+    await frame.get_by_text("Your group allows no uploads into this session").wait_for()
     assert not await frame.get_by_role("button", name="Choose files").is_visible()
     await frame.get_by_text("3 MB").wait_for()
     async with desk.page.expect_download() as download:

@@ -92,7 +92,7 @@ async def desk(request: pytest.FixtureRequest, chromium: dict[str, Any], tmp_pat
 async def test_a_sine_played_inside_comes_out_of_the_browser(desk: Desk):
     assert not await desk.runs(ENCODER)
     await desk.listens()
-    await desk.shell(f"({tone(1000, 20)}) >/dev/null 2>&1 &")
+    await desk.shell(f"({tone(1000, 60)}) >/dev/null 2>&1 &")
     await desk.comes_out(1000)
     await desk.received("m.type === 'levels' && m.audio > 0.3 && m.audio < 0.4")
 
@@ -125,7 +125,7 @@ async def test_sound_comes_back_after_the_connection_was_cut(desk: Desk):
     await desk.received("m.type === 'audio' && m.on && m.connected")
     await desk.comes_out(600)
     await desk.shell("pkill -f pacat")
-    await desk.shell(f"({tone(1500, 20)}) >/dev/null 2>&1 &")
+    await desk.shell(f"({tone(1500, 60)}) >/dev/null 2>&1 &")
     await desk.comes_out(1500)
 
 

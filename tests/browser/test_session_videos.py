@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Frame, Page, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import Person, inside, violations
 
@@ -28,6 +28,13 @@ COLOR_AT = """async ([video, position]) => {
 }"""
 """The color in the middle of the picture at a position of the video."""
 
+SHOWS = """(color) => {
+  const canvas = document.querySelector('canvas');
+  const [red, green] = canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data;
+  return color === (red > 150 && green < 100 ? 'red' : green > 100 && red < 100 ? 'green' : 'other');
+}"""
+"""Whether the middle of the user's screen has this color."""
+
 
 @pytest.fixture
 def recorded(instance: Instance) -> Iterator[None]:
@@ -41,10 +48,11 @@ def change(instance: Instance, **settings: Any) -> None:
     instance.call("PATCH", f"/groups/{ALL_USERS}", json={"settings": settings})
 
 
-def fill(session_id: str, color: str) -> None:
+def fill(desktop: Frame, session_id: str, color: str) -> None:
     """Fill the screen with a color inside the session, and let the recorder see it."""
     look = f"-fa 'DejaVu Sans Mono' -fs 10 -geometry 200x80+0+0 -bg {color}"
     inside(session_id, "sh", "-c", f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 &")
+    desktop.wait_for_function(SHOWS, arg=color)
     time.sleep(4)  # the recorder takes a picture when the screen has changed
 
 
@@ -60,11 +68,11 @@ def color_at(page: Page, position: str) -> str:
 @pytest.mark.usefixtures("recorded")
 def test_a_recorded_session_is_announced_played_and_verified(user: Person, admin: Person, instance: Instance):
     session_id = user.launch("Desktop")
-    user.desktop()
+    desktop = user.desktop()
     expect(user.page.get_by_text(ANNOUNCEMENT)).to_be_visible()
     assert violations(user.page) == []
-    fill(session_id, "red")
-    fill(session_id, "green")
+    fill(desktop, session_id, "red")
+    fill(desktop, session_id, "green")
     instance.call("DELETE", f"/sessions/{session_id}")
     (video,) = wait_for(lambda: videos(instance, session_id), "the end of the video", 60)
     assert video["username"] == user.username

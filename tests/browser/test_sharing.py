@@ -129,8 +129,8 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     user.page.evaluate(STATES)
     user.tool("Share")
     user.page.get_by_role("button", name="Stop sharing with Guests with the link").click()
+    expect(user.page.get_by_text("Gus left")).to_be_visible()  # first, because the notice closes by itself
     window.locator("iframe[data-state=refused]").wait_for(timeout=10_000)
-    expect(user.page.get_by_text("Gus left")).to_be_visible()
     assert user.page.evaluate("window.states") == [], "the user's stream was never away"
     window.reload()
     expect(window.get_by_text("This address cannot be opened")).to_be_visible()

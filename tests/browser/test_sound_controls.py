@@ -55,7 +55,7 @@ def test_sound_and_microphone_of_a_session(user: Person):
     frame = user.desktop()
     user.tool("Sound")
     expect(page.get_by_role("button", name="Sound", exact=True)).to_have_attribute("aria-pressed", "true")
-    play(session_id, 1000, 40)
+    play(session_id, 1000, 120)
     comes_out(frame, 1000)
 
     user.tool("Volume and devices")
@@ -85,7 +85,7 @@ def test_sound_and_microphone_of_a_session(user: Person):
     page.reload()
     frame = user.desktop()
     page.mouse.click(640, 500)
-    play(session_id, 700, 20)
+    play(session_id, 700, 60)
     comes_out(frame, 700)
     expect(sign).to_have_count(0)
 

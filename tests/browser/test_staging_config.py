@@ -138,7 +138,6 @@ def test_a_quarantined_session_shows_its_reason_and_can_be_deleted(admin: Person
     expect(quarantined).to_have_count(0, timeout=FILL_MS)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.usefixtures("clean")
 def test_a_deletion_repeated_after_a_lost_answer_succeeds(admin: Person, instance: Instance):
     page = admin.page

@@ -199,7 +199,7 @@ async def test_an_image_of_a_known_recipe_is_built_here_with_progress_and_its_si
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     name = _recipe_image()
-    behave(tmp_path, missing_images=[name], pull_s=1.0)
+    behave(tmp_path, missing_images=[name], pull_s=2.0)
     world.images = [DesiredImage(name=name)]
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: _image_state(world, name) == "present")
@@ -213,7 +213,7 @@ async def test_an_image_of_a_workspace_with_a_registry_is_pulled_despite_a_known
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     name = _recipe_image()
-    behave(tmp_path, missing_images=[name], pull_s=0.5)
+    behave(tmp_path, missing_images=[name], pull_s=2.0)
     world.images = [DesiredImage(name=name, registry="https://index.docker.io/v1/")]
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: _image_state(world, name) == "present")

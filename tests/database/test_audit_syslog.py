@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 from greenroom.api.diagnostics.syslog import SyslogDelivery
@@ -32,12 +33,11 @@ class SyslogServer:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        self.port = free_port()
         self.ids: list[int] = []
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         assert self._server is not None

@@ -1,4 +1,4 @@
-"""Rows of Diagnostics contain foreign texts; none of them may prevent other rows from being written."""
+"""Log rows contain foreign texts; none of them may prevent other rows from being written."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ async def test_a_name_that_moves_is_followed_while_a_caller_waits(
 async def test_a_login_that_all_addresses_refuse_is_said(pair: dict[str, PostgresServer], resolve: Resolve):
     resolve(ONE, TWO)
     stranger = make_conninfo(url(pair[ONE]), user="stranger")
-    db = Database(stranger, application_name="refused", max_size=1, acquire_timeout_s=1)
+    db = Database(stranger, application_name="refused", max_size=1, acquire_timeout_s=3)
     await db.open()
     try:
         with pytest.raises(DatabaseUnavailable) as refused:

@@ -130,7 +130,7 @@ async def test_an_agent_that_reported_after_all_is_not_dead(db: Database, fleet:
         agent = await joined(db, door)
     await db.write("UPDATE agents SET status = 'missing', last_reported = clock_timestamp() - interval '9 seconds'")
     async with db.transaction() as connection:
-        assert not await mark_dead(connection, agent.agent_id, dead_s=10)
+        assert not await mark_dead(connection, agent.agent_id, dead_s=60)
         assert await mark_dead(connection, agent.agent_id, dead_s=5)
 
 

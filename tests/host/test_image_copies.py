@@ -25,6 +25,7 @@ from tests.support.gateways import STARTED_S
 from tests.support.played import AGENT_ID, ROUTE, serve
 from tests.support.runtime_hosts import run
 from tests.support.two_hosts import Hosts, two_hosts
+from tests.support.waiting import eventually
 
 from greenroom.agent.copying import ImageReceiver, ImageSender
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
@@ -49,6 +50,7 @@ class Agents:
     having: dict[str, Image] = field(default_factory=dict[str, Image])
     gives: dict[str, str] = field(default_factory=dict[str, str])
     """Ticket → id of the image that the Agent with the image must send."""
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, _path: str, message: Message, _answer: Any, **_options: Any) -> Message:
         if isinstance(message, TicketCheck):
@@ -64,6 +66,19 @@ class Agents:
         return ImageSource(
             hostname="one", route=ROUTE, url=self.hosts.edge_url, digest=digest, size_bytes=SIZE, ticket=ticket
         )
+
+
+class HeldArchives(DockerArchives):
+    """A host that sends nothing of an image while `flows` is not set."""
+
+    def __init__(self, docker: aiodocker.Docker, flows: asyncio.Event) -> None:
+        super().__init__(docker)
+        self._flows = flows
+
+    async def save(self, digest: str) -> AsyncIterator[bytes]:
+        await self._flows.wait()
+        async for chunk in super().save(digest):
+            yield chunk
 
 
 class OtherHost(DockerArchives):
@@ -86,7 +101,9 @@ async def agents() -> AsyncIterator[Agents]:
         hosts.name_agent()
         hosts.certify()
         agents = Agents(hosts)
-        runtime = type("Runtime", (), {"image_archives": lambda _self: DockerArchives(docker)})()
+        agents.flows.set()
+        archives = HeldArchives(docker, agents.flows)
+        runtime = type("Runtime", (), {"image_archives": lambda _self: archives})()
         giver = ImageSender(lambda: runtime, agents, agents)  # type: ignore[arg-type]
         await hosts.world.served["agent"].stop()
         hosts.world.served["agent"] = await serve(Starlette(routes=giver.routes))
@@ -173,7 +190,13 @@ async def test_one_copy_at_a_time_leaves_an_agent(agents: Agents, image: Image):
     client = agents.hosts.direct()
     url = f"{agents.hosts.edge_url}/agent_image/{ROUTE}"
     tickets = [{"Authorization": f"Bearer {agents.source(image, image.digest).ticket}"} for _ in range(4)]
-    replies = await asyncio.gather(*(client.get(url, headers=ticket) for ticket in tickets))
+    agents.flows.clear()
+    asked = [asyncio.create_task(client.get(url, headers=ticket)) for ticket in tickets]
+    try:
+        await eventually(lambda: sum(task.done() for task in asked) == 3)
+    finally:
+        agents.flows.set()
+    replies = await asyncio.gather(*asked)
     assert sorted(reply.status_code for reply in replies) == [200, 503, 503, 503]
     assert all("already" in one.json()["error_message"] for one in replies if one.status_code == 503)
     waiting = [ticket for ticket, reply in zip(tickets, replies, strict=True) if reply.status_code == 503]

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import free_port
+
 from greenroom.kit.certificates import Authority, key_to_pem, new_authority, new_key
 
 SUFFIX = "dc=example,dc=org"
@@ -151,12 +153,6 @@ def escaped(value: str) -> str:
 def is_listening(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as client:
         return client.connect_ex((address, port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 @contextmanager

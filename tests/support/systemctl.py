@@ -45,7 +45,7 @@ def _live_pid(folder: Path, name: str) -> int:
     """The pid of the process of a unit; 0 if it does not run."""
     try:
         pid = int((folder / f"{name}.pid").read_text())
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:
         return 0
     return 0 if state == "Z" else pid

@@ -11,7 +11,8 @@ from steps import StepExecutor  # type: ignore[import-not-found]
 
 
 def owned_by(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Let this Python program replace xclip."""
+    """Let this Python program replace xclip; its start may take longer than that of xclip."""
+    monkeypatch.setattr(clipboard, "READ_TIMEOUT_S", 30)
     monkeypatch.setattr(clipboard, "XCLIP", (sys.executable, "-c", f"import sys, time; {program}"))
 
 
@@ -35,7 +36,7 @@ async def test_a_text_above_the_limit_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_an_owner_that_stops_in_the_middle_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(clipboard, "READ_TIMEOUT_S", 0.3)
     owned_by(monkeypatch, "print('half', flush=True); time.sleep(60)")
+    monkeypatch.setattr(clipboard, "READ_TIMEOUT_S", 0.3)
     with pytest.raises(clipboard.ContentError, match="did not send its content"):
         await clipboard.content("UTF8_STRING")

@@ -282,6 +282,8 @@ async def test_what_changes_below_a_folder_is_said(page: httpx2.AsyncClient, hom
         (home / "work/deep/a").write_text("x")
         assert await watcher.next() == ("created", {"path": "work/deep/a", "is_folder": False})
         assert await watcher.next() == ("written", {"path": "work/deep/a", "is_folder": False})
+        await put(page, "work/deep/a", b"put")
+        assert await watcher.next() == ("written", {"path": "work/deep/a", "is_folder": False})
         await put(page, "work/new/b", b"put")  # its folder, and the content that exists before it is watched
         assert await watcher.next() == ("created", {"path": "work/new", "is_folder": True})
         assert await watcher.next() == ("written", {"path": "work/new/b", "is_folder": False})

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway import nginx as nginx_process
@@ -100,13 +101,11 @@ def test_the_token_of_a_lease_is_in_no_log_line():
 
 def test_an_address_in_use_is_refused_and_nothing_is_left_open():
     listeners = Listeners()
-    with socket.socket() as other, socket.socket() as probe:
+    with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
         other.listen()
-        probe.bind(("127.0.0.1", 0))
-        free = f"127.0.0.1:{probe.getsockname()[1]}"
-        probe.close()
+        free = f"127.0.0.1:{free_port()}"
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(SetupError, match=taken):
             listeners.ensure([free, taken], shares_ports=False)

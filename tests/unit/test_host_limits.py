@@ -51,6 +51,8 @@ def proc(tmp_path: Path) -> Path:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "proc/43").mkdir()
+    (tmp_path / "proc/43/comm").write_bytes(b"\xc3\n")  # a name of a process has any bytes
     return tmp_path / "proc"
 
 

@@ -47,7 +47,7 @@ class AgentMetrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
     def add_dropped_log_rows(self, dropped: Callable[[], int]) -> None:
-        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", dropped)
+        self.add_counter("log_rows_dropped", "Log rows that were lost", dropped)
 
     def text_with_states(self, states: Iterable[ObservedState]) -> bytes:
         counts = CounterOf(states)

@@ -67,10 +67,10 @@ class Installation:
         400_000,
         "rows",
         1000,
-        "Maximum number of log rows, and of requests, in Diagnostics; security events have separate limits",
+        "Maximum number of log rows, and of requests to Managers; security events have separate limits",
     )
     log_retention_days: int = _number(
-        30, "days", 1, "Age at which rows of Diagnostics are deleted; security events have separate limits"
+        30, "days", 1, "Age at which log rows and requests are deleted; security events have separate limits"
     )
     security_log_retention_rows: int = _number(
         100_000,
@@ -83,7 +83,7 @@ class Installation:
         365, "days", 0, "Age at which whole days of the audit are deleted, at least 30 days; 0 = never"
     )
     audit_hold: bool = _switch("Legal hold: no events of the audit and no session videos are deleted")
-    launch_retention_days: int = _number(90, "days", 1, "Time for which Diagnostics keeps launches")
+    launch_retention_days: int = _number(90, "days", 1, "Time for which launches are kept")
     failed_session_retention_s: int = _number(
         3600,
         "s",

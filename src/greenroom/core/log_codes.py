@@ -109,9 +109,9 @@ class LogCode(StrEnum):
     EDGE_ADDRESS_CHANGED = "edge-address-changed", WARNING, SECURITY
     EDGE_ADDRESS_REQUESTED = "edge-address-requested", WARNING, SECURITY
     EDGE_CERTIFICATE_ISSUED = "edge-certificate-issued", INFO, SECURITY
-    CERTIFICATE_EXPIRES = "certificate-expires", WARNING
     IMAGE_COPIED = "image-copied", INFO, SECURITY
     EDGE_CERTIFICATE_FAILED = "edge-certificate-failed", ERROR, SECURITY
+    CERTIFICATE_EXPIRES = "certificate-expires", WARNING
     AGENT_RUNNING = "agent-running", INFO
     AGENT_MISSING = "agent-missing", WARNING
     AGENT_DEAD = "agent-dead", WARNING

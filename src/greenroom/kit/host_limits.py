@@ -81,7 +81,7 @@ def _address_counts(routes: Path) -> Iterator[int]:
 def _process_limits(proc: Path, name: str, line: str) -> Iterator[int]:
     for name_file in proc.glob("[0-9]*/comm"):
         try:
-            if name_file.read_text().strip() != name or not _is_on_host(name_file.parent):
+            if name_file.read_text(errors="replace").strip() != name or not _is_on_host(name_file.parent):
                 continue
             limits = (name_file.parent / "limits").read_text()
         except OSError:  # the process has ended, or is not readable

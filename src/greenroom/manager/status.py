@@ -258,8 +258,8 @@ class ManagerMetrics(RoleMetrics):
             "The current term while this Manager is Primary, else 0",
             lambda: f.term if (f := fence()) else 0,
         )
-        self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
-        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
+        self.add_labeled_counter("log_rows", "Log rows by level", "level", lambda: logs.counts)
+        self.add_counter("log_rows_dropped", "Log rows that were lost", lambda: logs.dropped)
         self.add_counter(
-            "request_rows_dropped", "Requests of Agents that are missing in Diagnostics", lambda: requests.dropped
+            "request_rows_dropped", "Requests of Agents that are not in the list", lambda: requests.dropped
         )

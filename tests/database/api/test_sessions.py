@@ -246,7 +246,7 @@ async def test_a_group_can_forbid_deleting(stage: Stage, ada: Client):
 
 async def test_a_keepalive_prolongs_the_session_to_its_limit(stage: Stage, ada: Client):
     session_id = (await ada.launch(stage.image_id))["session_id"]
-    await stage.db.write("UPDATE sessions SET expires = clock_timestamp() + interval '1 s'")
+    await stage.db.write("UPDATE sessions SET expires = clock_timestamp() + interval '30 s'")
     answer = await ada.post(f"/api/v1/sessions/{session_id}/keepalives")
     assert (answer.status_code, answer.json()["usage_reached"]) == (200, False)
     (row,) = await stage.db.fetch("SELECT extract(epoch FROM expires - clock_timestamp()) AS left FROM sessions")

@@ -34,7 +34,6 @@ async def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     layout = Layout(tmp_path)
     layout.control.parent.mkdir()
     monkeypatch.setattr(control, "version", lambda: "0.1.0")
-    monkeypatch.setattr(control, "REQUEST_WITHIN_S", 0.1)
     programs = Programs(Path("/python"), Path("/postgres"), Path("/console"))
     site = cast("Site", SimpleNamespace(layout=layout, programs=programs))
     server = asyncio.create_task(UpControl(site, Supervisor(layout.state), not_called).serve())
@@ -51,7 +50,8 @@ async def test_up_describes_its_own_version_after_another_one_was_installed(
     assert (await send_request(layout, Describe())).version == "0.1.0"
 
 
-async def test_a_connection_without_a_request_is_closed(layout: Layout):
+async def test_a_connection_without_a_request_is_closed(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(control, "REQUEST_WITHIN_S", 0.1)
     async with asyncio.timeout(20):
         reader, writer = await asyncio.open_unix_connection(layout.control)
         assert await reader.read() == b""

@@ -168,6 +168,9 @@ def known(pid: int) -> set[str]:
             if rights.startswith("rw") and name not in {"[vvar]", "[vsyscall]"}:
                 begin, end = (int(part, 16) for part in span.split("-"))
                 memory.seek(begin)
-                content = memory.read(end - begin)
+                try:
+                    content = memory.read(end - begin)
+                except OSError:  # it was unmapped since
+                    continue
                 found |= {name for name, secret in SECRETS.items() if secret.encode() in content}
     return found

@@ -21,7 +21,12 @@ def running(tmp_path: Path) -> Iterator[Layout]:
     layout.create_data()
     write_json(layout.instance, {"format": FORMAT}, 0o600)
     environment = {**os.environ, INSTANCE_VARIABLE: str(layout.data)}
-    with subprocess.Popen(["sleep", "600"], env=environment) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["cat"], env=environment, stdin=pipe, stdout=pipe, bufsize=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"runs\n")
+        process.stdout.readline()  # Linux shows the environment of a process only when it runs
         yield layout
         process.kill()
 

@@ -22,7 +22,12 @@ const PAGE = 10;
 export function Marker({ spec, times, lines, cursor, onPeriod, labelledBy, children }: Props) {
   const marked = useMarked(cursor);
   const last = times.length - 1;
-  const at = Math.min(marked ?? last, last);
+  // The period of the last point has often only begun, and has no value yet.
+  const newest = Math.max(
+    0,
+    ...lines.map(({ values }) => values.reduce<number>((found, value, at) => (value === null ? found : at), 0)),
+  );
+  const at = Math.min(marked ?? newest, last);
   const zoom = (factor: number) => {
     const [since = 0, until = 0, center = 0] = [times[0], times[last], times[at]];
     const period = zoomed({ since, until }, center, factor, Date.now() / 1000);
@@ -35,7 +40,7 @@ export function Marker({ spec, times, lines, cursor, onPeriod, labelledBy, child
       PageDown: at - PAGE,
       PageUp: at + PAGE,
       Home: 0,
-      End: last,
+      End: newest,
     };
     const to = moves[event.key];
     if (to !== undefined) cursor.set(Math.max(0, Math.min(last, to)));

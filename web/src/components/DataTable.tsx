@@ -132,7 +132,14 @@ export function DataTable<Row>({
             <DensityButton />
           </div>
         )}
-        <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="region" aria-label={caption}>
+        <Table.ScrollContainer
+          className={styles.scroller}
+          minWidth={minWidth}
+          type="native"
+          tabIndex={0}
+          role="region"
+          aria-label={caption}
+        >
           <Table
             className="data-table"
             withRowBorders={false}

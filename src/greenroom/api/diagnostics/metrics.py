@@ -56,8 +56,8 @@ class RequestMetrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Requests of Agents to admit viewers", ["outcome"])
 
     def add_log_metrics(self, logs: LogWriter) -> None:
-        self.add_labeled_counter("log_rows", "Rows of Diagnostics by level", "level", lambda: logs.counts)
-        self.add_counter("log_rows_dropped", "Rows of Diagnostics that were lost", lambda: logs.dropped)
+        self.add_labeled_counter("log_rows", "Log rows by level", "level", lambda: logs.counts)
+        self.add_counter("log_rows_dropped", "Log rows that were lost", lambda: logs.dropped)
 
     def add_recording_metrics(self, recorder: Recorder) -> None:
         counts = recorder.counts

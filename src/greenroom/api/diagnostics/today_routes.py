@@ -20,8 +20,8 @@ from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core.access.permissions import VIEW_CODES
 from greenroom.core.access.roles import places_with
-from greenroom.core.diagnostics.attention import AttentionCode, ObjectKind, Severity, needs_attention
-from greenroom.core.diagnostics.watched import CODES, Capacity, CredentialKind, Sight, Watched, capacity_of
+from greenroom.core.diagnostics.attention import Attention, ObjectKind, needs_attention
+from greenroom.core.diagnostics.watched import CODES, CredentialKind, FleetCapacity, Sight, Watched, capacity_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import today
 from greenroom.db.session.views import SessionScope
@@ -51,15 +51,12 @@ class HelpView(View):
     object: ObjectRefView
 
 
-class AttentionView(View):
+class AttentionView(View, row=Attention):
     """Something that an administrator should do now."""
 
-    code: AttentionCode
-    severity: Severity
     sentence: str
     parts: Annotated[list[PartView], Field(description="the sentence in parts, with the objects that it names")]
     people: Annotated[int, Field(description="number of users who are affected now")]
-    since: datetime | None
     help: HelpView
 
 
@@ -81,7 +78,7 @@ class PoolsView(View):
     short: int
 
 
-class CapacityView(View, row=Capacity):
+class CapacityView(View, row=FleetCapacity):
     """The capacity of the Agents that accept new sessions, memory in bytes."""
 
 
@@ -91,7 +88,7 @@ class SessionFactView(View, row=today.SessionFact):
     session_id: UUID
 
 
-class SessionFactsView(View, row=today.SessionFacts):
+class SessionFactsView(View, row=today.UserSessionFacts):
     """The sessions of users."""
 
     oldest: SessionFactView | None
@@ -121,7 +118,7 @@ class LaunchFactsView(View):
     refused_users: list[RefusedUserView]
 
 
-class ChangeView(View, row=today.Change, without={"number"}):
+class ChangeView(View, row=today.RecentChange, without={"number"}):
     """A change of the installation."""
 
 
@@ -236,7 +233,7 @@ async def _launch_facts(db: Database) -> LaunchFactsView:
     )
 
 
-def _changes(changes: Sequence[today.Change]) -> ChangesView:
+def _changes(changes: Sequence[today.RecentChange]) -> ChangesView:
     return ChangesView(
         number=changes[0].number if changes else 0, newest=[ChangeView.model_validate(change) for change in changes]
     )

@@ -94,7 +94,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "webhooks_delete": "Delete webhooks",
     "settings_view": "See the settings (System, Settings), sign-on providers, directories and SCIM clients",
     "settings_modify": "Change the settings (System, Settings), sign-on providers, directories and SCIM clients",
-    "system_view": "See logs and Manager requests (Diagnostics)",
+    "system_view": "See logs and Manager requests",
     "audit_view": "See and export the audit; always audited",
 }
 """Code → its description, as the console displays it."""

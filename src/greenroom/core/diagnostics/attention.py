@@ -107,7 +107,7 @@ class ObjectRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SentencePart:
     """A part of a sentence; `object` is the object that it names."""
 
     text: str
@@ -129,7 +129,7 @@ class Attention:
 
     code: AttentionCode
     severity: Severity
-    parts: tuple[Part, ...]
+    parts: tuple[SentencePart, ...]
     help: Help
     people: int = 0
     since: datetime | None = None
@@ -171,17 +171,17 @@ def _entry(
     code: AttentionCode,
     severity: Severity,
     help_: Help,
-    *parts: Part | str,
+    *parts: SentencePart | str,
     people: int = 0,
     since: datetime | None = None,
 ) -> Attention:
-    sentence = tuple(Part(part) if isinstance(part, str) else part for part in parts)
+    sentence = tuple(SentencePart(part) if isinstance(part, str) else part for part in parts)
     return Attention(code=code, severity=severity, parts=sentence, help=help_, people=people, since=since)
 
 
 def _of_zone(zone: WatchedZone, managers: Sequence[WatchedManager]) -> Iterator[Attention]:
     ref = ObjectRef("zone", zone.zone_id)
-    name, show_managers = Part(zone.zone_name, ref), Help("Show the Managers", ObjectRef("managers"))
+    name, show_managers = SentencePart(zone.zone_name, ref), Help("Show the Managers", ObjectRef("managers"))
     own = [manager for manager in managers if manager.zone_id == zone.zone_id]
     if zone.num_managers == 0 and zone.num_agents == 0:
         text = " has no Manager and no Agent, so no session can run there."
@@ -200,8 +200,9 @@ def _of_zone(zone: WatchedZone, managers: Sequence[WatchedManager]) -> Iterator[
 
 def _of_manager(manager: WatchedManager, unmanaged: set[str]) -> Iterator[Attention]:
     ref = ObjectRef("manager", manager.manager_id)
-    zone = Part(manager.zone_name, ObjectRef("zone", manager.zone_id))
-    subject, show = ("Manager ", Part(manager.instance_id, ref), " of zone ", zone), Help("Show the Manager", ref)
+    zone = SentencePart(manager.zone_name, ObjectRef("zone", manager.zone_id))
+    subject = ("Manager ", SentencePart(manager.instance_id, ref), " of zone ", zone)
+    show = Help("Show the Manager", ref)
     if not manager.enabled:
         enable = Help("Enable", ref, "enable")
         yield _entry("manager-disabled", "notice", enable, *subject, " is disabled.", since=manager.disabled_since)
@@ -214,7 +215,7 @@ def _of_manager(manager: WatchedManager, unmanaged: set[str]) -> Iterator[Attent
 
 def _of_agent(agent: WatchedAgent, unmanaged: set[str]) -> Iterator[Attention]:
     ref, (status, reason) = ObjectRef("agent", agent.agent_id), (agent.effective.status, agent.effective.reason)
-    subject, show = ("Agent ", Part(agent.hostname, ref)), Help("Show the Agent", ref)
+    subject, show = ("Agent ", SentencePart(agent.hostname, ref)), Help("Show the Agent", ref)
     enable = Help("Enable", ref, "enable")
     if status == "pending" and not agent.enabled:
         text = " is new and waits until you enable it."
@@ -232,7 +233,7 @@ def _of_agent(agent: WatchedAgent, unmanaged: set[str]) -> Iterator[Attention]:
 
 def _of_disk(agent: WatchedAgent) -> Iterator[Attention]:
     ref = ObjectRef("agent", agent.agent_id)
-    subject, show = ("Agent ", Part(agent.hostname, ref)), Help("Show the Agent", ref)
+    subject, show = ("Agent ", SentencePart(agent.hostname, ref)), Help("Show the Agent", ref)
     if agent.effective.status != "running":
         return
     if short := shortage(agent.hostname, agent.disk).removeprefix(agent.hostname):
@@ -252,10 +253,10 @@ def _group_by_workspace(images: Iterable[ImageFailure]) -> dict[str, list[ImageF
 def _of_image(failures: Sequence[ImageFailure], people: int) -> Attention:
     first, since = failures[0], min(failure.since for failure in failures)
     ref = ObjectRef("image", first.image_id)
-    place = Part(counted(len(failures), "Agent"), ObjectRef("agents"))
+    place = SentencePart(counted(len(failures), "Agent"), ObjectRef("agents"))
     if len(failures) == 1:
-        place = Part(first.hostname, ObjectRef("agent", first.agent_id))
-    sentence = ("The image of ", Part(first.friendly_name, ref), " cannot be pulled on ", place)
+        place = SentencePart(first.hostname, ObjectRef("agent", first.agent_id))
+    sentence = ("The image of ", SentencePart(first.friendly_name, ref), " cannot be pulled on ", place)
     error = f". {_sentence(first.error)}" if first.error else "."
     return _entry("image", "failure", Help("Correct the image", ref), *sentence, error, people=people, since=since)
 
@@ -316,7 +317,7 @@ def _of_pool(pool: WatchedPool, short: Shortfall, people: int) -> Attention:
         "pool",
         "failure" if people else "warning",
         Help(title, refs.get(kind, ObjectRef(kind))),
-        *("Pool ", Part(pool.friendly_name, own), " in zone ", Part(pool.zone_name, zone)),
+        *("Pool ", SentencePart(pool.friendly_name, own), " in zone ", SentencePart(pool.zone_name, zone)),
         f": {_sentence(short.reason)}",
         people=people,
         since=pool.since,
@@ -333,7 +334,7 @@ def _of_launches(failed: FailedLaunches) -> Attention:
         "failure",
         Help(title, workspace if kind == "image" else ObjectRef(kind)),
         f"{'1 person' if people == 1 else f'{people} people'} could not launch ",
-        Part(failed.friendly_name, workspace),
+        SentencePart(failed.friendly_name, workspace),
         f"{attempts}. {_sentence(own_zone_reason(failed.steps))}",
         people=people,
         since=failed.since,
@@ -343,7 +344,7 @@ def _of_launches(failed: FailedLaunches) -> Attention:
 def _of_webhook(webhook: FailingWebhook) -> Attention:
     ref = ObjectRef("webhook", webhook.webhook_id)
     waiting = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.error)}"
-    sentence = ("Webhook ", Part(webhook.name, ref), waiting)
+    sentence = ("Webhook ", SentencePart(webhook.name, ref), waiting)
     return _entry("webhook", "warning", Help("Show the webhook", ref), *sentence, since=webhook.oldest)
 
 
@@ -359,7 +360,7 @@ def _of_credential(credential: ExpiringCredential, now: datetime) -> Attention:
     ref = ObjectRef(credential.kind, credential.object_id)
     severity: Severity = "warning" if credential.expires < now + EXPIRY_WARNING else "notice"
     text = f" expires in {rough_duration((credential.expires - now).total_seconds())}."
-    return _entry("expiry", severity, Help(title, ref), noun, Part(credential.name, ref), text)
+    return _entry("expiry", severity, Help(title, ref), noun, SentencePart(credential.name, ref), text)
 
 
 def _of_certificate(warning: CertificateWarning) -> Attention:
@@ -376,7 +377,7 @@ def _of_backlog(backlog: AuditBacklog) -> Attention:
 def _of_errors(errors: LoggedErrors) -> Attention:
     ref = ObjectRef("log_code", errors.code)
     newest = f" in the last hour. The newest: {_sentence(errors.message)}"
-    sentence = (f"{counted(errors.number, 'error')} ", Part(errors.code, ref), newest)
+    sentence = (f"{counted(errors.number, 'error')} ", SentencePart(errors.code, ref), newest)
     return _entry("log", "notice", Help("Show the log", ref), *sentence, since=errors.newest)
 
 

@@ -253,7 +253,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
+class FleetCapacity:
     """The capacity of the Agents that accept new sessions, and the part of it that no session has reserved; memory in
     bytes. `running` of `agents` run."""
 
@@ -265,10 +265,10 @@ class Capacity:
     memory_free: int
 
 
-def capacity_of(agents: Collection[WatchedAgent]) -> Capacity:
+def capacity_of(agents: Collection[WatchedAgent]) -> FleetCapacity:
     """Return the capacity of these Agents."""
     usable = [agent for agent in agents if agent.takes_sessions]
-    return Capacity(
+    return FleetCapacity(
         agents=len(agents),
         running=sum(agent.effective.status == "running" for agent in agents),
         cores=sum(agent.cores for agent in usable),

@@ -14,7 +14,7 @@ from typing import Final
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
 from greenroom.core.pool.model import START_STATUSES, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.rate_limits import Backoff
-from greenroom.core.text import exact_size
+from greenroom.core.text import counted, exact_size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
@@ -24,6 +24,8 @@ the longest pause.
 """
 AVOIDED_S: Final = 600.0
 """After a failed start on an Agent, other Agents are preferred for this time."""
+MAX_NAMED_AGENTS: Final = 3
+"""The maximum number of host names after a reason that several Agents share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def unplaced_shortfall(
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"
-    details = "; ".join(r.reason for r in rejected)
+    details = _details(rejected)
     codes = {r.code for r in rejected}
     if "no_capacity" in codes and ending >= missing:
         noun = "1 earlier session is" if ending == 1 else f"{ending} earlier sessions are"
@@ -173,6 +175,22 @@ def unplaced_shortfall(
         fetching = any(r.is_temporary for r in rejected)
         return Shortfall("image-pulling" if fetching else "image-unavailable", f"{start} {details}.")
     return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
+
+
+def _details(rejected: Sequence[Rejection]) -> str:
+    """Return the reasons of Agents. Agents whose reasons differ only in their host names share one reason."""
+    groups: dict[str, list[Rejection]] = {}
+    for rejection in rejected:
+        groups.setdefault(rejection.reason.replace(rejection.agent.hostname, "", 1), []).append(rejection)
+    return "; ".join(first.reason + _same_for([r.agent.hostname for r in others]) for first, *others in groups.values())
+
+
+def _same_for(hostnames: Sequence[str]) -> str:
+    if not hostnames:
+        return ""
+    more = len(hostnames) - MAX_NAMED_AGENTS
+    end = f" and {counted(more, 'other Agent')}" if more > 0 else ""
+    return f" (the same applies to {', '.join(hostnames[:MAX_NAMED_AGENTS])}{end})"
 
 
 def waiting_users_shortfall(snapshot: PoolSnapshot, waiting_users_text: str, missing: int) -> Shortfall:

@@ -211,7 +211,7 @@ class SessionFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFacts:
+class UserSessionFacts:
     """The number of sessions of users, the oldest one, and the next one that expires; None = there is none."""
 
     users: int
@@ -220,7 +220,7 @@ class SessionFacts:
     next_expiry: SessionFact | None
 
 
-async def read_session_facts(db: Database, scope: SessionScope | None) -> SessionFacts:
+async def read_session_facts(db: Database, scope: SessionScope | None) -> UserSessionFacts:
     """Read the facts about the sessions of users in this scope; None = of all users."""
     condition: LiteralString = IN_SCOPE if scope else "true"
     fact: LiteralString = (
@@ -229,7 +229,7 @@ async def read_session_facts(db: Database, scope: SessionScope | None) -> Sessio
     )
     oldest, expiry = fact.replace("%s", "s.created"), fact.replace("%s", "s.expires")
     (row,) = await db.fetch_as(
-        SessionFacts,
+        UserSessionFacts,
         "WITH shown AS MATERIALIZED (SELECT s.session_id, s.user_id, s.image_id, s.created,"
         " least(s.expires, s.time_limit_ends) AS expires FROM sessions s WHERE s.status <> 'deleted'"
         f" AND s.superseded_by IS NULL AND s.user_id IS NOT NULL AND ({condition}))"
@@ -306,7 +306,7 @@ async def read_refused_users(db: Database) -> list[RefusedUser]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class RecentChange:
     """A change of the installation. `number` is the number of all changes of the last hour."""
 
     event_id: int
@@ -318,10 +318,10 @@ class Change:
     number: int
 
 
-async def read_changes(db: Database) -> list[Change]:
+async def read_changes(db: Database) -> list[RecentChange]:
     """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
     return await db.fetch_as(
-        Change,
+        RecentChange,
         "SELECT event_id, time, message, actor_name, object_kind, object_id, count(*) OVER () AS number"
         " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
         " ORDER BY event_id DESC LIMIT %s",

@@ -117,7 +117,7 @@ class RequestLog:
     async def flush(self) -> None:
         async with self._writing:
             if await self._rows.write() and (number := self._rows.newly_dropped()):
-                sentence = f"{number} requests of Agents at {self._manager} are missing in Diagnostics."
+                sentence = f"{number} requests of Agents at {self._manager} are missing in the list of requests."
                 self._logs.write(LogCode.MANAGER_REQUESTS_DROPPED, sentence)
 
 

@@ -159,6 +159,21 @@ def test_other_reasons_for_a_shortfall(agents: tuple[PlacementAgent, ...], code:
     assert shortfall.code == code
 
 
+@pytest.mark.parametrize(
+    ("number", "same"),
+    [
+        (1, ""),
+        (2, " (the same applies to agent-1)"),
+        (6, " (the same applies to agent-1, agent-2, agent-3 and 2 other Agents)"),
+    ],
+)
+def test_agents_with_the_same_reason_share_one_sentence(number: int, same: str):
+    agents = [replace(BIG, agent_id=f"a{i}", hostname=f"agent-{i}", image_state="absent") for i in range(number)]
+    shortfall = plan(snapshot(agents=(*agents, replace(BIG, agent_id="b", hostname="b", enabled=False)))).shortfall
+    assert shortfall is not None
+    assert shortfall.reason == f"3 of 3 not staged: agent-0 does not have image {IMAGE.name} yet{same}; b is disabled."
+
+
 def test_sessions_of_a_missing_agent_do_not_count_and_are_replaced():
     gone = replace(BIG, agent_id="a0", hostname="agent-0", status="missing")
     unreachable = session(1, "unreachable", agent_id="a0")

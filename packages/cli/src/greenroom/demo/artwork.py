@@ -27,10 +27,13 @@ def _color(hue: float, lightness: float, saturation: float) -> Color:
 
 
 def _gradient(size: tuple[int, int], top: Color, bottom: Color) -> Image.Image:
-    strip = Image.new("RGB", (1, 2))
-    strip.putpixel((0, 0), top)
-    strip.putpixel((0, 1), bottom)
-    return strip.resize(size, Image.Resampling.BICUBIC)
+    width, height = size
+    picture = Image.new("RGB", size)
+    for y in range(height):
+        share = y / (height - 1)
+        red, green, blue = (round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
+        picture.paste((red, green, blue), (0, y, width, y + 1))
+    return picture
 
 
 def draw_artwork(name: str) -> bytes:

@@ -143,7 +143,7 @@ _COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _LINES_WITHOUT_REASON: Final = re.compile(
     r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]?Reading |^Building dependency "
 )
-"""Lines that do not contain the reason of a failure; such lines of apt can arrive after its errors."""
+"""Lines that do not contain the reason of a failure: of the daemon, and of downloads of apt."""
 
 
 @dataclass(frozen=True, slots=True)

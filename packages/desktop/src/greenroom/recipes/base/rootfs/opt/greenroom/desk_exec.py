@@ -277,13 +277,19 @@ async def end_command(process: Process, mark: str) -> None:
     if not process.has_ended.is_set():
         for each in processes_of(pid, mark):
             send(each, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.has_ended.wait(), TERMINATION_TIMEOUT_S)
+        await wait_for_end(process)
         for _ in range(KILL_ATTEMPTS):  # the next round finds processes that were started meanwhile
             if not [each for each in processes_of(pid, mark) if send(each, signal.SIGKILL)]:
                 break
             await asyncio.sleep(KILL_RETRY_S)
+        await wait_for_end(process)  # otherwise, the next call would wait for a process that no longer exists
     process.transport.close()
+
+
+async def wait_for_end(process: Process) -> None:
+    """Wait until a command itself has ended, for at most `TERMINATION_TIMEOUT_S`."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.has_ended.wait(), TERMINATION_TIMEOUT_S)
 
 
 def send(pid: int, number: signal.Signals) -> bool:
@@ -301,6 +307,7 @@ def processes_of(pid: int, mark: str) -> Iterator[int]:
     variable = f"{MARK}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            state, _, _, process_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if state != "Z" and (int(process_session) == pid or variable in (folder / "environ").read_bytes().split(b"\0")):
+            # The name of a process, in parentheses, has any bytes.
+            state, _, _, process_session = (folder / "stat").read_bytes().rpartition(b")")[2].split()[:4]
+            if state != b"Z" and (int(process_session) == pid or variable in (folder / "environ").read_bytes().split(b"\0")):
                 yield int(folder.name)
