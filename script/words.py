@@ -22,6 +22,7 @@ SEARCHED: Final = (
     "*.md",
     ":!docs/images",
     ":!*.gz",
+    ":!*.woff2",
 )
 REPLACEMENTS: Final = {
     "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",

@@ -26,4 +26,23 @@ export default defineConfig(
             ],
         },
     },
+    // The pages of users have no style properties of Mantine, which write inline styles.
+    {
+        files: [
+            'src/{app,charts}/**',
+            'src/pages/{account,launcher,secret,session,share}/**',
+            'src/pages/admin/catalogue/**',
+            'src/pages/*.tsx',
+        ],
+        rules: {
+            'no-restricted-syntax': [
+                'error',
+                {
+                    selector:
+                        'JSXAttribute[name.name=/^(style|styles|m[trblxy]?|p[trblxy]?|w|h|ma[wh]|mi[wh]|c|bg|f[wz]|ta|tt|td|lh)$/]',
+                    message: 'Write a CSS module.',
+                },
+            ],
+        },
+    },
 );

@@ -1,62 +1,44 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { Plugin } from 'vite';
 
-const CORE = 'node_modules/@mantine/core';
-const ID = '/__mantine.css';
-/** The files that every page needs. Mantine writes its variables at run time. */
+const SHEETS = '@mantine/core/styles';
+const WHOLE = `${SHEETS}.layer.css`;
+/** What every page needs. Mantine writes its variables at run time. */
 const ALWAYS = ['baseline', 'global'];
-const IMPORTS = /import (?:type )?\{([^}]*)\} from ["']@mantine\/core["']/g;
-const PARTS = /(?:from|import) "(\.[^"]+)"/g;
+const ID = '/__mantine.css';
+/** A module with the class names of a component. */
+const CLASSES = /@mantine\/core\/esm\/.*\/(\w+)\.module\.mjs$/;
 
-/** Serves `virtual:mantine.css`: the style sheets of Mantine's components that the console uses, in Mantine's order. */
-export function mantineStyles(): Plugin {
-  return {
-    name: 'mantine-styles',
-    resolveId: (id) => (id === 'virtual:mantine.css' ? ID : undefined),
-    load: (id) => (id === ID ? styleSheet() : undefined),
-  };
+/**
+ * Gives each part of the bundle the style sheets of the Mantine components in it: a module with class names imports its
+ * sheet, and `virtual:mantine.css` has only the common rules. The sheets are in the layer `mantine`, so that the styles of
+ * the console win also over sheets that are loaded later. The development server has one sheet with all components.
+ */
+export function mantineStyles(): Plugin[] {
+  return [
+    {
+      name: 'mantine-styles',
+      apply: 'build',
+      resolveId: (id) => (id === 'virtual:mantine.css' ? ID : undefined),
+      load: (id) => (id === ID ? ALWAYS.map(sheetOf).join('\n') : undefined),
+      transform: {
+        filter: { id: CLASSES },
+        handler(code, id) {
+          const [, name = ''] = CLASSES.exec(id) ?? [];
+          return { code: `import '${SHEETS}/${name}.layer.css';\n${code}`, map: null };
+        },
+      },
+    },
+    {
+      name: 'mantine-styles-of-development',
+      apply: 'serve',
+      resolveId(id) {
+        return id === 'virtual:mantine.css' ? this.resolve(WHOLE) : undefined;
+      },
+    },
+  ];
 }
 
-function styleSheet(): string {
-  const whole = readFileSync(join(CORE, 'styles.css'), 'utf8');
-  const sheets = [...ALWAYS, ...componentsOf(namesIn(['src', 'node_modules/@mantine/notifications/esm']))]
-    .map((name) => join(CORE, 'styles', `${name}.css`))
-    .filter(existsSync)
-    .map((path) => readFileSync(path, 'utf8').trim());
-  return [...new Set(sheets)]
-    .sort((a, b) => whole.indexOf(a.slice(0, 120)) - whole.indexOf(b.slice(0, 120)))
-    .join('\n');
-}
-
-/** The names that the files of some folders import from Mantine. */
-function namesIn(folders: string[]): string[] {
-  return folders
-    .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)))
-    .filter((path) => /\.(ts|tsx|mjs)$/.test(path))
-    .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(IMPORTS)])
-    .flatMap(([, names = '']) => names.split(','))
-    .map((name) => name.trim().split(' as ')[0] ?? '');
-}
-
-/** The components with a style sheet that these exports of Mantine use, also indirectly. */
-function componentsOf(names: string[]): Set<string> {
-  const index = readFileSync(join(CORE, 'esm/index.mjs'), 'utf8');
-  const exported = new Map<string, string>();
-  for (const [, list = '', path = ''] of index.matchAll(/import \{([^}]*)\} from "(\.[^"]+)"/g))
-    for (const name of list.split(',')) exported.set(name.trim().split(' as ').at(-1) ?? '', join(CORE, 'esm', path));
-  const components = new Set<string>();
-  const seen = new Set<string>();
-  const waiting = names.flatMap((name) => exported.get(name) ?? []);
-  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-    if (seen.has(path) || !existsSync(path)) continue;
-    seen.add(path);
-    for (const [, part = ''] of readFileSync(path, 'utf8').matchAll(PARTS)) {
-      const next = normalize(join(dirname(path), part));
-      const sheet = /([^/]+)\.module(?:\.css)?\.mjs$/.exec(next);
-      if (sheet?.[1]) components.add(sheet[1]);
-      waiting.push(next);
-    }
-  }
-  return components;
+function sheetOf(name: string): string {
+  return readFileSync(`node_modules/${SHEETS}/${name}.layer.css`, 'utf8');
 }

@@ -5,6 +5,9 @@ import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
 import { mantineStyles } from './mantineStyles';
 
+const OVERLAYS =
+  /@mantine\/(notifications|core\/esm\/components\/(Popover|Menu|Tooltip|Modal|ModalBase|FocusTrap|Notification)\/)|@floating-ui\//;
+
 /** Writes the assets also compressed with Brotli and gzip, as far as these can. nginx sends these files as they are. */
 function compressed(): Plugin {
   return {
@@ -21,6 +24,12 @@ function compressed(): Plugin {
   };
 }
 
+/** Parts of the administration have names by which the test of the weight finds them. */
+function nameOf({ moduleIds }: { moduleIds: string[] }): string {
+  const isAdministration = moduleIds.some((id) => id.includes('/src/pages/admin/'));
+  return `assets/${isAdministration ? 'admin-' : ''}[name]-[hash].js`;
+}
+
 // The built console travels in the Python wheel; the gateway serves it from there.
 export default defineConfig({
   plugins: [mantineStyles(), react(), compressed()],
@@ -31,15 +40,18 @@ export default defineConfig({
     assetsInlineLimit: 0,
     rolldownOptions: {
       output: {
+        chunkFileNames: nameOf,
         codeSplitting: {
           groups: [
             // What changes rarely, which browsers keep when the console is updated.
-            { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler|@tanstack)\// },
-            // What every page needs, then one part for all pages that are loaded when one of them is opened.
+            { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler)\//, tags: ['$initial'] },
+            // What the launcher needs. The other parts are loaded when a page needs them.
             { name: 'index', tags: ['$initial'] },
-            // The library of charts, which only pages with charts load.
-            { name: 'charts', test: /node_modules\/uplot\/|src\/charts\/Plot/ },
-            { name: 'pages' },
+            // What menus, dialogs, hints and notices need, so that the first one loads little.
+            { name: 'overlays', test: OVERLAYS },
+            // What further pages need. Each page is a part, and what few pages share is a part, too.
+            { name: 'libraries', test: /node_modules\/(?!uplot\/)/ },
+            { name: 'components', test: /\/src\/(components|charts\/(?!Plot)|api|app)\//, minShareCount: 3 },
           ],
         },
       },

@@ -81,7 +81,7 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
     assert max(row.locator("*").count() for row in rows.all()[:5]) <= MOST_ELEMENTS
 
     # Additional information of a row is in the only tooltip of the page, for the pointer and for the keyboard
-    hint, session_id = page.get_by_role("tooltip"), rows.first.get_attribute("data-row") or ""
+    hint, session_id = page.get_by_role("tooltip", include_hidden=True), rows.first.get_attribute("data-row") or ""
     rows.first.get_by_role("button", name="Copy").hover()
     expect(hint).to_have_text(f"{session_id} (copy)")
     page.keyboard.press("Escape")

@@ -1,11 +1,9 @@
 import 'virtual:mantine.css';
-import '@mantine/notifications/styles.css';
 import './theme/fonts.css';
 import './theme/tokens.css';
 import './theme/mantine.css';
 import './styles.css';
 import { MantineProvider } from '@mantine/core';
-import { Notifications } from '@mantine/notifications';
 import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -14,6 +12,7 @@ import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
 import { Hints } from './components/Hints';
+import { Notices } from './components/Notices';
 import { STYLE_NONCE } from './theme/nonce';
 import { cssVariables, theme } from './theme/theme';
 
@@ -48,7 +47,7 @@ createRoot(root).render(
       getStyleNonce={() => STYLE_NONCE}
       deduplicateCssVariables={false}
     >
-      <Notifications position="top-right" />
+      <Notices />
       <Hints />
       <ErrorBoundary>
         <QueryClientProvider client={queries}>

@@ -34,15 +34,11 @@ import {
   IconWorldShare,
   type TablerIcon,
 } from '@tabler/icons-react';
-import { type ComponentType, createContext, lazy, use } from 'react';
+import { type ComponentType, createContext, use } from 'react';
 import { allows, allowsEverywhere } from './api/auth';
 import type { Me } from './api/types';
-import { Account } from './pages/account/Account';
+import { lazily } from './components/lazily';
 import { Launcher } from './pages/launcher/Launcher';
-import { SecondScreenPage } from './pages/session/SecondScreenPage';
-import { SessionPage } from './pages/session/SessionPage';
-import { WatchPage } from './pages/session/WatchPage';
-import { JoinPage } from './pages/share/JoinPage';
 
 export interface Place {
   path: string;
@@ -71,20 +67,8 @@ export interface Listed extends Place {
   create?: string;
 }
 
-const IMPORT_AGAIN_MS = 1000;
-
-/**
- * A page that is loaded when it is shown, and once more if loading failed. These pages are one part of the bundle (see
- * vite.config.ts) that users who only use desktops never load.
- */
-export function lazily<Name extends string>(
-  load: () => Promise<Record<Name, ComponentType>>,
-  name: Name,
-): ComponentType {
-  const again = () => new Promise((done) => setTimeout(done, IMPORT_AGAIN_MS)).then(load);
-  return lazy<ComponentType>(async () => ({ default: (await load().catch(again))[name] }));
-}
-
+// Only the launcher is in the first part of the bundle. The other pages are loaded when they are shown.
+const Account = lazily(() => import('./pages/account/Account'), 'Account');
 const AdminSession = lazily(() => import('./pages/admin/sessions/AdminSession'), 'AdminSession');
 const AgentPage = lazily(() => import('./pages/admin/infrastructure/AgentPage'), 'AgentPage');
 const Agents = lazily(() => import('./pages/admin/infrastructure/Agents'), 'Agents');
@@ -97,6 +81,7 @@ const Gateways = lazily(() => import('./pages/admin/infrastructure/Gateways'), '
 const GroupPage = lazily(() => import('./pages/admin/groups/GroupPage'), 'GroupPage');
 const Groups = lazily(() => import('./pages/admin/groups/Groups'), 'Groups');
 const Homes = lazily(() => import('./pages/admin/homes/Homes'), 'Homes');
+const JoinPage = lazily(() => import('./pages/share/JoinPage'), 'JoinPage');
 const Launches = lazily(() => import('./pages/admin/diagnostics/Launches'), 'Launches');
 const Logs = lazily(() => import('./pages/admin/diagnostics/Logs'), 'Logs');
 const Machines = lazily(() => import('./pages/admin/infrastructure/Machines'), 'Machines');
@@ -107,8 +92,10 @@ const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordi
 const SessionVideoPage = lazily(() => import('./pages/recording/SessionVideoPage'), 'SessionVideoPage');
 const SessionVideos = lazily(() => import('./pages/recording/SessionVideos'), 'SessionVideos');
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
+const SecondScreenPage = lazily(() => import('./pages/session/SecondScreenPage'), 'SecondScreenPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
 const ServiceAccounts = lazily(() => import('./pages/admin/service/ServiceAccounts'), 'ServiceAccounts');
+const SessionPage = lazily(() => import('./pages/session/SessionPage'), 'SessionPage');
 const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions');
 const Provisioning = lazily(() => import('./pages/admin/signon/Provisioning'), 'Provisioning');
 const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
@@ -119,6 +106,7 @@ const Today = lazily(() => import('./pages/admin/today/Today'), 'Today');
 const Trends = lazily(() => import('./pages/admin/trends/Trends'), 'Trends');
 const UserPage = lazily(() => import('./pages/admin/users/UserPage'), 'UserPage');
 const Users = lazily(() => import('./pages/admin/users/Users'), 'Users');
+const WatchPage = lazily(() => import('./pages/session/WatchPage'), 'WatchPage');
 const WebFilter = lazily(() => import('./pages/admin/webfilter/WebFilter'), 'WebFilter');
 const WebhookPage = lazily(() => import('./pages/admin/webhooks/WebhookPage'), 'WebhookPage');
 const Webhooks = lazily(() => import('./pages/admin/webhooks/Webhooks'), 'Webhooks');

@@ -1,59 +1,51 @@
-import { Button, Menu, Text } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconChevronDown, IconHelpCircle, IconKey, IconLifebuoy, IconLogout, IconUser } from '@tabler/icons-react';
-import { Link } from 'react-router';
+import { Suspense } from 'react';
 import { useBranding } from '../api/branding';
+import { type Entry, LateMenu } from '../components/LateMenu';
+import { lazily } from '../components/lazily';
 import { placesIn } from '../places';
-import { PasswordForm } from './PasswordForm';
+import styles from './HeaderBar.module.css';
 import { useLogOut } from './useLogOut';
+
+const PasswordForm = lazily<'PasswordForm', { onClose: () => void }>(() => import('./PasswordForm'), 'PasswordForm');
 
 /** The menu with the name of the user and the pages of the account. */
 export function AccountMenu({ username }: { username: string }) {
   const [changing, { open, close }] = useDisclosure(false);
   const leave = useLogOut();
   const { support_url } = useBranding();
+  const entries: Entry[] = [
+    ...placesIn('Account').map(({ path, title, link = title, icon }) => ({ label: link, icon, to: path })),
+    { label: 'Change password', icon: IconKey, onClick: open },
+    { label: 'Help', icon: IconHelpCircle, href: '/help', opensWindow: true },
+    ...(support_url ? [{ label: 'Support', icon: IconLifebuoy, href: support_url }] : []),
+    { label: 'Log out', icon: IconLogout, onClick: () => leave.mutate() },
+  ];
   return (
     <>
-      <Menu position="bottom-end" withinPortal>
-        <Menu.Target>
+      <LateMenu label="Account" entries={entries}>
+        {(trigger) => (
           <Button
+            {...trigger}
             variant="subtle"
             color="gray"
             size="compact-sm"
-            c="var(--mantine-color-text)"
+            className={styles.account}
             leftSection={<IconUser size={16} aria-hidden />}
-            px={{ base: 4, sm: 'xs' }}
             rightSection={<IconChevronDown size={14} aria-hidden />}
             aria-label={`Account ${username}`}
           >
-            <Text span size="sm" truncate maw={180} visibleFrom="sm">
-              {username}
-            </Text>
+            <span className={styles.username}>{username}</span>
           </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {placesIn('Account').map(({ path, title, link = title, icon: Icon }) => (
-            <Menu.Item key={path} component={Link} to={path} leftSection={<Icon size={16} aria-hidden />}>
-              {link}
-            </Menu.Item>
-          ))}
-          <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
-            Change password
-          </Menu.Item>
-          <Menu.Item component="a" href="/help" target="_blank" leftSection={<IconHelpCircle size={16} aria-hidden />}>
-            Help
-          </Menu.Item>
-          {support_url && (
-            <Menu.Item component="a" href={support_url} leftSection={<IconLifebuoy size={16} aria-hidden />}>
-              Support
-            </Menu.Item>
-          )}
-          <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
-            Log out
-          </Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
-      {changing && <PasswordForm onClose={close} />}
+        )}
+      </LateMenu>
+      {changing && (
+        <Suspense>
+          <PasswordForm onClose={close} />
+        </Suspense>
+      )}
     </>
   );
 }

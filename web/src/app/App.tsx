@@ -1,42 +1,51 @@
-import { Center, Loader } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Suspense } from 'react';
 import { Navigate, Outlet, Route, Routes, useLocation } from 'react-router';
 import { MeContext, meQuery } from '../api/auth';
 import { useBranding } from '../api/branding';
 import { useLiveQueries } from '../api/live';
-import { StaleBanner } from '../components/feedback';
+import { StaleBanner, Waiting } from '../components/feedback';
+import { lazily } from '../components/lazily';
 import { Login } from '../pages/Login';
-import { ConnectPage } from '../pages/session/ConnectPage';
-import { frameOf, lazily, type Place, PlaceContext, PLACES } from '../places';
-import { FirstFactor } from './FirstFactor';
+import { frameOf, type Place, PlaceContext, PLACES } from '../places';
 import { NotFound } from './NotFound';
-import { FirstPassword } from './PasswordForm';
 import { UserLayout } from './UserLayout';
+import styles from './App.module.css';
 
 const AdminLayout = lazily(() => import('./AdminLayout'), 'AdminLayout');
+const ConnectPage = lazily<'ConnectPage', { hash: string }>(
+  () => import('../pages/session/ConnectPage'),
+  'ConnectPage',
+);
+const FirstFactor = lazily(() => import('./FirstFactor'), 'FirstFactor');
+const FirstPassword = lazily(() => import('./PasswordForm'), 'FirstPassword');
 
 /** Every address of the console. */
 export function App() {
   const { hash } = useLocation();
-  if (hash.startsWith('#/connect/')) return <ConnectPage hash={hash} />;
   return (
     <Suspense fallback={<Waiting />}>
-      <Routes>
-        {routesIn('public')}
-        <Route element={<LoggedIn />}>
-          {routesIn('bare')}
-          <Route element={<UserLayout />}>
-            {routesIn('header')}
-            <Route path="*" element={<NotFound />} />
-          </Route>
-          <Route element={<AdminLayout />}>
-            {routesIn('admin')}
-            <Route path="/admin/*" element={<NotFound />} />
-          </Route>
-        </Route>
-      </Routes>
+      {hash.startsWith('#/connect/') ? <ConnectPage hash={hash} /> : <Pages />}
     </Suspense>
+  );
+}
+
+function Pages() {
+  return (
+    <Routes>
+      {routesIn('public')}
+      <Route element={<LoggedIn />}>
+        {routesIn('bare')}
+        <Route element={<UserLayout />}>
+          {routesIn('header')}
+          <Route path="*" element={<NotFound />} />
+        </Route>
+        <Route element={<AdminLayout />}>
+          {routesIn('admin')}
+          <Route path="/admin/*" element={<NotFound />} />
+        </Route>
+      </Route>
+    </Routes>
   );
 }
 
@@ -61,9 +70,9 @@ function LoggedIn() {
   const { data: me, error } = useQuery(meQuery);
   if (me === undefined)
     return error ? (
-      <Center p="xl">
+      <div className={styles.failed}>
         <StaleBanner error={error} hasData={false} />
-      </Center>
+      </div>
     ) : (
       <Waiting />
     );
@@ -80,12 +89,4 @@ function LoggedIn() {
 function Live() {
   useLiveQueries(useQueryClient());
   return <Outlet />;
-}
-
-function Waiting() {
-  return (
-    <Center h="100vh">
-      <Loader aria-label="Loading" />
-    </Center>
-  );
 }

@@ -1,5 +1,6 @@
-import { Button, Center, Code, Stack, Text, Title } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { Component, type ReactNode } from 'react';
+import styles from './ErrorBoundary.module.css';
 
 /** The messages of browsers for a module that could not be loaded. */
 const NOT_FETCHED = /dynamically imported module|importing a module script failed|preload CSS/i;
@@ -16,23 +17,19 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
     if (!this.state.error) return this.props.children;
     const isFetch = NOT_FETCHED.test(this.state.error.message);
     return (
-      <Center mih="60vh" p="md">
-        <Stack align="center" maw={520}>
-          <Title order={1} fz={24}>
-            {isFetch ? 'A part of this page did not load' : 'This page has an error'}
-          </Title>
-          <Text c="dimmed" ta="center">
-            {isFetch
-              ? 'Your sessions are not affected. Check your network and reload.'
-              : 'Your sessions are not affected. Reload the page.'}
-          </Text>
-          <Code block>{this.state.error.message}</Code>
-          <Button onClick={() => location.reload()}>Reload</Button>
-          <Button variant="subtle" component="a" href="/">
-            To the workspaces
-          </Button>
-        </Stack>
-      </Center>
+      <div className={styles.page}>
+        <h1>{isFetch ? 'A part of this page did not load' : 'This page has an error'}</h1>
+        <p>
+          {isFetch
+            ? 'Your sessions are not affected. Check your network and reload.'
+            : 'Your sessions are not affected. Reload the page.'}
+        </p>
+        <pre>{this.state.error.message}</pre>
+        <Button onClick={() => location.reload()}>Reload</Button>
+        <Button variant="subtle" component="a" href="/">
+          To the workspaces
+        </Button>
+      </div>
     );
   }
 }

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
-import { useChosenDensity } from '../components/Density';
+import { useChosenDensity } from '../components/useDensity';
 import { isAdministrator } from '../places';
 import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';

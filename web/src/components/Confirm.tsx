@@ -1,9 +1,9 @@
-import { Alert, Button, type ButtonProps, Group, Modal, Stack, Text } from '@mantine/core';
+import { Button, type ButtonProps } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { type ReactNode, Suspense } from 'react';
 import { useNavigate } from 'react-router';
-import { messageOf, retryTemporary } from '../api/client';
+import { useOnceWanted } from './lateOpen';
+import { lazily } from './lazily';
 
 interface QuestionProps {
   /** The title of the dialog, e.g. "Delete this session?". */
@@ -18,54 +18,20 @@ interface QuestionProps {
   color?: ButtonProps['color'];
 }
 
-interface DialogProps extends QuestionProps {
+export interface DialogProps extends QuestionProps {
   opened: boolean;
   onClose: () => void;
 }
 
-/** A confirmation of an action that cannot be undone. A refusal is shown in the dialog with its reason. */
+const ConfirmModal = lazily<'ConfirmModal', DialogProps>(() => import('./ConfirmModal'), 'ConfirmModal');
+
+/** A confirmation of an action that cannot be undone. Its code is loaded when it is opened first. */
 export function ConfirmDialog(props: DialogProps) {
-  const { opened, onClose, title, children, action, onConfirm, touched = [], color = 'red' } = props;
-  const queries = useQueryClient();
-  const run = useMutation({
-    mutationFn: onConfirm,
-    retry: retryTemporary,
-    onSuccess: onClose,
-    onSettled: () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
-  });
-  const close = () => {
-    run.reset();
-    onClose();
-  };
+  if (!useOnceWanted(props.opened)) return null;
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      title={
-        <Text component="span" fw={650}>
-          {title}
-        </Text>
-      }
-    >
-      <Stack>
-        <Text component="div" size="sm">
-          {children}
-        </Text>
-        {run.isError && (
-          <Alert color="red" variant="light" role="alert" title="Not done">
-            {messageOf(run.error)}
-          </Alert>
-        )}
-        <Group justify="flex-end">
-          <Button variant="default" onClick={close} data-autofocus>
-            Cancel
-          </Button>
-          <Button color={color} loading={run.isPending} onClick={() => run.mutate()}>
-            {action}
-          </Button>
-        </Group>
-      </Stack>
-    </Modal>
+    <Suspense>
+      <ConfirmModal {...props} />
+    </Suspense>
   );
 }
 

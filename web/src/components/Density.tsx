@@ -1,25 +1,8 @@
 import { ActionIcon, Menu } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { IconCheck, IconLineHeight } from '@tabler/icons-react';
-import { useEffect } from 'react';
-import { ownAttributesQuery } from '../api/queries';
+
+import { DENSITIES, type Density, useDensity } from './useDensity';
 import { useOwnPreference } from './useOwnPreference';
-
-const DENSITIES = ['compact', 'standard', 'comfortable'] as const;
-type Density = (typeof DENSITIES)[number];
-
-/** The height of rows that the user chose. */
-function useDensity(): Density {
-  return useQuery(ownAttributesQuery).data?.density ?? 'standard';
-}
-
-/** Gives all tables the height of rows that the user chose (tokens.css). */
-export function useChosenDensity(): void {
-  const density = useDensity();
-  useEffect(() => {
-    document.documentElement.dataset.density = density;
-  }, [density]);
-}
 
 /** The menu that changes the height of rows. */
 export function DensityButton() {

@@ -1,5 +1,6 @@
 import { Drawer, type DrawerProps, Modal, type ModalProps, Text } from '@mantine/core';
 import { type ReactNode, useEffect, useState } from 'react';
+import styles from './Dialog.module.css';
 
 interface Props extends Pick<ModalProps, 'size' | 'closeOnClickOutside'> {
   title: ReactNode;
@@ -46,7 +47,7 @@ export function SideSheet({ title, size = 'lg', onClose, children }: SideSheetPr
 
 function DialogTitle({ children }: { children: ReactNode }) {
   return (
-    <Text component="span" fw={650}>
+    <Text component="span" className={styles.title}>
       {children}
     </Text>
   );

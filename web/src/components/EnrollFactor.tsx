@@ -1,16 +1,4 @@
-import {
-  Alert,
-  Button,
-  Code,
-  CopyButton,
-  Group,
-  Paper,
-  PasswordInput,
-  SimpleGrid,
-  Stack,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Alert, Button, Code, CopyButton, Group, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useMutation } from '@tanstack/react-query';
 import { QRCodeSVG } from 'qrcode.react';
@@ -27,6 +15,7 @@ import {
 } from '../api/secondFactors';
 import type { Schemas } from '../api/types';
 import { Dialog } from './Dialog';
+import styles from './EnrollFactor.module.css';
 import { FormDialog } from './Form';
 import { useAction } from './useAction';
 
@@ -153,11 +142,11 @@ function AddApp({ app, onAdded, onClose }: AddAppProps) {
     >
       <Text size="sm">Scan the code with the app, or enter the key. The app then shows a code of six digits.</Text>
       <Group justify="center">
-        <Paper p="md" bg="white">
+        <div className={styles.code}>
           <QRCodeSVG value={app.uri} size={176} title="QR code of the key" />
-        </Paper>
+        </div>
       </Group>
-      <Code block ta="center" aria-label="Key" className="anywhere unwrapped">
+      <Code block aria-label="Key" className={`anywhere unwrapped ${styles.key}`}>
         {app.totp_key}
       </Code>
       <TextInput label="Name" required {...form.getInputProps('name')} />
@@ -224,13 +213,13 @@ function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => voi
         <Text size="sm">
           Store these codes in a safe place. Each code replaces a second factor once. They are shown only now.
         </Text>
-        <SimpleGrid cols={2} spacing="xs" component="ul" p={0} m={0} className="plain-list">
+        <ul className={`plain-list ${styles.codes}`}>
           {codes.map((code) => (
             <li key={code}>
               <Code>{code}</Code>
             </li>
           ))}
-        </SimpleGrid>
+        </ul>
         <Group justify="flex-end">
           <CopyButton value={codes.join('\n')}>
             {({ copied, copy }) => (

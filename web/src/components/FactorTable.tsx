@@ -13,7 +13,7 @@ interface Props {
 export function FactorTable({ factors, action }: Props) {
   if (factors.length === 0)
     return (
-      <Text size="sm" c="dimmed">
+      <Text size="sm" className="dimmed">
         None.
       </Text>
     );
@@ -24,10 +24,10 @@ export function FactorTable({ factors, action }: Props) {
           {factors.map((factor) => (
             <Table.Tr key={factor.factor_id}>
               <Table.Td>
-                <Text size="sm" fw={600} className="anywhere">
+                <Text size="sm" className="row-name anywhere">
                   {factor.name}
                 </Text>
-                <Text size="xs" c="dimmed">
+                <Text size="xs" className="dimmed">
                   {factor.kind === 'totp' ? 'authenticator app' : `passkey for ${factor.rp_id ?? ''}`}
                 </Text>
               </Table.Td>
@@ -35,7 +35,7 @@ export function FactorTable({ factors, action }: Props) {
                 <Text size="sm" className="nowrap">
                   used <TimeAgo time={factor.last_used} none="never" />
                 </Text>
-                <Text size="xs" c="dimmed" className="nowrap">
+                <Text size="xs" className="dimmed nowrap">
                   added <TimeAgo time={factor.created} />
                 </Text>
               </Table.Td>

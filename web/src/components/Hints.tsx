@@ -1,6 +1,9 @@
-import { Tooltip } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { Suspense, useEffect, useState } from 'react';
+import type { Props as HintProps } from './Hint';
+import { lazily } from './lazily';
 import { absolute } from './TimeAgo';
+
+const Hint = lazily<'Hint', HintProps>(() => import('./Hint'), 'Hint');
 
 /** The delay before a hint, so that a pointer that only passes over an element shows none. */
 const OPEN_MS = 250;
@@ -22,10 +25,16 @@ export function Hints() {
     element.setAttribute('aria-description', label);
     return () => element.removeAttribute('aria-description');
   }, [shown]);
-  return shown && <Tooltip target={shown.element} label={shown.label} opened multiline maw={380} />;
+  return (
+    shown && (
+      <Suspense>
+        <Hint element={shown.element} label={shown.label} />
+      </Suspense>
+    )
+  );
 }
 
-type Shown = { element: HTMLElement; label: string } | null;
+type Shown = HintProps | null;
 
 /** Reports the hint to show and its text, until the returned function is called. */
 function followHints(show: (shown: Shown) => void): () => void {

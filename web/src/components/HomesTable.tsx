@@ -78,7 +78,7 @@ export function HomesTable({ of, name }: Props) {
       sort="-size"
       tools={
         homes.data?.length ? (
-          <Text size="sm" c="dimmed">
+          <Text size="sm" className="dimmed">
             {counted(homes.data.length, 'home folder')}, {bytes(total)}
           </Text>
         ) : undefined

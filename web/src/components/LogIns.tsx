@@ -15,7 +15,7 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
   const end = useAction(onEnd, touched, 'The log-in was not ended');
   if (logIns.length === 0)
     return (
-      <Text size="sm" c="dimmed">
+      <Text size="sm" className="dimmed">
         Not logged in anywhere.
       </Text>
     );
@@ -28,7 +28,7 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
               <Table.Td>
                 <Stack gap={0}>
                   <Group gap="xs">
-                    <Text size="sm" fw={600}>
+                    <Text size="sm" className="row-name">
                       {each.client_ip || 'unknown address'}
                     </Text>
                     {each.current && (
@@ -37,7 +37,7 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
                       </Badge>
                     )}
                   </Group>
-                  <Text size="xs" c="dimmed" lineClamp={1}>
+                  <Text size="xs" className="dimmed" lineClamp={1}>
                     {each.user_agent}
                   </Text>
                 </Stack>
@@ -46,11 +46,11 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
                 <Text size="sm" className="nowrap">
                   used <TimeAgo time={each.last_used} />
                 </Text>
-                <Text size="xs" c="dimmed" className="nowrap">
+                <Text size="xs" className="dimmed nowrap">
                   since <TimeAgo time={each.created} />
                 </Text>
               </Table.Td>
-              <Table.Td ta="right">
+              <Table.Td align="right">
                 {!each.current && (
                   <Button
                     size="compact-xs"

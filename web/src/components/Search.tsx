@@ -1,4 +1,4 @@
-import { Chip, TextInput } from '@mantine/core';
+import { TextInput } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
 import { useId, useRef } from 'react';
@@ -62,17 +62,13 @@ export function Categories({ things, of }: { things: { categories: string[] }[];
   const all = [...new Set(things.flatMap(({ categories }) => categories))].sort();
   if (all.length < 2) return null;
   return (
-    <Chip.Group value={chosen} onChange={choose}>
-      <div className={styles.categories} role="radiogroup" aria-label="Category">
-        <Chip name={name} value="" size="xs">
-          All
-        </Chip>
-        {all.map((category) => (
-          <Chip key={category} name={name} value={category} size="xs">
-            {category}
-          </Chip>
-        ))}
-      </div>
-    </Chip.Group>
+    <div className={styles.categories} role="radiogroup" aria-label="Category">
+      {['', ...all].map((category) => (
+        <label key={category} className={styles.category}>
+          <input type="radio" name={name} checked={chosen === category} onChange={() => choose(category)} />
+          {category || 'All'}
+        </label>
+      ))}
+    </div>
   );
 }

@@ -1,9 +1,10 @@
-import { ActionIcon, Menu } from '@mantine/core';
+import { ActionIcon } from '@mantine/core';
 import { IconDots } from '@tabler/icons-react';
 import { useState } from 'react';
 import { orderSession, type Ordered } from '../api/actions';
 import type { SessionAction } from '../api/types';
 import { ConfirmDialog } from './Confirm';
+import { LateMenu } from './LateMenu';
 import { ACTIONS, type Home, type Look, offered, ownLook, useSessionOrder } from './sessionActions';
 
 interface Props {
@@ -21,11 +22,16 @@ export function SessionMenu({ session, name, without = [] }: Props) {
   const choices = offered(session.actions).filter((action) => !without.includes(action));
   if (choices.length === 0) return null;
   const take = (action: SessionAction) => (ownLook(action, session).warning ? setAsked(action) : order.mutate(action));
+  const entries = choices.map((action) => {
+    const { label, icon } = ownLook(action, session);
+    return { label, icon, onClick: () => take(action) };
+  });
   return (
     <>
-      <Menu position="bottom-end" withinPortal>
-        <Menu.Target>
+      <LateMenu label={`More for ${name}`} entries={entries}>
+        {(trigger) => (
           <ActionIcon
+            {...trigger}
             variant="subtle"
             color="gray"
             aria-label={`More for ${session.session_id}`}
@@ -33,18 +39,8 @@ export function SessionMenu({ session, name, without = [] }: Props) {
           >
             <IconDots size={17} color="var(--mantine-color-text)" aria-hidden />
           </ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {choices.map((action) => {
-            const { label, icon: Icon } = ownLook(action, session);
-            return (
-              <Menu.Item key={action} leftSection={<Icon size={16} aria-hidden />} onClick={() => take(action)}>
-                {label}
-              </Menu.Item>
-            );
-          })}
-        </Menu.Dropdown>
-      </Menu>
+        )}
+      </LateMenu>
       <OrderQuestion
         session={session}
         name={name}

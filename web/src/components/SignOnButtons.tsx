@@ -4,6 +4,7 @@ import { IconLogin2 } from '@tabler/icons-react';
 import { messageOf } from '../api/client';
 import { signOnQuery, startSignOn } from '../api/signOn';
 import { pageAfterLogIn, refusalIn } from './refusals';
+import styles from './SignOnButtons.module.css';
 
 /** The buttons of the providers below the log-in form. Without a provider, nothing is shown. */
 export function SignOnButtons() {
@@ -15,7 +16,7 @@ export function SignOnButtons() {
   const providers = offered.data?.providers ?? [];
   if (providers.length === 0) return null;
   return (
-    <Stack mt="lg">
+    <Stack className={styles.providers}>
       <Divider label="or" />
       {start.isError && (
         <Alert color="red" variant="light" role="alert">
@@ -27,10 +28,7 @@ export function SignOnButtons() {
           key={name}
           variant="default"
           fullWidth
-          h="auto"
-          mih={36}
-          py={6}
-          styles={{ label: { whiteSpace: 'normal' } }}
+          classNames={{ root: styles.provider, label: styles.title }}
           leftSection={<IconLogin2 size={16} aria-hidden />}
           loading={start.isPending && start.variables === name}
           onClick={() => start.mutate(name)}

@@ -1,4 +1,4 @@
-import { Alert, Text } from '@mantine/core';
+import { Alert, Loader, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
@@ -7,7 +7,6 @@ import styles from './feedback.module.css';
 
 const SHARED = {
   withBorder: true,
-  styles: { description: { color: 'var(--mantine-color-dimmed)' } },
   closeButtonProps: { 'aria-label': 'Dismiss' },
 };
 
@@ -46,6 +45,15 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
             : ''}
       </Text>
     </Alert>
+  );
+}
+
+/** A page whose code or user is not known yet. */
+export function Waiting() {
+  return (
+    <div className={styles.waiting}>
+      <Loader aria-label="Loading" />
+    </div>
   );
 }
 

@@ -1,15 +1,18 @@
 import { Alert, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { Suspense, useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
 import { useBranding } from '../api/branding';
 import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
 import type { SecondFactorNeeded } from '../api/secondFactors';
 import { Logo } from '../app/Mark';
 import { Gate } from '../components/Gate';
+import { lazily } from '../components/lazily';
 import { SignOnButtons, SignOnRefusal } from '../components/SignOnButtons';
 import styles from './Login.module.css';
-import { SecondStep } from './SecondStep';
+import type { Props as SecondStepProps } from './SecondStep';
+
+const SecondStep = lazily<'SecondStep', SecondStepProps>(() => import('./SecondStep'), 'SecondStep');
 
 /** The log-in form at any address. After the log-in, the page of the address is shown. */
 export function Login() {
@@ -37,7 +40,9 @@ export function Login() {
       below={<Notice notice={branding.notice} supportUrl={branding.support_url} />}
     >
       {needed ? (
-        <SecondStep needed={needed} onDone={finish} onBack={back} />
+        <Suspense>
+          <SecondStep needed={needed} onDone={finish} onBack={back} />
+        </Suspense>
       ) : (
         <>
           <form

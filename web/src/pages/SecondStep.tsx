@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { messageOf } from '../api/client';
 import { completeLogIn, completeLogInWithPasskey, type SecondFactorNeeded } from '../api/secondFactors';
 
-interface Props {
+export interface Props {
   needed: SecondFactorNeeded;
   onDone: () => unknown;
   onBack: () => void;

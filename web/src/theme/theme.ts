@@ -86,10 +86,9 @@ export const theme = createTheme({
     },
   },
   components: {
-    // The text of a notice must be readable: only the box has the color.
-    Alert: { styles: { title: { color: 'var(--mantine-color-text)' } } },
     Badge: { defaultProps: { tt: 'none', fw: 500, radius: 'sm' } },
-    Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
+    // Its text describes its element, so screen readers must not find it also at the end of the page.
+    Tooltip: { defaultProps: { withArrow: true, openDelay: 250, 'aria-hidden': true } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
     // A <header> would be a second banner of the page.
     ModalHeader: { defaultProps: { component: 'div' } },

@@ -15,7 +15,7 @@ import { recentOf, remember } from './recent';
 
 const TYPING_MS = 120;
 
-interface Props {
+export interface Props {
   me: Me;
   onClose: () => void;
 }

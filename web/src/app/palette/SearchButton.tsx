@@ -1,12 +1,14 @@
 import { Kbd, UnstyledButton } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { useMe } from '../../api/auth';
+import { lazily } from '../../components/lazily';
 import { isAdministrator } from '../../places';
+import type { Props as PaletteProps } from './Palette';
 import classes from './Palette.module.css';
 
-const Palette = lazy(async () => ({ default: (await import('./Palette')).Palette }));
+const Palette = lazily<'Palette', PaletteProps>(() => import('./Palette'), 'Palette');
 
 /** Opens the search palette, as do Ctrl-K and Cmd-K. Only administrators have it. */
 export function SearchButton() {

@@ -1,4 +1,4 @@
-import { Button, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { Button, Skeleton, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
@@ -12,6 +12,7 @@ import { StaleBanner } from '../../components/feedback';
 import { HomesTable } from '../../components/HomesTable';
 import { LogIns } from '../../components/LogIns';
 import { PageHeader } from '../../components/PageHeader';
+import styles from './Account.module.css';
 import { Identities, useHasProviders } from './Identities';
 import { SecondFactors } from './SecondFactors';
 
@@ -33,7 +34,7 @@ export function Account() {
         error={attributes.error ?? images.error ?? logIns.error}
         hasData={attributes.data !== undefined && images.data !== undefined}
       />
-      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+      <div className={styles.columns}>
         <Section title="Preferences">
           {attributes.data && images.data ? (
             <AttributesForm
@@ -44,13 +45,13 @@ export function Account() {
               touched={['me']}
             />
           ) : (
-            <Skeleton h={360} />
+            <Skeleton className={styles.preferences} />
           )}
         </Section>
         <Stack gap="lg">
           <Section title="Password">
             <Text size="sm">A change of the password ends all other log-ins of this account.</Text>
-            <Button variant="default" onClick={open} maw="max-content">
+            <Button variant="default" onClick={open} className={styles.button}>
               Change password
             </Button>
           </Section>
@@ -63,18 +64,22 @@ export function Account() {
             </Section>
           )}
           <Section title="Log-ins">
-            {logIns.data ? <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} /> : <Skeleton h={80} />}
+            {logIns.data ? (
+              <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} />
+            ) : (
+              <Skeleton className={styles.logIns} />
+            )}
           </Section>
           {allowed('devapi_view') && (
             <Section title="API Keys">
               <Text size="sm">A program with an API key can have all your permissions, or fewer.</Text>
-              <Button component={Link} to="/admin/api-keys" variant="default" maw="max-content">
+              <Button component={Link} to="/admin/api-keys" variant="default" className={styles.button}>
                 To the API keys
               </Button>
             </Section>
           )}
         </Stack>
-      </SimpleGrid>
+      </div>
       {homes.data?.length ? (
         <Section title="Home Folders">
           <Text size="sm">The files that are kept between your sessions, by workspace.</Text>
@@ -88,13 +93,9 @@ export function Account() {
 
 function Section({ title, children }: { title: string; children: ReactNode }) {
   return (
-    <Card withBorder className="surface" p="lg" component="section" aria-label={title}>
-      <Stack>
-        <Title order={2} fz={16}>
-          {title}
-        </Title>
-        {children}
-      </Stack>
-    </Card>
+    <section className={styles.section} aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
   );
 }

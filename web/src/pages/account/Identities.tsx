@@ -6,6 +6,7 @@ import { useConfirmation } from '../../components/EnrollFactor';
 import { RowAction } from '../../components/RowAction';
 import { SignOnRefusal } from '../../components/SignOnButtons';
 import { useAction } from '../../components/useAction';
+import styles from './Account.module.css';
 
 /** The identities at providers that are linked to the user, and buttons that link others. */
 export function Identities() {
@@ -22,9 +23,7 @@ export function Identities() {
         <Group key={identity_id} justify="space-between" wrap="nowrap">
           <Text size="sm" className="anywhere">
             {subject}
-            <Text span c="dimmed" size="xs" display="block">
-              {issuer}
-            </Text>
+            <span className={styles.issuer}>{issuer}</span>
           </Text>
           <Confirm
             title="Unlink this identity?"

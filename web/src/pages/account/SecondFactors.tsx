@@ -5,13 +5,14 @@ import { EnrollFactor, useConfirmation } from '../../components/EnrollFactor';
 import { FactorTable } from '../../components/FactorTable';
 import { counted } from '../../components/format';
 import { RemoveAction } from '../../components/RowAction';
+import styles from './Account.module.css';
 
 /** The second factors of the user. */
 export function SecondFactors() {
   const queries = useQueryClient();
   const own = useQuery(ownFactorsQuery);
   const { confirmed, prompt } = useConfirmation();
-  if (!own.data) return <Skeleton h={80} />;
+  if (!own.data) return <Skeleton className={styles.factors} />;
   const { factors, recovery_codes, required } = own.data;
   const remove = (factor: Factor) => (
     <RemoveAction

@@ -7,7 +7,7 @@ import type { LauncherImage, Schemas } from '../../api/types';
 import { FormDialog } from '../../components/Form';
 import type { Nearest } from './useNearest';
 
-interface Props {
+export interface Props {
   image: LauncherImage;
   options: Schemas['LaunchOptions'];
   nearest: Nearest;
@@ -74,9 +74,4 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
       )}
     </FormDialog>
   );
-}
-
-/** Whether a workspace has launch options to choose. */
-export function hasChoices(image: LauncherImage, options: Schemas['LaunchOptions'] | undefined): boolean {
-  return !!options && (options.zones.length > 1 || options.images_with_profile.includes(image.image_id));
 }

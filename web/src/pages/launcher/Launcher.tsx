@@ -1,7 +1,7 @@
 import { Alert } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
-import { useRef, useState } from 'react';
+import { Suspense, useEffect, useRef, useState } from 'react';
 import { useNavigate } from 'react-router';
 import { launchSession, newLaunch } from '../../api/actions';
 import { useAllowed } from '../../api/auth';
@@ -11,20 +11,24 @@ import { sharedWithMeQuery } from '../../api/sharing';
 import type { LauncherImage } from '../../api/types';
 import { isShown } from '../../components/Artwork';
 import { EmptyState, StaleBanner } from '../../components/feedback';
+import { lazily } from '../../components/lazily';
 import { PageHeader } from '../../components/PageHeader';
 import { Categories, SearchField, useSearch } from '../../components/Search';
 import { type Opening, openingFrom, rememberOpening } from '../session/opening';
 import { SharedWithMe } from '../share/SharedWithMe';
-import { hasChoices, LaunchDialog } from './LaunchDialog';
+import type { Props as LaunchProps } from './LaunchDialog';
 import styles from './Launcher.module.css';
-import { NearerZone } from './NearerZone';
 import { RunningSessions } from './RunningSessions';
-import { sectionsOf } from './sections';
+import { hasChoices, sectionsOf } from './sections';
 import { useFavorites } from './useFavorites';
-import { useNearest } from './useNearest';
+import { type Nearest, useNearest } from './useNearest';
 import { TileSkeleton, WorkspaceTile } from './WorkspaceTile';
 
+const NearerZone = lazily<'NearerZone', { nearest: Nearest }>(() => import('./NearerZone'), 'NearerZone');
+const LaunchDialog = lazily<'LaunchDialog', LaunchProps>(() => import('./LaunchDialog'), 'LaunchDialog');
+
 const SKELETONS = 8;
+const LATER_MS = 500;
 
 /** The workspaces that the user may launch, below the sessions of the user. */
 export function Launcher() {
@@ -39,6 +43,7 @@ export function Launcher() {
   const [chosen, setChosen] = useState<LauncherImage | null>(null);
   // All parts appear together, so that none moves another.
   const isLoading = images.isPending || sessions.isPending || shared.isPending || favorites.isPending;
+  useSessionPageLater(!isLoading);
   const hasSessions = (sessions.data?.length ?? 0) > 0;
   const isSearching = found.search[0] !== '';
   const sections = sectionsOf(found.shown, favorites.favorites, found.wanted !== '');
@@ -80,7 +85,7 @@ export function Launcher() {
       {!isLoading && !isSearching && <SharedWithMe />}
       <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace">
         {isLoading ? (
-          <div className={`${styles.tiles} ${styles.loading}`}>
+          <div className={`${styles.tiles} gr-late`}>
             {Array.from({ length: SKELETONS }, (_, index) => (
               <TileSkeleton key={index} />
             ))}
@@ -113,13 +118,29 @@ export function Launcher() {
         )}
       </section>
       <div className={styles.late}>
-        <NearerZone nearest={nearest} />
+        {nearest.suggested && (
+          <Suspense>
+            <NearerZone nearest={nearest} />
+          </Suspense>
+        )}
       </div>
       {chosen && options.data && (
-        <LaunchDialog image={chosen} options={options.data} nearest={nearest} onClose={() => setChosen(null)} />
+        <Suspense>
+          <LaunchDialog image={chosen} options={options.data} nearest={nearest} onClose={() => setChosen(null)} />
+        </Suspense>
       )}
     </div>
   );
+}
+
+/** Loads the code of the session page once the launcher `isUsable`, so that a session opens without waiting for it. */
+function useSessionPageLater(isUsable: boolean): void {
+  useEffect(() => {
+    if (!isUsable) return;
+    // A failure has no effect: the session page loads its code again.
+    const timer = setTimeout(() => void import('../session/SessionPage').catch(() => undefined), LATER_MS);
+    return () => clearTimeout(timer);
+  }, [isUsable]);
 }
 
 /** On a phone, the pressed tile may be far below its error. */

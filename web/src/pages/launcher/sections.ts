@@ -1,6 +1,6 @@
 /** The order of the workspaces on the launcher, and the words of a workspace. Pure functions. */
 
-import type { LauncherImage, Uuid } from '../../api/types';
+import type { LauncherImage, Schemas, Uuid } from '../../api/types';
 
 export interface Section {
   title: string;
@@ -62,4 +62,9 @@ export function waitOf({ ready, expected_s }: Pick<LauncherImage, 'ready' | 'exp
 /** The favorites after a press on the star of a workspace. */
 export function toggled(favorites: Uuid[], imageId: Uuid): Uuid[] {
   return favorites.includes(imageId) ? favorites.filter((id) => id !== imageId) : [...favorites, imageId];
+}
+
+/** Whether a workspace has launch options to choose. */
+export function hasChoices(image: LauncherImage, options: Schemas['LaunchOptions'] | undefined): boolean {
+  return !!options && (options.zones.length > 1 || options.images_with_profile.includes(image.image_id));
 }

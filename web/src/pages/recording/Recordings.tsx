@@ -10,6 +10,7 @@ import { timeColumn } from '../../components/columns';
 import { ResourcePage } from '../../components/ResourcePage';
 import type { Column } from '../../components/tableState';
 import { TimeAgo } from '../../components/TimeAgo';
+import styles from './Recording.module.css';
 
 const COLUMNS: Column<Recording>[] = [
   {
@@ -63,7 +64,7 @@ export function Recordings() {
       emptyNote={
         <>
           The program requests a recording with{' '}
-          <Text span ff="monospace" size="sm">
+          <Text span size="sm" className={styles.code}>
             &quot;record&quot;: &quot;pictures&quot;
           </Text>{' '}
           in its lease. The group setting record_leases records all leases of its members.

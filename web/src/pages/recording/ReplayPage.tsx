@@ -28,6 +28,7 @@ import { TimeAgo } from '../../components/TimeAgo';
 import { ActionList } from './ActionList';
 import { limitsOf, placeOf, shownAt, whyNoPicture } from './replay';
 import { Screen } from './Screen';
+import styles from './Recording.module.css';
 
 /** `/recordings/<lease>#<number>`: what a program did with a lease, action by action. */
 export function ReplayPage() {
@@ -44,13 +45,13 @@ export function ReplayPage() {
         recorded.
       </EmptyState>
     );
-  if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;
+  if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton className={styles.page} />;
   return (
     <>
       <Heading recording={recording} />
       <StaleBanner error={error ?? found.error} hasData />
       {!found.data ? (
-        <Skeleton h={420} radius="md" />
+        <Skeleton className={styles.stage} />
       ) : found.data.length === 0 ? (
         <EmptyState icon={IconMovieOff} title="No actions yet">
           Actions of the program, commands and files appear here shortly after they are done.
@@ -132,7 +133,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
   return (
     <>
       {limits.length > 0 && (
-        <Alert variant="light" color="gray" mb="md" p="xs" icon={<IconInfoCircle aria-hidden />}>
+        <Alert variant="light" color="gray" className={styles.limits} icon={<IconInfoCircle aria-hidden />}>
           {limits.length === 1 ? (
             limits[0]
           ) : (
@@ -145,7 +146,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
         </Alert>
       )}
       <div className="replay">
-        <Paper withBorder className="surface replay-stage" p="md">
+        <Paper withBorder className={`surface replay-stage ${styles.player}`}>
           <Screen
             leaseId={recording.lease_id}
             row={row}
@@ -154,13 +155,13 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
             next={following}
           />
           <div role="status" className="replay-now">
-            <Text fw={650}>{row.said}</Text>
+            <Text className={styles.said}>{row.said}</Text>
             {row.error && (
-              <Text size="sm" c="var(--mantine-color-error)">
+              <Text size="sm" className={styles.failure}>
                 {row.error}
               </Text>
             )}
-            <Text size="sm" c="dimmed">
+            <Text size="sm" className="dimmed">
               {row.who ? `By ${row.who}.` : ''}
             </Text>
           </div>
@@ -175,7 +176,6 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
             thumbProps={{ 'aria-valuetext': `${row.number} of ${recording.rows}: ${row.said}` }}
             marks={failed.slice(0, MARKS).map((value) => ({ value }))}
             classNames={{ mark: 'replay-mark' }}
-            my="sm"
           />
           <Group justify="space-between">
             <Group gap="xs">
@@ -194,7 +194,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
                 </Button>
               )}
             </Group>
-            <Text size="sm" c="dimmed" visibleFrom="sm">
+            <Text size="sm" className="dimmed" visibleFrom="sm">
               <Kbd>←</Kbd> <Kbd>→</Kbd> one action, <Kbd>Home</Kbd> <Kbd>End</Kbd> first and last
             </Text>
           </Group>

@@ -1,8 +1,9 @@
-import { Center, Text, Title } from '@mantine/core';
+import { Text } from '@mantine/core';
 import { IconPhotoOff } from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
 import { pictureAddress, type RecordedRow } from '../../api/recordings';
 import { pointOf } from './replay';
+import styles from './Recording.module.css';
 
 interface Props {
   leaseId: string;
@@ -38,15 +39,15 @@ export function Screen({ leaseId, row, shown, reason, next }: Props) {
           {point && <span className="replay-point" data-failed={row.code ? true : undefined} style={point} />}
         </div>
       ) : (
-        <Center className="replay-nothing" p="xl">
-          <Title order={2} fz={16} fw={600} ta="center">
+        <div className="replay-nothing">
+          <h2 className={styles.nothing}>
             <IconPhotoOff size={32} aria-hidden className="replay-no-picture" />
             {lost ? 'The picture could not be loaded' : 'No picture'}
-          </Title>
-        </Center>
+          </h2>
+        </div>
       )}
       <figcaption>
-        <Text size="sm" c="dimmed">
+        <Text size="sm" className="dimmed">
           {reason}
         </Text>
       </figcaption>

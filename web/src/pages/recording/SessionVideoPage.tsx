@@ -15,6 +15,7 @@ import { StatusBadge } from '../../components/StatusBadge';
 import { absolute } from '../../components/TimeAgo';
 import { stateOf } from './timeline';
 import { VideoPlayer } from './VideoPlayer';
+import styles from './Recording.module.css';
 
 /** The video of a session: its facts, its verification and its player. */
 export function SessionVideoPage() {
@@ -26,7 +27,7 @@ export function SessionVideoPage() {
         {messageOf(error)} Videos are deleted some time after the end of their session.
       </EmptyState>
     );
-  if (!video) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;
+  if (!video) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton className={styles.page} />;
   return <Video video={video} />;
 }
 
@@ -115,13 +116,13 @@ function Result({
 }) {
   if (ok)
     return (
-      <Alert color="accent" role="status" mb="md" title="The video is unchanged">
+      <Alert color="accent" role="status" className={styles.verdict} title="The video is unchanged">
         {counted(segments, 'segment')}:{' '}
         {ended ? 'none is missing or changed.' : 'none is changed so far. The session runs.'}
       </Alert>
     );
   return (
-    <Alert color="red" role="alert" mb="md" title="The video is not complete or was changed">
+    <Alert color="red" role="alert" className={styles.verdict} title="The video is not complete or was changed">
       <List size="sm">
         {problems.map((problem) => (
           <List.Item key={problem}>

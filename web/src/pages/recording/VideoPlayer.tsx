@@ -1,10 +1,11 @@
-import { Alert, Group, Paper, Text } from '@mantine/core';
+import { Alert, Group, Text } from '@mantine/core';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { SegmentReader, type VideoSegment } from '../../api/sessionVideos';
 import { isTemporary, messageOf } from '../../api/client';
 import { counted } from '../../components/format';
 import { absolute } from '../../components/TimeAgo';
 import { clockAt, gapsOf, placeAt, timelineOf, type Place } from './timeline';
+import styles from './Recording.module.css';
 
 const TYPE = 'video/mp4; codecs="avc1.640033"';
 /** Segments are loaded when they begin within this time after the position, in seconds. */
@@ -40,9 +41,9 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
 
   const gaps = gapsOf(places);
   return (
-    <Paper withBorder p="md" radius="md">
+    <div className={styles.player}>
       {error && (
-        <Alert color="red" role="alert" mb="sm">
+        <Alert color="red" role="alert">
           {error}
         </Alert>
       )}
@@ -54,20 +55,20 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
         className="session-video"
         onTimeUpdate={({ currentTarget }) => setPosition(currentTarget.currentTime)}
       />
-      <Group justify="space-between" mt="xs">
+      <Group justify="space-between">
         <Text size="sm">
           Time of the picture:{' '}
-          <Text span size="sm" fw={600} data-testid="clock">
+          <Text span size="sm" className={styles.said} data-testid="clock">
             {absolute(new Date(clockAt(places, positionS)).toISOString())}
           </Text>
         </Text>
         {gaps > 0 && (
-          <Text size="sm" c="dimmed">
+          <Text size="sm" className="dimmed">
             {counted(gaps, 'gap')} without pictures {gaps === 1 ? 'is' : 'are'} skipped
           </Text>
         )}
       </Group>
-    </Paper>
+    </div>
   );
 }
 

@@ -43,7 +43,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           }
         />
         {others > 0 && (
-          <Text size="sm" c="dimmed">
+          <Text size="sm" className="dimmed">
             {others === 1 ? '1 more lease is' : `${others} more leases are`} not visible to you.
           </Text>
         )}

@@ -14,6 +14,7 @@ import { StageFrame } from '../session/Stage';
 import { StageCard } from '../session/StageCard';
 import { NEVER_IDLE } from '../session/useOutOfSight';
 import { Veil } from '../session/Veil';
+import styles from './JoinPage.module.css';
 
 /** `/join/<share>#<secret>`: the shared session of another user, for the recipients of its link. */
 export function JoinPage() {
@@ -112,7 +113,7 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
               />
             )}
             {enter.isError && (
-              <Text size="sm" c="red" role="alert">
+              <Text size="sm" className={styles.refused} role="alert">
                 {messageOf(enter.error)}
               </Text>
             )}

@@ -11,6 +11,7 @@ import { Categories, SearchField, useSearch } from '../../../components/Search';
 import { AddDialog } from './AddDialog';
 import { CatalogueCard } from './CatalogueCard';
 import { CatalogueForm, Sources } from './Sources';
+import styles from './Catalogue.module.css';
 
 /** The interval of updates while an Agent pulls an image. */
 const FOLLOW_MS = 2000;
@@ -57,7 +58,7 @@ export function Catalogue() {
       {entries.isPending && (
         <SimpleGrid cols={COLUMNS} spacing="md">
           {[0, 1, 2, 3, 4, 5].map((index) => (
-            <Skeleton key={index} h={212} radius="md" />
+            <Skeleton key={index} className={styles.loading} />
           ))}
         </SimpleGrid>
       )}

@@ -1,4 +1,4 @@
-import { Anchor, Badge, Button, Group, Paper, Stack, Text, Tooltip } from '@mantine/core';
+import { Anchor, Badge, Button, Group, Stack, Text, Tooltip } from '@mantine/core';
 import { IconCheck, IconPlus, IconRefresh } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { updateFromCatalogue } from '../../../api/actions';
@@ -7,8 +7,8 @@ import type { CatalogueEntry, Image } from '../../../api/types';
 import { bytes, counted, milliseconds } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { PullState } from '../../../components/PullState';
-import { textIn } from '../../../components/tones';
 import { useAction } from '../../../components/useAction';
+import styles from './Catalogue.module.css';
 
 interface Props {
   entry: CatalogueEntry;
@@ -20,34 +20,32 @@ interface Props {
 /** One entry of the catalogue, with its state in this deployment and the button that adds it. */
 export function CatalogueCard({ entry, image, onAdd }: Props) {
   return (
-    <Paper withBorder className="surface" p="md" radius="md" role="listitem" data-testid={`entry-${entry.name}`}>
-      <Stack gap="sm" h="100%">
-        <Group wrap="nowrap" align="flex-start" gap="md">
-          <ImageIcon name={entry.friendly_name} src={entry.picture_url} size={64} />
-          <Stack gap={2} miw={0}>
-            <Text fw={650}>{entry.friendly_name}</Text>
-            <Text size="sm" c="dimmed" lineClamp={3}>
-              {entry.description}
-            </Text>
-          </Stack>
-        </Group>
-        <Group gap={6}>
-          {entry.source && (
-            <Badge variant="outline" color="gray" styles={{ label: { color: 'var(--mantine-color-text)' } }}>
-              {entry.source}
-            </Badge>
-          )}
-          {entry.categories.map((category) => (
-            <Badge key={category} variant="default" tt="none" fw={500}>
-              {category}
-            </Badge>
-          ))}
-        </Group>
-        <Facts entry={entry} />
-        {image && <Arrival image={image} />}
-        <Actions entry={entry} image={image} onAdd={onAdd} />
-      </Stack>
-    </Paper>
+    <div className={styles.card} role="listitem" data-testid={`entry-${entry.name}`}>
+      <Group wrap="nowrap" align="flex-start" gap="md">
+        <ImageIcon name={entry.friendly_name} src={entry.picture_url} size={64} />
+        <Stack gap={2} className={styles.words}>
+          <p className={styles.name}>{entry.friendly_name}</p>
+          <Text size="sm" className="dimmed" lineClamp={3}>
+            {entry.description}
+          </Text>
+        </Stack>
+      </Group>
+      <Group gap={6}>
+        {entry.source && (
+          <Badge variant="outline" color="gray" className={styles.source}>
+            {entry.source}
+          </Badge>
+        )}
+        {entry.categories.map((category) => (
+          <Badge key={category} variant="default">
+            {category}
+          </Badge>
+        ))}
+      </Group>
+      <Facts entry={entry} />
+      {image && <Arrival image={image} />}
+      <Actions entry={entry} image={image} onAdd={onAdd} />
+    </div>
   );
 }
 
@@ -62,7 +60,7 @@ function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntr
       disabled={facts.length === 0}
       openDelay={400}
     >
-      <Text size="xs" c="dimmed" className="number" mih="1.4em">
+      <Text size="xs" className={`dimmed number ${styles.facts}`}>
         {facts.join(' · ')}
       </Text>
     </Tooltip>
@@ -74,14 +72,14 @@ function Arrival({ image: { agents } }: { image: Image }) {
   const having = agents.filter(({ state }) => state === 'present').length;
   if (agents.length > 0 && having === agents.length)
     return (
-      <Text size="xs" c="dimmed">
+      <Text size="xs" className="dimmed">
         on {counted(having, 'Agent')}
       </Text>
     );
   return (
     <Stack gap={4} aria-live="polite">
       {agents.length === 0 && (
-        <Text size="xs" c="dimmed">
+        <Text size="xs" className="dimmed">
           Waiting for an Agent to check the image
         </Text>
       )}
@@ -94,7 +92,7 @@ function Arrival({ image: { agents } }: { image: Image }) {
             <PullState pull={each} label={`Image on ${each.hostname}`} />
           </Group>
           {each.error && (
-            <Text size="xs" c={textIn('failure')} className="anywhere">
+            <Text size="xs" className={`anywhere ${styles.failure}`}>
               {each.error}
             </Text>
           )}
@@ -112,7 +110,7 @@ function Actions({ entry, image, onAdd }: Props) {
     `${entry.friendly_name} was not updated`,
   );
   return (
-    <Group justify="space-between" mt="auto" gap="xs">
+    <Group justify="space-between" gap="xs" className={styles.actions}>
       {entry.installed ? (
         <Group gap={6}>
           <IconCheck size={16} color="var(--gr-text-muted)" aria-hidden />

@@ -1,4 +1,4 @@
-import { Anchor, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Anchor, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { IconWorld } from '@tabler/icons-react';
 import { createCatalogue, deleteCatalogue, readCatalogue } from '../../../api/actions';
@@ -12,8 +12,8 @@ import { counted } from '../../../components/format';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { RowName } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
-import { textIn } from '../../../components/tones';
 import { useAction } from '../../../components/useAction';
+import styles from './Catalogue.module.css';
 
 /** The third-party catalogues. */
 export function Sources({ sources }: { sources: Catalogue[] }) {
@@ -55,9 +55,7 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
   ];
   return (
     <section aria-label="Third-party catalogues">
-      <Title order={2} fz={18} mb="sm">
-        Third-party catalogues
-      </Title>
+      <h2 className={styles.heading}>Third-party catalogues</h2>
       <DataTable
         caption="Third-party catalogues"
         name="sources"
@@ -77,19 +75,19 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
     <Stack gap={2}>
       <Text size="sm">{counted(entries, 'workspace')}</Text>
       {error && (
-        <Text size="xs" c={textIn('failure')} className="anywhere">
+        <Text size="xs" className={`anywhere ${styles.failure}`}>
           {error}
         </Text>
       )}
       {left_out.length > 0 && (
         <details>
           <summary>
-            <Text span size="xs" c="dimmed">
+            <Text span size="xs" className="dimmed">
               Omitted entries
             </Text>
           </summary>
           {left_out.map((sentence, index) => (
-            <Text key={index} size="xs" c="dimmed" className="anywhere">
+            <Text key={index} size="xs" className="dimmed anywhere">
               {sentence}
             </Text>
           ))}
