@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.launch.on_demand import read_agents
+from greenroom.db.session.views import get_session
+from greenroom.wire.fields import SessionUse
 from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage, digest
 
 
@@ -65,6 +67,18 @@ async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(agent:
         return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
 
     await eventually(lambda: _is(reported(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
+
+
+async def test_the_last_use_of_a_session_is_shown_with_it(agent: ToldAgent, db: Database):
+    used, unknown = await session(db, agent, user_id=await user(db)), await session(db, agent)
+    await agent.check_in(usage=Usage(sessions={used: SessionUse(cpu=0.25, memory_bytes=300_000_000)}))
+
+    async def shown(session_id: str) -> tuple[float | None, int | None]:
+        found = await get_session(db, session_id)
+        return found.cpu_used, found.memory_used
+
+    await eventually(lambda: _is(shown(used), (0.25, 300_000_000)))
+    assert await shown(unknown) == (None, None)
 
 
 async def _is(asked: Awaitable[object], wanted: object) -> bool:

@@ -35,6 +35,7 @@ import {
   type TablerIcon,
 } from '@tabler/icons-react';
 import { type ComponentType, createContext, use } from 'react';
+import { matchPath } from 'react-router';
 import { allows, allowsEverywhere } from './api/auth';
 import type { Me } from './api/types';
 import { lazily } from './components/lazily';
@@ -50,6 +51,8 @@ export interface Place {
    * header and navigation below `/admin`.
    */
   frame?: 'public' | 'bare' | 'header' | 'admin';
+  /** The page of an item is too wide for the panel beside a list. */
+  wide?: boolean;
 }
 
 /** A page in a menu. */
@@ -139,7 +142,7 @@ const MENUS = {
     { path: '/admin/sessions', title: 'Sessions', icon: IconDeviceDesktop, needs: 'sessions', page: Sessions },
     { path: '/admin/sessions/:sessionId', page: AdminSession },
     { path: '/admin/recordings', title: 'Recordings', icon: IconMovie, needs: 'recordings', page: Recordings },
-    { path: '/admin/recordings/:leaseId', page: ReplayPage },
+    { path: '/admin/recordings/:leaseId', page: ReplayPage, wide: true },
     {
       path: '/admin/session-videos',
       title: 'Session Videos',
@@ -147,7 +150,7 @@ const MENUS = {
       needs: 'session_videos',
       page: SessionVideos,
     },
-    { path: '/admin/session-videos/:sessionId', page: SessionVideoPage },
+    { path: '/admin/session-videos/:sessionId', page: SessionVideoPage, wide: true },
   ],
   Pools: [
     {
@@ -335,6 +338,12 @@ export function usePlace(): Listed {
   const place = use(PlaceContext);
   if (!place || !isListed(place)) throw new Error('No menu leads to this page.');
   return place;
+}
+
+/** The page of an item that the panel beside a list can show; undefined = there is no such page at this path. */
+export function placeInPanel(pathname: string): Place | undefined {
+  const place = PLACES.find(({ path }) => matchPath(path, pathname));
+  return place && !place.wide && place.path.includes(':') && frameOf(place) === 'admin' ? place : undefined;
 }
 
 /** The frame of a page. */

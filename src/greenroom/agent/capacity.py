@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from greenroom.agent.session.readings import SessionReadings
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet import host_limits
@@ -24,7 +25,15 @@ from greenroom.core.fleet.disk import DiskAmount, DiskUse, FreeDisk, SessionToSt
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.concurrency import convert_item_error, warn_of_item_error
 from greenroom.kit.host_limits import read_limits
-from greenroom.runtimes.contract import Containers, DiskCountError, FilterRunner, HostCapacity, HostDisk, LogInStore
+from greenroom.runtimes.contract import (
+    Containers,
+    DiskCountError,
+    FilterRunner,
+    HostCapacity,
+    HostDisk,
+    LogInStore,
+    SessionMeter,
+)
 from greenroom.wire.messages import ReportedCapacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -83,6 +92,7 @@ class CapacityMeter:
         self.on_other_machines = False
         """True if sessions run on other machines than this host."""
         self.usage = Usage()
+        self._sessions = SessionReadings(self.runtime) if isinstance(self.runtime, SessionMeter) else None
 
     async def read(self) -> None:
         """Read the capacity and the usage. Raises RuntimeUnavailable: the runtime does not answer."""
@@ -102,10 +112,13 @@ class CapacityMeter:
             # a runtime that runs the web filters itself cannot add secrets to the requests of sessions
             brokers=not isinstance(self.runtime, FilterRunner),
             keeps_log_ins=isinstance(self.runtime, LogInStore),
+            sessions=self._sessions.latest if self._sessions else {},
         )
 
     async def run(self) -> None:
         while True:
+            if self._sessions:
+                await self._sessions.try_read()
             await self.try_read()
             await asyncio.sleep(READ_EVERY_S)
 

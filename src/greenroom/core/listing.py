@@ -1,11 +1,13 @@
 """The order and the filter of a long list.
 
 The filter of the console has the same rules: each row must contain every word. `zone:eu` searches for `eu` only in the
-first column whose name begins with `zone`; without such a column, the search is for the whole word in all columns.
+first column whose name begins with `zone`; without such a column, the search is for the whole word in all columns. A
+word in quotation marks may have spaces: `zone:"eu west"`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 from greenroom.core.errors import Invalid
 
 MAX_WORDS: Final = 8
+_WORD: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def order_of(text: str, columns: Collection[str]) -> SortOrder:
 
 def words_of(text: str, columns: Collection[str]) -> list[Word]:
     """Return the lower-case words of a filter. Raises Invalid: it has more than `MAX_WORDS`, or a NUL."""
-    words = text.lower().split()
+    words = [word for found in _WORD.findall(text.lower()) if (word := found.replace('"', ""))]
     if len(words) > MAX_WORDS or "\0" in text:
         raise Invalid(f"`q` can have at most {MAX_WORDS} words, and no NUL character.")
     return [_word(word, columns) for word in words]

@@ -45,6 +45,7 @@ from greenroom.runtimes.contract import (
     ProbeResult,
     PullError,
     ScreenshotError,
+    SessionUsage,
     StartError,
 )
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
@@ -54,6 +55,7 @@ from greenroom.runtimes.simulated_host import (
     SimulationSettings,
     StoredContainer,
     simulated_image,
+    simulated_usage,
     stored_containers,
 )
 
@@ -356,6 +358,10 @@ class SimulatedRuntime:
             memory_bytes=SESSION_MEMORY_BYTES * len(self._containers),
             disk_free_bytes=settings.disk_free_bytes,
         )
+
+    async def session_usage(self) -> dict[str, SessionUsage]:
+        running = {name: c for name, c in self._containers.items() if c.state is ContainerState.RUNNING}
+        return {name: simulated_usage(container, time.time()) for name, container in running.items()}
 
     async def _homes_in_use(self) -> dict[HomeId, str]:
         return {home: name for name, stored in self._containers.items() for home in stored.kept_homes}

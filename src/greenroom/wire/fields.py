@@ -1,4 +1,4 @@
-"""Types of fields that several messages contain: ids, times, texts, and home folders (core.workspace.homes)."""
+"""Types of fields of messages: ids, times, texts, parts of sessions, and home folders (core.workspace.homes)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 Uuid = Annotated[str, msgspec.Meta(pattern=rf"\A{UUID.pattern}\Z")]
 MAX_TEXT: Final = 64_000
 MAX_HOME_BYTES: Final = 2**62
+MAX_METERED: Final = 500
+"""The maximum number of sessions whose use an Agent reports. It limits the size of the row of the Agent."""
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Seconds since the epoch, before the year 10000, because Python dates cannot represent later times."""
@@ -22,6 +24,20 @@ def clean_texts(message: msgspec.Struct, *fields: str) -> None:
     for field in fields:
         text: str = getattr(message, field)
         msgspec.structs.force_setattr(message, field, text.replace("\0", "")[-MAX_TEXT:])
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A completed step of a start, for the connecting screen. `at` is in seconds since the epoch."""
+
+    name: str
+    at: Moment
+
+
+class SessionUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The use of a session: the average number of cores between the last two readings, and the memory in bytes."""
+
+    cpu: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 0.0
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
 
 
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,7 +24,17 @@ from greenroom.core.named_secrets import FilterSecret
 from greenroom.core.session.streams import Access
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.definition import PullPolicy
-from greenroom.wire.fields import UUID, HomeRemoval, HomeReport, Moment, Uuid, clean_texts
+from greenroom.wire.fields import (
+    MAX_METERED,
+    UUID,
+    HomeRemoval,
+    HomeReport,
+    Moment,
+    SessionUse,
+    Step,
+    Uuid,
+    clean_texts,
+)
 
 VERSION: Final = 1
 MAX_SESSIONS: Final = 2_000
@@ -67,6 +77,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """True if its web filters can add secrets to requests."""
     keeps_log_ins: bool = False
     """True if the Agent stores log-ins for the nodes of its cluster. The Manager then sends all registry passwords."""
+    sessions: Annotated[dict[Uuid, SessionUse], msgspec.Meta(max_length=MAX_METERED)] = {}
+    """The use of running sessions, by id."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -174,13 +186,6 @@ class CommandReport(Message, frozen=True, kw_only=True):
         clean_texts(self, "output")
         if len(self.picture) > MAX_PICTURE_BYTES or not self.picture.startswith(JPEG):
             msgspec.structs.force_setattr(self, "picture", b"")
-
-
-class Step(Message, frozen=True, kw_only=True):
-    """A completed step of a start, for the connecting screen. `at` is in seconds since the epoch."""
-
-    name: str
-    at: Moment
 
 
 class Observed(Message, frozen=True, kw_only=True):

@@ -25,8 +25,8 @@ async def stored_key(db: Database) -> str | None:
 
 async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
     begin = await user.read(OWN)
-    assert begin.pop("favorite_images") == []
-    assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 6
+    assert (begin.pop("favorite_images"), begin.pop("lists")) == ([], {})
+    assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 7
     changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark", "density": "compact"})
     assert changed.status_code == 200, changed.text
     await user.change(OWN, preferred_timezone="Europe/Berlin")
@@ -44,6 +44,14 @@ async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
         ({"preferred_timezone": "../../etc/passwd"}, "no such time zone"),
         ({"theme": "pink"}, "theme"),
         ({"density": "dense"}, "density"),
+        ({"times": "exact"}, "times"),
+        ({"lists": {"A list": {}}}, "the name of a list"),
+        ({"lists": {"users": {"columns": ["a b"]}}}, "the name of a column"),
+        ({"lists": {"users": {"views": [{"name": " ", "query": ""}]}}}, "name"),
+        ({"lists": {"users": {"views": [{"name": "a", "query": "q" * 501}]}}}, "query"),
+        ({"lists": {"users": {"views": [{"name": "a", "query": ""}] * 2}}}, "two views have the same name"),
+        ({"lists": {"users": {"views": [{"name": str(n), "query": ""} for n in range(21)]}}}, "views"),
+        ({"lists": {f"l{n}": {} for n in range(61)}}, "lists"),
         ({"default_image": str(uuid.UUID(int=1))}, "no workspace"),
         ({"ssh_public_key": "ssh-rsa nonsense"}, "is not an OpenSSH public key"),
         ({"ssh_private_key": "nonsense"}, "is not a private key"),
@@ -64,6 +72,27 @@ async def test_favorite_workspaces_keep_their_order(user: Client):
     await user.change(OWN, theme="dark")
     assert (await user.read(OWN))["favorite_images"] == ids
     assert (await user.patch(OWN, json={"favorite_images": ids * 34})).status_code == 422
+
+
+async def test_choices_for_one_list_leave_those_for_others(user: Client):
+    view = {"name": "Slow ones", "query": "q=status%3Arunning&sort=-created"}
+    await user.change(OWN, lists={"users": {"columns": ["username", "status"]}, "sessions": {"views": [view]}})
+    assert (await user.read(OWN))["lists"] == {
+        "users": {"columns": ["username", "status"], "views": []},
+        "sessions": {"columns": None, "views": [view]},
+    }
+    after = await user.change(OWN, lists={"users": {}}, times="absolute")
+    assert after["lists"] == {"sessions": {"columns": None, "views": [view]}}, "a list without choices is removed"
+    assert after["times"] == "absolute"
+
+
+async def test_the_number_of_lists_with_choices_is_limited(user: Client):
+    choices = {"columns": ["name"]}
+    await user.change(OWN, lists={f"a{number}": choices for number in range(60)})
+    answer = await user.patch(OWN, json={"lists": {"b": choices}})
+    assert (answer.status_code, "at most 60" in answer.json()["detail"]) == (422, True)
+    await user.change(OWN, lists={"a1": {}})
+    await user.change(OWN, lists={"b": choices})
 
 
 async def test_the_private_key_goes_in_and_never_comes_out(user: Client, admin: Client, db: Database):

@@ -257,6 +257,28 @@ async def test_a_keepalive_prolongs_the_session_to_its_limit(stage: Stage, ada: 
     assert row["life"] == 60
 
 
+async def test_the_page_of_the_user_reports_its_round_trip(stage: Stage, ada: Client):
+    session_id = (await ada.launch(stage.image_id))["session_id"]
+    path = f"/api/v1/sessions/{session_id}"
+
+    async def reported() -> tuple[float | None, bool]:
+        shown = await stage.admin.read(path)
+        return shown["round_trip_ms"], shown["client_address"] is not None
+
+    await ada.post(f"{path}/keepalives")
+    assert await reported() == (None, False), "a program sends no body"
+    await ada.post(f"{path}/keepalives", json={"round_trip_ms": 12.5})
+    assert await reported() == (12.5, True)
+    await stage.admin.post(f"{path}/keepalives", json={"round_trip_ms": 99})
+    assert await reported() == (12.5, True), "another user is not the client"
+    await ada.post(f"{path}/keepalives", json={"round_trip_ms": None})
+    assert await reported() == (None, True)
+    assert (await ada.post(f"{path}/keepalives", json={"round_trip_ms": -1})).status_code == 422
+    address = (await ada.read(path))["client_address"]
+    found = await stage.admin.read(f"/api/v1/sessions?q=client:{address}")
+    assert [row["session_id"] for row in found] == [session_id]
+
+
 async def test_a_command_is_no_way_around_a_forbidden_download(stage: Stage, ada: Client):
     session_id = (await ada.launch(stage.image_id))["session_id"]
     path = f"/api/v1/sessions/{session_id}/commands"

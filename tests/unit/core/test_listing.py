@@ -29,6 +29,11 @@ def test_a_word_is_searched_in_its_named_column_or_in_all():
     assert words_of("", COLUMNS) == []
 
 
+def test_quotation_marks_keep_spaces_in_a_word():
+    assert words_of('Ada zone:"eu West" "a b', COLUMNS) == [Word("ada"), Word("eu west", "zone"), Word("a b")]
+    assert words_of('"" user:""', COLUMNS) == [Word("", "user")]
+
+
 @pytest.mark.parametrize("text", ["a " * (MAX_WORDS + 1), "a\0b"])
 def test_what_cannot_be_looked_for_is_refused(text: str):
     with pytest.raises(Invalid):

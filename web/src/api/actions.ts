@@ -56,10 +56,11 @@ export function runCommand(sessionId: Uuid, body: Schemas['CommandCreate']) {
   );
 }
 
-export function keepSessionAlive(sessionId: Uuid) {
-  return dataOf(
-    client.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
-  );
+/** `roundTripMs` is the last round trip to the session; null = not measured. */
+export function keepSessionAlive(sessionId: Uuid, roundTripMs: number | null) {
+  const params = { path: { session_id: sessionId } };
+  const body = { round_trip_ms: roundTripMs };
+  return dataOf(client.POST('/api/v1/sessions/{session_id}/keepalives', { params, body }));
 }
 
 export function createStagingConfig(body: Schemas['StagingCreate']) {

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
+import { useChosenTimes } from '../components/times';
 import { useChosenDensity } from '../components/useDensity';
 import { isAdministrator } from '../places';
 import { AccountMenu } from './AccountMenu';
@@ -14,6 +15,7 @@ import { SchemeButton } from './SchemeButton';
 export function HeaderBar({ children }: { children?: ReactNode }) {
   const me = useMe();
   useChosenDensity();
+  useChosenTimes();
   const inAdmin = useLocation().pathname.startsWith('/admin');
   return (
     <div className={styles.bar}>

@@ -1,24 +1,27 @@
-import { Button, Checkbox, Kbd, Skeleton, Table, Text, TextInput, UnstyledButton, VisuallyHidden } from '@mantine/core';
-import { useDisclosure, useHotkeys } from '@mantine/hooks';
+import { Checkbox, Skeleton, Table, UnstyledButton, VisuallyHidden } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { IconArrowDown, IconArrowUp } from '@tabler/icons-react';
+import { type MouseEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { placeInPanel } from '../places';
+import { useAddress, useIsInPanel, usePanel } from './address';
+import type { Bulk } from './bulk';
+import { BulkBar } from './BulkBar';
 import styles from './DataTable.module.css';
-import { DensityButton } from './Density';
-import { StaleBanner } from './feedback';
-import { KeysHelp } from './KeysHelp';
+import { download, csvOf, type ExportFormat, jsonOf } from './exportRows';
+import { showError, StaleBanner } from './feedback';
+import { FilterField } from './FilterField';
 import { counted } from './format';
+import { useIdColumn } from './idColumn';
+import { KeysHelp } from './KeysHelp';
+import { chosenColumns, leaveViewColumns, listName, queryOf, showView, useListChoices } from './listChoices';
+import { ListOptions } from './ListOptions';
+import { OpenPathContext } from './RowLink';
+import { SavedViews } from './SavedViews';
+import { SidePanel } from './SidePanel';
 import { MOST_WHOLE, TableRows } from './TableRows';
-import {
-  arranged,
-  type Column,
-  filterHint,
-  selectedText,
-  type TableState,
-  useSelection,
-  useTableState,
-} from './tableState';
-import { useTableKeys } from './tableKeys';
+import { arranged, type Column, shownColumns, type TableState, useSelection, useTableState } from './tableState';
+import { focusOpened, moveRow, useTableKeys } from './tableKeys';
 import { useFrozenWidths } from './useFrozenWidths';
 
 /** The state of a list that the server orders and filters, and that is read page by page. */
@@ -34,6 +37,8 @@ export interface Paged {
 export interface TableProps<Row> {
   /** The description of the table, for screen readers. */
   caption: string;
+  /** The name of the list in the preferences of users, if it is not the caption. */
+  list?: string;
   /** The name of a second, short table of a page. Its order has a separate parameter in the address, and it has no filter. */
   name?: string;
   query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
@@ -51,19 +56,24 @@ export interface TableProps<Row> {
   /** The content next to the filter. */
   tools?: ReactNode;
   /** The actions for several rows. With it, rows can be selected. */
-  bulk?: (rows: Row[], clear: () => void) => ReactNode;
+  bulk?: Bulk<Row> | undefined;
 }
+
+/** The minimum width of a window with a panel beside a list. In smaller windows, links open the full page. */
+const PANEL_MIN_PX = 1000;
 
 /**
  * The table of the console, with filter, order, skeleton, empty state and stale data. Rows are updated in place.
  *
- * It may have any number of rows. Of many rows, only those near the window are in the document.
+ * It may have any number of rows. Of many rows, only those near the window are in the document. On a small screen, rows
+ * are cards. A link of a row opens the item in a panel beside the list.
  */
 export function DataTable<Row>({
   caption,
+  list = listName(caption),
   name = '',
   query,
-  columns,
+  columns: ownColumns,
   rowKey,
   paged,
   isPart = false,
@@ -75,149 +85,208 @@ export function DataTable<Row>({
 }: TableProps<Row>) {
   const own = useTableState(sort ?? null, name);
   const state = paged?.state ?? own;
-  const filterRef = useRef<HTMLInputElement>(null);
-  useHotkeys([['/', () => filterRef.current?.focus()]]);
   const { filter, sort: by, descending } = state;
   const isPaged = paged !== undefined;
+  const columns = useIdColumn(ownColumns, query.data?.[0], rowKey, isPaged);
   const rows = useMemo(
     () => (isPaged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
     [isPaged, query.data, columns, filter, by, descending],
   );
   const total = paged ? paged.total : String(rows.length);
   const selection = useSelection(rows, rowKey, filter);
-  const all = useSelectAll(rows.length, paged?.onMore, query.error, selection.selectAll);
+  const whole = useWholeList(rows.length, paged?.onMore, query.error);
   const body = useRef<HTMLTableSectionElement>(null);
   const [isHelpOpen, help] = useDisclosure(false);
-  useTableKeys(body, !name, help.open);
-  const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, columns.map(({ key }) => key).join());
+
+  const isInPanel = useIsInPanel();
+  const { path: panelPath, open: openPanel, close: closePanel } = usePanel();
+  const path = name || isInPanel ? null : panelPath;
+  const close = useCallback(() => {
+    focusOpened(body.current);
+    closePanel();
+  }, [closePanel]);
+  const openInPanel = (event: MouseEvent) => {
+    const { ctrlKey, metaKey, shiftKey, altKey, button, target } = event;
+    if (name || isInPanel || window.innerWidth < PANEL_MIN_PX) return;
+    if (ctrlKey || metaKey || shiftKey || altKey || button !== 0 || !(target instanceof Element)) return;
+    const link = target.closest<HTMLAnchorElement>('[data-row] a.row-link');
+    if (!link || !placeInPanel(link.pathname)) return;
+    event.preventDefault(); // the link would open the page
+    openPanel(link);
+  };
+  useTableKeys(body, !name && !isInPanel, help.open, path === null ? undefined : close);
+
+  const address = useAddress();
+  const [choices, keep] = useListChoices(list);
+  const chosen = name ? null : chosenColumns(address, choices);
+  const chosenKeys = chosen?.join();
+  const isNarrow = path !== null || isInPanel;
+  const shown = useMemo(
+    () => shownColumns(columns, chosenKeys?.split(',') ?? null, isNarrow),
+    [columns, chosenKeys, isNarrow],
+  );
+  const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, shown.map(({ key }) => key).join());
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
+  const save = (format: ExportFormat) =>
+    whole.load(() => {
+      const latest = exported.current;
+      if (format === 'csv') download(`${list}.csv`, 'text/csv;charset=utf-8', csvOf(latest.columns, latest.rows));
+      else download(`${list}.json`, 'application/json', jsonOf(latest.rows));
+    });
+  const exported = useRef({ rows, columns: shown });
+  exported.current = { rows, columns: path === null ? shown : shownColumns(columns, chosen, false) };
+  const selectAll = useRef(selection.selectAll);
+  selectAll.current = selection.selectAll;
 
   return (
-    <div className={styles.whole}>
-      <StaleBanner error={query.error} hasData={query.data !== undefined} />
-      <div>
-        {!name && (
-          <div className={styles.tools}>
-            {bulk && selection.rows.length > 0 ? (
-              <div className={styles.bulk}>
-                <Text size="sm" fw={600} role="status">
-                  {selectedText(selection.rows.length, total, !paged?.onMore)}
-                </Text>
-                {paged?.onMore && selection.rows.length === rows.length && (
-                  <Button size="compact-sm" variant="subtle" loading={all.isLoading} onClick={all.select}>
-                    Select all{total === undefined ? '' : ` ${total}`}
-                  </Button>
-                )}
-                {bulk(selection.rows, selection.clear)}
-              </div>
-            ) : (
-              tools
-            )}
-            <TextInput
-              ref={filterRef}
-              className={styles.filter}
-              size="sm"
-              aria-label={`Filter ${caption}`}
-              placeholder={filterHint(columns, isPart)}
-              leftSection={<IconSearch size={16} aria-hidden />}
-              rightSection={
-                <Kbd size="xs" aria-hidden>
-                  /
-                </Kbd>
-              }
-              value={state.filter}
-              onChange={(event) => state.setFilter(event.currentTarget.value)}
-              onKeyDown={(event) => event.key === 'Escape' && state.setFilter('')}
-            />
-            <DensityButton />
-          </div>
-        )}
-        <Table.ScrollContainer
-          className={styles.scroller}
-          minWidth={minWidth}
-          type="native"
-          tabIndex={0}
-          role="region"
-          aria-label={caption}
-        >
-          <Table
-            className="data-table"
-            withRowBorders={false}
-            aria-label={caption}
-            aria-rowcount={Number.isInteger(Number(total)) ? Number(total) + 1 : -1}
-            layout={frozen ? 'fixed' : 'auto'}
-          >
-            {frozen}
-            <Table.Thead className={query.data ? undefined : styles.waiting}>
-              <Table.Tr aria-rowindex={1}>
-                {bulk && (
-                  <Table.Th w={40}>
-                    <Checkbox
-                      size="xs"
-                      aria-label={paged?.onMore ? `Select the ${rows.length} rows that are loaded` : 'Select all rows'}
-                      checked={rows.length > 0 && selection.rows.length === rows.length}
-                      indeterminate={selection.rows.length > 0 && selection.rows.length < rows.length}
-                      onChange={selection.toggleAll}
-                    />
-                  </Table.Th>
-                )}
-                {columns.map((column) => (
-                  <Heading key={column.key} column={column} state={state} width={frozen ? undefined : column.width} />
-                ))}
-              </Table.Tr>
-            </Table.Thead>
-            {query.data ? (
-              <TableRows
-                body={body}
-                rows={rows}
+    <OpenPathContext value={path}>
+      <div className={styles.whole}>
+        <StaleBanner error={query.error} hasData={query.data !== undefined} />
+        <div>
+          {!name && (
+            <div className={styles.tools}>
+              {bulk && selection.rows.length > 0 ? (
+                <BulkBar
+                  bulk={bulk}
+                  rows={selection.rows}
+                  rowKey={rowKey}
+                  total={total}
+                  isPart={paged?.onMore !== undefined}
+                  onAll={
+                    paged?.onMore && selection.rows.length === rows.length
+                      ? () => whole.load(() => selectAll.current())
+                      : undefined
+                  }
+                  isLoadingAll={whole.isLoading}
+                  onClear={selection.clear}
+                />
+              ) : (
+                tools
+              )}
+              <FilterField
+                caption={caption}
                 columns={columns}
-                rowKey={rowKey}
-                selection={bulk && selection}
-                onMore={paged?.onMore}
+                rows={query.data ?? []}
+                isPart={isPart}
+                value={state.filter}
+                onChange={state.setFilter}
               />
-            ) : (
-              <Table.Tbody>
-                {[0, 1, 2].map((index) => (
-                  <SkeletonRow key={index} columns={columns.length + (bulk ? 1 : 0)} />
-                ))}
-              </Table.Tbody>
-            )}
-          </Table>
-        </Table.ScrollContainer>
-        {isEmpty && !filter && empty}
-        {isEmpty && filter && (
-          <p className={styles.note}>
-            {isPart ? 'No loaded row' : 'No row'} matches “{filter}”.
-          </p>
+              <div className={styles.menus}>
+                <SavedViews
+                  views={choices.views}
+                  query={queryOf(address, chosen)}
+                  onShow={(view) => showView(address, view)}
+                  onChange={(views) => keep({ views })}
+                />
+                <ListOptions
+                  columns={columns}
+                  shown={shown}
+                  onColumns={(keys) => {
+                    leaveViewColumns(address);
+                    keep({ columns: keys });
+                  }}
+                  isExporting={whole.isLoading}
+                  onExport={save}
+                />
+              </div>
+            </div>
+          )}
+          <Table.ScrollContainer
+            className={styles.scroller ?? ''}
+            minWidth={isNarrow ? 0 : minWidth}
+            type="native"
+            tabIndex={0}
+            role="region"
+            aria-label={caption}
+            classNames={{ scrollContainerInner: styles.scrolled ?? '' }}
+            onClickCapture={openInPanel}
+          >
+            <Table
+              className={`data-table ${styles.table ?? ''}`}
+              withRowBorders={false}
+              aria-label={caption}
+              aria-rowcount={Number.isInteger(Number(total)) ? Number(total) + 1 : -1}
+              layout={frozen ? 'fixed' : 'auto'}
+            >
+              {frozen}
+              <Table.Thead className={query.data ? undefined : styles.waiting}>
+                <Table.Tr aria-rowindex={1}>
+                  {bulk && (
+                    <Table.Th w={40}>
+                      <Checkbox
+                        size="xs"
+                        aria-label={
+                          paged?.onMore ? `Select the ${rows.length} rows that are loaded` : 'Select all rows'
+                        }
+                        checked={rows.length > 0 && selection.rows.length === rows.length}
+                        indeterminate={selection.rows.length > 0 && selection.rows.length < rows.length}
+                        onChange={selection.toggleAll}
+                      />
+                    </Table.Th>
+                  )}
+                  {shown.map((column) => (
+                    <Heading key={column.key} column={column} state={state} width={frozen ? undefined : column.width} />
+                  ))}
+                </Table.Tr>
+              </Table.Thead>
+              {query.data ? (
+                <TableRows
+                  body={body}
+                  rows={rows}
+                  columns={shown}
+                  rowKey={rowKey}
+                  selection={bulk && selection}
+                  onMore={paged?.onMore}
+                />
+              ) : (
+                <Table.Tbody>
+                  {[0, 1, 2].map((index) => (
+                    <SkeletonRow key={index} columns={shown.length + (bulk ? 1 : 0)} />
+                  ))}
+                </Table.Tbody>
+              )}
+            </Table>
+          </Table.ScrollContainer>
+          {isEmpty && !filter && empty}
+          {isEmpty && filter && (
+            <p className={styles.note}>
+              {isPart ? 'No loaded row' : 'No row'} matches “{filter}”.
+            </p>
+          )}
+          {paged?.onMore && (
+            <p className={`${styles.note} number`}>
+              {filter
+                ? `${counted(rows.length, 'row')} found so far. Searching older rows…`
+                : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
+            </p>
+          )}
+        </div>
+        {path !== null && (
+          <SidePanel path={path} onMove={(step) => body.current && moveRow(body.current, step)} onClose={close} />
         )}
-        {paged?.onMore && (
-          <p className={`${styles.note} number`}>
-            {filter
-              ? `${counted(rows.length, 'row')} found so far. Searching older rows…`
-              : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
-          </p>
-        )}
+        {isHelpOpen && <KeysHelp onClose={help.close} />}
       </div>
-      {isHelpOpen && <KeysHelp onClose={help.close} />}
-    </div>
+    </OpenPathContext>
   );
 }
 
-/** Selects all rows of a list. Loads the missing rows first. */
-function useSelectAll(loaded: number, onMore: (() => void) | undefined, error: Error | null, selectAll: () => void) {
-  const [isLoading, setLoading] = useState(false);
-  const latest = useRef(selectAll);
-  latest.current = selectAll;
+/** The number of rows up to which a list is loaded as a whole, for an export or a selection. */
+const MOST_LOADED = 20_000;
+
+/** Loads the missing rows of a list, and then calls a function. */
+function useWholeList(loaded: number, onMore: (() => void) | undefined, error: Error | null) {
+  const [then, setThen] = useState<{ call: () => void } | null>(null);
   useEffect(() => {
-    if (!isLoading) return;
-    if (onMore && !error) {
+    if (!then) return;
+    if (onMore && !error && loaded < MOST_LOADED) {
       onMore();
       return;
     }
-    setLoading(false);
-    if (!error) latest.current();
-  }, [isLoading, loaded, onMore, error]);
-  return { isLoading, select: () => setLoading(true) };
+    setThen(null);
+    if (error) showError('Not all rows were loaded', error);
+    else then.call();
+  }, [then, loaded, onMore, error]);
+  return { isLoading: then !== null, load: (call: () => void) => setThen({ call }) };
 }
 
 interface HeadingProps<Row> {

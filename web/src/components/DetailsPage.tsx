@@ -2,8 +2,9 @@ import { Anchor, Breadcrumbs, Skeleton, Tabs, Text } from '@mantine/core';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconDatabaseOff } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { ApiError, isGone, messageOf } from '../api/client';
+import { useAddress, useIsInPanel } from './address';
 import { EmptyState, StaleBanner } from './feedback';
 import { PageHeader } from './PageHeader';
 
@@ -27,16 +28,19 @@ interface Props<Thing> {
 export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: Props<Thing>) {
   const { error } = query;
   const data = isGone(error) ? undefined : query.data; // what is kept of it would look as if it were there
+  const isInPanel = useIsInPanel();
   return (
     <>
-      <Breadcrumbs mb={4} separatorMargin={6}>
-        <Anchor component={Link} to={list.to} size="sm">
-          {list.title}
-        </Anchor>
-        <Text size="sm" c="dimmed">
-          {data ? title(data) : '…'}
-        </Text>
-      </Breadcrumbs>
+      {!isInPanel && (
+        <Breadcrumbs mb={4} separatorMargin={6}>
+          <Anchor component={Link} to={list.to} size="sm">
+            {list.title}
+          </Anchor>
+          <Text size="sm" c="dimmed">
+            {data ? title(data) : '…'}
+          </Text>
+        </Breadcrumbs>
+      )}
       {data ? (
         <>
           <PageHeader title={title(data)} actions={actions?.(data)}>
@@ -66,10 +70,10 @@ function titleOf(error: unknown): string {
 }
 
 function TabsInAddress({ tabs }: { tabs: Tab[] }) {
-  const [params, setParams] = useSearchParams();
-  const open = tabs.find((tab) => tab.key === params.get('tab')) ?? tabs[0];
+  const address = useAddress();
+  const open = tabs.find((tab) => tab.key === address.get('tab')) ?? tabs[0];
   // Filter and order belong to the table of one tab and are removed with it.
-  const show = (key: string | null) => key && setParams(key === tabs[0]?.key ? {} : { tab: key }, { replace: true });
+  const show = (key: string | null) => key && address.setAll(key === tabs[0]?.key ? {} : { tab: key });
   return (
     <Tabs value={open?.key ?? null} onChange={show} keepMounted={false}>
       <Tabs.List mb="md">

@@ -1,14 +1,14 @@
 import { Suspense, useEffect, useState } from 'react';
 import type { Props as HintProps } from './Hint';
 import { lazily } from './lazily';
-import { absolute } from './TimeAgo';
+import { otherForm } from './TimeAgo';
 
 const Hint = lazily<'Hint', HintProps>(() => import('./Hint'), 'Hint');
 
 /** The delay before a hint, so that a pointer that only passes over an element shows none. */
 const OPEN_MS = 250;
 
-/** The elements with a hint: those with `data-hint`, and times, whose hint is the absolute time. It is formatted when it is shown. */
+/** The elements with a hint: those with `data-hint`, and times, whose hint is their other form. It is formatted when it is shown. */
 const HINTED = '[data-hint], time:not([title])';
 
 /**
@@ -82,5 +82,5 @@ function followHints(show: (shown: Shown) => void): () => void {
 }
 
 function hintOf(element: HTMLElement): string | undefined {
-  return element.dataset.hint ?? (element instanceof HTMLTimeElement ? absolute(element.dateTime) : undefined);
+  return element.dataset.hint ?? (element instanceof HTMLTimeElement ? otherForm(element) : undefined);
 }

@@ -1,11 +1,15 @@
-import type { ReactNode } from 'react';
+import { createContext, type ReactNode, use } from 'react';
 import { Link } from 'react-router';
+
+/** The path of the item in the panel beside the list. */
+export const OpenPathContext = createContext<string | null>(null);
 
 /** The name of the item of a row, as a link to its page. `note` is shown beside it in small letters. */
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
+  const isOpen = use(OpenPathContext) === to.split('?', 1)[0];
   return (
     <div className="row-named">
-      <Link to={to} className="row-link mantine-focus-auto">
+      <Link to={to} className="row-link mantine-focus-auto" aria-current={isOpen ? 'true' : undefined}>
         {children}
       </Link>
       {note && <div className="row-note">{note}</div>}

@@ -10,7 +10,7 @@ import {
   useLayoutEffect,
   useState,
 } from 'react';
-import type { Column } from './tableState';
+import { type Column, type Rank, rankOf } from './tableState';
 
 /** The number of rows above which only those near the window are in the document. */
 export const MOST_WHOLE = 60;
@@ -180,7 +180,7 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
   return (
     <tr ref={measure} className="row" data-index={index} data-row={name} aria-rowindex={index + 2}>
       {onToggle && (
-        <td>
+        <td data-rank="select">
           <input
             type="checkbox"
             className="row-checkbox mantine-focus-auto"
@@ -190,8 +190,8 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
           />
         </td>
       )}
-      {columns.map((column) => (
-        <Cell key={column.key} column={column} row={row} />
+      {columns.map((column, position) => (
+        <Cell key={column.key} column={column} rank={rankOf(column, position)} row={row} />
       ))}
     </tr>
   );
@@ -200,11 +200,22 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
 /** The number of letters up to which a plain text stands on one line. */
 const SHORT = 32;
 
-function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
-  const { render, value, align } = column;
+interface CellProps<Row> {
+  column: Column<Row>;
+  rank: Rank;
+  row: Row;
+}
+
+function Cell<Row>({ column, rank, row }: CellProps<Row>) {
+  const { render, value, align, title, hideTitle } = column;
   const text = render ? '' : String(value?.(row) ?? '–');
   return (
-    <td className={!render && text.length <= SHORT ? 'nowrap' : undefined} {...(align ? { align } : {})}>
+    <td
+      className={!render && text.length <= SHORT ? 'nowrap' : undefined}
+      data-rank={rank}
+      data-title={hideTitle || rank === 'title' ? undefined : title}
+      {...(align ? { align } : {})}
+    >
       {render ? render(row) : text}
     </td>
   );

@@ -1,4 +1,5 @@
 import { shortDuration, useClock } from './clock';
+import { useTimeForm } from './times';
 import { type Tone, textIn } from './tones';
 
 interface Props {
@@ -20,7 +21,7 @@ function wordsOf(age: number): string {
   return age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
 }
 
-/** A time relative to now, ticking; the absolute time with its zone is its hint. */
+/** A time relative to now, ticking, or date and time, as the user chose. The other form is its hint (see Hints.tsx). */
 export function TimeAgo(props: Props) {
   if (!props.time) return <span className="dimmed">{props.none ?? '–'}</span>;
   return props.warnAfter === undefined && props.alarmAfter === undefined ? (
@@ -38,16 +39,30 @@ function AgingTime(props: Props & { time: string }) {
 
 function Time({ time, tone }: { time: string; tone?: Tone | undefined }) {
   const at = Date.parse(time);
-  const text = useClock((now) => wordsOf((now - at) / 1000));
+  const form = useTimeForm();
+  const text = useClock((now) => (form === 'absolute' ? short(time) : wordsOf((now - at) / 1000)));
   return (
     <time
       className="nowrap number"
       dateTime={time}
+      data-form={form}
       {...(tone ? { style: { color: textIn(tone), fontWeight: 600 } } : {})}
     >
       {text}
     </time>
   );
+}
+
+/** The time relative to now, or the date with the time: the form that the element does not show. */
+export function otherForm({ dateTime, dataset }: HTMLTimeElement): string {
+  return dataset.form === 'absolute' ? wordsOf((Date.now() - Date.parse(dateTime)) / 1000) : absolute(dateTime);
+}
+
+const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: 'short', timeStyle: 'medium' });
+
+/** Date and time in the form of the user, as short as possible. */
+function short(time: string): string {
+  return SHORT.format(new Date(time));
 }
 
 const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });

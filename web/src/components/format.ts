@@ -68,7 +68,11 @@ export function amountIn(value: number, unit: string): string {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /** The first part of a UUID, which distinguishes the items of a list. Other ids are unchanged. */
 export function shortId(id: string): string {
-  return UUID.test(id) ? id.slice(0, 8) : id;
+  return isUuid(id) ? id.slice(0, 8) : id;
 }

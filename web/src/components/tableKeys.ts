@@ -4,7 +4,8 @@ import { type RefObject, useEffect } from 'react';
 export const TABLE_KEYS: [keys: string[], meaning: string][] = [
   [['J'], 'To the next row'],
   [['K'], 'To the previous row'],
-  [['Enter'], 'Open the row'],
+  [['Enter'], 'Open the row in the panel; J and K then change the panel, too'],
+  [['Esc'], 'Close the panel'],
   [['X'], 'Select the row, or end its selection'],
   [['↑', '↓'], 'To the same link or button of the row above or below'],
   [['/'], 'To the filter'],
@@ -23,7 +24,7 @@ export function isForOthers(event: KeyboardEvent): boolean {
     event.metaKey ||
     event.altKey ||
     (target instanceof Element && target.closest(TYPING) !== null) ||
-    document.querySelector('[role=dialog]') !== null
+    document.querySelector('[role=dialog], [role=menu]') !== null
   );
 }
 
@@ -32,17 +33,34 @@ function rowsOf(body: Element): HTMLElement[] {
   return [...body.querySelectorAll<HTMLElement>('[data-row]')];
 }
 
-/** Focuses the first link of the row after or before the one with the focus; without a focus, of the first row. */
+/** The link of the item in the panel beside the list. */
+const OPEN_LINK = 'a.row-link[aria-current]';
+
+/**
+ * Focuses the first link of the row after or before the one with the focus. Without a focus in the rows, that is the row
+ * in the panel, or else the first row. An open panel shows the item of the same column in the new row.
+ */
 export function moveRow(body: Element, step: 1 | -1): void {
   const rows = rowsOf(body);
-  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const focused = rows.findIndex((row) => row.contains(document.activeElement));
+  const opened = rows.findIndex((row) => row.querySelector(OPEN_LINK));
+  const at = focused < 0 ? opened : focused;
   const row = rows[at < 0 ? 0 : at + step];
+  const column = body.querySelector(OPEN_LINK)?.closest('td')?.cellIndex ?? -1;
+  const next = row?.querySelectorAll('td')[column]?.querySelector<HTMLElement>('a.row-link');
   const target =
+    next ??
     row?.querySelector<HTMLElement>('a[href]') ??
     row?.querySelector<HTMLElement>('button:not(:disabled)') ??
     row?.querySelector<HTMLElement>('input');
   target?.focus();
   row?.scrollIntoView({ block: 'nearest' });
+  next?.click();
+}
+
+/** Focuses the link of the item in the panel, before the panel is closed. */
+export function focusOpened(body: Element | null): void {
+  body?.querySelector<HTMLElement>(OPEN_LINK)?.focus({ preventScroll: true });
 }
 
 /** Toggles the checkbox of the row with the focus. */
@@ -53,8 +71,16 @@ export function toggleRow(body: Element): void {
     ?.click();
 }
 
-/** J, K and X in the rows of a list, and ? for the help. Enter opens the link that has the focus. */
-export function useTableKeys(body: RefObject<Element | null>, enabled: boolean, onHelp: () => void): void {
+/**
+ * J, K and X in the rows of a list, Escape for the panel, and ? for the help. Enter opens the link that has the focus.
+ * `onClose` closes the panel; undefined = it is closed.
+ */
+export function useTableKeys(
+  body: RefObject<Element | null>,
+  enabled: boolean,
+  onHelp: () => void,
+  onClose: (() => void) | undefined,
+): void {
   useEffect(() => {
     if (!enabled) return;
     const onKey = (event: KeyboardEvent) => {
@@ -65,6 +91,7 @@ export function useTableKeys(body: RefObject<Element | null>, enabled: boolean, 
         k: () => moveRow(current, -1),
         x: () => toggleRow(current),
         '?': onHelp,
+        ...(onClose && { escape: onClose }),
       };
       const act = actions[event.key.toLowerCase()];
       if (!act) return;
@@ -73,5 +100,5 @@ export function useTableKeys(body: RefObject<Element | null>, enabled: boolean, 
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);
-  }, [body, enabled, onHelp]);
+  }, [body, enabled, onHelp, onClose]);
 }

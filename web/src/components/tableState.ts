@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import { useDebouncedCallback } from '@mantine/hooks';
-import { useCallback, useRef, useState } from 'react';
-import { useSearchParams } from 'react-router';
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { changed, useAddress } from './address';
 
 /** The pause after the last letter before the server is requested and the address is changed. */
 export const TYPING_MS = 200;
@@ -22,12 +22,19 @@ export interface TableState {
  * The field shows the state of the page, because the address is updated later and would lose letters.
  */
 export function useAddressText(name: string): [string, (text: string) => void] {
-  const [params, setParams] = useSearchParams();
-  const [text, setText] = useState(params.get(name) ?? '');
-  const write = useDebouncedCallback(
-    (next: string) => setParams(withParam(name, next), { replace: true }), // renders all links of the page again
-    TYPING_MS,
-  );
+  const address = useAddress();
+  const written = address.get(name) ?? '';
+  const [text, setText] = useState(written);
+  const sent = useRef(written);
+  const write = useDebouncedCallback((next: string) => {
+    sent.current = next;
+    address.set({ [name]: next }); // renders all links of the page again
+  }, TYPING_MS);
+  useEffect(() => {
+    if (written === sent.current) return; // the text that was entered here
+    sent.current = written;
+    setText(written);
+  }, [written]);
   const change = useCallback(
     (next: string) => {
       setText(next);
@@ -40,21 +47,18 @@ export function useAddressText(name: string): [string, (text: string) => void] {
 
 /** The current address, which may be newer than that of the router, with one changed parameter. */
 export function withParam(name: string, value: string): URLSearchParams {
-  const after = new URLSearchParams(location.search);
-  if (value) after.set(name, value);
-  else after.delete(name);
-  return after;
+  return changed(location.search, { [name]: value });
 }
 
 /** `name` distinguishes the tables of one page; the first table has none. */
 export function useTableState(initialSort: string | null, name = ''): TableState {
-  const [params, setParams] = useSearchParams();
-  const written = params.get(`${name}sort`) ?? initialSort;
+  const address = useAddress();
+  const written = address.get(`${name}sort`) ?? initialSort;
   const descending = written?.startsWith('-') ?? false;
   const sort = written ? written.replace(/^-/, '') : null;
   const [filter, setFilter] = useAddressText(`${name}q`);
   const toggleSort = (column: string) =>
-    setParams(withParam(`${name}sort`, sort === column && !descending ? `-${column}` : column), { replace: true });
+    address.set({ [`${name}sort`]: sort === column && !descending ? `-${column}` : column });
   return { filter, sort, descending, setFilter, toggleSort };
 }
 
@@ -116,6 +120,49 @@ export interface Column<Row> {
   render?: (row: Row) => ReactNode;
   align?: 'right';
   width?: number | string;
+  /** The text in an export and in the completion of the filter, if it is not the value. */
+  text?: (row: Row) => Cell;
+  /** The importance of the column. The default is that of `rankOf`. */
+  rank?: Rank;
+  /** The column is hidden until the user chooses it. */
+  optional?: boolean;
+}
+
+/**
+ * The importance of a column: the title of a card on a small screen; shown on cards and beside an open panel; or shown
+ * only in a table with enough space.
+ */
+export type Rank = 'title' | 'main' | 'more';
+
+/** The columns that show the state of an item. */
+const STATES = new Set(['status', 'state', 'enabled', 'result', 'outcome', 'level', 'message', 'time']);
+
+/** The importance of the column at `index`: the first one is the title, and states and actions are important. */
+export function rankOf(column: Pick<Column<never>, 'rank' | 'key' | 'hideTitle'>, index: number): Rank {
+  return column.rank ?? (index === 0 ? 'title' : column.hideTitle || STATES.has(column.key) ? 'main' : 'more');
+}
+
+/** Whether the user can hide the column. */
+export function canHide(column: Pick<Column<never>, 'rank' | 'key' | 'hideTitle'>, index: number): boolean {
+  return !column.hideTitle && rankOf(column, index) !== 'title';
+}
+
+/** The columns to show: the `chosen` ones or the default ones. `narrow`: only the important ones. */
+export function shownColumns<Row>(columns: Column<Row>[], chosen: string[] | null, narrow: boolean): Column<Row>[] {
+  return columns.filter((column, index) => {
+    if (narrow && rankOf(column, index) === 'more') return false;
+    return !canHide(column, index) || (chosen ? chosen.includes(column.key) : !column.optional);
+  });
+}
+
+/** The text of a cell in an export and in the completion of the filter. */
+export function textOf<Row>(column: Column<Row>, row: Row): Cell {
+  return (column.text ?? column.value)?.(row);
+}
+
+/** The words of a filter. `"two words"` and `zone:"two words"` are one word each. */
+export function wordsOf(filter: string): string[] {
+  return (filter.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? []).map((word) => word.replaceAll('"', '')).filter(Boolean);
 }
 
 /**
@@ -123,7 +170,7 @@ export interface Column<Row> {
  * with `zone`.
  */
 export function passes(filter: string, cells: Record<string, Cell>): boolean {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(filter.toLowerCase());
   const has = (value: Cell, part: string) =>
     String(value ?? '')
       .toLowerCase()

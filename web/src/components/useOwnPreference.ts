@@ -8,5 +8,8 @@ export function useOwnPreference(): (change: Parameters<typeof changeOwnAttribut
   const queries = useQueryClient();
   const keep = useAction(changeOwnAttributes, [], 'The choice was not saved');
   return (change) =>
-    keep.mutate(change, { onSuccess: (saved) => queries.setQueryData(ownAttributesQuery.queryKey, saved) });
+    keep.mutate(change, {
+      onSuccess: (saved) => queries.setQueryData(ownAttributesQuery.queryKey, saved),
+      onError: () => void queries.invalidateQueries({ queryKey: ownAttributesQuery.queryKey }),
+    });
 }

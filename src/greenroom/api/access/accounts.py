@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from greenroom.api.access import groups
 from greenroom.api.access.lifecycle import access_transaction
+from greenroom.api.access.list_schemas import merged_lists
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import CallerChange
 from greenroom.core.access.accounts import password_problem
@@ -187,6 +188,8 @@ async def change_attributes(
         if user_id != caller.user_id:
             caller.require_right_over(user.permissions)
         before = await users.lock_attributes(connection, user_id)
+        if "lists" in changes:
+            changes["lists"] = merged_lists(before.lists, body.lists)
         changes["client_fields"] = before.client_fields | dict(client_fields or {})
         after = _with_ssh_keys(replace(before, **changes), body, change.secrets, comment=user.username)
         await users.store_attributes(connection, after)
@@ -237,6 +240,8 @@ def _audited_attributes(values: UserAttributes) -> LogDetails:
         "default_image": values.default_image,
         "theme": values.theme,
         "density": values.density,
+        "times": values.times,
+        "saved_views": {name: [view["name"] for view in choices["views"]] for name, choices in values.lists.items()},
         "favorite_images": values.favorite_images,
         **values.client_fields,
     }

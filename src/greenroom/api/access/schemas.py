@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr, model_validator
 
+from greenroom.api.access.list_schemas import Lists, Times
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import Setting, SettingValues
@@ -170,6 +171,8 @@ class AttributesView(View):
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")]
     theme: Annotated[Theme | None, Field(description="theme of the console; null = auto")]
     density: Annotated[Density | None, Field(description="height of the rows of tables; null = standard")]
+    times: Annotated[Times | None, Field(description="form of times in the console; null = relative")]
+    lists: Lists
     favorite_images: FavoriteImages
 
 
@@ -188,6 +191,10 @@ class AttributesPatch(Body):
     default_image: Annotated[UUID | None, Field(description="workspace of a launch without `image_id`")] = None
     theme: Annotated[Theme | None, Field(description="theme of the console")] = None
     density: Annotated[Density | None, Field(description="height of the rows of tables in the console")] = None
+    times: Annotated[Times | None, Field(description="form of times in the console")] = None
+    lists: Annotated[
+        Lists, Field(description="these replace the choices for their lists; other lists keep theirs")
+    ] = {}
     favorite_images: FavoriteImages = []
 
 

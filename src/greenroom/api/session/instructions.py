@@ -149,13 +149,13 @@ async def current_clocks(db: Database, session: Session) -> Clocks:
     return clocks_of(settings, session.image_time_limit, session.image_friendly_name)
 
 
-async def keep_alive(db: Database, session: Session) -> datetime:
-    """Restart the keepalive clock of a session that a user views; return the new deadline of this clock. The time
-    limit of the session does not change.
+async def keep_alive(db: Database, session: Session, report: lifecycle.PageReport | None = None) -> datetime:
+    """Restart the keepalive clock of a session that a user views; return the new deadline of this clock. `report` is
+    the report of the page that shows the session. The time limit of the session does not change.
     Raises WrongState: the session has no user, is stopped or paused, or is being deleted."""
     if session.user_id is None:
         raise WrongState("A staged session has no user, so it has no keepalive; launch it for a user first.")
-    expires = await lifecycle.keep_alive(db, session.session_id, await current_clocks(db, session))
+    expires = await lifecycle.keep_alive(db, session.session_id, await current_clocks(db, session), report)
     if expires is None:
         raise WrongState(f"The session is {session.status}, so it has no keepalive.")
     return expires

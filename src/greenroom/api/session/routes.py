@@ -14,7 +14,7 @@ from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED
-from greenroom.api.security import Caller, requires, requires_own_or
+from greenroom.api.security import Caller, client_address, requires, requires_own_or
 from greenroom.api.session import instructions, service
 from greenroom.api.session.authorized import caller_for, kind_of, session_caller_of
 from greenroom.api.session.instructions import (
@@ -35,6 +35,7 @@ from greenroom.api.session.schemas import (
     AddressChange,
     CommandCreate,
     ConnectionView,
+    KeepaliveCreate,
     KeepaliveView,
     Launched,
     LifecycleOrder,
@@ -60,6 +61,7 @@ from greenroom.core.workspace.exec_config import command_of
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import sessions
+from greenroom.db.session.lifecycle import PageReport
 from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter, SessionScope
 from greenroom.db.workspace import images
 from greenroom.shared.states import SessionStatus
@@ -247,10 +249,19 @@ async def get_placement(db: Db, act: Annotated[SessionAct, session_act_for(Act.S
 
 
 @router.post("/sessions/{session_id}/keepalives")
-async def keep_session_alive(db: Db, act: Annotated[SessionAct, session_act_for(Act.KEEP_ALIVE)]) -> KeepaliveView:
-    """Extend an open session: it expires `keepalive_expiration` from now."""
+async def keep_session_alive(
+    db: Db,
+    request: Request,
+    act: Annotated[SessionAct, session_act_for(Act.KEEP_ALIVE)],
+    body: KeepaliveCreate | None = None,
+) -> KeepaliveView:
+    """Extend an open session: it expires `keepalive_expiration` from now. The page that shows the session to its user
+    sends a body; then the address of the browser is stored with the session."""
+    report = None
+    if body is not None and act.caller.user_id == act.session.user_id:
+        report = PageReport(round_trip_ms=body.round_trip_ms, client_address=client_address(request))
     # Clients of the published API read `usage_reached`. Greenroom has no limit of usage.
-    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session))
+    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, act.session, report))
 
 
 def _session_view(session: Session, streams: StreamUrls, permitted_actions: PermittedActions) -> SessionView:

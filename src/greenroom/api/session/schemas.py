@@ -75,6 +75,18 @@ class SessionView(View):
     operational_message: str
     cores: float
     memory: int
+    cpu_used: Annotated[
+        float | None, Field(description="cores that it used, as its Agent last measured; null = not measured")
+    ]
+    memory_used: Annotated[
+        int | None, Field(description="memory of its programs, as its Agent last measured; null = not measured")
+    ]
+    round_trip_ms: Annotated[
+        float | None, Field(description="last round trip that the page of its user reported; null = none")
+    ]
+    client_address: Annotated[
+        str | None, Field(description="address from which its user last viewed it in the console; null = none")
+    ]
     permissions: Annotated[dict[str, bool], Field(description="permissions with which the container was created")]
     client_settings: dict[str, bool | int | float | str]
     kasm_url: str
@@ -260,6 +272,15 @@ class AddressChange(Body):
     """A new address for a running session."""
 
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(min_length=1)]
+
+
+class KeepaliveCreate(Body):
+    """The report of a page that shows a session."""
+
+    round_trip_ms: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_ROUND_TRIP_MS, description="time of a round trip from the browser to the session"),
+    ] = None
 
 
 class KeepaliveView(View):

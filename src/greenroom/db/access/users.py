@@ -277,6 +277,9 @@ class UserAttributes:
     """The id of an existing workspace."""
     theme: str | None = None
     density: str | None = None
+    times: str | None = None
+    lists: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Name of a list of the console → shown columns and saved views."""
     favorite_images: list[str] = field(default_factory=list[str])
     """The ids of the workspaces that the launcher shows first; some may be deleted."""
     client_fields: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -291,7 +294,7 @@ class UserAttributes:
 _ATTRIBUTES: Final = columns_of(UserAttributes)
 _SELECT_ATTRIBUTES: Final[LiteralString] = (
     "SELECT a.user_id::text, a.ssh_public_key, a.ssh_private_key_encrypted, a.preferred_language,"
-    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.density,"
+    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.density, a.times, a.lists,"
     " a.favorite_images::text[], a.client_fields"
     " FROM user_attributes a LEFT JOIN images i ON i.image_id = a.default_image WHERE a.user_id = %(user_id)s"
 )
@@ -315,5 +318,6 @@ async def store_attributes(connection: Connection, attributes: UserAttributes) -
     await connection.execute(
         f"INSERT INTO user_attributes {insert_values(_ATTRIBUTES)}"
         f" ON CONFLICT (user_id) DO UPDATE SET {assignments(_ATTRIBUTES)}",
-        values_of(UserAttributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
+        values_of(UserAttributes, attributes)
+        | {"lists": Jsonb(attributes.lists), "client_fields": Jsonb(attributes.client_fields)},
     )

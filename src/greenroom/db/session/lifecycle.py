@@ -8,7 +8,7 @@ notifications for the Agent, the session and the zone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
@@ -59,13 +59,27 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
     return {"expiry": Jsonb(clocks), "keepalive_s": clocks.keepalive_s, "time_limit_s": clocks.time_limit_s}
 
 
-async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Restart the keepalive clock of a session; returns the new expiration. None = the session has no user, or is
-    stopped, paused or ending."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageReport:
+    """The report of a page that shows a session: the time of a round trip to the session (None = not known yet), and
+    the address of the browser."""
+
+    round_trip_ms: float | None
+    client_address: str
+
+
+async def keep_alive(
+    db: Database, session_id: str, clocks: Clocks, report: PageReport | None = None
+) -> datetime | None:
+    """Restart the keepalive clock of a session, and store the report of its page, if there is one. Return the new
+    expiration. None = the session has no user, or is stopped, paused or ending."""
+    reported: LiteralString = (
+        ", round_trip_ms = %(round_trip_ms)s, client_address = %(client_address)s" if report else ""
+    )
     rows = await db.write(
-        f"UPDATE sessions SET{_START_CLOCKS}"
+        f"UPDATE sessions SET{_START_CLOCKS}{reported}"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
-        {"id": session_id, "kept_alive": _KEPT_ALIVE, **clock_parameters(clocks)},
+        {"id": session_id, "kept_alive": _KEPT_ALIVE, **clock_parameters(clocks), **(asdict(report) if report else {})},
     )
     return rows[0]["expires"] if rows else None
 

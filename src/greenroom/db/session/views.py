@@ -26,6 +26,14 @@ STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUse:
+    """The use of a session that its Agent measured: a number of cores, and bytes of memory."""
+
+    cpu: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session(SessionLifetime):
     """A session for display. `status` is the displayed status; `cores` and `memory` (bytes) are its reservation."""
 
@@ -51,6 +59,10 @@ class Session(SessionLifetime):
     services: list[Service]
     cores: float
     memory: int
+    used: SessionUse | None
+    """The last measurement of its Agent; None = it was not measured."""
+    round_trip_ms: float | None
+    client_address: str | None
     permissions: dict[str, bool]
     """The permissions with which its container was created."""
     client_settings: ClientSettings
@@ -89,6 +101,14 @@ class Session(SessionLifetime):
     set_aside_reason: str | None
 
     @property
+    def cpu_used(self) -> float | None:
+        return self.used.cpu if self.used else None
+
+    @property
+    def memory_used(self) -> int | None:
+        return self.used.memory_bytes if self.used else None
+
+    @property
     def status_reason(self) -> str | None:
         limit_s = self.status_limit_s or DEADLINE_S.get(self.status, 0.0)
         return starting_reason(self.status, self.seen_error, self.status_age_s, limit_s)
@@ -123,7 +143,8 @@ SESSIONS: Final = ListDefinition(
        {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
        s.agent_id::text, a.hostname, o.container_id,
        coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
-       s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
+       s.cores, s.memory, a.usage->'sessions'->s.session_id::text AS used, s.round_trip_ms, s.client_address,
+       s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,
        (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
@@ -160,6 +181,7 @@ SESSIONS: Final = ListDefinition(
             "lower(COALESCE(a.hostname, ''))",
             search_sql="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
         ),
+        "client": ListColumn("COALESCE(s.client_address, '')", orders=False),
         "created": ListColumn("s.created", "timestamptz"),
         "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },

@@ -3,6 +3,7 @@
 A runtime implements optional protocols for its features, which the Agent detects with `isinstance`:
 
 - `HostDisk`: sessions write to a disk of this host.
+- `SessionMeter`: the usage of each session can be measured.
 - `SharedKernel`: sessions share the kernel limits of this host.
 - `FilterHost`: sessions can be under a web filter; `FilterRunner`: the runtime also runs the filter.
 - `TrustStore`: sessions can be configured to trust the authority of their web filter.

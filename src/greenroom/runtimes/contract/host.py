@@ -51,6 +51,23 @@ class HostCapacity(Protocol):
     async def host_usage(self) -> HostUsage: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUsage:
+    """The usage of one session: the CPU time since its start in seconds, and its memory without cached files."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
+@runtime_checkable
+class SessionMeter(Protocol):
+    """A runtime that can measure the usage of each session."""
+
+    async def session_usage(self) -> dict[str, SessionUsage]:
+        """Return the usage of the running sessions, by session id. A session whose usage cannot be read is omitted."""
+        ...
+
+
 @runtime_checkable
 class HostDisk(Protocol):
     """A runtime whose sessions write to a disk of this host."""

@@ -41,6 +41,12 @@ USER: Final = {
     "organization": "Example School",
     "groups": ["{group_id}"],
 }
+LISTS: Final = {
+    "sessions": {
+        "columns": ["user", "workspace", "status", "cpu"],
+        "views": [{"name": "Staged", "query": "kind=staged&sort=-created"}],
+    }
+}
 ACCOUNT: Final[list[Step]] = [
     step("login", {"username": ADA, "password": USERS_PASSWORD}, by="visitor", wrong=Wrong(body={"password": "guess"})),
     step("login_by_link", {"token": "{link}"}, by="visitor", before=link, wrong=Wrong(again=True)),
@@ -49,7 +55,13 @@ ACCOUNT: Final[list[Step]] = [
     step("get_own_attributes", by="ada"),
     step(
         "update_own_attributes",
-        {"preferred_language": "de-DE", "preferred_timezone": "Europe/Berlin", "theme": "dark", "density": "compact"},
+        {
+            "preferred_language": "de-DE",
+            "preferred_timezone": "Europe/Berlin",
+            "theme": "dark",
+            "density": "compact",
+            "lists": LISTS,
+        },
         by="ada",
         wrong=Wrong(body={"preferred_timezone": "Berlin"}),
     ),

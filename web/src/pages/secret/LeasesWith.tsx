@@ -31,6 +31,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
       <Stack>
         <DataTable
           caption={`Leases with ${secret.name}`}
+          list="leases-with-secret"
           name="leases"
           query={leases}
           columns={COLUMNS}

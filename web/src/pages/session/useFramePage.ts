@@ -2,6 +2,7 @@
 
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
+import { noteRoundTrip } from './roundTrip';
 import { type Picture, type PictureMessage, usePicture } from './usePicture';
 import { type ScreensMessage, type SecondScreen, useSecondScreen } from './useSecondScreen';
 import { type Sound, useSound } from './useSound';
@@ -143,6 +144,9 @@ export function useFramePage(
     return () => window.removeEventListener('message', receive);
   }, [frame, origin, receivePicture, receiveScreens, receiveSound]);
 
+  const shownLatencyMs = picture?.stats?.latency_ms ?? latencyMs;
+  useEffect(() => noteRoundTrip(shownLatencyMs), [shownLatencyMs]);
+
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);
   const focus = useCallback(() => {
@@ -172,7 +176,7 @@ export function useFramePage(
     clipboard,
     clipboardWays,
     silentS: state === 'connected' ? silentS : null,
-    latencyMs: picture?.stats?.latency_ms ?? latencyMs,
+    latencyMs: shownLatencyMs,
     picture,
     second: watches || control ? null : second,
     sound,

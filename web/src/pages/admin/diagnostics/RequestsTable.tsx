@@ -1,10 +1,11 @@
 import { Anchor, Button, Code, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails } from '@tabler/icons-react';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerRequestsQuery, managersQuery, type RequestQuestion } from '../../../api/queries';
 import type { Agent, Manager, ManagerRequest } from '../../../api/types';
+import { useAddress } from '../../../components/address';
 import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
@@ -12,7 +13,6 @@ import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { milliseconds } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
-import { withParam } from '../../../components/tableState';
 import { textIn } from '../../../components/tones';
 
 /** The number of rows of a page. Older rows are loaded on request. */
@@ -33,19 +33,16 @@ interface Props {
 
 /** Requests of Agents to Managers, newest first, with the filter of the address. */
 export function RequestsTable({ fixed = {} }: Props) {
-  const [params, setParams] = useSearchParams();
-  const change = (name: string, value: string | null) => {
-    const after = withParam(name, value ?? '');
-    if (name !== 'cursor') after.delete('cursor'); // another filter starts with the newest rows
-    setParams(after, { replace: true });
-  };
+  const address = useAddress();
+  // Another filter starts with the newest rows.
+  const change = (name: string, value: string | null) => address.set({ cursor: '', [name]: value ?? '' });
   const allowed = useAllowed();
   const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
   const managers = useQuery({ ...managersQuery, enabled: allowed('managers_view') });
   const given = new Set([fixed.agent_id && 'agent', fixed.manager_instance_id && 'manager']);
-  const chosen = { agent_id: params.get('agent_id'), manager_instance_id: params.get('manager_instance_id') };
-  const answers = ANSWERS.find(({ value }) => value === params.get('answers'));
-  const cursor = params.get('cursor');
+  const chosen = { agent_id: address.get('agent_id'), manager_instance_id: address.get('manager_instance_id') };
+  const answers = ANSWERS.find(({ value }) => value === address.get('answers'));
+  const cursor = address.get('cursor');
   const question = {
     ...answers?.question,
     ...(chosen.agent_id ? { agent_id: chosen.agent_id } : {}),

@@ -1,7 +1,6 @@
 import { useCallback } from 'react';
-import { useSearchParams } from 'react-router';
 import type { LogQuestion } from '../../../api/queries';
-import { withParam } from '../../../components/tableState';
+import { useAddress } from '../../../components/address';
 
 export const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR'] as const;
 
@@ -24,17 +23,14 @@ export const SPANS: Record<string, number> = { '15m': 15, '1h': 60, '24h': 1440,
 
 /** The filter in the address, and how to change one part of it. */
 export function useLogFilter(): [LogFilter, string, (name: string, value: string | null) => void] {
-  const [params, setParams] = useSearchParams();
-  const span = params.get('span') ?? '';
-  const filter: LogFilter = { level: LEVELS.find((each) => each === params.get('level')) ?? 'INFO' };
+  const address = useAddress();
+  const span = address.get('span') ?? '';
+  const filter: LogFilter = { level: LEVELS.find((each) => each === address.get('level')) ?? 'INFO' };
   for (const name of TEXTS) {
-    const value = params.get(name);
+    const value = address.get(name);
     if (value) filter[name] = value;
   }
-  const change = useCallback(
-    (name: string, value: string | null) => setParams(withParam(name, value ?? ''), { replace: true }),
-    [setParams],
-  );
+  const change = useCallback((name: string, value: string | null) => address.set({ [name]: value ?? '' }), [address]);
   return [filter, span, change];
 }
 

@@ -1,7 +1,6 @@
 import { Card, Skeleton } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import {
   addGroupImage,
@@ -13,6 +12,7 @@ import {
 } from '../../../api/actions';
 import { groupQuery, imagesQuery, usersQuery } from '../../../api/queries';
 import type { Group } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { Assignments } from '../../../components/Assignments';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
@@ -28,7 +28,7 @@ const LIST = { to: '/admin/groups', title: 'Groups' };
 
 /** One group: its members, workspaces, permissions, roles and settings. */
 export function GroupPage() {
-  const { groupId = '' } = useParams();
+  const { groupId = '' } = useItem();
   const group = useQuery(groupQuery(groupId));
   const allowed = useAllowed();
   const mayChange = (data: Group) => allowed('groups_modify') && (!data.is_system || allowed('groups_modify_system'));

@@ -1,10 +1,10 @@
 import { Alert, Card, Code, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconPackage, IconPlugConnectedX, IconShieldX } from '@tabler/icons-react';
-import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { agentQuery, managersQuery } from '../../../api/queries';
 import type { Agent } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
@@ -26,7 +26,7 @@ import { LATE_S, managerOf, MISSING_S, ReportsTo, statesOf } from './Agents';
 
 /** One Agent: its resources, its Manager, its images, its sessions and its log rows. */
 export function AgentPage() {
-  const { agentId = '' } = useParams();
+  const { agentId = '' } = useItem();
   const agent = useQuery(agentQuery(agentId));
   const allowed = useAllowed();
   const tabs = (data: Agent): Tab[] => [
@@ -222,6 +222,7 @@ function Images({ agent }: { agent: Agent }) {
   return (
     <DataTable
       caption={`Images on ${agent.hostname}`}
+      list="images-on-agent"
       query={{ data: agent.images, error: null }}
       columns={IMAGE_COLUMNS}
       rowKey={(row) => row.name}

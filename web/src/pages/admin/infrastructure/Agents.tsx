@@ -1,9 +1,13 @@
 import { Anchor, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { IconDropletDown, IconDropletOff } from '@tabler/icons-react';
 import { Link } from 'react-router';
+import { changeAgent } from '../../../api/actions';
 import { agentsQuery, managersQuery } from '../../../api/queries';
 import type { Agent, Manager } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
+import type { Bulk } from '../../../components/bulk';
+import { switches } from '../../../components/bulkSwitch';
 import { actionsColumn, enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
@@ -21,14 +25,43 @@ import { JoinTokens } from './JoinTokens';
 export const LATE_S = 10;
 export const MISSING_S = 15;
 
+const BULK: Bulk<Agent> = {
+  noun: 'Agent',
+  nameOf: ({ hostname }) => hostname,
+  touched: ['agents'],
+  actions: [
+    ...switches<Agent>({
+      effects: { enable: 'It gets new sessions.', disable: 'It gets no new sessions. Its sessions continue.' },
+      run: ({ agent_id }, enabled) => changeAgent(agent_id, { enabled }),
+    }),
+    {
+      label: 'Drain',
+      icon: IconDropletDown,
+      effect: () => 'It gets no new sessions, and its staged sessions end. Sessions of users continue.',
+      refusal: ({ draining }) => (draining ? 'It is draining already.' : null),
+      run: ({ agent_id }) => changeAgent(agent_id, { draining: true }),
+    },
+    {
+      label: 'End draining',
+      icon: IconDropletOff,
+      effect: () => 'It gets new sessions again.',
+      refusal: ({ draining }) => (draining ? null : 'It is not draining.'),
+      run: ({ agent_id }) => changeAgent(agent_id, { draining: false }),
+    },
+  ],
+};
+
 /** Fleet → Docker Agents: the machines on which sessions run. */
 export function Agents() {
-  const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
+  const allowed = useAllowed();
+  const mayModify = allowed('agents_modify');
+  const managers = useQuery({ ...managersQuery, enabled: allowed('managers_view') });
   const columns: Column<Agent>[] = [
     {
       key: 'agent',
       title: 'Agent',
       value: (row) => `${row.hostname} ${row.agent_id}`,
+      text: (row) => row.hostname,
       render: (row) => (
         <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`} note={row.agent_id.slice(0, 8)}>
           {row.hostname}
@@ -106,6 +139,7 @@ export function Agents() {
       columns={columns}
       rowKey={(agent) => agent.agent_id}
       sort="zone"
+      bulk={mayModify ? BULK : undefined}
       minWidth={980}
       empty="No Agent has registered yet"
       emptyNote={

@@ -1,10 +1,11 @@
 import { Anchor, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useParams, useSearchParams } from 'react-router';
+import { Link, useSearchParams } from 'react-router';
 import { deleteManager } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerQuery } from '../../../api/queries';
 import type { Manager } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
@@ -20,7 +21,7 @@ const LIST = '/admin/infrastructure/managers';
 
 /** One Manager: its host, its Agents, its log rows, and its answers to Agents. */
 export function ManagerPage() {
-  const { managerId = '' } = useParams();
+  const { managerId = '' } = useItem();
   const [params] = useSearchParams();
   const manager = useQuery(managerQuery(managerId));
   const allowed = useAllowed();

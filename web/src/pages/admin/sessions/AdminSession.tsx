@@ -1,11 +1,12 @@
 import { Button, Card, Code, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useParams } from 'react-router';
+import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionQuery } from '../../../api/queries';
 import { recordingsQuery } from '../../../api/recordings';
 import { videosOfSessionQuery } from '../../../api/sessionVideos';
 import type { Session } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { bytes, cores } from '../../../components/format';
@@ -29,7 +30,7 @@ const LOG_CODES = { 'staging-violation': 'Incompatible settings' };
 
 /** One session for administrators: details, placement, screen, command and log rows. */
 export function AdminSession() {
-  const { sessionId = '' } = useParams();
+  const { sessionId = '' } = useItem();
   const session = useQuery(sessionQuery(sessionId, { follow: false }));
   const allowed = useAllowed();
   const tabs = (data: Session): Tab[] => {
@@ -118,6 +119,9 @@ function Details({ session }: { session: Session }) {
           ['Zone', session.zone_name],
           ['Agent', session.hostname],
           ['Reserved', `${cores(session.cores)} cores, ${bytes(session.memory)}`],
+          ['Used', usedOf(session)],
+          ['Round trip', session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
+          ['Client', session.client_address],
           ['Created', <TimeAgo key="created" time={session.created} />],
           ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
           ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
@@ -152,6 +156,11 @@ function Details({ session }: { session: Session }) {
       )}
     </Card>
   );
+}
+
+/** The last measurement of the Agent. */
+function usedOf({ cpu_used, memory_used }: Session) {
+  return cpu_used !== null && memory_used !== null && `${cores(cpu_used)} cores, ${bytes(memory_used)}`;
 }
 
 /** The origin of a session: a pool, or on demand. */

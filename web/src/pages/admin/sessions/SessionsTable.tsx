@@ -1,20 +1,20 @@
 import { SegmentedControl, Text } from '@mantine/core';
 import { IconDeviceDesktop } from '@tabler/icons-react';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
+import { useAddress } from '../../../components/address';
 import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { titled } from '../../../components/format';
+import { bytes, titled } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { withParam } from '../../../components/tableState';
 import { usePages } from '../../../components/usePages';
-import { BulkActions } from './BulkActions';
+import { BULK_SESSIONS } from './bulkSessions';
 import { Expiry } from './Expiry';
 import { KINDS, ownerOf, QUESTIONS } from './kinds';
 import { RowActions } from './RowActions';
@@ -25,7 +25,9 @@ const COLUMNS: Column<Session>[] = [
   {
     key: 'workspace',
     title: 'Workspace',
+    rank: 'main',
     value: (row) => `${row.image_friendly_name} ${originOf(row)}`,
+    text: (row) => row.image_friendly_name,
     render: (row) => (
       <RowLink to={`/admin/sessions/${row.session_id}`} note={<Origin session={row} />}>
         {row.image_friendly_name}
@@ -49,12 +51,48 @@ const COLUMNS: Column<Session>[] = [
     key: 'agent',
     title: 'Agent',
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
+    text: (row) => row.hostname,
     render: (row) => row.hostname ?? '–',
   },
+  measuredColumn(
+    'cpu',
+    'CPU',
+    (row) => row.cpu_used,
+    (used) => `${Math.round(used * 100)} %`,
+  ),
+  measuredColumn('memory', 'Memory', (row) => row.memory_used, bytes),
+  measuredColumn(
+    'latency',
+    'Latency',
+    (row) => row.round_trip_ms,
+    (ms) => `${Math.round(ms)} ms`,
+  ),
+  { key: 'client', title: 'Client', optional: true, unordered: true, value: (row) => row.client_address },
   timeColumn('created', 'Created', (row) => row.created),
   { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
   actionsColumn((row) => <RowActions session={row} />),
 ];
+
+/** A measured value of a running session. The server cannot order by it. */
+function measuredColumn(
+  key: string,
+  title: string,
+  measured: (row: Session) => number | null,
+  format: (value: number) => string,
+): Column<Session> {
+  const value = (row: Session) => (row.status === 'running' ? measured(row) : null);
+  return {
+    key,
+    title,
+    unordered: true,
+    align: 'right',
+    value,
+    render: (row) => {
+      const now = value(row);
+      return now === null ? '–' : format(now);
+    },
+  };
+}
 
 interface Props {
   /** A condition. Without it, all sessions are shown. */
@@ -63,8 +101,8 @@ interface Props {
 
 /** Sessions with their actions. Staged sessions have no user until they are assigned. */
 export function SessionsTable({ of = {} }: Props) {
-  const [params, setParams] = useSearchParams();
-  const kind = KINDS.find((each) => each === params.get('kind'));
+  const address = useAddress();
+  const kind = KINDS.find((each) => each === address.get('kind'));
   const which = { ...of, ...(kind ? QUESTIONS[kind] : {}) };
   const list = usePages({
     sort: '-created',
@@ -85,10 +123,10 @@ export function SessionsTable({ of = {} }: Props) {
             aria-label="Kind of session"
             data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
             value={kind ?? 'all'}
-            onChange={(value) => setParams(withParam('kind', value === 'all' ? '' : value), { replace: true })}
+            onChange={(value) => address.set({ kind: value === 'all' ? '' : value })}
           />
         }
-        bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
+        bulk={BULK_SESSIONS}
         empty={
           <EmptyState icon={IconDeviceDesktop} title={kind ? 'No matching sessions' : 'No sessions'}>
             {kind === 'quarantined' ? (

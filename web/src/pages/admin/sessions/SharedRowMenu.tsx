@@ -6,7 +6,7 @@ import type { Session, SessionAction } from '../../../api/types';
 import { ConfirmDialog } from '../../../components/Confirm';
 import { ACTIONS, offered } from '../../../components/sessionActions';
 import { useAction } from '../../../components/useAction';
-import { type Kind, kindOf, nameOf } from './kinds';
+import { consequenceOf, nameOf } from './kinds';
 
 interface RowMenu {
   /** Open the menu of a session below the button that was pressed. */
@@ -97,14 +97,5 @@ function placeOf(at: DOMRect | undefined) {
 }
 
 function warningOf(session: Session, action: SessionAction): string | undefined {
-  return action === 'delete' ? consequence(session)[kindOf(session)] : ACTIONS[action].warning;
-}
-
-/** The consequence of a deletion. */
-function consequence({ zone_name }: Session): Record<Kind, string> {
-  return {
-    'with a user': `The session in zone ${zone_name} ends. All its data that is not saved elsewhere is lost.`,
-    staged: 'The pool replaces it with a new session.',
-    quarantined: 'Its container is removed and can no longer be inspected.',
-  };
+  return action === 'delete' ? consequenceOf(session) : ACTIONS[action].warning;
 }

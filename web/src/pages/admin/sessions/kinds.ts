@@ -33,3 +33,13 @@ export function nameOf(session: Session): string {
     ? `${session.username}’s ${session.image_friendly_name}`
     : `this ${kindOf(session) === 'quarantined' ? 'quarantined' : 'staged'} ${session.image_friendly_name}`;
 }
+
+/** The consequence of a deletion. */
+export function consequenceOf(session: Session): string {
+  const words: Record<Kind, string> = {
+    'with a user': `The session in zone ${session.zone_name} ends. All its data that is not saved elsewhere is lost.`,
+    staged: 'The pool replaces it with a new session.',
+    quarantined: 'Its container is removed and can no longer be inspected.',
+  };
+  return words[kindOf(session)];
+}

@@ -2,24 +2,23 @@ import { Alert, Autocomplete, Button, Card, Group, List, Stack, Text } from '@ma
 import { useQuery } from '@tanstack/react-query';
 import { IconCircleCheck, IconInfoCircle } from '@tabler/icons-react';
 import { type SyntheticEvent, useState } from 'react';
-import { useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { stagingAnswerQuery, usersQuery } from '../../../api/queries';
 import type { Schemas, StagingConfig } from '../../../api/types';
+import { useAddress } from '../../../components/address';
 import { StaleBanner } from '../../../components/feedback';
-import { withParam } from '../../../components/tableState';
 import { nameOf } from './ConfigActions';
 import { wordsOf } from './misses';
 import { withTitles } from '../../../components/titles';
 
 /** Whether a user would get a session of this pool now, without launching anything; the user is in the address. */
 export function Explain({ config }: { config: StagingConfig }) {
-  const [params, setParams] = useSearchParams();
-  const user = params.get('user') ?? '';
+  const address = useAddress();
+  const user = address.get('user') ?? '';
   const [typed, setTyped] = useState(user);
   const users = useQuery({ ...usersQuery, enabled: useAllowed()('users_view') });
   const answer = useQuery({ ...stagingAnswerQuery(config.staging_config_id, user), enabled: user !== '' });
-  const ask = (name: string) => setParams(withParam('user', name.trim()), { replace: true });
+  const ask = (name: string) => address.set({ user: name.trim() });
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     ask(typed);

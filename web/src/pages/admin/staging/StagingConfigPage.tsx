@@ -1,9 +1,9 @@
 import { Card, SimpleGrid, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from 'react-router';
 import { useAllowed, useAllowedEverywhere } from '../../../api/auth';
 import { stagingConfigQuery } from '../../../api/queries';
 import type { StagingConfig } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { hours } from '../../../components/format';
@@ -28,7 +28,7 @@ const LOG_CODES = {
 
 /** One staging config: its pool, the users that it served and would serve, and its log rows. */
 export function StagingConfigPage() {
-  const { configId = '' } = useParams();
+  const { configId = '' } = useItem();
   const config = useQuery(stagingConfigQuery(configId));
   const allowed = useAllowed();
   const mayCheck = useAllowedEverywhere()('staging_view');

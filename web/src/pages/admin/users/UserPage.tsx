@@ -1,9 +1,9 @@
 import { Badge, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from 'react-router';
 import { useAllowed, useMe } from '../../../api/auth';
 import { userQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { HomesTable } from '../../../components/HomesTable';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -20,7 +20,7 @@ import { UserForm } from './UserForm';
 
 /** One user: account, groups and sessions. */
 export function UserPage() {
-  const { userId = '' } = useParams();
+  const { userId = '' } = useItem();
   const user = useQuery(userQuery(userId));
   const me = useMe();
   const allowed = useAllowed();

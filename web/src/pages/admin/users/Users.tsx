@@ -7,6 +7,7 @@ import type { Column } from '../../../components/tableState';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { usePages } from '../../../components/usePages';
+import { useBulkUsers } from './bulkUsers';
 import { stateOf } from './states';
 import { UserActions } from './UserActions';
 import { CreateUser } from './UserForm';
@@ -50,6 +51,7 @@ export function Users() {
       columns={COLUMNS}
       rowKey={rowKey}
       minWidth={960}
+      bulk={useBulkUsers()}
       empty="No users"
       form={(_, close) => <CreateUser onClose={close} />}
     />

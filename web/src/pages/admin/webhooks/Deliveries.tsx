@@ -2,11 +2,11 @@ import { Button, Code, Group, SegmentedControl, Stack, Text, Title } from '@mant
 import { useQuery } from '@tanstack/react-query';
 import { IconSend } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
-import { useSearchParams } from 'react-router';
 import { replayDelivery, replayWebhook } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { deliveriesQuery } from '../../../api/queries';
 import type { Webhook, WebhookDelivery } from '../../../api/types';
+import { useAddress } from '../../../components/address';
 import { useClock } from '../../../components/clock';
 import { Confirm } from '../../../components/Confirm';
 import { actionsColumn, timeColumn } from '../../../components/columns';
@@ -17,7 +17,7 @@ import { counted } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { RowAction } from '../../../components/RowAction';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { type Column, withParam } from '../../../components/tableState';
+import type { Column } from '../../../components/tableState';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import { outcomeOf, STATES } from './outcomes';
@@ -35,15 +35,12 @@ const CHOICES = [
 
 /** The deliveries of a webhook, newest first, with the filter of the address and the buttons that replay messages. */
 export function Deliveries({ webhook }: { webhook: Webhook }) {
-  const [params, setParams] = useSearchParams();
+  const address = useAddress();
   const [shown, setShown] = useState<WebhookDelivery | null>(null);
-  const change = (name: string, value: string | null) => {
-    const after = withParam(name, value ?? '');
-    if (name !== 'cursor') after.delete('cursor'); // another filter starts with the newest rows
-    setParams(after, { replace: true });
-  };
-  const state = (Object.keys(STATES) as WebhookDelivery['state'][]).find((each) => each === params.get('state'));
-  const cursor = params.get('cursor');
+  // Another filter starts with the newest rows.
+  const change = (name: string, value: string | null) => address.set({ cursor: '', [name]: value ?? '' });
+  const state = (Object.keys(STATES) as WebhookDelivery['state'][]).find((each) => each === address.get('state'));
+  const cursor = address.get('cursor');
   const question = { limit: ROWS, ...(state ? { state } : {}), ...(cursor ? { cursor } : {}) };
   const found = useQuery({
     ...deliveriesQuery(webhook.webhook_id, question),

@@ -1,10 +1,10 @@
 import { Button, Card, Code } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { webhookQuery } from '../../../api/queries';
 import type { Webhook } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
@@ -16,7 +16,7 @@ const LIST = '/admin/webhooks';
 
 /** One webhook: its deliveries and its details. */
 export function WebhookPage() {
-  const { webhookId = '' } = useParams();
+  const { webhookId = '' } = useItem();
   const webhook = useQuery(webhookQuery(webhookId));
   const allowed = useAllowed();
   const [editing, setEditing] = useState(false);

@@ -1,10 +1,10 @@
 import { Button, Container } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from 'react-router';
 import { deleteImage, refreshImage } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { imageQuery } from '../../../api/queries';
 import type { Image } from '../../../api/types';
+import { useItem } from '../../../components/address';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { showDone } from '../../../components/feedback';
@@ -19,7 +19,7 @@ const LIST = { to: '/admin/workspaces', title: 'Workspaces' };
 
 /** One workspace: its settings, the Agents that have its image, and its sessions. */
 export function WorkspacePage() {
-  const { imageId = '' } = useParams();
+  const { imageId = '' } = useItem();
   const image = useQuery(imageQuery(imageId));
   const allowed = useAllowed();
   const tabs = (data: Image): Tab[] => [

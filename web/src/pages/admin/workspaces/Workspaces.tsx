@@ -7,6 +7,8 @@ import { changeImage } from '../../../api/actions';
 import { imagesQuery } from '../../../api/queries';
 import type { Image } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
+import type { Bulk } from '../../../components/bulk';
+import { switches } from '../../../components/bulkSwitch';
 import { enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
@@ -15,6 +17,19 @@ import { bytes, cores, counted } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
+
+const BULK: Bulk<Image> = {
+  noun: 'workspace',
+  nameOf: ({ friendly_name }) => friendly_name,
+  touched: ['images'],
+  actions: switches({
+    effects: {
+      enable: 'The members of its groups can launch it.',
+      disable: 'Nobody can launch it. Sessions of users continue.',
+    },
+    run: ({ image_id }, enabled) => changeImage(image_id, { enabled }),
+  }),
+};
 
 /** Workspaces. */
 export function Workspaces() {
@@ -64,6 +79,7 @@ export function Workspaces() {
       columns={columns}
       rowKey={(image) => image.image_id}
       sort="workspace"
+      bulk={allowed('images_modify') ? BULK : undefined}
       minWidth={960}
       empty="No workspaces yet"
       emptyNote="A workspace is a container image with a name, limits and groups."

@@ -64,6 +64,16 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
         return
 
 
+async def stats(docker: Any, container_id: str) -> DockerJson:
+    """Return the statistics of a container. Docker reads them once, so the answer takes no second.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses.
+    """
+    options = {"stream": "false", "one-shot": "true"}
+    return await docker._query_json(f"containers/{container_id}/stats", params=options)  # noqa: SLF001
+
+
 async def pause(docker: Any, name: str) -> None:
     """Pause a container, with up to `PAUSE_ATTEMPTS` attempts. An attempt fails if a process starts in the container at
     the same time.

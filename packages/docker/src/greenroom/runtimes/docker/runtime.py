@@ -358,6 +358,9 @@ class DockerRuntime:
         free_bytes, free_inodes = await asyncio.to_thread(self._disk.free)
         return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
 
+    async def session_usage(self) -> dict[str, docker_usage.SessionUsage]:
+        return await docker_usage.session_usage(self._docker, await self.list())
+
     def count_containers(self) -> int:
         return docker_usage.containers_on_this_host()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,9 @@ import aiodocker
 import structlog
 
 from greenroom.core.fleet.disk import DiskAmount
-from greenroom.runtimes.contract import DiskCountError, HostUsage
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.runtimes.contract import Container, DiskCountError, HostUsage, SessionUsage
+from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.daemon import DockerJson
 
 
@@ -37,6 +39,43 @@ def host_usage(proc: Path = Path("/proc")) -> HostUsage:
         if line.startswith(("MemTotal", "MemAvailable"))
     }
     return HostUsage(cpu=load / max(1, cores), memory_bytes=memory["MemTotal"] - memory["MemAvailable"])
+
+
+PARALLEL_READINGS: Final = 4
+
+
+async def session_usage(docker: Any, containers: Iterable[Container]) -> dict[str, SessionUsage]:
+    """Return the usage of the running containers, by session id, at most `PARALLEL_READINGS` at a time. A container
+    that ends meanwhile is omitted."""
+    limit = asyncio.Semaphore(PARALLEL_READINGS)
+
+    async def read(container: Container) -> tuple[str, SessionUsage | None]:
+        async with limit:
+            try:
+                return container.session_id, usage_of(await daemon.stats(docker, container.container_id))
+            except aiodocker.DockerError as error:
+                log.debug("the usage of a container cannot be read", session_id=container.session_id, reason=str(error))
+                return container.session_id, None
+
+    running = [container for container in containers if container.state is ContainerState.RUNNING]
+    read_all = await asyncio.gather(*map(read, running))
+    return {session_id: usage for session_id, usage in read_all if usage is not None}
+
+
+def usage_of(stats: DockerJson) -> SessionUsage | None:
+    """Return the usage in an answer to `GET /containers/{id}/stats`; None if the container does not run any more.
+
+    The memory is that of processes: cached files that the kernel can drop are subtracted. Their name depends on the
+    version of cgroups.
+    """
+    memory: DockerJson = stats.get("memory_stats") or {}
+    if "usage" not in memory:
+        return None
+    details: dict[str, int] = memory.get("stats") or {}
+    cached = details.get("inactive_file", details.get("total_inactive_file", 0))
+    return SessionUsage(
+        cpu_s=stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory_bytes=max(0, memory["usage"] - cached)
+    )
 
 
 log = structlog.get_logger(__name__)

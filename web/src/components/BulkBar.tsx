@@ -1,0 +1,62 @@
+import { Button, Text } from '@mantine/core';
+import { IconX } from '@tabler/icons-react';
+import { useState } from 'react';
+import { type Bulk, type BulkAction } from './bulk';
+import styles from './BulkBar.module.css';
+import { BulkDialog } from './BulkDialog';
+import { selectedText } from './tableState';
+
+interface Props<Row> {
+  bulk: Bulk<Row>;
+  rows: Row[];
+  rowKey: (row: Row) => string;
+  total: string | undefined;
+  /** Not all rows of the list are loaded. */
+  isPart: boolean;
+  /** Selects all rows of the list; undefined = they are selected. */
+  onAll: (() => void) | undefined;
+  isLoadingAll: boolean;
+  onClear: () => void;
+}
+
+/** The number of selected rows, and the actions for them. */
+export function BulkBar<Row>({ bulk, rows, rowKey, total, isPart, onAll, isLoadingAll, onClear }: Props<Row>) {
+  const [asked, setAsked] = useState<{ action: BulkAction<Row>; rows: Row[] } | null>(null);
+  const close = (isDone: boolean) => {
+    setAsked(null);
+    if (isDone) onClear();
+  };
+  return (
+    <div className={styles.bar}>
+      <Text size="sm" fw={600} role="status">
+        {selectedText(rows.length, total, !isPart)}
+      </Text>
+      {onAll && (
+        <Button size="compact-sm" variant="subtle" loading={isLoadingAll} onClick={onAll}>
+          Select all{total === undefined ? '' : ` ${total}`}
+        </Button>
+      )}
+      {bulk.actions.map((action) => {
+        const { label, icon: Icon } = action;
+        const fitting = rows.filter((row) => action.refusal(row) === null).length;
+        return (
+          <Button
+            key={label}
+            size="compact-sm"
+            variant="default"
+            leftSection={<Icon size={15} aria-hidden />}
+            disabled={fitting === 0}
+            onClick={() => setAsked({ action, rows })}
+          >
+            {label}
+            {fitting < rows.length ? ` ${fitting} of ${rows.length}` : ''}
+          </Button>
+        );
+      })}
+      <Button size="compact-sm" variant="subtle" leftSection={<IconX size={15} aria-hidden />} onClick={onClear}>
+        Clear
+      </Button>
+      {asked && <BulkDialog bulk={bulk} action={asked.action} rows={asked.rows} rowKey={rowKey} onClose={close} />}
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+import { Combobox, Kbd, TextInput, useCombobox } from '@mantine/core';
+import { useHotkeys } from '@mantine/hooks';
+import { IconSearch } from '@tabler/icons-react';
+import { useRef, useState } from 'react';
+import { useIsInPanel } from './address';
+import { completionsOf } from './completion';
+import styles from './FilterField.module.css';
+import { type Column, filterHint } from './tableState';
+
+interface Props<Row> {
+  caption: string;
+  columns: Column<Row>[];
+  /** The loaded rows, whose values complete the filter. */
+  rows: Row[];
+  /** The filter searches the loaded rows only. */
+  isPart: boolean;
+  value: string;
+  onChange: (filter: string) => void;
+}
+
+/** The filter of a list. While the user types, it offers the columns of the list and their values. */
+export function FilterField<Row>({ caption, columns, rows, isPart, value, onChange }: Props<Row>) {
+  const field = useRef<HTMLInputElement>(null);
+  const [isOffering, setOffering] = useState(false);
+  const completions = isOffering ? completionsOf(value, columns, rows) : [];
+  const isOpen = completions.length > 0;
+  const combobox = useCombobox({ opened: isOpen, onOpenedChange: setOffering });
+  const isInPanel = useIsInPanel();
+  useHotkeys(isInPanel ? [] : [['/', () => field.current?.focus()]]);
+  const change = (filter: string) => {
+    onChange(filter);
+    setOffering(true);
+    combobox.resetSelectedOption();
+  };
+  return (
+    <Combobox store={combobox} onOptionSubmit={change} position="bottom-start" width="max-content">
+      <Combobox.Target withExpandedAttribute>
+        <TextInput
+          ref={field}
+          className={styles.filter}
+          size="sm"
+          aria-label={`Filter ${caption}`}
+          placeholder={filterHint(columns, isPart)}
+          leftSection={<IconSearch size={16} aria-hidden />}
+          rightSection={
+            <Kbd size="xs" aria-hidden>
+              /
+            </Kbd>
+          }
+          value={value}
+          onChange={(event) => change(event.currentTarget.value)}
+          onBlur={() => setOffering(false)}
+          onKeyDown={(event) => {
+            if (event.key === 'Escape' && !isOpen) onChange('');
+            if (event.key === 'Enter') setOffering(false);
+          }}
+        />
+      </Combobox.Target>
+      <Combobox.Dropdown hidden={!isOpen}>
+        <Combobox.Options aria-label="Completions">
+          {completions.map(({ filter, word, note }) => (
+            <Combobox.Option key={filter} value={filter}>
+              <span className={styles.word}>{word}</span> <span className={styles.note}>{note}</span>
+            </Combobox.Option>
+          ))}
+        </Combobox.Options>
+      </Combobox.Dropdown>
+    </Combobox>
+  );
+}

@@ -1,0 +1,89 @@
+import { ActionIcon, Menu } from '@mantine/core';
+import { IconAdjustmentsHorizontal, IconCheck, IconDownload } from '@tabler/icons-react';
+import { DensityChoice } from './Density';
+import type { ExportFormat } from './exportRows';
+import { canHide, type Column } from './tableState';
+import { FORMS, showTimes, type TimeForm, useTimeForm } from './times';
+import { useOwnPreference } from './useOwnPreference';
+
+interface Props<Row> {
+  columns: Column<Row>[];
+  /** The shown columns. */
+  shown: Column<Row>[];
+  /** Shows these columns; null = the default ones. */
+  onColumns: (keys: string[] | null) => void;
+  isExporting: boolean;
+  onExport: (format: ExportFormat) => void;
+}
+
+const FORM_TITLES: Record<TimeForm, string> = { relative: 'Time since now', absolute: 'Date and time' };
+
+/** The menu with the columns, the form of times, the height of rows, and the export of a list. */
+export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExport }: Props<Row>) {
+  const form = useTimeForm();
+  const keep = useOwnPreference();
+  const hideable = columns.filter(canHide);
+  const keys = shown.map(({ key }) => key).filter((key) => hideable.some((column) => column.key === key));
+  const chooseTimes = (times: TimeForm) => {
+    showTimes(times);
+    keep({ times });
+  };
+  return (
+    <Menu position="bottom-end" closeOnItemClick={false}>
+      <Menu.Target>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size="lg"
+          aria-label="Options of the list"
+          data-hint="Columns, times, height of rows, export"
+          loading={isExporting}
+        >
+          <IconAdjustmentsHorizontal size={18} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown mah="80vh" className="scrolls">
+        {hideable.length > 0 && (
+          <>
+            <Menu.Label>Columns</Menu.Label>
+            {hideable.map(({ key, title }) => (
+              <Menu.CheckboxItem
+                key={key}
+                checked={keys.includes(key)}
+                checkIcon={<IconCheck size={16} aria-hidden />}
+                onChange={(isShown) => onColumns(isShown ? [...keys, key] : keys.filter((each) => each !== key))}
+              >
+                {title}
+              </Menu.CheckboxItem>
+            ))}
+            <Menu.Item onClick={() => onColumns(null)}>Show the default columns</Menu.Item>
+            <Menu.Divider />
+          </>
+        )}
+        <Menu.Label>Times</Menu.Label>
+        <Menu.RadioGroup value={form} onChange={(next) => chooseTimes(next as TimeForm)}>
+          {FORMS.map((each) => (
+            <Menu.RadioItem key={each} value={each} checkIcon={<IconCheck size={16} aria-hidden />}>
+              {FORM_TITLES[each]}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
+        <Menu.Divider />
+        <Menu.Label>Height of rows</Menu.Label>
+        <DensityChoice />
+        <Menu.Divider />
+        <Menu.Label>Export the filtered rows</Menu.Label>
+        {(['csv', 'json'] as const).map((format) => (
+          <Menu.Item
+            key={format}
+            closeMenuOnClick
+            leftSection={<IconDownload size={16} aria-hidden />}
+            onClick={() => onExport(format)}
+          >
+            {`Export as ${format.toUpperCase()}`}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
