@@ -50,6 +50,10 @@ class Person:
         go = "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }"
         self.page.evaluate(go, address)
 
+    def open_page(self, link: Locator) -> None:
+        """Open the page of an item of a list, which the link of its row shows beside the list."""
+        self.open(link.get_attribute("href") or "")
+
     def launch(self, workspace: str) -> str:
         """Press a workspace's tile; returns the id of the session, while its connecting screen is visible."""
         self.open("/")

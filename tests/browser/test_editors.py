@@ -130,7 +130,7 @@ def test_an_administrator_sees_the_preferences_and_keys_of_a_user(admin: Person,
     assert violations(page) == []
 
     admin.open("/admin/users")
-    admin.page.get_by_role("link", name=user.username).click()
+    admin.open_page(admin.page.get_by_role("link", name=user.username))
     admin.page.get_by_role("tab", name="Preferences").click()
     expect(admin.field("Language")).to_have_value("de-DE")
     expect(admin.page.get_by_text("ssh-ed25519")).to_be_visible()

@@ -46,12 +46,12 @@ def test_the_height_of_rows_is_kept_with_the_user(admin: Person, instance: Insta
     expect(admin.row("admin@greenroom.local")).to_be_visible()
     assert row_height(page) == 36
     for density, height in (("Comfortable", 44), ("Compact", 32)):
-        page.get_by_role("button", name="Height of rows").click()
+        page.get_by_role("button", name="Options of the list").click()
         page.get_by_role("menuitemradio", name=density).click()
         page.wait_for_function("height => document.querySelector('[data-row]').offsetHeight === height", arg=height)
     page.reload()
     expect(page.locator("html[data-density=compact]")).to_be_attached()
-    page.get_by_role("button", name="Height of rows").click()
+    page.get_by_role("button", name="Options of the list").click()
     page.get_by_role("menuitemradio", name="Standard").click()
     page.wait_for_function("document.querySelector('[data-row]').offsetHeight === 36")
 

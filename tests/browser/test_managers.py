@@ -125,7 +125,7 @@ def test_disabling_the_primary_asks_first_and_shows_in_other_windows(
 def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person, instance: Instance):
     primary, other = managers_of(instance, "eu")
     page = admin.page
-    row_of(admin, primary).get_by_role("link", name=primary["instance_id"]).click()
+    admin.open_page(row_of(admin, primary).get_by_role("link", name=primary["instance_id"]))
     expect(page.get_by_role("heading", level=1, name=primary["instance_id"])).to_be_visible()
     for fact in (primary["hostname"], primary["version"], primary["gateway_url"], "Primary", f"term {primary['term']}"):
         expect(page.get_by_role("main")).to_contain_text(fact)

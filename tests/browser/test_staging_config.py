@@ -64,13 +64,13 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     assert violations(page) == []
 
     # And from each to the session the user got instead, and back
-    violation.get_by_role("link", name=missed[:8]).click()
+    admin.open_page(violation.get_by_role("link", name=missed[:8]))
     page.get_by_role("link", name="Incompatible settings in the logs").click()
     expect(page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)).to_have_count(1)
     admin.open(f"/admin/staging/{config_id}?tab=history")
 
     # The steps of the launch
-    miss.get_by_role("link", name=missed[:8]).click()
+    admin.open_page(miss.get_by_role("link", name=missed[:8]))
     expect(page.get_by_role("tab", name="Placement")).to_have_attribute("aria-selected", "true")
     steps = page.get_by_role("region", name="Placement").get_by_role("row")
     expect(steps.filter(has_text="Staged session in the current zone")).to_contain_text("Options of the launch")

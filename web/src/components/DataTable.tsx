@@ -87,7 +87,7 @@ export function DataTable<Row>({
   const state = paged?.state ?? own;
   const { filter, sort: by, descending } = state;
   const isPaged = paged !== undefined;
-  const columns = useIdColumn(ownColumns, query.data?.[0], rowKey, isPaged);
+  const columns = useIdColumn(ownColumns, query.data?.[0], rowKey);
   const rows = useMemo(
     () => (isPaged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
     [isPaged, query.data, columns, filter, by, descending],

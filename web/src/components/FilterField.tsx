@@ -34,7 +34,7 @@ export function FilterField<Row>({ caption, columns, rows, isPart, value, onChan
   };
   return (
     <Combobox store={combobox} onOptionSubmit={change} position="bottom-start" width="max-content">
-      <Combobox.Target withExpandedAttribute>
+      <Combobox.Target>
         <TextInput
           ref={field}
           className={styles.filter}

@@ -7,12 +7,16 @@ export const OpenPathContext = createContext<string | null>(null);
 /** The name of the item of a row, as a link to its page. `note` is shown beside it in small letters. */
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
   const isOpen = use(OpenPathContext) === to.split('?', 1)[0];
+  const link = (
+    <Link to={to} className="row-link mantine-focus-auto" aria-current={isOpen ? 'true' : undefined}>
+      {children}
+    </Link>
+  );
+  if (!note) return link;
   return (
     <div className="row-named">
-      <Link to={to} className="row-link mantine-focus-auto" aria-current={isOpen ? 'true' : undefined}>
-        {children}
-      </Link>
-      {note && <div className="row-note">{note}</div>}
+      {link}
+      <div className="row-note">{note}</div>
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { CopyButton, VisuallyHidden } from '@mantine/core';
+import { CopyButton } from '@mantine/core';
 import { shortId } from './format';
 
 /** An id, shortened if it is a UUID. Clicking it copies the whole id. */
@@ -10,9 +10,9 @@ export function ShortId({ id }: { id: string }) {
           type="button"
           className="plain-button mantine-focus-auto"
           onClick={copy}
+          aria-label={`Copy ${shortId(id)}`}
           data-hint={copied ? 'Copied' : `${id} (copy)`}
         >
-          <VisuallyHidden>Copy </VisuallyHidden>
           <code className="short-id">{shortId(id)}</code>
         </button>
       )}

@@ -4,7 +4,7 @@ import { Suspense, useMemo } from 'react';
 import { matchPath, useSearchParams } from 'react-router';
 import { ErrorBoundary } from '../app/ErrorBoundary';
 import { PlaceContext, placeInPanel } from '../places';
-import { PanelContext } from './address';
+import { PanelContext, panelSearch } from './address';
 import { RowButton } from './RowButton';
 import styles from './SidePanel.module.css';
 
@@ -30,7 +30,7 @@ export function SidePanel({ path, onMove, onClose }: Props) {
         <RowButton label="Previous row (K)" icon={IconChevronUp} onClick={() => onMove(-1)} />
         <RowButton label="Next row (J)" icon={IconChevronDown} onClick={() => onMove(1)} />
         <span className="grows" />
-        <RowButton label="Open the full page" icon={IconArrowsMaximize} to={path} />
+        <RowButton label="Open the full page" icon={IconArrowsMaximize} to={`${path}${panelSearch(params)}`} />
         <RowButton label="Close the panel (Escape)" icon={IconX} onClick={onClose} />
       </div>
       <div className={styles.content}>

@@ -100,6 +100,12 @@ function ownOf(params: URLSearchParams, prefix: string): [string, string][] {
     : [...withoutPanel(params.toString())];
 }
 
+/** The parameters of the panel, as the query of the full page. */
+export function panelSearch(params: URLSearchParams): string {
+  const own = new URLSearchParams(ownOf(params, PANEL_PREFIX)).toString();
+  return own && `?${own}`;
+}
+
 /** An address without the parameters of a panel, or without any. */
 function without(search: string, prefix: string): URLSearchParams {
   return new URLSearchParams([...new URLSearchParams(search)].filter(([name]) => !name.startsWith(prefix)));

@@ -3,12 +3,14 @@ import { isUuid } from './format';
 import { ShortId } from './ShortId';
 import type { Column } from './tableState';
 
-/** The columns of a list. If the keys of its rows are ids, users can also choose a column with the ids. */
+/**
+ * The columns of a list. If the keys of its rows are ids, users can also choose a column with the ids. The filter does
+ * not search it, because short words would match ids by chance.
+ */
 export function useIdColumn<Row>(
   columns: Column<Row>[],
   first: Row | undefined,
   rowKey: (row: Row) => string,
-  isPaged: boolean,
 ): Column<Row>[] {
   const keyOf = useRef(rowKey);
   keyOf.current = rowKey;
@@ -19,11 +21,10 @@ export function useIdColumn<Row>(
       key: 'id',
       title: 'ID',
       optional: true,
-      unordered: isPaged,
-      value: (row) => keyOf.current(row),
+      text: (row) => keyOf.current(row),
       render: (row) => <ShortId id={keyOf.current(row)} />,
     };
     const last = columns.findIndex(({ hideTitle }) => hideTitle);
     return last < 0 ? [...columns, id] : [...columns.slice(0, last), id, ...columns.slice(last)];
-  }, [columns, hasIds, isPaged]);
+  }, [columns, hasIds]);
 }

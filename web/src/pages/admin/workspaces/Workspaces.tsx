@@ -25,7 +25,7 @@ const BULK: Bulk<Image> = {
   actions: switches({
     effects: {
       enable: 'The members of its groups can launch it.',
-      disable: 'Nobody can launch it. Sessions of users continue.',
+      disable: 'No user can launch it. Sessions of users continue.',
     },
     run: ({ image_id }, enabled) => changeImage(image_id, { enabled }),
   }),

@@ -1,0 +1,201 @@
+"""The lists of the console: the panel beside a list, columns, saved views, actions for several rows, exports, cards."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, violations
+
+NAMES = ("anna@example.org", "bela@example.org", "carl@example.org")
+
+
+@pytest.fixture(scope="module")
+def instance(simulated_instance: Instance) -> Iterator[Instance]:
+    """An instance with some users."""
+    body = {"password": "correct horse battery"}
+    for name in NAMES:
+        simulated_instance.call("POST", "/users", json={**body, "username": name})
+    yield simulated_instance
+    for each in simulated_instance.call("GET", "/users"):
+        if each["username"] in NAMES:
+            simulated_instance.call("DELETE", f"/users/{each['user_id']}")
+    simulated_instance.sql("UPDATE user_attributes SET lists = '{}', times = NULL")
+
+
+def panel_of(page: Page) -> Locator:
+    return page.get_by_role("region", name="Details beside the list")
+
+
+def options(page: Page, *words: str) -> None:
+    """Press these items of the menu of a list, and close the menu."""
+    page.get_by_role("button", name="Options of the list").click()
+    for word in words:
+        page.get_by_role("menu").get_by_text(word, exact=True).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("menu")).to_have_count(0)
+
+
+def test_an_item_opens_beside_its_list_and_keys_change_it(admin: Person):
+    page = admin.page
+    admin.open("/admin/users?q=example.org&sort=username")
+    panel = panel_of(page)
+    admin.row(NAMES[0]).get_by_role("link", name=NAMES[0]).click()
+    expect(panel.get_by_role("heading", name=NAMES[0])).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Users")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"q=example.org.*&panel=%2Fadmin%2Fusers%2F"))
+    assert violations(page) == []
+    page.keyboard.press("j")
+    expect(panel.get_by_role("heading", name=NAMES[1])).to_be_visible()
+    panel.get_by_role("tab", name="Log-ins").click()
+    expect(page).to_have_url(re.compile(r"p\.tab="))
+    panel.get_by_role("button", name="Previous row").click()
+    expect(panel.get_by_role("heading", name=NAMES[0])).to_be_visible()
+    page.reload()
+    expect(panel.get_by_role("heading", name=NAMES[0])).to_be_visible()
+    panel.get_by_role("button", name="Close the panel").focus()
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("panel"))
+    expect(admin.row(NAMES[0]).get_by_role("link", name=NAMES[0])).to_be_focused()
+    page.keyboard.press("Enter")
+    panel.get_by_role("link", name="Open the full page").click()
+    expect(page.get_by_role("heading", level=1, name=NAMES[0])).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/admin/users/[0-9a-f-]{36}$"))
+    page.go_back()
+    expect(panel.get_by_role("heading", name=NAMES[0])).to_be_visible()
+
+
+def test_a_saved_view_keeps_filter_order_and_columns(admin: Person):
+    page = admin.page
+    admin.open("/admin/users?q=example.org&sort=-username")
+    expect(page.get_by_role("columnheader", name="Created")).to_be_visible()
+    options(page, "Created", "ID")
+    expect(page.get_by_role("columnheader", name="Created")).to_have_count(0)
+    expect(page.get_by_role("columnheader", name="ID")).to_be_visible()
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("menuitem", name="Save this view").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("People of the example")
+    assert violations(page) == []
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    options(page, "Show the default columns")
+    expect(page.get_by_role("columnheader", name="Created")).to_be_visible()
+
+    admin.open("/admin/users")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("menuitem", name="People of the example").click()
+    expect(page.locator("tr[data-row]")).to_have_count(3)
+    expect(page.locator("tr[data-row]").first).to_contain_text(NAMES[2])
+    expect(page.get_by_label("Filter Users")).to_have_value("example.org")
+    expect(page.get_by_role("columnheader", name="ID")).to_be_visible()
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("menuitem", name="Delete views").click()
+    page.get_by_role("button", name="Delete People of the example").click()
+    expect(page.get_by_role("dialog")).to_contain_text("There are no saved views")
+
+
+def test_an_action_for_several_rows_names_effects_refusals_and_results(admin: Person, instance: Instance):
+    page = admin.page
+    users = {each["username"]: each["user_id"] for each in instance.call("GET", "/users")}
+    instance.call("PATCH", f"/users/{users[NAMES[2]]}", json={"disabled": True})
+    admin.open("/admin/users?sort=username")
+    for name in (*NAMES, admin.username):
+        admin.row(name).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Disable 2 of 4").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Disable 2 of 4 users?")
+    items = dialog.get_by_role("listitem")
+    expect(items.filter(has_text=NAMES[0])).to_contain_text("cannot log in any more")
+    expect(items.filter(has_text=NAMES[2])).to_contain_text("disabled already")
+    expect(items.filter(has_text=admin.username)).to_contain_text("your own account")
+    assert violations(page) == []
+    instance.call("DELETE", f"/users/{users[NAMES[1]]}")
+    dialog.get_by_role("button", name="Disable 2 users").click()
+    expect(dialog.get_by_role("status")).to_have_text("1 of 2 done, 1 refused")
+    expect(items.filter(has_text=NAMES[0]).get_by_role("img", name="Done")).to_be_visible()
+    expect(items.filter(has_text=NAMES[1]).get_by_role("img", name="Refused")).to_be_visible()
+    dialog.get_by_role("button", name="Close").last.click()
+    expect(admin.row(NAMES[0])).to_contain_text("disabled")
+    expect(page.get_by_text("selected")).to_have_count(0)
+    instance.call("POST", "/users", json={"username": NAMES[1], "password": "correct horse battery"})
+
+
+def test_the_filtered_rows_are_exported(admin: Person):
+    page = admin.page
+    admin.open("/admin/groups?q=name:all")
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+
+    def exported(form: str) -> str:
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Options of the list").click()
+            page.get_by_role("menuitem", name=f"Export as {form}").click()
+        assert download.value.suggested_filename == f"groups.{form.lower()}"
+        return Path(download.value.path()).read_text("utf-8-sig")
+
+    lines = exported("CSV").splitlines()
+    assert (lines[0].split(",")[0], lines[1].split(",")[0], len(lines)) == ("Name", "All Users", 2)
+    assert [row["name"] for row in json.loads(exported("JSON"))] == ["All Users"]
+
+
+def test_the_filter_is_completed_with_columns_and_values(admin: Person):
+    page = admin.page
+    admin.open("/admin/users")
+    expect(admin.row(NAMES[0])).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("stat")
+    expect(page.get_by_role("option", name="status: Status")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("option", name=re.compile("^status:enabled|^status:active")).first.click()
+    expect(page.get_by_label("Filter Users")).to_have_value(re.compile(r"^status:\w+ $"))
+    expect(page.get_by_role("option")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Filter Users")).to_have_value("")
+
+
+def test_times_are_relative_or_absolute_as_the_user_chooses(admin: Person):
+    page = admin.page
+    admin.open("/admin/users")
+    time = admin.row(NAMES[0]).locator("time").last
+    expect(time).to_have_text(re.compile("ago$"))
+    options(page, "Date and time")
+    expect(time).to_have_text(re.compile(r"\d{1,2}:\d\d"))
+    time.hover()
+    expect(page.get_by_role("tooltip")).to_have_text(re.compile("ago$"))
+    page.reload()
+    expect(time).to_have_text(re.compile(r"\d{1,2}:\d\d"))
+    options(page, "Time since now")
+    expect(time).to_have_text(re.compile("ago$"))
+
+
+def test_on_a_telephone_rows_are_cards_that_show_the_state(admin: Person):
+    page = admin.page
+    page.set_viewport_size({"width": 390, "height": 780})
+    admin.open("/admin/users")
+    row = admin.row(NAMES[0])
+    expect(row.get_by_role("link", name=NAMES[0])).to_be_in_viewport()
+    expect(row.get_by_text("Status")).to_have_count(0)
+    expect(row.locator("td[data-title=Status]")).to_be_in_viewport()
+    expect(row.locator("td[data-title=Created]")).to_be_hidden()
+    box = row.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    assert violations(page) == []
+    row.get_by_role("link", name=NAMES[0]).click()
+    expect(page.get_by_role("heading", level=1, name=NAMES[0])).to_be_visible()
+
+
+def test_a_session_shows_what_it_uses(admin: Person, user: Person, instance: Instance):
+    image = instance.desktop()
+    found = next(each for each in instance.call("GET", "/users") if each["username"] == user.username)
+    instance.call("POST", "/sessions", json={"image_id": image, "user_id": found["user_id"]})
+    admin.open("/admin/sessions")
+    row = admin.row(user.username)
+    expect(row.locator("td[data-title=CPU]")).to_have_text(re.compile(r"^\d+ %$"), timeout=40_000)
+    expect(row.locator("td[data-title=Memory]")).to_have_text(re.compile("MB$|GB$"))
