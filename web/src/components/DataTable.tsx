@@ -9,7 +9,7 @@ import type { Bulk } from './bulk';
 import { BulkBar } from './BulkBar';
 import styles from './DataTable.module.css';
 import { download, csvOf, type ExportFormat, jsonOf } from './exportRows';
-import { showError, StaleBanner } from './feedback';
+import { showError, showWarning, StaleBanner } from './feedback';
 import { FilterField } from './FilterField';
 import { counted } from './format';
 import { useIdColumn } from './idColumn';
@@ -283,8 +283,12 @@ function useWholeList(loaded: number, onMore: (() => void) | undefined, error: E
       return;
     }
     setThen(null);
-    if (error) showError('Not all rows were loaded', error);
-    else then.call();
+    if (error) {
+      showError('Not all rows were loaded', error);
+      return;
+    }
+    if (onMore) showWarning('Not all rows were loaded', 'The list is too long. Use a filter that fewer rows pass.');
+    then.call();
   }, [then, loaded, onMore, error]);
   return { isLoading: then !== null, load: (call: () => void) => setThen({ call }) };
 }

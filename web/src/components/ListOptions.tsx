@@ -29,7 +29,7 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
     keep({ times });
   };
   return (
-    <Menu position="bottom-end" closeOnItemClick={false}>
+    <Menu position="bottom-end" closeOnItemClick={false} withInitialFocusPlaceholder={false}>
       <Menu.Target>
         <ActionIcon
           variant="subtle"

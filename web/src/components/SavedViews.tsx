@@ -21,7 +21,7 @@ export function SavedViews({ views, query, onShow, onChange }: Props) {
   const Icon = shown ? IconBookmarkFilled : IconBookmark;
   return (
     <>
-      <Menu position="bottom-end">
+      <Menu position="bottom-end" withInitialFocusPlaceholder={false}>
         <Menu.Target>
           <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Saved views" data-hint="Saved views">
             <Icon size={18} aria-hidden />

@@ -77,11 +77,19 @@ export function Audit() {
 
 function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[] {
   return [
-    timeColumn('time', 'Time', (row) => row.time),
-    { key: 'actor', title: 'Actor', unordered: true, value: (row) => row.actor_name ?? row.actor_kind, width: '18%' },
+    { ...timeColumn<AuditEvent>('time', 'Time', (row) => row.time), rank: 'main' },
+    {
+      key: 'actor',
+      title: 'Actor',
+      rank: 'main',
+      unordered: true,
+      value: (row) => row.actor_name ?? row.actor_kind,
+      width: '18%',
+    },
     {
       key: 'event',
       title: 'Event',
+      rank: 'title',
       unordered: true,
       value: (row) => row.message,
       width: '40%',

@@ -77,11 +77,12 @@ const rowKey = (row: Launch) => row.launch_id;
 
 function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
-    timeColumn('time', 'Time', (row) => row.at),
-    { key: 'user', title: 'User', unordered: true, value: (row) => row.username },
+    { ...timeColumn<Launch>('time', 'Time', (row) => row.at), rank: 'main' },
+    { key: 'user', title: 'User', rank: 'title', unordered: true, value: (row) => row.username },
     {
       key: 'workspace',
       title: 'Workspace',
+      rank: 'main',
       unordered: true,
       value: (row) => row.image_friendly_name,
       width: '20%',
@@ -96,6 +97,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     {
       key: 'reason',
       title: 'Reason',
+      rank: 'main',
       unordered: true,
       value: (row) => withTitles(row.reason),
       width: '35%',

@@ -26,10 +26,11 @@ const ROWS = 250;
 /** The code of a setting that excluded a user from staged sessions. Its rows have separate columns. */
 const VIOLATION = 'staging-violation';
 
-const TIME: Column<LogRow> = timeColumn('time', 'Time', (row) => row.time);
+const TIME: Column<LogRow> = { ...timeColumn('time', 'Time', (row) => row.time), rank: 'main' };
 
 const MESSAGE: Column<LogRow> = {
   key: 'message',
+  rank: 'title',
   title: 'Message',
   value: (row) => `${row.message} ${row.session_id ?? ''} ${row.setting ?? ''}`,
   width: '50%',

@@ -62,6 +62,7 @@ const COLUMNS: Column<Manager>[] = [
   {
     key: 'primary',
     title: 'Primary Manager',
+    rank: 'main',
     value: (row) => (row.is_primary ? 'primary' : ''),
     render: (row) =>
       row.is_primary ? (

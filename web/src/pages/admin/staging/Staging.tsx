@@ -15,10 +15,11 @@ import { HitShare } from './HitShare';
 import { PoolState } from './PoolState';
 
 const COLUMNS: Column<StagingConfig>[] = [
-  { key: 'zone', title: 'Deployment Zone', value: (row) => row.zone_name },
+  { key: 'zone', title: 'Deployment Zone', rank: 'more', value: (row) => row.zone_name },
   {
     key: 'image',
     title: 'Image',
+    rank: 'title',
     value: (row) => row.image_friendly_name,
     render: (row) => <RowLink to={`/admin/staging/${row.staging_config_id}`}>{row.image_friendly_name}</RowLink>,
   },
@@ -36,6 +37,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   {
     key: 'current',
     title: 'Current Sessions',
+    rank: 'main',
     value: (row) => row.num_current_sessions,
     width: '30%',
     render: (row) => <PoolState config={row} />,

@@ -34,7 +34,7 @@ const COLUMNS: Column<Webhook>[] = [
     render: (row) => <FirstOf words={row.events} shown={SHOWN} />,
   },
   enabledColumn((row) => <WebhookSwitch webhook={row} inRow />),
-  { key: 'waiting', title: 'Waiting', value: (row) => row.waiting, align: 'right' },
+  { key: 'waiting', title: 'Waiting', rank: 'main', value: (row) => row.waiting, align: 'right' },
   timeColumn('delivered', 'Last Delivered', (row) => row.last_delivered, 'never'),
 ];
 
