@@ -266,6 +266,12 @@ _BACKDATED: Final[tuple[LiteralString, ...]] = (
         "UPDATE users u SET last_session = l.at FROM (SELECT user_id, max(at) AS at FROM launches GROUP BY 1) l"
         " WHERE l.user_id = u.user_id"
     ),
+    (
+        "UPDATE sessions s SET round_trip_ms = 4 + abs(hashtext(u.username)) % 60, client_address = '10.20.'"
+        " || abs(hashtext(u.username)) % 8 || '.' || abs(hashtext(u.username || '.')) % 250 + 1"
+        " FROM users u WHERE u.user_id = s.user_id AND NOT EXISTS"
+        " (SELECT FROM leases l WHERE l.session_id = s.session_id)"
+    ),
 )
 
 
