@@ -254,8 +254,16 @@ async def backdate_sessions(db: Database, ages_s: Mapping[str, float]) -> None:
             "UPDATE logs t SET time = time" + by + ages,
         ):  # fmt: skip
             await connection.execute(statement, parameters)
+        await connection.execute(_CLIENTS)
 
 
+_CLIENTS: Final[LiteralString] = (
+    "UPDATE sessions s SET round_trip_ms = 4 + abs(hashtext(u.username)) % 60,"
+    " client_address = '10.20.' || abs(hashtext(u.username)) % 8 || '.' || abs(hashtext(u.username || '.')) % 250 + 1"
+    " FROM users u WHERE u.user_id = s.user_id AND NOT EXISTS"
+    " (SELECT FROM leases l WHERE l.session_id = s.session_id)"
+)
+"""The browsers of the users of sessions. A session that a program leased has none."""
 _BACKDATED: Final[tuple[LiteralString, ...]] = (
     ("UPDATE users SET created = now() - interval '400 days' + (abs(hashtext(username)) % 330) * interval '1 day'"),
     "UPDATE images SET created = now() - interval '190 days'",
@@ -265,12 +273,6 @@ _BACKDATED: Final[tuple[LiteralString, ...]] = (
     (
         "UPDATE users u SET last_session = l.at FROM (SELECT user_id, max(at) AS at FROM launches GROUP BY 1) l"
         " WHERE l.user_id = u.user_id"
-    ),
-    (
-        "UPDATE sessions s SET round_trip_ms = 4 + abs(hashtext(u.username)) % 60, client_address = '10.20.'"
-        " || abs(hashtext(u.username)) % 8 || '.' || abs(hashtext(u.username || '.')) % 250 + 1"
-        " FROM users u WHERE u.user_id = s.user_id AND NOT EXISTS"
-        " (SELECT FROM leases l WHERE l.session_id = s.session_id)"
     ),
 )
 
