@@ -2,6 +2,7 @@ import { ActionIcon, Menu } from '@mantine/core';
 import { IconAdjustmentsHorizontal, IconCheck, IconDownload } from '@tabler/icons-react';
 import { DensityChoice } from './Density';
 import type { ExportFormat } from './exportRows';
+import styles from './ListMenus.module.css';
 import { canHide, type Column } from './tableState';
 import { FORMS, showTimes, type TimeForm, useTimeForm } from './times';
 import { useOwnPreference } from './useOwnPreference';
@@ -42,7 +43,7 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
           <IconAdjustmentsHorizontal size={18} aria-hidden />
         </ActionIcon>
       </Menu.Target>
-      <Menu.Dropdown mah="80vh" className="scrolls">
+      <Menu.Dropdown className={styles.menu ?? ''}>
         {hideable.length > 0 && (
           <>
             <Menu.Label>Columns</Menu.Label>

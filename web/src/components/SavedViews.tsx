@@ -4,7 +4,7 @@ import { type SyntheticEvent, useState } from 'react';
 import { Dialog } from './Dialog';
 import { LONGEST_NAME, MOST_VIEWS, type View } from './listChoices';
 import { RowAction } from './RowAction';
-import styles from './SavedViews.module.css';
+import styles from './ListMenus.module.css';
 
 interface Props {
   views: View[];
@@ -27,7 +27,7 @@ export function SavedViews({ views, query, onShow, onChange }: Props) {
             <Icon size={18} aria-hidden />
           </ActionIcon>
         </Menu.Target>
-        <Menu.Dropdown mah="80vh" className="scrolls">
+        <Menu.Dropdown className={styles.menu ?? ''}>
           <Menu.Label>{views.length > 0 ? 'Saved views' : 'No saved views yet'}</Menu.Label>
           {views.map((view) => (
             <Menu.Item key={view.name} onClick={() => onShow(view)} data-current={view === shown || undefined}>
