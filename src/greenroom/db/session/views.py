@@ -26,7 +26,7 @@ STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionUse:
+class MeasuredUse:
     """The use of a session that its Agent measured: a number of cores, and bytes of memory."""
 
     cpu: float = 0.0
@@ -59,7 +59,7 @@ class Session(SessionLifetime):
     services: list[Service]
     cores: float
     memory: int
-    used: SessionUse | None
+    used: MeasuredUse | None
     """The last measurement of its Agent; None = it was not measured."""
     round_trip_ms: float | None
     client_address: str | None
