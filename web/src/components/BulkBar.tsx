@@ -39,13 +39,13 @@ export function BulkBar<Row>({ bulk, rows, rowKey, total, isPart, onAll, isLoadi
       {bulk.actions.map((action) => {
         const { label, icon: Icon } = action;
         const fitting = rows.filter((row) => action.refusal(row) === null).length;
+        if (fitting === 0) return null;
         return (
           <Button
             key={label}
             size="compact-sm"
             variant="default"
             leftSection={<Icon size={15} aria-hidden />}
-            disabled={fitting === 0}
             onClick={() => setAsked({ action, rows })}
           >
             {label}

@@ -70,9 +70,11 @@ export function usePanel(): Panel {
   const path = params.get(PANEL);
   const open = useCallback(
     (next: Pick<Location, 'pathname' | 'search'>) => {
-      const own = Object.fromEntries(new URLSearchParams(next.search));
+      const now = new URLSearchParams(location.search);
+      const tab = now.get(`${PANEL_PREFIX}tab`) ?? '';
+      const own = { tab, ...Object.fromEntries(new URLSearchParams(next.search)) }; // the next item has the same tab
       const address = changed(withoutPanel(location.search), { [PANEL]: next.pathname });
-      setParams(changed(address, own, PANEL_PREFIX), { replace: new URLSearchParams(location.search).has(PANEL) });
+      setParams(changed(address, own, PANEL_PREFIX), { replace: now.has(PANEL) });
     },
     [setParams],
   );

@@ -70,5 +70,7 @@ export function leaveViewColumns(address: Address): void {
 }
 
 function conditionsOf(address: Address): [string, string][] {
-  return [...address.all()].filter(([name, value]) => value && !OTHERS.has(name) && name !== COLUMNS);
+  return [...address.all()]
+    .map(([name, value]): [string, string] => [name, value.trim()])
+    .filter(([name, value]) => value && !OTHERS.has(name) && name !== COLUMNS);
 }
