@@ -33,6 +33,24 @@ AT_REST = """async () => {
 contrasts. A recent change begins within two frames."""
 
 
+LAYOUT_SHIFTS = """
+{
+  let sum = 0;
+  const add = (entries) => entries.forEach((each) => { if (!each.hadRecentInput) sum += each.value; });
+  const seen = new PerformanceObserver((list) => add(list.getEntries()));
+  seen.observe({ type: 'layout-shift', buffered: true });
+  window.layoutShift = () => {
+    add(seen.takeRecords());
+    const before = sum;
+    sum = 0;
+    return before;
+  };
+}
+"""
+"""A script for each page: `layoutShift()` returns how much parts of the page moved since its last call (the Cumulative
+Layout Shift)."""
+
+
 @dataclass(frozen=True)
 class Person:
     """A logged-in user; `page` is the user's window."""
@@ -149,9 +167,9 @@ def use_colours(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.locator(f"html[data-mantine-color-scheme={scheme}]").wait_for(state="attached")
 
 
-def violations(page: Page | Frame, *rules: str) -> list[dict[str, Any]]:
-    """The serious or critical findings of axe on the page (by these rules only), without the session's page, a frame
-    that must be checked separately."""
+def violations(page: Page | Frame, *rules: str, practices: bool = False) -> list[dict[str, Any]]:
+    """The serious or critical findings of axe on the page (by these rules only), and with `practices` all others, such as
+    best practices. The session's page, a frame, must be checked separately."""
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
     page.evaluate(AT_REST)
@@ -161,5 +179,5 @@ def violations(page: Page | Frame, *rules: str) -> list[dict[str, Any]]:
     return [
         {"rule": each["id"], "impact": each["impact"], "where": [node["html"][:200] for node in each["nodes"]]}
         for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
+        if practices or each["impact"] in ("serious", "critical")
     ]

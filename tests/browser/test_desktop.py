@@ -14,6 +14,25 @@ from tests.browser.console import Person, fills, goto, inside, violations
 
 STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container created", "Container started"]
 
+SESSION_MENU = """
+- region "Session menu":
+  - heading "Desktop" [level=2]
+  - button "Close the menu"
+  - list "Tools":
+    - listitem:
+      - button "Files"
+    - listitem:
+      - button "Clipboard"
+  - list "Screen":
+    - listitem:
+      - button "Full screen"
+  - list "Session":
+    - listitem:
+      - button "Share"
+    - listitem:
+      - button "Leave"
+"""
+
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
@@ -129,6 +148,7 @@ def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: P
     page.keyboard.press("Escape")
     expect(page.get_by_role("region", name="Share")).to_have_count(0)
     user.tools()
+    expect(page.get_by_role("region", name="Session menu")).to_match_aria_snapshot(SESSION_MENU)
     page.keyboard.press("Tab")
     page.keyboard.press("Escape")
     expect(page.get_by_role("region", name="Session menu")).to_have_count(0)

@@ -1,5 +1,5 @@
-"""Every page of the administration: it opens and displays its objects, and axe finds nothing serious, in light and
-dark."""
+"""Every page of the administration: it opens and displays its objects, nothing moves, the console of the browser stays
+empty, and axe finds nothing, in light and dark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, use_colours, violations
+from tests.browser.console import LAYOUT_SHIFTS, Person, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
 MENUS = dict(re.findall(r"^  '?([\w &]+?)'?: \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
@@ -83,6 +83,10 @@ def ids_of(instance: Instance, config: str) -> dict[str, str]:
     }
 
 
+MAX_LAYOUT_SHIFT = 0.01
+WIDTHS = (360, 768, 1440, 3840)
+"""Widths of windows, in pixels."""
+
 MANAGER_COLUMNS = [
     "Instance ID",
     "Enabled",
@@ -105,21 +109,27 @@ def test_every_page_opens_and_is_accessible_in_light_and_dark(
     page = admin.page
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
-    serious: dict[str, list[dict[str, Any]]] = {}
+    page.on("console", lambda said: broken.append(said.text) if said.type in ("warning", "error") else None)
+    page.add_init_script(LAYOUT_SHIFTS)
+    findings: dict[str, list[dict[str, Any]]] = {}
+    moved: dict[str, float] = {}
     ids = ids_of(instance, config)
     admin.open("/")
     for address, heading in PARTS[part].items():
+        page.evaluate("layoutShift()")
         admin.follow(address.format(**ids))
         if tab := re.search(r"tab=(\w+)", address):
             expect(page.get_by_role("tab", selected=True).and_(page.locator(f"[id$=-tab-{tab[1]}]"))).to_be_visible()
         expect(page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
-        serious[address] = violations(page)
+        findings[address] = violations(page, practices=True)
+        if (shift := page.evaluate("layoutShift()")) > MAX_LAYOUT_SHIFT:
+            moved[address] = shift
         use_colours(page, "dark")
-        serious[address] += violations(page, "color-contrast")
+        findings[address] += violations(page, "color-contrast")
         use_colours(page, "light")
-    assert serious == {address: [] for address in PARTS[part]}
+    assert findings == {address: [] for address in PARTS[part]}
+    assert moved == {}
     assert broken == []
 
 
@@ -186,15 +196,20 @@ def test_a_zone_is_edited(admin: Person, instance: Instance):
 
 
 @pytest.mark.timeout(240)
-def test_on_a_telephone_no_page_is_wider_than_the_screen(admin: Person, instance: Instance, config: str):
-    admin.page.set_viewport_size({"width": 390, "height": 780})
+def test_from_a_telephone_to_4k_no_page_is_wider_than_the_screen(admin: Person, instance: Instance, config: str):
+    page = admin.page
     ids = ids_of(instance, config)
-    wide: list[str] = []
+    wide: list[tuple[str, int]] = []
+    admin.open("/")
     for address, heading in PAGES.items():
-        admin.open(address.format(**ids))
-        expect(admin.page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
-        if admin.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-            wide.append(address)
+        page.set_viewport_size({"width": WIDTHS[0], "height": 780})
+        admin.follow(address.format(**ids))
+        expect(page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
+        expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 780})
+            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                wide.append((address, width))
     assert wide == []
 
 

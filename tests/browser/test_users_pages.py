@@ -1,0 +1,100 @@
+"""The pages of users: what screen readers find on them, in both themes and all widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import LAYOUT_SHIFTS, Person, goto, use_colours, violations
+
+PAGES = {"/": "Workspaces", "/account": "My account", "/recordings": "Recordings", "/secrets": "Secrets"}
+WIDTHS = (360, 1440, 3840)
+"""Widths of windows, in pixels."""
+MAX_LAYOUT_SHIFT = 0.01
+
+LAUNCHER = """
+- link "To the content"
+- banner:
+  - link "Greenroom, workspaces"
+  - status: Live
+  - button "Use dark colors"
+  - button "Account ada@example.org"
+- main:
+  - heading "Workspaces" [level=1]
+  - textbox "Search workspaces"
+  - region "Launch a workspace":
+    - button /Launch Desktop/
+    - 'button "Favorite: Desktop"'
+"""
+
+SESSIONS = """
+- banner:
+  - link "Greenroom, workspaces"
+  - button "Search"
+  - link "Launcher"
+- navigation "Administration":
+  - link "Today"
+  - link "Sessions"
+- main:
+  - navigation "Sessions":
+    - link "Sessions"
+  - heading "Sessions" [level=1]
+  - region "Sessions":
+    - table "Sessions":
+      - rowgroup:
+        - row /User Workspace/:
+          - columnheader "User"
+          - columnheader "Workspace"
+"""
+
+
+@pytest.fixture(scope="module")
+def instance(simulated_instance: Instance) -> Instance:
+    """An instance whose sessions have no containers."""
+    return simulated_instance
+
+
+def test_the_launcher_has_landmarks_headings_and_named_controls(user: Person):
+    user.open("/")
+    expect(user.page.get_by_test_id("live")).to_have_text("Live")
+    expect(user.page.locator("body")).to_match_aria_snapshot(LAUNCHER)
+
+
+def test_the_list_of_sessions_has_landmarks_headings_and_a_table(admin: Person):
+    admin.open("/admin/sessions")
+    expect(admin.page.locator("body")).to_match_aria_snapshot(SESSIONS)
+
+
+def test_pages_of_users_are_accessible_fit_every_width_and_do_not_move(user: Person):
+    page = user.page
+    page.add_init_script(LAYOUT_SHIFTS)
+    unclean: list[str] = []
+    page.on("console", lambda said: unclean.append(said.text) if said.type in ("warning", "error") else None)
+    user.open("/")
+    for address, heading in PAGES.items():
+        user.follow(address)
+        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+        assert page.evaluate("layoutShift()") <= MAX_LAYOUT_SHIFT, address
+        for colours in ("dark", "light"):
+            use_colours(page, colours)
+            assert violations(page, practices=True) == [], (address, colours)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 780})
+            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), (address, width)
+        page.set_viewport_size({"width": 1360, "height": 800})
+        page.evaluate("layoutShift()")
+    assert unclean == []
+
+
+def test_the_log_in_page_is_accessible_in_both_themes(instance: Instance, new_context: Callable[..., BrowserContext]):
+    page = new_context().new_page()
+    page.add_init_script(LAYOUT_SHIFTS)
+    goto(page, instance.url)
+    expect(page.get_by_label("Username")).to_be_focused()
+    assert page.evaluate("layoutShift()") <= MAX_LAYOUT_SHIFT
+    for colours in ("light", "dark"):
+        use_colours(page, colours)
+        assert violations(page, practices=True) == []
