@@ -168,8 +168,8 @@ def use_colours(page: Page, scheme: Literal["light", "dark"]) -> None:
 
 
 def violations(page: Page | Frame, *rules: str, practices: bool = False) -> list[dict[str, Any]]:
-    """The serious or critical findings of axe on the page (by these rules only), and with `practices` all others, such as
-    best practices. The session's page, a frame, must be checked separately."""
+    """The serious or critical findings of axe on the page (by these rules only), and with `practices` all others, such
+    as best practices. The session's page, a frame, must be checked separately."""
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
     page.evaluate(AT_REST)
