@@ -81,6 +81,7 @@ def _everywhere(name: str, address: str, user: str = "lena.hoffmann") -> tuple[P
 
 PICTURES: Final = (
     *_everywhere("today", "/admin"),
+    *_everywhere("stage-map", "/admin/infrastructure/stage-map"),
     *_everywhere("sessions", "/admin/sessions"),
     *_everywhere("workspaces-of-user", "/", "ben.carter"),
     Picture(name="launcher", address="/", user="ben.carter", docs=True),

@@ -23,6 +23,7 @@ import {
   IconServer2,
   IconSettings,
   IconShieldHalf,
+  IconSitemap,
   IconStack2,
   IconTimeline,
   IconUser,
@@ -103,6 +104,7 @@ const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessio
 const Provisioning = lazily(() => import('./pages/admin/signon/Provisioning'), 'Provisioning');
 const SignOn = lazily(() => import('./pages/admin/signon/SignOn'), 'SignOn');
 const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings');
+const StagePage = lazily(() => import('./stage/StagePage'), 'StagePage');
 const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
 const StagingConfigPage = lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage');
 const Today = lazily(() => import('./pages/admin/today/Today'), 'Today');
@@ -204,6 +206,13 @@ const MENUS = {
     { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },
   ],
   Fleet: [
+    {
+      path: '/admin/infrastructure/stage-map',
+      title: 'Stage Map',
+      icon: IconSitemap,
+      needs: 'agents',
+      page: StagePage,
+    },
     {
       path: '/admin/infrastructure/zones',
       title: 'Zones',

@@ -70,6 +70,27 @@ describe('events', () => {
     expect(invalidate).toHaveBeenCalledTimes(1);
   });
 
+  test('mark a large answer once in a second, and at once if the Primary changed', () => {
+    const map = ['stage-map'];
+    const isStale = () => {
+      const found = queries.getQueryState(map)?.isInvalidated;
+      queries.setQueryData(map, {});
+      return found;
+    };
+    isStale();
+    Stream.newest.send('session');
+    vi.advanceTimersByTime(GATHERED_MS);
+    expect(isStale()).toBe(true);
+    Stream.newest.send('session');
+    vi.advanceTimersByTime(GATHERED_MS);
+    expect(isStale()).toBe(false);
+    vi.advanceTimersByTime(1000);
+    expect(isStale()).toBe(true);
+    Stream.newest.send('primary');
+    vi.advanceTimersByTime(GATHERED_MS);
+    expect(isStale()).toBe(true);
+  });
+
   test('of a newer server, with unknown topics, do no harm', () => {
     Stream.newest.send('weather');
     vi.advanceTimersByTime(GATHERED_MS);

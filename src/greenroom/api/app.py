@@ -26,7 +26,7 @@ from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
-from greenroom.api.diagnostics import audit_routes, search_routes, today_routes
+from greenroom.api.diagnostics import audit_routes, search_routes, stage_map_routes, today_routes
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.diagnostics.audit_events import AuditMiddleware, row_receiver
@@ -61,7 +61,7 @@ from greenroom.db.access.api_keys import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AuditWriter
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.today import read_watched
+from greenroom.db.diagnostics.today import read_fleet, read_watched
 from greenroom.db.launch.ledger import read_workspace_supply
 from greenroom.kit import plugins
 from greenroom.kit.concurrency import CoalescedRead, CoalescedReads
@@ -134,6 +134,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     series_routes.router,
     audit_routes.router,
     today_routes.router,
+    stage_map_routes.router,
     search_routes.router,
     installation_routes.router,
     branding_routes.router,
@@ -169,8 +170,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     """Return the application, with its parts in `app.state`.
 
     The parts are config, db, secrets, logs, audit, refusals, join_log_limiter, hub, snapshot, passwords, metrics,
-    failed_attempts, launcher, act_log, screenshots, desks, supply_reads, watched_reads, keys, recorder,
-    recording_view_log, audit_read_log and delivery_worker.
+    failed_attempts, launcher, act_log, screenshots, desks, supply_reads, fleet_reads, watched_reads, keys,
+    recorder, recording_view_log, audit_read_log and delivery_worker.
     """
     app = _DocumentedApp(
         title="Greenroom",
@@ -201,6 +202,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.screenshots = Screenshots(db, app.state.act_log)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.supply_reads = CoalescedRead(lambda: read_workspace_supply(db))
+    app.state.fleet_reads = CoalescedRead(lambda: read_fleet(db))
     app.state.watched_reads = CoalescedRead(lambda: read_watched(db, config.audit_syslog))
     app.state.keys = CoalescedReads(lambda key_id: find_key(db, key_id))
     app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot, logs)

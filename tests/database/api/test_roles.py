@@ -345,6 +345,7 @@ async def test_the_routes_with_a_scope_are_these(app: FastAPI):
             "groups",
             "sessions",
             "today",
+            "stage-map",
             "search",
         )
     }

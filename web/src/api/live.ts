@@ -11,18 +11,27 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 
 /** Topic of an event → first parts of the query keys that it marks as out of date. */
 const TOUCHED: Record<string, string[]> = {
-  session: ['sessions', 'session-videos', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
-  staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher', 'today'],
-  primary: ['managers', 'today'],
+  session: [
+    'sessions',
+    'session-videos',
+    'connection',
+    'staging-configs',
+    'agents',
+    'launcher',
+    'sharing',
+    'stage-map',
+  ],
+  staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher', 'today', 'stage-map'],
+  primary: ['managers', 'today', 'stage-map'],
   lease: ['sessions'],
-  managers: ['managers', 'zones', 'today'],
-  agents: ['agents', 'join-tokens', 'gateways', 'zones', 'today'],
-  agent: ['agents'],
-  zone: ['managers', 'staging-configs'],
-  zones: ['zones', 'staging-configs', 'today'],
+  managers: ['managers', 'zones', 'today', 'stage-map'],
+  agents: ['agents', 'join-tokens', 'gateways', 'zones', 'today', 'stage-map'],
+  agent: ['agents', 'stage-map'],
+  zone: ['managers', 'staging-configs', 'stage-map'],
+  zones: ['zones', 'staging-configs', 'today', 'stage-map'],
   settings: ['groups', 'settings', 'branding', 'me', 'launcher', 'filter-policies', 'staging-answer'],
   machines: ['machine-pools', 'machine-orders', 'machine-preview', 'agents'],
-  images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies', 'today'],
+  images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies', 'today', 'stage-map'],
   filter_policies: ['filter-policies', 'images'],
   users: ['users', 'groups', 'me', 'service-accounts'],
   webhooks: ['webhooks', 'today'],
@@ -31,6 +40,10 @@ const TOUCHED: Record<string, string[]> = {
 
 /** Events within this time cause one refresh. */
 const GATHER_MS = 80;
+/** Queries with large answers → the shortest time between two refreshes. */
+const AT_MOST_MS: Record<string, number> = { 'stage-map': 1000 };
+/** The topics after which all queries are refreshed at once: there are few such events. */
+const URGENT = ['primary', 'managers'];
 /** The first and the later pause before a reconnect. */
 const RETRY_FIRST_MS = 200;
 const RETRY_MS = 1000;
@@ -70,15 +83,22 @@ export function followEvents(queries: QueryClient): () => void {
   let gap: ReturnType<typeof setTimeout> | undefined;
   let source: EventSource | undefined;
 
+  const marked = new Map<string, number>();
+
   const flush = () => {
-    gather = undefined;
-    const keys = new Set(waiting);
-    waiting.clear();
+    const now = Date.now();
+    const keys = new Set([...waiting].filter((key) => now - (marked.get(key) ?? -Infinity) >= (AT_MOST_MS[key] ?? 0)));
+    for (const key of keys) {
+      waiting.delete(key);
+      marked.set(key, now);
+    }
+    gather = waiting.size > 0 ? setTimeout(flush, GATHER_MS) : undefined;
     void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
     void sessions.flush();
   };
   const touch = ({ topic, id }: { topic: string; id: string }) => {
     if (topic === 'session') sessions.add(id);
+    if (URGENT.includes(topic)) marked.clear();
     for (const key of TOUCHED[topic] ?? []) waiting.add(key);
     gather ??= setTimeout(flush, GATHER_MS);
   };

@@ -19,7 +19,6 @@ from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core.access.permissions import VIEW_CODES
-from greenroom.core.access.roles import places_with
 from greenroom.core.diagnostics.attention import Attention, ObjectKind, needs_attention
 from greenroom.core.diagnostics.watched import CODES, CredentialKind, FleetCapacity, Sight, Watched, capacity_of
 from greenroom.db.database import Database
@@ -189,6 +188,12 @@ def sight_of(caller: Caller) -> Sight:
     return Sight({code: ids for code, ids in zones.items() if ids != []})
 
 
+def session_scope_of(caller: Caller) -> SessionScope | None:
+    """Return the scope of the sessions that the caller may see; None = all sessions."""
+    zones, groups = (caller.ids_in_scope("sessions_view", kind) for kind in ("zone", "group"))
+    return None if zones is None else SessionScope(zones=zones, groups=groups or [], user_id=None)
+
+
 def _primaries(seen: Watched) -> list[PrimaryView]:
     primary = {manager.zone_id: manager for manager in seen.managers if manager.is_primary}
     names = {manager.zone_id: manager.zone_name for manager in seen.managers}
@@ -214,12 +219,9 @@ def _pools(seen: Watched) -> PoolsView:
 
 
 async def _session_facts(db: Database, caller: Caller) -> SessionFactsView | None:
-    scope = None
-    if not caller.may("sessions_view"):
-        if not places_with(caller.permissions, "sessions_view"):
-            return None
-        zones, groups = (caller.ids_in_scope("sessions_view", kind) for kind in ("zone", "group"))
-        scope = SessionScope(zones=zones or [], groups=groups or [], user_id=None)
+    scope = session_scope_of(caller)
+    if scope is not None and scope.is_empty:
+        return None
     return SessionFactsView.model_validate(await today.read_session_facts(db, scope))
 
 

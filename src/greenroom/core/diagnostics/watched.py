@@ -140,8 +140,8 @@ class ImageFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedPool:
-    """A staging config, the number of its claimable sessions, and the desired number. `since` is the time at which the
-    log last reported its shortfall."""
+    """A staging config, the number of its claimable sessions, and the desired number, which is 0 while it is paused.
+    `since` is the time at which the log last reported its shortfall."""
 
     staging_config_id: str
     zone_id: str
@@ -150,6 +150,7 @@ class WatchedPool:
     friendly_name: str
     current: int = 0
     desired: int = 0
+    paused: bool = False
     shortfall: Shortfall | None = None
     since: datetime | None = None
 

@@ -6,7 +6,7 @@ statements is constant, and each reads a limited number of rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -128,20 +128,26 @@ CERTIFICATES_RECENT_S: Final = 7 * 3600.0
 """The maximum age of a warning about a certificate. Gateways repeat their warnings every six hours."""
 
 
-async def read_watched(db: Database, audit_target: str) -> Watched:
-    """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
+async def read_fleet(db: Database) -> Watched:
+    """Read the zones, Managers, Agents and pools of the installation."""
     times = await db.fetch("SELECT now() AS now")
     runs = {"running_within_s": RUNNING_WITHIN_S}
-    configs = (await list_configs(db)).rows
-    certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
-    backlog = {"target": audit_target, "backlog_s": BACKLOG_AFTER_S}
     return Watched(
         now=times[0]["now"],
         zones=tuple(await db.fetch_as(WatchedZone, _ZONES, runs)),
         managers=tuple(await _read_managers(db)),
         agents=tuple(await db.fetch_as(WatchedAgent, _AGENTS, runs)),
+        pools=tuple(await _watched_pools(db, (await list_configs(db)).rows)),
+    )
+
+
+async def read_watched(db: Database, audit_target: str) -> Watched:
+    """Read the state of the installation. `audit_target` is the syslog server that gets the audit; empty = none."""
+    certificates = {"code": LogCode.CERTIFICATE_EXPIRES, "recent_s": CERTIFICATES_RECENT_S}
+    backlog = {"target": audit_target, "backlog_s": BACKLOG_AFTER_S}
+    return replace(
+        await read_fleet(db),
         images=tuple(await db.fetch_as(ImageFailure, _IMAGES)),
-        pools=tuple(await _watched_pools(db, configs)),
         launches=tuple(await db.fetch_as(FailedLaunches, _LAUNCHES, {"max_launches": MAX_LAUNCHES})),
         webhooks=tuple(await db.fetch_as(FailingWebhook, _WEBHOOKS)),
         credentials=tuple(await db.fetch_as(ExpiringCredential, _CREDENTIALS, {"max_credentials": MAX_CREDENTIALS})),
@@ -193,6 +199,7 @@ async def _watched_pools(db: Database, configs: list[StagingConfig]) -> list[Wat
             friendly_name=config.image_friendly_name,
             current=config.num_current_sessions,
             desired=0 if config.paused else config.num_sessions,
+            paused=config.paused,
             shortfall=None if config.paused else config.shortfall,
             since=since.get(config.staging_config_id),
         )
@@ -238,7 +245,7 @@ async def read_session_facts(db: Database, scope: SessionScope | None) -> UserSe
         "   ORDER BY s.created LIMIT 1) AS oldest,"
         f" (SELECT {expiry} FROM shown s JOIN users u USING (user_id) JOIN images i USING (image_id)"
         "   WHERE s.expires > now() ORDER BY s.expires LIMIT 1) AS next_expiry",
-        {"scope_zones": scope.zones, "scope_groups": scope.groups, "scope_user": scope.user_id} if scope else {},
+        scope.parameters if scope else {},
     )
     return row
 

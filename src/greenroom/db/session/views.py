@@ -238,13 +238,22 @@ class SessionScope:
     groups: list[str]
     user_id: str | None
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no session is in the scope."""
+        return not self.zones and not self.groups and self.user_id is None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of `IN_SCOPE`."""
+        return {"scope_zones": self.zones, "scope_groups": self.groups, "scope_user": self.user_id}
+
 
 IN_SCOPE: Final[LiteralString] = (
     "s.zone_id = ANY(%(scope_zones)s::uuid[]) OR s.user_id = %(scope_user)s::uuid OR EXISTS (SELECT 1 FROM"
     " user_groups m WHERE m.user_id = s.user_id AND m.group_id = ANY(%(scope_groups)s::uuid[]))"
 )
-"""The condition that a session is in a `SessionScope`, whose fields are the values scope_zones, scope_groups and
-scope_user."""
+"""The condition that a session is in a `SessionScope`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,8 +287,7 @@ class SessionFilter:
         if self.status not in (None, "running", "deleted"):
             conditions.add(_UNSETTLED)
         if self.scope is not None:
-            scope = self.scope
-            conditions.add(IN_SCOPE, scope_zones=scope.zones, scope_groups=scope.groups, scope_user=scope.user_id)
+            conditions.add(IN_SCOPE, **self.scope.parameters)
         if self.staged is not None:
             conditions.add("s.user_id IS NULL" if self.staged else "s.user_id IS NOT NULL")
         return conditions
@@ -292,3 +300,36 @@ class SessionFilter:
         if self.status is None:
             return _SHOWN, _REPLACED, _ENDED
         return (_ENDED,) if self.status == "deleted" else (_SHOWN, _REPLACED)
+
+
+MAX_PLACED: Final = 5000
+"""The maximum number of sessions of a map. One more is read, to know whether there are more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedSession:
+    """A session and its place. `status` is the displayed status. A session without `username` is staged."""
+
+    session_id: str
+    zone_id: str
+    zone_name: str
+    agent_id: str | None
+    image_id: str
+    image_friendly_name: str
+    staging_config_id: str | None
+    username: str | None
+    status: str
+
+
+async def list_placed_sessions(db: Database, scope: SessionScope | None) -> list[PlacedSession]:
+    """Return the sessions in this scope that have not ended, the newest first, at most `MAX_PLACED` + 1; None = all."""
+    condition: LiteralString = IN_SCOPE if scope else "true"
+    return await db.fetch_as(
+        PlacedSession,
+        "SELECT s.session_id::text, s.zone_id::text, z.zone_name, s.agent_id::text, s.image_id::text,"
+        f" i.friendly_name AS image_friendly_name, s.staging_config_id::text, u.username, {STATUS} AS status"
+        " FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id"
+        f" LEFT JOIN users u ON u.user_id = s.user_id WHERE {_SHOWN} AND ({condition})"
+        " ORDER BY s.created DESC, s.session_id DESC LIMIT %(max_placed)s + 1",
+        {**(scope.parameters if scope else {}), "max_placed": MAX_PLACED},
+    )

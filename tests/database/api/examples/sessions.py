@@ -212,6 +212,7 @@ LEFTOVER: Final = {
 AFTERWARDS: Final[list[Step]] = [
     step("list_logs", query={"code": "user-created", "limit": 50}, wrong=Wrong(by="ada")),
     step("get_today", wrong=Wrong(by="ada")),
+    step("get_stage_map", wrong=Wrong(by="ada")),
     step("search", query={"q": "desktop"}, wrong=Wrong(by="ada")),
     step("list_audit_events", query={"code": "user-created", "limit": 2}, wrong=Wrong(by="ada")),
     step("export_audit", query={"code": "setting-changed"}, wrong=Wrong(by="ada")),

@@ -1,0 +1,60 @@
+import { Button, Skeleton } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconMap2, IconTable } from '@tabler/icons-react';
+import { useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { stageMapQuery } from '../api/stageMap';
+import { EmptyState, StaleBanner } from '../components/feedback';
+import { PageHeader } from '../components/PageHeader';
+import { withParam } from '../components/tableState';
+import { usePlace } from '../places';
+import { Legend } from './Legend';
+import styles from './stage.module.css';
+import { StageMap } from './StageMap';
+import { StageTable } from './StageTable';
+import { useLooks } from './useLooks';
+
+/** Fleet → Stage Map: the whole fleet with its sessions as a picture, or the same facts as a table. */
+export function StagePage() {
+  const { title, icon } = usePlace();
+  const { data: map, error } = useQuery(stageMapQuery);
+  const [params, setParams] = useSearchParams();
+  const [only, setOnly] = useState<string | null>(null);
+  const isTable = params.get('view') === 'table';
+  const looks = useLooks(map);
+  return (
+    <>
+      <PageHeader
+        title={title}
+        actions={
+          <Button
+            variant="default"
+            leftSection={isTable ? <IconMap2 size={16} aria-hidden /> : <IconTable size={16} aria-hidden />}
+            onClick={() => setParams(withParam('view', isTable ? '' : 'table'))}
+          >
+            {isTable ? 'Show as map' : 'Show as table'}
+          </Button>
+        }
+      >
+        Each zone with its Managers, Agents and sessions. The crown is on the Primary. Staged sessions wait at the stage
+        door.
+      </PageHeader>
+      <StaleBanner error={error} hasData={map !== undefined} />
+      {!map ? (
+        !error && <Skeleton className={styles.waiting} />
+      ) : map.zones.length === 0 ? (
+        <EmptyState icon={icon} title="No zones">
+          A zone is created when its first Manager starts.
+        </EmptyState>
+      ) : isTable ? (
+        <StageTable map={map} />
+      ) : (
+        <div className={styles.page}>
+          {map.has_more_sessions && <p className={styles.note}>Only the newest 5,000 sessions are shown.</p>}
+          {map.sessions !== null && <Legend sessions={map.sessions} looks={looks} only={only} onOnly={setOnly} />}
+          <StageMap map={map} looks={looks} only={only} />
+        </div>
+      )}
+    </>
+  );
+}
