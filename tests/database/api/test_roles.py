@@ -346,6 +346,7 @@ async def test_the_routes_with_a_scope_are_these(app: FastAPI):
             "sessions",
             "today",
             "stage-map",
+            "series",
             "search",
         )
     }

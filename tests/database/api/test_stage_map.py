@@ -89,8 +89,8 @@ async def test_sessions_that_ended_are_not_on_the_map(play: Play, admin: Client,
 async def test_of_too_many_sessions_the_newest_are_on_the_map(
     play: Play, admin: Client, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.db.session.views.MAX_PLACED", 1)
-    monkeypatch.setattr("greenroom.api.diagnostics.stage_map_routes.MAX_PLACED", 1)
+    monkeypatch.setattr("greenroom.db.session.views.MAX_STAGE_SESSIONS", 1)
+    monkeypatch.setattr("greenroom.api.diagnostics.stage_map_routes.MAX_STAGE_SESSIONS", 1)
     await db.write("UPDATE sessions SET created = now() + interval '1 s' WHERE session_id = %s", (play.session,))
     seen = await admin.read(PATH)
     assert [session["session_id"] for session in seen["sessions"]] == [play.session]

@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import type { StageSession } from '../api/stageMap';
 import { type Looks, OTHER, type Shape } from './looks';
 import styles from './stage.module.css';
@@ -17,15 +18,21 @@ const SHAPES: { shape: Shape | 'staged'; word: string }[] = [
   { shape: 'failed', word: 'failed or lost' },
 ];
 
+/** The number of gray workspaces that are always listed. */
+const MOST_OTHERS = 3;
+
 /** The colors of the workspaces and the shapes of the states. A workspace is a button that marks its sessions. */
 export function Legend({ sessions, looks, only, onOnly }: Props) {
   const names = new Map(sessions.map(({ image_id, image_friendly_name }) => [image_id, image_friendly_name]));
   const workspaces = [...names]
     .map(([id, name]) => ({ id, name, color: looks.get(id) ?? OTHER }))
     .sort((a, b) => a.color - b.color || a.name.localeCompare(b.name));
+  const [isWhole, setWhole] = useState(false);
+  const others = workspaces.filter(({ color }) => color === OTHER).length;
+  const listed = isWhole || others <= MOST_OTHERS ? workspaces : workspaces.slice(0, workspaces.length - others);
   return (
     <ul className={styles.legend} aria-label="Legend">
-      {workspaces.map(({ id, name, color }) => (
+      {listed.map(({ id, name, color }) => (
         <li key={id}>
           <button
             type="button"
@@ -39,6 +46,14 @@ export function Legend({ sessions, looks, only, onOnly }: Props) {
           </button>
         </li>
       ))}
+      {others > MOST_OTHERS && (
+        <li>
+          <button type="button" className={styles.workspace} aria-expanded={isWhole} onClick={() => setWhole(!isWhole)}>
+            <Mark color={OTHER} shape="ready" />
+            {isWhole ? 'Fewer workspaces' : `${others} other workspaces`}
+          </button>
+        </li>
+      )}
       {SHAPES.map(({ shape, word }, index) => (
         <li key={shape} data-shape={shape} data-first={index === 0 || undefined}>
           <Mark color={shape === 'failed' ? 'failure' : OTHER} shape={shape} />

@@ -62,10 +62,6 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
   const keys = useStageKeys(frame, scene);
   return (
     <>
-      <VisuallyHidden id={keysId}>
-        Arrow keys move between Managers, Agents and pools. Enter opens the object. The space key enters its sessions,
-        and Escape leaves them.
-      </VisuallyHidden>
       <Announcements zones={zones} />
       <div
         ref={frame}
@@ -97,6 +93,10 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
           </>
         )}
       </div>
+      <p id={keysId} className={styles.keys}>
+        Arrow keys move between Managers, Agents and pools. Enter opens the object. The space key enters its sessions,
+        and Escape leaves them.
+      </p>
     </>
   );
 }

@@ -60,10 +60,13 @@ export function looseText({ loose }: ZonePart): string {
 
 /** The name of a session. `hostname` is null if its Agent is not shown. */
 export function sessionText({ username, image_friendly_name, status }: StageSession, hostname: string | null): string {
-  const where = hostname === null ? '' : `, on ${hostname}`;
-  return username === null
-    ? `Staged session: ${image_friendly_name}, ${status}${where}.`
-    : `Session of ${username}: ${image_friendly_name}, ${status}${where}.`;
+  if (username === null)
+    return hostname === null
+      ? `Staged session: ${image_friendly_name}, ${status}.`
+      : `Staged session: ${image_friendly_name}, ${status}, on ${hostname}.`;
+  return hostname === null
+    ? `Session of ${username}: ${image_friendly_name}, ${status}.`
+    : `Session of ${username}: ${image_friendly_name}, ${status}, on ${hostname}.`;
 }
 
 /** The facts of a zone in its heading. A part that the user may not see is left out. */

@@ -22,7 +22,7 @@ from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core.diagnostics.watched import Watched, WatchedManager, WatchedPool
 from greenroom.core.fleet.liveness import AgentStatus
-from greenroom.db.session.views import MAX_PLACED, PlacedSession, list_placed_sessions
+from greenroom.db.session.views import MAX_STAGE_SESSIONS, StageSession, list_stage_sessions
 
 router = api_router("diagnostics")
 
@@ -69,7 +69,7 @@ class StagePoolView(View, row=WatchedPool, without={"zone_name", "since"}):
     shortfall: ShortfallView | None
 
 
-class StageSessionView(View, row=PlacedSession, without={"zone_name"}):
+class StageSessionView(View, row=StageSession, without={"zone_name"}):
     """A session that has not ended. Without `username`, it is staged."""
 
     session_id: UUID
@@ -86,7 +86,7 @@ class StageMapView(View):
     managers: list[StageManagerView] | None
     agents: list[StageAgentView] | None
     pools: list[StagePoolView] | None
-    sessions: Annotated[list[StageSessionView] | None, Field(description="newest first", max_length=MAX_PLACED)]
+    sessions: Annotated[list[StageSessionView] | None, Field(description="newest first", max_length=MAX_STAGE_SESSIONS)]
     has_more_sessions: Annotated[bool, Field(description="true = the oldest sessions are left out")]
 
 
@@ -102,7 +102,7 @@ async def get_stage_map(
     seen = (await fleet_reads.get()).seen_by(sight)
     scope = session_scope_of(caller)
     sees_sessions = scope is None or not scope.is_empty
-    placed = await list_placed_sessions(db, scope) if sees_sessions else []
+    placed = await list_stage_sessions(db, scope) if sees_sessions else []
     sees = sight.zones
     agents = [
         StageAgentView.of(agent, status=agent.effective.status, status_reason=agent.effective.reason)
@@ -113,12 +113,14 @@ async def get_stage_map(
         managers=[StageManagerView.model_validate(each) for each in seen.managers] if "managers_view" in sees else None,
         agents=agents if "agents_view" in sees else None,
         pools=[StagePoolView.model_validate(pool) for pool in seen.pools] if "staging_view" in sees else None,
-        sessions=[StageSessionView.model_validate(each) for each in placed[:MAX_PLACED]] if sees_sessions else None,
-        has_more_sessions=len(placed) > MAX_PLACED,
+        sessions=[StageSessionView.model_validate(each) for each in placed[:MAX_STAGE_SESSIONS]]
+        if sees_sessions
+        else None,
+        has_more_sessions=len(placed) > MAX_STAGE_SESSIONS,
     )
 
 
-def _zones(seen: Watched, placed: Iterable[PlacedSession]) -> list[StageZoneView]:
+def _zones(seen: Watched, placed: Iterable[StageSession]) -> list[StageZoneView]:
     """Return the zones that the caller sees, and the zones of all other visible parts."""
     parts = chain(seen.zones, seen.managers, seen.agents, seen.pools, placed)
     names = {part.zone_id: part.zone_name for part in parts}

@@ -302,12 +302,12 @@ class SessionFilter:
         return (_ENDED,) if self.status == "deleted" else (_SHOWN, _REPLACED)
 
 
-MAX_PLACED: Final = 5000
+MAX_STAGE_SESSIONS: Final = 5000
 """The maximum number of sessions of a map. One more is read, to know whether there are more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedSession:
+class StageSession:
     """A session and its place. `status` is the displayed status. A session without `username` is staged."""
 
     session_id: str
@@ -321,15 +321,16 @@ class PlacedSession:
     status: str
 
 
-async def list_placed_sessions(db: Database, scope: SessionScope | None) -> list[PlacedSession]:
-    """Return the sessions in this scope that have not ended, the newest first, at most `MAX_PLACED` + 1; None = all."""
+async def list_stage_sessions(db: Database, scope: SessionScope | None) -> list[StageSession]:
+    """Return the sessions in this scope (None = all) that have not ended, the newest first, at most
+    `MAX_STAGE_SESSIONS` + 1."""
     condition: LiteralString = IN_SCOPE if scope else "true"
     return await db.fetch_as(
-        PlacedSession,
+        StageSession,
         "SELECT s.session_id::text, s.zone_id::text, z.zone_name, s.agent_id::text, s.image_id::text,"
         f" i.friendly_name AS image_friendly_name, s.staging_config_id::text, u.username, {STATUS} AS status"
         " FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id"
         f" LEFT JOIN users u ON u.user_id = s.user_id WHERE {_SHOWN} AND ({condition})"
-        " ORDER BY s.created DESC, s.session_id DESC LIMIT %(max_placed)s + 1",
-        {**(scope.parameters if scope else {}), "max_placed": MAX_PLACED},
+        " ORDER BY s.created DESC, s.session_id DESC LIMIT %(max_sessions)s + 1",
+        {**(scope.parameters if scope else {}), "max_sessions": MAX_STAGE_SESSIONS},
     )
