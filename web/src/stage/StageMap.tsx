@@ -20,9 +20,10 @@ import {
   memoryText,
   poolText,
   primaryChanges,
+  reasonText,
   zoneFacts,
 } from './facts';
-import { crownOn, layOut, type Rect, type Scene, sizesFor, type ZoneBox } from './layout';
+import { crownOn, DOOR_BESIDE_PX, layOut, type Rect, type Scene, sizesFor, type ZoneBox } from './layout';
 import type { Looks } from './looks';
 import { managerKey, primaryOf, type Seats, seated, zonesOf, type ZonePart } from './model';
 import { AgentPart, Crown, LoosePart, ManagerPart, PoolPart } from './Parts';
@@ -67,6 +68,7 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
         ref={frame}
         className={styles.map}
         data-size={isCompact ? 'compact' : scene.sizes.hasNumbers ? 'large' : 'dense'}
+        data-door={width >= DOOR_BESIDE_PX ? 'beside' : 'below'}
         role="group"
         aria-label="Stage map"
         aria-describedby={keysId}
@@ -225,7 +227,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
               state=""
               hasProblem={each.pool?.shortfall?.needs_action ?? false}
               fill={fillText(each)}
-              reason={each.pool?.shortfall?.reason ?? ''}
+              reason={reasonText(each)}
             />
           ))}
         </ul>

@@ -47,11 +47,16 @@ export function fillText({ pool, sessions }: PoolPart): string {
   return pool.paused ? 'paused' : `${pool.current} of ${pool.desired}`;
 }
 
-export function poolText({ name, pool, sessions }: PoolPart): string {
+/** Why a pool is short, as a sentence; empty = it is not short. */
+export function reasonText({ pool }: PoolPart): string {
+  return pool?.shortfall ? sentence(pool.shortfall.reason) : '';
+}
+
+export function poolText(part: PoolPart): string {
+  const { name, pool, sessions } = part;
   if (!pool) return `${name}: ${counted(sessions.length, 'staged session')}.`;
   if (pool.paused) return `Pool ${name}: it is paused.`;
-  const reason = pool.shortfall ? ` ${sentence(pool.shortfall.reason)}` : '';
-  return `Pool ${name}: ${pool.current} of ${counted(pool.desired, 'session')} ready.${reason}`;
+  return `Pool ${name}: ${pool.current} of ${counted(pool.desired, 'session')} ready. ${reasonText(part)}`.trim();
 }
 
 export function looseText({ loose }: ZonePart): string {
@@ -156,7 +161,7 @@ export function rowsOf(zones: ZonePart[]): FactRow[] {
           status: each.pool ? (each.pool.paused ? 'paused' : `${fillText(each)} ready`) : 'staged',
           workspace: each.name,
           sessions: counted(each.sessions.length, 'staged session'),
-          note: each.pool?.shortfall ? sentence(each.pool.shortfall.reason) : '',
+          note: reasonText(each),
         }),
         ...(each.pool ? {} : { kind: null }),
       })),

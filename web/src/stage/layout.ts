@@ -71,7 +71,7 @@ const COMPACT: Sizes = { ...DENSE, zoneHead: 28, zoneGap: 12, managerWidth: 190,
 /** The number of Agents up to which each has the numbers of its load. */
 export const MOST_LARGE = 24;
 /** The width from which the stage door is beside the Agents. */
-const DOOR_BESIDE_PX = 720;
+export const DOOR_BESIDE_PX = 720;
 
 export function sizesFor(zones: ZonePart[], isCompact: boolean): Sizes {
   if (isCompact) return COMPACT;
