@@ -81,7 +81,6 @@ def _everywhere(name: str, address: str, user: str = "lena.hoffmann") -> tuple[P
 
 PICTURES: Final = (
     *_everywhere("today", "/admin"),
-    *_everywhere("stage-map", "/admin/infrastructure/stage-map"),
     *_everywhere("sessions", "/admin/sessions"),
     *_everywhere("workspaces-of-user", "/", "ben.carter"),
     Picture(name="launcher", address="/", user="ben.carter", docs=True),
@@ -97,6 +96,9 @@ PICTURES: Final = (
     Picture(name="users-narrow", address="/admin/users", width=390),
     Picture(name="groups", address="/admin/groups"),
     Picture(name="group-settings", address="/admin/groups/{group}", docs=True, compared=True),
+    Picture(name="stage-map", address="/admin/infrastructure/stage-map"),
+    Picture(name="stage-map-dark", address="/admin/infrastructure/stage-map", theme="dark"),
+    Picture(name="stage-map-narrow", address="/admin/infrastructure/stage-map", width=390),
     Picture(name="zones", address="/admin/infrastructure/zones"),
     Picture(name="managers", address="/admin/infrastructure/managers", docs=True),
     Picture(name="agents", address="/admin/infrastructure/agents"),
