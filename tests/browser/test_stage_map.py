@@ -99,6 +99,7 @@ def test_a_dot_below_the_pointer_is_the_link_of_its_session(page: Page):
     stage = map_of(page)
     box = stage.get_by_role("link", name=re.compile("^Agent ")).bounding_box()
     assert box is not None
+    page.mouse.move(box["x"] + 17, box["y"] + box["height"] - 18)
     page.mouse.move(box["x"] + 18, box["y"] + box["height"] - 18)
     expect(page.get_by_role("tooltip")).to_contain_text("Session of admin@greenroom.local: Desktop, running")
     page.mouse.click(box["x"] + 18, box["y"] + box["height"] - 18)

@@ -106,7 +106,6 @@ export function Pointed({ frame, scene, entered, hostnames }: Props) {
     };
     const on = { signal: stop.signal, passive: true };
     element.addEventListener('pointermove', look, on);
-    element.addEventListener('pointerdown', look, on);
     element.addEventListener('pointerleave', () => setBelow(null), on);
     return () => stop.abort();
   }, [frame]);
