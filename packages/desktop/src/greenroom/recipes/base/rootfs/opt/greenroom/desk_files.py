@@ -229,14 +229,12 @@ async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
     """Store a file under its name when it is complete, with the mode of the file that it replaces."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED_PUT)
     try:
-        try:
+        with os.fdopen(descriptor, "wb", 0):  # closed before the rename; `watch` would report both
             os.fchmod(descriptor, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
             async for data in parts:
                 with refusing_disk_errors(None):
                     while data:
                         data = data[os.write(descriptor, data) :]
-        finally:
-            os.close(descriptor)  # closed under its new name it would be a second change of that file (`watch`)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
