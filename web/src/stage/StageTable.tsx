@@ -7,6 +7,7 @@ import { RowLink } from '../components/RowLink';
 import type { Column } from '../components/tableState';
 import { type FactRow, rowsOf } from './facts';
 import { zonesOf } from './model';
+import styles from './stage.module.css';
 
 const COLUMNS: Column<FactRow>[] = [
   { key: 'zone', title: 'Zone', value: (row) => row.zone },
@@ -18,7 +19,16 @@ const COLUMNS: Column<FactRow>[] = [
   { key: 'cores', title: 'Cores Reserved', value: (row) => row.cores, align: 'right' },
   { key: 'memory', title: 'Memory Reserved', value: (row) => row.memory, align: 'right' },
   { key: 'sessions', title: 'Sessions', value: (row) => row.sessions },
-  { key: 'note', title: 'Note', value: (row) => row.note },
+  {
+    key: 'note',
+    title: 'Note',
+    value: (row) => row.note,
+    render: (row) => (
+      <div className={styles.oneLine} title={row.note}>
+        {row.note}
+      </div>
+    ),
+  },
 ];
 
 /** The facts of the stage map as a table, in the order of the map. */
