@@ -40,7 +40,7 @@ def test_the_setting_that_decides_is_saved_after_a_preview(
     why = page.get_by_role("button", name=f"Why? Agent {agent['hostname']}")
     why.press("Enter")
     panel = page.get_by_role("dialog", name=f"Can {agent['hostname']} run a session?")
-    expect(panel).to_contain_text(f"{agent['hostname']}: is disabled.")
+    expect(panel).to_contain_text(f"{agent['hostname']} is disabled.")
     expect(panel.get_by_role("listitem").filter(has_text="and decided")).to_have_count(1)
     expect(panel.get_by_role("group", name="Preview")).to_contain_text("A session can be placed on")
     for colours in ("light", "dark"):

@@ -34,17 +34,17 @@ def facts(*agents: PlacementAgent, image: ImageFacts | None = CAD) -> PlacementF
     ("changes", "image", "rule", "answer"),
     [
         ({}, {"only_agent_id": "gone"}, 0, "vm: the workspace is restricted to an Agent that is not in this zone."),
-        ({"status": "missing"}, {}, 1, "vm: is missing: it has not checked in for some time."),
-        ({"enabled": False}, {}, 2, "vm: is disabled."),
-        ({"draining": True}, {}, 2, "vm: is draining and takes no new sessions."),
+        ({"status": "missing"}, {}, 1, "vm is missing: it has not checked in for some time."),
+        ({"enabled": False}, {}, 2, "vm is disabled."),
+        ({"draining": True}, {}, 2, "vm is draining and takes no new sessions."),
         (
             {"image_state": "failed", "image_error": "no such image."},
             {},
             3,
-            "vm: cannot get image cad:1: no such image.",
+            "vm cannot get image cad:1: no such image.",
         ),
         ({"disk_free_bytes": 1, "disk_kept_bytes": GB}, {}, 4, "free"),
-        ({}, {"cores": 64}, 5, "vm: has 8 of 8 cores free, 64 are needed."),
+        ({}, {"cores": 64}, 5, "vm has 8 of 8 cores free, 64 are needed."),
     ],
 )
 def test_the_first_rule_that_stops_decides(changes: dict[str, Any], image: dict[str, Any], rule: int, answer: str):

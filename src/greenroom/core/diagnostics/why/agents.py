@@ -79,10 +79,9 @@ def agent_decision(agent: PlacementAgent, facts: PlacementFacts) -> ExplainedDec
     index = next(number for number, step in enumerate(steps) if step.rule == _TITLES[obstacle.rule])
     steps[index] = replace(steps[index], result="stopped", reason=parts_of(text_of(obstacle.reason)))
     order = DecisionStep(rule=f"It comes first by {facts.strategy}", result="unreached")
-    rest = obstacle.reason.removeprefix(agent.hostname).removeprefix(":")
     return ExplainedDecision(
         question=question,
-        answer=parts_of(subject, f": {rest.strip().rstrip('.')}."),
+        answer=parts_of(subject, text_of(obstacle.reason.removeprefix(agent.hostname))),
         tone="failure",
         steps=ordered_steps([*steps, order], index),
         setting=setting_for_room(facts, only=agent),
