@@ -60,7 +60,7 @@ async def test_a_user_reads_an_own_refusal_without_names_of_machines(stage: Stag
 
 
 async def test_a_slow_launch_and_the_permission_of_the_pool(stage: Stage, ada: Client):
-    config_id = await stage.config(allow_kasm_webcam=True)
+    config_id = await stage.config(allow_kasm_webcam=False)
     await stage.staged(config_id, 1)
     session_id = await stage.launched(ada)
     decision = await stage.admin.read(f"{WHY}/sessions/{session_id}")
@@ -70,7 +70,7 @@ async def test_a_slow_launch_and_the_permission_of_the_pool(stage: Stage, ada: C
     assert (setting["object"]["kind"], setting["name"], setting["suggested"]) == (
         "staging_config",
         "allow_kasm_webcam",
-        False,
+        True,
     )
     assert setting["affected"]["users"] >= 1, "ada has the permissions after the change"
     own = await ada.read(f"{WHY}/sessions/{session_id}")
