@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, Part
+from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
     DecisiveSetting,
@@ -64,7 +64,7 @@ def agent_decision(agent: PlacementAgent, facts: PlacementFacts) -> ExplainedDec
     request = facts.request
     permitted = next((each.hostname for each in facts.agents if each.agent_id == request.only_agent_id), None)
     obstacle = obstacle_of(agent, request, permitted)
-    subject = Part(agent.hostname, ObjectRef("agent", agent.agent_id))
+    subject = SentencePart(agent.hostname, ObjectRef("agent", agent.agent_id))
     question = f"Can {agent.hostname} run a session?"
     if facts.image:
         question = f"Why is {agent.hostname} chosen or not chosen for {facts.image.friendly_name}?"
@@ -93,7 +93,7 @@ def _usable(
     question: str, agent: PlacementAgent, chosen: PlacementAgent, steps: list[DecisionStep], facts: PlacementFacts
 ) -> ExplainedDecision:
     """Return the decision about an Agent without an obstacle: the order decides."""
-    subject, first = (Part(each.hostname, ObjectRef("agent", each.agent_id)) for each in (agent, chosen))
+    subject, first = (SentencePart(each.hostname, ObjectRef("agent", each.agent_id)) for each in (agent, chosen))
     loads = tuple(
         Fact(f"Load of {each.hostname}", f"{each.load:.0%} load, {each.sessions} sessions") for each in (chosen, agent)
     )

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, permissions_of, resolve
-from greenroom.core.diagnostics.attention import Help, ObjectRef, Part
+from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
@@ -59,7 +59,7 @@ def launch_decision(launch: TracedLaunch, setting: DecisiveSetting | None) -> Ex
     attempts = [list(steps) for _, steps in groupby(launch.trace, lambda step: (step.order, step.step))]
     decisive = _decisive(launch, attempts)
     steps = tuple(_step(attempt, decides=number == decisive) for number, attempt in enumerate(attempts))
-    subject = Part(launch.friendly_name, ObjectRef("image", launch.image_id) if launch.image_id else None)
+    subject = SentencePart(launch.friendly_name, ObjectRef("image", launch.image_id) if launch.image_id else None)
     who = launch.username
     if launch.outcome == "failed":
         return ExplainedDecision(
@@ -108,7 +108,7 @@ def _step(attempt: Sequence[TraceStep], *, decides: bool) -> DecisionStep:
     return DecisionStep(
         rule=_RULES[last.step].format(last.zone_name),
         result=result,
-        reason=parts_of(reason, *([" ", Part("Show the pool", pool)] if pool else [])),
+        reason=parts_of(reason, *([" ", SentencePart("Show the pool", pool)] if pool else [])),
         facts=first_facts(facts, "reasons"),
         decides=decides,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import ObjectRef, Part
+from greenroom.core.diagnostics.attention import ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
     DecisiveSetting,
@@ -42,7 +42,7 @@ class LeadershipFacts:
 
 def manager_decision(manager: LeadershipFacts, others: Sequence[LeadershipFacts]) -> ExplainedDecision:
     """Return why the Manager is or is not Primary. `others` are the other Managers of its zone."""
-    subject = Part(manager.instance_id, ObjectRef("manager", manager.manager_id))
+    subject = SentencePart(manager.instance_id, ObjectRef("manager", manager.manager_id))
     primary = next((each for each in others if each.is_primary), None)
     holder = manager if manager.is_primary else primary
     steps = [
@@ -90,7 +90,7 @@ def manager_decision(manager: LeadershipFacts, others: Sequence[LeadershipFacts]
         steps[2] = replace(steps[2], reason=parts_of("The leadership is free. A running Manager takes it in seconds."))
         answer = parts_of("Zone ", manager.zone_name, " has no Primary now. ", subject, " can take the leadership.")
         return ExplainedDecision(question=question, answer=answer, tone="warning", steps=ordered_steps(steps, 2))
-    holds = Part(primary.instance_id, ObjectRef("manager", primary.manager_id))
+    holds = SentencePart(primary.instance_id, ObjectRef("manager", primary.manager_id))
     steps[2] = replace(steps[2], reason=parts_of(holds, " holds it, and renews it."))
     remaining = [manager, *(each for each in others if each is not primary)]
     return ExplainedDecision(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, Part
+from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
 
 StepResult = Literal["passed", "stopped", "unreached"]
 """`unreached`: a rule before it decided."""
@@ -40,7 +40,7 @@ class DecisionStep:
 
     rule: str
     result: StepResult
-    reason: tuple[Part, ...] = ()
+    reason: tuple[SentencePart, ...] = ()
     facts: tuple[Fact, ...] = ()
     decides: bool = False
 
@@ -82,19 +82,19 @@ class ExplainedDecision:
     """A decision, with its steps in the order in which the rules were checked."""
 
     question: str
-    answer: tuple[Part, ...]
+    answer: tuple[SentencePart, ...]
     tone: Tone
     steps: tuple[DecisionStep, ...]
     setting: DecisiveSetting | None = None
     help: Help | None = None
 
 
-def parts_of(*parts: Part | str) -> tuple[Part, ...]:
+def parts_of(*parts: SentencePart | str) -> tuple[SentencePart, ...]:
     """Return the parts of a sentence."""
-    return tuple(Part(part) if isinstance(part, str) else part for part in parts)
+    return tuple(SentencePart(part) if isinstance(part, str) else part for part in parts)
 
 
-def sentence_of(parts: Iterable[Part]) -> str:
+def sentence_of(parts: Iterable[SentencePart]) -> str:
     """Return the sentence in parts as text."""
     return "".join(part.text for part in parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, Part
+from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
@@ -54,7 +54,7 @@ class PoolFacts:
 def pool_decision(pool: PoolFacts) -> ExplainedDecision:
     """Return why the pool has fewer sessions than desired, or that it is full."""
     rule, shortfall = decided_shortfall(pool.state)
-    subject = Part(pool.title, ObjectRef("staging_config", pool.staging_config_id))
+    subject = SentencePart(pool.title, ObjectRef("staging_config", pool.staging_config_id))
     steps = [DecisionStep(rule=_TITLES[each], result="stopped", facts=_facts(each, pool)) for each in POOL_RULES]
     if shortfall is None:
         steps[0] = replace(steps[0], result="passed", reason=parts_of("The pool is full."))

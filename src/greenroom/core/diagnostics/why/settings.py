@@ -15,7 +15,7 @@ from greenroom.core.access.group_settings import (
     resolve,
     value_text,
 )
-from greenroom.core.diagnostics.attention import ObjectRef, Part
+from greenroom.core.diagnostics.attention import ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     Affected,
     DecisionStep,
@@ -65,13 +65,15 @@ def _group_step(group: GroupSettings, name: str, effective: EffectiveSetting) ->
     ref = ObjectRef("group", group.group_id)
     rule = f"Group {group.name}, priority {group.priority}"
     if name not in group.settings:
-        return DecisionStep(rule=rule, result="passed", reason=parts_of(Part(group.name, ref), " does not set it."))
+        return DecisionStep(
+            rule=rule, result="passed", reason=parts_of(SentencePart(group.name, ref), " does not set it.")
+        )
     is_first = group.name == effective.groups[0]
     decided = is_first or SETTINGS[name].kind == "mapping"
     return DecisionStep(
         rule=rule,
         result="stopped" if decided else "unreached",
-        reason=parts_of(Part(group.name, ref), " sets it."),
+        reason=parts_of(SentencePart(group.name, ref), " sets it."),
         facts=(Fact("Value", value_text(group.settings[name])),),
         decides=is_first,
     )
