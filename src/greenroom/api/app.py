@@ -26,7 +26,7 @@ from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
-from greenroom.api.diagnostics import audit_routes, search_routes, stage_map_routes, today_routes
+from greenroom.api.diagnostics import audit_routes, search_routes, stage_map_routes, today_routes, why_routes
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import RefusalLog
 from greenroom.api.diagnostics.audit_events import AuditMiddleware, row_receiver
@@ -135,6 +135,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     audit_routes.router,
     today_routes.router,
     stage_map_routes.router,
+    why_routes.router,
     search_routes.router,
     installation_routes.router,
     branding_routes.router,

@@ -14,6 +14,8 @@ export class ApiError extends Error {
     message: string,
     /** Field of the request → reason why its value was refused. */
     readonly fields: Record<string, string> = {},
+    /** Further members of the problem, such as the permissions in `required`. */
+    readonly details: Readonly<Record<string, unknown>> = {},
   ) {
     super(message);
   }
@@ -113,14 +115,12 @@ function nextPage(response: Response | undefined): string | undefined {
 }
 
 function problemOf(status: number, body: unknown): ApiError {
-  const { code, detail, title, errors } = (typeof body === 'object' && body !== null ? body : {}) as Record<
-    string,
-    unknown
-  >;
+  const problem = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
+  const { code, detail, title, errors } = problem;
   const message = [detail, title].find((text) => typeof text === 'string');
   if (!message && status >= 502) return new ApiError(status, 'unavailable', UNREACHABLE);
   const sentence = message ?? `The server answered ${status}.`;
-  return new ApiError(status, typeof code === 'string' ? code : 'internal', sentence, fieldsOf(errors));
+  return new ApiError(status, typeof code === 'string' ? code : 'internal', sentence, fieldsOf(errors), problem);
 }
 
 /** The `errors` of a problem by field of the body. Several errors of one field are joined. */

@@ -4,6 +4,7 @@ import { IconDatabaseOff } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { ApiError, isGone, messageOf } from '../api/client';
+import { WhyRefused } from '../why/WhyRefused';
 import { useAddress, useIsInPanel } from './address';
 import { EmptyState, StaleBanner } from './feedback';
 import { PageHeader } from './PageHeader';
@@ -51,7 +52,7 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
         </>
       ) : isGone(error) ? (
         <EmptyState icon={IconDatabaseOff} title={titleOf(error)} isPage>
-          {messageOf(error)}
+          {messageOf(error)} <WhyRefused error={error} />
         </EmptyState>
       ) : error ? (
         <StaleBanner error={error} hasData={false} />

@@ -3,6 +3,7 @@ import { notifications } from '@mantine/notifications';
 import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { isTemporary, messageOf } from '../api/client';
+import { WhyRefused } from '../why/WhyRefused';
 import styles from './feedback.module.css';
 
 const SHARED = {
@@ -42,7 +43,8 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
           ? 'This page shows the last known state and is updated automatically.'
           : away
             ? 'The page tries again automatically.'
-            : ''}
+            : ''}{' '}
+        <WhyRefused error={error} />
       </Text>
     </Alert>
   );

@@ -25,6 +25,7 @@ const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> =
   session: { to: (id) => `/admin/sessions/${id}`, needs: 'sessions_view' },
   setting: { to: (id) => `/admin/settings#${id}`, needs: 'settings_view' },
   staging_config: { to: (id) => `/admin/staging/${id}`, needs: 'staging_view' },
+  staging_configs: { to: () => '/admin/staging', needs: 'staging_view' },
   user: { to: (id) => `/admin/users/${id}`, needs: 'users_view' },
   webhook: { to: (id) => `/admin/webhooks/${id}`, needs: 'webhooks_view' },
   zone: { to: () => '/admin/infrastructure/zones', needs: 'zones_view' },

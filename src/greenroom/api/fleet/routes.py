@@ -147,10 +147,11 @@ async def list_managers(
 @manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view", scope=OF_MANAGER)])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
     """Return one Manager, by its id or instance id."""
-    return ManagerView.model_validate(await _get_manager(db, manager_id))
+    return ManagerView.model_validate(await find_listed_manager(db, manager_id))
 
 
-async def _get_manager(db: Database, name: str) -> managers.ListedManager:
+async def find_listed_manager(db: Database, name: str) -> managers.ListedManager:
+    """Return the Manager with this id or instance id. Raises NotFound: there is no such Manager."""
     manager_id = await managers.find_manager(db, name.replace("\0", ""))
     rows = await managers.list_managers(db, manager_id) if manager_id else []
     return require_row(next(iter(rows), None), "Manager", name)
@@ -159,10 +160,10 @@ async def _get_manager(db: Database, name: str) -> managers.ListedManager:
 @manager_router.patch("/managers/{manager_id}", dependencies=[requires("managers_modify", scope=OF_MANAGER)])
 async def update_manager(manager_id: str, body: ManagerPatch, change: ChangeDep) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would have no enabled Manager."""
-    before = await _get_manager(change.db, manager_id)
+    before = await find_listed_manager(change.db, manager_id)
     change_result = await managers.set_enabled(change.db, before.manager_id, body.enabled)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
-    after = await _get_manager(change.db, before.manager_id)
+    after = await find_listed_manager(change.db, before.manager_id)
     old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
     change.audit(LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
     warning = (
@@ -187,7 +188,7 @@ async def delete_manager(
 
     409 `manager-running` while it runs, `last-enabled-manager` if its zone would have no enabled Manager.
     """
-    manager = await _get_manager(change.db, manager_id)
+    manager = await find_listed_manager(change.db, manager_id)
     await managers.delete_manager(change.db, manager.manager_id, force=force)
     await change.db.notify(ChangeEvent(Topic.MANAGERS))
     zone = manager.zone_name

@@ -7,6 +7,7 @@ token instead of a log-in.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -28,14 +29,22 @@ from greenroom.api.session.instructions import keep_alive
 from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, PlacementStep
 from greenroom.api.session.service import Streams, connection_of, is_connect_token_of
 from greenroom.api.workspace.schemas import LauncherImage
-from greenroom.core.access.group_settings import resolve
+from greenroom.core.access.group_settings import EffectiveSetting, GroupSettings, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, require_row
 from greenroom.core.launch.compatibility import LaunchFacts, profile_is_allowed
-from greenroom.core.launch.forecast import LIMIT_REACHED, LaunchForecast, launch_forecast
+from greenroom.core.launch.forecast import (
+    DEFAULT_START_S,
+    LIMIT_REACHED,
+    ForecastCheck,
+    LaunchForecast,
+    Supply,
+    forecast_checks,
+    launch_forecast,
+)
 from greenroom.core.launch.nearest import NEARER_BY_MS, RoundTripTarget, round_trip_targets
-from greenroom.core.launch.plan import plan_launch
-from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
+from greenroom.core.launch.plan import LaunchAttempt, plan_launch
+from greenroom.core.launch.request import LaunchRequest, current_zone_id, facts_of_members, launch_facts
 from greenroom.core.lease import USER as USER_VIEWER
 from greenroom.core.lease import Person, limit_refusal
 from greenroom.core.listing import order_of, words_of
@@ -107,12 +116,54 @@ def _forecast_for(
     facts = launch_facts(user, image)
     if limit_refusal(facts.settings, leased=False, user_sessions=user.num_sessions) is not None:
         return LaunchForecast(False, None, LIMIT_REACHED)
+    return launch_forecast(image, _attempts(image, supply, facts, gateway_zone), supply)
+
+
+def _attempts(
+    image: ImageFacts, supply: Supply, facts: LaunchFacts, gateway_zone: str | None
+) -> tuple[LaunchAttempt, ...]:
+    """Return the attempts of a launch without options; none if there is no zone."""
     if not supply.zones:
-        return launch_forecast(image, (), supply)
+        return ()
     request = LaunchRequest(user_id="", image_id=image.image_id, request_host="", gateway_zone=gateway_zone)
     first_zone_id = current_zone_id(supply.zones, request, may_choose=False)
-    return launch_forecast(
-        image, plan_launch(supply.zones, first_zone_id, image, supply.pools.get(image.image_id, ()), facts), supply
+    return plan_launch(supply.zones, first_zone_id, image, supply.pools.get(image.image_id, ()), facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnForecast:
+    """The forecast of a launch by a user, with the checked attempts. `sessions` is the number of sessions that count
+    toward the maximum of the user. `start_s` is the expected time of a start."""
+
+    image: ImageFacts
+    memberships: list[GroupSettings]
+    settings: Mapping[str, EffectiveSetting]
+    sessions: int
+    checks: tuple[ForecastCheck, ...]
+    start_s: float
+
+
+async def own_forecast(
+    db: Database,
+    supply_reads: CoalescedRead[WorkspaceSupply],
+    user_id: str,
+    image_id: str,
+    gateway_zone: str | None,
+) -> OwnForecast:
+    """Return the forecast of a launch. Raises NotFound: the user may not use the workspace, or it is not enabled."""
+    user, workspace_supply = await read_user_of_launcher(db, user_id), await supply_reads.get()
+    workspace = workspace_supply.workspaces.get(image_id)
+    if workspace is None or image_id not in user.image_ids:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted or disabled.")
+    image, supply = workspace.image, workspace_supply.supply
+    facts = launch_facts(user, image)
+    return OwnForecast(
+        image=image,
+        memberships=user.groups,
+        settings=facts.settings,
+        sessions=user.num_sessions,
+        checks=tuple(forecast_checks(image, _attempts(image, supply, facts, gateway_zone), supply)),
+        start_s=workspace.measured.start_s or DEFAULT_START_S,
     )
 
 
@@ -144,13 +195,7 @@ async def group_similar_users(db: Database, image: ImageFacts) -> list[SimilarUs
     similar_users: list[SimilarUsers] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]
-        facts = LaunchFacts(
-            settings=resolve(members),
-            persistent_profile_path=image.persistent_profile_path,
-            image_volume_mappings=image.volume_mappings,
-            filters_disabled=image.filter_policy_force_disabled,
-        )
-        similar_users.append(SimilarUsers(row.number, facts))
+        similar_users.append(SimilarUsers(row.number, facts_of_members(resolve(members), image)))
     return similar_users
 
 

@@ -76,6 +76,7 @@ ObjectKind = Literal[
     "session",
     "setting",
     "staging_config",
+    "staging_configs",
     "user",
     "webhook",
     "zone",

@@ -13,7 +13,7 @@ to try again. Without a limit, all users would wait too long.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -135,23 +135,45 @@ class Supply:
     measured: Mapping[str, MeasuredStarts] = field(default_factory=dict[str, MeasuredStarts])
 
 
+@dataclass(frozen=True, slots=True)
+class ForecastCheck:
+    """An attempt of a forecast. Without misses, the launch gets its session here."""
+
+    attempt: LaunchAttempt
+    misses: tuple[Miss, ...]
+
+
+def forecast_checks(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> Iterator[ForecastCheck]:
+    """Yield the attempts of a launch in their order, up to the first one that would give a session."""
+    for attempt in attempts:
+        misses = attempt.misses
+        if not misses and attempt.staged and not _has_session(attempt, supply):
+            misses = (Miss("pool_empty", f"No staged session of {image.friendly_name} is free."),)
+        elif not misses and not attempt.staged:
+            misses = _room_misses(image, attempt.zone, supply)
+        yield ForecastCheck(attempt, misses)
+        if not misses:
+            return
+
+
 def launch_forecast(image: ImageFacts, attempts: Sequence[LaunchAttempt], supply: Supply) -> LaunchForecast:
     """Return the forecast of a launch with these `attempts`, for a user below the session limit."""
-    measured = supply.measured.get(image.image_id, MeasuredStarts())
-    if first_attempt_with_session(attempts, lambda attempt: _has_session(attempt, supply)) is not None:
-        return LaunchForecast(True, DEFAULT_HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
-    misses: list[Miss] = []
-    for attempt in attempts:
-        if attempt.staged:
-            continue
-        misses += attempt.misses
-        if attempt.misses:
-            continue
-        placement = _placement(image, attempt.zone, supply)
-        if agents_with_room(placement, placement_request_of(image), supply.starting.get(attempt.zone.zone_id, ())):
+    measured, misses = supply.measured.get(image.image_id, MeasuredStarts()), list[Miss]()
+    for check in forecast_checks(image, attempts, supply):
+        if check.attempt.staged and not check.misses:
+            return LaunchForecast(True, DEFAULT_HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
+        if not check.misses:
             return LaunchForecast(False, DEFAULT_START_S if measured.start_s is None else measured.start_s)
-        misses += placement_misses(attempt.zone, placement)
+        misses += () if check.attempt.staged else check.misses
     return LaunchForecast(False, None, refusal_for_user(misses))
+
+
+def _room_misses(image: ImageFacts, zone: LaunchZone, supply: Supply) -> tuple[Miss, ...]:
+    """Return the reasons why no Agent of the zone has room for a session; empty if one has."""
+    placement = _placement(image, zone, supply)
+    if agents_with_room(placement, placement_request_of(image), supply.starting.get(zone.zone_id, ())):
+        return ()
+    return tuple(placement_misses(zone, placement))
 
 
 def refusal_for_user(misses: Iterable[Miss]) -> str:

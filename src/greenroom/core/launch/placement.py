@@ -231,24 +231,41 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
     return Placement(tuple(candidates), tuple(rejected))
 
 
-def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
-    """Return the rejection of the Agent; None if it can run the session. `permitted_hostname` is the host name of the
-    only permitted Agent, if that Agent is in the zone. Each `_obstacle` function returns a code and a reason, or None.
+AgentRule = Literal["restriction", "status", "acceptance", "image", "disk", "capacity"]
+"""A rule that an Agent must pass to run a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The first rule that an Agent does not pass, with the code and the reason of the `Rejection`."""
+
+    rule: AgentRule
+    code: str
+    reason: str
+
+
+def obstacle_of(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Obstacle | None:
+    """Return the obstacle of the Agent, by the first of `RULES` that it does not pass; None if it can run the session.
+    `permitted_hostname` is the host name of the only permitted Agent, if that Agent is in the zone.
     """
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {permitted_hostname}" if permitted_hostname else "an Agent that is not in this zone"
-        return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
-    obstacle = (
-        _status_obstacle(agent)
-        or _requirement_obstacle(agent, request)
-        or _image_obstacle(agent, request)
-        or _disk_obstacle(agent)
-        or _capacity_obstacle(agent, request)
-    )
+        return Obstacle("restriction", "restricted", f"{agent.hostname}: {request.only_reason} {allowed}")
+    for rule, find in _OBSTACLES:
+        if (found := find(agent, request)) is not None:
+            return Obstacle(rule, *found)
+    return None
+
+
+def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
+    obstacle = obstacle_of(agent, request, permitted_hostname)
     if obstacle is None:
         return None
-    empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
-    return Rejection(agent, *obstacle, waiting_helps=_capacity_obstacle(empty, request) is None)
+    waiting_helps = True
+    if obstacle.rule != "restriction":
+        empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
+        waiting_helps = _capacity_obstacle(empty, request) is None
+    return Rejection(agent, obstacle.code, obstacle.reason, waiting_helps=waiting_helps)
 
 
 def _status_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
@@ -327,6 +344,19 @@ def _disk_obstacle(agent: PlacementAgent) -> tuple[str, str] | None:
     )
     reason = shortage(agent.hostname, disk)
     return ("no_disk", reason) if reason else None
+
+
+_OBSTACLES: Final[
+    tuple[tuple[AgentRule, Callable[[PlacementAgent, PlacementRequest], tuple[str, str] | None]], ...]
+] = (
+    ("status", lambda agent, _: _status_obstacle(agent)),
+    ("acceptance", _requirement_obstacle),
+    ("image", _image_obstacle),
+    ("disk", lambda agent, _: _disk_obstacle(agent)),
+    ("capacity", _capacity_obstacle),
+)
+RULES: Final[tuple[AgentRule, ...]] = ("restriction", *(rule for rule, _ in _OBSTACLES))
+"""The rules in the order in which they are checked."""
 
 
 def cores_text(cores: float) -> str:

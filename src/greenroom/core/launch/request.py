@@ -5,12 +5,18 @@ and the workspace, the zone in which the launch begins, the attempts, and the pr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
+from greenroom.core.access.group_settings import (
+    EffectiveSetting,
+    GroupSettings,
+    client_settings_of,
+    permissions_of,
+    resolve,
+)
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
@@ -182,6 +188,17 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
         network_id=request.network_id if request else None,
         kasm_url=request.kasm_url if request else None,
         filter_policy=request.filter_policy if request else None,
+    )
+
+
+def facts_of_members(settings: Mapping[str, EffectiveSetting], image: ImageFacts) -> LaunchFacts:
+    """Return the settings of a launch of a workspace by any user with these settings, without preferences of the user
+    and without options."""
+    return LaunchFacts(
+        settings=settings,
+        persistent_profile_path=image.persistent_profile_path,
+        image_volume_mappings=image.volume_mappings,
+        filters_disabled=image.filter_policy_force_disabled,
     )
 
 

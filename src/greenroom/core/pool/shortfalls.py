@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from greenroom.core.launch.placement import PlacementAgent, Rejection, cores_text, place, placement_request_of
 from greenroom.core.pool.model import START_STATUSES, BrokenSession, PoolConfig, PooledSession, PoolSnapshot, Shortfall
@@ -250,31 +250,44 @@ _RECOMPUTED_CODES: Final = frozenset({"zone-request-host", "image-disabled", "no
 """Codes that are computed at each read. A stored shortfall with such a code is ignored."""
 
 
-def effective_shortfall(
-    stored: Shortfall | None,
-    *,
-    obstacle: Shortfall | None,
-    is_paused: bool,
-    num_sessions: int,
-    current: int,
-    starting: int,
-    has_manager: bool,
-) -> Shortfall | None:
-    """Return the current shortfall between the rounds of the Primary; None = the pool is full. `stored` is the
-    shortfall of the last round.
+PoolRule = Literal["number", "obstacle", "pause", "manager", "plan", "start"]
+"""A rule about the number of sessions of a pool. The first rule of `POOL_RULES` that applies decides."""
+POOL_RULES: Final[tuple[PoolRule, ...]] = ("number", "obstacle", "pause", "manager", "plan", "start")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """The state of a pool between the rounds of the Primary. `stored` is the shortfall of the last round.
 
     `obstacle` is the current result of `staging_obstacle`, which applies even if no Manager of the zone runs.
     `num_sessions` is the desired number, `current` are claimable, and `starting` are requested or starting now.
     """
-    missing = num_sessions - current
+
+    stored: Shortfall | None
+    obstacle: Shortfall | None
+    is_paused: bool
+    num_sessions: int
+    current: int
+    starting: int
+    has_manager: bool
+
+
+def effective_shortfall(state: PoolState) -> Shortfall | None:
+    """Return the current shortfall; None = the pool is full."""
+    return decided_shortfall(state)[1]
+
+
+def decided_shortfall(state: PoolState) -> tuple[PoolRule, Shortfall | None]:
+    """Return the rule that decides, and the current shortfall; None = the pool is full."""
+    missing = state.num_sessions - state.current
     if missing <= 0:
-        return None
-    if obstacle is not None:
-        return obstacle
-    if is_paused and missing > starting:
-        return paused_shortfall(num_sessions, missing - starting)
-    if not has_manager:
-        return no_manager_shortfall(num_sessions, missing)
-    if stored is not None and stored.code not in _RECOMPUTED_CODES:
-        return stored
-    return starting_shortfall(num_sessions, missing, starting)
+        return "number", None
+    if state.obstacle is not None:
+        return "obstacle", state.obstacle
+    if state.is_paused and missing > state.starting:
+        return "pause", paused_shortfall(state.num_sessions, missing - state.starting)
+    if not state.has_manager:
+        return "manager", no_manager_shortfall(state.num_sessions, missing)
+    if state.stored is not None and state.stored.code not in _RECOMPUTED_CODES:
+        return "plan", state.stored
+    return "start", starting_shortfall(state.num_sessions, missing, state.starting)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, require_row
+from greenroom.core.launch.placement import Strategy
 from greenroom.core.workspace.spec_builder import ZoneFacts
 from greenroom.db.database import Connection, Database, returned_row, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
@@ -28,7 +29,7 @@ class ZoneSettings:
     zone_name: str
     allow_origin_domain: str
     upstream_auth_address: str
-    load_balancing_strategy: str
+    load_balancing_strategy: Strategy
     search_alternate_zones: bool
     proxy_connections: bool
     proxy_hostname: str

@@ -11,7 +11,7 @@ from greenroom.core.errors import require_row
 from greenroom.core.listing import SortOrder
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
-from greenroom.core.pool.shortfalls import effective_shortfall, staging_obstacle
+from greenroom.core.pool.shortfalls import PoolState, effective_shortfall, staging_obstacle
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.database import Connection, Database, returned_row, row_as, rows_as
 from greenroom.db.fleet.managers import MANAGER_RUNS, RUNNING_WITHIN_S
@@ -64,9 +64,13 @@ class StagingConfig(ConfigFields):
 
     @property
     def shortfall(self) -> Shortfall | None:
-        stored = Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None
-        return effective_shortfall(
-            stored,
+        return effective_shortfall(self.pool_state)
+
+    @property
+    def pool_state(self) -> PoolState:
+        """The state of the pool from which `shortfall` is decided."""
+        return PoolState(
+            stored=Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None,
             obstacle=staging_obstacle(self.image, self.zone),
             is_paused=self.paused,
             num_sessions=self.num_sessions,
@@ -296,8 +300,8 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
         if image is None or zone is None:
             continue  # the workspace or zone was deleted after `pools` was read, or is unreadable
         code: ShortfallCode | None = row["shortfall_code"]
-        shortfall = effective_shortfall(
-            Shortfall(code, row["shortfall_reason"]) if code else None,
+        state = PoolState(
+            stored=Shortfall(code, row["shortfall_reason"]) if code else None,
             obstacle=staging_obstacle(image, zone),
             is_paused=row["paused"],
             num_sessions=row["num_sessions"],
@@ -314,7 +318,7 @@ async def list_pool_fills(db: Database) -> list[PoolFill]:
                 current=row["current"],
                 starting=row["starting"],
                 age_s=row["age_s"],
-                shortfall=shortfall,
+                shortfall=effective_shortfall(state),
             )
         )
     return fills

@@ -23,6 +23,10 @@ async def logins(scene: Scene) -> None:
     scene.ids["login_id"] = next(one["login_id"] for one in found if not one["current"])
 
 
+async def setting(scene: Scene) -> None:
+    scene.ids["setting_name"] = "idle_disconnect"
+
+
 async def linus_logs_in(scene: Scene) -> None:
     (row,) = await scene.db.write(
         "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
@@ -109,6 +113,7 @@ PEOPLE: Final[list[Step]] = [
         "update_user", {"phone": "+49 30 123456", "notes": "Second year"}, wrong=Wrong(body={"groups": ["{user_id}"]})
     ),
     step("get_user_settings"),
+    step("explain_user_setting", before=setting, query={"value": "10"}, wrong=Wrong(query={"value": "-1"})),
     step("get_user_attributes"),
     step("update_user_attributes", {"default_image": "{image_id}"}, wrong=Wrong(body={"theme": "purple"})),
     step("generate_user_ssh_key"),

@@ -65,10 +65,12 @@ FLEET: Final[list[Step]] = [
     step("delete_zone", wrong=Wrong(again=True)),
     step("list_managers", before=managers, wrong=Wrong(by="ada")),
     step("get_manager"),
+    step("explain_manager"),
     step("update_manager", {"enabled": False}),
     step("delete_manager", wrong=Wrong(again=True)),
     step("list_agents", before=idle_agent, wrong=Wrong(by="ada")),
     step("get_agent"),
+    step("explain_agent", query={"image_id": "{image_id}"}, wrong=Wrong(by="ada")),
     step("update_agent", {"draining": True}, wrong=Wrong(body={"cores_override": -1})),
     step("get_authority", then=authority, by="anonymous"),
     step(

@@ -85,6 +85,10 @@ async def newest_launch(scene: Scene) -> None:
     scene.ids["launch_id"] = (await scene.clients["admin"].read("/api/v1/launches"))[0]["launch_id"]
 
 
+async def permission(scene: Scene) -> None:
+    scene.ids["code"] = "agents_view"
+
+
 async def managers_were_asked(scene: Scene) -> None:
     await scene.db.write(
         "INSERT INTO manager_requests (manager_instance_id, agent_id, method, path, status, duration_ms)"
@@ -197,6 +201,10 @@ SESSIONS: Final[list[Step]] = [
     step("verify_session_video", wrong=Wrong(by="ada")),
     step("list_launches", wrong=Wrong(by="ada")),
     step("get_launch", before=newest_launch),
+    step("explain_launch"),
+    step("explain_session"),
+    step("explain_own_launch", by="ada"),
+    step("explain_own_permission", by="ada", before=permission, wrong=Wrong(ids={"code": "unknown"})),
     step("order_lifecycle", {"command": "pause"}, wrong=Wrong(body={"command": "sleep"})),
     step("events", query={"last": 1}, by="follower", before=happened),
     step("delete_session", by="ada"),

@@ -100,6 +100,7 @@ STAGING: Final[list[Step]] = [
     ),
     step("list_staging_configs", before=misses, wrong=Wrong(by="ada")),
     step("get_staging_config"),
+    step("explain_pool"),
     step("update_staging_config", {"num_sessions": 4}, wrong=Wrong(body={"expiration": 0})),
     step("explain_staging_config", query={"user": "ada@example.org"}),
     step("get_staging_history"),

@@ -20,6 +20,7 @@ from greenroom.core.launch.forecast import (
     MeasuredStarts,
     Supply,
     first_attempt_with_session,
+    forecast_checks,
     launch_forecast,
     launch_refusal,
     refusal_for_user,
@@ -74,6 +75,13 @@ def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     assert found(agents={"here": [agent()]}, image_states=absent).reason == USER_REMEDIES["image_unavailable"]
     assert found().reason, "no Agent at all"
     assert not any("vm" in sentence for sentence in USER_REMEDIES.values())
+
+
+def test_the_checks_of_a_forecast_end_at_the_attempt_with_a_session():
+    supply = Supply(zones=(HERE, THERE), pools={"i": [POOL]}, agents={"here": [agent()], "there": [agent()]})
+    attempts = plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED)
+    checks = [(check.attempt.step, bool(check.misses)) for check in forecast_checks(IMAGE, attempts, supply)]
+    assert checks == [("staged_here", True), ("staged_elsewhere", True), ("on_demand_here", False)]
 
 
 def test_zones_that_are_not_searched_promise_nothing():

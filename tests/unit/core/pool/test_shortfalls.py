@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import effective_shortfall, empty_pools_warning, starting_shortfall
+from greenroom.core.pool.shortfalls import PoolState, effective_shortfall, empty_pools_warning, starting_shortfall
 from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
@@ -67,10 +67,16 @@ def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, starting: int
 def test_a_reader_sees_what_holds_now(
     stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
 ):
-    seen = effective_shortfall(
-        stored, obstacle=barred, is_paused=False, num_sessions=3, current=current, starting=1, has_manager=has_manager
+    state = PoolState(
+        stored=stored,
+        obstacle=barred,
+        is_paused=False,
+        num_sessions=3,
+        current=current,
+        starting=1,
+        has_manager=has_manager,
     )
-    assert seen == shown
+    assert effective_shortfall(state) == shown
 
 
 @pytest.mark.parametrize(
@@ -84,10 +90,16 @@ def test_a_reader_sees_what_holds_now(
     ids=["made so", "paused since the last round", "no Manager", "what was begun is all that is missing"],
 )
 def test_a_pause_is_shown_at_once(stored: Shortfall | None, starting: int, has_manager: bool, shown: Shortfall):
-    seen = effective_shortfall(
-        stored, obstacle=None, is_paused=True, num_sessions=3, current=1, starting=starting, has_manager=has_manager
+    state = PoolState(
+        stored=stored,
+        obstacle=None,
+        is_paused=True,
+        num_sessions=3,
+        current=1,
+        starting=starting,
+        has_manager=has_manager,
     )
-    assert seen == shown
+    assert effective_shortfall(state) == shown
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import { EmptyState, StaleBanner } from '../../components/feedback';
 import { lazily } from '../../components/lazily';
 import { PageHeader } from '../../components/PageHeader';
 import { Categories, SearchField, useSearch } from '../../components/Search';
+import { WhyRefused } from '../../why/WhyRefused';
 import { type Opening, openingFrom, rememberOpening } from '../session/opening';
 import { SharedWithMe } from '../share/SharedWithMe';
 import type { Props as LaunchProps } from './LaunchDialog';
@@ -76,7 +77,7 @@ export function Launcher() {
           closeButtonLabel="Dismiss"
           onClose={launch.reset}
         >
-          {messageOf(launch.error)}
+          {messageOf(launch.error)} <WhyRefused error={launch.error} />
         </Alert>
       )}
       {!isLoading && !isSearching && hasSessions && (

@@ -15,6 +15,7 @@ import { StatusBadge } from '../../components/StatusBadge';
 import { TimeAgo } from '../../components/TimeAgo';
 import { withoutSettings } from '../../components/titles';
 import { openingFrom, rememberOpening } from '../session/opening';
+import { WhyButton } from '../../why/WhyButton';
 import styles from './RunningSessions.module.css';
 
 /** The interval of new pictures of the screens, in seconds, and their width. */
@@ -71,7 +72,8 @@ function SessionCard({ session, image, isAlone }: CardProps) {
           <StatusBadge status={session.operational_status} />
         </div>
         <p>
-          started <TimeAgo time={session.assigned ?? session.created} />
+          started <TimeAgo time={session.assigned ?? session.created} />{' '}
+          <WhyButton subject={{ kind: 'session', id: session.session_id }} about={`launch of ${name}`} />
         </p>
         <Fate session={session} />
         <Buttons session={session} name={name} onOpen={onOpen} />

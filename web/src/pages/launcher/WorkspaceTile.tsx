@@ -1,7 +1,8 @@
-import { IconAdjustments, IconStar, IconStarFilled, type TablerIcon } from '@tabler/icons-react';
-import { useRef } from 'react';
+import { IconAdjustments, IconHelp, IconStar, IconStarFilled, type TablerIcon } from '@tabler/icons-react';
+import { useRef, useState } from 'react';
 import type { LauncherImage } from '../../api/types';
 import { Artwork } from '../../components/Artwork';
+import { WhyOpened } from '../../why/WhyButton';
 import { waitOf } from './sections';
 import styles from './WorkspaceTile.module.css';
 
@@ -23,6 +24,7 @@ interface Props {
 export function WorkspaceTile(props: Props) {
   const { image, isFirst, isFavorite, busy, disabled, onLaunch, onFavorite, onChoose } = props;
   const picture = useRef<HTMLSpanElement>(null);
+  const [isExplained, setExplained] = useState(false);
   const name = image.friendly_name;
   const { words, tone } = waitOf(image);
   return (
@@ -63,6 +65,9 @@ export function WorkspaceTile(props: Props) {
             onClick={onChoose}
           />
         )}
+        {tone !== 'ready' && (
+          <Small label={`Why? ${name}: ${words}`} icon={IconHelp} onClick={() => setExplained(true)} />
+        )}
         <Small
           label={`Favorite: ${name}`}
           icon={isFavorite ? IconStarFilled : IconStar}
@@ -70,6 +75,7 @@ export function WorkspaceTile(props: Props) {
           onClick={onFavorite}
         />
       </div>
+      {isExplained && <WhyOpened subject={{ kind: 'image', id: image.image_id }} onClose={() => setExplained(false)} />}
     </div>
   );
 }

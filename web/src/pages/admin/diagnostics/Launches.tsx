@@ -17,6 +17,7 @@ import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 import { withTitles } from '../../../components/titles';
 import { SideSheet } from '../../../components/Dialog';
+import { WhyButton } from '../../../why/WhyButton';
 
 /** Wide enough for the table of steps. */
 const DRAWER_PX = 1000;
@@ -92,7 +93,15 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
       title: 'Outcome',
       unordered: true,
       value: (row) => wordOf(row.outcome),
-      render: (row) => <StatusBadge status={wordOf(row.outcome)} />,
+      render: (row) => (
+        <span className="nowrap">
+          <StatusBadge status={wordOf(row.outcome)} />{' '}
+          <WhyButton
+            subject={{ kind: 'launch', id: row.launch_id }}
+            about={`launch of ${row.image_friendly_name ?? 'a deleted workspace'} by ${row.username ?? 'a deleted user'}`}
+          />
+        </span>
+      ),
     },
     {
       key: 'reason',

@@ -18,6 +18,7 @@ import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
+import { WhyButton } from '../../../why/WhyButton';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { RequestsTable } from '../diagnostics/RequestsTable';
 import { SessionsTable } from '../sessions/SessionsTable';
@@ -62,6 +63,7 @@ export function AgentPage() {
           {statesOf(data).map((state) => (
             <StatusBadge key={state} status={state} />
           ))}
+          <WhyButton subject={{ kind: 'agent', id: data.agent_id }} about={`Agent ${data.hostname}`} />
         </Group>
       )}
       actions={(data) => <AgentButtons agent={data} />}

@@ -17,6 +17,7 @@ import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAllowed } from '../../../api/auth';
+import { WhyButton } from '../../../why/WhyButton';
 import { AddButton } from './AddButton';
 import { AgentActions, AgentSwitch } from './AgentActions';
 import { JoinTokens } from './JoinTokens';
@@ -78,6 +79,7 @@ export function Agents() {
           {statesOf(row).map((state) => (
             <StatusBadge key={state} status={state} />
           ))}
+          <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={`Agent ${row.hostname}`} />
           {row.status_reason && (
             <Text size="xs" c="dimmed" maw="16rem">
               {row.status_reason}

@@ -12,6 +12,7 @@ import { Facts } from '../../../components/Facts';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { WhyButton } from '../../../why/WhyButton';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { RequestsTable } from '../diagnostics/RequestsTable';
 import { LATE_S, Primary, SILENT_S } from './Managers';
@@ -47,6 +48,7 @@ export function ManagerPage() {
         <Group gap="sm">
           <StatusBadge status={data.status} intended={!data.enabled} />
           {data.is_primary && <Primary term={data.term} />}
+          <WhyButton subject={{ kind: 'manager', id: data.manager_id }} about={`Manager ${data.instance_id}`} />
         </Group>
       )}
       actions={(data) => (

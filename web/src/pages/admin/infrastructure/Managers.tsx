@@ -9,6 +9,7 @@ import type { Column } from '../../../components/tableState';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { WhyButton } from '../../../why/WhyButton';
 import { ManagerSwitch } from './ManagerSwitch';
 
 // A Manager counts as running while its last report is at most 15 s old (docs/reference/managers.md).
@@ -64,14 +65,18 @@ const COLUMNS: Column<Manager>[] = [
     title: 'Primary Manager',
     rank: 'main',
     value: (row) => (row.is_primary ? 'primary' : ''),
-    render: (row) =>
-      row.is_primary ? (
-        <Primary term={row.term} />
-      ) : (
-        <Text span size="sm" c="dimmed">
-          No
-        </Text>
-      ),
+    render: (row) => (
+      <Group gap={6} wrap="nowrap">
+        {row.is_primary ? (
+          <Primary term={row.term} />
+        ) : (
+          <Text span size="sm" c="dimmed">
+            No
+          </Text>
+        )}
+        <WhyButton subject={{ kind: 'manager', id: row.manager_id }} about={`Manager ${row.instance_id}`} />
+      </Group>
+    ),
   },
 ];
 

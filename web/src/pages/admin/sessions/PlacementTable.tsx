@@ -13,6 +13,7 @@ import { ToneBadge } from '../../../components/ToneBadge';
 import { ConfigLink } from '../staging/ConfigLink';
 import { wordsOf } from '../staging/misses';
 import { settingTitle, withTitles } from '../../../components/titles';
+import { WhyButton } from '../../../why/WhyButton';
 
 const STEPS: Record<PlacementStep['step'], string> = {
   turn: 'Waiting for earlier launches',
@@ -82,7 +83,8 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
       {data && (
         <Text size="sm">
           {OUTCOMES[data.outcome]}
-          {data.duration_ms != null && ` The decision took ${milliseconds(data.duration_ms)}.`}
+          {data.duration_ms != null && ` The decision took ${milliseconds(data.duration_ms)}.`}{' '}
+          {data.steps.length > 0 && <WhyButton subject={{ kind: 'session', id: sessionId }} about="this launch" />}
         </Text>
       )}
       <PlacementSteps steps={data?.steps} error={error} />

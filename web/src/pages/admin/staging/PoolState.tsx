@@ -3,6 +3,7 @@ import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
+import { WhyButton } from '../../../why/WhyButton';
 
 /** A bar with Current and Desired, and the reason why they differ. */
 export function PoolState({ config }: { config: StagingConfig }) {
@@ -25,6 +26,10 @@ export function PoolState({ config }: { config: StagingConfig }) {
           {current} / {desired}
         </Text>
         {config.paused && <StatusBadge status="paused" />}
+        <WhyButton
+          subject={{ kind: 'pool', id: config.staging_config_id }}
+          about={`pool ${config.image_friendly_name} in zone ${config.zone_name}`}
+        />
       </Group>
       {shortfall && <Shortfall {...shortfall} />}
     </Stack>

@@ -9,6 +9,8 @@ import { cores, counted } from '../../../components/format';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
+import type { Subject } from '../../../why/subject';
+import { WhyButton } from '../../../why/WhyButton';
 import { CalmDrawing } from './CalmDrawing';
 import classes from './Today.module.css';
 
@@ -75,6 +77,7 @@ function calmFacts({ primaries, pools, capacity, sessions }: Today): string[] {
 function Entry({ entry }: { entry: Attention }) {
   const me = useMe();
   const { icon: Icon, word } = MARKS[entry.severity];
+  const subject = subjectOf(entry);
   return (
     <li className={classes.entry} data-severity={entry.severity} data-code={entry.code}>
       <Icon size={18} role="img" aria-label={word} className={classes.mark} />
@@ -88,7 +91,8 @@ function Entry({ entry }: { entry: Attention }) {
           ) : (
             text
           );
-        })}
+        })}{' '}
+        {subject && <WhyButton subject={subject} about={entry.sentence} />}
       </span>
       <span className={classes.since}>
         {entry.people > 0 && `${counted(entry.people, 'person', 'people')} · `}
@@ -97,6 +101,14 @@ function Entry({ entry }: { entry: Attention }) {
       <HelpButton entry={entry} />
     </li>
   );
+}
+
+/** The Agent, the Manager or the pool that the entry is about; null = another object, which "Why?" does not explain. */
+function subjectOf({ parts }: Attention): Subject | null {
+  const { kind, id } = parts.find(({ object }) => object)?.object ?? {};
+  if (!id) return null;
+  if (kind === 'staging_config') return { kind: 'pool', id };
+  return kind === 'agent' || kind === 'manager' ? { kind, id } : null;
 }
 
 /** The action that helps. Without the permission for it, the button opens the page of the object. */

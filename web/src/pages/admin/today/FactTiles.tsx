@@ -6,6 +6,7 @@ import type { ObjectRef, Today } from '../../../api/types';
 import { bytes, cores, counted, milliseconds } from '../../../components/format';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { WhyButton } from '../../../why/WhyButton';
 import classes from './Today.module.css';
 
 /** Facts of the last hours and of the present, each with a link to its list. A fact that the user may not see is left out. */
@@ -76,7 +77,10 @@ export function FactTiles({ today }: { today: Today }) {
           <Tile title="Slowest launch" to="/admin/diagnostics/launches">
             {launches.slowest ? (
               <>
-                <Big>{milliseconds(launches.slowest.waited_ms)}</Big>
+                <Big>
+                  {milliseconds(launches.slowest.waited_ms)}{' '}
+                  <WhyButton subject={{ kind: 'launch', id: launches.slowest.launch_id }} about="the slowest launch" />
+                </Big>
                 <p>
                   {launches.slowest.image_friendly_name ?? 'a deleted workspace'}{' '}
                   <span className={classes.note}>for</span> {launches.slowest.username ?? 'a deleted user'},{' '}

@@ -1,16 +1,18 @@
 import { Badge, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSettings } from '@tabler/icons-react';
+import { useMemo } from 'react';
 import { userSettingsQuery } from '../../../api/queries';
-import type { EffectiveSetting } from '../../../api/types';
+import type { EffectiveSetting, Uuid } from '../../../api/types';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { Marked } from '../../../components/Marked';
 import { shownValue } from '../groups/settingTexts';
 import { settingTitle } from '../../../components/titles';
+import { WhyButton } from '../../../why/WhyButton';
 
-const COLUMNS: Column<EffectiveSetting>[] = [
+const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
   {
     key: 'setting',
     title: 'Setting',
@@ -51,7 +53,11 @@ const COLUMNS: Column<EffectiveSetting>[] = [
     value: (row) => row.trace,
     render: (row) => (
       <Text size="xs" className="anywhere">
-        <Marked text={row.trace} />
+        <Marked text={row.trace} />{' '}
+        <WhyButton
+          subject={{ kind: 'setting', id: userId, name: row.name }}
+          about={`${settingTitle(row.name)} of this user`}
+        />
       </Text>
     ),
   },
@@ -60,11 +66,12 @@ const COLUMNS: Column<EffectiveSetting>[] = [
 /** The effective group settings of a user, each with its source. */
 export function EffectiveSettings({ userId }: { userId: string }) {
   const settings = useQuery(userSettingsQuery(userId));
+  const columns = useMemo(() => columnsOf(userId), [userId]);
   return (
     <DataTable
       caption="Effective settings"
       query={settings}
-      columns={COLUMNS}
+      columns={columns}
       rowKey={(row) => row.name}
       minWidth={760}
       empty={<EmptyState icon={IconSettings} title="No settings" />}

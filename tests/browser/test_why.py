@@ -1,0 +1,70 @@
+"""The panel "Why?": for administrators with the setting that decides, and for users in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, logged_in, use_colours, violations
+
+
+@pytest.fixture(scope="module")
+def instance(simulated_instance: Instance) -> Instance:
+    """An instance whose sessions have no containers."""
+    return simulated_instance
+
+
+@pytest.fixture
+def agent(instance: Instance) -> Iterator[dict[str, str]]:
+    """An Agent that is disabled."""
+    found = instance.call("GET", "/agents")[0]
+    path = f"/agents/{found['agent_id']}"
+    instance.call("PATCH", path, json={"enabled": False})
+    yield found
+    instance.call("PATCH", path, json={"enabled": True})
+
+
+def person(new_context: Callable[..., BrowserContext], instance: Instance, role: str) -> Person:
+    found = instance.found[role]
+    return logged_in(new_context(), instance.url, found["username"], found["password"])
+
+
+def test_the_setting_that_decides_is_saved_after_a_preview(
+    new_context: Callable[..., BrowserContext], instance: Instance, agent: dict[str, str]
+):
+    admin = person(new_context, instance, "admin")
+    page = admin.page
+    admin.open(f"/admin/infrastructure/agents/{agent['agent_id']}")
+    why = page.get_by_role("button", name=f"Why? Agent {agent['hostname']}")
+    why.press("Enter")
+    panel = page.get_by_role("dialog", name=f"Can {agent['hostname']} run a session?")
+    expect(panel).to_contain_text(f"{agent['hostname']} is disabled.")
+    expect(panel.get_by_role("listitem").filter(has_text="and decided")).to_have_count(1)
+    expect(panel.get_by_role("group", name="Preview")).to_contain_text("A session can be placed on")
+    for colours in ("light", "dark"):
+        use_colours(page, colours)
+        assert violations(page) == []
+    panel.get_by_role("button", name="Save Enabled: yes").click()
+    expect(panel).to_contain_text("gets the next session of zone")
+    assert instance.call("GET", f"/agents/{agent['agent_id']}")["enabled"]
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(why).to_be_focused()
+
+
+def test_a_user_reads_why_a_workspace_is_not_possible_now(
+    new_context: Callable[..., BrowserContext], instance: Instance, agent: dict[str, str]
+):
+    user = person(new_context, instance, "user")
+    page = user.page
+    page.set_viewport_size({"width": 360, "height": 780})
+    user.open("/")
+    page.get_by_role("button", name="Why?").first.click()
+    panel = page.get_by_role("dialog")
+    expect(panel).to_contain_text("The machines that could run it are in maintenance.")
+    expect(panel.get_by_role("listitem")).to_have_count(3)
+    expect(panel).not_to_contain_text(agent["hostname"])
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

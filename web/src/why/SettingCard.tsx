@@ -1,0 +1,117 @@
+import { Alert, Button, NumberInput } from '@mantine/core';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useAllowed } from '../api/auth';
+import { messageOf, retryTemporary } from '../api/client';
+import type { DecisiveSetting } from '../api/types';
+import { showDone, showWarning } from '../components/feedback';
+import { warningsOf } from '../components/saving';
+import { Sentence } from './Sentence';
+import { affectedText, readable, saveSetting, sourceOf, titleOf, TOUCHED, valueText } from './why';
+import styles from './Why.module.css';
+
+interface Props {
+  setting: DecisiveSetting;
+  /** Tries another value; undefined = only the suggested one. */
+  onTry: ((value: unknown) => void) | undefined;
+}
+
+/** The setting that would change the decision, with the result of a change before it is saved. */
+export function SettingCard({ setting, onTry }: Props) {
+  const allowed = useAllowed();
+  const queries = useQueryClient();
+  const save = useMutation({
+    mutationFn: () => saveSetting(setting),
+    retry: retryTemporary,
+    onSuccess: (saved) => {
+      const warnings = warningsOf(saved);
+      if (warnings.length > 0) showWarning('It was saved, but', warnings.join(' '));
+      else showDone(`${titleOf(setting)} was saved.`);
+    },
+    onSettled: () => Promise.all(TOUCHED.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
+  });
+  const { value, suggested, unit, owner, object, source, before, after, affected } = setting;
+  const affects = affectedText(affected);
+  const mayChange = object !== null && allowed(setting.needs);
+  return (
+    <section className={styles.setting} aria-labelledby="why-setting">
+      <h3 id="why-setting" className={styles.heading}>
+        The setting that decides
+      </h3>
+      <p className={styles.named}>
+        <strong>{titleOf(setting)}</strong> <Sentence parts={[{ text: owner, object }]} />
+      </p>
+      <dl className={styles.facts}>
+        <div className={styles.fact}>
+          <dt>Current value</dt>
+          <dd>{valueText(value, unit)}</dd>
+        </div>
+        <div className={styles.fact}>
+          <dt>Source</dt>
+          <dd>{sourceOf(setting)}</dd>
+        </div>
+      </dl>
+      {affects && <p className={styles.affects}>{affects}</p>}
+      {onTry && mayChange && typeof value === 'number' && <Try setting={setting} onTry={onTry} />}
+      {suggested !== null && (
+        <>
+          <div className={styles.preview} role="group" aria-label="Preview">
+            <Side title="Before" value={valueText(value, unit)} sentence={before} />
+            <Side title="After" value={valueText(suggested, unit)} sentence={after} />
+          </div>
+          {source === 'default' && mayChange && (
+            <p className={styles.affects}>The value is saved in the group All Users.</p>
+          )}
+        </>
+      )}
+      {save.isError && (
+        <Alert color="red" variant="light" role="alert" title="Not saved">
+          {messageOf(save.error)}
+        </Alert>
+      )}
+      {suggested !== null && mayChange && (
+        <Button size="compact-md" loading={save.isPending} onClick={() => save.mutate()} className={styles.help}>
+          Save {titleOf(setting)}: {valueText(suggested, unit)}
+        </Button>
+      )}
+      {!mayChange && <p className={styles.affects}>Ask an administrator to change it.</p>}
+    </section>
+  );
+}
+
+function Side({ title, value, sentence }: { title: string; value: string; sentence: string }) {
+  return (
+    <div className={styles.side}>
+      <p className={styles.sideTitle}>{title}</p>
+      <p className={styles.sideValue}>{value}</p>
+      {sentence && <p className={styles.reason}>{readable(sentence)}</p>}
+    </div>
+  );
+}
+
+/** A field for another number, of which the preview is shown. */
+function Try({ setting, onTry }: { setting: DecisiveSetting; onTry: (value: unknown) => void }) {
+  const [typed, setTyped] = useState<number | string>(Number(setting.suggested ?? setting.value));
+  return (
+    <form
+      className={styles.try}
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (typeof typed === 'number') onTry(typed);
+      }}
+    >
+      <NumberInput
+        label="Value to try"
+        size="xs"
+        value={typed}
+        onChange={setTyped}
+        min={0}
+        allowDecimal
+        suffix={setting.unit ? ` ${setting.unit}` : ''}
+      />
+      <Button type="submit" size="xs" variant="default" disabled={typeof typed !== 'number'}>
+        Preview
+      </Button>
+    </form>
+  );
+}

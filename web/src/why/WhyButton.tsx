@@ -1,0 +1,42 @@
+import { lazy, Suspense, useState } from 'react';
+import type { Subject } from './subject';
+import styles from './WhyButton.module.css';
+
+const WhyPanel = lazy(() => import('./WhyPanel').then((module) => ({ default: module.WhyPanel })));
+
+interface Props {
+  subject: Subject;
+  /** What is explained, for screen readers, e.g. "pool Desktop". */
+  about: string;
+}
+
+/** The control that explains a number, a state or a refusal: it opens a panel with the decision. */
+export function WhyButton({ subject, about }: Props) {
+  const [opened, setOpened] = useState(false);
+  return (
+    <>
+      <button
+        type="button"
+        className={`${styles.why} mantine-focus-auto`}
+        aria-label={`Why? ${about}`}
+        aria-haspopup="dialog"
+        onClick={(event) => {
+          event.stopPropagation();
+          setOpened(true);
+        }}
+      >
+        Why?
+      </button>
+      {opened && <WhyOpened subject={subject} onClose={() => setOpened(false)} />}
+    </>
+  );
+}
+
+/** The panel, loaded when it is first opened. */
+export function WhyOpened({ subject, onClose }: { subject: Subject; onClose: () => void }) {
+  return (
+    <Suspense fallback={null}>
+      <WhyPanel subject={subject} onClose={onClose} />
+    </Suspense>
+  );
+}

@@ -1,0 +1,62 @@
+import { Button, Skeleton } from '@mantine/core';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { Link } from 'react-router';
+import { useMe } from '../api/auth';
+import type { Decision } from '../api/types';
+import { SideSheet } from '../components/Dialog';
+import { StaleBanner } from '../components/feedback';
+import { addressOf } from '../components/objects';
+import { DecisionPath } from './DecisionPath';
+import { Sentence } from './Sentence';
+import { SettingCard } from './SettingCard';
+import type { Subject } from './subject';
+import { readable, whyQuery } from './why';
+import styles from './Why.module.css';
+
+/** The decision about a subject: the answer, the checked rules, and the setting that would change it. */
+export function WhyPanel({ subject, onClose }: { subject: Subject; onClose: () => void }) {
+  const [tried, setTried] = useState<unknown>(undefined);
+  const { data, error } = useQuery({ ...whyQuery(subject, tried), placeholderData: keepPreviousData });
+  return (
+    <SideSheet title={data ? readable(data.question) : 'Why?'} size={560} onClose={onClose}>
+      <StaleBanner error={error} hasData={data !== undefined} />
+      {data ? (
+        <Explained decision={data} onTry={subject.kind === 'setting' ? setTried : undefined} />
+      ) : (
+        !error && <Skeleton h={360} radius="md" />
+      )}
+    </SideSheet>
+  );
+}
+
+interface Props {
+  decision: Decision;
+  /** Tries another value of the setting; undefined = only the suggested one. */
+  onTry: ((value: unknown) => void) | undefined;
+}
+
+function Explained({ decision, onTry }: Props) {
+  const { answer, tone, steps, setting, help } = decision;
+  const me = useMe();
+  const to = help && addressOf(help.object, me);
+  return (
+    <div className={styles.panel}>
+      <p className={styles.answer} data-tone={tone}>
+        <Sentence parts={answer} />
+      </p>
+      {to && (
+        <Button component={Link} to={to} variant="default" size="compact-sm" className={styles.help}>
+          {help.title}
+        </Button>
+      )}
+      <section aria-labelledby="why-checked">
+        <h3 id="why-checked" className={styles.heading}>
+          What was checked
+        </h3>
+        <DecisionPath steps={steps} tone={tone} />
+      </section>
+      {setting && <SettingCard key={`${setting.name} ${setting.object?.id ?? ''}`} setting={setting} onTry={onTry} />}
+    </div>
+  );
+}

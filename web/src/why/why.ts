@@ -1,0 +1,131 @@
+/** The requests of "Why?", and the words of a decision. */
+
+import { queryOptions } from '@tanstack/react-query';
+import {
+  changeAgent,
+  changeGroupSettings,
+  changeImage,
+  changeManager,
+  changeStagingConfig,
+  changeZone,
+} from '../api/actions';
+import { client, dataOf } from '../api/client';
+import type { Decision, DecisionStep, DecisiveSetting } from '../api/types';
+import { amountIn, bytes, counted } from '../components/format';
+import { settingTitle, withSettingTitles, withTitles } from '../components/titles';
+import type { Subject } from './subject';
+
+/** The decision about a subject. `tried` is a value of the setting to try; undefined = the suggestion of the server. */
+export function whyQuery(subject: Subject, tried?: unknown) {
+  return queryOptions({
+    queryKey: ['why', subject, tried],
+    queryFn: ({ signal }): Promise<Decision> => dataOf(requestOf(subject, tried, signal)),
+  });
+}
+
+function requestOf(subject: Subject, tried: unknown, signal: AbortSignal) {
+  const { kind, id } = subject;
+  switch (kind) {
+    case 'launch':
+      return client.GET('/api/v1/why/launches/{launch_id}', { signal, params: { path: { launch_id: id } } });
+    case 'session':
+      return client.GET('/api/v1/why/sessions/{session_id}', { signal, params: { path: { session_id: id } } });
+    case 'image':
+      return client.GET('/api/v1/why/images/{image_id}', { signal, params: { path: { image_id: id } } });
+    case 'permission':
+      return client.GET('/api/v1/why/permissions/{code}', { signal, params: { path: { code: id } } });
+    case 'pool':
+      return client.GET('/api/v1/why/staging-configs/{staging_config_id}', {
+        signal,
+        params: { path: { staging_config_id: id } },
+      });
+    case 'agent':
+      return client.GET('/api/v1/why/agents/{agent_id}', { signal, params: { path: { agent_id: id } } });
+    case 'manager':
+      return client.GET('/api/v1/why/managers/{manager_id}', { signal, params: { path: { manager_id: id } } });
+    case 'setting':
+      return client.GET('/api/v1/why/users/{user_id}/settings/{setting_name}', {
+        signal,
+        params: {
+          path: { user_id: id, setting_name: subject.name },
+          query: tried === undefined ? {} : { value: JSON.stringify(tried) },
+        },
+      });
+  }
+}
+
+/** Saves the suggested value. */
+export function saveSetting({ object, name, suggested }: DecisiveSetting): Promise<unknown> {
+  const body = { [name]: suggested };
+  switch (object?.kind) {
+    case 'agent':
+      return changeAgent(object.id, body);
+    case 'group':
+      return changeGroupSettings(object.id, body);
+    case 'image':
+      return changeImage(object.id, body);
+    case 'manager':
+      return changeManager(object.id, { enabled: suggested === true });
+    case 'staging_config':
+      return changeStagingConfig(object.id, body);
+    case 'zone':
+      return changeZone(object.id, body);
+    default:
+      return Promise.reject(new Error('This setting cannot be changed here.'));
+  }
+}
+
+/** The queries that a saved setting makes out of date. */
+export const TOUCHED = ['why', 'agents', 'groups', 'images', 'managers', 'staging-configs', 'users', 'zones', 'today'];
+
+const SOURCES: Record<DecisiveSetting['source'], string> = {
+  own: 'set here',
+  group: 'set for a group',
+  global: 'set for all users',
+  default: 'default, no group sets it',
+};
+
+export function sourceOf({ source }: Pick<DecisiveSetting, 'source'>): string {
+  return SOURCES[source];
+}
+
+/** The title of the setting. Group settings have titles in the console only. */
+export function titleOf({ title, name }: Pick<DecisiveSetting, 'title' | 'name'>): string {
+  return title || settingTitle(name);
+}
+
+export function valueText(value: DecisiveSetting['value'], unit: string): string {
+  if (value === null) return 'none';
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (typeof value === 'string') return value || 'nothing';
+  if (unit === 'bytes') return bytes(value);
+  return unit ? amountIn(value, unit) : String(value);
+}
+
+/** The users, pools and workspaces that the setting affects, in one sentence; empty if it was not counted. */
+export function affectedText({ users, pools, workspaces }: DecisiveSetting['affected']): string {
+  const parts = [
+    users === null ? null : counted(users, 'user'),
+    pools === null ? null : counted(pools, 'pool'),
+    workspaces === null ? null : counted(workspaces, 'workspace'),
+  ].filter((part): part is string => part !== null);
+  if (parts.length === 0) return '';
+  return `It affects ${new Intl.ListFormat('en', { type: 'conjunction' }).format(parts)}.`;
+}
+
+/** A sentence of a decision, with the titles of settings in place of their names. */
+export function readable(sentence: string): string {
+  return withSettingTitles(withTitles(sentence));
+}
+
+/** The name of an input: a title if it is the name of a setting. */
+export function factName(name: string): string {
+  return /^[a-z]+(_[a-z]+)+$/.test(name) ? settingTitle(name) : name;
+}
+
+/** The word for the result of a step. */
+export function resultWord({ result, decides }: Pick<DecisionStep, 'result' | 'decides'>): string {
+  if (result === 'unreached') return 'Not checked';
+  if (decides) return result === 'passed' ? 'Passed, and decided' : 'Not passed, and decided';
+  return result === 'passed' ? 'Passed' : 'Not passed';
+}
