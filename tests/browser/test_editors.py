@@ -90,8 +90,8 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
     page.get_by_role("option", name=user.username).click()
     setting = page.locator("[data-setting=idle_disconnect]")
     expect(setting.get_by_role("note")).to_contain_text("by default")
-    setting.get_by_label("idle_disconnect", exact=True).fill("7")
-    setting.get_by_label("idle_disconnect", exact=True).blur()
+    setting.get_by_label("Idle disconnect", exact=True).fill("7")
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(setting.get_by_role("note")).to_contain_text("7 from group Students, priority 5")
     assert violations(page) == []
 

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Image, Setting } from '../src/api/types';
+import type { Image } from '../src/api/types';
 import { changed } from '../src/components/saving';
 import { offered } from '../src/components/sessionActions';
 import { sinceOf } from '../src/pages/admin/diagnostics/logFilter';
-import { factsOf, shownValue } from '../src/pages/admin/groups/settingTexts';
 import { wordsOf } from '../src/pages/admin/staging/misses';
 import { bodyOf, fieldsOf } from '../src/pages/admin/workspaces/fields';
 
@@ -43,15 +42,6 @@ describe('the form of a workspace', () => {
   test('refuses JSON that cannot be used', () => {
     expect(() => bodyOf({ ...fieldsOf(null), run_config: '[' })).toThrow('This is not JSON');
   });
-});
-
-test('settings are shown with type, unit, least value and default', () => {
-  const setting = { kind: 'int', unit: 'minutes', minimum: 1, default: 1 } as Setting;
-  expect(factsOf(setting)).toBe('Type: whole number, in minutes, at least 1 · Default: 1 minute');
-  expect(factsOf({ ...setting, kind: 'string', unit: '', minimum: null, default: '' })).toBe(
-    'Type: text · Default: nothing',
-  );
-  expect([shownValue(false, ''), shownValue({ a: 1 }, ''), shownValue(5, 's')]).toEqual(['no', '{"a":1}', '5 s']);
 });
 
 test('the span of a log begins at a whole minute, so that the same is asked again', () => {
