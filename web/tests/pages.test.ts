@@ -23,15 +23,14 @@ describe('the form of a workspace', () => {
     expect(bodyOf(fieldsOf(image))).toMatchObject(image);
   });
 
-  test('shows round sizes, and sends none that was not edited', () => {
+  test('sends nothing that was not edited', () => {
     const before = fieldsOf({ ...image, memory_limit: 2 ** 30, disk_limit_bytes: 2 ** 33 });
-    expect(before).toMatchObject({ memory_limit_mb: 1074, disk_limit_gb: 8.59 });
     expect(changed(bodyOf(before), bodyOf({ ...before, cores: 3 }))).toEqual({ cores: 3 });
   });
 
-  test('sends whole bytes, also where a size in MB or GB is not', () => {
-    const fields = { ...fieldsOf(image), memory_mb: 0.1 + 0.2, disk_limit_gb: 1.1 };
-    expect(bodyOf(fields)).toMatchObject({ memory: 300_000, disk_limit_bytes: 1_100_000_000 });
+  test('sends no limit for an empty field', () => {
+    const fields = { ...fieldsOf(image), memory_limit: '', disk_limit_bytes: '' } as const;
+    expect(bodyOf(fields)).toMatchObject({ memory_limit: null, disk_limit_bytes: null });
   });
 
   test('sends a token of the registry only when one was typed', () => {

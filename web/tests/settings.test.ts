@@ -129,7 +129,7 @@ describe('errors while typing', () => {
     expect([checks.memory_limit?.(''), checks.memory?.(''), checks.memory?.(1)]).toEqual([
       null,
       'Enter a number.',
-      'Enter at least 6.291456 MB.',
+      'Enter at least 6.291 MB.',
     ]);
     expect(checks.unknown).toBeUndefined();
   });

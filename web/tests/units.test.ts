@@ -19,6 +19,7 @@ test.each([
   [5_000, 'MB', '5 GB'],
   [2_768, 'MB', '2.768 GB'],
   [2_768_000_000, 'B', '2.768 GB'],
+  [2 ** 33, 'B', '8.59 GB'],
   [1, 'attempts', '1 attempt'],
   [50, '%', '50 %'],
 ])('%d %s read as %s', (value, unit, text) => expect(amountIn(value, unit)).toBe(text));
@@ -46,7 +47,7 @@ describe('the field of a duration', () => {
 
 describe('the field of a size', () => {
   test('has the largest unit with few decimals, also for sizes of computers', () => {
-    expect([512_000_000, 2_768_000_000, 2 ** 30].map((value) => bestUnit(value, 'B').name)).toEqual(['MB', 'GB', 'MB']);
+    expect([512_000_000, 2_768_000_000, 2 ** 30].map((value) => bestUnit(value, 'B').name)).toEqual(['MB', 'GB', 'GB']);
   });
 
   test('sends whole bytes', () => {

@@ -1,30 +1,43 @@
 import { NativeSelect, NumberInput, type NumberInputProps } from '@mantine/core';
 import { useState } from 'react';
 import { unitOf } from './format';
-import { bestUnit, fromUnit, inUnit, unitsOf } from './units';
+import { bestUnit, fromUnit, inUnit, type Unit, unitsOf } from './units';
 
 type Value = number | '';
 
 interface Props extends Omit<NumberInputProps, 'value' | 'onChange' | 'suffix' | 'rightSection' | 'rightSectionWidth'> {
   /** The unit of `value`: s, min or days for times, MB or B for sizes, or a noun such as attempts. */
   unit: string;
-  value: unknown;
+  /** A number of base units; anything else is an empty field. */
+  value?: unknown;
   onChange: (value: Value) => void;
   /** The name of the field for the choice of the unit. The default is the label. */
   name?: string;
 }
 
+/** The shown number, which can be incomplete text such as `1.`, and its unit. */
+interface Shown {
+  value: unknown;
+  unit: Unit;
+  amount: number | string;
+}
+
+function shownFor(value: unknown, base: string): Shown {
+  const unit = bestUnit(value, base);
+  return { value, unit, amount: typeof value === 'number' ? inUnit(value, unit) : '' };
+}
+
 /** A number with its unit. Times and sizes can be entered in larger units, such as hours and GB. */
 export function AmountInput({ unit: base, value, onChange, name, ...input }: Props) {
   const units = unitsOf(base);
-  const [chosen, setChosen] = useState({ value, unit: bestUnit(value, base) });
+  const [entered, setEntered] = useState(shownFor(value, base));
   // Another value than the one entered here comes from Discard or from the server, and has its own best unit.
-  const unit = Object.is(chosen.value, value) ? chosen.unit : bestUnit(value, base);
-  const amount = typeof value === 'number' ? inUnit(value, unit) : '';
+  const { unit, amount } = Object.is(entered.value, value) ? entered : shownFor(value, base);
   const change = (next: number | string, inThis = unit) => {
-    const entered = typeof next === 'number' ? fromUnit(next, inThis, base) : '';
-    setChosen({ value: entered, unit: inThis });
-    onChange(entered);
+    const number = next === '' ? NaN : Number(next);
+    const changed = Number.isFinite(number) ? fromUnit(number, inThis, base) : '';
+    setEntered({ value: changed, unit: inThis, amount: next });
+    onChange(changed);
   };
   const label = typeof input.label === 'string' ? input.label : (name ?? input['aria-label'] ?? '');
   return (
@@ -48,8 +61,7 @@ export function AmountInput({ unit: base, value, onChange, name, ...input }: Pro
             value={unit.name}
             onChange={({ currentTarget }) => {
               const next = units.find((each) => each.name === currentTarget.value);
-              if (next && amount !== '') change(amount, next);
-              else if (next) setChosen({ value, unit: next });
+              if (next) change(amount, next);
             }}
           />
         ),

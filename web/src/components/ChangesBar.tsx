@@ -8,6 +8,7 @@ interface Props {
   changes: Change[];
   /** The number of values that cannot be saved. */
   problems?: number;
+  canSave?: boolean;
   isSaving: boolean;
   /** The reason why the last attempt failed, or its sentence. */
   error?: unknown;
@@ -17,7 +18,7 @@ interface Props {
 }
 
 /** The bar at the lower edge of a page with unsaved changes: the list of changes, Discard and Save. */
-export function ChangesBar({ changes, problems = 0, isSaving, error, onSave, onDiscard }: Props) {
+export function ChangesBar({ changes, problems = 0, canSave = true, isSaving, error, onSave, onDiscard }: Props) {
   const isDirty = changes.length > 0;
   return (
     <>
@@ -30,7 +31,7 @@ export function ChangesBar({ changes, problems = 0, isSaving, error, onSave, onD
             <ul className={styles.changes} tabIndex={0} aria-label="Changes">
               {changes.map(({ name, title, before, after }) => (
                 <li key={name} className={styles.change} data-change={name}>
-                  {title}: <span className={styles.before}>{before}</span> → <span>{after}</span>
+                  {title}: {before && <span className={styles.before}>{before}</span>} → <span>{after}</span>
                 </li>
               ))}
             </ul>
@@ -51,7 +52,12 @@ export function ChangesBar({ changes, problems = 0, isSaving, error, onSave, onD
             <Button variant="default" onClick={onDiscard} disabled={isSaving}>
               Discard
             </Button>
-            <Button type={onSave ? 'button' : 'submit'} onClick={onSave} loading={isSaving} disabled={problems > 0}>
+            <Button
+              type={onSave ? 'button' : 'submit'}
+              onClick={onSave}
+              loading={isSaving}
+              disabled={problems > 0 || !canSave}
+            >
               Save
             </Button>
           </div>

@@ -48,7 +48,8 @@ export function bestUnit(value: unknown, base: string): Unit {
   const digits = isSize ? MOST_DECIMALS : 0;
   const reads = ({ step }: Unit) =>
     Math.abs(value) >= step && rounded(value / step, digits) === rounded(value / step, 9);
-  return units.find(reads) ?? units.at(-1) ?? { name: base, step: 1 };
+  const fits = ({ step }: Unit) => isSize && Math.abs(value) >= step;
+  return units.find(reads) ?? units.find(fits) ?? units.at(-1) ?? { name: base, step: 1 };
 }
 
 /** The number of a unit, without the errors of binary fractions. */
@@ -65,7 +66,7 @@ export function fromUnit(amount: number, { step }: Unit, base: string): number {
 export function amountIn(value: number, base: string): string {
   const unit = value === 0 ? unitsOf(base).at(-1) : bestUnit(value, base);
   if (!unit || unitsOf(base).length === 0) return base ? `${value} ${unitOf(value, base)}` : String(value);
-  const amount = inUnit(value, unit);
+  const amount = SIZES.includes(base) ? rounded(value / unit.step, MOST_DECIMALS) : inUnit(value, unit);
   return `${amount} ${unitOf(amount, unit.name)}`;
 }
 

@@ -1,6 +1,6 @@
 import { Button, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
@@ -17,6 +17,7 @@ import { SecondFactors } from './SecondFactors';
 
 /** My account: preferences, SSH keys, password, second factors, log-ins. */
 export function Account() {
+  const queries = useQueryClient();
   const me = useMe();
   const attributes = useQuery(ownAttributesQuery);
   const images = useQuery(launcherQuery);
@@ -40,6 +41,7 @@ export function Account() {
               attributes={attributes.data}
               images={images.data}
               save={changeOwnAttributes}
+              read={() => queries.query({ ...ownAttributesQuery, staleTime: 0 })}
               generate={generateOwnSshKey}
               touched={['me']}
             />

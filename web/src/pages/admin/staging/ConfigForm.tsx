@@ -5,6 +5,7 @@ import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { groupsQuery, imagesQuery, launcherQuery } from '../../../api/queries';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
@@ -27,7 +28,8 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       num_sessions: config?.num_sessions ?? 1,
       expiration: config?.expiration ?? 24,
     },
-    validate: { num_sessions: numberProblem, expiration: numberProblem },
+    validate: checksOf('StagingCreate'),
+    validateInputOnChange: true,
   });
   const defaults = useDefaultPermissions(config);
   const { zone_id, image_id } = form.getValues();
@@ -166,11 +168,6 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions | null
   const source: Partial<Record<PermissionField, unknown>> | undefined = config ?? settings;
   if (!source) return null;
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
-}
-
-/** Checks that a number was entered; the server checks its range. */
-function numberProblem(value: unknown): string | null {
-  return typeof value === 'number' && Number.isFinite(value) ? null : 'Enter a number.';
 }
 
 /** The number of users that the pool serves; the form shows the warnings itself. */
