@@ -231,6 +231,17 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
     return Placement(tuple(candidates), tuple(rejected))
 
 
+def sessions_with_room(placement: Placement, request: PlacementRequest) -> int:
+    """Return the number of sessions with these requirements for which the candidates have room."""
+    return sum(
+        min(
+            int((agent.cores - agent.cores_allocated + TOLERANCE) / request.reserved_cores(agent)),
+            (agent.memory - agent.memory_allocated) // request.memory,
+        )
+        for agent in placement.candidates
+    )
+
+
 def _rejection(agent: PlacementAgent, request: PlacementRequest, permitted_hostname: str | None) -> Rejection | None:
     """Return the rejection of the Agent; None if it can run the session. `permitted_hostname` is the host name of the
     only permitted Agent, if that Agent is in the zone. Each `_obstacle` function returns a code and a reason, or None.

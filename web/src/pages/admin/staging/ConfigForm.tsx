@@ -4,9 +4,11 @@ import { useQuery } from '@tanstack/react-query';
 import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { groupsQuery, imagesQuery, launcherQuery } from '../../../api/queries';
+import { useStagingPreview } from '../../../api/previews';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { showDone } from '../../../components/feedback';
+import { Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { counted } from '../../../components/format';
@@ -34,6 +36,9 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
   const defaults = useDefaultPermissions(config);
   const { zone_id, image_id } = form.getValues();
   const zone = zone_id || only;
+  const values = { ...defaults, ...form.getValues(), zone_id: zone };
+  const isComplete = zone && image_id && form.isValid();
+  const preview = useStagingPreview(isComplete ? values : null);
   return (
     <FormDialog
       title={config ? 'Edit Config' : 'Create New Config'}
@@ -99,7 +104,27 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           The sessions have the permissions of group All Users. You can change them afterwards.
         </Text>
       )}
+      <Preview>{preview && <StagingLines preview={preview} />}</Preview>
     </FormDialog>
+  );
+}
+
+/** The room for more sessions, the users who match, and the permissions in which the others differ. */
+function StagingLines({ preview }: { preview: Schemas['StagingPreview'] }) {
+  const { room, matching_users: matching, users, differences, warnings } = preview;
+  return (
+    <>
+      <RoomLine room={room} />
+      <UsersLine users={matching} all={users} verb="match" />
+      {differences.map(({ name, users: others }) => (
+        <WarningLine key={name}>
+          {counted(others, 'user')} with another value of {settingTitle(name)}
+        </WarningLine>
+      ))}
+      {warnings.map((warning) => (
+        <WarningLine key={warning}>{warning}</WarningLine>
+      ))}
+    </>
   );
 }
 

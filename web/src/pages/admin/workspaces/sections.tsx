@@ -13,7 +13,9 @@ import {
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery, settingsQuery } from '../../../api/queries';
+import { useImagePreview } from '../../../api/previews';
 import { AmountInput } from '../../../components/AmountInput';
+import { Preview, RoomLine, UsersLine } from '../../../components/Preview';
 import { JsonField } from '../../../components/JsonField';
 import { Columns, Section } from '../../../components/Section';
 import { useZoneChoices } from '../../../components/useZoneChoices';
@@ -22,6 +24,7 @@ import type { WorkspaceFields } from './fields';
 import { HomeField } from './HomeField';
 import { NodeFields } from './NodeFields';
 import { PictureField } from './PictureField';
+import { runConfigOf } from './runConfig';
 import { ThumbnailField } from './ThumbnailField';
 
 interface Props {
@@ -60,9 +63,31 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
   );
 }
 
+/** The preview of the size, the placement and the groups; undefined while a number is missing. */
+function usePreviewOf(form: WorkspaceFields) {
+  const fields = form.getValues();
+  const { cores, memory, cpu_allocation_method, groups, restrict_to_zone, restrict_to_server } = fields;
+  const runtime = runConfigOf(form).config.runtime;
+  const isComplete = [cores, memory].every((value: unknown) => typeof value === 'number' && value > 0);
+  return useImagePreview(
+    isComplete
+      ? {
+          cores,
+          memory,
+          cpu_allocation_method,
+          groups,
+          runtime_class: typeof runtime === 'string' ? runtime : '',
+          zone_id: (restrict_to_zone && fields.zone_id) || null,
+          server_id: (restrict_to_server && fields.server_id) || null,
+        }
+      : null,
+  );
+}
+
 export function ContainerFields({ form }: Props) {
+  const preview = usePreviewOf(form);
   const settings = useQuery({ ...settingsQuery, enabled: useAllowed()('settings_view') });
-  const method = settings.data?.find(({ name }) => name === 'default_cpu_allocation_method')?.value as unknown;
+  const method = settings.data?.find(({ name }) => name === 'default_cpu_allocation_method')?.value;
   const inherited = typeof method === 'string' ? method : null;
   return (
     <Section title="Container">
@@ -138,6 +163,9 @@ export function ContainerFields({ form }: Props) {
           {...form.getInputProps('cpu_allocation_method')}
         />
       </SimpleGrid>
+      <Preview>
+        <RoomLine room={preview?.room} />
+      </Preview>
     </Section>
   );
 }
@@ -195,6 +223,8 @@ export function PageFields({ form }: Props) {
 }
 
 export function AccessFields({ form }: Props) {
+  const preview = usePreviewOf(form);
+  const hasGroups = form.getValues().groups.length > 0;
   const groups = useQuery(groupsQuery);
   return (
     <Section title="Access">
@@ -217,6 +247,11 @@ export function AccessFields({ form }: Props) {
         data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}
         {...form.getInputProps('groups')}
       />
+      <Preview>
+        {preview && hasGroups && (
+          <UsersLine users={preview.users} all={preview.all_users} verb="can launch this workspace" />
+        )}
+      </Preview>
     </Section>
   );
 }
