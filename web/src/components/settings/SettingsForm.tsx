@@ -2,7 +2,8 @@ import { Switch, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconSearch } from '@tabler/icons-react';
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
+import { useLocation } from 'react-router';
 import { retryTemporary } from '../../api/client';
 import type { Schemas } from '../../api/types';
 import { ChangesBar } from '../ChangesBar';
@@ -43,6 +44,10 @@ export function SettingsForm(props: Props) {
   const [draft, setDraft] = useState<Draft>({});
   const [invalid, setInvalid] = useState<Record<string, string>>({});
   const [round, setRound] = useState(0); // another one shows the saved values in all fields
+  const { hash } = useLocation();
+  useEffect(() => {
+    if (hash) document.getElementById(hash.slice(1))?.scrollIntoView({ block: 'center' });
+  }, [hash]);
   const problems = useProblems(items, draft, invalid, test);
   const queries = useQueryClient();
   const refresh = () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));

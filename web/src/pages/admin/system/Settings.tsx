@@ -1,7 +1,5 @@
 import { Skeleton } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
-import { useLocation } from 'react-router';
 import { changeSettings, testSettings } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { settingsQuery } from '../../../api/queries';
@@ -16,11 +14,6 @@ export function Settings() {
   const queries = useQueryClient();
   const settings = useQuery(settingsQuery);
   const mayChange = useAllowed()('settings_modify');
-  const { hash } = useLocation();
-  const isLoaded = settings.data !== undefined;
-  useEffect(() => {
-    if (isLoaded && hash) document.getElementById(hash.slice(1))?.scrollIntoView({ block: 'center' });
-  }, [isLoaded, hash]);
   const read = async () => {
     const values = await queries.query({ ...settingsQuery, staleTime: 0 });
     return Object.fromEntries(values.map((setting) => [setting.name, ownOf(setting, setting.value)]));
@@ -28,7 +21,7 @@ export function Settings() {
   return (
     <>
       <PageHeader title="Settings">Settings apply to the whole deployment and take effect within seconds.</PageHeader>
-      <StaleBanner error={settings.error} hasData={isLoaded} />
+      <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
       {!settings.data && <Skeleton h={240} />}
       {settings.data && (
         <SettingsForm
