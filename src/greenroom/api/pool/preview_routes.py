@@ -1,4 +1,4 @@
-"""Previews of forms: the number of sessions for which there is room now, and of the users whom the form concerns.
+"""Previews of forms: the number of sessions for which there is room now, and of the users that a form affects.
 
 Nothing is stored. The forms of workspaces and staging configs show them while an administrator types.
 """
