@@ -10,7 +10,7 @@ import { ChangesBar } from '../ChangesBar';
 import { drafted } from '../changes';
 import { settingProblem } from '../checks';
 import { useAddressText } from '../tableState';
-import { settingTitle } from '../titles';
+import { settingTitle, withSettingTitles } from '../titles';
 import { showUndo } from '../undo';
 import { changesOf, type Draft, type Fallback, isFound, ownAfter, sectionsOf, type SettingItem } from './items';
 import { SettingRow } from './SettingRow';
@@ -160,7 +160,7 @@ function useProblems(
     return problem ? [[setting.name, problem] as const] : [];
   });
   return {
-    ...Object.fromEntries(refused.map(({ name, problem }) => [name, problem])),
+    ...Object.fromEntries(refused.map(({ name, problem }) => [name, withSettingTitles(problem)])),
     ...Object.fromEntries(wrong),
     ...invalid,
   };
