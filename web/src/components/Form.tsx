@@ -82,7 +82,10 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
   return (
     <form
       onSubmit={form.onSubmit(
-        (values) => run.mutate(values),
+        (values) => {
+          const isUnchanged = page && Object.keys(changed(form.getInitialValues(), values)).length === 0;
+          if (!isUnchanged) run.mutate(values);
+        },
         (errors) => form.getInputNode(Object.keys(errors)[0] ?? '')?.focus(),
       )}
     >
