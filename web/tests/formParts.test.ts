@@ -92,5 +92,5 @@ test('a preview says what fits, and who matches', () => {
   );
   const reason = 'agent-1 has 8 of 8 cores free, 64 are needed';
   expect(text(createElement(RoomLine, { room: { sessions: 0, reason } }))).toBe(`Fits: none at the moment. ${reason}.`);
-  expect(text(createElement(UsersLine, { users: 10, all: 12, verb: 'match' }))).toBe('10 of 12 users match');
+  expect(text(createElement(UsersLine, { users: 10, children: '10 of 12 users match' }))).toBe('10 of 12 users match');
 });

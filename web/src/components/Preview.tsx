@@ -32,11 +32,11 @@ export function RoomLine({ room }: { room: Schemas['Room'] | undefined }) {
   return <Line icon={IconCircleCheck}>Fits: {counted(room.sessions, 'more session')} at the moment</Line>;
 }
 
-/** "10 of 12 users match". `verb` completes the sentence. */
-export function UsersLine({ users, all, verb }: { users: number; all: number; verb: string }) {
+/** A sentence about users, such as "10 of 12 users match". */
+export function UsersLine({ users, children }: { users: number; children: ReactNode }) {
   return (
     <Line icon={users === 0 ? IconAlertTriangle : IconUsers} isProblem={users === 0}>
-      {users} of {counted(all, 'user')} {verb}
+      {children}
     </Line>
   );
 }

@@ -115,7 +115,9 @@ function StagingLines({ preview }: { preview: Schemas['StagingPreview'] }) {
   return (
     <>
       <RoomLine room={room} />
-      <UsersLine users={matching} all={users} verb="match" />
+      <UsersLine users={matching}>
+        {matching} of {counted(users, 'user')} match
+      </UsersLine>
       {differences.map(({ name, users: others }) => (
         <WarningLine key={name}>
           {counted(others, 'user')} with another value of {settingTitle(name)}

@@ -16,6 +16,7 @@ import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery, settingsQue
 import { useImagePreview } from '../../../api/previews';
 import { AmountInput } from '../../../components/AmountInput';
 import { Preview, RoomLine, UsersLine } from '../../../components/Preview';
+import { counted } from '../../../components/format';
 import { JsonField } from '../../../components/JsonField';
 import { Columns, Section } from '../../../components/Section';
 import { useZoneChoices } from '../../../components/useZoneChoices';
@@ -249,7 +250,9 @@ export function AccessFields({ form }: Props) {
       />
       <Preview>
         {preview && hasGroups && (
-          <UsersLine users={preview.users} all={preview.all_users} verb="can launch this workspace" />
+          <UsersLine users={preview.users}>
+            {preview.users} of {counted(preview.all_users, 'user')} can launch this workspace
+          </UsersLine>
         )}
       </Preview>
     </Section>
