@@ -1,7 +1,8 @@
 """Generate files from the OpenAPI document of `/api/v1`: script/generate_from_api.py [--check].
 
-They are the fields of requests, from which the command line creates options, and the records of answers and requests
-of the Python client. With --check nothing is written; the exit code is 1 if a file is not current.
+They are the fields of requests, from which the command line creates options, the records of answers and requests of the
+Python client, and the titles of settings and the limits of fields for the forms of the console. With --check nothing is
+written; the exit code is 1 if a file is not current.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from generated import run_ruff, write_or_check
+from generated_for_console import limits_file, titles_file
 
 from greenroom.api.openapi import document
 from greenroom.core.access.group_settings import SETTINGS
@@ -25,6 +27,8 @@ FIELDS: Final = ROOT / "packages/cli/src/greenroom/cli/api.json"
 MODELS: Final = ROOT / "packages/client/src/greenroom/client/models.py"
 CLIENT: Final = MODELS.with_name("asynchronous_greenroom.py")
 NAMES: Final = MODELS.with_name("names.py")
+TITLES: Final = ROOT / "web/src/api/settingTitles.ts"
+LIMITS: Final = TITLES.with_name("limits.ts")
 PREFIX: Final = "/api/v1"
 COMMON_LIST_PARAMETERS: Final = frozenset({"limit", "cursor", "sort", "count"})
 """Query parameters of lists that are no filters."""
@@ -357,7 +361,14 @@ def names_file() -> str:
 def main(arguments: list[str]) -> int:
     """Write the files, or with --check print those that are not current."""
     api = document()
-    files = {FIELDS: fields_file(api), MODELS: models_file(api), CLIENT: client_file(api), NAMES: names_file()}
+    files = {
+        FIELDS: fields_file(api),
+        MODELS: models_file(api),
+        CLIENT: client_file(api),
+        NAMES: names_file(),
+        TITLES: titles_file(),
+        LIMITS: limits_file(api),
+    }
     return write_or_check(((file, text, "the api") for file, text in files.items()), ROOT, arguments)
 
 

@@ -30,7 +30,7 @@ def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person,
     expect(admin.page.get_by_text("The end of a session deletes the files outside it")).to_be_visible()
     assert violations(admin.page) == []
     admin.page.screenshot(path=RESULTS / "homes-form.png")
-    admin.page.get_by_role("button", name="Submit").click()
+    admin.page.get_by_role("button", name="Save", exact=True).click()
     expect(admin.page.get_by_text("The workspace was saved")).to_be_visible()
     assert instance.call("GET", f"/images/{image['image_id']}")["persistent_profile_path"] == "{homes}"
 

@@ -46,7 +46,7 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     choose(dialog, "Provider", "Simulated")
     dialog.get_by_label("Minimum").fill("1")
     dialog.get_by_label("Maximum").fill("2")
-    dialog.get_by_label("Idle time (minutes)").fill("30")
+    dialog.get_by_label("Idle time", exact=True).fill("30")
     dialog.get_by_label("Schedule").fill("Mon-Fri 08:00-18:00 Europe/Berlin machines=2\nSat 10:00-12:00 UTC cores=4")
     assert violations(page) == []
     dialog.get_by_role("button", name="Submit").click()

@@ -19,7 +19,7 @@ def test_an_administrator_assigns_a_role_with_a_scope(admin: Person, instance: I
         page.get_by_role("combobox", name="Groups").click()
         page.get_by_role("option", name="Sales", exact=True).click()
         page.keyboard.press("Escape")
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("The roles were saved.")).to_be_visible()
         (role,) = instance.call("GET", f"/groups/{desk}")["roles"]
         assert role == {"role": "help_desk", "zones": None, "groups": [sales]}

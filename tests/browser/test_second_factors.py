@@ -165,7 +165,7 @@ def test_an_administrator_resets_factors_and_marks_the_account(
     expect(admin.page.get_by_text("None.")).to_be_visible()
     admin.page.get_by_role("tab", name="Details").click()
     admin.page.get_by_label("Break-glass account").check()
-    admin.page.get_by_role("button", name="Submit").click()
+    admin.page.get_by_role("button", name="Save", exact=True).click()
     expect(admin.page.get_by_text("break-glass", exact=True)).to_be_visible()
     accessible(admin.page)
     done = run("users", "break-glass", NAME, "--off", "--data", str(instance.data))

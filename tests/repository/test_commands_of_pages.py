@@ -42,6 +42,7 @@ NOT_RUN = {
     ("docs/howto/containers.md", "docker-compose up -d"),
     ("docs/howto/containers.md", "git pull"),
     ("docs/howto/containers.md", "scp -r /opt/kasm/current/hosts/second.example.org root@secon"),
+    ("docs/howto/settings.md", "greenroom settings list"),
     ("docs/howto/record-sessions.md", "greenroom groups update Contractors --settings record_sessio"),
     ("docs/howto/record-sessions.md", "greenroom session-videos list"),
     ("docs/howto/kubernetes-day.md", "greenroom images create Editor --name registry.example.org/e"),

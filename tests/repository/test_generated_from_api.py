@@ -169,3 +169,27 @@ def test_a_file_that_is_not_current_is_named(
     assert capsys.readouterr().out == "api.json does not match the api; run script/lint --fix\n"
     assert generator["main"]([]) == 0
     assert (tmp_path / "api.json").read_text() == FIELDS.read_text()
+
+
+def test_the_console_gets_the_limits_of_requests_and_the_titles_of_settings(generator: dict[str, Any]):
+    cores = {"anyOf": [{"type": "number", "exclusiveMinimum": 0.0, "maximum": 4096.0}, {"type": "null"}]}
+    properties = {"cores": cores, "name": {"type": "string", "maxLength": 255}, "note": {"type": "string"}}
+    schemas = {
+        "ImageCreate": {"properties": properties},
+        "ImagePatch": {"properties": properties},
+        "AgentPatch": {"properties": {"cores": cores, "tags": {"type": "array", "maxItems": 3}}},
+        "ImageView": {"properties": properties},
+    }
+    assert generator["limits_file"]({"components": {"schemas": schemas}}).splitlines()[2:] == [
+        "/** Schema of a request → field → its limits. */",
+        "export const LIMITS = {",
+        "  AgentPatch: {",
+        "    cores: { type: 'number', exclusiveMinimum: 0, maximum: 4096 },",
+        "  },",
+        "  ImageCreate: {",
+        "    cores: { type: 'number', exclusiveMinimum: 0, maximum: 4096 },",
+        "    name: { type: 'string', maxLength: 255 },",
+        "  },",
+        "} as const;",
+    ]
+    assert "  idle_disconnect: 'Idle disconnect',\n" in generator["titles_file"]()

@@ -15,13 +15,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading, without its head."""
-    table = (ROOT / "docs/reference" / page).read_text().partition(heading)[2].partition("\n| ")[2].partition("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    """The section and the cells of each row of the tables below a heading, up to the next one of its level."""
+    text = (ROOT / "docs/reference" / page).read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    found: list[list[str]] = []
+    for section, _, table in (part.partition("\n") for part in text.split("\n### ")[1:]):
+        lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+        found += [[section, *(cell.strip() for cell in line.strip("|").split("|"))] for line in lines]
+    return found
 
 
 PAGES = {
-    "group": (rows("group-settings.md", "**Defaults.**"), SETTINGS),
+    "group": (rows("group-settings.md", "## All settings"), SETTINGS),
     "installation": (rows("settings.md", "## Settings of the installation"), INSTALLATION_SETTINGS),
 }
 
@@ -114,8 +118,10 @@ def default_of(setting: Setting) -> str:
 
 
 def described(setting: Setting, kind: str) -> list[str]:
-    """The row of a setting. A table of the installation has no column about staging."""
+    """The section and the row of a setting. A table of the installation has no column about staging."""
     return [
+        setting.section,
+        setting.title,
         f"`{setting.name}`",
         ", ".join(f"`{choice}`" for choice in setting.choices) or setting.kind,
         default_of(setting),
@@ -129,7 +135,7 @@ def described(setting: Setting, kind: str) -> list[str]:
 def test_the_page_describes_every_setting_as_the_product_does(kind: str):
     listed, settings = PAGES[kind]
     wanted = [described(setting, kind) for setting in settings.values()]
-    wrong = [f"write | {' | '.join(row)} |" for row in wanted if row not in listed]
+    wrong = [f"{row[0]}: write | {' | '.join(row[1:])} |" for row in wanted if row not in listed]
     assert (wrong, listed) == ([], wanted)
 
 

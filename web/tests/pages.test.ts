@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Image, Setting } from '../src/api/types';
+import type { Image } from '../src/api/types';
 import { changed } from '../src/components/saving';
 import { offered } from '../src/components/sessionActions';
 import { sinceOf } from '../src/pages/admin/diagnostics/logFilter';
-import { factsOf, shownValue } from '../src/pages/admin/groups/settingTexts';
 import { wordsOf } from '../src/pages/admin/staging/misses';
 import { bodyOf, fieldsOf } from '../src/pages/admin/workspaces/fields';
 
@@ -24,15 +23,14 @@ describe('the form of a workspace', () => {
     expect(bodyOf(fieldsOf(image))).toMatchObject(image);
   });
 
-  test('shows round sizes, and sends none that was not edited', () => {
+  test('sends nothing that was not edited', () => {
     const before = fieldsOf({ ...image, memory_limit: 2 ** 30, disk_limit_bytes: 2 ** 33 });
-    expect(before).toMatchObject({ memory_limit_mb: 1074, disk_limit_gb: 8.59 });
     expect(changed(bodyOf(before), bodyOf({ ...before, cores: 3 }))).toEqual({ cores: 3 });
   });
 
-  test('sends whole bytes, also where a size in MB or GB is not', () => {
-    const fields = { ...fieldsOf(image), memory_mb: 0.1 + 0.2, disk_limit_gb: 1.1 };
-    expect(bodyOf(fields)).toMatchObject({ memory: 300_000, disk_limit_bytes: 1_100_000_000 });
+  test('sends no limit for an empty field', () => {
+    const fields = { ...fieldsOf(image), memory_limit: '', disk_limit_bytes: '' } as const;
+    expect(bodyOf(fields)).toMatchObject({ memory_limit: null, disk_limit_bytes: null });
   });
 
   test('sends a token of the registry only when one was typed', () => {
@@ -43,15 +41,6 @@ describe('the form of a workspace', () => {
   test('refuses JSON that cannot be used', () => {
     expect(() => bodyOf({ ...fieldsOf(null), run_config: '[' })).toThrow('This is not JSON');
   });
-});
-
-test('settings are shown with type, unit, least value and default', () => {
-  const setting = { kind: 'int', unit: 'minutes', minimum: 1, default: 1 } as Setting;
-  expect(factsOf(setting)).toBe('Type: whole number, in minutes, at least 1 · Default: 1 minute');
-  expect(factsOf({ ...setting, kind: 'string', unit: '', minimum: null, default: '' })).toBe(
-    'Type: text · Default: nothing',
-  );
-  expect([shownValue(false, ''), shownValue({ a: 1 }, ''), shownValue(5, 's')]).toEqual(['no', '{"a":1}', '5 s']);
 });
 
 test('the span of a log begins at a whole minute, so that the same is asked again', () => {

@@ -58,8 +58,11 @@ test('a Manager has an action that leads to the dialog', () => {
 });
 
 test('a setting has its title, and its name as the note', () => {
-  const [setting] = entriesOfHit(hit('setting', 'min_password_length', 'Minimum length'), me('settings_view'));
-  expect([setting?.title, setting?.note]).toEqual(['Min password length', 'Setting · min_password_length']);
+  const [setting] = entriesOfHit(
+    { ...hit('setting', 'Minimum password length'), id: 'min_password_length' },
+    me('settings_view'),
+  );
+  expect([setting?.title, setting?.note]).toEqual(['Minimum password length', 'Setting · min_password_length']);
 });
 
 test('titles that begin with the text come first', () => {

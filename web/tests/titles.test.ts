@@ -9,11 +9,12 @@ import {
 
 test.each([
   ['allow_kasm_clipboard_down', 'Clipboard Down'],
-  ['max_kasms_per_user', 'Max sessions per user'],
+  ['max_kasms_per_user', 'Maximum sessions per user'],
   ['inject_ssh_keys', 'Inject SSH keys'],
   ['session_lifetime_s', 'Log-in lifetime'],
   ['control_away_s', 'Control return time'],
-  ['max_upload_mb', 'Max upload'],
+  ['max_upload_mb', 'Maximum upload'],
+  ['setting_of_a_later_version', 'setting_of_a_later_version'],
 ])('the title of %s is %s', (name, title) => expect(settingTitle(name)).toBe(title));
 
 test('the names of permissions in a sentence become titles', () => {

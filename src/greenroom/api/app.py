@@ -41,6 +41,7 @@ from greenroom.api.installation import SettingsSnapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
+from greenroom.api.pool import preview_routes
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording import session_video_routes
@@ -110,6 +111,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     session_video_routes.router,
     session_routes.command_router,
     share_routes.router,
+    preview_routes.image_router,
+    preview_routes.router,
     pool_routes.router,
     workspace_routes.router,
     workspace_routes.filter_policy_router,

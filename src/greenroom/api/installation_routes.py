@@ -12,13 +12,14 @@ from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.access.lifecycle import access_transaction
-from greenroom.api.access.schemas import InstallationSettingView
+from greenroom.api.access.schemas import InstallationSettingView, SettingProblem, SettingsToTest
 from greenroom.api.bodies import Json
 from greenroom.api.deps import ChangeDep, Db, HubDep, SnapshotDep
 from greenroom.api.events import RESYNC, live_frames, recent_frames
 from greenroom.api.problems import OpenApi, api_router
 from greenroom.api.security import Caller, authenticate, public_route, requires
 from greenroom.core.access.permissions import USER
+from greenroom.core.access.setting_checks import problems_of
 from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
 from greenroom.core.log_codes import LogCode
@@ -47,6 +48,12 @@ async def update_settings(body: Json, change: ChangeDep, snapshot: SnapshotDep) 
     old, new = ({name: getattr(values, name) for name in changes} for values in (before, snapshot.installation))
     change.audit(LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)
     return _views(snapshot.installation)
+
+
+@router.post("/settings/test", dependencies=[requires("settings_modify")])
+async def test_settings(body: SettingsToTest) -> list[SettingProblem]:
+    """Return the values that would be refused, with the reasons. Nothing is changed."""
+    return [SettingProblem(name=name, problem=text) for name, text in problems_of(body.values, validated_installation)]
 
 
 def _views(values: Installation) -> list[InstallationSettingView]:

@@ -29,7 +29,7 @@ _NOT_ADMINISTRATIVE: Final = re.compile(
     r"|catalogues/.*/read"  # the published list is read again
     r"|session-videos/.*/viewings"  # its row has its own test
     r"|webhooks/.*/(test|replay)"  # the message is sent again
-    r"|diagnostics/leftovers)"  # a query that is too long for an address
+    r"|diagnostics/leftovers|(group-)?settings/test|(images|staging-configs)/preview)"  # queries that need a body
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm|set_session_permissions|delete_(all_)?session_permissions|(create|update)_session_token|system_info)"
     r"|public/(" + "|".join(name for kind in ABSENT for name in (*kind.view_calls, *kind.change_calls)) + "))"

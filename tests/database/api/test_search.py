@@ -41,8 +41,8 @@ async def test_every_word_must_be_found(stage: Stage, with_user: MakeClient):
 
 
 async def test_settings_and_codes_of_the_log_are_found(admin: Client):
-    assert (await titles(admin, "min_password"))[0] == ("setting", "min_password_length")
-    assert ("group_setting", "allow_kasm_clipboard_down") in await titles(admin, "clipboard down")
+    assert (await titles(admin, "min_password"))[0] == ("setting", "Minimum password length")
+    assert ("group_setting", "Clipboard Down") in await titles(admin, "clipboard down")
     assert ("log_code", "primary-elected") in await titles(admin, "primary elected")
 
 

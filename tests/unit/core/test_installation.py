@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -58,6 +59,12 @@ def test_a_setting_has_a_lowest_value(name: str, lowest: int):
     assert validated_installation(name, lowest) == lowest
     with pytest.raises(Invalid, match=f"from {lowest} to"):
         validated_installation(name, lowest - 1)
+
+
+def test_the_settings_of_each_section_are_together_and_their_titles_differ():
+    sections = [section for section, _ in groupby(INSTALLATION_SETTINGS.values(), lambda setting: setting.section)]
+    assert len(sections) == len(set(sections))
+    assert len({setting.title for setting in INSTALLATION_SETTINGS.values()}) == len(INSTALLATION_SETTINGS)
 
 
 def test_hosts_of_webhooks_are_hosts():

@@ -238,6 +238,16 @@ export function changeSettings(body: Record<string, unknown>) {
   return dataOf(client.PATCH('/api/v1/settings', { body }));
 }
 
+/** The values of settings that would be refused, with the reasons. Nothing is changed. */
+export function testSettings(values: Record<string, unknown>, signal: AbortSignal) {
+  return dataOf(client.POST('/api/v1/settings/test', { body: { values }, signal }));
+}
+
+/** The values of group settings that would be refused, with the reasons. Nothing is changed. */
+export function testGroupSettings(values: Record<string, unknown>, signal: AbortSignal) {
+  return dataOf(client.POST('/api/v1/group-settings/test', { body: { values }, signal }));
+}
+
 export function createApiKey(body: Schemas['KeyCreate']) {
   return dataOf(client.POST('/api/v1/api-keys', { body }));
 }

@@ -1,6 +1,7 @@
 import { Autocomplete, Button, Code, Fieldset, Group, Select, Stack, Text, Textarea } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import type { Attributes, Schemas } from '../api/types';
+import { textOf } from './changes';
 import { Confirm } from './Confirm';
 import { showDone } from './feedback';
 import { FormFrame } from './Form';
@@ -16,6 +17,8 @@ interface Props {
   /** The workspaces that the user may launch. */
   images: { image_id: string; friendly_name: string }[];
   save: (changes: Schemas['AttributesPatch']) => Promise<unknown>;
+  /** Reads the present attributes. */
+  read: () => Promise<Attributes>;
   generate: () => Promise<unknown>;
   /** Lists to read again after a change. */
   touched: string[];
@@ -24,21 +27,21 @@ interface Props {
 
 /** The preferences of a user, and the SSH keys for sessions of groups that allow them. */
 export function AttributesForm(props: Props) {
-  const { attributes, save, touched, disabled = false } = props;
-  const form = useForm({
-    initialValues: {
-      preferred_language: attributes.preferred_language ?? '',
-      preferred_timezone: attributes.preferred_timezone ?? '',
-      default_image: attributes.default_image ?? '',
-    },
-  });
+  const { attributes, images, save, read, touched, disabled = false } = props;
+  const form = useForm({ initialValues: fieldsOf(attributes) });
   return (
     <Stack>
       <FormFrame
         form={form}
         save={(values, before) => save(nullForEmpty(changed(before, values)))}
         touched={touched}
-        onSaved={() => showDone('Saved. New sessions use these values.')}
+        page={{
+          saved: 'Saved. New sessions use these values.',
+          read: async () => fieldsOf(await read()),
+          texts: {
+            default_image: (id) => images.find(({ image_id }) => image_id === id)?.friendly_name ?? textOf(id),
+          },
+        }}
         repeatable
         readOnly={disabled}
       >
@@ -64,7 +67,7 @@ export function AttributesForm(props: Props) {
           searchable
           clearable
           clearButtonProps={{ 'aria-label': 'No default workspace' }}
-          data={props.images.map(({ image_id, friendly_name }) => ({ value: image_id, label: friendly_name }))}
+          data={images.map(({ image_id, friendly_name }) => ({ value: image_id, label: friendly_name }))}
           {...form.getInputProps('default_image')}
           value={form.getValues().default_image || null}
         />
@@ -72,6 +75,14 @@ export function AttributesForm(props: Props) {
       <SshKeys {...props} />
     </Stack>
   );
+}
+
+function fieldsOf({ preferred_language, preferred_timezone, default_image }: Attributes) {
+  return {
+    preferred_language: preferred_language ?? '',
+    preferred_timezone: preferred_timezone ?? '',
+    default_image: default_image ?? '',
+  };
 }
 
 const NO_KEYS = { ssh_public_key: '', ssh_private_key: '' };

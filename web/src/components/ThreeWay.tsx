@@ -18,10 +18,10 @@ interface Props {
 }
 
 /**
- * Deny, inherit or allow. Each choice is saved immediately.
+ * Deny, inherit or allow.
  *
  * "Inherit" is in the middle, so that the arrow keys reach both other choices without passing the opposite one. The keys
- * stop at both ends, so that a change to Deny never saves Allow first.
+ * stop at both ends, so that a change to Deny never chooses Allow first.
  */
 export function ThreeWay({ label, value, inherited, disabled, onChange }: Props) {
   const chosen = CHOICES.find((choice) => VALUES[choice] === value) ?? 'inherit';

@@ -48,24 +48,6 @@ export function unitOf(value: unknown, unit: string): string {
   return value === 1 && unit.length > 1 ? unit.replace(/s$/, '') : unit;
 }
 
-const LARGER: Record<string, [number, string][]> = {
-  s: [
-    [86_400, 'days'],
-    [3_600, 'hours'],
-    [60, 'minutes'],
-  ],
-  MB: [
-    [1_000_000, 'TB'],
-    [1_000, 'GB'],
-  ],
-};
-
-/** A number with its unit, in the largest unit in which it is whole: 43200 s are "12 hours". */
-export function amountIn(value: number, unit: string): string {
-  const [step, larger] = LARGER[unit]?.find(([each]) => value >= each && value % each === 0) ?? [1, unit];
-  return `${value / step} ${unitOf(value / step, larger)}`;
-}
-
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function isUuid(text: string): boolean {

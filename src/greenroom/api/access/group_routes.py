@@ -14,6 +14,8 @@ from greenroom.api.access.schemas import (
     PermissionView,
     RoleOfGroup,
     RoleView,
+    SettingProblem,
+    SettingsToTest,
     SettingView,
 )
 from greenroom.api.bodies import View
@@ -26,6 +28,7 @@ from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.inherited_settings import inherited_values
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
+from greenroom.core.access.setting_checks import problems_of, validated_setting
 from greenroom.core.events import ChangeEvent, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
@@ -63,6 +66,12 @@ async def list_roles() -> list[RoleView]:
 async def list_group_settings() -> list[SettingView]:
     """List all settings of groups."""
     return [SettingView.model_validate(setting) for setting in SETTINGS.values()]
+
+
+@router.post("/group-settings/test", dependencies=[MAY_CHANGE_GROUPS])
+async def test_group_settings(body: SettingsToTest) -> list[SettingProblem]:
+    """Return the values that would be refused, with the reasons. Nothing is changed."""
+    return [SettingProblem(name=name, problem=text) for name, text in problems_of(body.values, validated_setting)]
 
 
 @router.get("/groups")

@@ -14,10 +14,11 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr
 from greenroom.api.access.list_schemas import Lists, Times
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
-from greenroom.core.access.group_settings import Setting, SettingValues
+from greenroom.core.access.group_settings import SettingValues
 from greenroom.core.access.permissions import unknown_codes
 from greenroom.core.access.roles import PlaceKind, Role, RoleAssignment, RoleName, assignment_problem
 from greenroom.core.access.second_factors import FactorKind
+from greenroom.core.access.setting_definitions import Setting
 
 
 def _username(text: str) -> str:
@@ -277,7 +278,10 @@ class GroupCreate(GroupPatch):
 class SettingView(View, row=Setting, without={"looseness", "stored_with_session"}):  # internal fields
     """The definition of a setting of groups or of the installation."""
 
+    title: Annotated[str, Field(description="name of the setting for people")]
+    section: Annotated[str, Field(description="heading below which the console lists the setting")]
     kind: str
+    maximum: float | None
     choices: list[str]
 
 
@@ -307,6 +311,19 @@ class InstallationSettingView(SettingView):
     """A setting of the installation."""
 
     value: Any
+
+
+class SettingsToTest(Body):
+    """Values of settings that are not saved."""
+
+    values: Annotated[JsonObject, Field(description="name → value; null = the default, or no value in a group")]
+
+
+class SettingProblem(View):
+    """A value that would be refused."""
+
+    name: str
+    problem: Annotated[str, Field(description="the reason, as a sentence")]
 
 
 class PermissionView(View):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -104,7 +103,7 @@ async def get_user_settings(
 
 
 def _effective_view(setting: EffectiveSetting, value: object) -> EffectiveSettingView:
-    return EffectiveSettingView.model_validate(asdict(SETTINGS[setting.name]) | asdict(setting) | {"value": value})
+    return EffectiveSettingView.of(SETTINGS[setting.name], value=value, groups=setting.groups, trace=setting.trace)
 
 
 @router.delete("/users/{user_id}", status_code=204, dependencies=[requires("users_delete")])

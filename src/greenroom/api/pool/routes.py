@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
@@ -78,9 +79,7 @@ async def list_staging_configs(
 async def create_staging_config(body: StagingCreate, change: ChangeDep) -> StagingSaved:
     """Create a config. The Primary of its zone begins to fill the pool at once."""
     zone_id, image_id = str(body.zone_id), str(body.image_id)
-    defaults = permissions_of(resolve(await groups.settings_of_group(change.db, ALL_USERS)))
-    default_permissions = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
-    fields = ConfigFields(**values_of(ConfigFields, body) | default_permissions)
+    fields = await fields_of_new_config(change.db, body)
     try:
         await zones.get_zone(change.db, zone_id)
         await images.get_image(change.db, image_id)
@@ -91,6 +90,13 @@ async def create_staging_config(body: StagingCreate, change: ChangeDep) -> Stagi
     saved = await _notify_and_read(change.db, staging_config_id)
     change.audit(LogCode.STAGING_CONFIG_CREATED, _title(saved), after=values_of(ConfigFields, saved))
     return await _saved_view(change.db, saved)
+
+
+async def fields_of_new_config(db: Database, body: StagingCreate) -> ConfigFields:
+    """Return the fields of a new config. Omitted permissions are those of the group All Users."""
+    defaults = permissions_of(resolve(await groups.settings_of_group(db, ALL_USERS)))
+    default_permissions = {name: value for name, value in defaults.items() if name not in body.model_fields_set}
+    return ConfigFields(**values_of(ConfigFields, body) | default_permissions)
 
 
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view", scope=OF_STAGING_CONFIG)])
@@ -219,37 +225,44 @@ async def get_staging_history(
 class MatchingUsers:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    If none of them would get a session of the config, `other_violations` are the other settings that prevent this.
+    `all_number` also counts users with other permissions, and `differences` counts them by permission. If no matching
+    user would get a session of the config, `other_violations` are the other settings that prevent this.
     """
 
     number: int
+    all_number: int
+    differences: Mapping[str, int]
     other_violations: tuple[Violation, ...]
 
 
-async def _matching_users(db: Database, config: StagingConfig) -> MatchingUsers:
+async def matching_users(db: Database, image: ImageFacts, permissions: Mapping[str, bool]) -> MatchingUsers:
     """Return the matching users of a config, by the present settings of all groups."""
-    number, others, served = 0, dict[str, Violation](), False
-    for users in await group_similar_users(db, config.image):
-        if differing_permissions(permissions_of(users.facts.settings), config.permissions):
+    number, all_number, others, served = 0, 0, dict[str, Violation](), False
+    differences = Counter[str]()
+    for users in await group_similar_users(db, image):
+        all_number += users.number
+        if differing := differing_permissions(permissions_of(users.facts.settings), permissions):
+            differences.update(dict.fromkeys(differing, users.number))
             continue
         number += users.number
-        excluding = violations(users.facts, config.permissions)
+        excluding = violations(users.facts, permissions)
         served |= not excluding
         others |= {violation.reason: violation for violation in excluding}
-    return MatchingUsers(number, () if served else tuple(others.values()))
+    return MatchingUsers(number, all_number, differences, () if served else tuple(others.values()))
 
 
 async def _saved_view(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users, and a warning if something prevents its use."""
-    matches = await _matching_users(db, config)
+    matches = await matching_users(db, config.image, config.permissions)
     obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])
-    warnings = [*([obstacle.reason] if obstacle else []), *_match_warnings(matches, config.image), view.warning]
+    warnings = [*([obstacle.reason] if obstacle else []), *match_warnings(matches, config.image), view.warning]
     warning = " ".join(filter(None, warnings)) or None
     return StagingSaved.model_validate(dict(view) | {"matching_users": matches.number, "warning": warning})
 
 
-def _match_warnings(matches: MatchingUsers, image: ImageFacts) -> list[str]:
+def match_warnings(matches: MatchingUsers, image: ImageFacts) -> list[str]:
+    """Return the reasons why no user would get a session of a config."""
     if matches.number == 0:
         sentence = (
             f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get "

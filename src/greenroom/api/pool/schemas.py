@@ -1,4 +1,4 @@
-"""The bodies of staging configs."""
+"""The bodies of staging configs, and of the previews of forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import Body, View
+from greenroom.api.bodies import Body, Line, View
+from greenroom.api.workspace.schemas import Bytes, Cores, CpuAllocationMethod
 from greenroom.db.pool.configs import StagingConfig
 from greenroom.db.pool.history import HourHitCounts, PoolHitCounts, PoolMiss, PoolMissReason
 
@@ -159,3 +160,48 @@ class StagingHistoryView(View):
     reasons: Annotated[list[ReasonView], Field(description="reasons of all misses, most frequent first")]
     by_hour: Annotated[list[HourView], Field(description="oldest first, including hours without launches")]
     recent_misses: Annotated[list[MissView], Field(description="newest first")]
+
+
+class Room(View):
+    """The room for sessions of one size. `sessions` is the number for which there is room now. If there is none,
+    `reason` names an obstacle of each Agent."""
+
+    sessions: int
+    reason: Annotated[str, Field(description="obstacles to more sessions, as a sentence; empty if there is room")]
+
+
+class ImagePreviewRequest(Body):
+    """The size, the placement and the groups of a workspace that is not saved."""
+
+    cores: Cores
+    memory: Bytes
+    cpu_allocation_method: CpuAllocationMethod = "Inherit"
+    runtime_class: Annotated[Line, Field(description="runtime of the run config; empty = the default")] = ""
+    zone_id: Annotated[UUID | None, Field(description="only zone; null = any")] = None
+    server_id: Annotated[UUID | None, Field(description="only Agent; null = any")] = None
+    groups: Annotated[list[UUID], Field(max_length=1000, description="groups whose members may use it")] = []
+
+
+class ImagePreview(View):
+    """The room for sessions of a workspace, and the users who could launch it."""
+
+    room: Room
+    users: Annotated[int, Field(description="users in at least one of the groups")]
+    all_users: int
+
+
+class PermissionDifference(View):
+    """The number of users whose permission differs from that of a staging config."""
+
+    name: str
+    users: int
+
+
+class StagingPreview(View):
+    """The room for more sessions of a staging config, and the users who would match it."""
+
+    room: Room
+    matching_users: int
+    users: Annotated[int, Field(description="users who may launch the workspace")]
+    differences: list[PermissionDifference]
+    warnings: list[str]

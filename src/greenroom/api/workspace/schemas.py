@@ -185,6 +185,9 @@ PortMap = Annotated[
     _validated_by(page.validated_ports),
     Field(description='services of the image on other ports, such as {"audio": 4901}'),
 ]
+CpuAllocationMethod = Annotated[
+    Literal["Inherit", "Shares", "Quotas"], Field(description="shares or quotas of CPU time")
+]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="reserved CPU cores")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container. Docker refuses less than 6 MiB."""
@@ -211,9 +214,7 @@ class ImageFields(Body):
     disk_limit_bytes: Annotated[
         DiskLimit | None, Field(description="maximum disk use of a session, bytes; null = no limit")
     ] = 10_000_000_000
-    cpu_allocation_method: Annotated[
-        Literal["Inherit", "Shares", "Quotas"], Field(description="shares or quotas of CPU time")
-    ] = "Inherit"
+    cpu_allocation_method: CpuAllocationMethod = "Inherit"
     pull_policy: Annotated[
         PullPolicy,
         Field(description="when Agents check for a newer image: missing = never, daily, always = every 15 minutes"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from greenroom.core.access.group_settings import SETTINGS, Kind, Setting, value_text
+from greenroom.core.access.group_settings import SETTINGS, SettingValues, value_text
+from greenroom.core.access.setting_definitions import Kind, Setting
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import RunConfig
@@ -20,6 +21,18 @@ def validated_setting(name: str, value: object) -> Any:
     return validated_value(setting, value)
 
 
+def problems_of(values: SettingValues, validate: Callable[[str, object], object]) -> list[tuple[str, str]]:
+    """Return the name and the reason of each value that `validate` refuses. None removes a value and is accepted."""
+    problems: list[tuple[str, str]] = []
+    for name, value in values.items():
+        try:
+            if value is not None:
+                validate(name, value)
+        except Invalid as error:
+            problems.append((name, error.message))
+    return problems
+
+
 def validated_value(setting: Setting, value: object) -> Any:
     """Return `value` as it is stored for `setting`. Raises Invalid: the value has the wrong type or range."""
     if not _CHECKS[setting.kind](setting, value):
@@ -32,16 +45,8 @@ def validated_value(setting: Setting, value: object) -> Any:
 def _is_number_in_range(setting: Setting, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) <= _upper_bound(setting) and (setting.minimum is None or value >= setting.minimum)
-
-
-_CENTURY_S: Final = 100 * 365 * 86_400
-_UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
-"""The maximum of each unit of time is 100 years, so that a date computed from it is valid in Python and PostgreSQL."""
-
-
-def _upper_bound(setting: Setting) -> int:
-    return _UPPER_BOUNDS.get(setting.unit, 10**12)
+    is_small = setting.maximum is None or abs(value) <= setting.maximum
+    return is_small and (setting.minimum is None or value >= setting.minimum)
 
 
 def _check_volumes(value: VolumeMappings) -> None:
@@ -82,6 +87,6 @@ def _expected(setting: Setting) -> str:
     if setting.kind == "choice":
         return "one of " + ", ".join(setting.choices)
     has_bounds = setting.kind in ("int", "float") and setting.minimum is not None
-    bounds = f" from {value_text(setting.minimum)} to {_upper_bound(setting)}" if has_bounds else ""
+    bounds = f" from {value_text(setting.minimum)} to {setting.maximum}" if has_bounds else ""
     unit = f" ({setting.unit})" if setting.unit else ""
     return _TYPE_TEXTS[setting.kind] + bounds + unit

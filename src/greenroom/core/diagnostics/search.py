@@ -88,20 +88,20 @@ def _rank(hit: Hit, wanted: str) -> int:
 
 
 def find_settings(kind: Literal["setting", "group_setting"], words: Iterable[str]) -> list[Hit]:
-    """Return the settings whose name or description has all the words. The title is the name."""
+    """Return the settings whose name, title or description has all the words."""
     settings = (INSTALLATION_SETTINGS if kind == "setting" else SETTINGS).values()
-    found = ((setting.name, setting.description) for setting in settings)
+    found = ((setting.name, setting.title, setting.description) for setting in settings)
     return _with_words(kind, found, list(words))
 
 
 def find_log_codes(words: Iterable[str]) -> list[Hit]:
     """Return the codes of the log that have all the words."""
-    return _with_words("log_code", ((code.value, code.level) for code in LogCode), list(words))
+    return _with_words("log_code", ((code.value, code.value, code.level) for code in LogCode), list(words))
 
 
-def _with_words(kind: SearchKind, rows: Iterable[tuple[str, str]], words: list[str]) -> list[Hit]:
+def _with_words(kind: SearchKind, rows: Iterable[tuple[str, str, str]], words: list[str]) -> list[Hit]:
     return [
-        Hit(kind=kind, id=name, title=name, note=note)
-        for name, note in rows
-        if all(word in f"{name} {name.replace('_', ' ').replace('-', ' ')} {note}".lower() for word in words)
+        Hit(kind=kind, id=name, title=title, note=note)
+        for name, title, note in rows
+        if all(word in f"{name} {name.replace('_', ' ').replace('-', ' ')} {title} {note}".lower() for word in words)
     ]

@@ -231,6 +231,17 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
     return Placement(tuple(candidates), tuple(rejected))
 
 
+def sessions_with_room(placement: Placement, request: PlacementRequest) -> int:
+    """Return the number of sessions with these requirements for which the candidates have room."""
+    return sum(
+        min(
+            int((agent.cores - agent.cores_allocated + TOLERANCE) / request.reserved_cores(agent)),
+            (agent.memory - agent.memory_allocated) // request.memory,
+        )
+        for agent in placement.candidates
+    )
+
+
 AgentRule = Literal["restriction", "status", "acceptance", "image", "disk", "capacity"]
 """A rule that an Agent must pass to run a session."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -247,6 +248,26 @@ async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
         " GROUP BY group_ids",
         (image_id,),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UserCount:
+    """The users who can log in: those in one of some groups, and all of them."""
+
+    in_groups: int
+    number: int
+
+
+async def count_users(db: Database, group_ids: Sequence[str]) -> UserCount:
+    """Return the number of users in at least one of these groups, and of all users."""
+    (row,) = await db.fetch_as(
+        UserCount,
+        "SELECT count(*) FILTER (WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id"
+        " AND m.group_id = ANY(%s::uuid[]))) AS in_groups, count(*) AS number FROM users u"
+        " WHERE NOT u.disabled AND NOT u.locked",
+        (list(group_ids),),
+    )
+    return row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from tests.database.api.test_catalogue import picture
 from tests.support import rows
 
 from greenroom.api.catalogue import downloads
+from greenroom.db.access.users import ALL_USERS
 
 GB: Final = 1_000_000_000
 
@@ -56,6 +57,7 @@ EDITOR: Final = {
 }
 WORKSPACES: Final[list[Step]] = [
     step("create_image", EDITOR, saves="image_id", wrong=Wrong(again=True)),
+    step("preview_image", {"cores": 2, "memory": 2_000_000_000, "groups": [ALL_USERS]}, wrong=Wrong(by="ada")),
     step("list_images", wrong=Wrong(by="ada")),
     step("get_image"),
     step("update_image", {"hidden": True}, wrong=Wrong(body={"memory": 5})),
@@ -96,6 +98,11 @@ STAGING: Final[list[Step]] = [
         "create_staging_config",
         {"zone_id": "{home_zone_id}", "image_id": "{desktop_id}", "num_sessions": 2, "expiration": 8},
         saves="staging_config_id",
+        wrong=Wrong(body={"num_sessions": -1}),
+    ),
+    step(
+        "preview_staging_config",
+        {"zone_id": "{home_zone_id}", "image_id": "{desktop_id}", "num_sessions": 4, "expiration": 8},
         wrong=Wrong(body={"num_sessions": -1}),
     ),
     step("list_staging_configs", before=misses, wrong=Wrong(by="ada")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from greenroom.core.access.group_settings import (
     value_text,
 )
 from greenroom.core.access.inherited_settings import inherited_values
-from greenroom.core.access.setting_checks import validated_setting
+from greenroom.core.access.setting_checks import problems_of, validated_setting
 from greenroom.core.errors import Invalid
 
 run_configs = st.fixed_dictionaries(
@@ -300,3 +301,16 @@ def test_other_values_are_refused_with_the_name(name: str, value: object):
 def test_defaults_are_values_of_their_kind():
     for setting in SETTINGS.values():
         validated_setting(setting.name, setting.default)
+
+
+def test_each_refused_value_of_several_has_its_reason():
+    values = {"max_kasms_per_user": -1, "idle_disconnect": 5, "watermark": "yes", "keepalive_interval": None}
+    problems = dict(problems_of(values, validated_setting))
+    assert problems.keys() == {"max_kasms_per_user", "watermark"}
+    assert "from 0 to 1000000000000 (sessions), not -1" in problems["max_kasms_per_user"]
+
+
+def test_the_settings_of_a_section_are_together_and_have_different_titles():
+    sections = [section for section, _ in groupby(SETTINGS.values(), lambda setting: setting.section)]
+    assert len(sections) == len(set(sections))
+    assert len({setting.title for setting in SETTINGS.values()}) == len(SETTINGS)

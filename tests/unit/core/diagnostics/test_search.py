@@ -58,8 +58,9 @@ def test_the_number_of_hits_is_limited():
     assert len(best(hits, "x")) == MAX_HITS
 
 
-def test_a_setting_is_found_by_its_name_and_its_description():
+def test_a_setting_is_found_by_its_name_its_title_and_its_description():
     assert [each.id for each in find_settings("setting", ["min", "password", "length"])] == ["min_password_length"]
+    assert [each.title for each in find_settings("setting", ["legal", "hold"])] == ["Legal hold"]
     assert "allow_kasm_clipboard_down" in [each.id for each in find_settings("group_setting", ["clipboard", "down"])]
     assert find_settings("setting", ["clipboard"]) == []
 

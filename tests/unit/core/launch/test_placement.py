@@ -17,6 +17,7 @@ from greenroom.core.launch.placement import (
     Strategy,
     place,
     placement_request_of,
+    sessions_with_room,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -261,3 +262,27 @@ def test_each_agent_is_named_once_and_candidates_have_room(
         figures = [a.load if strategy.endswith("Load") else a.sessions for a in group]
         assert figures == sorted(figures, reverse=strategy.startswith("Most"))
     assert placement == subject(list(reversed(agents)), request, strategy)
+
+
+def by_cores_alone(placement: Placement, request: PlacementRequest) -> int:
+    return sessions_with_room(placement, replace(request, memory=1))
+
+
+def by_memory_alone(placement: Placement, request: PlacementRequest) -> int:
+    return sessions_with_room(placement, replace(request, cores=0.001))
+
+
+@for_all(
+    AGENTS,
+    st.sampled_from([REQUEST, QUOTA]),
+    subject=sessions_with_room,
+    mutants=[by_cores_alone, by_memory_alone, lambda placement, request: len(placement.candidates)],
+)
+def test_there_is_room_for_as_many_sessions_as_can_be_placed(
+    subject: Any, agents: list[PlacementAgent], request: PlacementRequest
+):
+    expected, present = 0, list(agents)
+    while candidates := place(present, request, "Least Load").candidates:
+        present = [each.with_one_more(request) if each is candidates[0] else each for each in present]
+        expected += 1
+    assert subject(place(agents, request, "Least Load"), request) == expected

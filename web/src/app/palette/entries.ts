@@ -4,7 +4,6 @@ import { allows } from '../../api/auth';
 import type { Hit, Me } from '../../api/types';
 import { addressOf } from '../../components/objects';
 import { titled } from '../../components/format';
-import { settingTitle } from '../../components/titles';
 import { type Listed, mayOpen, sectionAt } from '../../places';
 
 export const SECTIONS = ['Recent', 'Pages', 'Actions', 'Found'] as const;
@@ -61,9 +60,8 @@ export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
   const to = addressOf(hit, me);
   if (to === null) return [];
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
-  const title = isSetting ? settingTitle(hit.title) : hit.title;
-  const note = [NOUNS[hit.kind], isSetting ? hit.title : hit.note].filter(Boolean).join(' · ');
-  const page: Entry = { to, title, note, section: 'Found' };
+  const note = [NOUNS[hit.kind], isSetting ? hit.id : hit.note].filter(Boolean).join(' · ');
+  const page: Entry = { to, title: hit.title, note, section: 'Found' };
   if (hit.kind !== 'manager' || !allows(me, 'managers_modify')) return [page];
   const verb = hit.note.startsWith('enabled') ? 'disable' : 'enable';
   const action = { to: `${to}?do=${verb}`, title: `${titled(verb)} Manager ${hit.title}`, note: hit.note };

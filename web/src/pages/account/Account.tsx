@@ -1,6 +1,6 @@
 import { Button, Skeleton, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
@@ -18,6 +18,7 @@ import { SecondFactors } from './SecondFactors';
 
 /** My account: preferences, SSH keys, password, second factors, log-ins. */
 export function Account() {
+  const queries = useQueryClient();
   const me = useMe();
   const attributes = useQuery(ownAttributesQuery);
   const images = useQuery(launcherQuery);
@@ -41,6 +42,7 @@ export function Account() {
               attributes={attributes.data}
               images={images.data}
               save={changeOwnAttributes}
+              read={() => queries.query({ ...ownAttributesQuery, staleTime: 0 })}
               generate={generateOwnSshKey}
               touched={['me']}
             />

@@ -1,6 +1,7 @@
 import { PasswordInput, SimpleGrid, TagsInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeSecret, createSecret, type Secret } from '../../api/secrets';
+import { checksOf } from '../../components/checks';
 import { FormDialog } from '../../components/Form';
 import { changed } from '../../components/saving';
 
@@ -21,7 +22,11 @@ export function SecretForm({ secret, onClose }: Props) {
       template: secret?.template ?? 'Bearer {secret}',
       description: secret?.description ?? '',
     },
-    validate: { hosts: (hosts) => (hosts.length > 0 ? null : 'Enter at least one host') },
+    validate: {
+      ...checksOf('SecretCreate'),
+      hosts: (hosts) => (hosts.length > 0 ? null : 'Enter at least one host'),
+    },
+    validateInputOnChange: true,
   });
   return (
     <FormDialog

@@ -1,11 +1,15 @@
 import { NumberInput, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
+import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from 'react-router';
 import { changeGroup, createGroup } from '../../../api/actions';
+import { groupQuery } from '../../../api/queries';
 import type { Group } from '../../../api/types';
-import { showDone } from '../../../components/feedback';
 import { FormDialog, FormFrame } from '../../../components/Form';
+import { checksOf } from '../../../components/checks';
 import { changed } from '../../../components/saving';
+
+const CHECKED = { validate: checksOf('GroupCreate'), validateInputOnChange: true };
 
 interface Fields {
   name: string;
@@ -13,10 +17,14 @@ interface Fields {
   priority: number;
 }
 
+function fieldsOf({ name, description, priority }: Group): Fields {
+  return { name, description, priority };
+}
+
 /** Create Group. Its page opens after the group is created. */
 export function CreateGroup({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
-  const form = useForm<Fields>({ initialValues: { name: '', description: '', priority: 100 } });
+  const form = useForm<Fields>({ initialValues: { name: '', description: '', priority: 100 }, ...CHECKED });
   return (
     <FormDialog
       title="Create Group"
@@ -33,14 +41,17 @@ export function CreateGroup({ onClose }: { onClose: () => void }) {
 
 /** Name, description and priority of a group. */
 export function GroupForm({ group, disabled }: { group: Group; disabled: boolean }) {
-  const { name, description, priority } = group;
-  const form = useForm<Fields>({ initialValues: { name, description, priority } });
+  const queries = useQueryClient();
+  const form = useForm<Fields>({ initialValues: fieldsOf(group), ...CHECKED });
   return (
     <FormFrame
       form={form}
       save={(values, before) => changeGroup(group.group_id, changed(before, values))}
       touched={['groups']}
-      onSaved={() => showDone('The group was saved.')}
+      page={{
+        saved: 'The group was saved.',
+        read: async () => fieldsOf(await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })),
+      }}
       repeatable
       readOnly={disabled}
     >
@@ -65,9 +76,6 @@ function FieldsOfGroup({ form, isSystem }: { form: UseFormReturnType<Fields>; is
         label="Priority"
         description="If a user is in several groups, the setting of the group with the lowest number applies"
         required
-        min={1}
-        max={1_000_000}
-        allowDecimal={false}
         {...form.getInputProps('priority')}
       />
     </>

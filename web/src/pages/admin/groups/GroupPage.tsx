@@ -1,6 +1,6 @@
 import { Card, Skeleton } from '@mantine/core';
 import { useForm } from '@mantine/form';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
 import {
   addGroupImage,
@@ -16,7 +16,7 @@ import { useItem } from '../../../components/address';
 import { Assignments } from '../../../components/Assignments';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
-import { showDone, StaleBanner } from '../../../components/feedback';
+import { StaleBanner } from '../../../components/feedback';
 import { FormFrame } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { PermissionsField } from '../PermissionsField';
@@ -121,6 +121,7 @@ function NotYet({ error }: { error: Error | null }) {
 }
 
 function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
+  const queries = useQueryClient();
   const form = useForm({ initialValues: { permissions: group.permissions } });
   return (
     <Card withBorder className="surface" p="lg" maw={760}>
@@ -128,7 +129,13 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
         form={form}
         save={(values) => changeGroup(group.group_id, values)}
         touched={['groups', 'me']}
-        onSaved={() => showDone('The permissions were saved.')}
+        page={{
+          saved: 'The permissions were saved.',
+          read: async () => {
+            const { permissions } = await queries.query({ ...groupQuery(group.group_id), staleTime: 0 });
+            return { permissions };
+          },
+        }}
         repeatable
         readOnly={disabled}
       >

@@ -1,11 +1,10 @@
 import { Alert, Card, Checkbox, Group as Row, MultiSelect, Select, Skeleton, Stack, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeGroup } from '../../../api/actions';
 import { messageOf } from '../../../api/client';
-import { groupsQuery, rolesQuery, zonesQuery } from '../../../api/queries';
+import { groupQuery, groupsQuery, rolesQuery, zonesQuery } from '../../../api/queries';
 import type { Group, Role, RoleOfGroup } from '../../../api/types';
-import { showDone } from '../../../components/feedback';
 import { FormFrame } from '../../../components/Form';
 import { useAllowed } from '../../../api/auth';
 import { PermissionTitles } from '../PermissionsField';
@@ -14,6 +13,7 @@ import { scopeOf, withScope } from './roles';
 /** The roles of the members of a group, each with its scope. */
 export function GroupRoles({ group, disabled }: { group: Group; disabled: boolean }) {
   const roles = useQuery({ ...rolesQuery, refetchInterval: false });
+  const queries = useQueryClient();
   const form = useForm({ initialValues: { roles: group.roles } });
   if (!roles.data)
     return roles.error ? <Alert color="red">{messageOf(roles.error)}</Alert> : <Skeleton h={160} maw={760} />;
@@ -28,7 +28,11 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
         form={form}
         save={(values) => changeGroup(group.group_id, values)}
         touched={['groups', 'me']}
-        onSaved={() => showDone('The roles were saved.')}
+        page={{
+          saved: 'The roles were saved.',
+          read: async () => ({ roles: (await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })).roles }),
+          texts: { roles: (assigned) => rolesText(assigned, roles.data) },
+        }}
         incomplete={form.values.roles.some((each) => scopeOf(each)?.length === 0)}
         repeatable
         readOnly={disabled}
@@ -48,6 +52,11 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
       </FormFrame>
     </Card>
   );
+}
+
+function rolesText(assigned: RoleOfGroup[], roles: Role[]): string {
+  const titles = assigned.map(({ role }) => roles.find(({ name }) => name === role)?.title ?? role);
+  return titles.join(', ') || 'none';
 }
 
 interface RoleProps {

@@ -1,75 +1,77 @@
-import { Alert, Group as Row, Select, SimpleGrid, Skeleton, Stack, Text, TextInput } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
-import { IconSearch } from '@tabler/icons-react';
+import { Alert, Select, Skeleton } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
+import { changeGroupSettings, testGroupSettings } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { messageOf } from '../../../api/client';
 import {
   filterPoliciesQuery,
+  groupQuery,
   groupSettingsQuery,
   imagesQuery,
   inheritedSettingsQuery,
   usersQuery,
   userSettingsQuery,
 } from '../../../api/queries';
-import type { Group } from '../../../api/types';
-import { useAddressText } from '../../../components/tableState';
-import { GroupSetting } from './GroupSetting';
+import type { Group, InheritedSetting, Setting } from '../../../api/types';
+import { shownValue } from '../../../components/settings/items';
+import { SettingsForm } from '../../../components/settings/SettingsForm';
 
 /** The settings of one group, with its own or the inherited values. */
 export function GroupSettings({ group, disabled }: { group: Group; disabled: boolean }) {
+  const queries = useQueryClient();
   const settings = useQuery({ ...groupSettingsQuery, refetchInterval: false });
   const inherited = useQuery(inheritedSettingsQuery(group.group_id));
-  const error = settings.error ?? inherited.error;
-  const [search, setSearch] = useAddressText('q');
   const [userId, setUserId] = useState<string | null>(null);
   const effective = useQuery({ ...userSettingsQuery(userId ?? ''), enabled: userId !== null });
-  const traces = new Map(userId ? effective.data?.map(({ name, trace }) => [name, trace]) : []);
   const known = useKnownNames();
-  const words = search.toLowerCase().split(/\s+/);
-  const shown =
-    inherited.data &&
-    settings.data?.filter(({ name, description }) =>
-      words.every((word) =>
-        `${name} ${description} ${name in group.settings ? 'set' : ''}`.toLowerCase().includes(word),
-      ),
+  const error = settings.error ?? inherited.error;
+  if (error)
+    return (
+      <Alert color="red" variant="light">
+        {messageOf(error)}
+      </Alert>
     );
+  if (!settings.data || !inherited.data) return <Skeleton h={300} />;
+  const fallbacks = new Map(inherited.data.map((each) => [each.name, each]));
+  const traces = new Map(userId ? effective.data?.map(({ name, trace }) => [name, trace]) : []);
+  const read = async () => {
+    const present = await queries.query({ ...groupQuery(group.group_id), staleTime: 0 });
+    return Object.fromEntries(settings.data.map(({ name }) => [name, present.settings[name] ?? null]));
+  };
   return (
-    <Stack gap="sm">
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        <TextInput
-          aria-label="Search settings"
-          placeholder="Search settings"
-          leftSection={<IconSearch size={16} aria-hidden />}
-          value={search}
-          onChange={(event) => setSearch(event.currentTarget.value)}
-        />
-        <UserChoice userId={userId} onChange={setUserId} />
-      </SimpleGrid>
-      {!shown && !error && <Skeleton h={300} />}
-      {error && (
-        <Alert color="red" variant="light">
-          {messageOf(error)}
-        </Alert>
-      )}
-      {shown?.map((setting) => (
-        <GroupSetting
-          key={setting.name}
-          group={group}
-          setting={setting}
-          inherited={inherited.data?.find(({ name }) => name === setting.name)}
-          disabled={disabled}
-          trace={traces.get(setting.name)}
-          known={known[setting.name]}
-        />
-      ))}
-      {shown?.length === 0 && (
-        <Text ta="center" py="xl" c="dimmed" size="sm">
-          No setting matches “{search}”.
-        </Text>
-      )}
-    </Stack>
+    <SettingsForm
+      items={settings.data.map((setting) => {
+        const fallback = fallbacks.get(setting.name);
+        return {
+          setting,
+          own: group.settings[setting.name] ?? null,
+          inherited: fallback ? fallback.value : setting.default,
+          source: (hasOwn) => fallback && sourceOf(setting, fallback, hasOwn),
+          note: traces.get(setting.name),
+          known: known[setting.name],
+        };
+      })}
+      fallback="Inherit"
+      disabled={disabled}
+      save={(changes) => changeGroupSettings(group.group_id, changes)}
+      read={read}
+      test={testGroupSettings}
+      touched={['groups']}
+      tools={<UserChoice userId={userId} onChange={setUserId} />}
+    />
   );
+}
+
+/** The source of an inherited value, or the groups whose value has priority over this one. */
+function sourceOf(
+  { unit }: Setting,
+  { value, group, outranked_by }: InheritedSetting,
+  hasOwn: boolean,
+): string | undefined {
+  if (!hasOwn) return `Inherited: ${shownValue(value, unit)}, ${group ? `from group ${group}` : 'by default'}.`;
+  const first = outranked_by.join(', ');
+  return first ? `Users who are also in ${first} get the value that is set there.` : undefined;
 }
 
 /** The user whose effective values are shown next to those of the group. */
@@ -78,19 +80,18 @@ function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id
   const users = useQuery({ ...usersQuery, enabled: may });
   if (!may) return null;
   return (
-    <Row>
-      <Select
-        flex={1}
-        aria-label="Show the effective settings of a user"
-        placeholder="Show the effective settings of a user"
-        searchable
-        clearable
-        clearButtonProps={{ 'aria-label': 'No user' }}
-        data={(users.data ?? []).map(({ user_id, username }) => ({ value: user_id, label: username }))}
-        value={userId}
-        onChange={onChange}
-      />
-    </Row>
+    <Select
+      flex="1 1 260px"
+      maw={360}
+      aria-label="Show the effective settings of a user"
+      placeholder="Show the effective settings of a user"
+      searchable
+      clearable
+      clearButtonProps={{ 'aria-label': 'No user' }}
+      data={(users.data ?? []).map(({ user_id, username }) => ({ value: user_id, label: username }))}
+      value={userId}
+      onChange={onChange}
+    />
   );
 }
 

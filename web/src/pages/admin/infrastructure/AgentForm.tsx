@@ -1,25 +1,29 @@
-import { NumberInput, SimpleGrid, Text } from '@mantine/core';
+import { SimpleGrid, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeAgent } from '../../../api/actions';
 import type { Agent } from '../../../api/types';
+import { AmountInput } from '../../../components/AmountInput';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { bytes, counted } from '../../../components/format';
 
-const MB = 1_000_000;
-
 interface Fields {
-  cores: number | '';
-  memory: number | '';
+  cores_override: number | '';
+  memory_override: number | '';
 }
+
+const CHECKS = checksOf('AgentPatch', {
+  optional: ['cores_override', 'memory_override'],
+  units: { cores_override: 'cores', memory_override: 'B' },
+});
 
 /** The cores and the memory that an Agent offers to sessions, if they differ from those of its host. */
 export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => void }) {
   const form = useForm<Fields>({
-    initialValues: {
-      cores: agent.cores_override ?? '',
-      memory: agent.memory_override ? Math.round(agent.memory_override / MB) : '',
-    },
+    initialValues: { cores_override: agent.cores_override ?? '', memory_override: agent.memory_override ?? '' },
+    validate: CHECKS,
+    validateInputOnChange: true,
   });
   return (
     <FormDialog
@@ -35,27 +39,26 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
         are mostly idle, or less to keep resources for other programs. Running sessions are not changed.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <NumberInput
+        <AmountInput
           label="Cores Override"
           description="Empty = the cores of the host times the overcommit factor (GREENROOM_CPU_OVERCOMMIT of the Managers, 16 by default)"
-          min={0.1}
-          decimalScale={2}
-          {...form.getInputProps('cores')}
+          unit="cores"
+          {...form.getInputProps('cores_override')}
         />
-        <NumberInput
-          label="Memory Override (MB)"
+        <AmountInput
+          label="Memory Override"
           description="Empty = the memory of the host"
-          min={1}
-          {...form.getInputProps('memory')}
+          unit="B"
+          {...form.getInputProps('memory_override')}
         />
       </SimpleGrid>
     </FormDialog>
   );
 }
 
-function bodyOf({ cores, memory }: Fields) {
+function bodyOf({ cores_override, memory_override }: Fields) {
   return {
-    cores_override: cores === '' ? null : cores,
-    memory_override: memory === '' ? null : Math.round(memory * MB),
+    cores_override: cores_override === '' ? null : cores_override,
+    memory_override: memory_override === '' ? null : memory_override,
   };
 }

@@ -22,6 +22,8 @@ import { createJoinToken } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, gatewaysQuery, joinTokensQuery } from '../../../api/queries';
 import type { Agent, Schemas } from '../../../api/types';
+import { AmountInput } from '../../../components/AmountInput';
+import { checksOf } from '../../../components/checks';
 import { FormFrame } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
@@ -68,7 +70,11 @@ interface FormProps {
 
 function TokenForm({ role, agent, onMade, onClose }: FormProps) {
   const { choices: zones, only } = useZoneChoices();
-  const form = useForm({ initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false } });
+  const form = useForm({
+    initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false },
+    validate: checksOf('JoinTokenCreate', { units: { hours: 'hours' } }),
+    validateInputOnChange: true,
+  });
   const mayEnable = useAllowed()('agents_modify');
   const zoneId = form.getValues().zone_id || only;
   const forAgent = agent ? { agent_id: agent.agent_id } : {};
@@ -100,18 +106,10 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
           <NumberInput
             label="Uses"
             description="Number of machines that can join with the token"
-            min={1}
-            max={1000}
             {...form.getInputProps('uses')}
           />
         )}
-        <NumberInput
-          label="Lifetime (hours)"
-          description="At most 24 hours"
-          min={1}
-          max={24}
-          {...form.getInputProps('hours')}
-        />
+        <AmountInput label="Lifetime" description="At most 24 hours" unit="hours" {...form.getInputProps('hours')} />
       </SimpleGrid>
       {role === 'agent' && !agent && (
         <Checkbox

@@ -2,6 +2,8 @@ import { Fieldset, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textare
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { changeMachinePool, createMachinePool } from '../../../api/actions';
 import type { MachinePool } from '../../../api/types';
+import { AmountInput } from '../../../components/AmountInput';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { JsonField } from '../../../components/JsonField';
 import { jsonProblem } from '../../../components/json';
@@ -9,12 +11,15 @@ import { changed } from '../../../components/saving';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { bodyOf, type Fields, fieldsOf, providersWith, textOf } from './machinePool';
 
+const UNITS = { memory: 'B', standby_memory: 'B', idle_s: 's', order_deadline_s: 's' };
+
 /** Create Machine Pool (`pool` is null), and Edit. A new pool orders no machines until it is enabled. */
 export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; onClose: () => void }) {
   const { choices: zones, only } = useZoneChoices();
   const form = useForm<Fields>({
     initialValues: fieldsOf(pool),
-    validate: { options: jsonProblem, other_secrets: jsonProblem },
+    validate: { ...checksOf('MachinePoolCreate', { units: UNITS }), options: jsonProblem, other_secrets: jsonProblem },
+    validateInputOnChange: true,
   });
   const zone = form.getValues().zone_id || only;
   return (
@@ -54,8 +59,13 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
       <ProviderFields form={form} stored={pool?.secret_names ?? []} />
       <Fieldset legend="Each machine">
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <NumberInput label="Cores" description="The cores of one machine" {...form.getInputProps('cores')} />
-          <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
+          <AmountInput
+            label="Cores"
+            description="The cores of one machine"
+            unit="cores"
+            {...form.getInputProps('cores')}
+          />
+          <AmountInput label="Memory" description="1 GB is 10⁹ bytes" unit="B" {...form.getInputProps('memory')} />
           <TextInput
             label="Address of its edge gateway"
             description="The gateway on a machine, which serves the streams of its sessions; {address} and {hostname} are replaced by those of the machine"
@@ -80,25 +90,29 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
             description="Includes machines that are draining or being released"
             {...form.getInputProps('max_machines')}
           />
-          <NumberInput
+          <AmountInput
             label="Free cores"
             description="Kept free in the zone for new sessions"
+            unit="cores"
             {...form.getInputProps('standby_cores')}
           />
-          <NumberInput
-            label="Free memory (GB)"
+          <AmountInput
+            label="Free memory"
             description="Kept free in the zone for new sessions"
-            {...form.getInputProps('standby_memory_gb')}
+            unit="B"
+            {...form.getInputProps('standby_memory')}
           />
-          <NumberInput
-            label="Idle time (minutes)"
+          <AmountInput
+            label="Idle time"
             description="A machine that is not needed for this time is drained"
-            {...form.getInputProps('idle_min')}
+            unit="s"
+            {...form.getInputProps('idle_s')}
           />
-          <NumberInput
-            label="Join deadline (minutes)"
+          <AmountInput
+            label="Join deadline"
             description="A machine that does not join within this time is released"
-            {...form.getInputProps('order_deadline_min')}
+            unit="s"
+            {...form.getInputProps('order_deadline_s')}
           />
         </SimpleGrid>
         <Textarea

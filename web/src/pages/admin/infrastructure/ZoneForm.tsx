@@ -2,6 +2,7 @@ import { Alert, Fieldset, NumberInput, Select, SimpleGrid, Switch, Text, TextInp
 import { useForm } from '@mantine/form';
 import { changeZone, createZone } from '../../../api/actions';
 import type { Schemas, Zone } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 
@@ -28,7 +29,11 @@ const NEW: Fields = {
 
 /** Edit a zone, or create one (`zone` is null). */
 export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => void }) {
-  const form = useForm<Fields>({ initialValues: zone ? fieldsOf(zone) : NEW });
+  const form = useForm<Fields>({
+    initialValues: zone ? fieldsOf(zone) : NEW,
+    validate: checksOf('ZoneCreate'),
+    validateInputOnChange: true,
+  });
   const { allow_origin_domain, upstream_auth_address } = form.getValues();
   const dynamic = [allow_origin_domain, upstream_auth_address].some((value) => value.includes(REQUEST_HOST));
   return (
@@ -103,9 +108,6 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
             label="Proxy Port"
             description="Only if Proxy Connections is off: the port of the gateway in the zone"
             required
-            min={1}
-            max={65_535}
-            allowDecimal={false}
             {...form.getInputProps('proxy_port')}
           />
         </SimpleGrid>

@@ -6,7 +6,7 @@ import { jsonText, parsedJson } from '../../../components/json';
 type Body = Omit<Schemas['MachinePoolCreate'], 'zone_id'>;
 type Texts = Record<string, string>;
 
-/** Sizes in GB, times in minutes; texts of the provider by their names, its other options as JSON. */
+/** Sizes in bytes, times in seconds; texts of the provider by their names, its other options as JSON. */
 export interface Fields {
   name: string;
   zone_id: string;
@@ -16,13 +16,13 @@ export interface Fields {
   secrets: Texts;
   other_secrets: string;
   cores: number;
-  memory_gb: number;
+  memory: number;
   min_machines: number;
   max_machines: number;
   standby_cores: number;
-  standby_memory_gb: number;
-  idle_min: number;
-  order_deadline_min: number;
+  standby_memory: number;
+  idle_s: number;
+  order_deadline_s: number;
   schedule: string;
   join_url: string;
   edge_url: string;
@@ -70,8 +70,6 @@ export function providersWith(provider: string): string[] {
   return [...new Set([...Object.keys(PROVIDERS), provider])];
 }
 
-const GB = 1_000_000_000;
-const MINUTE_S = 60;
 const NEW: Fields = {
   name: '',
   zone_id: '',
@@ -81,13 +79,13 @@ const NEW: Fields = {
   secrets: {},
   other_secrets: '',
   cores: 8,
-  memory_gb: 32,
+  memory: 32_000_000_000,
   min_machines: 0,
   max_machines: 1,
   standby_cores: 0,
-  standby_memory_gb: 0,
-  idle_min: 15,
-  order_deadline_min: 15,
+  standby_memory: 0,
+  idle_s: 900,
+  order_deadline_s: 900,
   schedule: '',
   join_url: '',
   edge_url: 'https://{address}:8443',
@@ -107,13 +105,13 @@ export function fieldsOf(pool: MachinePool | null): Fields {
     texts: Object.fromEntries(texts) as Texts,
     options: jsonText(Object.fromEntries(entries.filter((entry) => !texts.includes(entry)))),
     cores: pool.cores,
-    memory_gb: pool.memory / GB,
+    memory: pool.memory,
     min_machines: pool.min_machines,
     max_machines: pool.max_machines,
     standby_cores: pool.standby_cores,
-    standby_memory_gb: pool.standby_memory / GB,
-    idle_min: pool.idle_s / MINUTE_S,
-    order_deadline_min: pool.order_deadline_s / MINUTE_S,
+    standby_memory: pool.standby_memory,
+    idle_s: pool.idle_s,
+    order_deadline_s: pool.order_deadline_s,
     schedule: pool.schedule.join('\n'),
     join_url: pool.join_url,
     edge_url: pool.edge_url,
@@ -130,13 +128,13 @@ export function bodyOf(fields: Fields): Body {
     options: { ...parsedJson(fields.options), ...picked(fields.texts, names) },
     ...(Object.keys(typed).length > 0 ? { secrets: typed } : {}),
     cores: fields.cores,
-    memory: Math.round(fields.memory_gb * GB),
+    memory: fields.memory,
     min_machines: fields.min_machines,
     max_machines: fields.max_machines,
     standby_cores: fields.standby_cores,
-    standby_memory: Math.round(fields.standby_memory_gb * GB),
-    idle_s: fields.idle_min * MINUTE_S,
-    order_deadline_s: fields.order_deadline_min * MINUTE_S,
+    standby_memory: fields.standby_memory,
+    idle_s: fields.idle_s,
+    order_deadline_s: fields.order_deadline_s,
     schedule: fields.schedule.split('\n').filter((line) => line.trim()),
     join_url: fields.join_url,
     edge_url: fields.edge_url,

@@ -1,6 +1,7 @@
 import { Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeServiceAccount, createServiceAccount, type ServiceAccount } from '../../../api/serviceAccounts';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { GroupsField } from '../users/UserForm';
@@ -8,7 +9,11 @@ import { bodyOf, fieldsOf } from './serviceAccounts';
 
 /** Create or edit a service account. */
 export function ServiceAccountForm({ account, onClose }: { account: ServiceAccount | null; onClose: () => void }) {
-  const form = useForm({ initialValues: fieldsOf(account) });
+  const form = useForm({
+    initialValues: fieldsOf(account),
+    validate: checksOf('ServiceAccountCreate'),
+    validateInputOnChange: true,
+  });
   return (
     <FormDialog
       title={account ? `Service Account ${account.name}` : 'Create Service Account'}

@@ -1,5 +1,6 @@
-import { Checkbox, NumberInput, Select, TextInput } from '@mantine/core';
+import { Checkbox, Select, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
+import { AmountInput } from '../../../components/AmountInput';
 import { Columns } from '../../../components/Section';
 
 interface NameProps<Values> {
@@ -48,9 +49,9 @@ export function ChoiceField<Values>(
   );
 }
 
-/** A number of seconds. */
+/** A time, stored in seconds. */
 export function SecondsField<Values>({ form, name, ...others }: FieldProps<Values> & { description: string }) {
-  return <NumberInput {...others} min={0} {...form.getInputProps(name)} />;
+  return <AmountInput {...others} unit="s" {...form.getInputProps(name)} />;
 }
 
 export function CreateUsersField<Values>({ form, linked }: { form: UseFormReturnType<Values>; linked: string }) {

@@ -2,6 +2,7 @@ import { PasswordInput, SegmentedControl, TagsInput, Textarea, TextInput } from 
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useState } from 'react';
 import { changeDirectory, createDirectory, type Directory } from '../../../api/directories';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { Columns, Section } from '../../../components/Section';
@@ -17,7 +18,11 @@ interface Props {
 
 /** Add a directory, or change it. An empty password keeps the stored one. */
 export function DirectoryForm({ directory, onClose }: Props) {
-  const form = useForm({ initialValues: valuesOf(directory) });
+  const form = useForm({
+    initialValues: valuesOf(directory),
+    validate: checksOf('DirectoryCreate', { units: { sync_s: 's', grace_s: 's' } }),
+    validateInputOnChange: true,
+  });
   return (
     <FormDialog
       title={directory ? `Edit ${directory.title}` : 'Add Directory'}
@@ -192,13 +197,13 @@ function SynchronizationFields({ form }: SectionProps) {
         <SecondsField
           form={form}
           name="sync_s"
-          label="Synchronize every (seconds)"
+          label="Synchronize every"
           description="Update groups and fields, and disable users who left; 0 = never"
         />
         <SecondsField
           form={form}
           name="grace_s"
-          label="Disable missing users after (seconds)"
+          label="Disable missing users after"
           description="The time for which a user may be missing in the directory"
         />
       </Columns>

@@ -61,13 +61,13 @@ export function CheckFields({ form }: Pick<Props, 'form'>) {
       <SecondsField
         form={form}
         name="check_s"
-        label="Check log-ins every (seconds)"
+        label="Check log-ins every"
         description="Ask the provider whether a log-in is still valid; 0 = never"
       />
       <SecondsField
         form={form}
         name="check_grace_s"
-        label="End unchecked log-ins after (seconds)"
+        label="End unchecked log-ins after"
         description="A log-in ends if the provider has not answered its checks for this time"
       />
     </Columns>

@@ -1,5 +1,6 @@
 import { useForm } from '@mantine/form';
 import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { ChoiceField, CreateUsersField, NameFields, RuleRequiredField } from './CommonFields';
@@ -19,7 +20,11 @@ function sent(values: ProviderValues) {
 
 /** Add a provider, or change it. An empty client secret keeps the stored one. */
 export function ProviderForm({ provider, onClose }: Props) {
-  const form = useForm({ initialValues: valuesOf(provider) });
+  const form = useForm({
+    initialValues: valuesOf(provider),
+    validate: checksOf('ProviderCreate', { units: { check_s: 's', check_grace_s: 's' } }),
+    validateInputOnChange: true,
+  });
   const isSaml = form.getValues().protocol === 'saml';
   return (
     <FormDialog

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { changeScimClient, createScimClient, type ScimClient } from '../../../api/provisioning';
 import { providersQuery } from '../../../api/signOn';
 import type { Schemas } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 
@@ -24,6 +25,8 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       subject_attribute: client?.subject_attribute ?? 'externalId',
       expires: '',
     },
+    validate: checksOf('ScimClientCreate'),
+    validateInputOnChange: true,
   });
   return (
     <FormDialog

@@ -4,8 +4,11 @@ import { useQuery } from '@tanstack/react-query';
 import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { groupsQuery, imagesQuery, launcherQuery } from '../../../api/queries';
+import { useStagingPreview } from '../../../api/previews';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { showDone } from '../../../components/feedback';
+import { Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { counted } from '../../../components/format';
@@ -27,11 +30,15 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       num_sessions: config?.num_sessions ?? 1,
       expiration: config?.expiration ?? 24,
     },
-    validate: { num_sessions: numberProblem, expiration: numberProblem },
+    validate: checksOf('StagingCreate'),
+    validateInputOnChange: true,
   });
   const defaults = useDefaultPermissions(config);
   const { zone_id, image_id } = form.getValues();
   const zone = zone_id || only;
+  const values = { ...defaults, ...form.getValues(), zone_id: zone };
+  const isComplete = zone && image_id && form.isValid();
+  const preview = useStagingPreview(isComplete ? values : null);
   return (
     <FormDialog
       title={config ? 'Edit Config' : 'Create New Config'}
@@ -97,7 +104,29 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           The sessions have the permissions of group All Users. You can change them afterwards.
         </Text>
       )}
+      <Preview>{preview && <StagingLines preview={preview} />}</Preview>
     </FormDialog>
+  );
+}
+
+/** The room for more sessions, the users who match, and the permissions in which the others differ. */
+function StagingLines({ preview }: { preview: Schemas['StagingPreview'] }) {
+  const { room, matching_users: matching, users, differences, warnings } = preview;
+  return (
+    <>
+      <RoomLine room={room} />
+      <UsersLine users={matching}>
+        {matching} of {counted(users, 'user')} match
+      </UsersLine>
+      {differences.map(({ name, users: others }) => (
+        <WarningLine key={name}>
+          {counted(others, 'user')} with another value of {settingTitle(name)}
+        </WarningLine>
+      ))}
+      {warnings.map((warning) => (
+        <WarningLine key={warning}>{warning}</WarningLine>
+      ))}
+    </>
   );
 }
 
@@ -166,11 +195,6 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions | null
   const source: Partial<Record<PermissionField, unknown>> | undefined = config ?? settings;
   if (!source) return null;
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
-}
-
-/** Checks that a number was entered; the server checks its range. */
-function numberProblem(value: unknown): string | null {
-  return typeof value === 'number' && Number.isFinite(value) ? null : 'Enter a number.';
 }
 
 /** The number of users that the pool serves; the form shows the warnings itself. */

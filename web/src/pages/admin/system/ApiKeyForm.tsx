@@ -8,6 +8,7 @@ import { serviceAccountsQuery, usersQuery } from '../../../api/queries';
 import { rotateApiKey } from '../../../api/serviceAccounts';
 import type { ApiKey, Schemas } from '../../../api/types';
 import { Dialog } from '../../../components/Dialog';
+import { checksOf } from '../../../components/checks';
 import { FormFrame } from '../../../components/Form';
 import { OVERLAPS } from '../../../components/overlaps';
 import { PermissionsField } from '../PermissionsField';
@@ -29,7 +30,7 @@ interface FormProps {
 }
 
 function Form({ onCreated, onClose }: FormProps) {
-  const form = useForm({ initialValues: NEW });
+  const form = useForm({ initialValues: NEW, validate: checksOf('KeyCreate'), validateInputOnChange: true });
   return (
     <FormFrame
       form={form}

@@ -8,7 +8,7 @@ import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { Marked } from '../../../components/Marked';
-import { shownValue } from '../groups/settingTexts';
+import { shownValue } from '../../../components/settings/items';
 import { settingTitle } from '../../../components/titles';
 import { WhyButton } from '../../../why/WhyButton';
 
@@ -16,13 +16,13 @@ const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
   {
     key: 'setting',
     title: 'Setting',
-    value: (row) => `${row.name} ${row.excludes_staging ? 'no staged sessions if set' : ''}`,
+    value: (row) => `${row.title} ${row.name} ${row.excludes_staging ? 'no staged sessions if set' : ''}`,
     width: '45%',
     render: (row) => (
       <>
         <Group gap="xs">
           <Text size="sm" fw={600} className="anywhere">
-            {settingTitle(row.name)}
+            {row.title}
           </Text>
           <Code>{row.name}</Code>
           {row.excludes_staging && (

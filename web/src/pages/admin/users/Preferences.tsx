@@ -1,5 +1,5 @@
 import { Card, Skeleton } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeUserAttributes, generateUserSshKey } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { imagesQuery, userAttributesQuery } from '../../../api/queries';
@@ -9,6 +9,7 @@ import { StaleBanner } from '../../../components/feedback';
 
 /** A user's language, time zone, default workspace and SSH keys. */
 export function Preferences({ user, disabled }: { user: User; disabled: boolean }) {
+  const queries = useQueryClient();
   const attributes = useQuery(userAttributesQuery(user.user_id));
   const images = useQuery({ ...imagesQuery, enabled: useAllowed()('images_view') });
   if (!attributes.data)
@@ -19,6 +20,7 @@ export function Preferences({ user, disabled }: { user: User; disabled: boolean 
         attributes={attributes.data}
         images={images.data ?? []}
         save={(changes) => changeUserAttributes(user.user_id, changes)}
+        read={() => queries.query({ ...userAttributesQuery(user.user_id), staleTime: 0 })}
         generate={() => generateUserSshKey(user.user_id)}
         touched={['users']}
         disabled={disabled}

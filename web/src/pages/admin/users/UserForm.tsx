@@ -1,12 +1,12 @@
 import { MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeUser, createUser } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
-import { groupsQuery } from '../../../api/queries';
+import { groupsQuery, userQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
-import { showDone } from '../../../components/feedback';
 import { FormDialog, FormFrame } from '../../../components/Form';
+import { checksOf } from '../../../components/checks';
 import { changed } from '../../../components/saving';
 
 interface NewFields {
@@ -37,9 +37,11 @@ const NEW: NewFields = {
   groups: [],
 };
 
+const CHECKED = { validate: checksOf('UserCreate'), validateInputOnChange: true };
+
 /** The form of Create User. */
 export function CreateUser({ onClose }: { onClose: () => void }) {
-  const form = useForm<NewFields & { password: string }>({ initialValues: { ...NEW, password: '' } });
+  const form = useForm<NewFields & { password: string }>({ initialValues: { ...NEW, password: '' }, ...CHECKED });
   return (
     <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
       <TextInput label="Username" required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
@@ -55,13 +57,19 @@ export function CreateUser({ onClose }: { onClose: () => void }) {
 
 /** The fields of a user for administrators. `isSelf`: users cannot lock their own account. */
 export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boolean; disabled: boolean }) {
-  const form = useForm<Fields>({ initialValues: fieldsOf(user) });
+  const queries = useQueryClient();
+  const groups = useQuery(groupsQuery);
+  const form = useForm<Fields>({ initialValues: fieldsOf(user), ...CHECKED });
   return (
     <FormFrame
       form={form}
       save={(values, before) => changeUser(user.user_id, changed(before, values))}
       touched={['users', 'groups']}
-      onSaved={() => showDone('The user was saved.')}
+      page={{
+        saved: 'The user was saved.',
+        read: async () => fieldsOf(await queries.query({ ...userQuery(user.user_id), staleTime: 0 })),
+        texts: { groups: (ids) => namesOf(ids, groups.data) },
+      }}
       repeatable
       readOnly={disabled}
     >
@@ -118,6 +126,11 @@ export function GroupsField(props: ReturnType<UseFormReturnType<Pick<Fields, 'gr
       {...props}
     />
   );
+}
+
+/** The names of groups by id. */
+export function namesOf(ids: string[], groups: { group_id: string; name: string }[] = []): string {
+  return ids.map((id) => groups.find(({ group_id }) => group_id === id)?.name ?? id).join(', ') || 'none';
 }
 
 function fieldsOf(user: User): Fields {

@@ -2,6 +2,7 @@ import { Select, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
 import type { FilterPolicy } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 
@@ -23,6 +24,8 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       allow: policy?.allow.join('\n') ?? '',
       deny: policy?.deny.join('\n') ?? '',
     },
+    validate: checksOf('FilterPolicyCreate'),
+    validateInputOnChange: true,
   });
   return (
     <FormDialog

@@ -2,6 +2,7 @@ import { Checkbox, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeWebhook, createWebhook } from '../../../api/actions';
 import type { Schemas, Webhook, WebhookEvent } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { EVENTS, eventsOf, TOPICS } from './outcomes';
@@ -21,7 +22,11 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       url: webhook?.url ?? '',
       events: (webhook?.events ?? []) as WebhookEvent[],
     },
-    validate: { events: (events) => (events.length > 0 ? null : 'Choose at least one event') },
+    validate: {
+      ...checksOf('WebhookCreate'),
+      events: (events) => (events.length > 0 ? null : 'Choose at least one event'),
+    },
+    validateInputOnChange: true,
   });
   return (
     <FormDialog

@@ -1,9 +1,15 @@
 import { useForm } from '@mantine/form';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeImage, createImage } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { agentsQuery, filterPoliciesQuery, groupsQuery, imageQuery, zonesQuery } from '../../../api/queries';
 import type { Image } from '../../../api/types';
+import { textOf } from '../../../components/changes';
 import { FormFrame } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { bodyOf, CHECKS, fieldsOf, type Fields, JSON_FIELDS } from './fields';
+import { amountIn } from '../../../components/units';
+import { namesOf } from '../users/UserForm';
+import { bodyOf, CHECKS, fieldsOf, type Fields } from './fields';
 import {
   AccessFields,
   ContainerFields,
@@ -18,7 +24,8 @@ interface Props {
   /** Null = a new workspace. */
   image: Image | null;
   disabled?: boolean;
-  onSaved: (saved: Image) => void;
+  /** After a new workspace was created. */
+  onSaved?: (saved: Image) => void;
   onCancel?: () => void;
 }
 
@@ -27,8 +34,10 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
   const form = useForm<Fields>({
     initialValues: fieldsOf(image),
     validate: CHECKS,
-    validateInputOnChange: [...JSON_FIELDS],
+    validateInputOnChange: true,
   });
+  const queries = useQueryClient();
+  const texts = useTexts();
   const save = (fields: Fields, before: Fields) => {
     const body = bodyOf(fields);
     const changes = changed(bodyOf(before), body);
@@ -40,9 +49,18 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
       form={form}
       save={save}
       touched={['images', 'groups', 'launcher']}
-      onSaved={onSaved}
       repeatable={image !== null}
       readOnly={disabled}
+      page={
+        image
+          ? {
+              saved: 'The workspace was saved. Running sessions are not changed.',
+              read: async () => fieldsOf(await queries.query({ ...imageQuery(image.image_id), staleTime: 0 })),
+              texts,
+            }
+          : undefined
+      }
+      {...(onSaved ? { onSaved } : {})}
       {...(onCancel ? { onCancel } : {})}
     >
       <GeneralFields form={form} image={image} />
@@ -54,4 +72,26 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
       <ConfigFields form={form} />
     </FormFrame>
   );
+}
+
+/** The texts of changed sizes, times and ids. */
+function useTexts() {
+  const allowed = useAllowed();
+  const groups = useQuery({ ...groupsQuery, enabled: allowed('groups_view') });
+  const zones = useQuery({ ...zonesQuery, enabled: allowed('zones_view') });
+  const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
+  const policies = useQuery({ ...filterPoliciesQuery, enabled: allowed('webfilters_view') });
+  const size = (value: number | '') => (value === '' ? 'nothing' : amountIn(value, 'B'));
+  return {
+    cores: (value: number) => amountIn(value, 'cores'),
+    memory: size,
+    memory_limit: size,
+    disk_limit_bytes: size,
+    session_time_limit: (value: number | '') => (value === '' ? 'nothing' : amountIn(value, 's')),
+    groups: (ids: string[]) => namesOf(ids, groups.data),
+    zone_id: (id: string) => zones.data?.find(({ zone_id }) => zone_id === id)?.zone_name ?? textOf(id),
+    server_id: (id: string) => agents.data?.find(({ agent_id }) => agent_id === id)?.hostname ?? textOf(id),
+    filter_policy_id: (id: string) =>
+      policies.data?.find(({ filter_policy_id }) => filter_policy_id === id)?.name ?? textOf(id),
+  };
 }

@@ -28,11 +28,7 @@ export function WorkspacePage() {
       title: 'Details',
       content: (
         <Container size="md" ml={0} px={0}>
-          <WorkspaceForm
-            image={data}
-            disabled={!allowed('images_modify')}
-            onSaved={() => showDone('The workspace was saved. Running sessions are not changed.')}
-          />
+          <WorkspaceForm image={data} disabled={!allowed('images_modify')} />
         </Container>
       ),
     },

@@ -1,5 +1,6 @@
 import type { UseFormReturnType } from '@mantine/form';
 import type { Image, Schemas } from '../../../api/types';
+import { checksOf } from '../../../components/checks';
 import { jsonProblem, jsonText, parsedJson } from '../../../components/json';
 
 type Body = Required<Schemas['ImagePatch']>;
@@ -11,28 +12,21 @@ type JsonField = (typeof JSON_FIELDS)[number];
 /** The persistent profile path for homes that Greenroom keeps. */
 export const KEPT_HOMES = '{homes}';
 
-/** The values of the form: memory in MB, JSON as text, missing values as empty texts. */
-export type Fields = Omit<
-  Body,
-  JsonField | 'memory' | 'memory_limit' | 'disk_limit_bytes' | 'docker_token' | Unshown | Nullable
-> &
+/** The values of the form: JSON as text, missing values as empty texts. */
+export type Fields = Omit<Body, JsonField | OptionalNumber | 'docker_token' | Unshown | Nullable> &
   Record<JsonField, string> &
-  Record<Nullable, string> & {
-    memory_mb: number;
-    memory_limit_mb: number | '';
-    disk_limit_gb: number | '';
-    docker_token: string;
-    session_time_limit: number | '';
-  };
+  Record<Nullable, string> &
+  Record<OptionalNumber, number | ''> & { docker_token: string };
 
 /** The form with these fields. */
 export type WorkspaceFields = UseFormReturnType<Fields>;
 
 type Nullable = 'persistent_profile_path' | 'zone_id' | 'server_id' | 'filter_policy_id';
-type Unshown = 'session_time_limit' | 'persistent_profile_config';
+type Unshown = 'persistent_profile_config';
 
-const MB = 1_000_000;
-const GB = 1_000_000_000;
+/** Numbers that may be missing: no limit, or that of others. */
+const OPTIONAL_NUMBERS = ['memory_limit', 'disk_limit_bytes', 'session_time_limit'] as const;
+type OptionalNumber = (typeof OPTIONAL_NUMBERS)[number];
 
 const NEW: Fields = {
   name: '',
@@ -42,9 +36,9 @@ const NEW: Fields = {
   enabled: true,
   hidden: false,
   cores: 2,
-  memory_mb: 2768,
-  memory_limit_mb: '',
-  disk_limit_gb: 10,
+  memory: 2_768_000_000,
+  memory_limit: '',
+  disk_limit_bytes: 10_000_000_000,
   cpu_allocation_method: 'Inherit',
   pull_policy: 'missing',
   docker_registry: '',
@@ -75,7 +69,7 @@ const NEW: Fields = {
   groups: [],
 };
 
-/** The initial values of the form. Sizes are rounded, but only edited sizes are saved. The token of the registry is never shown. */
+/** The initial values of the form. The token of the registry is never shown. */
 export function fieldsOf(image: Image | null): Fields {
   if (!image) return NEW;
   const same = Object.keys(NEW).filter((name) => name in image) as (keyof Image & keyof Fields)[];
@@ -83,24 +77,20 @@ export function fieldsOf(image: Image | null): Fields {
     ...NEW,
     ...Object.fromEntries(same.map((name) => [name, image[name] ?? ''])),
     ...Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonText(image[name])])),
-    memory_mb: Math.round(image.memory / MB),
-    memory_limit_mb: image.memory_limit === null ? '' : Math.round(image.memory_limit / MB),
-    disk_limit_gb: image.disk_limit_bytes === null ? '' : Math.round((100 * image.disk_limit_bytes) / GB) / 100,
   };
 }
 
 /** The request for the fields. Throws if a JSON field is invalid. */
 export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
-  const { memory_mb, memory_limit_mb, disk_limit_gb, docker_token, session_time_limit, ...rest } = fields;
+  const { docker_token, memory_limit, disk_limit_bytes, session_time_limit, ...rest } = fields;
   return {
     ...rest,
     port_map: parsedJson(fields.port_map),
     run_config: parsedJson(fields.run_config),
     exec_config: parsedJson(fields.exec_config),
     volume_mappings: parsedJson(fields.volume_mappings),
-    memory: Math.round(memory_mb * MB),
-    memory_limit: memory_limit_mb === '' ? null : Math.round(memory_limit_mb * MB),
-    disk_limit_bytes: disk_limit_gb === '' ? null : Math.round(disk_limit_gb * GB),
+    memory_limit: memory_limit === '' ? null : memory_limit,
+    disk_limit_bytes: disk_limit_bytes === '' ? null : disk_limit_bytes,
     session_time_limit: session_time_limit === '' ? null : session_time_limit,
     persistent_profile_path: fields.persistent_profile_path || null,
     zone_id: fields.zone_id || null,
@@ -111,7 +101,10 @@ export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
 }
 
 /** The checks that run during input. */
-export const CHECKS = Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonProblem])) as Record<
-  JsonField,
-  typeof jsonProblem
->;
+export const CHECKS = {
+  ...checksOf('ImageCreate', {
+    optional: [...OPTIONAL_NUMBERS],
+    units: { cores: 'cores', memory: 'B', memory_limit: 'B', disk_limit_bytes: 'B', session_time_limit: 's' },
+  }),
+  ...Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonProblem])),
+};

@@ -12,7 +12,11 @@ import {
 } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
-import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery } from '../../../api/queries';
+import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery, settingsQuery } from '../../../api/queries';
+import { useImagePreview } from '../../../api/previews';
+import { AmountInput } from '../../../components/AmountInput';
+import { Preview, RoomLine, UsersLine } from '../../../components/Preview';
+import { counted } from '../../../components/format';
 import { JsonField } from '../../../components/JsonField';
 import { Columns, Section } from '../../../components/Section';
 import { useZoneChoices } from '../../../components/useZoneChoices';
@@ -21,6 +25,7 @@ import type { WorkspaceFields } from './fields';
 import { HomeField } from './HomeField';
 import { NodeFields } from './NodeFields';
 import { PictureField } from './PictureField';
+import { runConfigOf } from './runConfig';
 import { ThumbnailField } from './ThumbnailField';
 
 interface Props {
@@ -59,7 +64,32 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
   );
 }
 
+/** The preview of the size, the placement and the groups; undefined while a number is missing. */
+function usePreviewOf(form: WorkspaceFields) {
+  const fields = form.getValues();
+  const { cores, memory, cpu_allocation_method, groups, restrict_to_zone, restrict_to_server } = fields;
+  const runtime = runConfigOf(form).config.runtime;
+  const isComplete = [cores, memory].every((value: unknown) => typeof value === 'number' && value > 0);
+  return useImagePreview(
+    isComplete
+      ? {
+          cores,
+          memory,
+          cpu_allocation_method,
+          groups,
+          runtime_class: typeof runtime === 'string' ? runtime : '',
+          zone_id: (restrict_to_zone && fields.zone_id) || null,
+          server_id: (restrict_to_server && fields.server_id) || null,
+        }
+      : null,
+  );
+}
+
 export function ContainerFields({ form }: Props) {
+  const preview = usePreviewOf(form);
+  const settings = useQuery({ ...settingsQuery, enabled: useAllowed()('settings_view') });
+  const method = settings.data?.find(({ name }) => name === 'default_cpu_allocation_method')?.value;
+  const inherited = typeof method === 'string' ? method : null;
   return (
     <Section title="Container">
       <TextInput
@@ -100,44 +130,43 @@ export function ContainerFields({ form }: Props) {
         />
       </SimpleGrid>
       <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} verticalSpacing="sm">
-        <NumberInput
+        <AmountInput
           label="Cores"
           description="Reserved for a session"
           required
-          min={0.1}
-          step={0.5}
-          decimalScale={2}
+          unit="cores"
           {...form.getInputProps('cores')}
         />
-        <NumberInput
-          label="Memory (MB)"
+        <AmountInput
+          label="Memory"
           description="Reserved for a session"
           required
-          min={1}
-          {...form.getInputProps('memory_mb')}
+          unit="B"
+          {...form.getInputProps('memory')}
         />
-        <NumberInput
-          label="Memory limit (MB)"
+        <AmountInput
+          label="Memory limit"
           description="Empty = the reserved memory"
-          min={1}
-          {...form.getInputProps('memory_limit_mb')}
+          unit="B"
+          {...form.getInputProps('memory_limit')}
         />
-        <NumberInput
-          label="Disk limit (GB)"
+        <AmountInput
+          label="Disk limit"
           description="Maximum disk use of a session; empty = no limit"
-          min={0.2}
-          step={1}
-          decimalScale={2}
-          {...form.getInputProps('disk_limit_gb')}
+          unit="B"
+          {...form.getInputProps('disk_limit_bytes')}
         />
         <Select
           label="CPU Allocation Method"
           description="Shares: a session may use more than its reserved cores while the host is idle. Quotas: a session never uses more than its reserved cores. Inherit: as in the setting Default CPU allocation method"
-          data={['Inherit', 'Shares', 'Quotas']}
+          data={[{ value: 'Inherit', label: inherited ? `Inherit (${inherited})` : 'Inherit' }, 'Shares', 'Quotas']}
           allowDeselect={false}
           {...form.getInputProps('cpu_allocation_method')}
         />
       </SimpleGrid>
+      <Preview>
+        <RoomLine room={preview?.room} />
+      </Preview>
     </Section>
   );
 }
@@ -153,9 +182,6 @@ export function PageFields({ form }: Props) {
           label="Port"
           description="The port of the page in the container"
           required
-          min={1}
-          max={65_535}
-          allowDecimal={false}
           {...form.getInputProps('port')}
         />
         <Select
@@ -198,6 +224,8 @@ export function PageFields({ form }: Props) {
 }
 
 export function AccessFields({ form }: Props) {
+  const preview = usePreviewOf(form);
+  const hasGroups = form.getValues().groups.length > 0;
   const groups = useQuery(groupsQuery);
   return (
     <Section title="Access">
@@ -220,6 +248,13 @@ export function AccessFields({ form }: Props) {
         data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}
         {...form.getInputProps('groups')}
       />
+      <Preview>
+        {preview && hasGroups && (
+          <UsersLine users={preview.users}>
+            {preview.users} of {counted(preview.all_users, 'user')} can launch this workspace
+          </UsersLine>
+        )}
+      </Preview>
     </Section>
   );
 }
@@ -267,11 +302,10 @@ export function SessionFields({ form }: Props) {
   return (
     <Section title="Sessions">
       <Columns>
-        <NumberInput
-          label="Session Time Limit (s)"
+        <AmountInput
+          label="Session Time Limit"
           description="The maximum duration of a session; empty or 0 = only the limit of the groups applies. If both have a limit, the shorter limit applies."
-          min={0}
-          allowDecimal={false}
+          unit="s"
           {...form.getInputProps('session_time_limit')}
         />
         <HomeField form={form} />

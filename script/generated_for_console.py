@@ -1,0 +1,48 @@
+"""The modules that the forms of the console need: the titles of settings, and the limits of fields.
+
+They are in git, because the console is built without the types of the api.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.installation import INSTALLATION_SETTINGS
+
+HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
+LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
+
+
+def titles_file() -> str:
+    """Return the text of the module with the titles of settings."""
+    settings = (*INSTALLATION_SETTINGS.values(), *SETTINGS.values())
+    lines = "".join(f"  {setting.name}: '{setting.title}',\n" for setting in settings)
+    return f"{HEADER}export const SETTING_TITLES: Record<string, string> = {{\n{lines}}};\n"
+
+
+def limits_file(api: dict[str, Any]) -> str:
+    """Return the text of the module with the limits of the fields of requests that create or change an object. The
+    fields of a change are those of a creation, so an object has the limits of its creation if there is one.
+    """
+    schemas = api["components"]["schemas"]
+    parts: list[str] = []
+    for name, schema in sorted(schemas.items()):
+        is_change = name.endswith("Patch") and name.removesuffix("Patch") + "Create" not in schemas
+        if not (is_change or name.endswith("Create")):
+            continue
+        limits = {field: _limits(part) for field, part in schema["properties"].items()}
+        lines = [f"    {field}: {{ {text} }},\n" for field, text in limits.items() if text]
+        if lines:
+            parts.append(f"  {name}: {{\n{''.join(lines)}  }},\n")
+    comment = "/** Schema of a request → field → its limits. */\n"
+    return f"{HEADER}{comment}export const LIMITS = {{\n{''.join(parts)}}} as const;\n"
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    """Return the limits of a number or text as the properties of an object; empty if there are none."""
+    kind = schema.get("anyOf", [schema])[0]
+    if kind.get("type") not in {"integer", "number"} and (kind.get("type") != "string" or "maxLength" not in kind):
+        return ""
+    values = {key: kind[key] for key in LIMIT_KEYS if key in kind}
+    return ", ".join(f"{key}: '{value}'" if key == "type" else f"{key}: {value:.0f}" for key, value in values.items())

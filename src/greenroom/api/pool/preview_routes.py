@@ -1,0 +1,94 @@
+"""Previews of forms: the number of sessions for which there is room now, and of the users that a form affects.
+
+Nothing is stored. The forms of workspaces and staging configs show them while an administrator types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from greenroom.api.deps import Db, SnapshotDep
+from greenroom.api.pool.routes import fields_of_new_config, match_warnings, matching_users
+from greenroom.api.pool.schemas import (
+    ImagePreview,
+    ImagePreviewRequest,
+    PermissionDifference,
+    Room,
+    StagingCreate,
+    StagingPreview,
+)
+from greenroom.api.problems import api_router
+from greenroom.api.scopes import OF_NEW_STAGING_CONFIG
+from greenroom.api.security import requires, requires_one_of
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.launch.placement import PlacementRequest, Rejection, place, placement_request_of, sessions_with_room
+from greenroom.core.pool.shortfalls import staging_obstacle
+from greenroom.db.database import Database
+from greenroom.db.fleet import zones
+from greenroom.db.launch.ledger import list_zones
+from greenroom.db.launch.on_demand import read_agents
+from greenroom.db.pool.configs import count_users
+from greenroom.db.workspace import images
+
+router = api_router("staging")
+image_router = api_router("images")
+
+_MOST_REASONS = 3
+
+
+@image_router.post("/images/preview", dependencies=[requires("images_view")])
+async def preview_image(body: ImagePreviewRequest, db: Db, snapshot: SnapshotDep) -> ImagePreview:
+    """Return the number of sessions of this size for which there is room now, and of the users who could launch the
+    workspace. Nothing is changed."""
+    inherited = snapshot.installation.default_cpu_allocation_method
+    method = inherited if body.cpu_allocation_method == "Inherit" else body.cpu_allocation_method
+    request = PlacementRequest(
+        image="",
+        cores=body.cores,
+        memory=body.memory,
+        cpu_mode="Quotas" if method == "Quotas" else "Shares",
+        only_agent_id=str(body.server_id) if body.server_id else None,
+        runtime_class=body.runtime_class,
+    )
+    zone_ids = [str(body.zone_id)] if body.zone_id else [zone.zone_id for zone in await list_zones(db)]
+    users = await count_users(db, [str(group_id) for group_id in body.groups])
+    return ImagePreview(room=await _room(db, zone_ids, request), users=users.in_groups, all_users=users.number)
+
+
+@router.post(
+    "/staging-configs/preview",
+    dependencies=[requires_one_of("staging_create", "staging_modify", scope=OF_NEW_STAGING_CONFIG)],
+)
+async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
+    """Return the number of sessions of the workspace for which the zone has room now, and of the users who match the
+    permissions of the config. Nothing is changed."""
+    try:
+        zone = await zones.get_zone(db, str(body.zone_id))
+        image = (await images.get_image(db, str(body.image_id))).facts
+    except NotFound as error:
+        raise Invalid(error.message) from error
+    matches = await matching_users(db, image, (await fields_of_new_config(db, body)).permissions)
+    obstacle = staging_obstacle(image, zone.facts)
+    return StagingPreview(
+        room=await _room(db, [zone.zone_id], placement_request_of(image)),
+        matching_users=matches.number,
+        users=matches.all_number,
+        differences=[PermissionDifference(name=name, users=users) for name, users in matches.differences.items()],
+        warnings=[*([obstacle.reason] if obstacle else []), *match_warnings(matches, image)],
+    )
+
+
+async def _room(db: Database, zone_ids: Sequence[str], request: PlacementRequest) -> Room:
+    """Return the room in these zones. Missing images do not count as obstacles, because Agents pull them."""
+    sessions, rejected = 0, list[Rejection]()
+    for zone_id in zone_ids:
+        agents = [replace(agent, image_state="present") for agent in await read_agents(db, zone_id, request.image)]
+        placement = place(agents, request, "Least Load")
+        sessions += sessions_with_room(placement, request)
+        rejected += placement.rejected
+    if sessions:
+        return Room(sessions=sessions, reason="")
+    reasons = [rejection.reason for rejection in rejected]
+    others = [f"and {len(reasons) - _MOST_REASONS} other Agents"] if len(reasons) > _MOST_REASONS else []
+    return Room(sessions=0, reason="; ".join([*reasons[:_MOST_REASONS], *others]) or "There is no Agent")

@@ -1,0 +1,156 @@
+// Written by script/generate_from_api.py from the api: run script/lint --fix.
+
+/** Schema of a request → field → its limits. */
+export const LIMITS = {
+  AgentPatch: {
+    cores_override: { type: 'number', minimum: 0, maximum: 10000 },
+    memory_override: { type: 'integer', minimum: 0, maximum: 1125899906842624 },
+    edge_url: { type: 'string', maxLength: 300 },
+  },
+  AttributesPatch: {
+    ssh_public_key: { type: 'string', maxLength: 4096 },
+  },
+  CatalogueCreate: {
+    name: { type: 'string', maxLength: 63 },
+    list_url: { type: 'string', maxLength: 2048 },
+  },
+  CommandCreate: {
+    user: { type: 'string', maxLength: 4096 },
+    workdir: { type: 'string', maxLength: 4096 },
+    deadline_s: { type: 'number', exclusiveMinimum: 0, maximum: 300 },
+  },
+  DirectoryCreate: {
+    ca_pem: { type: 'string', maxLength: 100000 },
+    bind_dn: { type: 'string', maxLength: 1000 },
+    user_filter: { type: 'string', maxLength: 2000 },
+    group_base: { type: 'string', maxLength: 1000 },
+    group_filter: { type: 'string', maxLength: 2000 },
+    sync_s: { type: 'integer', minimum: 0, maximum: 31622400 },
+    grace_s: { type: 'integer', minimum: 0, maximum: 31622400 },
+    title: { type: 'string', maxLength: 60 },
+    user_base: { type: 'string', maxLength: 1000 },
+  },
+  ExecCreate: {
+    workdir: { type: 'string', maxLength: 4096 },
+    timeout_s: { type: 'number', exclusiveMinimum: 0, maximum: 3600 },
+    wait_s: { type: 'number', minimum: 0, maximum: 60 },
+  },
+  FilterPolicyCreate: {
+    description: { type: 'string', maxLength: 4096 },
+    name: { type: 'string', maxLength: 255 },
+  },
+  GroupCreate: {
+    name: { type: 'string', maxLength: 255 },
+    description: { type: 'string', maxLength: 4096 },
+    priority: { type: 'integer', minimum: 1, maximum: 1000000 },
+  },
+  IdentityCreate: {
+    issuer: { type: 'string', maxLength: 500 },
+    subject: { type: 'string', maxLength: 255 },
+  },
+  ImageCreate: {
+    description: { type: 'string', maxLength: 4096 },
+    notes: { type: 'string', maxLength: 4096 },
+    image_src: { type: 'string', maxLength: 4096 },
+    cores: { type: 'number', exclusiveMinimum: 0, maximum: 4096 },
+    memory: { type: 'integer', minimum: 6291456, exclusiveMaximum: 1152921504606846976 },
+    memory_limit: { type: 'integer', minimum: 6291456, exclusiveMaximum: 1152921504606846976 },
+    disk_limit_bytes: { type: 'integer', minimum: 104857600, exclusiveMaximum: 1152921504606846976 },
+    docker_registry: { type: 'string', maxLength: 4096 },
+    docker_user: { type: 'string', maxLength: 4096 },
+    docker_token: { type: 'string', maxLength: 4096 },
+    port: { type: 'integer', minimum: 1, maximum: 65535 },
+    auth_user: { type: 'string', maxLength: 4096 },
+    page_path: { type: 'string', maxLength: 4096 },
+    start_page: { type: 'string', maxLength: 4096 },
+    ready_path: { type: 'string', maxLength: 4096 },
+    persistent_profile_path: { type: 'string', maxLength: 4096 },
+    session_time_limit: { type: 'integer', minimum: 0, maximum: 1000000000 },
+    name: { type: 'string', maxLength: 255 },
+    friendly_name: { type: 'string', maxLength: 255 },
+  },
+  JoinTokenCreate: {
+    uses: { type: 'integer', minimum: 1, maximum: 1000 },
+    hours: { type: 'integer', minimum: 1, maximum: 24 },
+  },
+  KeepaliveCreate: {
+    round_trip_ms: { type: 'number', minimum: 0, maximum: 60000 },
+  },
+  KeyCreate: {
+    name: { type: 'string', maxLength: 255 },
+    max_leases: { type: 'integer', minimum: 0, maximum: 100000 },
+    max_lease_s: { type: 'integer', minimum: 60, maximum: 86400 },
+  },
+  LeaseCreate: {
+    workspace: { type: 'string', maxLength: 255 },
+    seconds: { type: 'integer', minimum: 60, maximum: 86400 },
+    user_id: { type: 'string', maxLength: 255 },
+    wait_s: { type: 'number', minimum: 0, maximum: 60 },
+  },
+  MachinePoolCreate: {
+    name: { type: 'string', maxLength: 63 },
+    provider: { type: 'string', maxLength: 63 },
+    cores: { type: 'number', exclusiveMinimum: 0, maximum: 10000 },
+    memory: { type: 'integer', exclusiveMinimum: 0, maximum: 1125899906842624 },
+    min_machines: { type: 'integer', minimum: 0, maximum: 1000 },
+    max_machines: { type: 'integer', minimum: 0, maximum: 1000 },
+    standby_cores: { type: 'number', minimum: 0, maximum: 1000000 },
+    standby_memory: { type: 'integer', minimum: 0, maximum: 1125899906842624 },
+    idle_s: { type: 'number', minimum: 0, maximum: 86400 },
+    order_deadline_s: { type: 'number', minimum: 60, maximum: 7200 },
+    join_url: { type: 'string', maxLength: 300 },
+    edge_url: { type: 'string', maxLength: 300 },
+  },
+  ProviderCreate: {
+    check_s: { type: 'integer', minimum: 0, maximum: 31622400 },
+    check_grace_s: { type: 'integer', minimum: 0, maximum: 31622400 },
+    metadata_url: { type: 'string', maxLength: 500 },
+    metadata_xml: { type: 'string', maxLength: 200000 },
+    subject_attribute: { type: 'string', maxLength: 200 },
+    title: { type: 'string', maxLength: 60 },
+    issuer: { type: 'string', maxLength: 500 },
+    client_id: { type: 'string', maxLength: 255 },
+    scopes: { type: 'string', maxLength: 500 },
+  },
+  ScimClientCreate: {
+    name: { type: 'string', maxLength: 100 },
+  },
+  SecretCreate: {
+    header: { type: 'string', maxLength: 255 },
+    template: { type: 'string', maxLength: 4096 },
+    description: { type: 'string', maxLength: 4096 },
+  },
+  ServiceAccountCreate: {
+    description: { type: 'string', maxLength: 4096 },
+    contact: { type: 'string', maxLength: 4096 },
+  },
+  SessionCreate: {
+    kasm_url: { type: 'string', maxLength: 4096 },
+    network_id: { type: 'string', maxLength: 4096 },
+  },
+  ShareCreate: {
+    username: { type: 'string', maxLength: 255 },
+    seconds: { type: 'integer', minimum: 1, maximum: 31622400 },
+  },
+  StagingCreate: {
+    num_sessions: { type: 'integer', minimum: 0, maximum: 10000 },
+    expiration: { type: 'number', exclusiveMinimum: 0, maximum: 87600 },
+  },
+  UserCreate: {
+    first_name: { type: 'string', maxLength: 4096 },
+    last_name: { type: 'string', maxLength: 4096 },
+    phone: { type: 'string', maxLength: 4096 },
+    organization: { type: 'string', maxLength: 4096 },
+    notes: { type: 'string', maxLength: 4096 },
+  },
+  WebhookCreate: {
+    name: { type: 'string', maxLength: 100 },
+    url: { type: 'string', maxLength: 2000 },
+  },
+  ZoneCreate: {
+    allow_origin_domain: { type: 'string', maxLength: 4096 },
+    upstream_auth_address: { type: 'string', maxLength: 255 },
+    proxy_hostname: { type: 'string', maxLength: 255 },
+    proxy_port: { type: 'integer', minimum: 1, maximum: 65535 },
+  },
+} as const;

@@ -1,0 +1,88 @@
+import { Button, VisuallyHidden } from '@mantine/core';
+import { useEffect } from 'react';
+import { messageOf } from '../api/client';
+import styles from './ChangesBar.module.css';
+import { type Change, changesText } from './changes';
+import { LeaveGuard } from './LeaveGuard';
+
+interface Props {
+  changes: Change[];
+  /** The number of values that cannot be saved. */
+  problems?: number;
+  canSave?: boolean;
+  isSaving: boolean;
+  /** The reason why the last attempt failed, or its sentence. */
+  error?: unknown;
+  /** Without it, Save submits the form that contains the bar. */
+  onSave?: () => void;
+  onDiscard: () => void;
+}
+
+/** The bar at the lower edge of a page with unsaved changes: the list of changes, Discard and Save. */
+export function ChangesBar(props: Props) {
+  const { changes, isSaving } = props;
+  const isDirty = changes.length > 0;
+  return (
+    <>
+      <LeaveGuard when={isDirty && !isSaving} />
+      <VisuallyHidden role="status">{isDirty ? changesText(changes.length) : ''}</VisuallyHidden>
+      {isDirty && <Bar {...props} />}
+    </>
+  );
+}
+
+function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, onDiscard }: Props) {
+  useFocusOfPage();
+  return (
+    <section className={styles.bar} aria-label="Unsaved changes">
+      <div className={styles.words}>
+        <div className={styles.count}>{changesText(changes.length)}</div>
+        <ul className={styles.changes} tabIndex={0} aria-label="Changes">
+          {changes.map(({ name, title, before, after }) => (
+            <li key={name} className={styles.change} data-change={name}>
+              {title}: {before && <span className={styles.before}>{before}</span>} → <span>{after}</span>
+            </li>
+          ))}
+        </ul>
+        {problems > 0 && (
+          <div className={styles.problem}>
+            {problems === 1
+              ? 'One value cannot be saved. Correct it.'
+              : `${problems} values cannot be saved. Correct them.`}
+          </div>
+        )}
+        {error != null && (
+          <div className={styles.problem} role="alert">
+            Not saved. {typeof error === 'string' ? error : messageOf(error)}
+          </div>
+        )}
+      </div>
+      <div className={styles.buttons}>
+        <Button variant="default" onClick={onDiscard} disabled={isSaving}>
+          Discard
+        </Button>
+        <Button
+          type={onSave ? 'button' : 'submit'}
+          onClick={onSave}
+          loading={isSaving}
+          disabled={problems > 0 || !canSave}
+        >
+          Save
+        </Button>
+      </div>
+    </section>
+  );
+}
+
+/** Gives the focus to the page when the bar, which had it, is gone. */
+function useFocusOfPage(): void {
+  useEffect(
+    () => () => {
+      setTimeout(() => {
+        if (document.activeElement === document.body)
+          document.getElementById('content')?.focus({ preventScroll: true });
+      });
+    },
+    [],
+  );
+}

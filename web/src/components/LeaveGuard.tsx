@@ -1,0 +1,25 @@
+import { use, useEffect, useState } from 'react';
+import { UNSAFE_NavigationContext as NavigationContext } from 'react-router';
+import { ConfirmDialog } from './Confirm';
+import { guardLeaving } from './leaving';
+
+/** Asks before a page with unsaved changes is left. */
+export function LeaveGuard({ when }: { when: boolean }) {
+  const { navigator } = use(NavigationContext);
+  const [leave, setLeave] = useState<(() => void) | null>(null);
+  useEffect(() => {
+    if (!when) return;
+    return guardLeaving(navigator, (go) => setLeave(() => go));
+  }, [when, navigator]);
+  return (
+    <ConfirmDialog
+      opened={leave !== null}
+      onClose={() => setLeave(null)}
+      title="Leave without saving?"
+      action="Leave"
+      onConfirm={() => Promise.resolve(leave?.())}
+    >
+      The changes on this page are not saved. They are lost if you leave.
+    </ConfirmDialog>
+  );
+}

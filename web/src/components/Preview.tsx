@@ -1,0 +1,59 @@
+import { IconAlertTriangle, IconCircleCheck, IconUsers } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import type { Schemas } from '../api/types';
+import { counted } from './format';
+import styles from './Preview.module.css';
+
+/** A sentence about the values of a form, beside their fields. `isProblem`: an administrator should read it. */
+function Line({ icon: Icon, isProblem = false, children }: LineProps) {
+  return (
+    <div className={styles.line} data-problem={isProblem || undefined}>
+      <Icon className={styles.icon} size={16} aria-hidden />
+      <span>{children}</span>
+    </div>
+  );
+}
+
+interface LineProps {
+  icon: typeof IconUsers;
+  isProblem?: boolean;
+  children: ReactNode;
+}
+
+/** "Fits: 4 more sessions at the moment", or the obstacles. */
+export function RoomLine({ room }: { room: Schemas['Room'] | undefined }) {
+  if (!room) return null;
+  if (room.sessions === 0)
+    return (
+      <Line icon={IconAlertTriangle} isProblem>
+        Fits: none at the moment. {room.reason}.
+      </Line>
+    );
+  return <Line icon={IconCircleCheck}>Fits: {counted(room.sessions, 'more session')} at the moment</Line>;
+}
+
+/** A sentence about users, such as "10 of 12 users match". */
+export function UsersLine({ users, children }: { users: number; children: ReactNode }) {
+  return (
+    <Line icon={users === 0 ? IconAlertTriangle : IconUsers} isProblem={users === 0}>
+      {children}
+    </Line>
+  );
+}
+
+export function WarningLine({ children }: { children: ReactNode }) {
+  return (
+    <Line icon={IconAlertTriangle} isProblem>
+      {children}
+    </Line>
+  );
+}
+
+/** The lines of a preview. Screen readers announce them after a change. */
+export function Preview({ children }: { children: ReactNode }) {
+  return (
+    <div className={styles.preview} role="status" aria-label="Preview">
+      {children}
+    </div>
+  );
+}

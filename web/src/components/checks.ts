@@ -1,0 +1,71 @@
+/** The errors of values while they are typed. The limits come from the api (limits.ts, settings). */
+
+import { LIMITS } from '../api/limits';
+import type { Setting } from '../api/types';
+import { amountIn } from './units';
+
+/** The limits of a value, as JSON Schema names them. */
+export interface Limits {
+  type: string;
+  minimum?: number | undefined;
+  exclusiveMinimum?: number | undefined;
+  maximum?: number | undefined;
+  exclusiveMaximum?: number | undefined;
+  maxLength?: number | undefined;
+}
+
+/** The reason why a value is refused; null = it has the right type and range. `unit` is that of a number. */
+export function problemOf(limits: Limits, value: unknown, unit = ''): string | null {
+  const { type, minimum, exclusiveMinimum, maximum, exclusiveMaximum, maxLength } = limits;
+  if (type === 'string') {
+    const length = typeof value === 'string' ? Array.from(value).length : 0;
+    return maxLength !== undefined && length > maxLength
+      ? `Enter at most ${maxLength} characters; there are ${length}.`
+      : null;
+  }
+  if (typeof value !== 'number' || !Number.isFinite(value)) return 'Enter a number.';
+  if (type === 'integer' && !Number.isInteger(value)) {
+    return unit && unit !== 'B' ? `Enter a whole number (${unit}).` : 'Enter a whole number.';
+  }
+  const text = (bound: number) => amountIn(bound, unit);
+  if (minimum !== undefined && value < minimum) return `Enter at least ${text(minimum)}.`;
+  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return `Enter more than ${text(exclusiveMinimum)}.`;
+  if (maximum !== undefined && value > maximum) return `Enter at most ${text(maximum)}.`;
+  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return `Enter less than ${text(exclusiveMaximum)}.`;
+  return null;
+}
+
+type SchemaName = keyof typeof LIMITS;
+
+interface Options {
+  /** Field → the unit of its number. */
+  units?: Record<string, string>;
+  /** The fields that may be empty. */
+  optional?: string[];
+  /** Fields of the form that have another name in the request. */
+  named?: Record<string, string>;
+}
+
+/** The checks of the fields of a form, for `validate` of `useForm`, by the limits of the request that it sends. */
+export function checksOf(schema: SchemaName, { units = {}, optional = [], named = {} }: Options = {}) {
+  const limits: Record<string, Limits> = LIMITS[schema];
+  const names = Object.fromEntries(Object.keys(limits).map((name) => [name, name]));
+  const fields = Object.entries({ ...names, ...named });
+  return Object.fromEntries(
+    fields.map(([field, name]) => [
+      field,
+      (value: unknown) => {
+        const own = limits[name];
+        const isAbsent = value === undefined || value === null || (value === '' && optional.includes(field));
+        return own && !isAbsent ? problemOf(own, value, units[field]) : null;
+      },
+    ]),
+  ) as Record<string, (value: unknown) => string | null>;
+}
+
+/** The reason why the value of a setting has the wrong type or range; null = the server decides. */
+export function settingProblem({ kind, minimum, maximum, unit }: Setting, value: unknown): string | null {
+  if (kind !== 'int' && kind !== 'float') return null;
+  const type = kind === 'int' ? 'integer' : 'number';
+  return problemOf({ type, minimum: minimum ?? undefined, maximum: maximum ?? undefined }, value, unit);
+}

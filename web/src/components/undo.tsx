@@ -1,0 +1,53 @@
+import { Button, Group } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { changedSince } from './changes';
+import { showDone, showError } from './feedback';
+
+type Values = Record<string, unknown>;
+
+interface Reversal {
+  /** The values that were saved. */
+  saved: Values;
+  /** Reads the present values. */
+  read: () => Promise<Values>;
+  /** Writes the former values back. */
+  restore: () => Promise<unknown>;
+  /** The title of a value, for the sentence about a value that was changed since. */
+  titleOf?: (name: string) => string;
+}
+
+const SHOWN_MS = 20_000;
+
+/** A notice about saved values with the button Undo, which restores the former values if no user changed them since. */
+export function showUndo(message: string, { saved, read, restore, titleOf = (name) => name }: Reversal): void {
+  const id = `undo-${crypto.randomUUID()}`;
+  const undo = async () => {
+    notifications.hide(id);
+    try {
+      const newer = changedSince(saved, await read());
+      if (newer.length > 0) {
+        showError('Not undone', new Error(`This was changed again since: ${newer.map(titleOf).join(', ')}.`));
+        return;
+      }
+      await restore();
+      showDone('The former values apply again.');
+    } catch (error) {
+      showError('Not undone', error);
+    }
+  };
+  notifications.show({
+    id,
+    withBorder: true,
+    color: 'accent',
+    autoClose: SHOWN_MS,
+    closeButtonProps: { 'aria-label': 'Dismiss' },
+    message: (
+      <Group justify="space-between" wrap="nowrap" gap="sm">
+        <span>{message}</span>
+        <Button variant="default" size="compact-sm" onClick={() => void undo()}>
+          Undo
+        </Button>
+      </Group>
+    ),
+  });
+}
