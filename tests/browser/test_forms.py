@@ -180,7 +180,9 @@ def test_a_staging_config_shows_who_matches_before_it_is_saved(admin: Person, in
     assert instance.call("GET", "/staging-configs") == []
 
 
-@pytest.mark.parametrize("address", ["/admin/settings", "/admin/groups/{group}?tab=settings"])
+@pytest.mark.parametrize(
+    "address", ["/admin/settings", "/admin/groups/{group}?tab=settings"], ids=["installation", "group"]
+)
 def test_settings_fit_on_a_narrow_screen(admin: Person, group: str, address: str):
     page = admin.page
     page.set_viewport_size({"width": 360, "height": 740})

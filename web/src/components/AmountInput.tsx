@@ -1,5 +1,6 @@
-import { NativeSelect, NumberInput, type NumberInputProps } from '@mantine/core';
+import { NumberInput, type NumberInputProps } from '@mantine/core';
 import { useState } from 'react';
+import styles from './AmountInput.module.css';
 import { unitOf } from './format';
 import { bestUnit, fromUnit, inUnit, type Unit, unitsOf } from './units';
 
@@ -52,18 +53,20 @@ export function AmountInput({ unit: base, value, onChange, name, ...input }: Pro
         rightSectionWidth: 104,
         rightSectionPointerEvents: 'all' as const,
         rightSection: (
-          <NativeSelect
-            variant="unstyled"
-            size="xs"
+          <select
+            className={styles.unit}
             aria-label={`Unit: ${label}`}
             disabled={input.disabled}
-            data={units.map((each) => each.name)}
             value={unit.name}
             onChange={({ currentTarget }) => {
               const next = units.find((each) => each.name === currentTarget.value);
               if (next) change(amount, next);
             }}
-          />
+          >
+            {units.map((each) => (
+              <option key={each.name}>{each.name}</option>
+            ))}
+          </select>
         ),
       })}
     />
