@@ -11,7 +11,8 @@ import {
 } from '../api/actions';
 import { client, dataOf } from '../api/client';
 import type { Decision, DecisionStep, DecisiveSetting } from '../api/types';
-import { amountIn, bytes, counted } from '../components/format';
+import { bytes, counted } from '../components/format';
+import { amountIn } from '../components/units';
 import { settingTitle, withSettingTitles, withTitles } from '../components/titles';
 import type { Subject } from './subject';
 
