@@ -55,7 +55,7 @@ async def test_an_anonymous_user_is_deleted_some_time_after_the_last_session(
 ):
     await db.write("UPDATE users SET created = now() - interval '1 day'")
     assert await left(db, app, 60) == 1, "the user has a session"
-    await db.write("UPDATE sessions SET status = 'deleted', ended = now() - interval '30 s'")
+    await db.write("UPDATE sessions SET status = 'deleted', ended = now() - interval '50 s'")
     assert await left(db, app, 60) == 1, "it has just ended"
     await db.write("UPDATE sessions SET ended = now() - interval '61 s'")
     assert await left(db, app, 60) == 0
