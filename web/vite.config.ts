@@ -4,6 +4,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
 import { mantineStyles } from './mantineStyles';
+import { translated } from './translated';
 
 const OVERLAYS =
   /@mantine\/(notifications|core\/esm\/components\/(Popover|Menu|Tooltip|Modal|ModalBase|FocusTrap|Notification)\/)|@floating-ui\//;
@@ -24,6 +25,31 @@ function compressed(): Plugin {
   };
 }
 
+/** Links the code of the first page in the document, so that it is loaded beside the catalog of the language. */
+function startSooner(): Plugin {
+  return {
+    name: 'start-sooner',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler(_html, { bundle = {} }) {
+        const chunks = Object.values(bundle).filter((each) => each.type === 'chunk');
+        const start = chunks.find((each) => each.facadeModuleId?.endsWith('/src/start.tsx'));
+        if (!start) throw new Error('src/start.tsx is not a part of the bundle');
+        const scripts = [start.fileName, ...start.imports];
+        const sheets = [...(start.viteMetadata?.importedCss ?? [])];
+        return [
+          ...scripts.map((name) => ({
+            tag: 'link',
+            attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` },
+          })),
+          ...sheets.map((name) => ({ tag: 'link', attrs: { rel: 'stylesheet', crossorigin: true, href: `/${name}` } })),
+        ];
+      },
+    },
+  };
+}
+
 /** Parts of the administration have names by which the test of the weight finds them. */
 function nameOf({ moduleIds }: { moduleIds: string[] }): string {
   const isAdministration = moduleIds.some((id) => id.includes('/src/pages/admin/'));
@@ -32,21 +58,28 @@ function nameOf({ moduleIds }: { moduleIds: string[] }): string {
 
 // The built console travels in the Python wheel; the gateway serves it from there.
 export default defineConfig({
-  plugins: [mantineStyles(), react(), compressed()],
+  plugins: [mantineStyles(), ...translated, react(), compressed(), startSooner()],
   build: {
     target: 'es2022',
     outDir: '../src/greenroom/gateway/console',
     emptyOutDir: true,
     assetsInlineLimit: 0,
     rolldownOptions: {
+      // The code of the first page is an entry, too, so that it is split as one (`$initial`).
+      input: ['index.html', 'src/start.tsx'],
       output: {
         chunkFileNames: nameOf,
         codeSplitting: {
           groups: [
+            // The language is chosen before any other code runs.
+            {
+              name: 'language',
+              test: /\/src\/language\.ts$|node_modules\/(@lingui\/(core|message-utils)|@messageformat)\//,
+            },
             // What changes rarely, which browsers keep when the console is updated.
             { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler)\//, tags: ['$initial'] },
             // What the launcher needs. The other parts are loaded when a page needs them.
-            { name: 'index', tags: ['$initial'] },
+            { name: 'index', test: /^(?!.*\/(main\.tsx|index\.html)$)/, tags: ['$initial'] },
             // What menus, dialogs, hints and notices need, so that the first one loads little.
             { name: 'overlays', test: OVERLAYS },
             // What further pages need. Each page is a part, and what few pages share is a part, too.

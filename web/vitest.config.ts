@@ -1,3 +1,4 @@
 import { defineConfig } from 'vitest/config';
+import { translated } from './translated';
 
-export default defineConfig({ test: { include: ['tests/**/*.test.ts'], setupFiles: ['tests/setup.ts'] } });
+export default defineConfig({ plugins: translated, test: { include: ['tests/**/*.test.ts'], setupFiles: ['tests/setup.ts'] } });

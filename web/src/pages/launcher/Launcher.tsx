@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
@@ -54,16 +55,16 @@ export function Launcher() {
   return (
     <div className={styles.page}>
       <PageHeader
-        title="Workspaces"
+        title={t`Workspaces`}
         actions={
           <SearchField
-            label="Search workspaces"
+            label={t`Search workspaces`}
             of={found}
             onEnter={() => first && !launch.isPending && press(first, pictureOf(first))}
           />
         }
       >
-        Choose a workspace. It opens in this window.
+        {t`Choose a workspace. It opens in this window.`}
       </PageHeader>
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
       {launch.isError && (

@@ -1,0 +1,58 @@
+/** The language of the console: its catalog, the form of dates and numbers, and the direction of text. */
+
+import { i18n } from '@lingui/core';
+import { compileMessage } from '@lingui/message-utils/compileMessage';
+
+/** The languages to choose from, each by its own name. */
+export const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
+
+/**
+ * Pseudo-locales for tests. `en-XA` makes each text longer and accented, so that untranslated texts and narrow places
+ * are visible. `ar-XB` shows English from right to left.
+ */
+const PSEUDO = ['en-XA', 'ar-XB'];
+
+const CHOICE = 'greenroom.language';
+
+/** The chosen language, or the first language of the browser that has a catalog; otherwise English. */
+export function languageOf(chosen: string | null, preferred: readonly string[]): string {
+  const known = [...Object.keys(LANGUAGES), ...PSEUDO];
+  if (chosen !== null && known.includes(chosen)) return chosen;
+  const wanted = preferred.map((tag) => tag.split('-')[0] ?? '');
+  return wanted.find((language) => language in LANGUAGES) ?? 'en';
+}
+
+/** The locale of dates and numbers: that of the browser if it has the language of the console, e.g. `en-GB`. */
+export function localeOf(language: string, preferred: readonly string[]): string {
+  return preferred.find((tag) => tag.split('-')[0] === language) ?? language;
+}
+
+/** Loads the texts of the language and makes it the language of the page. */
+export async function activateLanguage(): Promise<void> {
+  const language = languageOf(localStorage.getItem(CHOICE), navigator.languages);
+  // English has no catalog: its messages are in the code that shows them.
+  i18n.setMessagesCompiler((message) => compileMessage(message, language === 'en-XA' ? accented : undefined));
+  const { messages } = language === 'de' ? await import('./locales/de.po') : { messages: {} };
+  i18n.loadAndActivate({ locale: language, locales: localeOf(language, navigator.languages), messages });
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === 'ar-XB' ? 'rtl' : 'ltr';
+}
+
+/** Keeps the choice in this browser and shows the page in this language. */
+export function chooseLanguage(language: string): void {
+  localStorage.setItem(CHOICE, language);
+  location.reload();
+}
+
+/** The locale of dates and numbers of this page. */
+export function locale(): string {
+  return typeof i18n.locales === 'string' ? i18n.locales : i18n.locale;
+}
+
+const VOWELS: Record<string, string> = { a: 'á', e: 'é', i: 'í', o: 'ó', u: 'ú', A: 'Á', E: 'É', O: 'Ó', U: 'Ú' };
+
+/** A text of the pseudo-locale: a third longer, with accents. */
+function accented(text: string): string {
+  const changed = text.replace(/[aeiouAEOU]/g, (letter) => VOWELS[letter] ?? letter);
+  return changed + '~'.repeat(Math.ceil(text.trim().length / 3));
+}
