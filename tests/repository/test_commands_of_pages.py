@@ -26,6 +26,7 @@ NOT_RUN = {
     ("README.md", "sudo apt-get install --no-install-recommends ./greenroom_0.1"),
     ("README.md", "sudo apt-get install --yes git"),
     ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
+    ("docs/howto/languages.md", "npm run extract --prefix web"),
     ("docs/howto/containers.md", "greenroom backup /var/backups/greenroom --compose ."),
     ("docs/howto/containers.md", "sudo python3 -m venv /opt/greenroom-0.1.0"),
     ("docs/howto/containers.md", "docker load --input greenroom-images-0.1.0.tar.gz"),

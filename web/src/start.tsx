@@ -5,7 +5,7 @@ import './theme/mantine.css';
 import './styles.css';
 import { i18n } from '@lingui/core';
 import { I18nProvider } from '@lingui/react';
-import { MantineProvider } from '@mantine/core';
+import { DirectionProvider, MantineProvider } from '@mantine/core';
 import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -43,23 +43,25 @@ if (!root) throw new Error('index.html has no #root');
 createRoot(root).render(
   <StrictMode>
     <I18nProvider i18n={i18n}>
-      <MantineProvider
-        theme={theme}
-        cssVariablesResolver={cssVariables}
-        defaultColorScheme="auto"
-        getStyleNonce={() => STYLE_NONCE}
-        deduplicateCssVariables={false}
-      >
-        <Notices />
-        <Hints />
-        <ErrorBoundary>
-          <QueryClientProvider client={queries}>
-            <BrowserRouter>
-              <App />
-            </BrowserRouter>
-          </QueryClientProvider>
-        </ErrorBoundary>
-      </MantineProvider>
+      <DirectionProvider>
+        <MantineProvider
+          theme={theme}
+          cssVariablesResolver={cssVariables}
+          defaultColorScheme="auto"
+          getStyleNonce={() => STYLE_NONCE}
+          deduplicateCssVariables={false}
+        >
+          <Notices />
+          <Hints />
+          <ErrorBoundary>
+            <QueryClientProvider client={queries}>
+              <BrowserRouter>
+                <App />
+              </BrowserRouter>
+            </QueryClientProvider>
+          </ErrorBoundary>
+        </MantineProvider>
+      </DirectionProvider>
     </I18nProvider>
   </StrictMode>,
 );

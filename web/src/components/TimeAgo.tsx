@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { locale } from '../language';
 import { shortDuration, useClock } from './clock';
 import { useTimeForm } from './times';
 import { type Tone, textIn } from './tones';
@@ -18,7 +20,8 @@ function colorOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefine
 }
 
 function wordsOf(age: number): string {
-  return age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
+  const duration = shortDuration(Math.abs(age));
+  return age < -1 ? t`in ${duration}` : t`${duration} ago`;
 }
 
 /** A time relative to now, ticking, or date and time, as the user chose. The other form is its hint (see Hints.tsx). */
@@ -58,14 +61,14 @@ export function otherForm({ dateTime, dataset }: HTMLTimeElement): string {
   return dataset.form === 'absolute' ? wordsOf((Date.now() - Date.parse(dateTime)) / 1000) : absolute(dateTime);
 }
 
-const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: 'short', timeStyle: 'medium' });
+const SHORT = new Intl.DateTimeFormat(locale(), { dateStyle: 'short', timeStyle: 'medium' });
 
 /** Date and time in the form of the user, as short as possible. */
 function short(time: string): string {
   return SHORT.format(new Date(time));
 }
 
-const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+const ABSOLUTE = new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'long' });
 
 /** Date, time and zone, in the person's own form. */
 export function absolute(time: string): string {

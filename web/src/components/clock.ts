@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useSyncExternalStore } from 'react';
 
 /** One clock for the page, so that all relative times move together. */
@@ -38,16 +39,11 @@ const DAY_S = 86_400;
 const HOUR_S = 3_600;
 const MINUTE_S = 60;
 
-/** "12s", "3m", "1h 59m", "2d 4h" for a duration in seconds. */
+/** "12s", "3m", "1h 59m", "2d 4h" for a duration in seconds. The second unit is there so that 119 minutes are not 1h. */
 export function shortDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < MINUTE_S) return `${whole}s`;
-  if (whole < HOUR_S) return `${Math.floor(whole / MINUTE_S)}m`;
-  return whole < DAY_S ? inTwoUnits(whole, HOUR_S, 'h', MINUTE_S, 'm') : inTwoUnits(whole, DAY_S, 'd', HOUR_S, 'h');
-}
-
-/** Includes the second unit, so that nearly two hours are not shown as one. */
-function inTwoUnits(seconds: number, large: number, largeName: string, small: number, smallName: string): string {
-  const rest = Math.floor((seconds % large) / small);
-  return `${Math.floor(seconds / large)}${largeName}${rest ? ` ${rest}${smallName}` : ''}`;
+  const [days, hours, minutes] = [whole / DAY_S, (whole % DAY_S) / HOUR_S, (whole % HOUR_S) / MINUTE_S].map(Math.floor);
+  if (days) return hours ? t`${days}d ${hours}h` : t`${days}d`;
+  if (hours) return minutes ? t`${hours}h ${minutes}m` : t`${hours}h`;
+  return minutes ? t`${minutes}m` : t`${whole}s`;
 }

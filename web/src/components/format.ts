@@ -1,3 +1,8 @@
+/** Numbers and words as people read them, in the language of the console. */
+
+import { plural } from '@lingui/core/macro';
+import { locale } from '../language';
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /** A size in bytes with a unit of the decimal system, e.g. "1.2 GB". */
@@ -6,24 +11,29 @@ export function bytes(size: number): string {
   return `${trimmed(size / 1000 ** step)} ${UNITS[step] ?? ''}`;
 }
 
+/** A number with at most `most` and at least `least` decimal places. */
+export function decimal(value: number, most: number, least = 0): string {
+  return value.toLocaleString(locale(), { maximumFractionDigits: most, minimumFractionDigits: least });
+}
+
 /** At most one decimal place. */
 export function trimmed(value: number): string {
-  return value.toFixed(1).replace(/\.0$/, '');
+  return decimal(value, 1);
 }
 
 /** At most two decimal places, for CPU cores. */
 export function cores(value: number): string {
-  return String(Number(value.toFixed(2)));
+  return decimal(value, 2);
 }
 
 /** At most three decimal places, for hours. */
 export function hours(value: number): string {
-  return String(Number(value.toFixed(3)));
+  return decimal(value, 3);
 }
 
 /** Milliseconds as "12.3 ms", or as "25.0 s" from one second. */
 export function milliseconds(value: number): string {
-  return value < 1000 ? `${value.toFixed(1)} ms` : `${(value / 1000).toFixed(1)} s`;
+  return value < 1000 ? `${decimal(value, 1, 1)} ms` : `${decimal(value / 1000, 1, 1)} s`;
 }
 
 /** A share from 0 to 1 as "66.7 %"; rounded, but 100 % means all and 0 % none. */
@@ -43,9 +53,23 @@ export function titled(words: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+/** The nouns with which numbers of the server have units. */
+const NOUNS: Record<string, (count: number) => string> = {
+  attempts: (count) => plural(count, { one: 'attempt', other: 'attempts' }),
+  characters: (count) => plural(count, { one: 'character', other: 'characters' }),
+  cores: (count) => plural(count, { one: 'core', other: 'cores' }),
+  days: (count) => plural(count, { one: 'day', other: 'days' }),
+  hours: (count) => plural(count, { one: 'hour', other: 'hours' }),
+  leases: (count) => plural(count, { one: 'lease', other: 'leases' }),
+  minutes: (count) => plural(count, { one: 'minute', other: 'minutes' }),
+  rows: (count) => plural(count, { one: 'row', other: 'rows' }),
+  seconds: (count) => plural(count, { one: 'second', other: 'seconds' }),
+  sessions: (count) => plural(count, { one: 'session', other: 'sessions' }),
+};
+
 /** The unit after this number: "5 attempts", "1 attempt", "30 s". */
 export function unitOf(value: unknown, unit: string): string {
-  return value === 1 && unit.length > 1 ? unit.replace(/s$/, '') : unit;
+  return NOUNS[unit]?.(value === '' ? NaN : Number(value)) ?? unit;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -1,6 +1,6 @@
 /** Numbers with a unit: the larger units in which people enter and read them. */
 
-import { unitOf } from './format';
+import { decimal, unitOf } from './format';
 
 /** A unit for people, and the number of base units in it. */
 export interface Unit {
@@ -65,9 +65,10 @@ export function fromUnit(amount: number, { step }: Unit, base: string): number {
 /** A number with its unit as people read it: 43200 s are "12 hours", 2768 MB "2.768 GB". */
 export function amountIn(value: number, base: string): string {
   const unit = value === 0 ? unitsOf(base).at(-1) : bestUnit(value, base);
-  if (!unit || unitsOf(base).length === 0) return base ? `${value} ${unitOf(value, base)}` : String(value);
+  if (!unit || unitsOf(base).length === 0)
+    return base ? `${decimal(value, 9)} ${unitOf(value, base)}` : decimal(value, 9);
   const amount = SIZES.includes(base) ? rounded(value / unit.step, MOST_DECIMALS) : inUnit(value, unit);
-  return `${amount} ${unitOf(amount, unit.name)}`;
+  return `${decimal(amount, 9)} ${unitOf(amount, unit.name)}`;
 }
 
 function rounded(value: number, digits: number): number {

@@ -1,0 +1,125 @@
+"""The languages of the console: German, the pseudo-locale with accents, and the one from right to left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, goto, logged_in, violations
+
+PAGES: Final = {
+    "/": "Workspaces",
+    "/account": "My account",
+    "/admin": "Today",
+    "/admin/sessions": "Sessions",
+    "/admin/users": "Users",
+    "/admin/groups": "Groups",
+    "/admin/workspaces": "Workspaces",
+    "/admin/staging": "Staging",
+    "/admin/infrastructure/agents": "Agents",
+    "/admin/infrastructure/managers": "Managers",
+    "/admin/settings": "Settings",
+    "/admin/audit": "Audit",
+    "/admin/trends": "Trends",
+}
+"""Pages of each kind: launcher, form, list, charts."""
+WIDTHS: Final = (360, 1440)
+
+PLAIN_TEXTS: Final = """() => [...document.querySelectorAll('h1, h2, th, label, button, nav a, [role=tab]')]
+  .filter((each) => each.checkVisibility() && !each.closest('[lang=en], td'))
+  .map((each) => each.innerText.trim())
+  .filter((text) => /[a-z]{3}/.test(text) && !/[áéíóúÁÉÍÓÚ~]/.test(text))"""
+"""Texts of headings, fields, buttons and links that the pseudo-locale did not change."""
+
+NAMES: Final = ("Greenroom", "Session Staging")
+
+
+@pytest.fixture(scope="module")
+def instance(simulated_instance: Instance) -> Instance:
+    return simulated_instance
+
+
+@pytest.fixture
+def speaker(new_context: Callable[..., BrowserContext], instance: Instance) -> Callable[..., Person]:
+    """Return an administrator whose browser has this language, or who chose this one."""
+
+    def of(choice: str = "", **options: Any) -> Person:
+        found = instance.found["admin"]
+        context = new_context(**options)
+        if choice:
+            context.add_init_script(f"localStorage.setItem('greenroom.language', {choice!r})")
+        return logged_in(context, instance.url, found["username"], found["password"])
+
+    return of
+
+
+def test_a_german_browser_has_a_german_launcher(speaker: Callable[..., Person]):
+    person = speaker(locale="de-DE")
+    page = person.page
+    person.open("/")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.get_by_placeholder("Workspaces suchen").or_(page.get_by_label("Workspaces suchen"))).to_be_visible()
+    expect(page.get_by_text("Wählen Sie einen Workspace.")).to_be_visible()
+    assert violations(page, practices=True) == []
+
+
+def test_a_german_browser_has_a_german_log_in_page(new_context: Callable[..., BrowserContext], instance: Instance):
+    page = new_context(locale="de-AT").new_page()
+    goto(page, instance.url)
+    expect(page.get_by_label("Passwort", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Anmelden")).to_be_visible()
+
+
+def test_a_user_chooses_the_language_in_the_menu_of_the_account(speaker: Callable[..., Person]):
+    person = speaker(locale="en-US")
+    page = person.page
+    person.open("/")
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("menuitem", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    page.get_by_role("button", name="Konto").click()
+    page.get_by_role("menuitem", name="English").click()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_every_text_of_headings_fields_and_buttons_is_in_the_catalog(speaker: Callable[..., Person]):
+    person = speaker("en-XA")
+    page = person.page
+    plain: dict[str, list[str]] = {}
+    for address in PAGES:
+        person.open(address)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+        texts: list[str] = page.evaluate(PLAIN_TEXTS)
+        plain[address] = [text for text in texts if not any(name in text for name in NAMES)]
+    assert plain == {address: [] for address in PAGES}
+
+
+@pytest.mark.parametrize("language", ["en-XA", "ar-XB", "de"])
+def test_pages_fit_their_width_in_each_language(speaker: Callable[..., Person], language: str):
+    person = speaker(language)
+    page = person.page
+    wide: list[tuple[str, int]] = []
+    for address in PAGES:
+        person.open(address)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 780})
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                wide.append((address, width))
+        page.set_viewport_size({"width": 1360, "height": 800})
+    assert wide == []
+
+
+def test_a_language_from_right_to_left_has_its_navigation_on_the_right(speaker: Callable[..., Person]):
+    person = speaker("ar-XB")
+    person.open("/admin/sessions")
+    expect(person.page.locator("html")).to_have_attribute("dir", "rtl")
+    box = person.page.get_by_role("navigation", name="Administration").bounding_box()
+    size = person.page.viewport_size
+    assert box is not None and size is not None
+    assert box["x"] > size["width"] / 2

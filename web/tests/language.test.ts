@@ -1,0 +1,42 @@
+import { i18n } from '@lingui/core';
+import { afterEach, describe, expect, test } from 'vitest';
+import { shortDuration } from '../src/components/clock';
+import { bytes, milliseconds } from '../src/components/format';
+import { amountIn } from '../src/components/units';
+import { languageOf, localeOf } from '../src/language';
+import { messages } from '../src/locales/de.po';
+
+describe('the language of the console', () => {
+  test.each([
+    [null, ['de-AT', 'en'], 'de'],
+    [null, ['fr', 'de', 'en'], 'de'],
+    [null, ['fr-CA'], 'en'],
+    [null, [], 'en'],
+    ['en', ['de'], 'en'],
+    ['xx', ['de'], 'de'],
+    ['ar-XB', ['de'], 'ar-XB'],
+  ])('with the choice %s and the languages %j of the browser is %s', (chosen, preferred, language) =>
+    expect(languageOf(chosen, preferred)).toBe(language),
+  );
+
+  test.each([
+    ['en', ['en-GB', 'en'], 'en-GB'],
+    ['de', ['en-GB', 'de-CH'], 'de-CH'],
+    ['en', ['de'], 'en'],
+  ])('%s with %j has dates and numbers of %s', (language, preferred, locale) =>
+    expect(localeOf(language, preferred)).toBe(locale),
+  );
+});
+
+describe('in German', () => {
+  afterEach(() => i18n.loadAndActivate({ locale: 'en', messages: {} }));
+
+  test('numbers have a decimal comma, and units have German names', () => {
+    i18n.loadAndActivate({ locale: 'de', messages });
+    expect(bytes(1_250_000_000)).toBe('1,3 GB');
+    expect(milliseconds(12.34)).toBe('12,3 ms');
+    expect(amountIn(5_400, 's')).toBe('90 Minuten');
+    expect(amountIn(1, 'attempts')).toBe('1 Versuch');
+    expect(shortDuration(7_140)).toBe('1 Std. 59 Min.');
+  });
+});
