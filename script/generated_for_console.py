@@ -1,14 +1,23 @@
-"""The modules that the forms of the console need: the titles of settings, and the limits of fields.
+"""The modules that the console needs: the titles of settings, the limits of fields, and texts for its catalogs.
 
 They are in git, because the console is built without the types of the api.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any, Final
 
+from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
+from greenroom.api.access.second_factors import PENDING_ENDED
 from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.access.permissions import PERMISSIONS
+from greenroom.core.access.roles import ROLES
+from greenroom.core.errors import GreenroomError
 from greenroom.core.installation import INSTALLATION_SETTINGS
+from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REMEDIES
+from greenroom.shared.errors import NO_RESOURCES
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
 LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
@@ -19,6 +28,27 @@ def titles_file() -> str:
     settings = (*INSTALLATION_SETTINGS.values(), *SETTINGS.values())
     lines = "".join(f"  {setting.name}: '{setting.title}',\n" for setting in settings)
     return f"{HEADER}export const SETTING_TITLES: Record<string, string> = {{\n{lines}}};\n"
+
+
+def texts_file() -> str:
+    """Return the text of the module with the constant texts of the api that people read. They are in the catalogs of the
+    console with the English text as their id."""
+    texts = sorted({text for text in _constant_texts() if text})
+    lines = "".join(f"  msg({{ id: {json.dumps(text)}, message: {json.dumps(text)} }}),\n" for text in texts)
+    comment = "/** Only for the catalogs: `serverText` finds the translation of a text. */\n"
+    imports = "import { msg } from '@lingui/core/macro';\n\n"
+    return f"{HEADER}{imports}{comment}export const SERVER_TEXTS = [\n{lines}];\n"
+
+
+def _constant_texts() -> Iterator[str]:
+    for setting in (*INSTALLATION_SETTINGS.values(), *SETTINGS.values()):
+        yield from (setting.title, setting.section, setting.description)
+    yield from PERMISSIONS.values()
+    for role in ROLES.values():
+        yield from (role.title, role.description)
+    yield from (*USER_REMEDIES.values(), LIMIT_REACHED, NOTHING_FITS, NO_RESOURCES)
+    yield from (WRONG_CREDENTIALS, ACCOUNT_CHANGED, PENDING_ENDED)
+    yield from (error().message for error in GreenroomError.__subclasses__())
 
 
 def limits_file(api: dict[str, Any]) -> str:

@@ -49,6 +49,11 @@ export function locale(): string {
   return typeof i18n.locales === 'string' ? i18n.locales : i18n.locale;
 }
 
+/** The translation of a text of the server (see api/serverTexts.ts); the text itself if the catalog does not have it. */
+export function serverText(text: string): string {
+  return Object.hasOwn(i18n.messages, text) ? i18n._(text) : text;
+}
+
 const VOWELS: Record<string, string> = { a: 'á', e: 'é', i: 'í', o: 'ó', u: 'ú', A: 'Á', E: 'É', O: 'Ó', U: 'Ú' };
 
 /** A text of the pseudo-locale: a third longer, with accents. */
