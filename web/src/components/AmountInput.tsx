@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { NumberInput, type NumberInputProps } from '@mantine/core';
 import { useState } from 'react';
 import styles from './AmountInput.module.css';
@@ -55,7 +56,7 @@ export function AmountInput({ unit: base, value, onChange, name, ...input }: Pro
         rightSection: (
           <select
             className={styles.unit}
-            aria-label={`Unit: ${label}`}
+            aria-label={t`Unit: ${label}`}
             disabled={input.disabled}
             value={unit.name}
             onChange={({ currentTarget }) => {

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Button, Card, Group, Select, Stack, Table, Text } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import { Link } from 'react-router';
@@ -13,8 +15,8 @@ export interface Assignable {
 interface Props {
   /** The plural of the assigned items, e.g. "Members". */
   caption: string;
-  /** The noun of one item, e.g. "user". */
-  noun: string;
+  /** The kind of the items; see `WORDS`. */
+  noun: keyof typeof WORDS;
   assigned: Assignable[];
   /** All items that can be assigned. */
   all: Assignable[];
@@ -27,11 +29,21 @@ interface Props {
   empty: ReactNode;
 }
 
+const WORDS = {
+  user: { add: t`Add a user`, notAdded: t`The user was not added`, noOther: t`There is no other user` },
+  workspace: {
+    add: t`Add a workspace`,
+    notAdded: t`The workspace was not added`,
+    noOther: t`There is no other workspace`,
+  },
+};
+
 /** The assigned items: a list in which items are added and removed immediately. */
 export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, touched, disabled, empty }: Props) {
   const [chosen, setChosen] = useState<string | null>(null);
-  const add = useAction(onAdd, touched, `The ${noun} was not added`);
-  const remove = useAction((id: string) => (onRemove ? onRemove(id) : Promise.resolve()), touched, 'Not removed');
+  const words = WORDS[noun];
+  const add = useAction(onAdd, touched, words.notAdded);
+  const remove = useAction((id: string) => (onRemove ? onRemove(id) : Promise.resolve()), touched, t`Not removed`);
   const has = new Set(assigned.map(({ id }) => id));
   const choices = all.filter(({ id }) => !has.has(id)).map(({ id, label }) => ({ value: id, label }));
   const submit = () => {
@@ -44,8 +56,8 @@ export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, tou
       {!disabled && (
         <Group p="sm" wrap="nowrap">
           <Select
-            aria-label={`Add a ${noun}`}
-            placeholder={choices.length > 0 ? `Add a ${noun}` : `There is no other ${noun}`}
+            aria-label={words.add}
+            placeholder={choices.length > 0 ? words.add : words.noOther}
             searchable
             flex={1}
             disabled={choices.length === 0}
@@ -54,7 +66,7 @@ export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, tou
             onChange={setChosen}
           />
           <Button onClick={submit} disabled={!chosen} loading={add.isPending}>
-            Add
+            <Trans>Add</Trans>
           </Button>
         </Group>
       )}
@@ -71,16 +83,16 @@ export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, tou
                   <Text size="sm">{label}</Text>
                 )}
               </Table.Td>
-              <Table.Td ta="right">
+              <Table.Td ta="end">
                 {!disabled && onRemove && (
                   <Button
                     size="compact-xs"
                     variant="default"
-                    aria-label={`Remove ${label}`}
+                    aria-label={t`Remove ${label}`}
                     loading={remove.isPending && remove.variables === id}
                     onClick={() => remove.mutate(id)}
                   >
-                    Remove
+                    <Trans>Remove</Trans>
                   </Button>
                 )}
               </Table.Td>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Autocomplete, Button, Code, Fieldset, Group, Select, Stack, Text, Textarea } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import type { Attributes, Schemas } from '../api/types';
@@ -36,7 +38,7 @@ export function AttributesForm(props: Props) {
         save={(values, before) => save(nullForEmpty(changed(before, values)))}
         touched={touched}
         page={{
-          saved: 'Saved. New sessions use these values.',
+          saved: t`Saved. New sessions use these values.`,
           read: async () => fieldsOf(await read()),
           texts: {
             default_image: (id) => images.find(({ image_id }) => image_id === id)?.friendly_name ?? textOf(id),
@@ -46,27 +48,27 @@ export function AttributesForm(props: Props) {
         readOnly={disabled}
       >
         <Autocomplete
-          label="Language"
-          description="The language of programs in sessions, e.g. de or de-DE; empty = the language of the workspace"
+          label={t`Language`}
+          description={t`The language of programs in sessions, e.g. de or de-DE; empty = the language of the workspace`}
           data={LANGUAGES}
           {...form.getInputProps('preferred_language')}
         />
         <Select
-          label="Time zone"
-          description="The time zone of the clock in sessions; empty = the time zone of the workspace"
+          label={t`Time zone`}
+          description={t`The time zone of the clock in sessions; empty = the time zone of the workspace`}
           searchable
           clearable
-          clearButtonProps={{ 'aria-label': 'No time zone' }}
+          clearButtonProps={{ 'aria-label': t`No time zone` }}
           data={Intl.supportedValuesOf('timeZone')}
           {...form.getInputProps('preferred_timezone')}
           value={form.getValues().preferred_timezone || null}
         />
         <Select
-          label="Default workspace"
-          description="Used when a program launches a session and names no workspace"
+          label={t`Default workspace`}
+          description={t`Used when a program launches a session and names no workspace`}
           searchable
           clearable
-          clearButtonProps={{ 'aria-label': 'No default workspace' }}
+          clearButtonProps={{ 'aria-label': t`No default workspace` }}
           data={images.map(({ image_id, friendly_name }) => ({ value: image_id, label: friendly_name }))}
           {...form.getInputProps('default_image')}
           value={form.getValues().default_image || null}
@@ -91,11 +93,13 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
   const form = useForm({ initialValues: NO_KEYS });
   const { ssh_public_key: present, has_ssh_private_key: hasPrivate } = attributes;
   return (
-    <Fieldset legend="SSH keys">
+    <Fieldset legend={t`SSH keys`}>
       <Stack gap="sm">
         <Text size="xs" c="dimmed">
-          Programs in sessions use these keys to log in to other hosts, e.g. for git, if the group setting Inject SSH
-          keys is on.
+          <Trans>
+            Programs in sessions use these keys to log in to other hosts, e.g. for git, if the group setting Inject SSH
+            keys is on.
+          </Trans>
         </Text>
         {present ? (
           <>
@@ -104,70 +108,72 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
             </Code>
             <Text size="xs" c="dimmed">
               {hasPrivate
-                ? 'The private key is stored encrypted and never shown.'
-                : 'There is no private key, so sessions cannot log in to other hosts with this key.'}
+                ? t`The private key is stored encrypted and never shown.`
+                : t`There is no private key, so sessions cannot log in to other hosts with this key.`}
             </Text>
           </>
         ) : (
-          <Text size="sm">There are no keys yet. Generate a pair, or enter one below.</Text>
+          <Text size="sm">
+            <Trans>There are no keys yet. Generate a pair, or enter one below.</Trans>
+          </Text>
         )}
         <Group gap="sm">
           <Confirm
-            title="Generate a new pair of keys?"
-            action="Generate"
+            title={t`Generate a new pair of keys?`}
+            action={t`Generate`}
             color="accent"
             onConfirm={generate}
             touched={touched}
             trigger={(open) => (
               <Button variant="default" size="sm" onClick={open} disabled={disabled}>
-                Generate a pair
+                <Trans>Generate a pair</Trans>
               </Button>
             )}
           >
             {present
-              ? 'The new pair replaces the present one. New sessions can no longer use the present pair.'
-              : 'The private key is stored encrypted. The public key is shown.'}
+              ? t`The new pair replaces the present one. New sessions can no longer use the present pair.`
+              : t`The private key is stored encrypted. The public key is shown.`}
           </Confirm>
           {present && (
             <Confirm
-              title="Remove the SSH keys?"
-              action="Remove"
+              title={t`Remove the SSH keys?`}
+              action={t`Remove`}
               onConfirm={() => save({ ssh_public_key: null })}
               touched={touched}
               trigger={(open) => (
                 <Button variant="default" size="sm" onClick={open} disabled={disabled}>
-                  Remove
+                  <Trans>Remove</Trans>
                 </Button>
               )}
             >
-              Both keys are permanently removed. New sessions have no keys.
+              <Trans>Both keys are permanently removed. New sessions have no keys.</Trans>
             </Confirm>
           )}
         </Group>
         <FormFrame
           form={form}
-          submit="Save keys"
+          submit={t`Save keys`}
           save={(values) => save(withoutEmpty(values))}
           touched={touched}
           onSaved={() => {
             // The private key is removed from the page.
             form.setInitialValues(NO_KEYS);
             form.reset();
-            showDone('The keys were saved.');
+            showDone(t`The keys were saved.`);
           }}
           repeatable
           readOnly={disabled}
         >
           <Textarea
-            label="Public key"
-            description="One line, as in id_ed25519.pub; can be empty if you enter a private key"
+            label={t`Public key`}
+            description={t`One line, as in id_ed25519.pub; can be empty if you enter a private key`}
             autosize
             spellCheck={false}
             {...form.getInputProps('ssh_public_key')}
           />
           <Textarea
-            label="Private key"
-            description="OpenSSH or PEM, without a passphrase"
+            label={t`Private key`}
+            description={t`OpenSSH or PEM, without a passphrase`}
             autosize
             minRows={2}
             maxRows={6}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Text } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -33,11 +35,12 @@ export function BulkBar<Row>({ bulk, rows, rowKey, total, isPart, onAll, isLoadi
       </Text>
       {onAll && (
         <Button size="compact-sm" variant="subtle" loading={isLoadingAll} onClick={onAll}>
-          Select all{total === undefined ? '' : ` ${total}`}
+          {total === undefined ? t`Select all` : t`Select all ${total}`}
         </Button>
       )}
       {bulk.actions.map((action) => {
         const { label, icon: Icon } = action;
+        const all = rows.length;
         const fitting = rows.filter((row) => action.refusal(row) === null).length;
         if (fitting === 0) return null;
         return (
@@ -48,13 +51,12 @@ export function BulkBar<Row>({ bulk, rows, rowKey, total, isPart, onAll, isLoadi
             leftSection={<Icon size={15} aria-hidden />}
             onClick={() => setAsked({ action, rows })}
           >
-            {label}
-            {fitting < rows.length ? ` ${fitting} of ${rows.length}` : ''}
+            {fitting < all ? t({ message: `${label} ${fitting} of ${all}`, context: 'bulk action' }) : label}
           </Button>
         );
       })}
       <Button size="compact-sm" variant="subtle" leftSection={<IconX size={15} aria-hidden />} onClick={onClear}>
-        Clear
+        <Trans context="selection">Clear</Trans>
       </Button>
       {asked && <BulkDialog bulk={bulk} action={asked.action} rows={asked.rows} rowKey={rowKey} onClose={close} />}
     </div>

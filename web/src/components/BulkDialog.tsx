@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Group, Stack, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { IconAlertTriangle, IconCheck, IconCircleDashed, IconLoader2, IconX } from '@tabler/icons-react';
@@ -18,6 +20,26 @@ interface Props<Row> {
 }
 
 type Result = { state: 'running' | 'done' } | { state: 'refused'; reason: string };
+
+/** The numbers of items, by the noun of an item. */
+const COUNTS: Record<string, { count: (count: number) => string; part: (some: number, count: number) => string }> = {
+  Agent: {
+    count: (count) => plural(count, { one: '# Agent', other: '# Agents' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# Agent', other: '# Agents' })}`,
+  },
+  session: {
+    count: (count) => plural(count, { one: '# session', other: '# sessions' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# session', other: '# sessions' })}`,
+  },
+  user: {
+    count: (count) => plural(count, { one: '# user', other: '# users' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# user', other: '# users' })}`,
+  },
+  workspace: {
+    count: (count) => plural(count, { one: '# workspace', other: '# workspaces' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# workspace', other: '# workspaces' })}`,
+  },
+};
 
 /** The maximum number of items in the dialog. */
 const MOST_SHOWN = 500;
@@ -49,17 +71,24 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
     await Promise.all(bulk.touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
   };
 
-  const count = counted(fitting.length, bulk.noun);
-  const what = fitting.length < items.length ? `${fitting.length} of ${counted(items.length, bulk.noun)}` : count;
+  const { label } = action;
+  const most = MOST_SHOWN;
+  const total = items.length;
+  const possible = fitting.length;
+  const words = COUNTS[bulk.noun];
+  const count = words?.count(possible) ?? counted(possible, bulk.noun);
+  const part = words?.part(possible, total) ?? `${possible} of ${counted(total, bulk.noun)}`;
+  const what = possible < total ? part : count;
+  const title = t({ message: `${label} ${count}`, context: 'bulk action' });
   return (
     <Dialog
-      title={phase === 'asking' ? `${action.label} ${what}?` : `${action.label} ${count}`}
+      title={phase === 'asking' ? t({ message: `${label} ${what}?`, context: 'bulk action' }) : title}
       size="lg"
       closeOnClickOutside={phase !== 'running'}
       onClose={() => onClose(phase !== 'asking')}
     >
       <Stack>
-        <ul className={styles.items} tabIndex={0} aria-label={`Effects of ${action.label}`}>
+        <ul className={styles.items} tabIndex={0} aria-label={t`Effects of ${label}`}>
           {items.slice(0, MOST_SHOWN).map(({ row, key, refusal }) => (
             <Item
               key={key}
@@ -72,28 +101,30 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
         </ul>
         {items.length > MOST_SHOWN && (
           <Text size="sm" c="dimmed">
-            The list shows the first {MOST_SHOWN} of {items.length}. The action applies to all.
+            <Trans>
+              The list shows the first {most} of {total}. The action applies to all.
+            </Trans>
           </Text>
         )}
         {phase !== 'asking' && (
           <Text size="sm" fw={600} role="status">
-            {`${done} of ${fitting.length} done${refused > 0 ? `, ${refused} refused` : ''}`}
+            {refused > 0 ? t`${done} of ${possible} done, ${refused} refused` : t`${done} of ${possible} done`}
           </Text>
         )}
         <Group justify="flex-end">
           {phase === 'asking' && (
             <>
               <Button variant="default" onClick={() => onClose(false)} data-autofocus>
-                Cancel
+                <Trans>Cancel</Trans>
               </Button>
               <Button color={action.isDangerous ? 'failure' : 'accent'} onClick={() => void run(fitting)}>
-                {`${action.label} ${count}`}
+                {title}
               </Button>
             </>
           )}
           {phase === 'running' && (
             <Button variant="default" onClick={() => (isEnded.current = true)}>
-              End after the current requests
+              <Trans>End after the current requests</Trans>
             </Button>
           )}
           {phase === 'over' && (
@@ -106,10 +137,12 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
                     void run(fitting.filter(({ key }) => results.get(key)?.state !== 'done'));
                   }}
                 >
-                  Try the others again
+                  <Trans>Try the others again</Trans>
                 </Button>
               )}
-              <Button onClick={() => onClose(true)}>Close</Button>
+              <Button onClick={() => onClose(true)}>
+                <Trans>Close</Trans>
+              </Button>
             </>
           )}
         </Group>
@@ -131,11 +164,11 @@ interface ItemProps {
 }
 
 const LOOKS = {
-  waiting: { icon: IconCircleDashed, word: 'Planned' },
-  running: { icon: IconLoader2, word: 'Running' },
-  done: { icon: IconCheck, word: 'Done' },
-  refused: { icon: IconX, word: 'Refused' },
-  impossible: { icon: IconAlertTriangle, word: 'Not possible' },
+  waiting: { icon: IconCircleDashed, word: t`Planned` },
+  running: { icon: IconLoader2, word: t`Running` },
+  done: { icon: IconCheck, word: t({ message: 'Done', context: 'state' }) },
+  refused: { icon: IconX, word: t`Refused` },
+  impossible: { icon: IconAlertTriangle, word: t`Not possible` },
 };
 
 /** One item: what happens to it, why it does not permit the action, or the result. */

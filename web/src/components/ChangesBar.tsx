@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, VisuallyHidden } from '@mantine/core';
 import { useEffect } from 'react';
 import { messageOf } from '../api/client';
@@ -33,11 +35,12 @@ export function ChangesBar(props: Props) {
 
 function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, onDiscard }: Props) {
   useFocusOfPage();
+  const reason = typeof error === 'string' ? error : messageOf(error);
   return (
-    <section className={styles.bar} aria-label="Unsaved changes">
+    <section className={styles.bar} aria-label={t`Unsaved changes`}>
       <div className={styles.words}>
         <div className={styles.count}>{changesText(changes.length)}</div>
-        <ul className={styles.changes} tabIndex={0} aria-label="Changes">
+        <ul className={styles.changes} tabIndex={0} aria-label={t`Changes`}>
           {changes.map(({ name, title, before, after }) => (
             <li key={name} className={styles.change} data-change={name}>
               {title}: {before && <span className={styles.before}>{before}</span>} → <span>{after}</span>
@@ -46,20 +49,21 @@ function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, o
         </ul>
         {problems > 0 && (
           <div className={styles.problem}>
-            {problems === 1
-              ? 'One value cannot be saved. Correct it.'
-              : `${problems} values cannot be saved. Correct them.`}
+            {plural(problems, {
+              one: 'One value cannot be saved. Correct it.',
+              other: '# values cannot be saved. Correct them.',
+            })}
           </div>
         )}
         {error != null && (
           <div className={styles.problem} role="alert">
-            Not saved. {typeof error === 'string' ? error : messageOf(error)}
+            <Trans>Not saved. {reason}</Trans>
           </div>
         )}
       </div>
       <div className={styles.buttons}>
         <Button variant="default" onClick={onDiscard} disabled={isSaving}>
-          Discard
+          <Trans>Discard</Trans>
         </Button>
         <Button
           type={onSave ? 'button' : 'submit'}
@@ -67,7 +71,7 @@ function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, o
           loading={isSaving}
           disabled={problems > 0 || !canSave}
         >
-          Save
+          <Trans>Save</Trans>
         </Button>
       </div>
     </section>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { messageOf, retryTemporary } from '../api/client';
@@ -34,13 +36,13 @@ export function ConfirmModal(props: DialogProps) {
           {children}
         </Text>
         {run.isError && (
-          <Alert color="red" variant="light" role="alert" title="Not done">
+          <Alert color="red" variant="light" role="alert" title={t`Not done`}>
             {messageOf(run.error)}
           </Alert>
         )}
         <Group justify="flex-end">
           <Button variant="default" onClick={close} data-autofocus>
-            Cancel
+            <Trans>Cancel</Trans>
           </Button>
           <Button color={color} loading={run.isPending} onClick={() => run.mutate()}>
             {action}

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Checkbox, Skeleton, Table, UnstyledButton, VisuallyHidden } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
@@ -11,7 +13,6 @@ import styles from './DataTable.module.css';
 import { download, csvOf, type ExportFormat, jsonOf } from './exportRows';
 import { showError, showWarning, StaleBanner } from './feedback';
 import { FilterField } from './FilterField';
-import { counted } from './format';
 import { useIdColumn } from './idColumn';
 import { KeysHelp } from './KeysHelp';
 import { chosenColumns, leaveViewColumns, listName, queryOf, showView, useListChoices } from './listChoices';
@@ -93,6 +94,8 @@ export function DataTable<Row>({
     [isPaged, query.data, columns, filter, by, descending],
   );
   const total = paged ? paged.total : String(rows.length);
+  const loaded = rows.length;
+  const known = total ?? '…';
   const selection = useSelection(rows, rowKey, filter);
   const whole = useWholeList(rows.length, paged?.onMore, query.error);
   const body = useRef<HTMLTableSectionElement>(null);
@@ -215,9 +218,7 @@ export function DataTable<Row>({
                     <Table.Th w={40}>
                       <Checkbox
                         size="xs"
-                        aria-label={
-                          paged?.onMore ? `Select the ${rows.length} rows that are loaded` : 'Select all rows'
-                        }
+                        aria-label={paged?.onMore ? t`Select the ${loaded} rows that are loaded` : t`Select all rows`}
                         checked={rows.length > 0 && selection.rows.length === rows.length}
                         indeterminate={selection.rows.length > 0 && selection.rows.length < rows.length}
                         onChange={selection.toggleAll}
@@ -250,14 +251,14 @@ export function DataTable<Row>({
           {isEmpty && !filter && empty}
           {isEmpty && filter && (
             <p className={styles.note}>
-              {isPart ? 'No loaded row' : 'No row'} matches “{filter}”.
+              {isPart ? <Trans>No loaded row matches “{filter}”.</Trans> : <Trans>No row matches “{filter}”.</Trans>}
             </p>
           )}
           {paged?.onMore && (
             <p className={`${styles.note} number`}>
               {filter
-                ? `${counted(rows.length, 'row')} found so far. Searching older rows…`
-                : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
+                ? t`${plural(loaded, { one: '# row', other: '# rows' })} found so far. Searching older rows…`
+                : t`${loaded} of ${known} rows are loaded; scroll for more.`}
             </p>
           )}
         </div>
@@ -284,10 +285,10 @@ function useWholeList(loaded: number, onMore: (() => void) | undefined, error: E
     }
     setThen(null);
     if (error) {
-      showError('Not all rows were loaded', error);
+      showError(t`Not all rows were loaded`, error);
       return;
     }
-    if (onMore) showWarning('Not all rows were loaded', 'The list is too long. Use a filter that fewer rows pass.');
+    if (onMore) showWarning(t`Not all rows were loaded`, t`The list is too long. Use a filter that fewer rows pass.`);
     then.call();
   }, [then, loaded, onMore, error]);
   return { isLoading: then !== null, load: (call: () => void) => setThen({ call }) };

@@ -1,8 +1,14 @@
+import { t } from '@lingui/core/macro';
 import { Menu } from '@mantine/core';
 import { IconCheck } from '@tabler/icons-react';
-import { titled } from './format';
 import { DENSITIES, type Density, useDensity } from './useDensity';
 import { useOwnPreference } from './useOwnPreference';
+
+const TITLES: Record<Density, string> = {
+  compact: t`Compact`,
+  standard: t`Standard`,
+  comfortable: t`Comfortable`,
+};
 
 /** The heights of rows, as a part of a menu. */
 export function DensityChoice() {
@@ -16,7 +22,7 @@ export function DensityChoice() {
     <Menu.RadioGroup value={chosen} onChange={(density) => choose(density as Density)}>
       {DENSITIES.map((density) => (
         <Menu.RadioItem key={density} value={density} closeMenuOnClick checkIcon={<IconCheck size={16} aria-hidden />}>
-          {titled(density)}
+          {TITLES[density]}
         </Menu.RadioItem>
       ))}
     </Menu.RadioGroup>

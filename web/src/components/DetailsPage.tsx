@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Anchor, Breadcrumbs, Skeleton, Tabs, Text } from '@mantine/core';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconDatabaseOff } from '@tabler/icons-react';
@@ -66,8 +67,8 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
 /** The reason why the item is not shown. The item may exist, but the user may not view it. */
 function titleOf(error: unknown): string {
   return error instanceof ApiError && error.status === 403
-    ? 'You are not allowed to view this page'
-    : 'This item no longer exists';
+    ? t`You are not allowed to view this page`
+    : t`This item no longer exists`;
 }
 
 function TabsInAddress({ tabs }: { tabs: Tab[] }) {

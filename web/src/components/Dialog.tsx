@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Drawer, type DrawerProps, Modal, type ModalProps, Text } from '@mantine/core';
 import { type ReactNode, useEffect, useState } from 'react';
 import styles from './Dialog.module.css';
@@ -38,7 +39,7 @@ export function SideSheet({ title, size = 'lg', onClose, children }: SideSheetPr
       position="right"
       size={size}
       title={<DialogTitle>{title}</DialogTitle>}
-      closeButtonProps={{ 'aria-label': 'Close' }}
+      closeButtonProps={{ 'aria-label': t`Close` }}
     >
       {children}
     </Drawer>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { ReactNode } from 'react';
@@ -23,14 +24,14 @@ interface Props {
 /** The switch of an item. It changes immediately, and back if the server refuses the change. */
 export function EnabledSwitch(props: Props) {
   const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
-  const change = useAction(onChange, [list], `${name} was not changed`);
+  const change = useAction(onChange, [list], t`${name} was not changed`);
   const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
   const shown = change.isPending ? change.variables : enabled;
   return (
     <>
       <Switch
-        aria-label={`Enabled: ${name}`}
-        {...(labeled ? { label: 'Enabled' } : {})}
+        aria-label={t`Enabled: ${name}`}
+        {...(labeled ? { label: t`Enabled` } : {})}
         checked={shown}
         disabled={disabled}
         onChange={({ currentTarget: { checked } }) => (!checked && consequence ? open() : change.mutate(checked))}
@@ -38,8 +39,8 @@ export function EnabledSwitch(props: Props) {
       <ConfirmDialog
         opened={asking}
         onClose={close}
-        title={`Disable ${name}?`}
-        action="Disable"
+        title={t`Disable ${name}?`}
+        action={t`Disable`}
         onConfirm={() => onChange(false)}
         touched={[list]}
       >

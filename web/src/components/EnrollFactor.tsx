@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Code, CopyButton, Group, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useMutation } from '@tanstack/react-query';
@@ -46,9 +48,16 @@ function PasswordPrompt({ onConfirmed, onClose }: { onConfirmed: () => void; onC
   const form = useForm({ initialValues: { password: '' } });
   const save = ({ password }: { password: string }) => confirmPassword(password).then(onConfirmed);
   return (
-    <FormDialog title="Confirm your password" form={form} save={save} touched={[]} submit="Confirm" onClose={onClose}>
+    <FormDialog
+      title={t`Confirm your password`}
+      form={form}
+      save={save}
+      touched={[]}
+      submit={t`Confirm`}
+      onClose={onClose}
+    >
       <PasswordInput
-        label="Current password"
+        label={t`Current password`}
         autoComplete="current-password"
         required
         data-autofocus
@@ -71,8 +80,8 @@ export function EnrollFactor({ onDone, recoveryCodes }: Props) {
   const [naming, setNaming] = useState(false);
   const [codes, setCodes] = useState<string[]>([]);
   const { confirmed, prompt } = useConfirmation();
-  const begin = useAction(() => confirmed(beginApp), [], 'The authenticator app was not added');
-  const renew = useAction(() => confirmed(newRecoveryCodes), [], 'The recovery codes were not replaced');
+  const begin = useAction(() => confirmed(beginApp), [], t`The authenticator app was not added`);
+  const renew = useAction(() => confirmed(newRecoveryCodes), [], t`The recovery codes were not replaced`);
   const added = (factor: FactorCreated) => {
     setApp(null);
     setNaming(false);
@@ -91,11 +100,11 @@ export function EnrollFactor({ onDone, recoveryCodes }: Props) {
           loading={begin.isPending}
           onClick={() => begin.mutate(undefined, { onSuccess: setApp })}
         >
-          Add authenticator app
+          <Trans>Add authenticator app</Trans>
         </Button>
         {supportsPasskeys() && (
           <Button variant="default" onClick={() => setNaming(true)}>
-            Add passkey
+            <Trans>Add passkey</Trans>
           </Button>
         )}
         {recoveryCodes !== null && (
@@ -104,7 +113,7 @@ export function EnrollFactor({ onDone, recoveryCodes }: Props) {
             loading={renew.isPending}
             onClick={() => renew.mutate(undefined, { onSuccess: setCodes })}
           >
-            New recovery codes
+            <Trans>New recovery codes</Trans>
           </Button>
         )}
       </Group>
@@ -129,29 +138,31 @@ interface AddAppProps {
 }
 
 function AddApp({ app, onAdded, onClose }: AddAppProps) {
-  const form = useForm({ initialValues: { name: 'Authenticator app', code: '' } });
+  const form = useForm({ initialValues: { name: t`Authenticator app`, code: '' } });
   return (
     <FormDialog
-      title="Add authenticator app"
+      title={t`Add authenticator app`}
       form={form}
       save={({ name, code }) => addApp(name, code)}
       touched={[]}
-      submit="Add"
+      submit={t`Add`}
       onSaved={onAdded}
       onClose={onClose}
     >
-      <Text size="sm">Scan the code with the app, or enter the key. The app then shows a code of six digits.</Text>
+      <Text size="sm">
+        <Trans>Scan the code with the app, or enter the key. The app then shows a code of six digits.</Trans>
+      </Text>
       <Group justify="center">
         <div className={styles.code}>
-          <QRCodeSVG value={app.uri} size={176} title="QR code of the key" />
+          <QRCodeSVG value={app.uri} size={176} title={t`QR code of the key`} />
         </div>
       </Group>
-      <Code block aria-label="Key" className={`anywhere unwrapped ${styles.key}`}>
+      <Code block aria-label={t({ message: 'Key', context: 'secret' })} className={`anywhere unwrapped ${styles.key}`}>
         {app.totp_key}
       </Code>
-      <TextInput label="Name" required {...form.getInputProps('name')} />
+      <TextInput label={t`Name`} required {...form.getInputProps('name')} />
       <TextInput
-        label="Code"
+        label={t`Code`}
         required
         data-autofocus
         inputMode="numeric"
@@ -169,10 +180,10 @@ interface AddPasskeyProps {
 }
 
 function AddPasskey({ add, onAdded, onClose }: AddPasskeyProps) {
-  const [name, setName] = useState('Passkey');
+  const [name, setName] = useState(t`Passkey`);
   const create = useMutation({ mutationFn: add, onSuccess: onAdded });
   return (
-    <Dialog title="Add passkey" onClose={onClose}>
+    <Dialog title={t`Add passkey`} onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -181,23 +192,23 @@ function AddPasskey({ add, onAdded, onClose }: AddPasskeyProps) {
       >
         <Stack>
           <TextInput
-            label="Name"
-            description="For example the name of the device or of the security key"
+            label={t`Name`}
+            description={t`For example the name of the device or of the security key`}
             required
             value={name}
             onChange={(event) => setName(event.currentTarget.value)}
           />
           {create.isError && (
-            <Alert color="red" variant="light" role="alert" title="Not added">
+            <Alert color="red" variant="light" role="alert" title={t`Not added`}>
               {messageOf(create.error)}
             </Alert>
           )}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
-              Cancel
+              <Trans>Cancel</Trans>
             </Button>
             <Button type="submit" loading={create.isPending}>
-              Continue
+              <Trans>Continue</Trans>
             </Button>
           </Group>
         </Stack>
@@ -208,10 +219,12 @@ function AddPasskey({ add, onAdded, onClose }: AddPasskeyProps) {
 
 function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => void }) {
   return (
-    <Dialog title="Recovery codes" onClose={onClose} closeOnClickOutside={false}>
+    <Dialog title={t`Recovery codes`} onClose={onClose} closeOnClickOutside={false}>
       <Stack>
         <Text size="sm">
-          Store these codes in a safe place. Each code replaces a second factor once. They are shown only now.
+          <Trans>
+            Store these codes in a safe place. Each code replaces a second factor once. They are shown only now.
+          </Trans>
         </Text>
         <ul className={`plain-list ${styles.codes}`}>
           {codes.map((code) => (
@@ -224,11 +237,13 @@ function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => voi
           <CopyButton value={codes.join('\n')}>
             {({ copied, copy }) => (
               <Button variant="default" onClick={copy}>
-                {copied ? 'Copied' : 'Copy'}
+                {copied ? t`Copied` : t`Copy`}
               </Button>
             )}
           </CopyButton>
-          <Button onClick={onClose}>I have stored them</Button>
+          <Button onClick={onClose}>
+            <Trans>I have stored them</Trans>
+          </Button>
         </Group>
       </Stack>
     </Dialog>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Group, Table, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { Factor } from '../api/secondFactors';
@@ -11,15 +13,16 @@ interface Props {
 
 /** The second factors of a user. */
 export function FactorTable({ factors, action }: Props) {
+  const never = t`never`;
   if (factors.length === 0)
     return (
       <Text size="sm" className="dimmed">
-        None.
+        <Trans>None.</Trans>
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={420} type="native" tabIndex={0} role="group" aria-label="Second factors">
-      <Table verticalSpacing="xs" aria-label="Second factors">
+    <Table.ScrollContainer minWidth={420} type="native" tabIndex={0} role="group" aria-label={t`Second factors`}>
+      <Table verticalSpacing="xs" aria-label={t`Second factors`}>
         <Table.Tbody>
           {factors.map((factor) => (
             <Table.Tr key={factor.factor_id}>
@@ -28,15 +31,19 @@ export function FactorTable({ factors, action }: Props) {
                   {factor.name}
                 </Text>
                 <Text size="xs" className="dimmed">
-                  {factor.kind === 'totp' ? 'authenticator app' : `passkey for ${factor.rp_id ?? ''}`}
+                  {kindOf(factor)}
                 </Text>
               </Table.Td>
               <Table.Td>
                 <Text size="sm" className="nowrap">
-                  used <TimeAgo time={factor.last_used} none="never" />
+                  <Trans>
+                    used <TimeAgo time={factor.last_used} none={never} />
+                  </Trans>
                 </Text>
                 <Text size="xs" className="dimmed nowrap">
-                  added <TimeAgo time={factor.created} />
+                  <Trans>
+                    added <TimeAgo time={factor.created} />
+                  </Trans>
                 </Text>
               </Table.Td>
               {action && (
@@ -50,4 +57,9 @@ export function FactorTable({ factors, action }: Props) {
       </Table>
     </Table.ScrollContainer>
   );
+}
+
+function kindOf({ kind, rp_id }: Factor): string {
+  const site = rp_id ?? '';
+  return kind === 'totp' ? t`authenticator app` : t`passkey for ${site}`;
 }

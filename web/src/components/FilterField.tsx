@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Combobox, Kbd, TextInput, useCombobox } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
@@ -39,7 +40,7 @@ export function FilterField<Row>({ caption, columns, rows, isPart, value, onChan
           ref={field}
           className={styles.filter}
           size="sm"
-          aria-label={`Filter ${caption}`}
+          aria-label={t`Filter ${caption}`}
           placeholder={filterHint(columns, isPart)}
           leftSection={<IconSearch size={16} aria-hidden />}
           rightSection={
@@ -57,7 +58,7 @@ export function FilterField<Row>({ caption, columns, rows, isPart, value, onChan
         />
       </Combobox.Target>
       <Combobox.Dropdown hidden={!isOpen}>
-        <Combobox.Options aria-label="Completions">
+        <Combobox.Options aria-label={t`Completions`}>
           {completions.map(({ filter, word, note }) => (
             <Combobox.Option key={filter} value={filter}>
               <span className={styles.word}>{word}</span> <span className={styles.note}>{note}</span>

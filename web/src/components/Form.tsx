@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Group, type ModalProps, Stack } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
@@ -50,7 +52,7 @@ interface FrameProps<Values, Saved> {
  * errors above the buttons. After an error, the form keeps its values.
  */
 export function FormFrame<Values extends object, Saved>(props: FrameProps<Values, Saved>) {
-  const { form, save, touched, onSaved, onCancel, submit = 'Submit', incomplete = false, children } = props;
+  const { form, save, touched, onSaved, onCancel, submit = t`Submit`, incomplete = false, children } = props;
   const { readOnly = false, repeatable = false, page } = props;
   const queries = useQueryClient();
   const refresh = () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
@@ -69,7 +71,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
       form.setInitialValues(values);
       form.resetDirty();
       const warnings = warningsOf(saved);
-      if (warnings.length > 0) showWarning('Saved with warnings', warnings.join(' '));
+      if (warnings.length > 0) showWarning(t`Saved with warnings`, warnings.join(' '));
       await refresh();
       onSaved?.(saved);
     },
@@ -94,7 +96,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
           <Stack>{children}</Stack>
         </fieldset>
         {run.isError && !page && (
-          <Alert color="red" variant="light" role="alert" title="Not saved" ref={showIt}>
+          <Alert color="red" variant="light" role="alert" title={t`Not saved`} ref={showIt}>
             {sentenceOf(form.getValues(), run.error)}
           </Alert>
         )}
@@ -114,7 +116,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
           <Group justify="flex-end">
             {onCancel && (
               <Button variant="default" onClick={onCancel}>
-                Cancel
+                <Trans>Cancel</Trans>
               </Button>
             )}
             {!readOnly && (
@@ -151,7 +153,7 @@ function changesOf<Values extends object>(form: Form<Values>, { texts }: OnPage<
   const names = Object.keys(changed(before, after)) as (keyof Values & string)[];
   return names.map((name) => {
     const show = texts?.[name] ?? textOf;
-    const [old, now] = isSecret(form, name) ? ['', 'a new value'] : [show(before[name]), show(after[name])];
+    const [old, now] = isSecret(form, name) ? ['', t`a new value`] : [show(before[name]), show(after[name])];
     return { name, title: labelOf(form, name), before: old, after: now };
   });
 }

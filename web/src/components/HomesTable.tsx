@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconHome, IconTrash } from '@tabler/icons-react';
@@ -10,37 +12,39 @@ import { Confirm } from './Confirm';
 import { actionsColumn } from './columns';
 import { DataTable } from './DataTable';
 import { EmptyState } from './feedback';
-import { bytes, counted, titled } from './format';
+import { bytes } from './format';
 import { RowButton } from './RowButton';
 import { StatusBadge } from './StatusBadge';
 import type { Column } from './tableState';
 import { TimeAgo } from './TimeAgo';
 
-const USER: Column<Home> = { key: 'user', title: 'User', value: (row) => row.username ?? 'a deleted user' };
+const STATES: Record<Home['state'], string> = { kept: t`kept`, in_use: t`in use`, deleting: t`deleting` };
+
+const USER: Column<Home> = { key: 'user', title: t`User`, value: (row) => row.username ?? t`a deleted user` };
 const WORKSPACE: Column<Home> = {
   key: 'workspace',
-  title: 'Workspace',
-  value: (row) => row.image_friendly_name ?? 'a deleted workspace',
+  title: t`Workspace`,
+  value: (row) => row.image_friendly_name ?? t`a deleted workspace`,
 };
-const HOST: Column<Home> = { key: 'host', title: 'Host', value: (row) => row.hostname ?? '' };
+const HOST: Column<Home> = { key: 'host', title: t`Host`, value: (row) => row.hostname ?? '' };
 const FIGURES: Column<Home>[] = [
   {
     key: 'size',
-    title: 'Size',
+    title: t`Size`,
     align: 'right',
     value: (row) => row.size_bytes ?? -1,
-    render: (row) => (row.size_bytes === null ? 'not measured yet' : bytes(row.size_bytes)),
+    render: (row) => (row.size_bytes === null ? t`not measured yet` : bytes(row.size_bytes)),
   },
   {
     key: 'last_used',
-    title: 'Last Used',
+    title: t`Last Used`,
     value: (row) => row.last_used,
-    render: (row) => (row.state === 'in_use' ? 'now' : <TimeAgo time={row.last_used} />),
+    render: (row) => (row.state === 'in_use' ? t`now` : <TimeAgo time={row.last_used} />),
   },
   {
     key: 'state',
-    title: 'State',
-    value: (row) => row.state.replace('_', ' '),
+    title: t`State`,
+    value: (row) => STATES[row.state],
     render: (row) => (
       <>
         <StatusBadge status={row.state === 'in_use' ? 'in use' : row.state} />
@@ -68,24 +72,29 @@ export function HomesTable({ of, name }: Props) {
     [user_id, image_id, seesHosts],
   );
   const total = (homes.data ?? []).reduce((sum, { size_bytes }) => sum + (size_bytes ?? 0), 0);
+  const count = homes.data?.length ?? 0;
+  const size = bytes(total);
   return (
     <DataTable
-      caption="Home folders"
+      caption={t`Home folders`}
+      list="home-folders"
       {...(name ? { name } : {})}
       query={homes}
       columns={columns}
       rowKey={(row) => row.home_id}
       sort="-size"
       tools={
-        homes.data?.length ? (
+        count > 0 ? (
           <Text size="sm" className="dimmed">
-            {counted(homes.data.length, 'home folder')}, {bytes(total)}
+            {t`${plural(count, { one: '# home folder', other: '# home folders' })}, ${size}`}
           </Text>
         ) : undefined
       }
       empty={
-        <EmptyState icon={IconHome} title="No home folder is kept">
-          Home folders appear here after the first session of a workspace that keeps files between sessions.
+        <EmptyState icon={IconHome} title={t`No home folder is kept`}>
+          <Trans>
+            Home folders appear here after the first session of a workspace that keeps files between sessions.
+          </Trans>
         </EmptyState>
       }
     />
@@ -97,20 +106,22 @@ function Delete({ home }: { home: Home }) {
   const me = useMe();
   const isOwn = me?.user.user_id === home.user_id;
   if (home.state === 'deleting' || !(isOwn || allowed('homes_delete'))) return null;
-  const of = `${home.username ?? 'a deleted user'} in ${home.image_friendly_name ?? 'a deleted workspace'}`;
+  const user = home.username ?? t`a deleted user`;
+  const workspace = home.image_friendly_name ?? t`a deleted workspace`;
+  const size = home.size_bytes === null ? null : bytes(home.size_bytes);
   return (
     <Confirm
-      title="Delete this home folder?"
-      action="Delete all files"
+      title={t`Delete this home folder?`}
+      action={t`Delete all files`}
       onConfirm={() => deleteHome(home.home_id)}
       touched={['homes']}
       trigger={(open) => (
-        <RowButton label={`${titled('delete')} the home folder of ${of}`} icon={IconTrash} onClick={open} />
+        <RowButton label={t`Delete the home folder of ${user} in ${workspace}`} icon={IconTrash} onClick={open} />
       )}
     >
       {home.loss}
-      {home.size_bytes !== null && ` They take ${bytes(home.size_bytes)}.`} The next session of this workspace starts
-      with an empty home folder.
+      {size !== null && ` ${t`They take ${size}.`}`}{' '}
+      <Trans>The next session of this workspace starts with an empty home folder.</Trans>
     </Confirm>
   );
 }
