@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Kbd, Table } from '@mantine/core';
 import { Dialog } from './Dialog';
 import classes from './KeysHelp.module.css';
@@ -6,8 +7,8 @@ import { TABLE_KEYS } from './tableKeys';
 /** The keys of a list. */
 export function KeysHelp({ onClose }: { onClose: () => void }) {
   return (
-    <Dialog title="Keys" onClose={onClose}>
-      <Table variant="vertical" layout="auto" withRowBorders={false} aria-label="Keys">
+    <Dialog title={t`Keys`} onClose={onClose}>
+      <Table variant="vertical" layout="auto" withRowBorders={false} aria-label={t`Keys`}>
         <Table.Tbody>
           {TABLE_KEYS.map(([keys, meaning]) => (
             <Table.Tr key={meaning}>

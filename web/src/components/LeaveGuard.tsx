@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { use, useEffect, useState } from 'react';
 import { UNSAFE_NavigationContext as NavigationContext } from 'react-router';
 import { ConfirmDialog } from './Confirm';
@@ -15,11 +17,11 @@ export function LeaveGuard({ when }: { when: boolean }) {
     <ConfirmDialog
       opened={leave !== null}
       onClose={() => setLeave(null)}
-      title="Leave without saving?"
-      action="Leave"
+      title={t`Leave without saving?`}
+      action={t({ message: 'Leave', context: 'verb' })}
       onConfirm={() => Promise.resolve(leave?.())}
     >
-      The changes on this page are not saved. They are lost if you leave.
+      <Trans>The changes on this page are not saved. They are lost if you leave.</Trans>
     </ConfirmDialog>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Menu } from '@mantine/core';
 import { IconAdjustmentsHorizontal, IconCheck, IconDownload } from '@tabler/icons-react';
 import { DensityChoice } from './Density';
@@ -17,7 +19,7 @@ interface Props<Row> {
   onExport: (format: ExportFormat) => void;
 }
 
-const FORM_TITLES: Record<TimeForm, string> = { relative: 'Time since now', absolute: 'Date and time' };
+const FORM_TITLES: Record<TimeForm, string> = { relative: t`Time since now`, absolute: t`Date and time` };
 
 /** The menu with the columns, the form of times, the height of rows, and the export of a list. */
 export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExport }: Props<Row>) {
@@ -36,8 +38,8 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
           variant="subtle"
           color="gray"
           size="lg"
-          aria-label="Options of the list"
-          data-hint="Columns, times, height of rows, export"
+          aria-label={t`Options of the list`}
+          data-hint={t`Columns, times, height of rows, export`}
           loading={isExporting}
         >
           <IconAdjustmentsHorizontal size={18} aria-hidden />
@@ -46,7 +48,9 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
       <Menu.Dropdown className={styles.menu ?? ''}>
         {hideable.length > 0 && (
           <>
-            <Menu.Label>Columns</Menu.Label>
+            <Menu.Label>
+              <Trans>Columns</Trans>
+            </Menu.Label>
             {hideable.map(({ key, title }) => (
               <Menu.CheckboxItem
                 key={key}
@@ -57,11 +61,15 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
                 {title}
               </Menu.CheckboxItem>
             ))}
-            <Menu.Item onClick={() => onColumns(null)}>Show the default columns</Menu.Item>
+            <Menu.Item onClick={() => onColumns(null)}>
+              <Trans>Show the default columns</Trans>
+            </Menu.Item>
             <Menu.Divider />
           </>
         )}
-        <Menu.Label>Times</Menu.Label>
+        <Menu.Label>
+          <Trans>Times</Trans>
+        </Menu.Label>
         <Menu.RadioGroup value={form} onChange={(next) => chooseTimes(next as TimeForm)}>
           {FORMS.map((each) => (
             <Menu.RadioItem key={each} value={each} checkIcon={<IconCheck size={16} aria-hidden />}>
@@ -70,20 +78,27 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
           ))}
         </Menu.RadioGroup>
         <Menu.Divider />
-        <Menu.Label>Height of rows</Menu.Label>
+        <Menu.Label>
+          <Trans>Height of rows</Trans>
+        </Menu.Label>
         <DensityChoice />
         <Menu.Divider />
-        <Menu.Label>Export the filtered rows</Menu.Label>
-        {(['csv', 'json'] as const).map((format) => (
-          <Menu.Item
-            key={format}
-            closeMenuOnClick
-            leftSection={<IconDownload size={16} aria-hidden />}
-            onClick={() => onExport(format)}
-          >
-            {`Export as ${format.toUpperCase()}`}
-          </Menu.Item>
-        ))}
+        <Menu.Label>
+          <Trans>Export the filtered rows</Trans>
+        </Menu.Label>
+        {(['csv', 'json'] as const).map((format) => {
+          const name = format.toUpperCase();
+          return (
+            <Menu.Item
+              key={format}
+              closeMenuOnClick
+              leftSection={<IconDownload size={16} aria-hidden />}
+              onClick={() => onExport(format)}
+            >
+              {t`Export as ${name}`}
+            </Menu.Item>
+          );
+        })}
       </Menu.Dropdown>
     </Menu>
   );

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Button, Group, Stack, Table, Text } from '@mantine/core';
 import type { LogIn } from '../api/types';
 import { TimeAgo } from './TimeAgo';
@@ -12,16 +14,16 @@ interface Props {
 
 /** The log-ins of a user at the console, with buttons to end them. */
 export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
-  const end = useAction(onEnd, touched, 'The log-in was not ended');
+  const end = useAction(onEnd, touched, t`The log-in was not ended`);
   if (logIns.length === 0)
     return (
       <Text size="sm" className="dimmed">
-        Not logged in anywhere.
+        <Trans>Not logged in anywhere.</Trans>
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="group" aria-label="Log-ins">
-      <Table verticalSpacing="xs" aria-label="Log-ins">
+    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="group" aria-label={t`Log-ins`}>
+      <Table verticalSpacing="xs" aria-label={t`Log-ins`}>
         <Table.Tbody>
           {logIns.map((each) => (
             <Table.Tr key={each.login_id}>
@@ -29,11 +31,11 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
                 <Stack gap={0}>
                   <Group gap="xs">
                     <Text size="sm" className="row-name">
-                      {each.client_ip || 'unknown address'}
+                      {each.client_ip || t`unknown address`}
                     </Text>
                     {each.current && (
                       <Badge variant="default" size="sm">
-                        this one
+                        <Trans>this one</Trans>
                       </Badge>
                     )}
                   </Group>
@@ -44,10 +46,14 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
               </Table.Td>
               <Table.Td>
                 <Text size="sm" className="nowrap">
-                  used <TimeAgo time={each.last_used} />
+                  <Trans>
+                    used <TimeAgo time={each.last_used} />
+                  </Trans>
                 </Text>
                 <Text size="xs" className="dimmed nowrap">
-                  since <TimeAgo time={each.created} />
+                  <Trans>
+                    since <TimeAgo time={each.created} />
+                  </Trans>
                 </Text>
               </Table.Td>
               <Table.Td align="right">
@@ -58,9 +64,9 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
                     disabled={disabled}
                     loading={end.isPending && end.variables === each.login_id}
                     onClick={() => end.mutate(each.login_id)}
-                    aria-label={`End the log-in from ${each.client_ip}`}
+                    aria-label={endLabel(each.client_ip)}
                   >
-                    End
+                    <Trans context="verb">End</Trans>
                   </Button>
                 )}
               </Table.Td>
@@ -70,4 +76,8 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
       </Table>
     </Table.ScrollContainer>
   );
+}
+
+function endLabel(address: string): string {
+  return t`End the log-in from ${address}`;
 }

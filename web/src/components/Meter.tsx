@@ -1,3 +1,4 @@
+import { Trans } from '@lingui/react/macro';
 import { Progress } from '@mantine/core';
 import styles from './Meter.module.css';
 
@@ -12,6 +13,8 @@ interface Props {
 /** A bar that shows the used part of a total. */
 export function Meter({ used, total, format, label }: Props) {
   const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
+  const part = format(used);
+  const whole = format(total);
   return (
     <div className={styles.meter}>
       <Progress
@@ -22,7 +25,9 @@ export function Meter({ used, total, format, label }: Props) {
         aria-label={label}
       />
       <span className="nowrap number">
-        {format(used)} of {format(total)}
+        <Trans>
+          {part} of {whole}
+        </Trans>
       </span>
     </div>
   );

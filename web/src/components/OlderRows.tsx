@@ -1,3 +1,4 @@
+import { Trans } from '@lingui/react/macro';
 import { Button, Group } from '@mantine/core';
 
 interface Props {
@@ -12,7 +13,7 @@ export function OlderRows({ next, onShow }: Props) {
   return (
     <Group justify="center">
       <Button size="compact-sm" variant="default" onClick={() => onShow(next)}>
-        Show older rows
+        <Trans>Show older rows</Trans>
       </Button>
     </Group>
   );

@@ -1,7 +1,7 @@
+import { plural, t } from '@lingui/core/macro';
 import { IconAlertTriangle, IconCircleCheck, IconUsers } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import type { Schemas } from '../api/types';
-import { counted } from './format';
 import styles from './Preview.module.css';
 
 /** A sentence about the values of a form, beside their fields. `isProblem`: an administrator should read it. */
@@ -23,13 +23,18 @@ interface LineProps {
 /** "Fits: 4 more sessions at the moment", or the obstacles. */
 export function RoomLine({ room }: { room: Schemas['Room'] | undefined }) {
   if (!room) return null;
-  if (room.sessions === 0)
+  const { sessions, reason } = room;
+  if (sessions === 0)
     return (
       <Line icon={IconAlertTriangle} isProblem>
-        Fits: none at the moment. {room.reason}.
+        {t`Fits: none at the moment. ${reason}.`}
       </Line>
     );
-  return <Line icon={IconCircleCheck}>Fits: {counted(room.sessions, 'more session')} at the moment</Line>;
+  return (
+    <Line icon={IconCircleCheck}>
+      {t`Fits: ${plural(sessions, { one: '# more session', other: '# more sessions' })} at the moment`}
+    </Line>
+  );
 }
 
 /** A sentence about users, such as "10 of 12 users match". */
@@ -52,7 +57,7 @@ export function WarningLine({ children }: { children: ReactNode }) {
 /** The lines of a preview. Screen readers announce them after a change. */
 export function Preview({ children }: { children: ReactNode }) {
   return (
-    <div className={styles.preview} role="status" aria-label="Preview">
+    <div className={styles.preview} role="status" aria-label={t`Preview`}>
       {children}
     </div>
   );

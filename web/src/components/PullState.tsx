@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Group, Progress, Text, Tooltip } from '@mantine/core';
 import type { Agent } from '../api/types';
 import { bytes } from './format';
@@ -9,6 +10,8 @@ type Pull = Pick<Agent['images'][number], 'state' | 'how' | 'reason' | 'progress
  * progress. */
 export function PullState({ pull, label }: { pull: Pull; label: string }) {
   const isComing = pull.state === 'pulling';
+  const part = bytes((pull.size_bytes * pull.progress) / 100);
+  const whole = bytes(pull.size_bytes);
   return (
     <Group gap="sm" wrap="nowrap">
       <Tooltip label={pull.reason} disabled={!isComing || pull.reason === ''} multiline maw={320}>
@@ -18,7 +21,7 @@ export function PullState({ pull, label }: { pull: Pull; label: string }) {
       </Tooltip>
       {isComing && pull.size_bytes > 0 && (
         <Text size="xs" c="dimmed" className="number nowrap">
-          {`${bytes((pull.size_bytes * pull.progress) / 100)} of ${bytes(pull.size_bytes)}`}
+          {t`${part} of ${whole}`}
         </Text>
       )}
       {isComing && <Progress value={pull.progress} flex="1 1 40px" maw={120} miw={40} animated aria-label={label} />}

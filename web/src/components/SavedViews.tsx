@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Button, Group, Menu, Stack, Text, TextInput } from '@mantine/core';
 import { IconBookmark, IconBookmarkFilled, IconDeviceFloppy, IconTrash } from '@tabler/icons-react';
 import { type SyntheticEvent, useState } from 'react';
@@ -23,12 +25,12 @@ export function SavedViews({ views, query, onShow, onChange }: Props) {
     <>
       <Menu position="bottom-end" withInitialFocusPlaceholder={false}>
         <Menu.Target>
-          <ActionIcon variant="subtle" color="gray" size="lg" aria-label="Saved views" data-hint="Saved views">
+          <ActionIcon variant="subtle" color="gray" size="lg" aria-label={t`Saved views`} data-hint={t`Saved views`}>
             <Icon size={18} aria-hidden />
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown className={styles.menu ?? ''}>
-          <Menu.Label>{views.length > 0 ? 'Saved views' : 'No saved views yet'}</Menu.Label>
+          <Menu.Label>{views.length > 0 ? t`Saved views` : t`No saved views yet`}</Menu.Label>
           {views.map((view) => (
             <Menu.Item key={view.name} onClick={() => onShow(view)} data-current={view === shown || undefined}>
               {view.name}
@@ -36,11 +38,11 @@ export function SavedViews({ views, query, onShow, onChange }: Props) {
           ))}
           <Menu.Divider />
           <Menu.Item leftSection={<IconDeviceFloppy size={16} aria-hidden />} onClick={() => setDialog('save')}>
-            Save this view
+            <Trans>Save this view</Trans>
           </Menu.Item>
           {views.length > 0 && (
             <Menu.Item leftSection={<IconTrash size={16} aria-hidden />} onClick={() => setDialog('delete')}>
-              Delete views
+              <Trans>Delete views</Trans>
             </Menu.Item>
           )}
         </Menu.Dropdown>
@@ -81,24 +83,24 @@ function SaveDialog({ views, onSave, onClose }: SaveProps) {
     onClose();
   };
   return (
-    <Dialog title="Save this view" onClose={onClose}>
+    <Dialog title={t`Save this view`} onClose={onClose}>
       <form onSubmit={save}>
         <Stack>
           <TextInput
-            label="Name"
-            description="The view keeps the filter, the order and the columns of the list. Only you see it."
+            label={t`Name`}
+            description={t`The view keeps the filter, the order and the columns of the list. Only you see it.`}
             maxLength={LONGEST_NAME}
             required
             value={name}
-            error={isFull ? `A list can have at most ${MOST_VIEWS} views. Delete one first.` : undefined}
+            error={isFull ? t`A list can have at most ${MOST_VIEWS} views. Delete one first.` : undefined}
             onChange={(event) => setName(event.currentTarget.value)}
           />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
-              Cancel
+              <Trans>Cancel</Trans>
             </Button>
             <Button type="submit" disabled={isFull}>
-              {isReplaced ? 'Replace the view' : 'Save'}
+              {isReplaced ? t`Replace the view` : t`Save`}
             </Button>
           </Group>
         </Stack>
@@ -115,8 +117,12 @@ interface DeleteProps {
 
 function DeleteDialog({ views, onDelete, onClose }: DeleteProps) {
   return (
-    <Dialog title="Delete views" onClose={onClose}>
-      {views.length === 0 && <Text size="sm">There are no saved views.</Text>}
+    <Dialog title={t`Delete views`} onClose={onClose}>
+      {views.length === 0 && (
+        <Text size="sm">
+          <Trans>There are no saved views.</Trans>
+        </Text>
+      )}
       <ul className={styles.views}>
         {views.map(({ name }) => (
           <li key={name}>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { TextInput } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
@@ -46,7 +47,7 @@ export function SearchField({ label, of, onEnter }: FieldProps) {
       ref={field}
       className={styles.field}
       aria-label={label}
-      placeholder="Search"
+      placeholder={t`Search`}
       leftSection={<IconSearch size={16} aria-hidden />}
       value={words}
       onChange={(event) => setWords(event.currentTarget.value)}
@@ -62,11 +63,11 @@ export function Categories({ things, of }: { things: { categories: string[] }[];
   const all = [...new Set(things.flatMap(({ categories }) => categories))].sort();
   if (all.length < 2) return null;
   return (
-    <div className={styles.categories} role="radiogroup" aria-label="Category">
+    <div className={styles.categories} role="radiogroup" aria-label={t`Category`}>
       {['', ...all].map((category) => (
         <label key={category} className={styles.category}>
           <input type="radio" name={name} checked={chosen === category} onChange={() => choose(category)} />
-          {category || 'All'}
+          {category || t`All`}
         </label>
       ))}
     </div>

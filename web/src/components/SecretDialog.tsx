@@ -1,11 +1,18 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Code, CopyButton, Group, Stack } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Dialog } from './Dialog';
 
+/** The notice about each kind of a secret. */
+const NOTICES = {
+  secret: t`The secret is shown only once`,
+  token: t`The token is shown only once`,
+};
+
 interface Props {
   title: string;
-  /** The word for the secret in the notice, such as "secret" or "token". */
-  noun: string;
+  noun: keyof typeof NOTICES;
   secret: string;
   /** What to do with the secret. */
   children: ReactNode;
@@ -17,7 +24,7 @@ export function SecretDialog({ title, noun, secret, children, onClose }: Props) 
   return (
     <Dialog title={title} onClose={onClose} size="lg" closeOnClickOutside={false}>
       <Stack>
-        <Alert color="yellow" variant="light" role="status" title={`The ${noun} is shown only once`}>
+        <Alert color="yellow" variant="light" role="status" title={NOTICES[noun]}>
           {children}
         </Alert>
         <Code block className="anywhere wrapped">
@@ -27,11 +34,13 @@ export function SecretDialog({ title, noun, secret, children, onClose }: Props) 
           <CopyButton value={secret}>
             {({ copied, copy }) => (
               <Button variant="default" onClick={copy}>
-                {copied ? 'Copied' : 'Copy'}
+                {copied ? t`Copied` : t`Copy`}
               </Button>
             )}
           </CopyButton>
-          <Button onClick={onClose}>Done</Button>
+          <Button onClick={onClose}>
+            <Trans>Done</Trans>
+          </Button>
         </Group>
       </Stack>
     </Dialog>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { ActionIcon } from '@mantine/core';
 import { IconDots } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -21,6 +22,7 @@ export function SessionMenu({ session, name, without = [] }: Props) {
   const order = useSessionOrder(session);
   const choices = offered(session.actions).filter((action) => !without.includes(action));
   if (choices.length === 0) return null;
+  const sessionId = session.session_id;
   const take = (action: SessionAction) => (ownLook(action, session).warning ? setAsked(action) : order.mutate(action));
   const entries = choices.map((action) => {
     const { label, icon } = ownLook(action, session);
@@ -28,13 +30,13 @@ export function SessionMenu({ session, name, without = [] }: Props) {
   });
   return (
     <>
-      <LateMenu label={`More for ${name}`} entries={entries}>
+      <LateMenu label={t`More for ${name}`} entries={entries}>
         {(trigger) => (
           <ActionIcon
             {...trigger}
             variant="subtle"
             color="gray"
-            aria-label={`More for ${session.session_id}`}
+            aria-label={t`More for ${sessionId}`}
             loading={order.isPending}
           >
             <IconDots size={17} color="var(--mantine-color-text)" aria-hidden />
@@ -65,12 +67,12 @@ interface QuestionProps {
 
 /** Asks before an action that loses data. */
 export function OrderQuestion({ session, name, action, look = (each) => ACTIONS[each], onClose }: QuestionProps) {
-  const { label, warning } = action ? look(action) : { label: '', warning: '' };
+  const { label, warning, question } = action ? look(action) : { label: '', warning: '', question: () => '' };
   return (
     <ConfirmDialog
       opened={action !== null}
       onClose={onClose}
-      title={`${label} ${name}?`}
+      title={question(name)}
       action={label}
       color={action === 'stop' ? 'accent' : 'failure'}
       onConfirm={() => (action ? orderSession(session, action) : Promise.resolve())}

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Skeleton } from '@mantine/core';
 import { IconArrowsMaximize, IconChevronDown, IconChevronUp, IconX } from '@tabler/icons-react';
 import { Suspense, useMemo } from 'react';
@@ -25,13 +26,13 @@ export function SidePanel({ path, onMove, onClose }: Props) {
   if (!place) return null;
   const { page: Page } = place;
   return (
-    <section className={styles.panel} aria-label="Details beside the list" data-side-panel>
+    <section className={styles.panel} aria-label={t`Details beside the list`} data-side-panel>
       <div className={styles.bar}>
-        <RowButton label="Previous row (K)" icon={IconChevronUp} onClick={() => onMove(-1)} />
-        <RowButton label="Next row (J)" icon={IconChevronDown} onClick={() => onMove(1)} />
+        <RowButton label={t`Previous row (K)`} icon={IconChevronUp} onClick={() => onMove(-1)} />
+        <RowButton label={t`Next row (J)`} icon={IconChevronDown} onClick={() => onMove(1)} />
         <span className="grows" />
-        <RowButton label="Open the full page" icon={IconArrowsMaximize} to={`${path}${panelSearch(params)}`} />
-        <RowButton label="Close the panel (Escape)" icon={IconX} onClick={onClose} />
+        <RowButton label={t`Open the full page`} icon={IconArrowsMaximize} to={`${path}${panelSearch(params)}`} />
+        <RowButton label={t`Close the panel (Escape)`} icon={IconX} onClick={onClose} />
       </div>
       <div className={styles.content}>
         <PanelContext value={context}>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Divider, Stack } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconLogin2 } from '@tabler/icons-react';
@@ -17,7 +19,7 @@ export function SignOnButtons() {
   if (providers.length === 0) return null;
   return (
     <Stack className={styles.providers}>
-      <Divider label="or" />
+      <Divider label={t`or`} />
       {start.isError && (
         <Alert color="red" variant="light" role="alert">
           {messageOf(start.error)}
@@ -33,7 +35,7 @@ export function SignOnButtons() {
           loading={start.isPending && start.variables === name}
           onClick={() => start.mutate(name)}
         >
-          Log in with {title}
+          <Trans>Log in with {title}</Trans>
         </Button>
       ))}
     </Stack>

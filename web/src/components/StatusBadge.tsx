@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import {
   IconCheck,
   IconCircle,
@@ -69,15 +70,60 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   deleted: 'gone',
 };
 
+/** The words of the statuses. */
+const WORDS: Record<string, string> = {
+  running: t`running`,
+  ready: t`ready`,
+  staged: t`staged`,
+  'on demand': t`on demand`,
+  enabled: t`enabled`,
+  requested: t`requested`,
+  starting: t`starting`,
+  assigning: t`assigning`,
+  stopping: t`stopping`,
+  pausing: t`pausing`,
+  deleting: t`deleting`,
+  kept: t`kept`,
+  'in use': t`in use`,
+  pending: t`pending`,
+  stopped: t`stopped`,
+  paused: t`paused`,
+  disabled: t`disabled`,
+  draining: t`draining`,
+  present: t({ message: 'present', context: 'status' }),
+  pulling: t`pulling`,
+  building: t`building`,
+  copying: t`copying`,
+  absent: t`absent`,
+  unknown: t`unknown`,
+  unreachable: t`unreachable`,
+  missing: t`missing`,
+  quarantined: t`quarantined`,
+  open: t({ message: 'open', context: 'status' }),
+  recording: t({ message: 'recording', context: 'status' }),
+  complete: t({ message: 'complete', context: 'status' }),
+  'without its end': t`without its end`,
+  'not stored': t`not stored`,
+  'second host refused': t`second host refused`,
+  revoked: t`revoked`,
+  lost: t`lost`,
+  failed: t`failed`,
+  waiting: t`waiting`,
+  delivered: t`delivered`,
+  'given up': t`given up`,
+  dead: t`dead`,
+  locked: t`locked`,
+  deleted: t`deleted`,
+};
+
 /** The hints of statuses whose words do not state what happened. */
 const HINTS: Record<string, string> = {
-  unreachable: 'The host of this session does not answer at present. The session continues if the host returns soon.',
-  lost: 'The host of this session has not answered for a long time. The session may come back with the host.',
-  'without its end': 'The recording has ended, but the end of the video is missing. Later segments may be missing.',
-  'not stored': 'The video is not part of the restored backup, or its first segment was removed.',
-  quarantined: 'The hand-over of this session to a user failed. It is kept for inspection, and no user gets it.',
-  'second host refused':
-    'Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.',
+  unreachable: t`The host of this session does not answer at present. The session continues if the host returns soon.`,
+  lost: t`The host of this session has not answered for a long time. The session may come back with the host.`,
+  'without its end': t`The recording has ended, but the end of the video is missing. Later segments may be missing.`,
+  'not stored': t`The video is not part of the restored backup, or its first segment was removed.`,
+  quarantined: t`The hand-over of this session to a user failed. It is kept for inspection, and no user gets it.`,
+  'second host refused': t`Another host used the identity of this Agent and was refused. This Agent itself continues. See its details.`,
 };
 
 interface Props {
@@ -89,7 +135,7 @@ interface Props {
 /** The statuses that are green: what can be used now. */
 export const GREEN = Object.keys(LOOK_OF).filter((status) => LOOKS[LOOK_OF[status] ?? 'gone']?.tone === 'ready');
 
-/** A status in the words of the API. */
+/** A status of the API in the language of the console. */
 export function StatusBadge({ status, intended = false }: Props) {
   const look = LOOKS[intended ? 'resting' : (LOOK_OF[status] ?? 'gone')];
   if (!look) return null;
@@ -97,7 +143,7 @@ export function StatusBadge({ status, intended = false }: Props) {
   return (
     <ToneBadge tone={look.tone} hint={HINTS[status]}>
       <Icon size={12} aria-hidden />
-      {status}
+      {WORDS[status] ?? status}
     </ToneBadge>
   );
 }

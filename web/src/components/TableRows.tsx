@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Table } from '@mantine/core';
 import { replaceEqualDeep } from '@tanstack/react-query';
 import { defaultRangeExtractor, type Range, useWindowVirtualizer, type Virtualizer } from '@tanstack/react-virtual';
@@ -184,7 +185,7 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
           <input
             type="checkbox"
             className="row-checkbox mantine-focus-auto"
-            aria-label={`Select ${name}`}
+            aria-label={t`Select ${name}`}
             checked={selected ?? false}
             onChange={() => onToggle(row)}
           />

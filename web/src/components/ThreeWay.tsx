@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { SegmentedControl } from '@mantine/core';
 import type { KeyboardEvent } from 'react';
 
@@ -29,6 +30,7 @@ export function ThreeWay({ label, value, inherited, disabled, onChange }: Props)
     const atEnd = (BACK.includes(event.key) && chosen === 'deny') || (ON.includes(event.key) && chosen === 'allow');
     if (atEnd) event.preventDefault();
   };
+  const inheritedValue = inherited ? t`yes` : t`no`;
   return (
     <SegmentedControl
       aria-label={label}
@@ -36,9 +38,9 @@ export function ThreeWay({ label, value, inherited, disabled, onChange }: Props)
       withItemsBorders={false}
       disabled={disabled}
       data={[
-        { value: 'deny', label: 'Deny' },
-        { value: 'inherit', label: `Inherit (${inherited ? 'yes' : 'no'})` },
-        { value: 'allow', label: 'Allow' },
+        { value: 'deny', label: t`Deny` },
+        { value: 'inherit', label: t`Inherit (${inheritedValue})` },
+        { value: 'allow', label: t`Allow` },
       ]}
       value={chosen}
       onChange={(next) => onChange(VALUES[next])}

@@ -17,7 +17,7 @@ export interface BulkAction<Row> {
 
 /** The actions for the selected items of a list. */
 export interface Bulk<Row> {
-  /** The noun of an item, e.g. session. */
+  /** The noun of an item, e.g. session. It is not translated. */
   noun: string;
   nameOf: (row: Row) => string;
   actions: BulkAction<Row>[];

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { IconToggleLeft, IconToggleRight } from '@tabler/icons-react';
 import type { BulkAction } from './bulk';
 
@@ -11,17 +12,17 @@ interface Props<Row> {
 export function switches<Row extends { enabled: boolean }>({ effects, run }: Props<Row>): BulkAction<Row>[] {
   return [
     {
-      label: 'Enable',
+      label: t`Enable`,
       icon: IconToggleRight,
       effect: () => effects.enable,
-      refusal: ({ enabled }) => (enabled ? 'It is enabled already.' : null),
+      refusal: ({ enabled }) => (enabled ? t`It is enabled already.` : null),
       run: (row) => run(row, true),
     },
     {
-      label: 'Disable',
+      label: t`Disable`,
       icon: IconToggleLeft,
       effect: () => effects.disable,
-      refusal: ({ enabled }) => (enabled ? null : 'It is disabled already.'),
+      refusal: ({ enabled }) => (enabled ? null : t`It is disabled already.`),
       run: (row) => run(row, false),
     },
   ];

@@ -1,5 +1,7 @@
 /** The changes of a form that are not saved, and their reversal. */
 
+import { plural, t } from '@lingui/core/macro';
+
 /** One changed field or setting. */
 export interface Change {
   name: string;
@@ -12,9 +14,9 @@ const MOST_CHARACTERS = 80;
 
 /** The text of a value in a list of changes. */
 export function textOf(value: unknown): string {
-  if (value === null || value === undefined || value === '') return 'nothing';
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (Array.isArray(value)) return value.length > 0 ? short(value.map(String).join(', ')) : 'nothing';
+  if (value === null || value === undefined || value === '') return t`nothing`;
+  if (typeof value === 'boolean') return value ? t`yes` : t`no`;
+  if (Array.isArray(value)) return value.length > 0 ? short(value.map(String).join(', ')) : t`nothing`;
   return short(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
@@ -41,5 +43,5 @@ export function changedSince(saved: Record<string, unknown>, present: Record<str
 
 /** "1 change", "3 changes". */
 export function changesText(count: number): string {
-  return count === 1 ? '1 unsaved change' : `${count} unsaved changes`;
+  return plural(count, { one: '# unsaved change', other: '# unsaved changes' });
 }

@@ -1,5 +1,6 @@
 /** The errors of values while they are typed. The limits come from the api (limits.ts, settings). */
 
+import { t } from '@lingui/core/macro';
 import { LIMITS } from '../api/limits';
 import type { Setting } from '../api/types';
 import { amountIn } from './units';
@@ -20,20 +21,24 @@ export function problemOf(limits: Limits, value: unknown, unit = ''): string | n
   if (type === 'string') {
     const length = typeof value === 'string' ? Array.from(value).length : 0;
     return maxLength !== undefined && length > maxLength
-      ? `Enter at most ${maxLength} characters; there are ${length}.`
+      ? t`Enter at most ${maxLength} characters; there are ${length}.`
       : null;
   }
-  if (typeof value !== 'number' || !Number.isFinite(value)) return 'Enter a number.';
+  if (typeof value !== 'number' || !Number.isFinite(value)) return t`Enter a number.`;
   if (type === 'integer' && !Number.isInteger(value)) {
-    return unit && unit !== 'B' ? `Enter a whole number (${unit}).` : 'Enter a whole number.';
+    return unit && unit !== 'B' ? t`Enter a whole number (${unit}).` : t`Enter a whole number.`;
   }
-  const text = (bound: number) => amountIn(bound, unit);
-  if (minimum !== undefined && value < minimum) return `Enter at least ${text(minimum)}.`;
-  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return `Enter more than ${text(exclusiveMinimum)}.`;
-  if (maximum !== undefined && value > maximum) return `Enter at most ${text(maximum)}.`;
-  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return `Enter less than ${text(exclusiveMaximum)}.`;
+  if (minimum !== undefined && value < minimum) return atLeast(amountIn(minimum, unit));
+  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return moreThan(amountIn(exclusiveMinimum, unit));
+  if (maximum !== undefined && value > maximum) return atMost(amountIn(maximum, unit));
+  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return lessThan(amountIn(exclusiveMaximum, unit));
   return null;
 }
+
+const atLeast = (amount: string) => t`Enter at least ${amount}.`;
+const moreThan = (amount: string) => t`Enter more than ${amount}.`;
+const atMost = (amount: string) => t`Enter at most ${amount}.`;
+const lessThan = (amount: string) => t`Enter less than ${amount}.`;
 
 type SchemaName = keyof typeof LIMITS;
 

@@ -1,5 +1,6 @@
 /** Columns that many tables have. */
 
+import { t } from '@lingui/core/macro';
 import type { ReactNode } from 'react';
 import { Amount } from './Amount';
 import type { Column } from './tableState';
@@ -22,14 +23,14 @@ export function numberColumn<Row>(key: string, title: string, value: (row: Row) 
 
 /** The switch that enables the item of a row. */
 export function enabledColumn<Row extends { enabled: boolean }>(render: (row: Row) => ReactNode): Column<Row> {
-  return { key: 'enabled', title: 'Enabled', value: (row) => (row.enabled ? 'enabled' : 'disabled'), render };
+  return { key: 'enabled', title: t`Enabled`, value: (row) => (row.enabled ? 'enabled' : 'disabled'), render };
 }
 
 /** The last column, with the actions of a row. */
 export function actionsColumn<Row>(render: (row: Row) => ReactNode): Column<Row> {
   return {
     key: 'actions',
-    title: 'Actions',
+    title: t`Actions`,
     hideTitle: true,
     align: 'right',
     render: (row) => <div className="row-buttons">{render(row)}</div>,

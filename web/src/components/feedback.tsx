@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert, Loader, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
@@ -8,7 +9,7 @@ import styles from './feedback.module.css';
 
 const SHARED = {
   withBorder: true,
-  closeButtonProps: { 'aria-label': 'Dismiss' },
+  closeButtonProps: { 'aria-label': t`Dismiss` },
 };
 
 /** Show that an action was refused or failed, with the reason. */
@@ -35,14 +36,14 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
       variant="light"
       role="status"
       icon={<IconCloudOff aria-hidden />}
-      title={away ? 'The server does not answer at the moment' : 'This could not be loaded'}
+      title={away ? t`The server does not answer at the moment` : t`This could not be loaded`}
     >
       <Text size="sm">
         {away ? '' : `${messageOf(error)} `}
         {hasData
-          ? 'This page shows the last known state and is updated automatically.'
+          ? t`This page shows the last known state and is updated automatically.`
           : away
-            ? 'The page tries again automatically.'
+            ? t`The page tries again automatically.`
             : ''}{' '}
         <WhyRefused error={error} />
       </Text>
@@ -54,7 +55,7 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
 export function Waiting() {
   return (
     <div className={styles.waiting}>
-      <Loader aria-label="Loading" />
+      <Loader aria-label={t`Loading`} />
     </div>
   );
 }

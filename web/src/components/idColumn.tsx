@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useMemo, useRef } from 'react';
 import { isUuid } from './format';
 import { ShortId } from './ShortId';
@@ -19,7 +20,7 @@ export function useIdColumn<Row>(
     if (!hasIds) return columns;
     const id: Column<Row> = {
       key: 'id',
-      title: 'ID',
+      title: t`ID`,
       optional: true,
       text: (row) => keyOf.current(row),
       render: (row) => <ShortId id={keyOf.current(row)} />,

@@ -1,5 +1,9 @@
 /** JSON in text fields: an object, or an empty text for the empty object. */
 
+import { t } from '@lingui/core/macro';
+
+const EXAMPLE = '{ "name": value, … }';
+
 export type JsonObject = Record<string, unknown>;
 
 /** The text of an object in a field; an empty text for the empty object. */
@@ -21,8 +25,9 @@ export function jsonProblem(text: string): string | null {
   try {
     const value = JSON.parse(text) as unknown;
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? null : 'This must be a JSON object: { "name": value, … }';
+    return isObject ? null : t`This must be a JSON object: ${EXAMPLE}`;
   } catch (error) {
-    return `This is not JSON: ${error instanceof Error ? error.message : String(error)}`;
+    const reason = error instanceof Error ? error.message : String(error);
+    return t`This is not JSON: ${reason}`;
   }
 }

@@ -1,7 +1,9 @@
 /** The reason why a sign-on was refused, in the address of the page. */
 
+import { t } from '@lingui/core/macro';
+
 const PARAMETER = 'sign-on';
-const UNKNOWN = 'The log-in was refused. Start it again, or ask an administrator.';
+const UNKNOWN = t`The log-in was refused. Start it again, or ask an administrator.`;
 
 /** The sentence of the refusal in the address; null = there is none. */
 export function refusalIn(search: string, sentences: Record<string, string> | undefined): string | null {

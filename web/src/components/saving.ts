@@ -1,5 +1,6 @@
 /** The request of a form, and the errors and warnings of the answer. */
 
+import { t } from '@lingui/core/macro';
 import { ApiError, messageOf } from '../api/client';
 
 /** The `values` that were changed. Unchanged values are not sent. */
@@ -27,5 +28,5 @@ export function errorsOf(values: object, error: unknown): Record<string, string>
 export function sentenceOf(values: object, error: unknown): string {
   const refused = error instanceof ApiError ? Object.keys(error.fields).length : 0;
   const marked = Object.keys(errorsOf(values, error)).length;
-  return marked > 0 && marked === refused ? 'Correct the marked fields.' : messageOf(error);
+  return marked > 0 && marked === refused ? t`Correct the marked fields.` : messageOf(error);
 }

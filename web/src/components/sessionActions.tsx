@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import {
   IconBomb,
   IconPlayerPause,
@@ -12,6 +13,8 @@ import { useAction } from './useAction';
 
 export interface Look {
   label: string;
+  /** The question before the action. */
+  question: (name: string) => string;
   icon: TablerIcon;
   /** The data that the action loses. Without it, the action needs no confirmation. */
   warning?: string;
@@ -19,24 +22,25 @@ export interface Look {
 
 /** All actions of sessions, in the order of the menu. The field `actions` of a session lists the allowed ones. */
 export const ACTIONS: Record<SessionAction, Look> = {
-  resume: { label: 'Resume', icon: IconPlayerPlay },
-  pause: { label: 'Pause', icon: IconPlayerPause },
+  resume: { label: t`Resume`, question: (name) => t`Resume ${name}?`, icon: IconPlayerPlay },
+  pause: { label: t`Pause`, question: (name) => t`Pause ${name}?`, icon: IconPlayerPause },
   stop: {
-    label: 'Stop',
+    label: t`Stop`,
+    question: (name) => t`Stop ${name}?`,
     icon: IconPlayerStop,
-    warning:
-      'The programs of the session end and unsaved work is lost. The files on its disk are kept and are available again when the session is resumed.',
+    warning: t`The programs of the session end and unsaved work is lost. The files on its disk are kept and are available again when the session is resumed.`,
   },
   delete: {
-    label: 'Delete',
+    label: t`Delete`,
+    question: (name) => t`Delete ${name}?`,
     icon: IconTrash,
-    warning: 'The session ends. All its data that is not saved elsewhere is lost.',
+    warning: t`The session ends. All its data that is not saved elsewhere is lost.`,
   },
   force_delete: {
-    label: 'Force Delete',
+    label: t`Force Delete`,
+    question: (name) => t`Force Delete ${name}?`,
     icon: IconBomb,
-    warning:
-      'The session ends immediately for everybody, even if its Agent does not answer. Its container is removed when the Agent is back.',
+    warning: t`The session ends immediately for everybody, even if its Agent does not answer. Its container is removed when the Agent is back.`,
   },
 };
 
@@ -45,7 +49,7 @@ export type Home = Pick<Session, 'persistent_profile_mode'>;
 
 /** The files of a session that are kept after its end. */
 export function keptOf({ persistent_profile_mode: mode }: Home): string {
-  return mode ? 'Its home folder is kept for your next session.' : 'None of its files are kept.';
+  return mode ? t`Its home folder is kept for your next session.` : t`None of its files are kept.`;
 }
 
 /** An action as the user of the session sees it, with the files that are lost and kept. */
@@ -55,15 +59,14 @@ export function ownLook(action: SessionAction, session: Home): Look {
   if (action === 'stop')
     return {
       ...look,
-      warning:
-        'All programs end. Save your work first. The files are kept, and you have them again when you resume the session.',
+      warning: t`All programs end. Save your work first. The files are kept, and you have them again when you resume the session.`,
     };
   if (action === 'delete')
     return {
       ...look,
       warning: home
-        ? 'The session ends. Your home folder is kept. Files outside it and unsaved work are lost.'
-        : 'The session ends and all its files are lost, including the home folder. Download the files that you need first, or stop the session instead.',
+        ? t`The session ends. Your home folder is kept. Files outside it and unsaved work are lost.`
+        : t`The session ends and all its files are lost, including the home folder. Download the files that you need first, or stop the session instead.`,
     };
   return look;
 }
@@ -78,6 +81,6 @@ export function useSessionOrder(session: Ordered) {
   return useAction(
     (action: SessionAction) => orderSession(session, action),
     ['sessions', 'connection', 'staging-configs'],
-    'The session was not changed',
+    t`The session was not changed`,
   );
 }

@@ -1,16 +1,17 @@
+import { t } from '@lingui/core/macro';
 import { type RefObject, useEffect } from 'react';
 
 /** The keys of a list, for the help. */
 export const TABLE_KEYS: [keys: string[], meaning: string][] = [
-  [['J'], 'To the next row'],
-  [['K'], 'To the previous row'],
-  [['Enter'], 'Open the row in the panel; J and K then change the panel, too'],
-  [['Esc'], 'Close the panel'],
-  [['X'], 'Select the row, or end its selection'],
-  [['↑', '↓'], 'To the same link or button of the row above or below'],
-  [['/'], 'To the filter'],
-  [['Ctrl', 'K'], 'Search everything'],
-  [['?'], 'This help'],
+  [['J'], t`To the next row`],
+  [['K'], t`To the previous row`],
+  [[t({ message: 'Enter', context: 'key' })], t`Open the row in the panel; J and K then change the panel, too`],
+  [[t({ message: 'Esc', context: 'key' })], t`Close the panel`],
+  [['X'], t`Select the row, or end its selection`],
+  [['↑', '↓'], t`To the same link or button of the row above or below`],
+  [['/'], t`To the filter`],
+  [[t({ message: 'Ctrl', context: 'key' }), 'K'], t`Search everything`],
+  [['?'], t`This help`],
 ];
 
 const TYPING = 'input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable=true], [role=combobox]';

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import type { ReactNode } from 'react';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useCallback, useEffect, useRef, useState } from 'react';
@@ -92,16 +93,17 @@ export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filt
 
 /** The text of a selection: "3 selected", or "100 of 540 selected" while not all rows are loaded. */
 export function selectedText(selected: number, total: string | undefined, isWhole: boolean): string {
-  if (isWhole) return `${selected} selected`;
-  return total === undefined ? `${selected} selected; more rows match` : `${selected} of ${total} selected`;
+  if (isWhole) return t`${selected} selected`;
+  return total === undefined ? t`${selected} selected; more rows match` : t`${selected} of ${total} selected`;
 }
 
 /** An example of a filter, with a column that the table has. `isPart`: the filter searches the loaded rows only. */
 export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[], isPart = false): string {
-  const filter = isPart ? 'Filter loaded rows' : 'Filter';
   const keys = columns.filter((column) => column.value).map((column) => column.key);
   const key = ['status', 'zone', 'user', 'name'].find((each) => keys.includes(each)) ?? keys[0];
-  return key === undefined ? filter : `${filter}, e.g. ${key}:…`;
+  if (key === undefined) return isPart ? t`Filter loaded rows` : t`Filter`;
+  const example = `${key}:…`;
+  return isPart ? t`Filter loaded rows, e.g. ${example}` : t`Filter, e.g. ${example}`;
 }
 
 export type Cell = string | number | boolean | null | undefined;

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Group } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { changedSince } from './changes';
@@ -26,13 +28,14 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
     try {
       const newer = changedSince(saved, await read());
       if (newer.length > 0) {
-        showError('Not undone', new Error(`This was changed again since: ${newer.map(titleOf).join(', ')}.`));
+        const titles = newer.map(titleOf).join(', ');
+        showError(t`Not undone`, new Error(t`This was changed again since: ${titles}.`));
         return;
       }
       await restore();
-      showDone('The former values apply again.');
+      showDone(t`The former values apply again.`);
     } catch (error) {
-      showError('Not undone', error);
+      showError(t`Not undone`, error);
     }
   };
   notifications.show({
@@ -40,12 +43,12 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
     withBorder: true,
     color: 'accent',
     autoClose: SHOWN_MS,
-    closeButtonProps: { 'aria-label': 'Dismiss' },
+    closeButtonProps: { 'aria-label': t`Dismiss` },
     message: (
       <Group justify="space-between" wrap="nowrap" gap="sm">
         <span>{message}</span>
         <Button variant="default" size="compact-sm" onClick={() => void undo()}>
-          Undo
+          <Trans>Undo</Trans>
         </Button>
       </Group>
     ),

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useQueryClient } from '@tanstack/react-query';
 import { changeOwnAttributes } from '../api/actions';
 import { ownAttributesQuery } from '../api/queries';
@@ -6,7 +7,7 @@ import { useAction } from './useAction';
 /** Stores a choice about the console with the user, so that it applies on all machines. */
 export function useOwnPreference(): (change: Parameters<typeof changeOwnAttributes>[0]) => void {
   const queries = useQueryClient();
-  const keep = useAction(changeOwnAttributes, [], 'The choice was not saved');
+  const keep = useAction(changeOwnAttributes, [], t`The choice was not saved`);
   return (change) =>
     keep.mutate(change, {
       onSuccess: (saved) => queries.setQueryData(ownAttributesQuery.queryKey, saved),

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Badge, Button, Code, Select } from '@mantine/core';
 import { Marked } from '../Marked';
 import { ThreeWay } from '../ThreeWay';
@@ -34,7 +35,7 @@ export function SettingRow(props: Props) {
           <Code className={styles.name}>{setting.name}</Code>
           {setting.excludes_staging && (
             <Badge variant="default" size="sm">
-              no staged sessions if set
+              {t`no staged sessions if set`}
             </Badge>
           )}
         </div>
@@ -51,7 +52,7 @@ export function SettingRow(props: Props) {
             <Marked text={note} />
           </div>
         )}
-        {fallback === 'Default' && own !== null && <Reset {...props} text="Reset to default" />}
+        {fallback === 'Default' && own !== null && <Reset {...props} text={t`Reset to default`} />}
         {fallback === 'Inherit' && own !== null && !isThreeWay(item) && (
           <Reset {...props} text={fallbackText(item, fallback)} />
         )}

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Switch, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
@@ -86,14 +88,14 @@ export function SettingsForm(props: Props) {
       <div className={styles.tools}>
         <TextInput
           className={styles.search}
-          aria-label="Search settings"
-          placeholder="Search settings"
+          aria-label={t`Search settings`}
+          placeholder={t`Search settings`}
           leftSection={<IconSearch size={16} aria-hidden />}
           value={search}
           onChange={(event) => setSearch(event.currentTarget.value)}
         />
         <Switch
-          label="Changed only"
+          label={t`Changed only`}
           checked={onlyChanged !== ''}
           onChange={(event) => setOnlyChanged(event.currentTarget.checked ? '1' : '')}
         />
@@ -117,7 +119,11 @@ export function SettingsForm(props: Props) {
           {after[section]}
         </section>
       ))}
-      {shown.length === 0 && <div className={styles.none}>No setting matches.</div>}
+      {shown.length === 0 && (
+        <div className={styles.none}>
+          <Trans>No setting matches.</Trans>
+        </div>
+      )}
       <ChangesBar
         changes={changesOf(items, draft, fallback)}
         problems={Object.keys(problems).length}
@@ -135,7 +141,10 @@ export function SettingsForm(props: Props) {
 
 function savedText(names: string[]): string {
   const [name = ''] = names;
-  return names.length === 1 ? `${settingTitle(name)} was saved.` : `${names.length} settings were saved.`;
+  const title = settingTitle(name);
+  const count = names.length;
+  if (count === 1) return t`${title} was saved.`;
+  return plural(count, { one: '# setting was saved.', other: '# settings were saved.' });
 }
 
 /** Setting → the reason why its value cannot be saved: no value, its type or range, or what the server says about it. */

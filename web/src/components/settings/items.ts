@@ -1,5 +1,6 @@
 /** The settings of a page, with their values and the changes that are not saved. */
 
+import { t } from '@lingui/core/macro';
 import type { Setting } from '../../api/types';
 import { type Change, isSame } from '../changes';
 import { unitOf } from '../format';
@@ -28,8 +29,8 @@ export type Fallback = 'Inherit' | 'Default';
 
 /** The text of a value. */
 export function shownValue(value: unknown, unit: string): string {
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (value === '') return 'nothing';
+  if (typeof value === 'boolean') return value ? t`yes` : t`no`;
+  if (value === '') return t`nothing`;
   if (typeof value === 'number' && unit) return amountIn(value, unit);
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return unit && typeof value !== 'object' ? `${text} ${unitOf(value, unit)}` : text;
@@ -37,7 +38,8 @@ export function shownValue(value: unknown, unit: string): string {
 
 /** "Inherit (1 hour)". */
 export function fallbackText({ setting, inherited }: SettingItem, fallback: Fallback): string {
-  return `${fallback} (${shownValue(inherited, setting.unit)})`;
+  const inheritedValue = shownValue(inherited, setting.unit);
+  return fallback === 'Inherit' ? t`Inherit (${inheritedValue})` : t`Default (${inheritedValue})`;
 }
 
 /** The own value after the changes. */
@@ -52,7 +54,7 @@ export function ownOf(setting: Setting, value: unknown): unknown {
 
 function valueText(item: SettingItem, value: unknown, fallback: Fallback): string {
   if (value === null) return fallbackText(item, fallback);
-  if (fallback === 'Inherit' && typeof value === 'boolean') return value ? 'Allow' : 'Deny';
+  if (fallback === 'Inherit' && typeof value === 'boolean') return value ? t`Allow` : t`Deny`;
   return shownValue(value, item.setting.unit);
 }
 
