@@ -1,5 +1,6 @@
 /** The client of `/api/v1`: same origin, with a cookie, typed by the OpenAPI document of the api (`npm run schema`). */
 
+import { t } from '@lingui/core/macro';
 import createClient from 'openapi-fetch';
 import type { paths } from '../generated/schema';
 
@@ -21,7 +22,7 @@ export class ApiError extends Error {
   }
 }
 
-const UNREACHABLE = 'The server does not answer at the moment.';
+const UNREACHABLE = t`The server does not answer at the moment.`;
 
 interface Answer<T> {
   data?: T;
@@ -119,7 +120,7 @@ function problemOf(status: number, body: unknown): ApiError {
   const { code, detail, title, errors } = problem;
   const message = [detail, title].find((text) => typeof text === 'string');
   if (!message && status >= 502) return new ApiError(status, 'unavailable', UNREACHABLE);
-  const sentence = message ?? `The server answered ${status}.`;
+  const sentence = message ?? t`The server answered ${status}.`;
   return new ApiError(status, typeof code === 'string' ? code : 'internal', sentence, fieldsOf(errors), problem);
 }
 

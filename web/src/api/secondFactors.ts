@@ -1,5 +1,6 @@
 /** Second factors: the second step of a log-in, the factors of the user, and those of other users. */
 
+import { t } from '@lingui/core/macro';
 import { queryOptions } from '@tanstack/react-query';
 import { ApiError, client, dataOf, deletionOf } from './client';
 import type { Schemas, Uuid } from './types';
@@ -84,7 +85,7 @@ async function answerOf(asked: Promise<Credential | null>): Promise<Record<strin
     return credential.toJSON() as Record<string, never>;
   } catch (error) {
     if (error instanceof DOMException && error.name === 'InvalidStateError')
-      throw new ApiError(0, 'passkey-exists', 'This authenticator already has a passkey of your account.');
-    throw new ApiError(0, 'passkey-canceled', 'The browser used no passkey. Try again, or use another second factor.');
+      throw new ApiError(0, 'passkey-exists', t`This authenticator already has a passkey of your account.`);
+    throw new ApiError(0, 'passkey-canceled', t`The browser used no passkey. Try again, or use another second factor.`);
   }
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconChevronDown, IconHelpCircle, IconKey, IconLifebuoy, IconLogout, IconUser } from '@tabler/icons-react';
@@ -18,14 +19,14 @@ export function AccountMenu({ username }: { username: string }) {
   const { support_url } = useBranding();
   const entries: Entry[] = [
     ...placesIn('Account').map(({ path, title, link = title, icon }) => ({ label: link, icon, to: path })),
-    { label: 'Change password', icon: IconKey, onClick: open },
-    { label: 'Help', icon: IconHelpCircle, href: '/help', opensWindow: true },
-    ...(support_url ? [{ label: 'Support', icon: IconLifebuoy, href: support_url }] : []),
-    { label: 'Log out', icon: IconLogout, onClick: () => leave.mutate() },
+    { label: t`Change password`, icon: IconKey, onClick: open },
+    { label: t`Help`, icon: IconHelpCircle, href: '/help', opensWindow: true },
+    ...(support_url ? [{ label: t`Support`, icon: IconLifebuoy, href: support_url }] : []),
+    { label: t`Log out`, icon: IconLogout, onClick: () => leave.mutate() },
   ];
   return (
     <>
-      <LateMenu label="Account" entries={entries}>
+      <LateMenu label={t`Account`} entries={entries}>
         {(trigger) => (
           <Button
             {...trigger}
@@ -35,7 +36,7 @@ export function AccountMenu({ username }: { username: string }) {
             className={styles.account}
             leftSection={<IconUser size={16} aria-hidden />}
             rightSection={<IconChevronDown size={14} aria-hidden />}
-            aria-label={`Account ${username}`}
+            aria-label={t`Account ${username}`}
           >
             <span className={styles.username}>{username}</span>
           </Button>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Burger } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Outlet, useLocation } from 'react-router';
@@ -14,7 +15,14 @@ export function AdminLayout() {
     <Frame
       header={
         <HeaderBar>
-          <Burger hiddenFrom="sm" size="sm" opened={opened} onClick={toggle} aria-label="Menu" aria-expanded={opened} />
+          <Burger
+            hiddenFrom="sm"
+            size="sm"
+            opened={opened}
+            onClick={toggle}
+            aria-label={t`Menu`}
+            aria-expanded={opened}
+          />
         </HeaderBar>
       }
       side={<Navigation pathname={pathname} onNavigate={close} />}

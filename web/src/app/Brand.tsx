@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Link } from 'react-router';
 import { useBranding } from '../api/branding';
 import styles from './HeaderBar.module.css';
@@ -7,7 +8,7 @@ import { Logo } from './Mark';
 export function Brand() {
   const { name } = useBranding();
   return (
-    <Link to="/" className={styles.brand} aria-label={`${name}, workspaces`}>
+    <Link to="/" className={styles.brand} aria-label={t`${name}, workspaces`}>
       <Logo size={24} />
       <span className={styles.name}>{name}</span>
     </Link>

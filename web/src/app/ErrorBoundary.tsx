@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { Component, type ReactNode } from 'react';
 import styles from './ErrorBoundary.module.css';
@@ -18,16 +20,18 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
     const isFetch = NOT_FETCHED.test(this.state.error.message);
     return (
       <div className={styles.page}>
-        <h1>{isFetch ? 'A part of this page did not load' : 'This page has an error'}</h1>
+        <h1>{isFetch ? t`A part of this page did not load` : t`This page has an error`}</h1>
         <p>
           {isFetch
-            ? 'Your sessions are not affected. Check your network and reload.'
-            : 'Your sessions are not affected. Reload the page.'}
+            ? t`Your sessions are not affected. Check your network and reload.`
+            : t`Your sessions are not affected. Reload the page.`}
         </p>
         <pre>{this.state.error.message}</pre>
-        <Button onClick={() => location.reload()}>Reload</Button>
+        <Button onClick={() => location.reload()}>
+          <Trans>Reload</Trans>
+        </Button>
         <Button variant="subtle" component="a" href="/">
-          To the workspaces
+          <Trans>To the workspaces</Trans>
         </Button>
       </div>
     );

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Stack } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { meQuery } from '../api/auth';
@@ -10,11 +12,11 @@ export function FirstFactor() {
   const queries = useQueryClient();
   const leave = useLogOut();
   return (
-    <Gate title="Add a second factor" note="Your group requires one, in addition to your password.">
+    <Gate title={t`Add a second factor`} note={t`Your group requires one, in addition to your password.`}>
       <Stack>
         <EnrollFactor onDone={() => queries.invalidateQueries({ queryKey: meQuery.queryKey })} recoveryCodes={null} />
         <Anchor component="button" type="button" size="sm" onClick={() => leave.mutate()}>
-          Log out
+          <Trans>Log out</Trans>
         </Anchor>
       </Stack>
     </Gate>

@@ -1,3 +1,4 @@
+import { Trans } from '@lingui/react/macro';
 import type { ReactNode } from 'react';
 import styles from './Frame.module.css';
 
@@ -15,7 +16,7 @@ export function Frame({ header, side, isSideOpen = false, children }: Props) {
   return (
     <div className={styles.frame} data-side={side ? true : undefined}>
       <a className={styles.skip} href="#content">
-        To the content
+        <Trans>To the content</Trans>
       </a>
       <header className={styles.header}>{header}</header>
       {side && (

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
@@ -28,7 +29,7 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
         <LiveBadge />
         {isAdministrator(me) && (
           <Link to={inAdmin ? '/' : '/admin'} className={styles.link}>
-            {inAdmin ? 'Launcher' : 'Administration'}
+            {inAdmin ? t`Launcher` : t`Administration`}
           </Link>
         )}
         <SchemeButton />

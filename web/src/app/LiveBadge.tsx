@@ -1,13 +1,14 @@
+import { t } from '@lingui/core/macro';
 import { useLiveState } from '../api/live';
 import styles from './LiveBadge.module.css';
 
 const LOOKS = {
-  connecting: { tone: 'neutral', text: 'Connecting', hint: 'Subscribing to changes' },
-  live: { tone: 'ready', text: 'Live', hint: 'This page is updated automatically' },
+  connecting: { tone: 'neutral', text: t`Connecting`, hint: t`Subscribing to changes` },
+  live: { tone: 'ready', text: t`Live`, hint: t`This page is updated automatically` },
   reconnecting: {
     tone: 'warning',
-    text: 'Reconnecting',
-    hint: 'This page may be out of date. It is updated when the connection is back.',
+    text: t`Reconnecting`,
+    hint: t`This page may be out of date. It is updated when the connection is back.`,
   },
 };
 

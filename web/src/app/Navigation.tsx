@@ -1,7 +1,8 @@
+import { t } from '@lingui/core/macro';
 import { Link } from 'react-router';
 import { useMe } from '../api/auth';
 import type { Me } from '../api/types';
-import { isBelow, type Listed, mayOpen, placesIn, type Section, sectionAt, SECTIONS } from '../places';
+import { isBelow, type Listed, mayOpen, placesIn, type Section, SECTION_TITLES, sectionAt, SECTIONS } from '../places';
 import styles from './Navigation.module.css';
 
 /** The places with a page that the user may open. A place leads to its first such page. */
@@ -9,7 +10,7 @@ export function Navigation({ pathname, onNavigate }: { pathname: string; onNavig
   const me = useMe();
   const here = sectionAt(pathname);
   return (
-    <nav aria-label="Administration" className={styles.places}>
+    <nav aria-label={t`Administration`} className={styles.places}>
       {(Object.keys(SECTIONS) as Section[]).map((section) => {
         const [first] = pagesFor(me, section);
         const Icon = SECTIONS[section];
@@ -23,7 +24,7 @@ export function Navigation({ pathname, onNavigate }: { pathname: string; onNavig
               aria-current={section === here ? 'true' : undefined}
             >
               <Icon size={18} stroke={1.7} aria-hidden />
-              {section}
+              {SECTION_TITLES[section]}
             </Link>
           )
         );
@@ -37,9 +38,9 @@ export function Tabs({ pathname }: { pathname: string }) {
   const me = useMe();
   const section = sectionAt(pathname);
   const pages = section ? pagesFor(me, section) : [];
-  if (pages.length < 2) return null;
+  if (!section || pages.length < 2) return null;
   return (
-    <nav aria-label={section} className={styles.tabs}>
+    <nav aria-label={SECTION_TITLES[section]} className={styles.tabs}>
       {pages.map(({ path, title, link = title }) => (
         <Link
           key={path}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { IconMapQuestion } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -7,13 +9,13 @@ import { PageHeader } from '../components/PageHeader';
 export function NotFound() {
   return (
     <>
-      <PageHeader title="Not found" />
+      <PageHeader title={t`Not found`} />
       <EmptyState
         icon={IconMapQuestion}
-        title="There is no page at this address"
+        title={t`There is no page at this address`}
         action={
           <Button component={Link} to="/">
-            To the workspaces
+            <Trans>To the workspaces</Trans>
           </Button>
         }
       />

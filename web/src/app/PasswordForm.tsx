@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { PasswordInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { changePassword } from '../api/auth';
@@ -20,11 +21,11 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   const form = useForm({ initialValues: EMPTY });
   return (
     <FormDialog
-      title="Change password"
+      title={t`Change password`}
       form={form}
       save={save}
       touched={[]}
-      onSaved={() => showDone('The password was changed. Other log-ins of this account have ended.')}
+      onSaved={() => showDone(t`The password was changed. Other log-ins of this account have ended.`)}
       onClose={onClose}
     >
       <Fields form={form} />
@@ -38,10 +39,10 @@ export function FirstPassword() {
   const leave = useLogOut();
   return (
     <Gate
-      title="Choose a new password"
-      note="You logged in with the password that Greenroom generated at its first start. Change it to continue."
+      title={t`Choose a new password`}
+      note={t`You logged in with the password that Greenroom generated at its first start. Change it to continue.`}
     >
-      <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit="Change password">
+      <FormFrame form={form} save={save} touched={['me']} onCancel={() => leave.mutate()} submit={t`Change password`}>
         <Fields form={form} />
       </FormFrame>
     </Gate>
@@ -52,14 +53,14 @@ function Fields({ form }: { form: UseFormReturnType<Passwords> }) {
   return (
     <>
       <PasswordInput
-        label="Current password"
+        label={t`Current password`}
         autoComplete="current-password"
         required
         data-autofocus
         {...form.getInputProps('password')}
       />
       <PasswordInput
-        label="New password"
+        label={t`New password`}
         autoComplete="new-password"
         required
         {...form.getInputProps('new_password')}

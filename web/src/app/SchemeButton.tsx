@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconMoon, IconSun } from '@tabler/icons-react';
@@ -10,7 +11,7 @@ export function SchemeButton() {
   const { setColorScheme } = useMantineColorScheme();
   const theme = useQuery(ownAttributesQuery).data?.theme;
   const dark = useComputedColorScheme('light') === 'dark';
-  const label = dark ? 'Use light colors' : 'Use dark colors';
+  const label = dark ? t`Use light colors` : t`Use dark colors`;
   useEffect(() => {
     if (theme) setColorScheme(theme);
   }, [theme, setColorScheme]);

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
@@ -13,6 +14,6 @@ export function useLogOut() {
       forgetRecent();
       location.assign(url ?? '/');
     },
-    onError: (error) => showError('Not logged out', error),
+    onError: (error) => showError(t`Not logged out`, error),
   });
 }

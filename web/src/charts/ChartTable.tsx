@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import styles from './charts.module.css';
 import { type Line, shown, tableOf, timeShown, type Unit } from './shaping';
 
@@ -11,11 +13,13 @@ interface Props {
 /** The points of a chart as a table, newest first, in the height of the drawing. */
 export function ChartTable({ title, times, lines, unit }: Props) {
   return (
-    <div className={styles.scroll} tabIndex={0} role="region" aria-label={`${title}, as a table`}>
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label={t`${title}, as a table`}>
       <table className={styles.table}>
         <thead>
           <tr>
-            <th scope="col">Time</th>
+            <th scope="col">
+              <Trans>Time</Trans>
+            </th>
             {lines.map(({ name, label }) => (
               <th key={name} scope="col">
                 {label}

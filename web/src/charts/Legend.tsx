@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import styles from './charts.module.css';
 import { type Cursor, useMarked } from './cursor';
 import { type ChartSpec, headline, type Line, shown, timeShown } from './shaping';
@@ -33,6 +34,6 @@ export function Meaning({ times, isSum, cursor }: { times: number[]; isSum: bool
   const marked = useMarked(cursor);
   const time = marked === null ? undefined : times[marked];
   return (
-    <span className={styles.meaning}>{time !== undefined ? timeShown(time) : isSum ? 'Whole period' : 'Latest'}</span>
+    <span className={styles.meaning}>{time !== undefined ? timeShown(time) : isSum ? t`Whole period` : t`Latest`}</span>
   );
 }

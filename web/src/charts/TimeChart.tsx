@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Title, Tooltip } from '@mantine/core';
 import { IconChartLine, IconTable } from '@tabler/icons-react';
 import { lazy, Suspense, useId, useMemo, useState } from 'react';
@@ -32,22 +34,22 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
   const id = useId();
   const times = useMemo(() => (answer ? timesOf(answer) : []), [answer]);
   const lines = useMemo(() => (answer ? linesOf(spec, answer) : []), [spec, answer]);
-  const other = isTable ? 'Show as chart' : 'Show as table';
+  const { title } = spec;
   return (
     <section className={styles.chart} aria-labelledby={id}>
       <div className={styles.head}>
         <div>
           <Title order={2} size="h5" id={id}>
-            {spec.title}
+            {title}
           </Title>
           <p className={styles.note}>{spec.note}</p>
         </div>
         <Meaning times={times} isSum={spec.isSum ?? false} cursor={cursor} />
-        <Tooltip label={other}>
+        <Tooltip label={isTable ? t`Show as chart` : t`Show as table`}>
           <ActionIcon
             variant="subtle"
             color="gray"
-            aria-label={`${other}: ${spec.title}`}
+            aria-label={isTable ? t`Show as chart: ${title}` : t`Show as table: ${title}`}
             onClick={() => setTable(!isTable)}
           >
             {isTable ? <IconChartLine size={18} aria-hidden /> : <IconTable size={18} aria-hidden />}
@@ -58,9 +60,11 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
       {!answer ? (
         <div className={styles.loading} aria-busy />
       ) : !hasValues(lines) ? (
-        <p className={styles.nothing}>Nothing was recorded in this period.</p>
+        <p className={styles.nothing}>
+          <Trans>Nothing was recorded in this period.</Trans>
+        </p>
       ) : isTable ? (
-        <ChartTable title={spec.title} times={times} lines={lines} unit={spec.unit} />
+        <ChartTable title={title} times={times} lines={lines} unit={spec.unit} />
       ) : (
         <Marker spec={spec} times={times} lines={lines} cursor={cursor} onPeriod={onPeriod} labelledBy={id}>
           <Suspense fallback={<div className={styles.loading} aria-busy />}>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Group, Popover, SegmentedControl, Stack, TextInput } from '@mantine/core';
 import { IconCalendar } from '@tabler/icons-react';
 import { type SyntheticEvent, useState } from 'react';
@@ -6,12 +8,12 @@ import { periodOf, type Period, type Preset, type Range } from './range';
 import { timeShown } from './shaping';
 
 const LABELS: Record<Preset, string> = {
-  '1h': '1 h',
-  '6h': '6 h',
-  '24h': '24 h',
-  '7d': '7 d',
-  '30d': '30 d',
-  '90d': '90 d',
+  '1h': t`1 h`,
+  '6h': t`6 h`,
+  '24h': t`24 h`,
+  '7d': t`7 d`,
+  '30d': t`30 d`,
+  '90d': t`90 d`,
 };
 const CUSTOM = 'custom';
 
@@ -27,13 +29,13 @@ export function TimeRange({ range, onChange }: Props) {
   return (
     <>
       <SegmentedControl
-        aria-label="Period"
+        aria-label={t`Period`}
         size="xs"
         value={preset}
         onChange={(value) => onChange({ preset: value as Preset })}
         data={[
           ...Object.entries(LABELS).map(([value, label]) => ({ value, label })),
-          ...(preset === CUSTOM ? [{ value: CUSTOM, label: 'Custom' }] : []),
+          ...(preset === CUSTOM ? [{ value: CUSTOM, label: t`Custom` }] : []),
         ]}
       />
       <Popover opened={isOpen} onChange={setOpen} trapFocus returnFocus position="bottom-start" shadow="md">
@@ -44,7 +46,7 @@ export function TimeRange({ range, onChange }: Props) {
             leftSection={<IconCalendar size={16} aria-hidden />}
             onClick={() => setOpen(!isOpen)}
           >
-            Choose a period
+            <Trans>Choose a period</Trans>
           </Button>
         </Popover.Target>
         <Popover.Dropdown>
@@ -75,7 +77,7 @@ function CustomForm({ period, onApply }: FormProps) {
   const [since, setSince] = useState(inField(period.since));
   const [until, setUntil] = useState(inField(period.until));
   const [from, to] = [fromField(since), fromField(until)];
-  const error = from < to ? undefined : 'Must be after the begin.';
+  const error = from < to ? undefined : t`Must be after the begin.`;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     if (!error) onApply({ since: from, until: to });
@@ -85,21 +87,21 @@ function CustomForm({ period, onApply }: FormProps) {
       <Stack gap="sm">
         <TextInput
           type="datetime-local"
-          label="Begin"
+          label={t`Begin`}
           value={since}
           onChange={({ currentTarget }) => setSince(currentTarget.value)}
           data-autofocus
         />
         <TextInput
           type="datetime-local"
-          label="End"
+          label={t({ message: 'End', context: 'time' })}
           value={until}
           error={error}
           onChange={({ currentTarget }) => setUntil(currentTarget.value)}
         />
         <Group justify="flex-end">
           <Button type="submit" size="xs" disabled={Boolean(error)}>
-            Show
+            <Trans>Show</Trans>
           </Button>
         </Group>
       </Stack>

@@ -1,6 +1,7 @@
 /** Turns an answer of `/api/v1/series` into the lines of a chart, its texts and its table. */
 
 import type { SeriesAnswer, SeriesName } from '../api/series';
+import { locale as localeOfPage } from '../language';
 
 export type Value = number | null;
 export type Unit = 'number' | 's' | 'bytes' | 'cores';
@@ -80,12 +81,12 @@ export function headline(values: Value[], isSum: boolean): Value {
 
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-function number(value: number, digits: number, locale?: string): string {
+function number(value: number, digits: number, locale: string): string {
   return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
 }
 
-/** A value with its unit, in the language of the browser; "–" if it is missing. */
-export function shown(value: Value | undefined, unit: Unit, locale?: string): string {
+/** A value with its unit, in the language of the console; "–" if it is missing. */
+export function shown(value: Value | undefined, unit: Unit, locale = localeOfPage()): string {
   if (value === null || value === undefined) return '–';
   if (unit === 's') return `${number(value, value < 10 ? 2 : 0, locale)} s`;
   if (unit !== 'bytes') return number(value, unit === 'cores' ? 2 : 1, locale);
@@ -94,13 +95,13 @@ export function shown(value: Value | undefined, unit: Unit, locale?: string): st
   return `${number(value / 1000 ** step, 1, locale)} ${BYTE_UNITS[step] ?? ''}`;
 }
 
-/** A time with its date, in the language and time zone of the browser. */
-export function timeShown(time: number, locale?: string, timeZone?: string): string {
+/** A time with its date, in the language of the console and the time zone of the browser. */
+export function timeShown(time: number, locale = localeOfPage(), timeZone?: string): string {
   return new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short', timeZone }).format(time * 1000);
 }
 
 /** The texts of the axis of times: times of the day, or dates if a day begins or the marks are days. */
-export function axisTexts(times: number[], step: number, locale?: string, timeZone?: string): string[] {
+export function axisTexts(times: number[], step: number, locale = localeOfPage(), timeZone?: string): string[] {
   const date = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', timeZone });
   const time = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', timeZone });
   let last = '';

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Suspense, useState } from 'react';
@@ -36,7 +38,7 @@ export function Login() {
     <Gate
       above={<Logo size={48} />}
       title={branding.name}
-      note="Log in to open your desktops"
+      note={t`Log in to open your desktops`}
       below={<Notice notice={branding.notice} supportUrl={branding.support_url} />}
     >
       {needed ? (
@@ -59,7 +61,7 @@ export function Login() {
                 </Alert>
               )}
               <TextInput
-                label="Username"
+                label={t`Username`}
                 name="username"
                 autoComplete="username"
                 required
@@ -70,7 +72,7 @@ export function Login() {
                 onChange={(event) => setUsername(event.currentTarget.value)}
               />
               <PasswordInput
-                label="Password"
+                label={t`Password`}
                 name="password"
                 autoComplete="current-password"
                 required
@@ -79,7 +81,7 @@ export function Login() {
                 onChange={(event) => setPassword(event.currentTarget.value)}
               />
               <Button type="submit" fullWidth loading={enter.isPending}>
-                Log in
+                <Trans>Log in</Trans>
               </Button>
             </Stack>
           </form>
@@ -96,7 +98,11 @@ function Notice({ notice, supportUrl }: { notice: string; supportUrl: string }) 
   return (
     <div className={styles.below}>
       {notice && <p className={styles.notice}>{notice}</p>}
-      {supportUrl && <a href={supportUrl}>Help with the log-in</a>}
+      {supportUrl && (
+        <a href={supportUrl}>
+          <Trans>Help with the log-in</Trans>
+        </a>
+      )}
     </div>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Anchor, Button, Divider, Group, Stack, TextInput } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -40,7 +42,7 @@ export function SecondStep({ needed, onDone, onBack }: Props) {
           <Stack>
             <TextInput
               key={String(recovering)}
-              label={recovering ? 'Recovery code' : 'Code of your authenticator app'}
+              label={recovering ? t`Recovery code` : t`Code of your authenticator app`}
               name="code"
               autoComplete="one-time-code"
               inputMode={recovering ? 'text' : 'numeric'}
@@ -51,27 +53,27 @@ export function SecondStep({ needed, onDone, onBack }: Props) {
               onChange={(event) => setCode(event.currentTarget.value)}
             />
             <Button type="submit" fullWidth loading={enter.isPending}>
-              Log in
+              <Trans>Log in</Trans>
             </Button>
           </Stack>
         </form>
       )}
       {hasPasskey && !recovering && (
         <>
-          {asksForCode && <Divider label="or" />}
+          {asksForCode && <Divider label={t`or`} />}
           <Button
             fullWidth
             variant={asksForCode ? 'default' : 'filled'}
             loading={enter.isPending}
             onClick={() => enter.mutate(completeLogInWithPasskey)}
           >
-            Use a passkey
+            <Trans>Use a passkey</Trans>
           </Button>
         </>
       )}
       <Group justify="space-between">
         <Anchor component="button" type="button" size="sm" onClick={onBack}>
-          Back
+          <Trans>Back</Trans>
         </Anchor>
         {(needed.recovery_codes > 0 || recovering) && (
           <Anchor
@@ -84,7 +86,7 @@ export function SecondStep({ needed, onDone, onBack }: Props) {
               setRecovering(!recovering);
             }}
           >
-            {recovering ? 'Use another factor' : 'Use a recovery code'}
+            {recovering ? t`Use another factor` : t`Use a recovery code`}
           </Anchor>
         )}
       </Group>

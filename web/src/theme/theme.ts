@@ -1,5 +1,6 @@
 /** Mantine's theme, derived from the tokens (tokens.css): no color is defined here. */
 
+import { t } from '@lingui/core/macro';
 import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core';
 
 /** The hues of the tokens. Green (`ready`) means ready or live, and nothing else. */
@@ -89,13 +90,13 @@ export const theme = createTheme({
     Badge: { defaultProps: { tt: 'none', fw: 500, radius: 'sm' } },
     // Its text describes its element, so screen readers must not find it also at the end of the page.
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250, 'aria-hidden': true } },
-    Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
+    Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': t`Close` } } },
     // A <header> would be a second banner of the page.
     ModalHeader: { defaultProps: { component: 'div' } },
     DrawerHeader: { defaultProps: { component: 'div' } },
     // A typed value is sent unchanged. An invalid value is refused at its field instead of being replaced.
     NumberInput: { defaultProps: { clampBehavior: 'none' } },
-    PasswordInput: { defaultProps: { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } } },
+    PasswordInput: { defaultProps: { visibilityToggleButtonProps: { 'aria-label': t`Show the password` } } },
     Switch: { defaultProps: { withThumbIndicator: false } },
     // A list opens on a click, an arrow key or typing. A dialog gives its first field the focus, and an open list would
     // cover the buttons.

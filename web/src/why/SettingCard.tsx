@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert, Button, NumberInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -18,6 +19,7 @@ interface Props {
 
 /** The setting that would change the decision, with the result of a change before it is saved. */
 export function SettingCard({ setting, onTry }: Props) {
+  const title = titleOf(setting);
   const allowed = useAllowed();
   const queries = useQueryClient();
   const save = useMutation({
@@ -25,29 +27,30 @@ export function SettingCard({ setting, onTry }: Props) {
     retry: retryTemporary,
     onSuccess: (saved) => {
       const warnings = warningsOf(saved);
-      if (warnings.length > 0) showWarning('It was saved, but', warnings.join(' '));
-      else showDone(`${titleOf(setting)} was saved.`);
+      if (warnings.length > 0) showWarning(t`It was saved, but`, warnings.join(' '));
+      else showDone(t`${title} was saved.`);
     },
     onSettled: () => Promise.all(TOUCHED.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
   });
   const { value, suggested, unit, owner, object, source, before, after, affected } = setting;
   const affects = affectedText(affected);
+  const newValue = valueText(suggested, unit);
   const mayChange = object !== null && allowed(setting.needs);
   return (
     <section className={styles.setting} aria-labelledby="why-setting">
       <h3 id="why-setting" className={styles.heading}>
-        The setting that decides
+        {t`The setting that decides`}
       </h3>
       <p className={styles.named}>
-        <strong>{titleOf(setting)}</strong> <Sentence parts={[{ text: owner, object }]} />
+        <strong>{title}</strong> <Sentence parts={[{ text: owner, object }]} />
       </p>
       <dl className={styles.facts}>
         <div className={styles.fact}>
-          <dt>Current value</dt>
+          <dt>{t`Current value`}</dt>
           <dd>{valueText(value, unit)}</dd>
         </div>
         <div className={styles.fact}>
-          <dt>Source</dt>
+          <dt>{t`Source`}</dt>
           <dd>{sourceOf(setting)}</dd>
         </div>
       </dl>
@@ -55,26 +58,26 @@ export function SettingCard({ setting, onTry }: Props) {
       {onTry && mayChange && typeof value === 'number' && <Try setting={setting} onTry={onTry} />}
       {suggested !== null && (
         <>
-          <div className={styles.preview} role="group" aria-label="Preview">
-            <Side title="Before" value={valueText(value, unit)} sentence={before} />
-            <Side title="After" value={valueText(suggested, unit)} sentence={after} />
+          <div className={styles.preview} role="group" aria-label={t`Preview`}>
+            <Side title={t`Before`} value={valueText(value, unit)} sentence={before} />
+            <Side title={t`After`} value={newValue} sentence={after} />
           </div>
           {source === 'default' && mayChange && (
-            <p className={styles.affects}>The value is saved in the group All Users.</p>
+            <p className={styles.affects}>{t`The value is saved in the group All Users.`}</p>
           )}
         </>
       )}
       {save.isError && (
-        <Alert color="red" variant="light" role="alert" title="Not saved">
+        <Alert color="red" variant="light" role="alert" title={t`Not saved`}>
           {messageOf(save.error)}
         </Alert>
       )}
       {suggested !== null && mayChange && (
         <Button size="compact-md" loading={save.isPending} onClick={() => save.mutate()} className={styles.help}>
-          Save {titleOf(setting)}: {valueText(suggested, unit)}
+          {t`Save ${title}: ${newValue}`}
         </Button>
       )}
-      {!mayChange && <p className={styles.affects}>Ask an administrator to change it.</p>}
+      {!mayChange && <p className={styles.affects}>{t`Ask an administrator to change it.`}</p>}
     </section>
   );
 }
@@ -101,7 +104,7 @@ function Try({ setting, onTry }: { setting: DecisiveSetting; onTry: (value: unkn
       }}
     >
       <NumberInput
-        label="Value to try"
+        label={t`Value to try`}
         size="xs"
         value={typed}
         onChange={setTyped}
@@ -110,7 +113,7 @@ function Try({ setting, onTry }: { setting: DecisiveSetting; onTry: (value: unkn
         suffix={setting.unit ? ` ${setting.unit}` : ''}
       />
       <Button type="submit" size="xs" variant="default" disabled={typeof typed !== 'number'}>
-        Preview
+        {t`Preview`}
       </Button>
     </form>
   );

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { lazy, Suspense, useState } from 'react';
 import type { Subject } from './subject';
 import styles from './WhyButton.module.css';
@@ -18,14 +19,14 @@ export function WhyButton({ subject, about }: Props) {
       <button
         type="button"
         className={`${styles.why} mantine-focus-auto`}
-        aria-label={`Why? ${about}`}
+        aria-label={t`Why? ${about}`}
         aria-haspopup="dialog"
         onClick={(event) => {
           event.stopPropagation();
           setOpened(true);
         }}
       >
-        Why?
+        {t`Why?`}
       </button>
       {opened && <WhyOpened subject={subject} onClose={() => setOpened(false)} />}
     </>

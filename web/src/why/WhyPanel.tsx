@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Button, Skeleton } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -19,7 +20,7 @@ export function WhyPanel({ subject, onClose }: { subject: Subject; onClose: () =
   const [tried, setTried] = useState<unknown>(undefined);
   const { data, error } = useQuery({ ...whyQuery(subject, tried), placeholderData: keepPreviousData });
   return (
-    <SideSheet title={data ? readable(data.question) : 'Why?'} size={560} onClose={onClose}>
+    <SideSheet title={data ? readable(data.question) : t`Why?`} size={560} onClose={onClose}>
       <StaleBanner error={error} hasData={data !== undefined} />
       {data ? (
         <Explained decision={data} onTry={subject.kind === 'setting' ? setTried : undefined} />
@@ -52,7 +53,7 @@ function Explained({ decision, onTry }: Props) {
       )}
       <section aria-labelledby="why-checked">
         <h3 id="why-checked" className={styles.heading}>
-          What was checked
+          {t`What was checked`}
         </h3>
         <DecisionPath steps={steps} tone={tone} />
       </section>

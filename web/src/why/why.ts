@@ -1,5 +1,6 @@
 /** The requests of "Why?", and the words of a decision. */
 
+import { plural, t } from '@lingui/core/macro';
 import { queryOptions } from '@tanstack/react-query';
 import {
   changeAgent,
@@ -11,9 +12,10 @@ import {
 } from '../api/actions';
 import { client, dataOf } from '../api/client';
 import type { Decision, DecisionStep, DecisiveSetting } from '../api/types';
-import { bytes, counted } from '../components/format';
+import { bytes } from '../components/format';
 import { amountIn } from '../components/units';
 import { settingTitle, withSettingTitles, withTitles } from '../components/titles';
+import { locale } from '../language';
 import type { Subject } from './subject';
 
 /** The decision about a subject. `tried` is a value of the setting to try; undefined = the suggestion of the server. */
@@ -72,7 +74,7 @@ export function saveSetting({ object, name, suggested }: DecisiveSetting): Promi
     case 'zone':
       return changeZone(object.id, body);
     default:
-      return Promise.reject(new Error('This setting cannot be changed here.'));
+      return Promise.reject(new Error(t`This setting cannot be changed here.`));
   }
 }
 
@@ -80,10 +82,10 @@ export function saveSetting({ object, name, suggested }: DecisiveSetting): Promi
 export const TOUCHED = ['why', 'agents', 'groups', 'images', 'managers', 'staging-configs', 'users', 'zones', 'today'];
 
 const SOURCES: Record<DecisiveSetting['source'], string> = {
-  own: 'set here',
-  group: 'set for a group',
-  global: 'set for all users',
-  default: 'default, no group sets it',
+  own: t`set here`,
+  group: t`set for a group`,
+  global: t`set for all users`,
+  default: t`default, no group sets it`,
 };
 
 export function sourceOf({ source }: Pick<DecisiveSetting, 'source'>): string {
@@ -96,9 +98,9 @@ export function titleOf({ title, name }: Pick<DecisiveSetting, 'title' | 'name'>
 }
 
 export function valueText(value: DecisiveSetting['value'], unit: string): string {
-  if (value === null) return 'none';
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value === 'string') return value || 'nothing';
+  if (value === null) return t({ message: 'none', context: 'value of a setting' });
+  if (typeof value === 'boolean') return value ? t`yes` : t`no`;
+  if (typeof value === 'string') return value || t({ message: 'nothing', context: 'value of a setting' });
   if (unit === 'bytes') return bytes(value);
   return unit ? amountIn(value, unit) : String(value);
 }
@@ -106,12 +108,13 @@ export function valueText(value: DecisiveSetting['value'], unit: string): string
 /** The users, pools and workspaces that the setting affects, in one sentence; empty if it was not counted. */
 export function affectedText({ users, pools, workspaces }: DecisiveSetting['affected']): string {
   const parts = [
-    users === null ? null : counted(users, 'user'),
-    pools === null ? null : counted(pools, 'pool'),
-    workspaces === null ? null : counted(workspaces, 'workspace'),
+    users === null ? null : plural(users, { one: '# user', other: '# users' }),
+    pools === null ? null : plural(pools, { one: '# pool', other: '# pools' }),
+    workspaces === null ? null : plural(workspaces, { one: '# workspace', other: '# workspaces' }),
   ].filter((part): part is string => part !== null);
   if (parts.length === 0) return '';
-  return `It affects ${new Intl.ListFormat('en', { type: 'conjunction' }).format(parts)}.`;
+  const counts = new Intl.ListFormat(locale(), { type: 'conjunction' }).format(parts);
+  return t`It affects ${counts}.`;
 }
 
 /** A sentence of a decision, with the titles of settings in place of their names. */
@@ -126,7 +129,7 @@ export function factName(name: string): string {
 
 /** The word for the result of a step. */
 export function resultWord({ result, decides }: Pick<DecisionStep, 'result' | 'decides'>): string {
-  if (result === 'unreached') return 'Not checked';
-  if (decides) return result === 'passed' ? 'Passed, and decided' : 'Not passed, and decided';
-  return result === 'passed' ? 'Passed' : 'Not passed';
+  if (result === 'unreached') return t`Not checked`;
+  if (decides) return result === 'passed' ? t`Passed, and decided` : t`Not passed, and decided`;
+  return result === 'passed' ? t`Passed` : t`Not passed`;
 }

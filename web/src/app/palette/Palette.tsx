@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Modal, VisuallyHidden } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
@@ -7,9 +9,8 @@ import { useNavigate } from 'react-router';
 import { searchQuery } from '../../api/queries';
 import type { Me } from '../../api/types';
 import { useReturnFocus } from '../../components/Dialog';
-import { counted } from '../../components/format';
 import { LISTED } from '../../places';
-import { askedFor, creationsFor, entriesOfHit, type Entry, pagesFor, shownFor } from './entries';
+import { askedFor, creationsFor, entriesOfHit, type Entry, pagesFor, SECTION_TITLES, shownFor } from './entries';
 import classes from './Palette.module.css';
 import { recentOf, remember } from './recent';
 
@@ -27,10 +28,7 @@ export function Palette({ me, onClose }: Props) {
   const [asked] = useDebouncedValue(wanted, TYPING_MS);
   const hits = useQuery(searchQuery(asked));
   const userId = me.user.user_id;
-  const own = useMemo(
-    () => ({ recent: recentOf(userId), pages: pagesFor(LISTED, me), creations: creationsFor(LISTED, me) }),
-    [me, userId],
-  );
+  const own = useMemo(() => ownEntries(me, userId), [me, userId]);
   const found = useMemo(() => (hits.data ?? []).flatMap((hit) => entriesOfHit(hit, me)), [hits.data, me]);
   const entries = useMemo(() => shownFor(text, { ...own, found: text.trim() ? found : [] }), [text, own, found]);
   const [chosen, setChosen] = useState(0);
@@ -67,12 +65,13 @@ export function Palette({ me, onClose }: Props) {
     else return;
     event.preventDefault();
   };
+  const count = entries.length;
   const isWaiting = wanted !== '' && (wanted !== asked || hits.isFetching);
   const status = isWaiting
-    ? 'Searching…'
-    : entries.length
-      ? counted(entries.length, 'entry', 'entries')
-      : 'Nothing found';
+    ? t`Searching…`
+    : count
+      ? plural(count, { one: '# entry', other: '# entries' })
+      : t`Nothing found`;
 
   return (
     <Modal.Root
@@ -85,7 +84,7 @@ export function Palette({ me, onClose }: Props) {
       transitionProps={{ duration: 100 }}
     >
       <Modal.Overlay />
-      <Modal.Content aria-label="Search">
+      <Modal.Content aria-label={t`Search`}>
         <Modal.Body>
           <div className={classes.field}>
             <IconSearch size={18} aria-hidden />
@@ -94,12 +93,12 @@ export function Palette({ me, onClose }: Props) {
               data-autofocus
               className={classes.input}
               role="combobox"
-              aria-label="Search"
+              aria-label={t`Search`}
               aria-expanded={entries.length > 0}
               aria-controls={`${id}-list`}
               aria-autocomplete="list"
               {...(entries.length > 0 ? { 'aria-activedescendant': optionId(at) } : {})}
-              placeholder="People, sessions, Agents, settings, pages, actions…"
+              placeholder={t`People, sessions, Agents, settings, pages, actions…`}
               autoComplete="off"
               spellCheck={false}
               maxLength={200}
@@ -111,23 +110,27 @@ export function Palette({ me, onClose }: Props) {
               onKeyDown={onKeyDown}
             />
           </div>
-          <div ref={list} id={`${id}-list`} role="listbox" aria-label="Entries" className={classes.list}>
+          <div ref={list} id={`${id}-list`} role="listbox" aria-label={t`Entries`} className={classes.list}>
             {entries.map((entry, index) => (
               <Option
                 key={entry.to}
                 id={optionId(index)}
                 entry={entry}
-                section={entry.section === entries[index - 1]?.section ? null : entry.section}
+                section={entry.section === entries[index - 1]?.section ? null : SECTION_TITLES[entry.section]}
                 isChosen={index === at}
                 onPoint={() => setChosen(index)}
                 onOpen={() => open(entry)}
               />
             ))}
-            {entries.length === 0 && !isWaiting && <p className={classes.none}>Nothing has all these words.</p>}
+            {entries.length === 0 && !isWaiting && (
+              <p className={classes.none}>
+                <Trans>Nothing has all these words.</Trans>
+              </p>
+            )}
           </div>
           {hits.error && (
             <p className={classes.none} role="alert">
-              The server does not answer. Only pages and actions are listed.
+              <Trans>The server does not answer. Only pages and actions are listed.</Trans>
             </p>
           )}
           <VisuallyHidden role="status">{status}</VisuallyHidden>
@@ -135,6 +138,16 @@ export function Palette({ me, onClose }: Props) {
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+/** The entries that need no server. The recent pages have their present titles, because the language may have changed. */
+function ownEntries(me: Me, userId: string) {
+  const [pages, creations] = [pagesFor(LISTED, me), creationsFor(LISTED, me)];
+  const recent = recentOf(userId).map((entry) => {
+    const known = [...pages, ...creations].find(({ to }) => to === entry.to);
+    return known ? { ...known, section: entry.section } : entry;
+  });
+  return { recent, pages, creations };
 }
 
 interface OptionProps {

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Kbd, UnstyledButton } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
@@ -19,10 +21,12 @@ export function SearchButton() {
   if (!may || !me) return null;
   return (
     <>
-      <UnstyledButton className={classes.button} onClick={open} aria-haspopup="dialog" aria-label="Search">
+      <UnstyledButton className={classes.button} onClick={open} aria-haspopup="dialog" aria-label={t`Search`}>
         <IconSearch size={16} aria-hidden />
-        <span className={classes.label}>Search</span>
-        <Kbd size="xs" className={classes.keys} aria-hidden />
+        <span className={classes.label}>
+          <Trans>Search</Trans>
+        </span>
+        <Kbd size="xs" className={classes.keys} data-keys={t`Ctrl K`} aria-hidden />
       </UnstyledButton>
       {isOpen && (
         <Suspense>

@@ -1,13 +1,20 @@
 /** The entries of the search palette: pages, actions, and the hits of the server. The order is decided here. */
 
+import { t } from '@lingui/core/macro';
 import { allows } from '../../api/auth';
 import type { Hit, Me } from '../../api/types';
 import { addressOf } from '../../components/objects';
-import { titled } from '../../components/format';
-import { type Listed, mayOpen, sectionAt } from '../../places';
+import { type Listed, mayOpen, SECTION_TITLES as PLACE_TITLES, sectionAt } from '../../places';
 
 export const SECTIONS = ['Recent', 'Pages', 'Actions', 'Found'] as const;
 export type Section = (typeof SECTIONS)[number];
+
+export const SECTION_TITLES: Record<Section, string> = {
+  Recent: t`Recent`,
+  Pages: t`Pages`,
+  Actions: t`Actions`,
+  Found: t`Found`,
+};
 
 export interface Entry {
   /** Distinguishes the entries; also the address. */
@@ -19,31 +26,29 @@ export interface Entry {
 
 /** The nouns of kinds of hits. */
 const NOUNS: Record<Hit['kind'], string> = {
-  agent: 'Agent',
-  group: 'Group',
-  group_setting: 'Group setting',
-  image: 'Workspace',
-  log_code: 'Log code',
-  manager: 'Manager',
-  service_account: 'Service account',
-  session: 'Session',
-  setting: 'Setting',
-  staging_config: 'Pool',
-  user: 'User',
-  webhook: 'Webhook',
-  zone: 'Zone',
+  agent: t`Agent`,
+  group: t`Group`,
+  group_setting: t`Group setting`,
+  image: t`Workspace`,
+  log_code: t`Log code`,
+  manager: t`Manager`,
+  service_account: t`Service account`,
+  session: t`Session`,
+  setting: t`Setting`,
+  staging_config: t`Pool`,
+  user: t`User`,
+  webhook: t`Webhook`,
+  zone: t`Zone`,
 };
 
 /** The pages that the user may open. `places` is the table of all pages. */
 export function pagesFor(places: Listed[], me: Me | null | undefined): Entry[] {
   return places
     .filter((place) => mayOpen(me, place))
-    .map(({ path, title, link = title }) => ({
-      to: path,
-      title: link,
-      note: sectionAt(path) ?? 'Page',
-      section: 'Pages',
-    }));
+    .map(({ path, title, link = title }) => {
+      const section = sectionAt(path);
+      return { to: path, title: link, note: section ? PLACE_TITLES[section] : t`Page`, section: 'Pages' };
+    });
 }
 
 /** The dialogs that create something. */
@@ -63,9 +68,10 @@ export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
   const note = [NOUNS[hit.kind], isSetting ? hit.id : hit.note].filter(Boolean).join(' · ');
   const page: Entry = { to, title: hit.title, note, section: 'Found' };
   if (hit.kind !== 'manager' || !allows(me, 'managers_modify')) return [page];
-  const verb = hit.note.startsWith('enabled') ? 'disable' : 'enable';
-  const action = { to: `${to}?do=${verb}`, title: `${titled(verb)} Manager ${hit.title}`, note: hit.note };
-  return [page, { ...action, section: 'Actions' }];
+  const isEnabled = hit.note.startsWith('enabled');
+  const name = hit.title;
+  const title = isEnabled ? t`Disable Manager ${name}` : t`Enable Manager ${name}`;
+  return [page, { to: `${to}?do=${isEnabled ? 'disable' : 'enable'}`, title, note: hit.note, section: 'Actions' }];
 }
 
 /** The entries that have all words of a text, those whose title begins with it first; all of them without a text. */
@@ -79,7 +85,10 @@ export function matching(entries: Entry[], text: string): Entry[] {
 }
 
 /** The words that name an action and that no object has. */
-const VERBS = ['enable', 'disable'];
+const VERBS = [
+  t({ message: 'enable', context: 'word in a search' }),
+  t({ message: 'disable', context: 'word in a search' }),
+];
 
 function wordsOf(text: string): string[] {
   return text.toLowerCase().split(/\s+/).filter(Boolean);

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Skeleton, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
@@ -30,13 +32,13 @@ export function Account() {
   const [changing, { open, close }] = useDisclosure(false);
   return (
     <>
-      <PageHeader title="My account">{me?.user.username}</PageHeader>
+      <PageHeader title={t`My account`}>{me?.user.username}</PageHeader>
       <StaleBanner
         error={attributes.error ?? images.error ?? logIns.error}
         hasData={attributes.data !== undefined && images.data !== undefined}
       />
       <div className={styles.columns}>
-        <Section title="Preferences">
+        <Section title={t`Preferences`}>
           {attributes.data && images.data ? (
             <AttributesForm
               attributes={attributes.data}
@@ -51,21 +53,23 @@ export function Account() {
           )}
         </Section>
         <Stack gap="lg">
-          <Section title="Password">
-            <Text size="sm">A change of the password ends all other log-ins of this account.</Text>
+          <Section title={t`Password`}>
+            <Text size="sm">
+              <Trans>A change of the password ends all other log-ins of this account.</Trans>
+            </Text>
             <Button variant="default" onClick={open} className={styles.button}>
-              Change password
+              <Trans>Change password</Trans>
             </Button>
           </Section>
-          <Section title="Second factors">
+          <Section title={t`Second factors`}>
             <SecondFactors />
           </Section>
           {hasProviders && (
-            <Section title="Sign-on">
+            <Section title={t`Sign-on`}>
               <Identities />
             </Section>
           )}
-          <Section title="Log-ins">
+          <Section title={t`Log-ins`}>
             {logIns.data ? (
               <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} />
             ) : (
@@ -73,18 +77,22 @@ export function Account() {
             )}
           </Section>
           {allowed('devapi_view') && (
-            <Section title="API Keys">
-              <Text size="sm">A program with an API key can have all your permissions, or fewer.</Text>
+            <Section title={t`API Keys`}>
+              <Text size="sm">
+                <Trans>A program with an API key can have all your permissions, or fewer.</Trans>
+              </Text>
               <Button component={Link} to="/admin/api-keys" variant="default" className={styles.button}>
-                To the API keys
+                <Trans>To the API keys</Trans>
               </Button>
             </Section>
           )}
         </Stack>
       </div>
       {homes.data?.length ? (
-        <Section title="Home Folders">
-          <Text size="sm">The files that are kept between your sessions, by workspace.</Text>
+        <Section title={t`Home Folders`}>
+          <Text size="sm">
+            <Trans>The files that are kept between your sessions, by workspace.</Trans>
+          </Text>
           <HomesTable of={ownHomes} name="homes" />
         </Section>
       ) : null}

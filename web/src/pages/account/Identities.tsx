@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { ownIdentitiesQuery, signOnQuery, startLink, unlinkOwnIdentity } from '../../api/signOn';
@@ -12,13 +14,15 @@ import styles from './Account.module.css';
 export function Identities() {
   const offered = useQuery(signOnQuery);
   const identities = useQuery({ ...ownIdentitiesQuery, enabled: (offered.data?.providers.length ?? 0) > 0 });
-  const link = useAction(startLink, [], 'The identity could not be linked');
+  const link = useAction(startLink, [], t`The identity could not be linked`);
   const { confirmed, prompt } = useConfirmation();
   const providers = offered.data?.providers ?? [];
   return (
     <Stack>
       <SignOnRefusal />
-      <Text size="sm">You can log in with each linked identity, and with your password if you have one.</Text>
+      <Text size="sm">
+        <Trans>You can log in with each linked identity, and with your password if you have one.</Trans>
+      </Text>
       {(identities.data ?? []).map(({ identity_id, issuer, subject }) => (
         <Group key={identity_id} justify="space-between" wrap="nowrap">
           <Text size="sm" className="anywhere">
@@ -26,13 +30,13 @@ export function Identities() {
             <span className={styles.issuer}>{issuer}</span>
           </Text>
           <Confirm
-            title="Unlink this identity?"
-            action="Unlink"
+            title={t`Unlink this identity?`}
+            action={t`Unlink`}
             onConfirm={() => confirmed(() => unlinkOwnIdentity(identity_id))}
             touched={['identities']}
             trigger={(open) => <RowAction word="Unlink" name={subject} onClick={open} />}
           >
-            You can no longer log in with it.
+            <Trans>You can no longer log in with it.</Trans>
           </Confirm>
         </Group>
       ))}
@@ -44,7 +48,7 @@ export function Identities() {
             loading={link.isPending && link.variables === name}
             onClick={() => link.mutate(name, { onSuccess: (url) => location.assign(url) })}
           >
-            Link {title}
+            <Trans>Link {title}</Trans>
           </Button>
         ))}
       </Group>

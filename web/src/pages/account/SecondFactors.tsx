@@ -1,9 +1,10 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Skeleton, Stack, Text } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type Factor, ownFactorsQuery, removeFactor } from '../../api/secondFactors';
 import { EnrollFactor, useConfirmation } from '../../components/EnrollFactor';
 import { FactorTable } from '../../components/FactorTable';
-import { counted } from '../../components/format';
 import { RemoveAction } from '../../components/RowAction';
 import styles from './Account.module.css';
 
@@ -21,16 +22,17 @@ export function SecondFactors() {
       onConfirm={() => confirmed(() => removeFactor(factor.factor_id))}
       touched={['me']}
     >
-      You can no longer log in with it.
+      <Trans>You can no longer log in with it.</Trans>
     </RemoveAction>
   );
+  const sentences = [
+    t`A log-in with your password then needs one of them.`,
+    required && t`Your group requires at least one.`,
+    factors.length > 0 && t`You have ${plural(recovery_codes, { one: '# recovery code', other: '# recovery codes' })}.`,
+  ];
   return (
     <Stack>
-      <Text size="sm">
-        A log-in with your password then needs one of them.
-        {required && ' Your group requires at least one.'}
-        {factors.length > 0 && ` You have ${counted(recovery_codes, 'recovery code')}.`}
-      </Text>
+      <Text size="sm">{sentences.filter(Boolean).join(' ')}</Text>
       <FactorTable factors={factors} action={remove} />
       <EnrollFactor
         onDone={() => queries.invalidateQueries({ queryKey: ['me'] })}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconRobot } from '@tabler/icons-react';
@@ -13,24 +15,25 @@ import { Dialog } from '../../components/Dialog';
 const COLUMNS: Column<Schemas['LeaseView']>[] = [
   {
     key: 'workspace',
-    title: 'Workspace',
+    title: t`Workspace`,
     value: (row) => row.image_friendly_name,
-    render: (row) => <RowLink to={`/watch/${row.lease_id}`}>{row.image_friendly_name || 'a workspace'}</RowLink>,
+    render: (row) => <RowLink to={`/watch/${row.lease_id}`}>{row.image_friendly_name || t`a workspace`}</RowLink>,
   },
-  { key: 'user', title: 'User', value: (row) => row.username },
-  { key: 'holder', title: 'Lease requested by', value: (row) => row.holder },
-  timeColumn('expires', 'Ends', (row) => row.expires),
+  { key: 'user', title: t`User`, value: (row) => row.username },
+  { key: 'holder', title: t`Lease requested by`, value: (row) => row.holder },
+  timeColumn('expires', t`Ends`, (row) => row.expires),
 ];
 
 /** The leases that use a secret now. */
 export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () => void }) {
-  const leases = useQuery(leasesWithQuery(secret.name));
+  const { name } = secret;
+  const leases = useQuery(leasesWithQuery(name));
   const others = leases.data ? secret.num_leases - leases.data.length : 0;
   return (
-    <Dialog title={<>Leases with {secret.name}</>} onClose={onClose} size="xl">
+    <Dialog title={t`Leases with ${name}`} onClose={onClose} size="xl">
       <Stack>
         <DataTable
-          caption={`Leases with ${secret.name}`}
+          caption={t`Leases with ${name}`}
           list="leases-with-secret"
           name="leases"
           query={leases}
@@ -38,14 +41,18 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           rowKey={(row) => row.lease_id}
           minWidth={480}
           empty={
-            <EmptyState icon={IconRobot} title="No lease with this secret is visible to you">
-              A lease is visible to the user of its session and to administrators.
+            <EmptyState icon={IconRobot} title={t`No lease with this secret is visible to you`}>
+              <Trans>A lease is visible to the user of its session and to administrators.</Trans>
             </EmptyState>
           }
         />
         {others > 0 && (
           <Text size="sm" className="dimmed">
-            {others === 1 ? '1 more lease is' : `${others} more leases are`} not visible to you.
+            <Plural
+              value={others}
+              one="# more lease is not visible to you."
+              other="# more leases are not visible to you."
+            />
           </Text>
         )}
       </Stack>

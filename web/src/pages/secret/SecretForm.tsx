@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { PasswordInput, SimpleGrid, TagsInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeSecret, createSecret, type Secret } from '../../api/secrets';
@@ -13,6 +14,8 @@ interface Props {
 
 /** Create or change a secret. Its value can be replaced and is never shown. */
 export function SecretForm({ secret, onClose }: Props) {
+  const name = secret?.name;
+  const placeholder = '{secret}';
   const form = useForm({
     initialValues: {
       name: secret?.name ?? '',
@@ -24,13 +27,13 @@ export function SecretForm({ secret, onClose }: Props) {
     },
     validate: {
       ...checksOf('SecretCreate'),
-      hosts: (hosts) => (hosts.length > 0 ? null : 'Enter at least one host'),
+      hosts: (hosts) => (hosts.length > 0 ? null : t`Enter at least one host`),
     },
     validateInputOnChange: true,
   });
   return (
     <FormDialog
-      title={secret ? `Edit ${secret.name}` : 'Add Secret'}
+      title={secret ? t`Edit ${name}` : t`Add Secret`}
       size="lg"
       repeatable={secret !== null}
       form={form}
@@ -41,8 +44,8 @@ export function SecretForm({ secret, onClose }: Props) {
       onClose={onClose}
     >
       <TextInput
-        label="Name"
-        description="The name with which a lease requests the secret"
+        label={t`Name`}
+        description={t`The name with which a lease requests the secret`}
         placeholder="github"
         required
         autoComplete="off"
@@ -50,20 +53,20 @@ export function SecretForm({ secret, onClose }: Props) {
         {...form.getInputProps('name')}
       />
       <PasswordInput
-        label="Value"
+        label={t`Value`}
         description={
           secret
-            ? 'Empty = unchanged. To change the hosts, the header or the template, enter the value again.'
-            : 'Stored encrypted and never shown again'
+            ? t`Empty = unchanged. To change the hosts, the header or the template, enter the value again.`
+            : t`Stored encrypted and never shown again`
         }
         required={secret === null}
         autoComplete="off"
-        visibilityToggleButtonProps={{ 'aria-label': 'Show the value' }}
+        visibilityToggleButtonProps={{ 'aria-label': t`Show the value` }}
         {...form.getInputProps('value')}
       />
       <TagsInput
-        label="Hosts"
-        description="HTTPS requests to these hosts get the secret: api.example.com, or .example.com for all direct subdomains"
+        label={t`Hosts`}
+        description={t`HTTPS requests to these hosts get the secret: api.example.com, or .example.com for all direct subdomains`}
         placeholder={form.values.hosts.length > 0 ? '' : 'api.github.com'}
         required
         splitChars={[',', ' ']}
@@ -72,19 +75,19 @@ export function SecretForm({ secret, onClose }: Props) {
       />
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <TextInput
-          label="Header"
-          description="The header that carries the secret"
+          label={t`Header`}
+          description={t`The header that carries the secret`}
           required
           {...form.getInputProps('header')}
         />
         <TextInput
-          label="Template"
-          description="The value of the header, with {secret} for the secret"
+          label={t`Template`}
+          description={t`The value of the header, with ${placeholder} for the secret`}
           required
           {...form.getInputProps('template')}
         />
       </SimpleGrid>
-      <TextInput label="Description" {...form.getInputProps('description')} />
+      <TextInput label={t`Description`} {...form.getInputProps('description')} />
     </FormDialog>
   );
 }

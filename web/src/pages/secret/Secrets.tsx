@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Code } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -5,7 +7,6 @@ import { useAllowed, useMe } from '../../api/auth';
 import { deleteSecret, type Secret, secretsQuery } from '../../api/secrets';
 import { timeColumn } from '../../components/columns';
 import { FirstOf } from '../../components/FirstOf';
-import { counted } from '../../components/format';
 import { ResourcePage } from '../../components/ResourcePage';
 import { RemoveAction } from '../../components/RowAction';
 import { RowName } from '../../components/RowLink';
@@ -24,66 +25,72 @@ export function Secrets() {
   const columns: Column<Secret>[] = [
     {
       key: 'name',
-      title: 'Name',
+      title: t`Name`,
       value: (row) => row.name,
       render: (row) => <RowName note={row.description}>{row.name}</RowName>,
     },
     {
       key: 'hosts',
-      title: 'Hosts',
+      title: t`Hosts`,
       value: (row) => row.hosts.join(', '),
       render: (row) => <FirstOf words={row.hosts} shown={SHOWN} />,
     },
     {
       key: 'header',
-      title: 'Header',
+      title: t`Header`,
       value: (row) => row.header,
       render: (row) => <Code>{`${row.header}: ${row.template.replace('{secret}', '•••')}`}</Code>,
     },
     ...(allowed('secrets_view')
-      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'no user (managed by administrators)' }]
+      ? [{ key: 'owner', title: t`Owner`, value: (row: Secret) => row.owner ?? t`no user (managed by administrators)` }]
       : []),
     {
       key: 'leases',
-      title: 'Leases',
+      title: t`Leases`,
       value: (row) => row.num_leases,
       align: 'right',
-      render: (row) =>
-        row.num_leases > 0 ? (
+      render: (row) => {
+        const { name, num_leases: count } = row;
+        return count > 0 ? (
           <Button
             size="compact-sm"
             variant="default"
             onClick={() => setUsed(row)}
-            aria-label={`${counted(row.num_leases, 'lease')} with ${row.name}`}
+            aria-label={t`${plural(count, { one: '# lease', other: '# leases' })} with ${name}`}
           >
-            {row.num_leases}
+            {count}
           </Button>
         ) : (
-          <span className="dimmed">none</span>
-        ),
+          <span className="dimmed">
+            <Trans>none</Trans>
+          </span>
+        );
+      },
     },
-    timeColumn('changed', 'Value Changed', (row) => row.value_changed),
+    timeColumn('changed', t`Value Changed`, (row) => row.value_changed),
   ];
   return (
     <ResourcePage
-      note="Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. A lease can use a secret only if its option “egress” lists the hosts of the secret. Programs in the session never see the secret."
+      note={t`Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. A lease can use a secret only if its option “egress” lists the hosts of the secret. Programs in the session never see the secret.`}
       query={useQuery(secretsQuery)}
       columns={columns}
       rowKey={(secret) => secret.secret_id}
       sort="name"
       minWidth={900}
-      empty="No secrets yet"
-      emptyNote="A lease requests a secret by its name. The secret is sent only to its own hosts."
-      create="Add Secret"
+      empty={t`No secrets yet`}
+      emptyNote={t`A lease requests a secret by its name. The secret is sent only to its own hosts.`}
+      create={t`Add Secret`}
       form={(secret, close) => <SecretForm secret={secret} onClose={close} />}
       editName={(secret) => secret.name}
       may={(verb, secret) =>
         verb === 'create' || allowed(`secrets_${verb}`) || secret?.owner_id === (me?.user.user_id ?? '')
       }
-      remove={({ secret_id, name, hosts }) => (
-        <RemoveAction noun="secret" name={name} onConfirm={() => deleteSecret(secret_id)} touched={['secrets']}>
-          Leases that use this secret lose it within seconds and continue. Their requests to {hosts[0]} no longer get
-          the secret.
+      remove={({ secret_id, name, hosts: [host] }) => (
+        <RemoveAction noun={t`secret`} name={name} onConfirm={() => deleteSecret(secret_id)} touched={['secrets']}>
+          <Trans>
+            Leases that use this secret lose it within seconds and continue. Their requests to {host} no longer get the
+            secret.
+          </Trans>
         </RemoveAction>
       )}
     >
