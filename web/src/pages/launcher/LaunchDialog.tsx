@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Select } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useMemo } from 'react';
@@ -15,9 +16,9 @@ export interface Props {
 }
 
 const PROFILES = [
-  { value: 'Enabled', label: 'Keep: open the kept files and keep my changes' },
-  { value: 'Disabled', label: 'Do not use: start empty; new files are not kept, and the kept files are not changed' },
-  { value: 'Reset', label: 'Reset: delete the kept files and start empty' },
+  { value: 'Enabled', label: t`Keep: open the kept files and keep my changes` },
+  { value: 'Disabled', label: t`Do not use: start empty; new files are not kept, and the kept files are not changed` },
+  { value: 'Reset', label: t`Reset: delete the kept files and start empty` },
 ];
 
 /** Launches a workspace with a chosen zone and use of the home folder. */
@@ -25,7 +26,7 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   const navigate = useNavigate();
   const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
   const hasProfile = options.images_with_profile.includes(image.image_id);
-  const { image_id } = image;
+  const { image_id, friendly_name: name } = image;
   const { zone, profile } = form.getValues();
   // The same choices are the same launch. Submitting them again after a lost answer starts no second session.
   const launch = useMemo(
@@ -39,9 +40,9 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   );
   return (
     <FormDialog
-      title={`Launch ${image.friendly_name}`}
+      title={t`Launch ${name}`}
       form={form}
-      submit="Launch"
+      submit={t({ message: 'Launch', context: 'verb' })}
       save={() => launchSession(launch)}
       touched={['sessions']}
       repeatable
@@ -50,11 +51,11 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
     >
       {options.zones.length > 1 && (
         <Select
-          label="Zone"
-          description="The zone of the session; a near zone is faster"
+          label={t`Zone`}
+          description={t`The zone of the session; a near zone is faster`}
           allowDeselect={false}
           data={[
-            { value: '', label: 'Auto' },
+            { value: '', label: t`Auto` },
             ...options.zones.map(({ zone_id, zone_name }) => ({
               value: zone_id,
               label: nearest.labeled(zone_id, zone_name),
@@ -65,8 +66,8 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
       )}
       {hasProfile && (
         <Select
-          label="Home folder"
-          description="What to do with the files that are kept for you"
+          label={t`Home folder`}
+          description={t`What to do with the files that are kept for you`}
           allowDeselect={false}
           data={PROFILES}
           {...form.getInputProps('profile')}

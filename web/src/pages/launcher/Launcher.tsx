@@ -73,9 +73,9 @@ export function Launcher() {
           color="red"
           variant="light"
           role="alert"
-          title="Not launched"
+          title={t`Not launched`}
           withCloseButton
-          closeButtonLabel="Dismiss"
+          closeButtonLabel={t`Dismiss`}
           onClose={launch.reset}
         >
           {messageOf(launch.error)} <WhyRefused error={launch.error} />
@@ -85,7 +85,7 @@ export function Launcher() {
         <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
       )}
       {!isLoading && !isSearching && <SharedWithMe />}
-      <section key={isLoading ? 'loading' : 'loaded'} aria-label="Launch a workspace">
+      <section key={isLoading ? 'loading' : 'loaded'} aria-label={t`Launch a workspace`}>
         {isLoading ? (
           <div className={`${styles.tiles} gr-late`}>
             {Array.from({ length: SKELETONS }, (_, index) => (
@@ -178,12 +178,12 @@ function useLaunch() {
 
 function Nothing({ search }: { search: string }) {
   const allowed = useAllowed();
-  if (search) return <EmptyState icon={IconSearch} title={`No workspace matches “${search}”`} />;
+  if (search) return <EmptyState icon={IconSearch} title={t`No workspace matches “${search}”`} />;
   return (
-    <EmptyState icon={IconApps} title="No workspaces yet">
+    <EmptyState icon={IconApps} title={t`No workspaces yet`}>
       {allowed('images_view')
-        ? 'Enable a workspace and assign it to a group under Administration.'
-        : 'Ask an administrator to assign a workspace to one of your groups.'}
+        ? t`Enable a workspace and assign it to a group under Administration.`
+        : t`Ask an administrator to assign a workspace to one of your groups.`}
     </EmptyState>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useRef } from 'react';
@@ -25,8 +27,10 @@ const PICTURE_WIDTH = 960;
 /** The sessions of the user, with buttons to open, stop, pause or end them. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   return (
-    <section aria-label="Your sessions" className={styles.section}>
-      <h2>Your sessions</h2>
+    <section aria-label={t`Your sessions`} className={styles.section}>
+      <h2>
+        <Trans>Your sessions</Trans>
+      </h2>
       <div className={styles.cards}>
         {sessions.map((session) => (
           <SessionCard
@@ -64,7 +68,7 @@ function SessionCard({ session, image, isAlone }: CardProps) {
       data-off={!runs || undefined}
     >
       <div ref={picture} className={styles.picture}>
-        {url ? <img src={url} alt={`Screen of ${name}`} /> : <Artwork name={name} src={image?.image_src} />}
+        {url ? <img src={url} alt={t`Screen of ${name}`} /> : <Artwork name={name} src={image?.image_src} />}
       </div>
       <div className={styles.body}>
         <div className={styles.head}>
@@ -72,8 +76,10 @@ function SessionCard({ session, image, isAlone }: CardProps) {
           <StatusBadge status={session.operational_status} />
         </div>
         <p>
-          started <TimeAgo time={session.assigned ?? session.created} />{' '}
-          <WhyButton subject={{ kind: 'session', id: session.session_id }} about={`launch of ${name}`} />
+          <Trans>
+            started <TimeAgo time={session.assigned ?? session.created} />
+          </Trans>{' '}
+          <WhyButton subject={{ kind: 'session', id: session.session_id }} about={t`launch of ${name}`} />
         </p>
         <Fate session={session} />
         <Buttons session={session} name={name} onOpen={onOpen} />
@@ -93,21 +99,17 @@ function useScreen({ session_id, status }: Session): Blob | undefined {
   return status === 'running' ? data : undefined;
 }
 
-const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'Pauses' };
-
 /** The next automatic action for the session, or the reason why it was stopped or paused. */
 function Fate({ session }: { session: Session }) {
   const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
   const left = useClock((now) => shortDuration((Date.parse(expires ?? '') - now) / 1000));
   if (why) return <p>{withoutSettings(why)}</p>;
   if (!expires || !action) return null;
-  return (
-    <p>
-      {VERBS[action]} in {left}
-      {expires === limit ? '' : ' unless opened'}
-      {action === 'delete' ? `. ${keptOf(session)}` : ''}
-    </p>
-  );
+  const atLimit = expires === limit;
+  if (action === 'stop') return <p>{atLimit ? t`Stops in ${left}` : t`Stops in ${left} unless opened`}</p>;
+  if (action === 'pause') return <p>{atLimit ? t`Pauses in ${left}` : t`Pauses in ${left} unless opened`}</p>;
+  const kept = keptOf(session);
+  return <p>{atLimit ? t`Ends in ${left}. ${kept}` : t`Ends in ${left} unless opened. ${kept}`}</p>;
 }
 
 interface ButtonsProps {
@@ -120,24 +122,25 @@ interface ButtonsProps {
 function Buttons({ session, name, onOpen }: ButtonsProps) {
   const may = (action: Session['actions'][number]) => session.actions.includes(action);
   const leaving = session.status === 'deleting';
-  const open = session.status === 'failed' ? 'What happened' : 'Open';
+  const failed = session.status === 'failed';
+  const open = t({ message: 'Open', context: 'verb' });
   return (
     <div className={styles.buttons}>
       {may('resume') ? (
         <ResumeButton session={session} name={name} onOpen={onOpen} />
       ) : leaving ? (
         <Button className={styles.main} disabled>
-          Open
+          {open}
         </Button>
       ) : (
         <Button
           component={Link}
           to={`/session/${session.session_id}`}
           className={`${styles.main} ${styles.open}`}
-          aria-label={`${open} ${name}`}
+          aria-label={failed ? t`What happened ${name}` : t`Open ${name}`}
           onClick={onOpen}
         >
-          {open}
+          {failed ? t`What happened` : open}
         </Button>
       )}
       {may('stop') && <StopButton session={session} name={name} />}
@@ -157,11 +160,11 @@ function ResumeButton({ session, name, onOpen }: ButtonsProps) {
   return (
     <Button
       className={styles.main}
-      aria-label={`Resume ${name}`}
+      aria-label={t`Resume ${name}`}
       loading={order.isPending}
       onClick={() => order.mutate('resume', { onSuccess: show })}
     >
-      Resume
+      <Trans>Resume</Trans>
     </Button>
   );
 }
@@ -171,11 +174,11 @@ function StopButton({ session, name }: Pick<ButtonsProps, 'session' | 'name'>) {
   const { label, warning } = ownLook('stop', session);
   return (
     <Confirm
-      title={`${label} ${name}?`}
+      title={t`Stop ${name}?`}
       action={label}
       color="accent"
       trigger={(open) => (
-        <Button className={styles.main} variant="default" onClick={open} aria-label={`${label} ${name}`}>
+        <Button className={styles.main} variant="default" onClick={open} aria-label={t`Stop ${name}`}>
           {label}
         </Button>
       )}

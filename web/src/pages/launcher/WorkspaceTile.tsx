@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { IconAdjustments, IconHelp, IconStar, IconStarFilled, type TablerIcon } from '@tabler/icons-react';
 import { useRef, useState } from 'react';
 import type { LauncherImage } from '../../api/types';
@@ -44,21 +46,23 @@ export function WorkspaceTile(props: Props) {
         </span>
         <span className={styles.text}>
           <span className={styles.name}>
-            <span className={styles.hidden}>Launch </span>
-            {name}
+            <Trans>
+              <span className={styles.hidden}>Launch </span>
+              {name}
+            </Trans>
           </span>
           <span className={styles.wait} data-tone={tone}>
             {words}
           </span>
           <span className={styles.note}>
-            {image.reason || image.description || image.categories.join(', ') || 'Desktop in your browser'}
+            {image.reason || image.description || image.categories.join(', ') || t`Desktop in your browser`}
           </span>
         </span>
       </button>
       <div className={styles.corner}>
         {onChoose && (
           <Small
-            label={`Launch ${name} with options`}
+            label={t`Launch ${name} with options`}
             icon={IconAdjustments}
             isAlways
             disabled={disabled}
@@ -66,10 +70,10 @@ export function WorkspaceTile(props: Props) {
           />
         )}
         {tone !== 'ready' && (
-          <Small label={`Why? ${name}: ${words}`} icon={IconHelp} onClick={() => setExplained(true)} />
+          <Small label={t`Why? ${name}: ${words}`} icon={IconHelp} onClick={() => setExplained(true)} />
         )}
         <Small
-          label={`Favorite: ${name}`}
+          label={t`Favorite: ${name}`}
           icon={isFavorite ? IconStarFilled : IconStar}
           pressed={isFavorite}
           onClick={onFavorite}

@@ -1,5 +1,6 @@
 /** The order of the workspaces on the launcher, and the words of a workspace. Pure functions. */
 
+import { t } from '@lingui/core/macro';
 import type { LauncherImage, Schemas, Uuid } from '../../api/types';
 
 export interface Section {
@@ -17,7 +18,7 @@ const ROW = 5;
  * the user searches, there is one section in the order of the hits.
  */
 export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearching: boolean): Section[] {
-  if (isSearching) return filled([{ title: 'Found', images }]);
+  if (isSearching) return filled([{ title: t`Found`, images }]);
   const chosen = favorites.flatMap((id) => images.find(({ image_id }) => image_id === id) ?? []);
   const others = images.filter((image) => !chosen.includes(image));
   const recent = images.length < MANY ? [] : recentOf(others);
@@ -26,12 +27,12 @@ export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearchi
   const inOneRow = chosen.length > 0 && recent.length > 0 && chosen.length + recent.length <= ROW;
   return filled([
     ...(inOneRow
-      ? [{ title: 'Favorites and recent', images: [...chosen, ...recent] }]
+      ? [{ title: t`Favorites and recent`, images: [...chosen, ...recent] }]
       : [
-          { title: 'Favorites', images: chosen },
-          { title: 'Recent', images: recent },
+          { title: t`Favorites`, images: chosen },
+          { title: t`Recent`, images: recent },
         ]),
-    { title: isWhole ? 'All workspaces' : 'Other workspaces', images: rest },
+    { title: isWhole ? t`All workspaces` : t`Other workspaces`, images: rest },
   ]);
 }
 
@@ -53,10 +54,11 @@ export function waitOf({ ready, expected_s }: Pick<LauncherImage, 'ready' | 'exp
   words: string;
   tone: 'ready' | 'warning' | 'neutral';
 } {
-  if (ready) return { words: 'Now', tone: 'ready' };
-  if (expected_s === null) return { words: 'Not now', tone: 'warning' };
+  if (ready) return { words: t({ message: 'Now', context: 'availability' }), tone: 'ready' };
+  if (expected_s === null) return { words: t({ message: 'Not now', context: 'availability' }), tone: 'warning' };
   const seconds = Math.max(1, Math.round(expected_s));
-  return { words: seconds < 100 ? `about ${seconds} s` : `about ${Math.round(seconds / 60)} min`, tone: 'neutral' };
+  const minutes = Math.round(seconds / 60);
+  return { words: seconds < 100 ? t`about ${seconds} s` : t`about ${minutes} min`, tone: 'neutral' };
 }
 
 /** The favorites after a press on the star of a workspace. */

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeOwnAttributes } from '../../api/actions';
 import { retryTemporary } from '../../api/client';
@@ -20,7 +21,7 @@ export function useFavorites() {
       queries.setQueryData(queryKey, (before) => (before ? { ...before, favorite_images } : before)),
     onSuccess: (after) => queries.setQueryData(queryKey, after),
     onError: (error) => {
-      showError('The favorites were not changed', error);
+      showError(t`The favorites were not changed`, error);
       void queries.invalidateQueries({ queryKey });
     },
   });

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import type { LaunchChoices } from '../../api/actions';
@@ -43,8 +44,10 @@ export function useNearest(options: Schemas['LaunchOptions'] | undefined): Neare
       accepted,
       accept,
       labeled: (zoneId, name) => {
-        const ms = measured?.[zoneId];
-        return ms === undefined ? name : `${name} · ${Math.round(ms)} ms away`;
+        const trip = measured?.[zoneId];
+        if (trip === undefined) return name;
+        const ms = Math.round(trip);
+        return t`${name} · ${ms} ms away`;
       },
     };
   }, [nearest, options, measured, accepted]);

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Textarea } from '@mantine/core';
 import { useState } from 'react';
 import { showDone, showError } from '../../components/feedback';
@@ -14,20 +16,22 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
     navigator.clipboard
       .readText()
       .then(setText, (error: unknown) =>
-        showError('The browser does not allow this page to read the clipboard', error),
+        showError(t`The browser does not allow this page to read the clipboard`, error),
       );
   const copy = () =>
     navigator.clipboard.writeText(page.clipboard ?? '').then(
-      () => showDone('Copied to this computer'),
-      (error: unknown) => showError('Not copied', error),
+      () => showDone(t`Copied to this computer`),
+      (error: unknown) => showError(t`Not copied`, error),
     );
+  const up = settingTitle('allow_kasm_clipboard_up');
+  const down = settingTitle('allow_kasm_clipboard_down');
   return (
-    <Panel title="Clipboard" close="Close the clipboard" onClose={onClose}>
-      {ways && !ways.in && <Closed setting="allow_kasm_clipboard_up">Nothing may be copied into this session</Closed>}
+    <Panel title={t`Clipboard`} close={t`Close the clipboard`} onClose={onClose}>
+      {ways && !ways.in && <Closed>{t`Nothing may be copied into this session: ${up} is off for your group.`}</Closed>}
       <Textarea
-        label="To the session"
+        label={t`To the session`}
         disabled={ways?.in === false}
-        placeholder="Type or paste here"
+        placeholder={t`Type or paste here`}
         rows={3}
         data-autofocus
         autoFocus
@@ -36,37 +40,39 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
       />
       <div className={styles.pair}>
         <Button variant="default" onClick={() => void paste()}>
-          Paste here
+          <Trans>Paste here</Trans>
         </Button>
         <Button disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
-          Send
+          <Trans>Send</Trans>
         </Button>
       </div>
       {ways && !ways.out && (
-        <Closed setting="allow_kasm_clipboard_down">Nothing may be copied from this session</Closed>
+        <Closed>{t`Nothing may be copied from this session: ${down} is off for your group.`}</Closed>
       )}
       <Textarea
-        label="From the session"
+        label={t`From the session`}
         readOnly
         rows={3}
         value={page.clipboard ?? ''}
-        placeholder="Copy something in the session"
+        placeholder={t`Copy something in the session`}
       />
       <Button variant="default" disabled={!page.clipboard} onClick={() => void copy()}>
-        Copy to this computer
+        <Trans>Copy to this computer</Trans>
       </Button>
       {ways && (ways.in || ways.out) && (
-        <p className={styles.quiet}>Pictures are copied automatically if the browser allows it.</p>
+        <p className={styles.quiet}>
+          <Trans>Pictures are copied automatically if the browser allows it.</Trans>
+        </p>
       )}
     </Panel>
   );
 }
 
 /** The notice that one direction is disabled, with the setting. */
-function Closed({ setting, children }: { setting: string; children: string }) {
+function Closed({ children }: { children: string }) {
   return (
     <p className={styles.quiet} role="note">
-      {children}: {settingTitle(setting)} is off for your group.
+      {children}
     </p>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
@@ -27,7 +29,7 @@ export function ConnectPage({ hash }: { hash: string }) {
     return <ConnectedSession address={{ session_id, user_id, session_token }} />;
   if (kind === 'join' && session_id && session_token)
     return <Joining shareId={session_id} token="" stored={session_token} />;
-  return <Refused words="This address is incomplete. Ask for a new one." />;
+  return <Refused words={t`This address is incomplete. Ask for a new one.`} />;
 }
 
 /** The parts between the slashes; none if the address is damaged. */
@@ -75,25 +77,27 @@ function LogInByLink({ token }: { token: string }) {
     if (isLoggedOut && isIdle) mutate(token);
   }, [isLoggedOut, isIdle, mutate, token]);
   if (error || (failure && isIdle)) return <Refused words={messageOf(error ?? failure)} />;
-  if (me && isIdle)
+  if (me && isIdle) {
+    const { username } = me.user;
     return (
       <StageFrame>
         <StageCard
-          title="Replace your log-in?"
-          reason={`You are logged in as ${me.user.username}. This link ends your log-in, and can log in another user. Continue only if you asked for this link.`}
+          title={t`Replace your log-in?`}
+          reason={t`You are logged in as ${username}. This link ends your log-in, and can log in another user. Continue only if you asked for this link.`}
         >
           <Button component="a" href="/">
-            Stay logged in
+            <Trans>Stay logged in</Trans>
           </Button>
           <Button variant="default" onClick={() => mutate(token)}>
-            Log in with the link
+            <Trans>Log in with the link</Trans>
           </Button>
         </StageCard>
       </StageFrame>
     );
+  }
   return (
     <StageFrame>
-      <Veil words="Logging in" />
+      <Veil words={t`Logging in`} />
     </StageFrame>
   );
 }

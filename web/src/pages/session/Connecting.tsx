@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Loader, Progress } from '@mantine/core';
 import { useReducedMotion } from '@mantine/hooks';
 import { IconCircleCheckFilled, IconCircleDotted } from '@tabler/icons-react';
@@ -5,6 +7,7 @@ import { useContext, useLayoutEffect, useRef } from 'react';
 import { Link } from 'react-router';
 import { messageOf } from '../../api/client';
 import type { Connection, Step } from '../../api/types';
+import { locale } from '../../language';
 import styles from './Connecting.module.css';
 import { OpeningContext, playOpening } from './opening';
 
@@ -19,14 +22,16 @@ export function Connecting({ connection, error }: { connection: Connection | nul
         <div className={styles.head}>
           <Picture />
           <div>
-            <h1>Preparing your session</h1>
+            <h1>
+              <Trans>Preparing your session</Trans>
+            </h1>
             <p role="status" aria-live="polite">
-              {connection?.operational_message ?? 'Loading the state'}…
+              {connection?.operational_message ?? t`Loading the state`}…
             </p>
           </div>
         </div>
-        <Progress value={percent} size="lg" radius="xl" aria-label="Progress" transitionDuration={200} />
-        <ol className={styles.steps} aria-label="Steps">
+        <Progress value={percent} size="lg" radius="xl" aria-label={t`Progress`} transitionDuration={200} />
+        <ol className={styles.steps} aria-label={t`Steps`}>
           {steps.map((step, index) => (
             <StepLine key={step.name} step={step} isCurrent={index === current} since={steps[0]?.at ?? null} />
           ))}
@@ -37,7 +42,7 @@ export function Connecting({ connection, error }: { connection: Connection | nul
           </Alert>
         )}
         <Button component={Link} to="/" variant="default">
-          Back to the workspaces
+          <Trans>Back to the workspaces</Trans>
         </Button>
       </div>
     </div>
@@ -56,6 +61,13 @@ function Picture() {
   return <img ref={image} src={opening.picture} className={styles.picture} alt="" />;
 }
 
+const ONE_PLACE = { minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false };
+
+/** A number of seconds with one decimal place. */
+function seconds(value: number): string {
+  return value.toLocaleString(locale(), ONE_PLACE);
+}
+
 function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; since: string | null }) {
   const took = step.at && since ? (Date.parse(step.at) - Date.parse(since)) / 1000 : null;
   return (
@@ -66,14 +78,14 @@ function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; 
       data-current={isCurrent || undefined}
     >
       {step.at ? (
-        <IconCircleCheckFilled size={20} aria-label="done" />
+        <IconCircleCheckFilled size={20} aria-label={t`done`} />
       ) : isCurrent ? (
-        <Loader size={20} role="img" aria-label="now" />
+        <Loader size={20} role="img" aria-label={t`now`} />
       ) : (
-        <IconCircleDotted size={20} aria-label="to come" />
+        <IconCircleDotted size={20} aria-label={t`to come`} />
       )}
       <span>{step.title}</span>
-      {took !== null && took > 0 && <span className={styles.took}>{took.toFixed(1)} s</span>}
+      {took !== null && took > 0 && <span className={styles.took}>{seconds(took)} s</span>}
     </li>
   );
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
 import type { Program } from '../../api/control';
@@ -42,7 +43,7 @@ export function Desktop({
   note,
   program = null,
   idle,
-  title = 'Session',
+  title = t`Session`,
   limit = null,
   tools,
   watermark,

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
@@ -41,11 +43,11 @@ const LOADS = 3;
 
 /** The texts of states. The page in the frame shows a reconnect itself. */
 const WORDS: Partial<Record<FrameState, string>> = {
-  silent: 'Opening the desktop',
-  connecting: 'Connecting to the desktop',
+  silent: t`Opening the desktop`,
+  connecting: t`Connecting to the desktop`,
 };
-const NOT_LOADED = 'The page of the session did not load. Check your network. The session is still running.';
-const REFUSED = 'You no longer have access to this session.';
+const NOT_LOADED = t`The page of the session did not load. Check your network. The session is still running.`;
+const REFUSED = t`You no longer have access to this session.`;
 
 // The browser features that the page of a session may request. The permissions of the session decide about their use.
 const FEATURES =
@@ -107,7 +109,7 @@ export function DesktopFrame({
         <iframe
           ref={frame}
           src={url}
-          title="Desktop"
+          title={t`Desktop`}
           allow={watermark === null && !recorded ? FEATURES : WITHOUT_FULL_SCREEN}
           className={program ? 'above-bar' : undefined}
           onLoad={() => setLoaded(true)}
@@ -133,10 +135,12 @@ function Left({ onReturn }: { onReturn: () => void }) {
   return (
     <StageCover hides>
       <StageCard
-        title="You were disconnected"
-        reason="This window was hidden for some time. The session is still running."
+        title={t`You were disconnected`}
+        reason={t`This window was hidden for some time. The session is still running.`}
       >
-        <Button onClick={onReturn}>Continue</Button>
+        <Button onClick={onReturn}>
+          <Trans>Continue</Trans>
+        </Button>
       </StageCard>
     </StageCover>
   );
@@ -163,11 +167,13 @@ interface RefusedProps {
 function Refused({ reason, covers, onAgain }: RefusedProps) {
   return (
     <StageCover hides={covers}>
-      <StageCard title="The desktop cannot be shown" reason={reason}>
+      <StageCard title={t`The desktop cannot be shown`} reason={reason}>
         <StageButtons>
-          <Button onClick={onAgain}>Try again</Button>
+          <Button onClick={onAgain}>
+            <Trans>Try again</Trans>
+          </Button>
           <Button component={Link} to="/" variant="default">
-            Back to the workspaces
+            <Trans>Back to the workspaces</Trans>
           </Button>
         </StageButtons>
       </StageCard>

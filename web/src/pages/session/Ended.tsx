@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
@@ -9,9 +11,9 @@ import { StageFrame } from './Stage';
 import { StageButtons, StageCard, StageNote } from './StageCard';
 
 const TITLES: Record<string, string> = {
-  failed: 'The session could not be started',
-  deleting: 'The session is being deleted',
-  deleted: 'The session has ended',
+  failed: t`The session could not be started`,
+  deleting: t`The session is being deleted`,
+  deleted: t`The session has ended`,
 };
 
 /** A session that cannot be opened, with the reason and the next steps. `connection` is null if there is no such session. */
@@ -28,10 +30,14 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
   return (
     <StageFrame>
       <StageCard
-        title={(connection && TITLES[connection.status]) ?? 'There is no such session'}
-        reason={connection ? connection.operational_message : 'The session has ended, or it belongs to another user.'}
+        title={(connection && TITLES[connection.status]) ?? t`There is no such session`}
+        reason={connection ? connection.operational_message : t`The session has ended, or it belongs to another user.`}
       >
-        {failed && <StageNote>Session {sessionId}</StageNote>}
+        {failed && (
+          <StageNote>
+            <Trans>Session {sessionId}</Trans>
+          </StageNote>
+        )}
         {retry.isError && (
           <Alert color="red" variant="light" role="alert">
             {messageOf(retry.error)}
@@ -44,11 +50,11 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
               loading={retry.isPending}
               onClick={() => imageId && retry.mutate(newLaunch(imageId))}
             >
-              Try again
+              <Trans>Try again</Trans>
             </Button>
           )}
           <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
-            Back to the workspaces
+            <Trans>Back to the workspaces</Trans>
           </Button>
         </StageButtons>
       </StageCard>

@@ -1,4 +1,6 @@
+import { t } from '@lingui/core/macro';
 import { IconMovie, IconPhoto } from '@tabler/icons-react';
+import { locale } from '../../language';
 import { ToolRow } from './ToolRow';
 import type { Picture } from './usePicture';
 
@@ -11,13 +13,13 @@ export function PictureRow({ picture }: { picture: Picture }) {
   const waits = isSmooth && picture.shown === 'light';
   return (
     <ToolRow
-      name={`Picture: ${isSmooth ? 'smooth' : 'sharp'}`}
+      name={isSmooth ? t`Picture: smooth` : t`Picture: sharp`}
       hint={
         waits
-          ? 'Sharp until the video begins'
+          ? t`Sharp until the video begins`
           : isSmooth
-            ? 'For moving pictures. Switch to sharp for text'
-            : 'For text. Switch to smooth for moving pictures'
+            ? t`For moving pictures. Switch to sharp for text`
+            : t`For text. Switch to smooth for moving pictures`
       }
       icon={isSmooth ? IconMovie : IconPhoto}
       onClick={picture.switch}
@@ -25,8 +27,10 @@ export function PictureRow({ picture }: { picture: Picture }) {
   );
 }
 
+const ONE_PLACE = { minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false };
+
 /** The data rate of a stream in words. */
 export function rateOf(kbit_s: number): string {
   if (kbit_s < KBIT_OF_MBIT) return `${kbit_s} kbit/s`;
-  return `${(kbit_s / KBIT_OF_MBIT).toFixed(1)} Mbit/s`;
+  return `${(kbit_s / KBIT_OF_MBIT).toLocaleString(locale(), ONE_PLACE)} Mbit/s`;
 }

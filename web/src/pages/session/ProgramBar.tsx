@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { IconHandGrab, IconHandStop, IconPlayerRecord, IconRobot, IconUser } from '@tabler/icons-react';
@@ -20,14 +22,14 @@ const RENEWALS = 3;
 export function ProgramBar({ page, program: { order, record } }: Props) {
   const control = page.control ?? { holder: 'program', term: 0, name: '' };
   const mine = control.holder === 'you';
-  const take = useOrder(order, 'Control was not taken over', page.focus);
-  const back = useOrder(order, 'Control was not handed back');
+  const take = useOrder(order, t`Control was not taken over`, page.focus);
+  const back = useOrder(order, t`Control was not handed back`);
   useRenewal(order, mine && page.state === 'connected' ? control.term : null);
   useHandBackWhenLeft(order, mine ? control.term : null);
   const [what, hint] = wordsOf(control, page.watches);
   const Icon = control.holder === 'program' ? IconRobot : IconUser;
   return (
-    <section aria-label="Control" className={`surface program-bar ${mine ? 'mine' : ''}`}>
+    <section aria-label={t`Control`} className={`surface program-bar ${mine ? 'mine' : ''}`}>
       <div className={styles.line}>
         <div className={styles.state} role="status">
           <Icon size={20} aria-hidden />
@@ -46,7 +48,7 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
             loading={back.isPending}
             onClick={() => back.mutate({ holder: 'program', term: control.term })}
           >
-            Hand back
+            <Trans>Hand back</Trans>
           </Button>
         )}
         {!mine && !page.watches && (
@@ -58,7 +60,7 @@ export function ProgramBar({ page, program: { order, record } }: Props) {
             disabled={page.state !== 'connected'}
             onClick={() => take.mutate({ holder: 'person' })}
           >
-            Take over
+            <Trans>Take over</Trans>
           </Button>
         )}
       </div>
@@ -71,9 +73,11 @@ function Recorded({ pictures }: { pictures: boolean }) {
   return (
     <p className={`program-recorded ${styles.recorded}`}>
       <IconPlayerRecord size={12} aria-hidden />
-      <span className={styles.short}>{pictures ? 'Recorded, with pictures.' : 'Recorded.'}</span>
+      <span className={styles.short}>{pictures ? t`Recorded, with pictures.` : t`Recorded.`}</span>
       <span className={styles.long}>
-        The actions of the program are recorded{pictures ? ', with pictures of the screen' : ''}.
+        {pictures
+          ? t`The actions of the program are recorded, with pictures of the screen.`
+          : t`The actions of the program are recorded.`}
       </span>
     </p>
   );
@@ -81,10 +85,18 @@ function Recorded({ pictures }: { pictures: boolean }) {
 
 /** The state of control and its effect on the viewer. */
 function wordsOf({ holder, name }: Control, watchesOnly: boolean): [string, string] {
-  if (holder === 'you') return ['You have control.', 'The program waits until you hand control back.'];
-  const watching = watchesOnly ? 'You may watch.' : 'You are watching. Your keyboard and pointer have no effect.';
-  if (holder === 'program') return ['A program is using this desktop.', watching];
-  return [`${name || 'Someone'} has control.`, `The program waits. ${watching}`];
+  if (holder === 'you') return [t`You have control.`, t`The program waits until you hand control back.`];
+  if (holder === 'program')
+    return [
+      t`A program is using this desktop.`,
+      watchesOnly ? t`You may watch.` : t`You are watching. Your keyboard and pointer have no effect.`,
+    ];
+  return [
+    name ? t`${name} has control.` : t`Someone has control.`,
+    watchesOnly
+      ? t`The program waits. You may watch.`
+      : t`The program waits. You are watching. Your keyboard and pointer have no effect.`,
+  ];
 }
 
 function useOrder(order: OrderControl, refused: string, done?: () => void) {

@@ -1,9 +1,11 @@
+import { Trans } from '@lingui/react/macro';
+
 /** The announcement that the session is recorded. It stays over the desktop. */
 export function Recorded() {
   return (
     <p className="recorded" role="status">
       <span aria-hidden />
-      This session is recorded
+      <Trans>This session is recorded</Trans>
     </p>
   );
 }

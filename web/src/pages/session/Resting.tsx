@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { Link } from 'react-router';
 import type { Connection, Session } from '../../api/types';
@@ -13,20 +15,20 @@ export function Resting({ connection, session }: { connection: Connection; sessi
   return (
     <StageFrame>
       <StageCard
-        title={paused ? 'The session is paused' : 'The session is stopped'}
+        title={paused ? t`The session is paused` : t`The session is stopped`}
         reason={session?.stopped_reason ? withoutSettings(session.stopped_reason) : connection.operational_message}
       >
         <StageNote>
           {paused
-            ? 'The programs of the session are frozen. They continue when you resume the session.'
-            : 'The programs of the session have ended. Its files are kept, and you have them again when you resume the session.'}
+            ? t`The programs of the session are frozen. They continue when you resume the session.`
+            : t`The programs of the session have ended. Its files are kept, and you have them again when you resume the session.`}
         </StageNote>
         <StageButtons>
           <Button onClick={() => order.mutate('resume')} loading={order.isPending}>
-            Resume
+            <Trans>Resume</Trans>
           </Button>
           <Button component={Link} to="/" variant="default">
-            Back to the workspaces
+            <Trans>Back to the workspaces</Trans>
           </Button>
         </StageButtons>
       </StageCard>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { useEffect, useRef, useState } from 'react';
 import { StageFrame } from './Stage';
 import { StageCard } from './StageCard';
@@ -38,11 +40,13 @@ export function SecondScreenPage() {
 
   return (
     <StageFrame>
-      {given && <iframe ref={frame} src={given.url} title="Second screen" allow="fullscreen" />}
+      {given && <iframe ref={frame} src={given.url} title={t`Second screen`} allow="fullscreen" />}
       {typeof given?.watermark === 'string' && <Watermark text={given.watermark} />}
       {first === null && (
-        <StageCard title="No session" reason="Open a second screen from the menu of a session.">
-          <p>Close this window and open the second screen there.</p>
+        <StageCard title={t`No session`} reason={t`Open a second screen from the menu of a session.`}>
+          <p>
+            <Trans>Close this window and open the second screen there.</Trans>
+          </p>
         </StageCard>
       )}
     </StageFrame>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { CloseButton } from '@mantine/core';
 import { useFullscreenDocument } from '@mantine/hooks';
 import {
@@ -49,11 +51,15 @@ export function SessionBar({ page, title, limit, children }: Props) {
   const isShown = fresh || panel === 'menu' || page.silentS !== null;
   return (
     <PanelsProvider value={panels}>
-      <nav aria-label="Session tools" className={styles.bar}>
+      <nav aria-label={t`Session tools`} className={styles.bar}>
         <div className={styles.pill} data-tucked={!isShown || undefined}>
           <TimeLeft limit={limit} />
           <Quality page={page} />
-          {page.watches && <span>View only</span>}
+          {page.watches && (
+            <span>
+              <Trans>View only</Trans>
+            </span>
+          )}
           <button
             ref={menu}
             type="button"
@@ -63,7 +69,7 @@ export function SessionBar({ page, title, limit, children }: Props) {
             onClick={() => toggle('menu')}
           >
             <IconMenu2 size={16} aria-hidden />
-            Menu
+            <Trans>Menu</Trans>
           </button>
         </div>
         <Sheet id={sheetId} page={page} panels={panels} title={title}>
@@ -87,42 +93,42 @@ function Sheet({ id, page, panels: { open, toggle, close }, title, children }: S
   const { fullscreen, toggle: toggleFullscreen } = useFullscreenDocument();
   useKeyboardLock(fullscreen);
   return (
-    <section id={id} aria-label="Session menu" className={styles.sheet} hidden={open !== 'menu'}>
+    <section id={id} aria-label={t`Session menu`} className={styles.sheet} hidden={open !== 'menu'}>
       <div className={styles.head}>
         <div className={styles.title}>
           <h2>{title}</h2>
           <Facts page={page} />
         </div>
-        <CloseButton size="lg" aria-label="Close the menu" onClick={close} />
+        <CloseButton size="lg" aria-label={t`Close the menu`} onClick={close} />
       </div>
-      <ToolRows label="Tools">
+      <ToolRows label={t`Tools`}>
         {page.hasFiles && (
-          <ToolRow name="Files" hint="Upload and download" icon={IconFiles} onClick={() => toggle('files')} />
+          <ToolRow name={t`Files`} hint={t`Upload and download`} icon={IconFiles} onClick={() => toggle('files')} />
         )}
         {!page.watches && (
           <ToolRow
-            name="Clipboard"
-            hint="Copy text in and out"
+            name={t`Clipboard`}
+            hint={t`Copy text in and out`}
             icon={IconClipboard}
             onClick={() => toggle('clipboard')}
           />
         )}
         {page.sound && <SoundRows sound={page.sound} onPanel={() => toggle('sound')} />}
       </ToolRows>
-      <ToolRows label="Screen">
+      <ToolRows label={t`Screen`}>
         {page.picture && <PictureRow picture={page.picture} />}
         <ToolRow
-          name={fullscreen ? 'Leave full screen' : 'Full screen'}
+          name={fullscreen ? t`Leave full screen` : t`Full screen`}
           icon={fullscreen ? IconMinimize : IconMaximize}
           onClick={() => {
             close();
-            toggleFullscreen().catch((error: unknown) => showError('Full screen is not possible', error));
+            toggleFullscreen().catch((error: unknown) => showError(t`Full screen is not possible`, error));
           }}
         />
         {page.second && (
           <ToolRow
-            name={page.second.isOpen ? 'Close the second screen' : 'Second screen'}
-            hint={page.second.isOpen ? undefined : 'A second window for a second monitor'}
+            name={page.second.isOpen ? t`Close the second screen` : t`Second screen`}
+            hint={page.second.isOpen ? undefined : t`A second window for a second monitor`}
             icon={page.second.isOpen ? IconDeviceDesktopMinus : IconDeviceDesktopPlus}
             onClick={() => {
               close();
@@ -131,7 +137,7 @@ function Sheet({ id, page, panels: { open, toggle, close }, title, children }: S
           />
         )}
       </ToolRows>
-      {children && <ToolRows label="Session">{children}</ToolRows>}
+      {children && <ToolRows label={t`Session`}>{children}</ToolRows>}
     </section>
   );
 }
@@ -143,7 +149,7 @@ function TimeLeft({ limit }: { limit: string | null }) {
   if (left === undefined) return null;
   return (
     <span className={styles.left} data-soon={soon === 1 || undefined}>
-      {left} left
+      <Trans>{left} left</Trans>
     </span>
   );
 }
@@ -164,18 +170,19 @@ function Facts({ page }: { page: FramePage }) {
   const { label } = qualityOf(page);
   const stats = page.picture?.stats;
   const latency = page.latencyMs === null ? '' : ` · ${Math.round(page.latencyMs)} ms`;
+  const frames = stats?.frames_s;
   return (
     <p className={styles.facts} aria-hidden>
       {label}
       {latency}
-      {stats ? ` · ${rateOf(stats.kbit_s)} · ${stats.frames_s} fps` : ''}
+      {stats ? ` · ${rateOf(stats.kbit_s)} · ${t`${frames} fps`}` : ''}
     </p>
   );
 }
 
 const KEYS_STAY = [
-  'This browser does not forward some keys',
-  'The browser does not pass keys such as Esc, Alt+Tab or Ctrl+W to a page, not even in full screen.',
+  t`This browser does not forward some keys`,
+  t`The browser does not pass keys such as Esc, Alt+Tab or Ctrl+W to a page, not even in full screen.`,
 ] as const;
 
 /** In full screen, the session also gets the keys that the browser or the machine reserves, if the browser allows it. */

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { IconArrowBackUp } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
@@ -22,13 +23,14 @@ export function SessionTools({ session, onDelete }: Props) {
   const may = (action: SessionAction) => session?.actions.includes(action) ?? false;
   const { pause, stop } = ACTIONS;
   const discard = session && ownLook('delete', session);
+  const kept = session && keptOf(session);
   return (
     <>
       {session && <Company sessionId={session.session_id} />}
       {may('pause') && (
         <ToolRow
           name={pause.label}
-          hint="Programs are frozen until you resume"
+          hint={t`Programs are frozen until you resume`}
           icon={pause.icon}
           onClick={() => order.mutate('pause')}
         />
@@ -36,33 +38,33 @@ export function SessionTools({ session, onDelete }: Props) {
       {may('stop') && (
         <ToolRow
           name={stop.label}
-          hint="Programs end. You have your files again when you resume"
+          hint={t`Programs end. You have your files again when you resume`}
           icon={stop.icon}
           onClick={() => setAsked('stop')}
         />
       )}
       {discard && may('delete') && (
         <Confirm
-          title={`${discard.label} this session?`}
+          title={t`Delete this session?`}
           action={discard.label}
           trigger={(open) => (
-            <ToolRow
-              name={discard.label}
-              hint={`The session ends. ${keptOf(session)}`}
-              icon={discard.icon}
-              onClick={open}
-            />
+            <ToolRow name={discard.label} hint={t`The session ends. ${kept}`} icon={discard.icon} onClick={open} />
           )}
           onConfirm={onDelete}
         >
           {discard.warning}
         </Confirm>
       )}
-      <ToolRow name="Leave" hint="The session continues" icon={IconArrowBackUp} onClick={() => void navigate('/')} />
+      <ToolRow
+        name={t`Leave`}
+        hint={t`The session continues`}
+        icon={IconArrowBackUp}
+        onClick={() => void navigate('/')}
+      />
       {session && (
         <OrderQuestion
           session={session}
-          name="this session"
+          name={t`this session`}
           action={asked}
           look={(action) => ownLook(action, session)}
           onClose={() => setAsked(null)}

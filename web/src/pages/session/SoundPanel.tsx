@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Progress, Select, Slider } from '@mantine/core';
 import { IconVolume, IconVolumeOff } from '@tabler/icons-react';
 import { Panel } from './Panel';
@@ -11,7 +13,13 @@ const FLOOR_DB = -60;
 export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => void }) {
   const { audio, microphone, changeAudio, changeMicrophone } = sound;
   return (
-    <Panel title="Sound" label="Volume and devices" close="Close the volume and devices" onClose={onClose} focusesClose>
+    <Panel
+      title={t`Sound`}
+      label={t`Volume and devices`}
+      close={t`Close the volume and devices`}
+      onClose={onClose}
+      focusesClose
+    >
       {audio.allowed ? (
         <>
           <Volume
@@ -20,9 +28,9 @@ export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => vo
             onVolume={(volume) => changeAudio({ volume })}
             onMuted={(muted) => changeAudio({ muted })}
           />
-          <LevelMeter label="Level of the sound" levels={sound.levels} of="audio" />
+          <LevelMeter label={t`Level of the sound`} levels={sound.levels} of="audio" />
           <Devices
-            label="Speakers"
+            label={t`Speakers`}
             devices={sound.outputs}
             chosen={audio.device}
             onChoose={(device) => changeAudio({ device })}
@@ -31,12 +39,14 @@ export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => vo
       ) : (
         <p>{audio.reason}</p>
       )}
-      <h2>Microphone</h2>
+      <h2>
+        <Trans>Microphone</Trans>
+      </h2>
       {microphone.allowed ? (
         <>
-          <LevelMeter label="Level of the microphone" levels={sound.levels} of="microphone" />
+          <LevelMeter label={t`Level of the microphone`} levels={sound.levels} of="microphone" />
           <Devices
-            label="Microphone"
+            label={t`Microphone`}
             devices={sound.inputs}
             chosen={microphone.device}
             onChoose={(device) => changeMicrophone({ device })}
@@ -65,7 +75,7 @@ function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
         size="xl"
         variant="subtle"
         color="gray"
-        aria-label="Mute"
+        aria-label={t`Mute`}
         aria-pressed={muted}
         onClick={() => onMuted(!muted)}
       >
@@ -73,7 +83,7 @@ function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
       </ActionIcon>
       <Slider
         className={styles.grows}
-        thumbLabel="Volume"
+        thumbLabel={t({ message: 'Volume', context: 'sound' })}
         label={(percent) => `${percent} %`}
         min={0}
         max={100}

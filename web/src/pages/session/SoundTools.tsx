@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import {
   IconAdjustmentsHorizontal,
@@ -17,7 +19,7 @@ export function SoundRows({ sound, onPanel }: { sound: Sound; onPanel: () => voi
   return (
     <>
       <ToolRow
-        name="Sound"
+        name={t`Sound`}
         hint={hintOfSound(audio)}
         refused={audio.allowed ? null : audio.reason}
         on={audio.on}
@@ -25,7 +27,7 @@ export function SoundRows({ sound, onPanel }: { sound: Sound; onPanel: () => voi
         onClick={() => changeAudio({ on: !audio.on })}
       />
       <ToolRow
-        name="Microphone"
+        name={t`Microphone`}
         hint={hintOfMicrophone(microphone)}
         refused={microphone.allowed ? null : microphone.reason}
         on={microphone.on}
@@ -33,19 +35,19 @@ export function SoundRows({ sound, onPanel }: { sound: Sound; onPanel: () => voi
         onClick={() => changeMicrophone({ on: !microphone.on })}
       />
       {(audio.allowed || microphone.allowed) && (
-        <ToolRow name="Volume and devices" icon={IconAdjustmentsHorizontal} onClick={onPanel} />
+        <ToolRow name={t`Volume and devices`} icon={IconAdjustmentsHorizontal} onClick={onPanel} />
       )}
     </>
   );
 }
 
 function hintOfSound({ on, waits, muted }: Audio): string | undefined {
-  if (on && waits) return 'Begins with your next click in the session';
-  return on && muted ? 'Muted' : undefined;
+  if (on && waits) return t`Begins with your next click in the session`;
+  return on && muted ? t`Muted` : undefined;
 }
 
 function hintOfMicrophone({ on, connected, problem }: Microphone): string | undefined {
-  if (on) return connected ? undefined : 'It is being switched on';
+  if (on) return connected ? undefined : t`It is being switched on`;
   return problem ?? undefined;
 }
 
@@ -60,7 +62,7 @@ export function MicrophoneSign({ sound }: { sound: Sound }) {
         leftSection={<IconMicrophoneFilled size={14} aria-hidden />}
         onClick={() => sound.changeMicrophone({ on: false })}
       >
-        Microphone on
+        <Trans>Microphone on</Trans>
       </Button>
     </div>
   );

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { type ReactNode, useEffect, useState } from 'react';
 import { useBranding } from '../../api/branding';
 import type { Program } from '../../api/control';
@@ -62,7 +63,7 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
       ) : showsSteps ? (
         <Connecting connection={connection ?? null} error={error} />
       ) : (
-        <Veil words="Opening the desktop" />
+        <Veil words={t`Opening the desktop`} />
       )}
       {connection?.recorded && <Recorded />}
     </StageFrame>
@@ -70,13 +71,13 @@ export function Stage({ connection, error, program = null, limit = null, idle = 
 }
 
 /** The dark page around all messages about a session. */
-export function StageFrame({ title = 'Session', children }: { title?: string | undefined; children: ReactNode }) {
+export function StageFrame({ title = t`Session`, children }: { title?: string | undefined; children: ReactNode }) {
   const { name } = useBranding();
   useEffect(() => {
     document.title = `${title} · ${name}`;
   }, [title, name]);
   return (
-    <main aria-label="Session" className="stage stage-backdrop">
+    <main aria-label={t`Session`} className="stage stage-backdrop">
       {children}
     </main>
   );
@@ -90,5 +91,5 @@ function noteOf(connection: Connection): string | null {
 /** The notice that the session ends soon, so that its user can save. */
 function useEnding(limit: string | null): string | null {
   const left = useClock((now) => (isSoon(limit, now) ? timeLeft(limit, now) : undefined));
-  return left === undefined ? null : `This session ends in ${left}. Save your work.`;
+  return left === undefined ? null : t`This session ends in ${left}. Save your work.`;
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import type { TablerIcon } from '@tabler/icons-react';
 import { type ReactNode, useId } from 'react';
 import styles from './ToolRow.module.css';
@@ -44,7 +45,7 @@ export function ToolRow({ name, hint, icon: Icon, onClick, on, refused = null, c
       </span>
       {on !== undefined && !isRefused && (
         <span className={styles.state} data-on={on || undefined} aria-hidden>
-          {on ? 'On' : 'Off'}
+          {on ? t`On` : t`Off`}
         </span>
       )}
       {count > 0 && (

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate, useNavigate, useParams } from 'react-router';
@@ -24,28 +26,37 @@ export function WatchPage() {
       await navigate(`/join/${joined.share_id}`, { replace: true });
     },
     ['sharing'],
-    'The session was not joined',
+    t`The session was not joined`,
   );
   if (!lease) return error ? <Refused words={messageOf(error)} /> : <Waiting />;
   if (lease.user_id === me?.user.user_id) return <Navigate to={`/session/${lease.session_id}`} replace />;
   if (!allowed('sessions_assist'))
     return (
-      <Refused words="Only the user of this session and administrators with the permission sessions_assist can watch it." />
+      <Refused
+        words={t`Only the user of this session and administrators with the permission sessions_assist can watch it.`}
+      />
     );
+  const { image_friendly_name: workspace, username } = lease;
   return (
     <StageFrame>
       <StageCard
-        title={`A program uses the ${lease.image_friendly_name} session of ${lease.username ?? 'a user'}`}
-        reason={`You can watch, and take control if needed. The user sees that you are connected, and the log records it.${
-          lease.record === 'none' ? '' : ' The actions of the program are recorded.'
-        }`}
+        title={
+          username
+            ? t`A program uses the ${workspace} session of ${username}`
+            : t`A program uses the ${workspace} session of a user`
+        }
+        reason={
+          lease.record === 'none'
+            ? t`You can watch, and take control if needed. The user sees that you are connected, and the log records it.`
+            : t`You can watch, and take control if needed. The user sees that you are connected, and the log records it. The actions of the program are recorded.`
+        }
       >
         <StageButtons>
           <Button loading={watch.isPending} onClick={() => watch.mutate(lease.session_id)}>
-            Watch
+            <Trans>Watch</Trans>
           </Button>
           <Button component={Link} to="/" variant="default">
-            Back to the workspaces
+            <Trans>Back to the workspaces</Trans>
           </Button>
         </StageButtons>
       </StageCard>

@@ -1,6 +1,9 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert } from '@mantine/core';
 import { useState } from 'react';
 import { absolute } from '../../components/TimeAgo';
+import { locale } from '../../language';
 
 const SHORT = { hour: 'numeric', minute: '2-digit' } as const;
 
@@ -8,20 +11,23 @@ const SHORT = { hour: 'numeric', minute: '2-digit' } as const;
 export function Watched({ at }: { at: string | null }) {
   const [closed, setClosed] = useState<string | null>(null);
   if (!at || at === closed) return null;
+  const time = timeOf(new Date(at));
   return (
     <Alert
       className="stage-notice"
       color="blue"
       role="status"
       withCloseButton
-      closeButtonLabel="Close this notice"
+      closeButtonLabel={t`Close this notice`}
       onClose={() => setClosed(at)}
     >
-      An administrator took a screenshot of this session at{' '}
-      <time dateTime={at} title={absolute(at)}>
-        {timeOf(new Date(at))}
-      </time>
-      .
+      <Trans>
+        An administrator took a screenshot of this session at{' '}
+        <time dateTime={at} title={absolute(at)}>
+          {time}
+        </time>
+        .
+      </Trans>
     </Alert>
   );
 }
@@ -29,5 +35,5 @@ export function Watched({ at }: { at: string | null }) {
 /** The time of day, with the date if it is not today. */
 function timeOf(time: Date): string {
   const today = time.toDateString() === new Date().toDateString();
-  return today ? time.toLocaleTimeString(undefined, SHORT) : absolute(time.toISOString());
+  return today ? time.toLocaleTimeString(locale(), SHORT) : absolute(time.toISOString());
 }

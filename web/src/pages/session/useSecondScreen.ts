@@ -1,5 +1,6 @@
 /** A second window with a separate part of the desktop (docs/reference/session-page.md). It is opened here, and the page of the session fills it. */
 
+import { t } from '@lingui/core/macro';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { showWarning } from '../../components/feedback';
 
@@ -72,8 +73,8 @@ export function useSecondScreen(
     const opened = window.open(ADDRESS, '_blank', `popup,width=${window.innerWidth},height=${window.innerHeight}`);
     if (opened === null) {
       showWarning(
-        'No second screen',
-        'The browser blocked the window. Allow pop-up windows for this site and try again.',
+        t`No second screen`,
+        t`The browser blocked the window. Allow pop-up windows for this site and try again.`,
       );
       return;
     }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Checkbox, Group, Modal, SegmentedControl, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconLifebuoy } from '@tabler/icons-react';
@@ -22,43 +24,44 @@ export function AssistButton({ session }: { session: Session }) {
       await navigate(`/join/${joined.share_id}`);
     },
     ['sharing'],
-    'The session was not joined',
+    t`The session was not joined`,
   );
   if (!allowed('sessions_assist') || session.status !== 'running' || !session.user_id) return null;
+  const { username } = session;
   return (
     <>
       <Button variant="default" leftSection={<IconLifebuoy size={16} aria-hidden />} onClick={open}>
-        Assist
+        <Trans>Assist</Trans>
       </Button>
-      <Modal opened={opened} onClose={close} title={`Assist ${session.username ?? 'the user'}`}>
+      <Modal opened={opened} onClose={close} title={username ? t`Assist ${username}` : t`Assist the user`}>
         <Stack>
           <SegmentedControl
-            aria-label="What you do"
+            aria-label={t`What you do`}
             value={access}
             onChange={(value) => setAccess(value)}
             data={[
-              { value: 'view', label: 'Watch' },
-              { value: 'control', label: 'Control' },
+              { value: 'view', label: t`Watch` },
+              { value: 'control', label: t({ message: 'Control', context: 'verb' }) },
             ]}
           />
           <Text size="sm">
             {silent
-              ? 'The user does not see that you are connected. The log records it.'
-              : 'The user sees that you are connected and can remove you. The log records it.'}
+              ? t`The user does not see that you are connected. The log records it.`
+              : t`The user sees that you are connected and can remove you. The log records it.`}
           </Text>
           {allowed('sessions_assist_silent') && (
             <Checkbox
-              label="Without a notice to the user"
+              label={t`Without a notice to the user`}
               checked={silent}
               onChange={(event) => setSilent(event.currentTarget.checked)}
             />
           )}
           <Group justify="flex-end">
             <Button variant="default" onClick={close}>
-              Cancel
+              <Trans>Cancel</Trans>
             </Button>
             <Button loading={join.isPending} onClick={() => join.mutate(undefined)}>
-              Join
+              <Trans>Join</Trans>
             </Button>
           </Group>
         </Stack>

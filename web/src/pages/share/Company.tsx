@@ -1,3 +1,4 @@
+import { plural, t } from '@lingui/core/macro';
 import { useQuery } from '@tanstack/react-query';
 import { IconUsersGroup } from '@tabler/icons-react';
 import { useEffect, useRef } from 'react';
@@ -15,12 +16,12 @@ export function Company({ sessionId }: { sessionId: string }) {
   const shares = useQuery(sharesQuery(sessionId));
   useNotices(viewers.data);
   const count = viewers.data?.length ?? 0;
-  const others = count === 1 ? '1 other is in this session' : `${count} others are in this session`;
+  const others = plural(count, { one: '# other is in this session', other: '# others are in this session' });
   return (
     <>
       <ToolRow
-        name="Share"
-        hint={count === 0 ? 'Let others watch or help' : others}
+        name={t({ message: 'Share', context: 'verb' })}
+        hint={count === 0 ? t`Let others watch or help` : others}
         icon={IconUsersGroup}
         count={count}
         onClick={() => panels.toggle('share')}
@@ -46,7 +47,7 @@ function useNotices(viewers: Viewer[] | undefined) {
     const known = before.current ?? new Map<string, Viewer>();
     for (const [id, viewer] of now)
       if (known.get(id)?.announcement !== viewer.announcement) showDone(viewer.announcement, 'blue');
-    for (const [id, viewer] of known) if (!now.has(id)) showDone(`${viewer.name} left`, 'gray');
+    for (const [id, { name }] of known) if (!now.has(id)) showDone(t`${name} left`, 'gray');
     before.current = now;
   }, [viewers]);
 }

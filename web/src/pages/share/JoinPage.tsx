@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
@@ -42,7 +44,7 @@ export function Joining({ shareId, token, stored }: Props) {
   if (joined) return <SharedDesktop joined={joined} />;
   if (stored && !back.isError) return <Waiting />;
   if (!token)
-    return <Refused words={back.error ? messageOf(back.error) : 'This address is incomplete. Ask for a new one.'} />;
+    return <Refused words={back.error ? messageOf(back.error) : t`This address is incomplete. Ask for a new one.`} />;
   return (
     <Invited
       shareId={shareId}
@@ -86,12 +88,16 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
     retry: retryTemporary,
     onSuccess: onJoined,
   });
-  const may = invitation.access === 'control' ? 'You can use the keyboard and the pointer.' : 'You can watch.';
+  const { owner, image_friendly_name: workspace } = invitation;
   return (
     <StageFrame>
       <StageCard
-        title={`${invitation.owner} shares ${invitation.image_friendly_name}`}
-        reason={`${may} ${invitation.owner} sees that you are connected.`}
+        title={t`${owner} shares ${workspace}`}
+        reason={
+          invitation.access === 'control'
+            ? t`You can use the keyboard and the pointer. ${owner} sees that you are connected.`
+            : t`You can watch. ${owner} sees that you are connected.`
+        }
       >
         <form
           onSubmit={(event) => {
@@ -102,8 +108,8 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
           <Stack>
             {!isUser && (
               <TextInput
-                label="Your name"
-                description="The other viewers of the session see this name."
+                label={t`Your name`}
+                description={t`The other viewers of the session see this name.`}
                 required
                 withAsterisk={false}
                 maxLength={60}
@@ -118,7 +124,7 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
               </Text>
             )}
             <Button type="submit" loading={enter.isPending}>
-              Join
+              <Trans>Join</Trans>
             </Button>
           </Stack>
         </form>
@@ -128,17 +134,18 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
 }
 
 function SharedDesktop({ joined }: { joined: Joined }) {
+  const { owner, image_friendly_name: workspace } = joined;
   return (
     <StageFrame>
       <Desktop
         frameUrl={joined.frame_url}
-        closed={`${joined.owner} has ended the sharing or the session.`}
+        closed={t`${owner} has ended the sharing or the session.`}
         note={null}
         program={programOf(joined)}
         idle={NEVER_IDLE}
         watermark={joined.watermark}
         recorded={joined.recorded}
-        title={`${joined.image_friendly_name} of ${joined.owner}`}
+        title={t`${workspace} of ${owner}`}
         tools={null}
       />
       {joined.recorded && <Recorded />}
@@ -149,7 +156,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
 export function Waiting() {
   return (
     <StageFrame>
-      <Veil words="Loading" />
+      <Veil words={t`Loading`} />
     </StageFrame>
   );
 }
@@ -157,9 +164,9 @@ export function Waiting() {
 export function Refused({ words }: { words: ReactNode }) {
   return (
     <StageFrame>
-      <StageCard title="This address cannot be opened" reason={words}>
+      <StageCard title={t`This address cannot be opened`} reason={words}>
         <Button component={Link} to="/">
-          To the workspaces
+          <Trans>To the workspaces</Trans>
         </Button>
       </StageCard>
     </StageFrame>

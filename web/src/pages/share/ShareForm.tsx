@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Autocomplete, Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
@@ -39,10 +41,11 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
       await onShared(share);
     },
     ['sharing'],
-    'Not shared',
+    t`Not shared`,
   );
   const most = rules.max_seconds;
-  const longest = most ? `Longest permitted time (${shortDuration(most)})` : 'Until the session ends';
+  const mostTime = most ? shortDuration(most) : null;
+  const longest = mostTime ? t`Longest permitted time (${mostTime})` : t`Until the session ends`;
   return (
     <form
       onSubmit={(event) => {
@@ -52,12 +55,12 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
     >
       <Stack gap="xs">
         <Select
-          label="Share with"
+          label={t`Share with`}
           allowDeselect={false}
           data={[
-            { value: 'users', label: 'Users with the link' },
-            { value: 'user', label: 'A user by name' },
-            ...(rules.guests ? [{ value: 'guests', label: 'Guests with the link, without an account' }] : []),
+            { value: 'users', label: t`Users with the link` },
+            { value: 'user', label: t`A user by name` },
+            ...(rules.guests ? [{ value: 'guests', label: t`Guests with the link, without an account` }] : []),
           ]}
           value={audience}
           onChange={(value) => setAudience(value as Audience)}
@@ -65,7 +68,7 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
         />
         {audience === 'user' && (
           <Autocomplete
-            label="Username"
+            label={t`Username`}
             required
             withAsterisk={false}
             data={(candidates ?? []).map((one) => one.username)}
@@ -76,23 +79,23 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
         )}
         {may.length > 1 && (
           <SegmentedControl
-            aria-label="Access"
+            aria-label={t`Access`}
             value={chosen}
             onChange={(value) => setAccess(value)}
             data={[
-              { value: 'view', label: 'View only' },
-              { value: 'control', label: 'Control' },
+              { value: 'view', label: t`View only` },
+              { value: 'control', label: t({ message: 'Control', context: 'verb' }) },
             ]}
           />
         )}
         <Select
-          label="Duration"
+          label={t`Duration`}
           allowDeselect={false}
           data={[
             { value: '', label: longest },
-            ...HOURS.filter((one) => !most || one * 3600 < most).map((one) => ({
-              value: String(one),
-              label: one === 1 ? '1 hour' : `${one} hours`,
+            ...HOURS.filter((one) => !most || one * 3600 < most).map((count) => ({
+              value: String(count),
+              label: plural(count, { one: '# hour', other: '# hours' }),
             })),
           ]}
           value={hours}
@@ -101,12 +104,14 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
         />
         {chosen ? (
           <Button type="submit" loading={create.isPending}>
-            {audience === 'user' ? 'Share and copy the link' : 'Create and copy the link'}
+            {audience === 'user' ? t`Share and copy the link` : t`Create and copy the link`}
           </Button>
         ) : (
           <Text size="sm">
-            Sessions of this workspace have no view-only mode. If your group allows control, share the session with a
-            user by name.
+            <Trans>
+              Sessions of this workspace have no view-only mode. If your group allows control, share the session with a
+              user by name.
+            </Trans>
           </Text>
         )}
       </Stack>

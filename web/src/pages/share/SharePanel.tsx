@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Button, Portal, Tooltip } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconLink, IconUserOff, IconX } from '@tabler/icons-react';
@@ -21,22 +23,27 @@ interface Props {
 /** The shares and the viewers of a session. */
 export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   const { data: rules } = useQuery(sharingQuery(sessionId));
-  const back = useAction(() => takeControlBack(sessionId), ['sharing'], 'Control was not taken back');
+  const back = useAction(() => takeControlBack(sessionId), ['sharing'], t`Control was not taken back`);
   const controlled = shares.some((share) => share.access === 'control');
   return (
     <Portal>
-      <Panel title="Share" close="Close the share panel" onClose={onClose} focusesClose>
+      <Panel
+        title={t({ message: 'Share', context: 'verb' })}
+        close={t`Close the share panel`}
+        onClose={onClose}
+        focusesClose
+      >
         {rules && !rules.allowed && <p>{withTitles(rules.reason ?? '')}</p>}
         {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
         {shares.length > 0 && (
-          <List title="Shared">
+          <List title={t({ message: 'Shared', context: 'heading' })}>
             {shares.map((share) => (
               <SharedRow key={share.share_id} share={share} />
             ))}
           </List>
         )}
         {viewers.length > 0 && (
-          <List title="Viewers">
+          <List title={t`Viewers`}>
             {viewers.map((viewer) => (
               <ViewerRow key={viewer.viewer_id} sessionId={sessionId} viewer={viewer} />
             ))}
@@ -44,7 +51,7 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
         )}
         {controlled && (
           <Button variant="light" color="red" loading={back.isPending} onClick={() => back.mutate(undefined)}>
-            Take control back
+            <Trans>Take control back</Trans>
           </Button>
         )}
       </Panel>
@@ -65,51 +72,55 @@ function List({ title, children }: { title: string; children: ReactNode }) {
 }
 
 const KINDS = {
-  users: 'Users with the link',
-  guests: 'Guests with the link',
-  user: 'A user',
-  assistant: 'Administrator',
+  users: t`Users with the link`,
+  guests: t`Guests with the link`,
+  user: t`A user`,
+  assistant: t`Administrator`,
 };
 
 function SharedRow({ share }: { share: Share }) {
-  const end = useAction(() => endShare(share), ['sharing'], 'Sharing was not ended');
+  const end = useAction(() => endShare(share), ['sharing'], t`Sharing was not ended`);
   const who = share.username ?? KINDS[share.audience];
+  const access = share.access === 'control' ? t({ message: 'Control', context: 'verb' }) : t`View only`;
   const isLink = share.connect_url !== '' && share.audience !== 'assistant';
   return (
     <li className={styles.item}>
       <div className={styles.grows}>
         <div className={styles.cut}>{who}</div>
         <div className={styles.quiet}>
-          {share.access === 'control' ? 'Control' : 'View only'}
-          {share.expires && (
-            <>
-              , until <TimeAgo time={share.expires} />
-            </>
+          {share.expires ? (
+            <Trans>
+              {access}, until <TimeAgo time={share.expires} />
+            </Trans>
+          ) : (
+            access
           )}
         </div>
       </div>
-      {isLink && <Small label={`Copy the link for ${who}`} icon={IconLink} onClick={() => void copyLink(share)} />}
-      <Small label={`Stop sharing with ${who}`} icon={IconX} onClick={() => end.mutate(undefined)} />
+      {isLink && <Small label={t`Copy the link for ${who}`} icon={IconLink} onClick={() => void copyLink(share)} />}
+      <Small label={t`Stop sharing with ${who}`} icon={IconX} onClick={() => end.mutate(undefined)} />
     </li>
   );
 }
 
 function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer }) {
-  const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], 'The viewer was not removed');
+  const { name, seen_from: address } = viewer;
+  const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], t`The viewer was not removed`);
   return (
     <li className={styles.item}>
       <div className={styles.grows}>
         <div className={styles.cut}>{viewer.announcement}</div>
         <div className={styles.quiet}>
-          <TimeAgo time={viewer.since} />
-          {viewer.seen_from && ` from ${viewer.seen_from}`}
+          {address ? (
+            <Trans>
+              <TimeAgo time={viewer.since} /> from {address}
+            </Trans>
+          ) : (
+            <TimeAgo time={viewer.since} />
+          )}
         </div>
       </div>
-      <Small
-        label={`Remove ${viewer.name} from the session`}
-        icon={IconUserOff}
-        onClick={() => out.mutate(undefined)}
-      />
+      <Small label={t`Remove ${name} from the session`} icon={IconUserOff} onClick={() => out.mutate(undefined)} />
     </li>
   );
 }
@@ -127,7 +138,7 @@ function Small({ label, icon: Icon, onClick }: { label: string; icon: typeof Ico
 /** Copies the link of a share to the clipboard of this computer. */
 function copyLink(share: Share): Promise<void> {
   return navigator.clipboard.writeText(new URL(share.connect_url, location.href).href).then(
-    () => showDone('The link was copied'),
-    (error: unknown) => showError('The link was not copied', error),
+    () => showDone(t`The link was copied`),
+    (error: unknown) => showError(t`The link was not copied`, error),
   );
 }

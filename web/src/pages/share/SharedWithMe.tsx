@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -9,23 +11,28 @@ export function SharedWithMe() {
   const { data } = useQuery(sharedWithMeQuery);
   if (!data?.length) return null;
   return (
-    <section aria-label="Shared with you" className={styles.section}>
-      <h2>Shared with you</h2>
+    <section aria-label={t`Shared with you`} className={styles.section}>
+      <h2>
+        <Trans>Shared with you</Trans>
+      </h2>
       <div className={styles.cards}>
         {data.map((share) => (
           <div key={share.share_id} className={styles.card}>
             <div className={styles.words}>
-              <p className={styles.name}>
-                {share.image_friendly_name} of {share.owner}
-              </p>
-              <p className={styles.access}>{share.access === 'control' ? 'With control' : 'View only'}</p>
+              <p className={styles.name}>{nameOf(share.image_friendly_name, share.owner)}</p>
+              <p className={styles.access}>{share.access === 'control' ? t`With control` : t`View only`}</p>
             </div>
             <Button variant="default" component={Link} to={share.connect_url}>
-              Open
+              {t({ message: 'Open', context: 'verb' })}
             </Button>
           </div>
         ))}
       </div>
     </section>
   );
+}
+
+/** The name of the session of another user. */
+function nameOf(workspace: string, owner: string): string {
+  return t`${workspace} of ${owner}`;
 }
