@@ -1,3 +1,4 @@
+import { plural, t } from '@lingui/core/macro';
 import { useState } from 'react';
 import type { StageSession } from '../api/stageMap';
 import { type Looks, OTHER, type Shape } from './looks';
@@ -11,11 +12,11 @@ interface Props {
 }
 
 const SHAPES: { shape: Shape | 'staged'; word: string }[] = [
-  { shape: 'ready', word: 'in use' },
-  { shape: 'staged', word: 'staged' },
-  { shape: 'moving', word: 'starts or ends' },
-  { shape: 'resting', word: 'stopped or paused' },
-  { shape: 'failed', word: 'failed or lost' },
+  { shape: 'ready', word: t`in use` },
+  { shape: 'staged', word: t`staged` },
+  { shape: 'moving', word: t`starts or ends` },
+  { shape: 'resting', word: t`stopped or paused` },
+  { shape: 'failed', word: t`failed or lost` },
 ];
 
 /** The number of gray workspaces that are always listed. */
@@ -31,14 +32,14 @@ export function Legend({ sessions, looks, only, onOnly }: Props) {
   const others = workspaces.filter(({ color }) => color === OTHER).length;
   const listed = isWhole || others <= MOST_OTHERS ? workspaces : workspaces.slice(0, workspaces.length - others);
   return (
-    <ul className={styles.legend} aria-label="Legend">
+    <ul className={styles.legend} aria-label={t`Legend`}>
       {listed.map(({ id, name, color }) => (
         <li key={id}>
           <button
             type="button"
             className={styles.workspace}
             aria-pressed={only === id}
-            data-hint={`Mark the sessions of ${name}`}
+            data-hint={t`Mark the sessions of ${name}`}
             onClick={() => onOnly(only === id ? null : id)}
           >
             <Mark color={color} shape="ready" />
@@ -50,7 +51,7 @@ export function Legend({ sessions, looks, only, onOnly }: Props) {
         <li>
           <button type="button" className={styles.workspace} aria-expanded={isWhole} onClick={() => setWhole(!isWhole)}>
             <Mark color={OTHER} shape="ready" />
-            {isWhole ? 'Fewer workspaces' : `${others} other workspaces`}
+            {isWhole ? t`Fewer workspaces` : plural(others, { one: '# other workspace', other: '# other workspaces' })}
           </button>
         </li>
       )}

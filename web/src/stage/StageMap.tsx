@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Title, VisuallyHidden } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useId, useMemo, useRef, useState } from 'react';
@@ -25,7 +27,7 @@ import {
 } from './facts';
 import { crownOn, DOOR_BESIDE_PX, layOut, type Rect, type Scene, sizesFor, type ZoneBox } from './layout';
 import type { Looks } from './looks';
-import { managerKey, primaryOf, type Seats, seated, zonesOf, type ZonePart } from './model';
+import { isClosed, managerKey, primaryOf, type Seats, seated, zonesOf, type ZonePart } from './model';
 import { AgentPart, Crown, LoosePart, ManagerPart, PoolPart } from './Parts';
 import { Pointed, useStageKeys } from './pointing';
 import styles from './stage.module.css';
@@ -70,7 +72,7 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
         data-size={isCompact ? 'compact' : scene.sizes.hasNumbers ? 'large' : 'dense'}
         data-door={width >= DOOR_BESIDE_PX ? 'beside' : 'below'}
         role="group"
-        aria-label="Stage map"
+        aria-label={t`Stage map`}
         aria-describedby={keysId}
         style={{ height: scene.height }}
         onKeyDown={keys.onKeyDown}
@@ -96,8 +98,10 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
         )}
       </div>
       <p id={keysId} className={styles.keys}>
-        Arrow keys move between Managers, Agents and pools. Enter opens the object. The space key enters its sessions,
-        and Escape leaves them.
+        <Trans>
+          Arrow keys move between Managers, Agents and pools. Enter opens the object. The space key enters its sessions,
+          and Escape leaves them.
+        </Trans>
       </p>
     </>
   );
@@ -141,6 +145,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
   const allowed = useAllowed();
   const { part, door, note } = box;
   const { zone, managers, agents, pools, loose, looseKey } = part;
+  const { zone_name: name } = zone;
   const { hasNumbers } = scene.sizes;
   const common = (key: string) => ({ ...rectAt(scene, key), name: key, isCurrent: key === current });
   const facts = zoneFacts(part);
@@ -148,17 +153,21 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
     <section aria-labelledby={id} className={styles.zone}>
       <div className={styles.zoneHead} style={{ top: box.y, width: box.width }}>
         <Title order={isCompact ? 3 : 2} size="h3" id={id}>
-          Zone {zone.zone_name}
+          <Trans>Zone {name}</Trans>
         </Title>
         <span className={styles.facts}>
-          {seesManagers && !primaryOf(part) && <strong className={styles.alarm}>No Primary</strong>}
+          {seesManagers && !primaryOf(part) && (
+            <strong className={styles.alarm}>
+              <Trans>No Primary</Trans>
+            </strong>
+          )}
           {facts.map((fact) => (
             <span key={fact}>{fact}</span>
           ))}
         </span>
       </div>
       {managers.length > 0 && (
-        <ul aria-label={`Managers of zone ${zone.zone_name}`} className={styles.list}>
+        <ul aria-label={t`Managers of zone ${name}`} className={styles.list}>
           {managers.map(({ key, manager }) => (
             <ManagerPart
               key={key}
@@ -175,7 +184,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
       )}
       <CrownOf part={part} scene={scene} />
       {agents.length + loose.length > 0 ? (
-        <ul aria-label={`Agents of zone ${zone.zone_name}`} className={styles.list}>
+        <ul aria-label={t`Agents of zone ${name}`} className={styles.list}>
           {agents.map((each) => (
             <AgentPart
               key={each.key}
@@ -183,7 +192,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
               to={address(me, 'agent', each.agent.agent_id)}
               text={agentText(each)}
               title={each.agent.hostname}
-              state={agentState(each.agent) === 'running' ? '' : agentState(each.agent)}
+              state={isClosed(each.agent) ? agentState(each.agent) : ''}
               hasProblem={each.agent.status !== 'running' || each.agent.status_reason !== null}
               cores={share(each.agent.cores_allocated, each.agent.cores)}
               memory={share(each.agent.memory_allocated, each.agent.memory)}
@@ -196,7 +205,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
               {...common(looseKey)}
               to={null}
               text={looseText(part)}
-              title={seesAgents ? 'Without an Agent' : 'Sessions'}
+              title={seesAgents ? t`Without an Agent` : t`Sessions`}
               state=""
               hasProblem={false}
             />
@@ -206,17 +215,19 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
         seesAgents &&
         note && (
           <p className={styles.nothing} style={{ left: note.x, top: note.y }}>
-            No Agent in this zone.
+            <Trans>No Agent in this zone.</Trans>
           </p>
         )
       )}
       {door && (
         <div className={styles.door} style={{ left: door.x, top: door.y, width: door.width, height: door.height }}>
-          <p className={styles.doorTitle}>Stage door</p>
+          <p className={styles.doorTitle}>
+            <Trans>Stage door</Trans>
+          </p>
         </div>
       )}
       {door && (
-        <ul aria-label={`Stage door of zone ${zone.zone_name}`} className={styles.list}>
+        <ul aria-label={t`Stage door of zone ${name}`} className={styles.list}>
           {pools.map((each) => (
             <PoolPart
               key={each.key}

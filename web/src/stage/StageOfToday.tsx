@@ -1,3 +1,4 @@
+import { Trans } from '@lingui/react/macro';
 import { Title } from '@mantine/core';
 import { Link } from 'react-router';
 import type { StageMap as Answer } from '../api/stageMap';
@@ -15,9 +16,11 @@ export function StageOfToday({ map }: { map: Answer }) {
     <section aria-labelledby="stage" className={styles.ofToday}>
       <div className={styles.head}>
         <Title order={2} id="stage">
-          Stage
+          <Trans>Stage</Trans>
         </Title>
-        <Link to="/admin/infrastructure/stage-map">Show the stage map</Link>
+        <Link to="/admin/infrastructure/stage-map">
+          <Trans>Show the stage map</Trans>
+        </Link>
       </div>
       <StageMap map={map} looks={looks} isCompact mostAgents={MOST_AGENTS} />
     </section>

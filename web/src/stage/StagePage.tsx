@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconMap2, IconTable } from '@tabler/icons-react';
@@ -32,25 +34,31 @@ export function StagePage() {
             leftSection={isTable ? <IconMap2 size={16} aria-hidden /> : <IconTable size={16} aria-hidden />}
             onClick={() => setParams(withParam('view', isTable ? '' : 'table'))}
           >
-            {isTable ? 'Show as map' : 'Show as table'}
+            {isTable ? t`Show as map` : t`Show as table`}
           </Button>
         }
       >
-        Each zone with its Managers, Agents and sessions. The crown is on the Primary. Staged sessions wait at the stage
-        door.
+        <Trans>
+          Each zone with its Managers, Agents and sessions. The crown is on the Primary. Staged sessions wait at the
+          stage door.
+        </Trans>
       </PageHeader>
       <StaleBanner error={error} hasData={map !== undefined} />
       {!map ? (
         !error && <Skeleton className={styles.waiting} />
       ) : map.zones.length === 0 ? (
-        <EmptyState icon={icon} title="No zones">
-          A zone is created when its first Manager starts.
+        <EmptyState icon={icon} title={t`No zones`}>
+          <Trans>A zone is created when its first Manager starts.</Trans>
         </EmptyState>
       ) : isTable ? (
         <StageTable map={map} />
       ) : (
         <div className={styles.page}>
-          {map.has_more_sessions && <p className={styles.note}>Only the newest 5,000 sessions are shown.</p>}
+          {map.has_more_sessions && (
+            <p className={styles.note}>
+              <Trans>Only the newest 5,000 sessions are shown.</Trans>
+            </p>
+          )}
           {map.sessions !== null && <Legend sessions={map.sessions} looks={looks} only={only} onOnly={setOnly} />}
           <StageMap map={map} looks={looks} only={only} />
         </div>

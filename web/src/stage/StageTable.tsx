@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useMemo } from 'react';
 import type { StageMap } from '../api/stageMap';
 import { useMe } from '../api/auth';
@@ -10,18 +11,18 @@ import { zonesOf } from './model';
 import styles from './stage.module.css';
 
 const COLUMNS: Column<FactRow>[] = [
-  { key: 'zone', title: 'Zone', value: (row) => row.zone },
-  { key: 'object', title: 'Object', value: (row) => row.object },
-  { key: 'name', title: 'Name', value: (row) => row.name, render: (row) => <Name row={row} /> },
-  { key: 'status', title: 'Status', value: (row) => row.status },
-  { key: 'workspace', title: 'Workspace', value: (row) => row.workspace },
-  { key: 'agent', title: 'Agent', value: (row) => row.agent },
-  { key: 'cores', title: 'Cores Reserved', value: (row) => row.cores, align: 'right' },
-  { key: 'memory', title: 'Memory Reserved', value: (row) => row.memory, align: 'right' },
-  { key: 'sessions', title: 'Sessions', value: (row) => row.sessions },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone },
+  { key: 'object', title: t`Object`, value: (row) => row.object },
+  { key: 'name', title: t`Name`, value: (row) => row.name, render: (row) => <Name row={row} /> },
+  { key: 'status', title: t`Status`, value: (row) => row.status },
+  { key: 'workspace', title: t`Workspace`, value: (row) => row.workspace },
+  { key: 'agent', title: t`Agent`, value: (row) => row.agent },
+  { key: 'cores', title: t`Cores Reserved`, value: (row) => row.cores, align: 'right' },
+  { key: 'memory', title: t`Memory Reserved`, value: (row) => row.memory, align: 'right' },
+  { key: 'sessions', title: t`Sessions`, value: (row) => row.sessions },
   {
     key: 'note',
-    title: 'Note',
+    title: t`Note`,
     value: (row) => row.note,
     render: (row) => (
       <div className={styles.oneLine} title={row.note}>
@@ -36,7 +37,8 @@ export function StageTable({ map }: { map: StageMap }) {
   const rows = useMemo(() => rowsOf(zonesOf(map)), [map]);
   return (
     <DataTable
-      caption="Stage Map"
+      caption={t`Stage Map`}
+      list="stage-map"
       query={{ data: rows, error: null }}
       columns={COLUMNS}
       rowKey={(row) => row.key}

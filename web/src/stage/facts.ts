@@ -1,50 +1,83 @@
 /** The words of the stage map: names for screen readers and hints, announcements, and the rows of the table. */
 
+import { plural, t } from '@lingui/core/macro';
 import type { StageAgent, StageManager, StageSession } from '../api/stageMap';
-import { bytes, cores, counted } from '../components/format';
+import { bytes, cores } from '../components/format';
 import { type AgentPart, type PoolPart, primaryOf, type ZonePart } from './model';
 
 /** The state of a Manager in one word. */
 export function managerState({ enabled, running, is_primary }: StageManager): string {
-  if (is_primary) return 'Primary';
-  if (!enabled) return 'disabled';
-  return running ? 'running' : 'unknown';
+  if (is_primary) return t`Primary`;
+  if (!enabled) return t`disabled`;
+  return running ? t`running` : t`unknown`;
 }
 
 export function managerText(manager: StageManager): string {
-  return `Manager ${manager.instance_id}: ${managerState(manager)}.`;
+  return t`Manager ${{ name: manager.instance_id }}: ${{ state: managerState(manager) }}.`;
+}
+
+const AGENT_WORDS: Record<StageAgent['status'], string> = {
+  pending: t`pending`,
+  running: t`running`,
+  missing: t`missing`,
+  dead: t`dead`,
+};
+
+const SESSION_WORDS: Record<StageSession['status'], string> = {
+  requested: t`requested`,
+  starting: t`starting`,
+  assigning: t`assigning`,
+  staged: t`staged`,
+  running: t`running`,
+  stopping: t`stopping`,
+  stopped: t`stopped`,
+  pausing: t`pausing`,
+  paused: t`paused`,
+  deleting: t`deleting`,
+  failed: t`failed`,
+  lost: t`lost`,
+  unreachable: t`unreachable`,
+  quarantined: t`quarantined`,
+};
+
+/** The state of a session in a word. */
+function sessionState({ status }: StageSession): string {
+  return SESSION_WORDS[status] ?? status;
 }
 
 /** The state of an Agent in one word. */
 export function agentState({ status, enabled, draining }: StageAgent): string {
-  if (status !== 'running') return status;
-  if (!enabled) return 'disabled';
-  return draining ? 'draining' : 'running';
+  if (status !== 'running') return AGENT_WORDS[status];
+  if (!enabled) return t`disabled`;
+  return draining ? t`draining` : t`running`;
 }
 
 export function coresText({ cores_allocated, cores: all }: StageAgent): string {
-  return `${cores(cores_allocated)} of ${cores(all)} cores`;
+  return t`${{ used: cores(cores_allocated) }} of ${{ all: cores(all) }} cores`;
 }
 
 export function memoryText({ memory_allocated, memory }: StageAgent): string {
-  return `${bytes(memory_allocated)} of ${bytes(memory)}`;
+  return t`${{ used: bytes(memory_allocated) }} of ${{ all: bytes(memory) }}`;
 }
 
 function sessionsText({ sessions, staged }: AgentPart): string {
-  return `${counted(sessions.length, 'session of a user', 'sessions of users')}, ${staged} staged`;
+  const count = sessions.length;
+  return t`${plural(count, { one: '# session of a user', other: '# sessions of users' })}, ${staged} staged`;
 }
 
 export function agentText(part: AgentPart): string {
   const { agent } = part;
-  const load = `${coresText(agent)} and ${memoryText(agent)} memory are reserved.`;
-  const problem = agent.status_reason ? ` ${agent.status_reason}` : '';
-  return `Agent ${agent.hostname}: ${agentState(agent)}. ${load} ${sessionsText(part)}.${problem}`;
+  const { hostname } = agent;
+  const [state, sessions] = [agentState(agent), sessionsText(part)];
+  const [coresUsed, memoryUsed] = [coresText(agent), memoryText(agent)];
+  const text = t`Agent ${hostname}: ${state}. ${coresUsed} and ${memoryUsed} memory are reserved. ${sessions}.`;
+  return agent.status_reason ? `${text} ${agent.status_reason}` : text;
 }
 
 /** The fill level of a pool: "2 of 4", or the number of sessions if the user may not see the pool. */
 export function fillText({ pool, sessions }: PoolPart): string {
   if (!pool) return String(sessions.length);
-  return pool.paused ? 'paused' : `${pool.current} of ${pool.desired}`;
+  return pool.paused ? t`paused` : t`${{ ready: pool.current }} of ${{ desired: pool.desired }}`;
 }
 
 /** Why a pool is short, as a sentence; empty = it is not short. */
@@ -54,24 +87,30 @@ export function reasonText({ pool }: PoolPart): string {
 
 export function poolText(part: PoolPart): string {
   const { name, pool, sessions } = part;
-  if (!pool) return `${name}: ${counted(sessions.length, 'staged session')}.`;
-  if (pool.paused) return `Pool ${name}: it is paused.`;
-  return `Pool ${name}: ${pool.current} of ${counted(pool.desired, 'session')} ready. ${reasonText(part)}`.trim();
+  const count = sessions.length;
+  if (!pool) return t`${name}: ${plural(count, { one: '# staged session', other: '# staged sessions' })}.`;
+  if (pool.paused) return t`Pool ${name}: it is paused.`;
+  const { current, desired } = pool;
+  const text = t`Pool ${name}: ${current} of ${plural(desired, { one: '# session', other: '# sessions' })} ready.`;
+  return `${text} ${reasonText(part)}`.trim();
 }
 
 export function looseText({ loose }: ZonePart): string {
-  return `${counted(loose.length, 'session')} without a shown Agent.`;
+  const count = loose.length;
+  return plural(count, { one: '# session without a shown Agent.', other: '# sessions without a shown Agent.' });
 }
 
 /** The name of a session. `hostname` is null if its Agent is not shown. */
-export function sessionText({ username, image_friendly_name, status }: StageSession, hostname: string | null): string {
+export function sessionText(session: StageSession, hostname: string | null): string {
+  const { username, image_friendly_name: workspace } = session;
+  const state = sessionState(session);
   if (username === null)
     return hostname === null
-      ? `Staged session: ${image_friendly_name}, ${status}.`
-      : `Staged session: ${image_friendly_name}, ${status}, on ${hostname}.`;
+      ? t`Staged session: ${workspace}, ${state}.`
+      : t`Staged session: ${workspace}, ${state}, on ${hostname}.`;
   return hostname === null
-    ? `Session of ${username}: ${image_friendly_name}, ${status}.`
-    : `Session of ${username}: ${image_friendly_name}, ${status}, on ${hostname}.`;
+    ? t`Session of ${username}: ${workspace}, ${state}.`
+    : t`Session of ${username}: ${workspace}, ${state}, on ${hostname}.`;
 }
 
 /** The facts of a zone in its heading. A part that the user may not see is left out. */
@@ -81,12 +120,14 @@ export function zoneFacts(part: ZonePart): string[] {
   const shown = agents.reduce((sum, { sessions }) => sum + sessions.length, loose.length);
   const total = (of: (agent: StageAgent) => number) => agents.reduce((sum, { agent }) => sum + of(agent), 0);
   const staged = pools.reduce((sum, { sessions }) => sum + sessions.length, 0);
+  const used = cores(total((agent) => agent.cores_allocated));
+  const all = cores(total((agent) => agent.cores));
+  const hidden = part.hidden.length;
   return [
-    agents.length > 0 &&
-      `${cores(total((agent) => agent.cores_allocated))} of ${cores(total((agent) => agent.cores))} cores reserved`,
-    shown > 0 && counted(shown, 'session of a user', 'sessions of users'),
-    staged > 0 && `${staged} staged`,
-    part.hidden.length > 0 && `${counted(part.hidden.length, 'Agent is', 'Agents are')} not shown`,
+    agents.length > 0 && t`${used} of ${all} cores reserved`,
+    shown > 0 && plural(shown, { one: '# session of a user', other: '# sessions of users' }),
+    staged > 0 && t`${staged} staged`,
+    hidden > 0 && plural(hidden, { one: '# Agent is not shown', other: '# Agents are not shown' }),
   ].filter((fact) => fact !== false);
 }
 
@@ -98,8 +139,8 @@ export function primaryChanges(before: ZonePart[], after: ZonePart[]): string[] 
     const [old, now] = [was && primaryOf(was), primaryOf(part)];
     if (!was || old?.manager_id === now?.manager_id) return [];
     return now
-      ? [`Manager ${now.instance_id} is now Primary of zone ${zone_name}.`]
-      : [`Zone ${zone_name} has no Primary.`];
+      ? [t`Manager ${{ name: now.instance_id }} is now Primary of zone ${{ zone: zone_name }}.`]
+      : [t`Zone ${{ zone: zone_name }} has no Primary.`];
   });
 }
 
@@ -121,7 +162,7 @@ export interface FactRow {
   note: string;
 }
 
-const OBJECTS = { manager: 'Manager', agent: 'Agent', staging_config: 'Pool', session: 'Session' };
+const OBJECTS = { manager: t`Manager`, agent: t`Agent`, staging_config: t`Pool`, session: t`Session` };
 
 /** The facts of the map as rows, in the order of the map. */
 export function rowsOf(zones: ZonePart[]): FactRow[] {
@@ -135,9 +176,9 @@ export function rowsOf(zones: ZonePart[]): FactRow[] {
     });
     const ofSession = (session: StageSession) =>
       row(session.session_id, 'session', session.session_id, {
-        object: session.username === null ? 'Staged session' : 'Session',
+        object: session.username === null ? t`Staged session` : t`Session`,
         name: session.username ?? session.session_id,
-        status: session.status,
+        status: sessionState(session),
         workspace: session.image_friendly_name,
         agent: hostnames.get(session.agent_id ?? '') ?? '',
       });
@@ -158,9 +199,9 @@ export function rowsOf(zones: ZonePart[]): FactRow[] {
       ...part.pools.map((each) => ({
         ...row(each.key, 'staging_config', each.pool?.staging_config_id ?? '', {
           name: each.name,
-          status: each.pool ? (each.pool.paused ? 'paused' : `${fillText(each)} ready`) : 'staged',
+          status: poolState(each),
           workspace: each.name,
-          sessions: counted(each.sessions.length, 'staged session'),
+          sessions: plural({ count: each.sessions.length }, { one: '# staged session', other: '# staged sessions' }),
           note: reasonText(each),
         }),
         ...(each.pool ? {} : { kind: null }),
@@ -170,6 +211,12 @@ export function rowsOf(zones: ZonePart[]): FactRow[] {
       ...part.pools.flatMap(({ sessions }) => sessions.map(ofSession)),
     ];
   });
+}
+
+/** The state of a pool in words. */
+function poolState({ pool }: PoolPart): string {
+  if (!pool) return t`staged`;
+  return pool.paused ? t`paused` : t`${{ ready: pool.current }} of ${{ desired: pool.desired }} ready`;
 }
 
 /** Agent → host name. */

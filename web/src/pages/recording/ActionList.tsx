@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import {
   IconAlertTriangleFilled,
@@ -58,7 +59,7 @@ export function ActionList({ rows, begun, place, onChoose }: Props) {
   useEffect(() => list.scrollToIndex(place, { align: 'auto' }), [list, place]);
   return (
     <div ref={box} className="replay-list surface">
-      <ol aria-label="Actions" style={{ height: list.getTotalSize() }}>
+      <ol aria-label={t`Actions`} style={{ height: list.getTotalSize() }}>
         {list.getVirtualItems().map(({ index, start }) => {
           const row = rows[index];
           return (

@@ -1,3 +1,5 @@
+import { ph, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -15,37 +17,41 @@ import styles from './Recording.module.css';
 const COLUMNS: Column<Recording>[] = [
   {
     key: 'workspace',
-    title: 'Workspace',
+    title: t`Workspace`,
     value: (row) => row.image_friendly_name,
     render: (row) => (
       <Anchor component={Link} to={row.lease_id} size="sm">
-        {row.image_friendly_name || 'a workspace'}
+        {row.image_friendly_name || t`a workspace`}
       </Anchor>
     ),
   },
-  { key: 'user', title: 'User', value: (row) => row.username },
-  { key: 'holder', title: 'Lease requested by', value: (row) => row.holder },
-  timeColumn('begun', 'Started', (row) => row.begun),
+  { key: 'user', title: t`User`, value: (row) => row.username },
+  { key: 'holder', title: t`Lease requested by`, value: (row) => row.holder },
+  timeColumn('begun', t`Started`, (row) => row.begun),
   {
     key: 'ended',
-    title: 'Ended',
+    title: t`Ended`,
     value: (row) => row.ended,
     render: (row) => (row.ended ? <TimeAgo time={row.ended} /> : <StatusBadge status="running" />),
   },
   {
     key: 'actions',
-    title: 'Actions',
+    title: t`Actions`,
     value: (row) => row.rows,
     align: 'right',
     render: (row) => <Amount>{row.rows}</Amount>,
   },
   {
     key: 'pictures',
-    title: 'Pictures',
+    title: t`Pictures`,
     value: (row) => row.picture_bytes,
     align: 'right',
     render: (row) => (
-      <Amount>{row.record === 'pictures' ? `${row.pictures} (${bytes(row.picture_bytes)})` : 'none'}</Amount>
+      <Amount>
+        {row.record === 'pictures'
+          ? `${row.pictures} (${bytes(row.picture_bytes)})`
+          : t({ message: 'none', context: 'pictures' })}
+      </Amount>
     ),
   },
 ];
@@ -55,20 +61,25 @@ export function Recordings() {
   const allowed = useAllowed();
   return (
     <ResourcePage
-      note={`Recordings of the actions of programs in ${allowed('recordings_view') ? 'all' : 'your'} leases. A lease is a session that a program holds.`}
+      note={
+        allowed('recordings_view')
+          ? t`Recordings of the actions of programs in all leases. A lease is a session that a program holds.`
+          : t`Recordings of the actions of programs in your leases. A lease is a session that a program holds.`
+      }
+      list="recordings"
       query={useQuery(recordingsQuery())}
       columns={COLUMNS}
       rowKey={(recording) => recording.lease_id}
       sort="-begun"
-      empty="No recordings"
+      empty={t`No recordings`}
       emptyNote={
-        <>
+        <Trans>
           The program requests a recording with{' '}
           <Text span size="sm" className={styles.code}>
-            &quot;record&quot;: &quot;pictures&quot;
+            {ph({ code: '"record": "pictures"' })}
           </Text>{' '}
           in its lease. The group setting record_leases records all leases of its members.
-        </>
+        </Trans>
       }
     />
   );

@@ -1,3 +1,5 @@
+import { ph, plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { ActionIcon, Alert, Button, Group, Kbd, List, Paper, Skeleton, Slider, Text, Tooltip } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import {
@@ -22,7 +24,7 @@ import {
 } from '../../api/recordings';
 import { Confirm } from '../../components/Confirm';
 import { EmptyState, StaleBanner } from '../../components/feedback';
-import { bytes, counted } from '../../components/format';
+import { bytes } from '../../components/format';
 import { PageHeader } from '../../components/PageHeader';
 import { TimeAgo } from '../../components/TimeAgo';
 import { ActionList } from './ActionList';
@@ -40,9 +42,9 @@ export function ReplayPage() {
   });
   if (isGone(error))
     return (
-      <EmptyState icon={IconDatabaseOff} title="There is no such recording">
-        {messageOf(error)} Recordings are deleted some time after the end of their lease, and not every lease is
-        recorded.
+      <EmptyState icon={IconDatabaseOff} title={t`There is no such recording`}>
+        {messageOf(error)}{' '}
+        <Trans>Recordings are deleted some time after the end of their lease, and not every lease is recorded.</Trans>
       </EmptyState>
     );
   if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton className={styles.page} />;
@@ -53,8 +55,8 @@ export function ReplayPage() {
       {!found.data ? (
         <Skeleton className={styles.stage} />
       ) : found.data.length === 0 ? (
-        <EmptyState icon={IconMovieOff} title="No actions yet">
-          Actions of the program, commands and files appear here shortly after they are done.
+        <EmptyState icon={IconMovieOff} title={t`No actions yet`}>
+          <Trans>Actions of the program, commands and files appear here shortly after they are done.</Trans>
         </EmptyState>
       ) : (
         <Replay recording={recording} rows={found.data} />
@@ -66,10 +68,12 @@ export function ReplayPage() {
 function Heading({ recording }: { recording: Recording }) {
   const allowed = useAllowed();
   const navigate = useNavigate();
-  const of = recording.username ? ` of ${recording.username}` : '';
+  const { image_friendly_name: workspace, username: user, holder, rows, pictures } = recording;
+  const actions = plural(rows, { one: '# action', other: '# actions' });
+  const pictureCount = plural(pictures, { one: '# picture', other: '# pictures' });
   return (
     <PageHeader
-      title={`Actions on ${recording.image_friendly_name}${of}`}
+      title={user ? t`Actions on ${workspace} of ${user}` : t`Actions on ${workspace}`}
       actions={
         <>
           <Button
@@ -79,12 +83,12 @@ function Heading({ recording }: { recording: Recording }) {
             variant="default"
             leftSection={<IconDownload size={16} aria-hidden />}
           >
-            Export
+            <Trans context="verb">Export</Trans>
           </Button>
           {recording.ended && allowed('recordings_delete') && (
             <Confirm
-              title="Delete this recording?"
-              action="Delete"
+              title={t`Delete this recording?`}
+              action={t`Delete`}
               touched={['recordings']}
               onConfirm={async () => {
                 await deleteRecording(recording.lease_id);
@@ -92,20 +96,29 @@ function Heading({ recording }: { recording: Recording }) {
               }}
               trigger={(open) => (
                 <Button color="red" variant="light" onClick={open}>
-                  Delete
+                  <Trans>Delete</Trans>
                 </Button>
               )}
             >
-              {counted(recording.rows, 'action')} and {counted(recording.pictures, 'picture')} are deleted for
-              everybody.
+              <Trans>
+                <Plural value={rows} one="# action" other="# actions" /> and{' '}
+                <Plural value={pictures} one="# picture" other="# pictures" /> are deleted for everybody.
+              </Trans>
             </Confirm>
           )}
         </>
       }
     >
-      Lease requested by {recording.holder} <TimeAgo time={recording.begun} />
-      {recording.ended ? '' : ', still recording'} · {counted(recording.rows, 'action')} ·{' '}
-      {counted(recording.pictures, 'picture')} ({bytes(recording.picture_bytes)})
+      {recording.ended ? (
+        <Trans>
+          Lease requested by {holder} <TimeAgo time={recording.begun} />
+        </Trans>
+      ) : (
+        <Trans>
+          Lease requested by {holder} <TimeAgo time={recording.begun} />, still recording
+        </Trans>
+      )}{' '}
+      · {actions} · {pictureCount} ({bytes(recording.picture_bytes)})
     </PageHeader>
   );
 }
@@ -162,7 +175,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
               </Text>
             )}
             <Text size="sm" className="dimmed">
-              {row.who ? `By ${row.who}.` : ''}
+              {row.who ? t`By ${{ who: row.who }}.` : ''}
             </Text>
           </div>
           <Slider
@@ -172,30 +185,38 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
             max={Math.max(last, 1)}
             disabled={last === 0}
             label={null}
-            thumbLabel="Action"
-            thumbProps={{ 'aria-valuetext': `${row.number} of ${recording.rows}: ${row.said}` }}
+            thumbLabel={t`Action`}
+            thumbProps={{
+              'aria-valuetext': t`${{ number: row.number }} of ${{ count: recording.rows }}: ${{ action: row.said }}`,
+            }}
             marks={failed.slice(0, MARKS).map((value) => ({ value }))}
             classNames={{ mark: 'replay-mark' }}
           />
           <Group justify="space-between">
             <Group gap="xs">
-              <Step label="Previous action" disabled={place === 0} onClick={() => choose(place - 1)}>
+              <Step label={t`Previous action`} disabled={place === 0} onClick={() => choose(place - 1)}>
                 <IconChevronLeft size={18} aria-hidden />
               </Step>
-              <Step label="Next action" disabled={place === last} onClick={() => choose(place + 1)}>
+              <Step label={t`Next action`} disabled={place === last} onClick={() => choose(place + 1)}>
                 <IconChevronRight size={18} aria-hidden />
               </Step>
               <Text size="sm" className="number">
-                {row.number} of {recording.rows}
+                <Trans>
+                  {ph({ number: row.number })} of {ph({ count: recording.rows })}
+                </Trans>
               </Text>
               {nextFailed !== undefined && (
                 <Button size="compact-sm" color="red" variant="light" onClick={() => choose(nextFailed)}>
-                  {failed.length === 1 ? 'Show the error' : `Next of ${failed.length} errors`}
+                  {failed.length === 1
+                    ? t`Show the error`
+                    : plural({ count: failed.length }, { one: 'Next of # error', other: 'Next of # errors' })}
                 </Button>
               )}
             </Group>
             <Text size="sm" className="dimmed" visibleFrom="sm">
-              <Kbd>←</Kbd> <Kbd>→</Kbd> one action, <Kbd>Home</Kbd> <Kbd>End</Kbd> first and last
+              <Trans>
+                <Kbd>←</Kbd> <Kbd>→</Kbd> one action, <Kbd>Home</Kbd> <Kbd>End</Kbd> first and last
+              </Trans>
             </Text>
           </Group>
         </Paper>

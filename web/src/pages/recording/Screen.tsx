@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Text } from '@mantine/core';
 import { IconPhotoOff } from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
@@ -31,7 +32,7 @@ export function Screen({ leaseId, row, shown, reason, next }: Props) {
         <div className="replay-picture" data-other={shown === row ? undefined : true}>
           <img
             src={pictureAddress(leaseId, shown.number)}
-            alt={`The screen after action ${shown.number}: ${shown.said}`}
+            alt={t`The screen after action ${{ number: shown.number }}: ${{ action: shown.said }}`}
             width={shown.picture?.width}
             height={shown.picture?.height}
             onError={() => setBroken(shown.number)}
@@ -42,7 +43,7 @@ export function Screen({ leaseId, row, shown, reason, next }: Props) {
         <div className="replay-nothing">
           <h2 className={styles.nothing}>
             <IconPhotoOff size={32} aria-hidden className="replay-no-picture" />
-            {lost ? 'The picture could not be loaded' : 'No picture'}
+            {lost ? t`The picture could not be loaded` : t`No picture`}
           </h2>
         </div>
       )}

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Alert, Button, List, Skeleton, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconDatabaseOff, IconMovieOff, IconPlayerPlay, IconShieldCheck } from '@tabler/icons-react';
@@ -9,7 +11,7 @@ import { sessionQuery } from '../../api/queries';
 import { sessionVideoQuery, verifySessionVideo, viewSessionVideo, type SessionVideo } from '../../api/sessionVideos';
 import { shortDuration } from '../../components/clock';
 import { EmptyState, showError, StaleBanner } from '../../components/feedback';
-import { bytes, counted } from '../../components/format';
+import { bytes } from '../../components/format';
 import { PageHeader } from '../../components/PageHeader';
 import { StatusBadge } from '../../components/StatusBadge';
 import { absolute } from '../../components/TimeAgo';
@@ -23,8 +25,8 @@ export function SessionVideoPage() {
   const { data: video, error } = useQuery(sessionVideoQuery(sessionId));
   if (isGone(error))
     return (
-      <EmptyState icon={IconDatabaseOff} title="There is no such video">
-        {messageOf(error)} Videos are deleted some time after the end of their session.
+      <EmptyState icon={IconDatabaseOff} title={t`There is no such video`}>
+        {messageOf(error)} <Trans>Videos are deleted some time after the end of their session.</Trans>
       </EmptyState>
     );
   if (!video) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton className={styles.page} />;
@@ -34,16 +36,16 @@ export function SessionVideoPage() {
 function Video({ video }: { video: SessionVideo }) {
   const viewing = useMutation({
     mutationFn: () => viewSessionVideo(video.session_id),
-    onError: (error) => showError('Not opened', error),
+    onError: (error) => showError(t`Not opened`, error),
   });
   const verification = useMutation({
     mutationFn: () => verifySessionVideo(video.session_id),
-    onError: (error) => showError('Not verified', error),
+    onError: (error) => showError(t`Not verified`, error),
   });
   return (
     <>
       <PageHeader
-        title={`${video.image_friendly_name} of ${video.username}`}
+        title={t`${{ workspace: video.image_friendly_name }} of ${{ user: video.username }}`}
         actions={
           <>
             <SessionLink sessionId={video.session_id} />
@@ -53,13 +55,14 @@ function Video({ video }: { video: SessionVideo }) {
               loading={verification.isPending}
               onClick={() => verification.mutate()}
             >
-              Verify
+              <Trans>Verify</Trans>
             </Button>
           </>
         }
       >
         <StatusBadge status={stateOf(video)} /> {absolute(video.begun)} – {absolute(video.latest)} ·{' '}
-        {shortDuration(video.duration_ms / 1000)} · {counted(video.segments, 'segment')} ({bytes(video.size_bytes)})
+        {shortDuration(video.duration_ms / 1000)} ·{' '}
+        {plural({ count: video.segments }, { one: '# segment', other: '# segments' })} ({bytes(video.size_bytes)})
       </PageHeader>
       {verification.data && <Result {...verification.data} />}
       {viewing.data ? (
@@ -67,14 +70,14 @@ function Video({ video }: { video: SessionVideo }) {
       ) : (
         <EmptyState
           icon={IconPlayerPlay}
-          title="The video is not open"
+          title={t`The video is not open`}
           action={
             <Button loading={viewing.isPending} onClick={() => viewing.mutate()}>
-              View the video
+              <Trans>View the video</Trans>
             </Button>
           }
         >
-          Viewing is an event of the audit, with your name.
+          <Trans>Viewing is an event of the audit, with your name.</Trans>
         </EmptyState>
       )}
     </>
@@ -88,7 +91,7 @@ function SessionLink({ sessionId }: { sessionId: string }) {
   if (!data) return null;
   return (
     <Button component={Link} to={`/admin/sessions/${sessionId}`} variant="default">
-      Session
+      <Trans>Session</Trans>
     </Button>
   );
 }
@@ -96,9 +99,11 @@ function SessionLink({ sessionId }: { sessionId: string }) {
 function Player(viewing: ComponentProps<typeof VideoPlayer>) {
   if (viewing.segments.length > 0) return <VideoPlayer {...viewing} />;
   return (
-    <EmptyState icon={IconMovieOff} title="The video is not stored">
-      The video is not part of the restored backup, or its segments were removed. Verify the video to see which segments
-      are missing.
+    <EmptyState icon={IconMovieOff} title={t`The video is not stored`}>
+      <Trans>
+        The video is not part of the restored backup, or its segments were removed. Verify the video to see which
+        segments are missing.
+      </Trans>
     </EmptyState>
   );
 }
@@ -116,13 +121,20 @@ function Result({
 }) {
   if (ok)
     return (
-      <Alert color="accent" role="status" className={styles.verdict} title="The video is unchanged">
-        {counted(segments, 'segment')}:{' '}
-        {ended ? 'none is missing or changed.' : 'none is changed so far. The session runs.'}
+      <Alert color="accent" role="status" className={styles.verdict} title={t`The video is unchanged`}>
+        {ended ? (
+          <Trans>
+            <Plural value={segments} one="# segment" other="# segments" />: none is missing or changed.
+          </Trans>
+        ) : (
+          <Trans>
+            <Plural value={segments} one="# segment" other="# segments" />: none is changed so far. The session runs.
+          </Trans>
+        )}
       </Alert>
     );
   return (
-    <Alert color="red" role="alert" className={styles.verdict} title="The video is not complete or was changed">
+    <Alert color="red" role="alert" className={styles.verdict} title={t`The video is not complete or was changed`}>
       <List size="sm">
         {problems.map((problem) => (
           <List.Item key={problem}>

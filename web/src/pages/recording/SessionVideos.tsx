@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { SegmentedControl } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
@@ -21,25 +22,25 @@ import { stateOf } from './timeline';
 const COLUMNS: Column<SessionVideo>[] = [
   {
     key: 'user',
-    title: 'User',
+    title: t`User`,
     unordered: true,
     value: (row) => row.username,
     render: (row) => <RowLink to={row.session_id}>{row.username}</RowLink>,
   },
-  { key: 'workspace', title: 'Workspace', unordered: true, value: (row) => row.image_friendly_name },
-  { key: 'zone', title: 'Zone', unordered: true, value: (row) => row.zone_name },
-  timeColumn('begun', 'Started', (row) => row.begun),
-  { ...timeColumn<SessionVideo>('ended', 'Ended', (row) => row.ended, '–'), unordered: true },
+  { key: 'workspace', title: t`Workspace`, unordered: true, value: (row) => row.image_friendly_name },
+  { key: 'zone', title: t`Zone`, unordered: true, value: (row) => row.zone_name },
+  timeColumn('begun', t`Started`, (row) => row.begun),
+  { ...timeColumn<SessionVideo>('ended', t`Ended`, (row) => row.ended, '–'), unordered: true },
   {
     key: 'state',
-    title: 'State',
+    title: t`State`,
     unordered: true,
     value: stateOf,
     render: (row) => <StatusBadge status={stateOf(row)} />,
   },
   {
     key: 'duration',
-    title: 'Duration',
+    title: t`Duration`,
     unordered: true,
     value: (row) => row.duration_ms,
     align: 'right',
@@ -47,7 +48,7 @@ const COLUMNS: Column<SessionVideo>[] = [
   },
   {
     key: 'size',
-    title: 'Size',
+    title: t`Size`,
     unordered: true,
     value: (row) => row.size_bytes,
     align: 'right',
@@ -77,7 +78,12 @@ export function SessionVideos() {
   const choose = (name: string, value: string) => setParams(withParam(name, value), { replace: true });
   return (
     <ResourcePage
-      note={`Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit.${isHeld ? ' The legal hold is on: no video is deleted.' : ''}`}
+      note={
+        isHeld
+          ? t`Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit. The legal hold is on: no video is deleted.`
+          : t`Videos of sessions that a group or a workspace requires to be recorded. Each viewing is an event of the audit.`
+      }
+      list="session-videos"
       {...videos}
       columns={COLUMNS}
       rowKey={(video) => video.session_id}
@@ -86,11 +92,11 @@ export function SessionVideos() {
         <>
           <SegmentedControl
             size="xs"
-            aria-label="State"
+            aria-label={t`State`}
             data={[
-              { value: 'all', label: 'All' },
-              { value: 'recording', label: 'Recording' },
-              { value: 'ended', label: 'Ended' },
+              { value: 'all', label: t`All` },
+              { value: 'recording', label: t({ message: 'Recording', context: 'state' }) },
+              { value: 'ended', label: t`Ended` },
             ]}
             value={state in OVER ? state : 'all'}
             onChange={(next) => choose('state', next === 'all' ? '' : next)}
@@ -98,8 +104,8 @@ export function SessionVideos() {
           <SpanSelect span={span} onChange={(next) => choose('span', next)} />
         </>
       }
-      empty="No session videos"
-      emptyNote="The group setting record_sessions records the sessions of members, and Record sessions of a workspace records its sessions."
+      empty={t`No session videos`}
+      emptyNote={t`The group setting record_sessions records the sessions of members, and Record sessions of a workspace records its sessions.`}
     />
   );
 }

@@ -1,8 +1,9 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Alert, Group, Text } from '@mantine/core';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { SegmentReader, type VideoSegment } from '../../api/sessionVideos';
 import { isTemporary, messageOf } from '../../api/client';
-import { counted } from '../../components/format';
 import { absolute } from '../../components/TimeAgo';
 import { clockAt, gapsOf, placeAt, timelineOf, type Place } from './timeline';
 import styles from './Recording.module.css';
@@ -40,6 +41,7 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
   }, [places, sessionId, viewing]);
 
   const gaps = gapsOf(places);
+  const time = absolute(new Date(clockAt(places, positionS)).toISOString());
   return (
     <div className={styles.player}>
       {error && (
@@ -51,20 +53,22 @@ export function VideoPlayer({ sessionId, viewing, segments }: Props) {
         ref={video}
         controls
         muted
-        aria-label="Video of the session"
+        aria-label={t`Video of the session`}
         className="session-video"
         onTimeUpdate={({ currentTarget }) => setPosition(currentTarget.currentTime)}
       />
       <Group justify="space-between">
         <Text size="sm">
-          Time of the picture:{' '}
-          <Text span size="sm" className={styles.said} data-testid="clock">
-            {absolute(new Date(clockAt(places, positionS)).toISOString())}
-          </Text>
+          <Trans>
+            Time of the picture:{' '}
+            <Text span size="sm" className={styles.said} data-testid="clock">
+              {time}
+            </Text>
+          </Trans>
         </Text>
         {gaps > 0 && (
           <Text size="sm" className="dimmed">
-            {counted(gaps, 'gap')} without pictures {gaps === 1 ? 'is' : 'are'} skipped
+            <Plural value={gaps} one="# gap without pictures is skipped" other="# gaps without pictures are skipped" />
           </Text>
         )}
       </Group>
@@ -92,7 +96,7 @@ class Loader {
     this.source.addEventListener('sourceopen', () => this.open(), { once: true, ...options });
     for (const name of ['timeupdate', 'seeking', 'waiting'])
       video.addEventListener(name, () => void this.load(), options);
-    video.addEventListener('error', () => this.fail(video.error?.message ?? 'unknown error'), options);
+    video.addEventListener('error', () => this.fail(video.error?.message ?? t`unknown error`), options);
     video.src = this.address;
   }
 
@@ -109,12 +113,12 @@ class Loader {
   }
 
   private fail(reason: string): void {
-    this.onError(`The video cannot be played: ${reason}`);
+    this.onError(t`The video cannot be played: ${reason}`);
   }
 
   private open(): void {
     if (!MediaSource.isTypeSupported(TYPE)) {
-      this.fail('this browser does not support H.264.');
+      this.fail(t`this browser does not support H.264.`);
       return;
     }
     this.buffer = this.source.addSourceBuffer(TYPE);
@@ -184,7 +188,7 @@ class Loader {
   private changed(buffer: SourceBuffer, change: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       buffer.onupdateend = () => resolve();
-      buffer.onerror = () => reject(new Error('a segment is not a valid video.'));
+      buffer.onerror = () => reject(new Error(t`a segment is not a valid video.`));
       change();
     });
   }

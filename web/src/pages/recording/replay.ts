@@ -1,5 +1,6 @@
 /** Selects the shown action of a recording and its picture. */
 
+import { plural, t } from '@lingui/core/macro';
 import type { RecordedRow, Recording } from '../../api/recordings';
 
 /** The place of the row that the end of an address names, such as `#12`; the first one if it names none. */
@@ -21,10 +22,13 @@ export function shownAt(rows: readonly RecordedRow[], place: number): RecordedRo
 /** The reason why the picture is not of the action itself; null = it is. */
 export function whyNoPicture(row: RecordedRow, shown: RecordedRow | null, recording: Pick<Recording, 'record'>) {
   if (row === shown) return null;
-  const instead = shown ? ` The picture shown is from action ${shown.number}.` : '';
-  if (row.picture_left_out) return `There is no picture of this action: ${row.picture_left_out}.${instead}`;
-  if (recording.record === 'actions') return 'This lease was recorded without pictures.';
-  return shown ? `The picture shown is from action ${shown.number}.` : 'There is no picture yet.';
+  const instead = shown && t`The picture shown is from action ${{ number: shown.number }}.`;
+  if (row.picture_left_out) {
+    const why = t`There is no picture of this action: ${{ reason: row.picture_left_out }}.`;
+    return instead ? `${why} ${instead}` : why;
+  }
+  if (recording.record === 'actions') return t`This lease was recorded without pictures.`;
+  return instead ?? t`There is no picture yet.`;
 }
 
 /** The position of a row in percent of the picture; null = none. */
@@ -46,20 +50,30 @@ export function sinceOf(row: Pick<RecordedRow, 'began'>, begun: string): string 
 /** The limits of a recording, as sentences. */
 export function limitsOf(recording: Recording, shown: number): string[] {
   const sentences: string[] = [];
-  if (recording.record === 'actions') sentences.push('This lease was recorded without pictures.');
+  if (recording.record === 'actions') sentences.push(t`This lease was recorded without pictures.`);
   if (!recording.record_text)
-    sentences.push('Only the length of typed and copied text is recorded, and only the host of opened addresses.');
+    sentences.push(t`Only the length of typed and copied text is recorded, and only the host of opened addresses.`);
   if (recording.pictures_left_out)
     sentences.push(
-      recording.pictures_left_out === 1
-        ? '1 picture was left out. Its action shows the reason.'
-        : `${recording.pictures_left_out} pictures were left out. The action of each picture shows the reason.`,
+      plural(
+        { count: recording.pictures_left_out },
+        {
+          one: '# picture was left out. Its action shows the reason.',
+          other: '# pictures were left out. The action of each picture shows the reason.',
+        },
+      ),
     );
   if (recording.rows_left_out)
     sentences.push(
-      `${recording.rows_left_out} actions are missing at the end, because a recording has at most 100,000.`,
+      plural(
+        { count: recording.rows_left_out },
+        {
+          one: '# action is missing at the end, because a recording has at most 100,000.',
+          other: '# actions are missing at the end, because a recording has at most 100,000.',
+        },
+      ),
     );
   if (shown && shown < recording.rows)
-    sentences.push(`The first ${shown} actions are shown. Export the recording to get all.`);
+    sentences.push(t`The first ${shown} actions are shown. Export the recording to get all.`);
   return sentences;
 }

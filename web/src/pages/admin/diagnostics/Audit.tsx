@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, SegmentedControl, Stack, Text } from '@mantine/core';
 import { IconDownload, IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
@@ -7,7 +9,6 @@ import type { AuditEvent } from '../../../api/types';
 import { timeColumn } from '../../../components/columns';
 import { SideSheet } from '../../../components/Dialog';
 import { Facts } from '../../../components/Facts';
-import { titled } from '../../../components/format';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RowButton } from '../../../components/RowButton';
 import { type Column, withParam } from '../../../components/tableState';
@@ -20,6 +21,18 @@ import { sinceOf } from './logFilter';
 import { SpanSelect } from './SpanSelect';
 
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
+const LABELS = {
+  done: t({ message: 'Done', context: 'result' }),
+  refused: t`Refused`,
+  failed: t`Failed`,
+  unknown: t`Unknown`,
+};
+const WORDS: Record<string, string> = {
+  done: t({ message: 'done', context: 'result' }),
+  refused: t`refused`,
+  failed: t`failed`,
+  unknown: t`unknown`,
+};
 const TONES: Record<string, Tone> = { done: 'neutral', refused: 'failure', failed: 'warning', unknown: 'warning' };
 
 /** Rules & Logs → Audit: who changed or opened what. */
@@ -39,7 +52,8 @@ export function Audit() {
   const choose = (name: string, value: string) => setParams(withParam(name, value), { replace: true });
   return (
     <ResourcePage
-      note="Changes, refused attempts, and accesses to sessions and recordings. Reading this page is an event, too."
+      note={t`Changes, refused attempts, and accesses to sessions and recordings. Reading this page is an event, too.`}
+      list="audit"
       {...events}
       columns={columns}
       rowKey={(row) => String(row.event_id)}
@@ -52,23 +66,23 @@ export function Audit() {
           href={`/api/v1/audit/export?${new URLSearchParams(which).toString()}`}
           download
         >
-          Export
+          <Trans context="verb">Export</Trans>
         </Button>
       }
       tools={
         <>
           <SegmentedControl
             size="xs"
-            aria-label="Result"
-            data={[{ value: 'all', label: 'All' }, ...RESULTS.map((value) => ({ value, label: titled(value) }))]}
+            aria-label={t`Result`}
+            data={[{ value: 'all', label: t`All` }, ...RESULTS.map((value) => ({ value, label: LABELS[value] }))]}
             value={result ?? 'all'}
             onChange={(next) => choose('result', next === 'all' ? '' : next)}
           />
           <SpanSelect span={span} onChange={(next) => choose('span', next)} />
         </>
       }
-      empty="No matching events"
-      emptyNote="Changes and accesses appear here."
+      empty={t`No matching events`}
+      emptyNote={t`Changes and accesses appear here.`}
     >
       {shown && <EventDetails event={shown} onClose={() => setShown(null)} />}
     </ResourcePage>
@@ -77,10 +91,10 @@ export function Audit() {
 
 function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[] {
   return [
-    { ...timeColumn<AuditEvent>('time', 'Time', (row) => row.time), rank: 'main' },
+    { ...timeColumn<AuditEvent>('time', t`Time`, (row) => row.time), rank: 'main' },
     {
       key: 'actor',
-      title: 'Actor',
+      title: t`Actor`,
       rank: 'main',
       unordered: true,
       value: (row) => row.actor_name ?? row.actor_kind,
@@ -88,59 +102,59 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
     },
     {
       key: 'event',
-      title: 'Event',
+      title: t`Event`,
       rank: 'title',
       unordered: true,
       value: (row) => row.message,
       width: '40%',
       render: (row) => <Text size="sm">{row.message}</Text>,
     },
-    { key: 'code', title: 'Code', unordered: true, value: (row) => row.code },
+    { key: 'code', title: t`Code`, unordered: true, value: (row) => row.code },
     {
       key: 'result',
-      title: 'Result',
+      title: t`Result`,
       unordered: true,
-      value: (row) => row.result,
+      value: (row) => WORDS[row.result] ?? row.result,
       render: (row) => <ResultBadge result={row.result} />,
     },
-    { key: 'interface', title: 'Interface', unordered: true, value: (row) => row.interface },
+    { key: 'interface', title: t`Interface`, unordered: true, value: (row) => row.interface },
     {
       key: 'details',
-      title: 'Details',
+      title: t`Details`,
       hideTitle: true,
       align: 'right',
       render: (row) => (
-        <RowButton label="Details of this event" icon={IconListDetails} onClick={() => onDetails(row)} />
+        <RowButton label={t`Details of this event`} icon={IconListDetails} onClick={() => onDetails(row)} />
       ),
     },
   ];
 }
 
 function ResultBadge({ result }: { result: string }) {
-  return <ToneBadge tone={TONES[result] ?? 'neutral'}>{result}</ToneBadge>;
+  return <ToneBadge tone={TONES[result] ?? 'neutral'}>{WORDS[result] ?? result}</ToneBadge>;
 }
 
 /** All fields of an event. A change includes the values before and after. */
 function EventDetails({ event, onClose }: { event: AuditEvent; onClose: () => void }) {
   return (
-    <SideSheet title={`Event ${event.event_id}`} onClose={onClose} size="lg">
+    <SideSheet title={t`Event ${{ id: event.event_id }}`} onClose={onClose} size="lg">
       <Stack>
         <Text size="sm" fw={600} className="anywhere">
           {event.message}
         </Text>
         <Facts
           facts={[
-            ['Time', absolute(event.time)],
-            ['Result', <ResultBadge key="result" result={event.result} />],
-            ['Code', event.code],
-            ['Actor', `${event.actor_name ?? '–'} (${event.actor_kind})`],
-            ['On behalf of', event.on_behalf_of],
-            ['Address', event.address],
-            ['Interface', event.interface],
-            ['Operation', event.operation],
-            ['Object', [event.object_kind, event.object_name ?? event.object_id].filter(Boolean).join(' ')],
-            ['Request', event.request_id],
-            ['Hash', event.hash],
+            [t`Time`, absolute(event.time)],
+            [t`Result`, <ResultBadge key="result" result={event.result} />],
+            [t`Code`, event.code],
+            [t`Actor`, `${event.actor_name ?? '–'} (${event.actor_kind})`],
+            [t`On behalf of`, event.on_behalf_of],
+            [t`Address`, event.address],
+            [t`Interface`, event.interface],
+            [t`Operation`, event.operation],
+            [t`Object`, [event.object_kind, event.object_name ?? event.object_id].filter(Boolean).join(' ')],
+            [t`Request`, event.request_id],
+            [t`Hash`, event.hash],
           ]}
         />
         <Details details={event.details} />

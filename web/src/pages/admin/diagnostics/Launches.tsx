@@ -1,3 +1,5 @@
+import { ph, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { SegmentedControl, Text } from '@mantine/core';
 import { IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
@@ -8,7 +10,7 @@ import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { milliseconds, titled } from '../../../components/format';
+import { milliseconds } from '../../../components/format';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -23,6 +25,9 @@ import { WhyButton } from '../../../why/WhyButton';
 const DRAWER_PX = 1000;
 
 const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
+
+const LABELS = { staged: t`Staged`, on_demand: t`On demand`, failed: t`Failed` };
+const WORDS: Record<string, string> = { staged: t`staged`, on_demand: t`on demand`, failed: t`failed` };
 
 /** Rules & Logs → Launches: all launches, including those without a session. */
 export function Launches() {
@@ -39,7 +44,8 @@ export function Launches() {
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
   return (
     <ResourcePage
-      note="Each launch with its outcome, the reason and the time that the user waited."
+      note={t`Each launch with its outcome, the reason and the time that the user waited.`}
+      list="launches"
       {...launches}
       columns={columns}
       rowKey={rowKey}
@@ -47,20 +53,23 @@ export function Launches() {
       tools={
         <SegmentedControl
           size="xs"
-          aria-label="Outcome"
-          data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: titled(wordOf(value)) }))]}
+          aria-label={t`Outcome`}
+          data={[{ value: 'all', label: t`All` }, ...OUTCOMES.map((value) => ({ value, label: LABELS[value] }))]}
           value={outcome ?? 'all'}
           onChange={choose}
         />
       }
-      empty="No matching launches"
-      emptyNote="All launches of workspaces appear here, including those without a session."
+      empty={t`No matching launches`}
+      emptyNote={t`All launches of workspaces appear here, including those without a session.`}
     >
       {shown && (
         <SideSheet
           title={
             <>
-              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'a deleted user'}
+              <Trans>
+                {ph({ workspace: shown.image_friendly_name ?? t({ message: 'Launch', context: 'noun' }) })} for{' '}
+                {ph({ user: shown.username ?? t({ message: 'a deleted user', context: 'for' }) })}
+              </Trans>
             </>
           }
           onClose={() => setShown(null)}
@@ -78,11 +87,11 @@ const rowKey = (row: Launch) => row.launch_id;
 
 function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
-    { ...timeColumn<Launch>('time', 'Time', (row) => row.at), rank: 'main' },
-    { key: 'user', title: 'User', rank: 'title', unordered: true, value: (row) => row.username },
+    { ...timeColumn<Launch>('time', t`Time`, (row) => row.at), rank: 'main' },
+    { key: 'user', title: t`User`, rank: 'title', unordered: true, value: (row) => row.username },
     {
       key: 'workspace',
-      title: 'Workspace',
+      title: t`Workspace`,
       rank: 'main',
       unordered: true,
       value: (row) => row.image_friendly_name,
@@ -90,22 +99,19 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     },
     {
       key: 'outcome',
-      title: 'Outcome',
+      title: t`Outcome`,
       unordered: true,
-      value: (row) => wordOf(row.outcome),
+      value: (row) => WORDS[row.outcome] ?? row.outcome,
       render: (row) => (
         <span className="nowrap">
           <StatusBadge status={wordOf(row.outcome)} />{' '}
-          <WhyButton
-            subject={{ kind: 'launch', id: row.launch_id }}
-            about={`launch of ${row.image_friendly_name ?? 'a deleted workspace'} by ${row.username ?? 'a deleted user'}`}
-          />
+          <WhyButton subject={{ kind: 'launch', id: row.launch_id }} about={aboutOf(row)} />
         </span>
       ),
     },
     {
       key: 'reason',
-      title: 'Reason',
+      title: t`Reason`,
       rank: 'main',
       unordered: true,
       value: (row) => withTitles(row.reason),
@@ -114,7 +120,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     },
     {
       key: 'session',
-      title: 'Session',
+      title: t`Session`,
       unordered: true,
       value: (row) => row.session_id,
       render: (row) =>
@@ -122,7 +128,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     },
     {
       key: 'waited',
-      title: 'Waited',
+      title: t`Waited`,
       unordered: true,
       value: (row) => row.waited_ms,
       align: 'right',
@@ -130,14 +136,23 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     },
     {
       key: 'steps',
-      title: 'Steps',
+      title: t`Steps`,
       hideTitle: true,
       align: 'right',
-      render: (row) => <RowButton label="Steps of this launch" icon={IconListDetails} onClick={() => onSteps(row)} />,
+      render: (row) => (
+        <RowButton label={t`Steps of this launch`} icon={IconListDetails} onClick={() => onSteps(row)} />
+      ),
     },
   ];
 }
 
+function aboutOf({ image_friendly_name, username }: Launch): string {
+  const workspace = image_friendly_name ?? t`a deleted workspace`;
+  const user = username ?? t({ message: 'a deleted user', context: 'for' });
+  return t`launch of ${workspace} by ${user}`;
+}
+
+/** The outcome as a status. */
 function wordOf(outcome: string): string {
   return outcome.replace('_', ' ');
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Code, Stack, Table, Text, Title } from '@mantine/core';
 import { Link } from 'react-router';
 import type { LogRow } from '../../../api/types';
@@ -18,7 +20,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
   );
   return (
     <SideSheet
-      title="Log row"
+      title={t`Log row`}
       onClose={onClose}
 
       size="lg"
@@ -29,21 +31,21 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
         </Text>
         <Facts
           facts={[
-            ['Time', absolute(row.time)],
-            ['Level', <LevelBadge key="level" level={row.level} />],
-            ['Component', row.component],
-            ['Code', to(`/admin/diagnostics/logs?level=DEBUG&code=${encodeURIComponent(row.code)}`, row.code)],
-            ['Zone', row.zone_name && to('/admin/infrastructure/zones', row.zone_name)],
-            ['Session', row.session_id && to(`/admin/sessions/${row.session_id}`, row.session_id)],
-            ['User', row.user_id ? to(`/admin/users/${row.user_id}`, row.username ?? row.user_id) : row.username],
+            [t`Time`, absolute(row.time)],
+            [t`Level`, <LevelBadge key="level" level={row.level} />],
+            [t`Component`, row.component],
+            [t`Code`, to(`/admin/diagnostics/logs?level=DEBUG&code=${encodeURIComponent(row.code)}`, row.code)],
+            [t`Zone`, row.zone_name && to('/admin/infrastructure/zones', row.zone_name)],
+            [t`Session`, row.session_id && to(`/admin/sessions/${row.session_id}`, row.session_id)],
+            [t`User`, row.user_id ? to(`/admin/users/${row.user_id}`, row.username ?? row.user_id) : row.username],
             [
-              'Staging config',
+              t`Staging config`,
               row.staging_config_id && (
                 <ConfigLink key="config" id={row.staging_config_id} title={row.staging_config_title} />
               ),
             ],
-            ['Setting', row.setting],
-            ['Group', typeof row.details.group === 'string' && row.details.group],
+            [t`Setting`, row.setting],
+            [t`Group`, typeof row.details.group === 'string' && row.details.group],
           ]}
         />
         <Details details={row.details} />
@@ -63,7 +65,7 @@ export function Details({ details }: { details: Values }) {
       {Object.keys(rest).length > 0 && (
         <section>
           <Title order={2} fz={14} mb="xs">
-            Details
+            <Trans>Details</Trans>
           </Title>
           <Code block className="anywhere wrapped">
             {JSON.stringify(rest, null, 2)}
@@ -80,15 +82,21 @@ function Changes({ before, after }: { before: Values; after: Values }) {
   return (
     <section>
       <Title order={2} fz={14} mb="xs">
-        Changes
+        <Trans>Changes</Trans>
       </Title>
-      <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label="Changes">
-        <Table verticalSpacing="xs" aria-label="Changes" layout="fixed">
+      <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label={t`Changes`}>
+        <Table verticalSpacing="xs" aria-label={t`Changes`} layout="fixed">
           <Table.Thead>
             <Table.Tr>
-              <Table.Th>Field</Table.Th>
-              <Table.Th>Before</Table.Th>
-              <Table.Th>After</Table.Th>
+              <Table.Th>
+                <Trans>Field</Trans>
+              </Table.Th>
+              <Table.Th>
+                <Trans>Before</Trans>
+              </Table.Th>
+              <Table.Th>
+                <Trans>After</Trans>
+              </Table.Th>
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Button, Group, SegmentedControl, Select, Switch, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
@@ -9,7 +10,7 @@ import { absolute } from '../../../components/TimeAgo';
 import { LEVELS, type LogFilter } from './logFilter';
 import { SpanSelect } from './SpanSelect';
 
-const COMPONENTS = ['api', 'manager', 'agent', { value: 'up', label: 'up (start of processes)' }];
+const COMPONENTS = ['api', 'manager', 'agent', { value: 'up', label: t`up (start of processes)` }];
 const TYPING_MS = 300;
 
 interface Props {
@@ -31,7 +32,7 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
     <Group gap="xs">
       <SegmentedControl
         size="xs"
-        aria-label="Minimum level"
+        aria-label={t`Minimum level`}
         data={[...LEVELS]}
         value={filter.level}
         onChange={(level) => onChange('level', level === 'INFO' ? null : level)}
@@ -40,8 +41,8 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
       {codes && (
         <SegmentedControl
           size="xs"
-          aria-label="Code"
-          data={[{ value: '', label: 'All' }, ...Object.entries(codes).map(([value, label]) => ({ value, label }))]}
+          aria-label={t`Code`}
+          data={[{ value: '', label: t`All` }, ...Object.entries(codes).map(([value, label]) => ({ value, label }))]}
           value={filter.code ?? ''}
           onChange={(code) => onChange('code', code || null)}
         />
@@ -51,49 +52,53 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
           <Select
             size="xs"
             w={170}
-            aria-label="Component"
-            placeholder="All components"
+            aria-label={t`Component`}
+            placeholder={t`All components`}
             clearable
-            clearButtonProps={{ 'aria-label': 'All components' }}
+            clearButtonProps={{ 'aria-label': t`All components` }}
             data={COMPONENTS}
             value={filter.component ?? null}
             onChange={(value) => onChange('component', value)}
           />
-          <Condition name="code" label="Code" value={filter.code ?? ''} onChange={onChange} />
-          <Condition name="text" label="Message contains" value={filter.text ?? ''} onChange={onChange} />
+          <Condition name="code" label={t`Code`} value={filter.code ?? ''} onChange={onChange} />
+          <Condition name="text" label={t`Message contains`} value={filter.text ?? ''} onChange={onChange} />
           <Select
             size="xs"
             w={105}
-            aria-label="Zone"
-            placeholder="All zones"
+            aria-label={t`Zone`}
+            placeholder={t`All zones`}
             clearable
-            clearButtonProps={{ 'aria-label': 'All zones' }}
+            clearButtonProps={{ 'aria-label': t`All zones` }}
             data={(zones.data ?? []).map(({ zone_name }) => zone_name)}
             value={filter.zone_name ?? null}
             onChange={(value) => onChange('zone_name', value)}
           />
           <Given
-            label="Session"
+            label={t`Session`}
             value={filter.session_id && shortId(filter.session_id)}
             onRemove={() => onChange('session_id', null)}
           />
           <Given
-            label="User"
+            label={t`User`}
             value={filter.user_id && shortId(filter.user_id)}
             onRemove={() => onChange('user_id', null)}
           />
           <Given
-            label="Config"
+            label={t`Config`}
             value={filter.staging_config_id && shortId(filter.staging_config_id)}
             onRemove={() => onChange('staging_config_id', null)}
           />
         </>
       )}
-      <Given label="Before" value={filter.until && absolute(filter.until)} onRemove={() => onChange('until', null)} />
+      <Given
+        label={t({ message: 'Before', context: 'time' })}
+        value={filter.until && absolute(filter.until)}
+        onRemove={() => onChange('until', null)}
+      />
       <Switch
         size="xs"
-        label="Live"
-        aria-label="Show new rows automatically"
+        label={t`Live`}
+        aria-label={t`Show new rows automatically`}
         checked={live}
         onChange={(event) => onLive(event.currentTarget.checked)}
       />
@@ -111,7 +116,7 @@ interface GivenProps {
 function Given({ label, value, onRemove }: GivenProps) {
   if (!value) return null;
   return (
-    <Button size="compact-xs" variant="default" onClick={onRemove} aria-label={`Remove ${label} ${value}`}>
+    <Button size="compact-xs" variant="default" onClick={onRemove} aria-label={t`Remove ${label} ${value}`}>
       {label} {value} ×
     </Button>
   );

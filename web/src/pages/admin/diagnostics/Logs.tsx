@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { PageHeader } from '../../../components/PageHeader';
 import { LogsTable } from './LogsTable';
 
@@ -5,9 +7,11 @@ import { LogsTable } from './LogsTable';
 export function Logs() {
   return (
     <>
-      <PageHeader title="Logs">
-        The decisions of Greenroom with their reasons, and the changes by administrators. The api, the Managers, the
-        Agents and the command “greenroom up” write this log.
+      <PageHeader title={t`Logs`}>
+        <Trans>
+          The decisions of Greenroom with their reasons, and the changes by administrators. The api, the Managers, the
+          Agents and the command “greenroom up” write this log.
+        </Trans>
       </PageHeader>
       <LogsTable />
     </>

@@ -1,3 +1,5 @@
+import { ph, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails, IconNotes } from '@tabler/icons-react';
@@ -26,12 +28,12 @@ const ROWS = 250;
 /** The code of a setting that excluded a user from staged sessions. Its rows have separate columns. */
 const VIOLATION = 'staging-violation';
 
-const TIME: Column<LogRow> = { ...timeColumn('time', 'Time', (row) => row.time), rank: 'main' };
+const TIME: Column<LogRow> = { ...timeColumn('time', t`Time`, (row) => row.time), rank: 'main' };
 
 const MESSAGE: Column<LogRow> = {
   key: 'message',
   rank: 'title',
-  title: 'Message',
+  title: t`Message`,
   value: (row) => `${row.message} ${row.session_id ?? ''} ${row.setting ?? ''}`,
   width: '50%',
   render: (row) => <Message row={row} />,
@@ -39,32 +41,32 @@ const MESSAGE: Column<LogRow> = {
 
 const USER: Column<LogRow> = {
   key: 'user',
-  title: 'User',
+  title: t`User`,
   value: (row) => row.username,
   render: (row) => <Wrapped>{row.username}</Wrapped>,
 };
 
 const OF_ALL: Column<LogRow>[] = [
   TIME,
-  { key: 'level', title: 'Level', value: (row) => row.level, render: (row) => <LevelBadge level={row.level} /> },
-  { key: 'component', title: 'Component', value: (row) => row.component },
+  { key: 'level', title: t`Level`, value: (row) => row.level, render: (row) => <LevelBadge level={row.level} /> },
+  { key: 'component', title: t`Component`, value: (row) => row.component },
   {
     key: 'code',
-    title: 'Code',
+    title: t`Code`,
     value: (row) => row.code,
   },
   MESSAGE,
-  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   USER,
 ];
 
 const OF_VIOLATION: Column<LogRow>[] = [
   TIME,
   USER,
-  { key: 'group', title: 'Group', value: groupOf },
+  { key: 'group', title: t`Group`, value: groupOf },
   {
     key: 'setting',
-    title: 'Setting',
+    title: t`Setting`,
     value: (row) => row.setting,
     render: (row) => (
       <Text size="sm" className="nowrap">
@@ -74,7 +76,7 @@ const OF_VIOLATION: Column<LogRow>[] = [
   },
   {
     key: 'config',
-    title: 'Staging Config',
+    title: t`Staging Config`,
     value: (row) => row.staging_config_id,
     render: (row) => (
       <Text size="sm" miw={100}>
@@ -84,7 +86,7 @@ const OF_VIOLATION: Column<LogRow>[] = [
   },
   {
     key: 'session',
-    title: 'Session',
+    title: t`Session`,
     value: (row) => row.session_id,
     render: (row) =>
       row.session_id ? (
@@ -122,7 +124,8 @@ export function LogsTable({ fixed, codes }: Props) {
   return (
     <Stack gap="sm">
       <DataTable
-        caption="Logs"
+        caption={t`Logs`}
+        list="logs"
         query={{ data: logs.data?.rows, error: logs.error }}
         columns={columns}
         rowKey={(row) => String(row.log_id)}
@@ -141,8 +144,8 @@ export function LogsTable({ fixed, codes }: Props) {
           />
         }
         empty={
-          <EmptyState icon={IconNotes} title="No matching log rows">
-            Choose a lower level, a longer time, or fewer conditions.
+          <EmptyState icon={IconNotes} title={t`No matching log rows`}>
+            <Trans>Choose a lower level, a longer time, or fewer conditions.</Trans>
           </EmptyState>
         }
       />
@@ -155,10 +158,10 @@ export function LogsTable({ fixed, codes }: Props) {
 function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
   return {
     key: 'details',
-    title: 'Details',
+    title: t`Details`,
     hideTitle: true,
     align: 'right',
-    render: (row) => <RowButton label="Details" icon={IconListDetails} onClick={() => onShow(row)} />,
+    render: (row) => <RowButton label={t`Details`} icon={IconListDetails} onClick={() => onShow(row)} />,
   };
 }
 
@@ -168,13 +171,16 @@ const UUID = /\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
 /** The message, and after it the other subjects of the row. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
-  const about = [row.setting && `setting ${row.setting}`, group && `group ${group}`].filter(Boolean).join(', ');
+  const { setting } = row;
+  const about = [setting && t`setting ${setting}`, group && t`group ${group}`].filter(Boolean).join(', ');
   const links = [
     row.session_id && <SessionLink key="session" id={row.session_id} />,
     row.staging_config_id && (
       <span key="config">
         {' '}
-        staging config <ConfigLink id={row.staging_config_id} title={row.staging_config_title} />
+        <Trans>
+          staging config <ConfigLink id={row.staging_config_id} title={row.staging_config_title} />
+        </Trans>
       </span>
     ),
   ].filter(Boolean);
@@ -193,10 +199,12 @@ function Message({ row }: { row: LogRow }) {
 function SessionLink({ id }: { id: string }) {
   return (
     <span>
-      session{' '}
-      <Anchor component={Link} inherit underline="always" to={`/admin/sessions/${id}`}>
-        {shortId(id)}
-      </Anchor>
+      <Trans>
+        session{' '}
+        <Anchor component={Link} inherit underline="always" to={`/admin/sessions/${id}`}>
+          {ph({ id: shortId(id) })}
+        </Anchor>
+      </Trans>
     </span>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { PageHeader } from '../../../components/PageHeader';
 import { RequestsTable } from './RequestsTable';
 
@@ -5,8 +7,10 @@ import { RequestsTable } from './RequestsTable';
 export function ManagerRequests() {
   return (
     <>
-      <PageHeader title="Manager Requests">
-        Refused requests of Agents (HTTP status other than 2xx). Other requests are counted per Agent and minute.
+      <PageHeader title={t`Manager Requests`}>
+        <Trans>
+          Refused requests of Agents (HTTP status other than 2xx). Other requests are counted per Agent and minute.
+        </Trans>
       </PageHeader>
       <RequestsTable />
     </>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Button, Code, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails } from '@tabler/icons-react';
@@ -20,10 +22,10 @@ const ROWS = 250;
 
 /** The choices of answers: the value in the address, the label and the condition of the request. */
 const ANSWERS: { value: string; label: string; question: RequestQuestion }[] = [
-  { value: 'all', label: 'All', question: {} },
-  { value: 'refused', label: 'Refused', question: { refused: true } },
-  { value: '503', label: 'Not in service (503)', question: { status: 503 } },
-  { value: 'served', label: 'Served', question: { refused: false } },
+  { value: 'all', label: t`All`, question: {} },
+  { value: 'refused', label: t`Refused`, question: { refused: true } },
+  { value: '503', label: t`Not in service (503)`, question: { status: 503 } },
+  { value: 'served', label: t`Served`, question: { refused: false } },
 ];
 
 interface Props {
@@ -54,7 +56,8 @@ export function RequestsTable({ fixed = {} }: Props) {
   return (
     <Stack gap="sm">
       <DataTable
-        caption="Manager Requests"
+        caption={t`Manager Requests`}
+        list="manager-requests"
         query={{ data: requests.data?.rows, error: requests.error }}
         columns={columnsOf(agents.data ?? [], managers.data ?? []).filter(({ key }) => !given.has(key))}
         sort="-time"
@@ -65,15 +68,15 @@ export function RequestsTable({ fixed = {} }: Props) {
           <Group gap="xs">
             <SegmentedControl
               size="xs"
-              aria-label="Answers"
+              aria-label={t`Answers`}
               data={ANSWERS.map(({ value, label }) => ({ value, label }))}
               value={answers?.value ?? 'all'}
               onChange={(value) => change('answers', value === 'all' ? null : value)}
             />
             {!fixed.manager_instance_id && (
               <Choice
-                label="Manager"
-                all="All Managers"
+                label={t`Manager`}
+                all={t`All Managers`}
                 choices={(managers.data ?? []).map(({ instance_id }) => ({ value: instance_id, label: instance_id }))}
                 value={chosen.manager_instance_id}
                 onChange={(value) => change('manager_instance_id', value)}
@@ -81,8 +84,8 @@ export function RequestsTable({ fixed = {} }: Props) {
             )}
             {!fixed.agent_id && (
               <Choice
-                label="Agent"
-                all="All Agents"
+                label={t`Agent`}
+                all={t`All Agents`}
                 choices={(agents.data ?? []).map((agent) => ({ value: agent.agent_id, label: nameOf(agent) }))}
                 value={chosen.agent_id}
                 onChange={(value) => change('agent_id', value)}
@@ -90,14 +93,17 @@ export function RequestsTable({ fixed = {} }: Props) {
             )}
             {cursor && (
               <Button size="compact-xs" variant="default" onClick={() => change('cursor', null)}>
-                Back to the newest
+                <Trans>Back to the newest</Trans>
               </Button>
             )}
           </Group>
         }
         empty={
-          <EmptyState icon={IconListDetails} title="No matching requests">
-            Refused requests (HTTP status other than 2xx) appear here. The others are counted at the end of each minute.
+          <EmptyState icon={IconListDetails} title={t`No matching requests`}>
+            <Trans>
+              Refused requests (HTTP status other than 2xx) appear here. The others are counted at the end of each
+              minute.
+            </Trans>
           </EmptyState>
         }
       />
@@ -141,23 +147,23 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
   const managerOf = (row: ManagerRequest) =>
     managers.find((manager) => manager.instance_id === row.manager_instance_id);
   return [
-    timeColumn('time', 'Time', (row) => row.time),
+    timeColumn('time', t`Time`, (row) => row.time),
     {
       key: 'agent',
-      title: 'Agent',
+      title: t`Agent`,
       value: (row) => {
         const agent = agentOf(row);
         return agent ? `${agent.hostname} ${agent.agent_id}` : row.agent_id;
       },
       render: (row) => {
         const agent = agentOf(row);
-        const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? 'unknown');
+        const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? t`unknown`);
         return <Known to={agent && `/admin/infrastructure/agents/${agent.agent_id}`}>{name}</Known>;
       },
     },
     {
       key: 'manager',
-      title: 'Manager',
+      title: t`Manager`,
       value: (row) => row.manager_instance_id,
       render: (row) => {
         const manager = managerOf(row);
@@ -170,7 +176,7 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
     },
     {
       key: 'request',
-      title: 'Request',
+      title: t`Request`,
       value: (row) => `${row.method} ${row.path}`,
       render: (row) => (
         <Code className="nowrap">
@@ -178,17 +184,17 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
         </Code>
       ),
     },
-    { key: 'status', title: 'Status', value: (row) => row.status, render: (row) => <Status status={row.status} /> },
+    { key: 'status', title: t`Status`, value: (row) => row.status, render: (row) => <Status status={row.status} /> },
     {
       key: 'count',
-      title: 'Count',
+      title: t`Count`,
       value: (row) => row.count,
       align: 'right',
-      render: (row) => <Amount>{isServed(row) ? `${row.count} in a minute` : row.count}</Amount>,
+      render: (row) => <Amount>{isServed(row) ? t`${{ count: row.count }} in a minute` : row.count}</Amount>,
     },
     {
       key: 'duration',
-      title: 'Duration',
+      title: t`Duration`,
       value: (row) => row.duration_ms,
       align: 'right',
       render: (row) => <Amount>{milliseconds(row.duration_ms)}</Amount>,

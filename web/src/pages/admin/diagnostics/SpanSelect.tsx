@@ -1,5 +1,13 @@
+import { t } from '@lingui/core/macro';
 import { Select } from '@mantine/core';
 import { SPANS } from './logFilter';
+
+const LABELS: Record<string, string> = {
+  '15m': t`Last 15m`,
+  '1h': t`Last 1h`,
+  '24h': t`Last 24h`,
+  '7d': t`Last 7d`,
+};
 
 interface Props {
   /** A key of `SPANS`; empty = any time. */
@@ -13,11 +21,11 @@ export function SpanSelect({ span, onChange }: Props) {
     <Select
       size="xs"
       w={105}
-      aria-label="Time"
-      placeholder="Any time"
+      aria-label={t`Time`}
+      placeholder={t`Any time`}
       clearable
-      clearButtonProps={{ 'aria-label': 'Any time' }}
-      data={Object.keys(SPANS).map((value) => ({ value, label: `Last ${value}` }))}
+      clearButtonProps={{ 'aria-label': t`Any time` }}
+      data={Object.keys(SPANS).map((value) => ({ value, label: LABELS[value] ?? value }))}
       value={span || null}
       onChange={(next) => onChange(next ?? '')}
     />

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Title } from '@mantine/core';
 import { IconAlertTriangle, IconExclamationCircle, IconInfoCircle, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
@@ -5,7 +7,7 @@ import { Link } from 'react-router';
 import { changeAgent, changeManager } from '../../../api/actions';
 import { useAllowed, useMe } from '../../../api/auth';
 import type { Attention, Today } from '../../../api/types';
-import { cores, counted } from '../../../components/format';
+import { cores } from '../../../components/format';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
@@ -18,9 +20,9 @@ import classes from './Today.module.css';
 const SHOWN = 8;
 
 const MARKS: Record<Attention['severity'], { icon: TablerIcon; word: string }> = {
-  failure: { icon: IconExclamationCircle, word: 'Failure' },
-  warning: { icon: IconAlertTriangle, word: 'Warning' },
-  notice: { icon: IconInfoCircle, word: 'Notice' },
+  failure: { icon: IconExclamationCircle, word: t`Failure` },
+  warning: { icon: IconAlertTriangle, word: t`Warning` },
+  notice: { icon: IconInfoCircle, word: t`Notice` },
 };
 
 /** What needs attention, the most urgent first, each with the one button that helps. */
@@ -31,13 +33,16 @@ export function AttentionList({ today }: { today: Today }) {
   return (
     <section aria-labelledby="needs-attention">
       <Title order={2} id="needs-attention" className={classes.heading}>
-        Needs attention{entries.length > 0 && <span className={classes.number}>{entries.length}</span>}
+        <Trans>Needs attention</Trans>
+        {entries.length > 0 && <span className={classes.number}>{entries.length}</span>}
       </Title>
       {entries.length === 0 ? (
         <div className={classes.calm}>
           <CalmDrawing />
           <div>
-            <p className={classes.calmTitle}>Nothing needs you</p>
+            <p className={classes.calmTitle}>
+              <Trans>Nothing needs you</Trans>
+            </p>
             <p className={classes.note}>{calmFacts(today).join(' · ')}</p>
           </div>
         </div>
@@ -56,7 +61,7 @@ export function AttentionList({ today }: { today: Today }) {
           onClick={() => setWhole(!isWhole)}
           aria-expanded={isWhole}
         >
-          {isWhole ? 'Show fewer' : `Show ${entries.length - SHOWN} more`}
+          {isWhole ? t`Show fewer` : t`Show ${{ count: entries.length - SHOWN }} more`}
         </Button>
       )}
     </section>
@@ -67,11 +72,15 @@ export function AttentionList({ today }: { today: Today }) {
 function calmFacts({ primaries, pools, capacity, sessions }: Today): string[] {
   const led = primaries?.filter(({ manager_id }) => manager_id !== null).length;
   return [
-    sessions && counted(sessions.number, 'session of a user', 'sessions of users'),
-    pools && `${pools.current} of ${counted(pools.desired, 'staged session')} ready`,
-    capacity && `${cores(capacity.cores_free)} of ${cores(capacity.cores)} cores free`,
-    led !== undefined && `${counted(led, 'zone')} with a Primary Manager`,
+    sessions && plural({ count: sessions.number }, { one: '# session of a user', other: '# sessions of users' }),
+    pools && readyText(pools),
+    capacity && t`${{ free: cores(capacity.cores_free) }} of ${{ all: cores(capacity.cores) }} cores free`,
+    led !== undefined && plural(led, { one: '# zone with a Primary Manager', other: '# zones with a Primary Manager' }),
   ].filter((fact): fact is string => !!fact);
+}
+
+function readyText({ current, desired }: NonNullable<Today['pools']>): string {
+  return t`${current} of ${plural(desired, { one: '# staged session', other: '# staged sessions' })} ready`;
 }
 
 function Entry({ entry }: { entry: Attention }) {
@@ -95,7 +104,7 @@ function Entry({ entry }: { entry: Attention }) {
         {subject && <WhyButton subject={subject} about={entry.sentence} />}
       </span>
       <span className={classes.since}>
-        {entry.people > 0 && `${counted(entry.people, 'person', 'people')} · `}
+        {entry.people > 0 && `${plural({ count: entry.people }, { one: '# person', other: '# people' })} · `}
         {entry.since && <TimeAgo time={entry.since} />}
       </span>
       <HelpButton entry={entry} />
@@ -121,9 +130,10 @@ function HelpButton({ entry }: { entry: Attention }) {
     (): Promise<unknown> =>
       isManager ? changeManager(object.id, { enabled: true }) : changeAgent(object.id, { enabled: true }),
     ['today', 'managers', 'agents'],
-    'It was not enabled',
+    t`It was not enabled`,
   );
   const to = addressOf(object, me);
+  const shown = operation === 'enable' ? t`Show` : title;
   if (operation === 'enable' && allowed(isManager ? 'managers_modify' : 'agents_modify'))
     return (
       <Button
@@ -137,14 +147,8 @@ function HelpButton({ entry }: { entry: Attention }) {
       </Button>
     );
   return to ? (
-    <Button
-      component={Link}
-      to={to}
-      size="compact-sm"
-      variant="default"
-      aria-label={`${operation === 'enable' ? 'Show' : title}: ${entry.sentence}`}
-    >
-      {operation === 'enable' ? 'Show' : title}
+    <Button component={Link} to={to} size="compact-sm" variant="default" aria-label={`${shown}: ${entry.sentence}`}>
+      {shown}
     </Button>
   ) : (
     <span />

@@ -1,9 +1,11 @@
+import { ph, plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Title } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { useMe } from '../../../api/auth';
 import type { ObjectRef, Today } from '../../../api/types';
-import { bytes, cores, counted, milliseconds } from '../../../components/format';
+import { bytes, cores, milliseconds } from '../../../components/format';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { WhyButton } from '../../../why/WhyButton';
@@ -15,85 +17,107 @@ export function FactTiles({ today }: { today: Today }) {
   return (
     <section aria-labelledby="facts">
       <Title order={2} id="facts" className={classes.heading}>
-        Now and in the last 24 hours
+        <Trans>Now and in the last 24 hours</Trans>
       </Title>
       <div className={classes.tiles}>
         {primaries && (
-          <Tile title="Primary Managers" to="/admin/infrastructure/managers">
-            {primaries.length === 0 && <p className={classes.note}>no zones</p>}
+          <Tile title={t`Primary Managers`} to="/admin/infrastructure/managers">
+            {primaries.length === 0 && (
+              <p className={classes.note}>
+                <Trans>no zones</Trans>
+              </p>
+            )}
             {primaries.slice(0, 4).map(({ zone_id, zone_name, manager_id, instance_id }) => (
               <p key={zone_id}>
                 {manager_id && instance_id ? (
                   <Named object={{ kind: 'manager', id: manager_id }}>{instance_id}</Named>
                 ) : (
-                  <span className={classes.missing}>none</span>
+                  <span className={classes.missing}>
+                    <Trans context="Primary Manager">none</Trans>
+                  </span>
                 )}{' '}
-                <span className={classes.note}>in {zone_name}</span>
+                <span className={classes.note}>
+                  <Trans>in {ph({ zone: zone_name })}</Trans>
+                </span>
               </p>
             ))}
-            {primaries.length > 4 && <p className={classes.note}>and {primaries.length - 4} more zones</p>}
+            {primaries.length > 4 && (
+              <p className={classes.note}>
+                <Plural value={{ count: primaries.length - 4 }} one="and # more zone" other="and # more zones" />
+              </p>
+            )}
           </Tile>
         )}
         {pools && (
-          <Tile title="Staged sessions ready" to="/admin/staging">
+          <Tile title={t`Staged sessions ready`} to="/admin/staging">
             <Big>
-              {pools.current} <span className={classes.of}>of {pools.desired}</span>
+              <Trans>
+                {ph({ ready: pools.current })} <span className={classes.of}>of {ph({ desired: pools.desired })}</span>
+              </Trans>
             </Big>
-            <p className={classes.note}>
-              {pools.short > 0
-                ? `${pools.short} of ${counted(pools.pools, 'pool')} with too few sessions`
-                : pools.pools === 0
-                  ? 'no pools yet'
-                  : 'no pool is short'}
-            </p>
+            <p className={classes.note}>{shortText(pools)}</p>
           </Tile>
         )}
         {capacity && (
-          <Tile title="Free capacity" to="/admin/infrastructure/agents">
+          <Tile title={t`Free capacity`} to="/admin/infrastructure/agents">
             <Big>
-              {cores(capacity.cores_free)} <span className={classes.of}>of {cores(capacity.cores)} cores</span>
+              <Trans>
+                {ph({ free: cores(capacity.cores_free) })}{' '}
+                <span className={classes.of}>of {ph({ all: cores(capacity.cores) })} cores</span>
+              </Trans>
             </Big>
-            <p className={classes.note}>
-              {bytes(capacity.memory_free)} of {bytes(capacity.memory)} memory, {capacity.running} of{' '}
-              {counted(capacity.agents, 'Agent')} running
-            </p>
+            <p className={classes.note}>{capacityText(capacity)}</p>
           </Tile>
         )}
         {sessions && (
-          <Tile title="Sessions of users" to="/admin/sessions">
+          <Tile title={t`Sessions of users`} to="/admin/sessions">
             <Big>{sessions.number}</Big>
             {sessions.oldest ? (
               <p>
-                <span className={classes.note}>oldest:</span>{' '}
-                <Named object={{ kind: 'session', id: sessions.oldest.session_id }}>{sessions.oldest.username}</Named>,{' '}
-                <TimeAgo time={sessions.oldest.time} />
+                <Trans>
+                  <span className={classes.note}>oldest:</span>{' '}
+                  <Named object={{ kind: 'session', id: sessions.oldest.session_id }}>
+                    {ph({ user: sessions.oldest.username })}
+                  </Named>
+                  , <TimeAgo time={sessions.oldest.time} />
+                </Trans>
               </p>
             ) : (
-              <p className={classes.note}>no user has a session</p>
+              <p className={classes.note}>
+                <Trans>no user has a session</Trans>
+              </p>
             )}
           </Tile>
         )}
         {launches && (
-          <Tile title="Slowest launch" to="/admin/diagnostics/launches">
+          <Tile title={t`Slowest launch`} to="/admin/diagnostics/launches">
             {launches.slowest ? (
               <>
                 <Big>
                   {milliseconds(launches.slowest.waited_ms)}{' '}
-                  <WhyButton subject={{ kind: 'launch', id: launches.slowest.launch_id }} about="the slowest launch" />
+                  <WhyButton
+                    subject={{ kind: 'launch', id: launches.slowest.launch_id }}
+                    about={t`the slowest launch`}
+                  />
                 </Big>
                 <p>
-                  {launches.slowest.image_friendly_name ?? 'a deleted workspace'}{' '}
-                  <span className={classes.note}>for</span> {launches.slowest.username ?? 'a deleted user'},{' '}
-                  <TimeAgo time={launches.slowest.at} />
+                  <Trans>
+                    {ph({ workspace: launches.slowest.image_friendly_name ?? t`a deleted workspace` })}{' '}
+                    <span className={classes.note}>for</span>{' '}
+                    {ph({ user: launches.slowest.username ?? t({ message: 'a deleted user', context: 'for' }) })},{' '}
+                    <TimeAgo time={launches.slowest.at} />
+                  </Trans>
                 </p>
               </>
             ) : (
-              <p className={classes.note}>no launches in 24 hours</p>
+              <p className={classes.note}>
+                <Trans>no launches in 24 hours</Trans>
+              </p>
             )}
           </Tile>
         )}
         {launches && (
-          <Tile title="Refused users" to="/admin/diagnostics/launches?outcome=failed" wide>
+          <Tile title={t`Refused users`} to="/admin/diagnostics/launches?outcome=failed" wide>
             <Big>{launches.refused}</Big>
             {launches.refused_users.slice(0, 3).map((user) => (
               <p key={user.user_id} title={user.reason} className={classes.oneLine}>
@@ -101,14 +125,20 @@ export function FactTiles({ today }: { today: Today }) {
                 <span className={classes.note}>{user.image_friendly_name},</span> <TimeAgo time={user.at} />
               </p>
             ))}
-            {launches.refused === 0 && <p className={classes.note}>each launch got a session</p>}
+            {launches.refused === 0 && (
+              <p className={classes.note}>
+                <Trans>each launch got a session</Trans>
+              </p>
+            )}
           </Tile>
         )}
         {(sessions ?? credential) && (
-          <Tile title="Next expiry" to={sessions ? '/admin/sessions?sort=expires' : '/admin/api-keys'}>
+          <Tile title={t`Next expiry`} to={sessions ? '/admin/sessions?sort=expires' : '/admin/api-keys'}>
             {sessions?.next_expiry && (
               <p>
-                <span className={classes.note}>session:</span>{' '}
+                <span className={classes.note}>
+                  <Trans>session:</Trans>
+                </span>{' '}
                 <Named object={{ kind: 'session', id: sessions.next_expiry.session_id }}>
                   {sessions.next_expiry.username}
                 </Named>
@@ -122,12 +152,20 @@ export function FactTiles({ today }: { today: Today }) {
                 <TimeAgo time={credential.expires} />
               </p>
             )}
-            {!sessions?.next_expiry && !credential && <p className={classes.note}>nothing expires</p>}
+            {!sessions?.next_expiry && !credential && (
+              <p className={classes.note}>
+                <Trans>nothing expires</Trans>
+              </p>
+            )}
           </Tile>
         )}
         {changes && (
-          <Tile title="Changes of the last hour" to="/admin/diagnostics/audit" wide>
-            {changes.newest.length === 0 && <p className={classes.note}>no changes</p>}
+          <Tile title={t`Changes of the last hour`} to="/admin/diagnostics/audit" wide>
+            {changes.newest.length === 0 && (
+              <p className={classes.note}>
+                <Trans>no changes</Trans>
+              </p>
+            )}
             {changes.newest.slice(0, 4).map((change) => (
               <p key={change.event_id} className={classes.oneLine} title={change.message}>
                 <span className={classes.note}>
@@ -136,7 +174,11 @@ export function FactTiles({ today }: { today: Today }) {
                 {change.message}
               </p>
             ))}
-            {changes.number > 4 && <p className={classes.note}>and {changes.number - 4} more</p>}
+            {changes.number > 4 && (
+              <p className={classes.note}>
+                <Trans>and {ph({ count: changes.number - 4 })} more</Trans>
+              </p>
+            )}
           </Tile>
         )}
       </div>
@@ -145,10 +187,20 @@ export function FactTiles({ today }: { today: Today }) {
 }
 
 const CREDENTIALS: Record<NonNullable<Today['next_credential']>['kind'], string> = {
-  api_key: 'API key',
-  service_account: 'service account',
-  scim_client: 'SCIM client',
+  api_key: t`API key`,
+  service_account: t`service account`,
+  scim_client: t`SCIM client`,
 };
+
+function shortText({ short, pools }: NonNullable<Today['pools']>): string {
+  if (short > 0) return t`${short} of ${plural(pools, { one: '# pool', other: '# pools' })} with too few sessions`;
+  return pools === 0 ? t`no pools yet` : t`no pool is short`;
+}
+
+function capacityText({ memory_free, memory, running, agents }: NonNullable<Today['capacity']>): string {
+  const [free, all] = [bytes(memory_free), bytes(memory)];
+  return t`${free} of ${all} memory, ${running} of ${plural(agents, { one: '# Agent', other: '# Agents' })} running`;
+}
 
 interface TileProps {
   title: string;

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
@@ -18,7 +19,7 @@ export function Today() {
   const stage = useQuery({ ...stageMapQuery, enabled: allowed('agents_view') });
   return (
     <>
-      <PageHeader title="Today" />
+      <PageHeader title={t`Today`} />
       <StaleBanner error={error} hasData={today !== undefined} />
       {today && !stage.isLoading ? (
         <div className={classes.page}>

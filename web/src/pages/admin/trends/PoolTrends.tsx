@@ -1,10 +1,11 @@
+import { t } from '@lingui/core/macro';
 import styles from '../../../charts/charts.module.css';
 import { TimeRange } from '../../../charts/TimeRange';
 import { useRange } from '../../../charts/useRange';
 import { SeriesCharts } from './SeriesCharts';
 import { POOLS } from './specs';
 
-const POOL = [{ ...POOLS, title: 'Ready sessions', note: 'Staged sessions of this pool.' }];
+const POOL = [{ ...POOLS, title: t`Ready sessions`, note: t`Staged sessions of this pool.` }];
 
 /** How the pool of a staging config changes over time. */
 export function PoolTrends({ configId }: { configId: string }) {

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Select } from '@mantine/core';
 import { useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
@@ -24,7 +26,9 @@ export function Trends() {
     });
   return (
     <>
-      <PageHeader title="Trends">How the deployment changes. Drag across a chart to see a period in detail.</PageHeader>
+      <PageHeader title={t`Trends`}>
+        <Trans>How the deployment changes. Drag across a chart to see a period in detail.</Trans>
+      </PageHeader>
       <div className={styles.bar}>
         <TimeRange range={range} onChange={show} />
         {allowed('zones_view') && <ZoneSelect zoneId={zoneId} onChange={showZone} />}
@@ -45,10 +49,10 @@ function ZoneSelect({ zoneId, onChange }: { zoneId: string | null; onChange: (zo
   return (
     <Select
       size="xs"
-      aria-label="Zone"
-      placeholder="All zones"
+      aria-label={t`Zone`}
+      placeholder={t`All zones`}
       clearable
-      clearButtonProps={{ 'aria-label': 'All zones' }}
+      clearButtonProps={{ 'aria-label': t`All zones` }}
       data={choices}
       value={zoneId}
       onChange={onChange}
