@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { MultiSelect, type MultiSelectProps, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { allowsEverywhere, useMe } from '../../api/auth';
@@ -13,10 +14,10 @@ export function PermissionsField(props: MultiSelectProps) {
   const codes = [...meaning.keys()].filter((code) => allowsEverywhere(me, code) || kept.has(code));
   return (
     <MultiSelect
-      label="Permissions"
+      label={t`Permissions`}
       searchable
       clearable
-      clearButtonProps={{ 'aria-label': 'Remove all permissions' }}
+      clearButtonProps={{ 'aria-label': t`Remove all permissions` }}
       data={codes}
       renderOption={({ option, checked }) => (
         <Stack gap={0}>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { MultiSelect, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
@@ -13,21 +14,22 @@ export function AddDialog({ entry, onClose }: { entry: CatalogueEntry; onClose: 
   const allowed = useAllowed();
   const groups = useQuery({ ...groupsQuery, enabled: allowed('groups_view') });
   const form = useForm({ initialValues: { groups: [] as string[] } });
+  const { friendly_name: workspace } = entry;
   return (
     <FormDialog
-      title={`Add ${entry.friendly_name}`}
+      title={t`Add ${workspace}`}
       form={form}
-      submit="Add"
+      submit={t`Add`}
       save={(values) => addFromCatalogue(entry.name, values.groups)}
       touched={['catalogue', 'images', 'groups', 'launcher']}
       repeatable
-      onSaved={({ friendly_name }) => showDone(`${friendly_name} was added. Agents get its image now.`)}
+      onSaved={({ friendly_name: added }) => showDone(t`${added} was added. Agents get its image now.`)}
       onClose={onClose}
     >
       <Text size="sm">{entry.description}</Text>
       <MultiSelect
-        label="Groups"
-        description="Their members may launch the workspace"
+        label={t`Groups`}
+        description={t`Their members may launch the workspace`}
         placeholder={form.getValues().groups.length === 0 ? 'All Users' : ''}
         searchable
         data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, SimpleGrid, Skeleton, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconBuildingStore, IconWorldPlus } from '@tabler/icons-react';
@@ -31,26 +33,27 @@ export function Catalogue() {
   const [chosen, setChosen] = useState<CatalogueEntry | null>(null);
   const [subscribes, setSubscribes] = useState(false);
   const found = useSearch(entries.data ?? [], (entry) => [entry.friendly_name, entry.name, entry.description]);
+  const { wanted } = found;
   return (
     <Stack gap="md">
       <PageHeader
-        title="Catalogue"
+        title={t`Catalogue`}
         actions={
           <>
-            <SearchField label="Search the catalogue" of={found} />
+            <SearchField label={t`Search the catalogue`} of={found} />
             {allowed('catalogues_create') && (
               <Button
                 variant="default"
                 leftSection={<IconWorldPlus size={16} aria-hidden />}
                 onClick={() => setSubscribes(true)}
               >
-                Add Catalogue
+                <Trans>Add Catalogue</Trans>
               </Button>
             )}
           </>
         }
       >
-        Add a workspace with one click. Agents build or pull its image automatically.
+        <Trans>Add a workspace with one click. Agents build or pull its image automatically.</Trans>
       </PageHeader>
       <StaleBanner error={entries.error ?? images.error} hasData={entries.data !== undefined} />
       <Unreadable sources={sources.data ?? []} />
@@ -62,7 +65,7 @@ export function Catalogue() {
           ))}
         </SimpleGrid>
       )}
-      <SimpleGrid cols={COLUMNS} spacing="md" role="list" aria-label="Entries">
+      <SimpleGrid cols={COLUMNS} spacing="md" role="list" aria-label={t`Entries`}>
         {found.shown.map((entry) => (
           <CatalogueCard
             key={entry.name}
@@ -73,7 +76,7 @@ export function Catalogue() {
         ))}
       </SimpleGrid>
       {entries.data && found.shown.length === 0 && (
-        <EmptyState icon={IconBuildingStore} title={`No entry of the catalogue matches “${found.wanted}”`} />
+        <EmptyState icon={IconBuildingStore} title={t`No entry of the catalogue matches “${wanted}”`} />
       )}
       {sources.data && sources.data.length > 0 && <Sources sources={sources.data} />}
       {chosen && <AddDialog entry={chosen} onClose={() => setChosen(null)} />}
@@ -86,7 +89,7 @@ function Unreadable({ sources }: { sources: { name: string; error: string }[] })
   const failed = sources.filter(({ error }) => error);
   if (failed.length === 0) return null;
   return (
-    <Alert color="yellow" variant="light" title="Some catalogues could not be read">
+    <Alert color="yellow" variant="light" title={t`Some catalogues could not be read`}>
       {failed.map(({ name, error }) => (
         <div key={name}>
           {name}: {error}

@@ -1,10 +1,12 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Badge, Button, Group, Stack, Text, Tooltip } from '@mantine/core';
 import { IconCheck, IconPlus, IconRefresh } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { updateFromCatalogue } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { CatalogueEntry, Image } from '../../../api/types';
-import { bytes, counted, milliseconds } from '../../../components/format';
+import { bytes, milliseconds } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { PullState } from '../../../components/PullState';
 import { useAction } from '../../../components/useAction';
@@ -50,13 +52,14 @@ export function CatalogueCard({ entry, image, onAdd }: Props) {
 }
 
 function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntry }) {
+  const duration = first_frame_ms === null ? null : milliseconds(first_frame_ms);
   const facts = [
     size_bytes === null ? null : bytes(size_bytes),
-    first_frame_ms === null ? null : `starts in ${milliseconds(first_frame_ms)}`,
+    duration === null ? null : t`starts in ${duration}`,
   ].filter(Boolean);
   return (
     <Tooltip
-      label="The size of the image, and the median duration of the latest starts in this deployment"
+      label={t`The size of the image, and the median duration of the latest starts in this deployment`}
       disabled={facts.length === 0}
       openDelay={400}
     >
@@ -73,41 +76,46 @@ function Arrival({ image: { agents } }: { image: Image }) {
   if (agents.length > 0 && having === agents.length)
     return (
       <Text size="xs" className="dimmed">
-        on {counted(having, 'Agent')}
+        {t`on ${plural(having, { one: '# Agent', other: '# Agents' })}`}
       </Text>
     );
   return (
     <Stack gap={4} aria-live="polite">
       {agents.length === 0 && (
         <Text size="xs" className="dimmed">
-          Waiting for an Agent to check the image
+          <Trans>Waiting for an Agent to check the image</Trans>
         </Text>
       )}
-      {agents.map((each) => (
-        <div key={each.agent_id}>
-          <Group gap="xs" wrap="nowrap" justify="space-between">
-            <Text size="xs" truncate>
-              {each.hostname}
-            </Text>
-            <PullState pull={each} label={`Image on ${each.hostname}`} />
-          </Group>
-          {each.error && (
-            <Text size="xs" className={`anywhere ${styles.failure}`}>
-              {each.error}
-            </Text>
-          )}
-        </div>
-      ))}
+      {agents.map((each) => {
+        const { hostname } = each;
+        return (
+          <div key={each.agent_id}>
+            <Group gap="xs" wrap="nowrap" justify="space-between">
+              <Text size="xs" truncate>
+                {hostname}
+              </Text>
+              <PullState pull={each} label={t`Image on ${hostname}`} />
+            </Group>
+            {each.error && (
+              <Text size="xs" className={`anywhere ${styles.failure}`}>
+                {each.error}
+              </Text>
+            )}
+          </div>
+        );
+      })}
     </Stack>
   );
 }
 
 function Actions({ entry, image, onAdd }: Props) {
   const allowed = useAllowed();
+  const { friendly_name: name } = entry;
+  const workspace = image?.friendly_name ?? name;
   const update = useAction(
     () => updateFromCatalogue(entry.name),
     ['catalogue', 'images', 'launcher'],
-    `${entry.friendly_name} was not updated`,
+    t`${name} was not updated`,
   );
   return (
     <Group justify="space-between" gap="xs" className={styles.actions}>
@@ -115,26 +123,28 @@ function Actions({ entry, image, onAdd }: Props) {
         <Group gap={6}>
           <IconCheck size={16} color="var(--gr-text-muted)" aria-hidden />
           <Text size="sm">
-            Added as{' '}
-            <Anchor component={Link} to={`/admin/workspaces/${entry.image_id}`} underline="always">
-              {image?.friendly_name ?? entry.friendly_name}
-            </Anchor>
+            <Trans>
+              Added as{' '}
+              <Anchor component={Link} to={`/admin/workspaces/${entry.image_id}`} underline="always">
+                {workspace}
+              </Anchor>
+            </Trans>
           </Text>
         </Group>
       ) : (
         <span />
       )}
       {entry.update_available && allowed('images_modify') && (
-        <Tooltip label="Staged sessions are replaced one at a time. Sessions with a user are not changed">
+        <Tooltip label={t`Staged sessions are replaced one at a time. Sessions with a user are not changed`}>
           <Button
             size="compact-sm"
             variant="light"
             leftSection={<IconRefresh size={14} aria-hidden />}
             loading={update.isPending}
-            aria-label={`Update ${entry.friendly_name}`}
+            aria-label={t`Update ${name}`}
             onClick={() => update.mutate()}
           >
-            Update
+            <Trans>Update</Trans>
           </Button>
         </Tooltip>
       )}
@@ -142,10 +152,10 @@ function Actions({ entry, image, onAdd }: Props) {
         <Button
           size="compact-md"
           leftSection={<IconPlus size={16} aria-hidden />}
-          aria-label={`Add ${entry.friendly_name}`}
+          aria-label={t`Add ${name}`}
           onClick={onAdd}
         >
-          Add
+          <Trans>Add</Trans>
         </Button>
       )}
     </Group>

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Anchor, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { IconWorld } from '@tabler/icons-react';
@@ -8,7 +10,6 @@ import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { EmptyState, showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
-import { counted } from '../../../components/format';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { RowName } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
@@ -18,17 +19,17 @@ import styles from './Catalogue.module.css';
 /** The third-party catalogues. */
 export function Sources({ sources }: { sources: Catalogue[] }) {
   const allowed = useAllowed();
-  const again = useAction(readCatalogue, ['catalogue', 'catalogues'], 'The catalogue was not read');
+  const again = useAction(readCatalogue, ['catalogue', 'catalogues'], t`The catalogue was not read`);
   const columns: Column<Catalogue>[] = [
     {
       key: 'name',
-      title: 'Name',
+      title: t`Name`,
       value: (row) => row.name,
       render: (row) => <RowName>{row.name}</RowName>,
     },
     {
       key: 'url',
-      title: 'Address',
+      title: t`Address`,
       value: (row) => row.list_url,
       render: (row) => (
         <Anchor href={row.list_url} size="sm" rel="noreferrer" target="_blank" className="anywhere">
@@ -38,12 +39,12 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
     },
     {
       key: 'entries',
-      title: 'Entries',
+      title: t`Entries`,
       value: (row) => row.entries,
       width: '35%',
       render: (row) => <State source={row} />,
     },
-    timeColumn('looked', 'Last read', (row) => row.looked),
+    timeColumn('looked', t`Last read`, (row) => row.looked),
     actionsColumn((row) => (
       <>
         {allowed('catalogues_create') && (
@@ -54,17 +55,18 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
     )),
   ];
   return (
-    <section aria-label="Third-party catalogues">
-      <h2 className={styles.heading}>Third-party catalogues</h2>
+    <section aria-label={t`Third-party catalogues`}>
+      <h2 className={styles.heading}>{t`Third-party catalogues`}</h2>
       <DataTable
-        caption="Third-party catalogues"
+        caption={t`Third-party catalogues`}
+        list="third-party-catalogues"
         name="sources"
         query={{ data: sources, error: null }}
         columns={columns}
         rowKey={(row) => row.catalogue_id}
         sort="name"
         minWidth={760}
-        empty={<EmptyState icon={IconWorld} title="No third-party catalogues" />}
+        empty={<EmptyState icon={IconWorld} title={t`No third-party catalogues`} />}
       />
     </section>
   );
@@ -73,7 +75,9 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
 function State({ source: { entries, left_out, error } }: { source: Catalogue }) {
   return (
     <Stack gap={2}>
-      <Text size="sm">{counted(entries, 'workspace')}</Text>
+      <Text size="sm">
+        <Plural value={entries} one="# workspace" other="# workspaces" />
+      </Text>
       {error && (
         <Text size="xs" className={`anywhere ${styles.failure}`}>
           {error}
@@ -83,7 +87,7 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
         <details>
           <summary>
             <Text span size="xs" className="dimmed">
-              Omitted entries
+              <Trans>Omitted entries</Trans>
             </Text>
           </summary>
           {left_out.map((sentence, index) => (
@@ -101,12 +105,12 @@ function Remove({ source: { catalogue_id, name } }: { source: Catalogue }) {
   return (
     <RemoveAction
       word="Remove"
-      noun="catalogue"
+      noun={t`catalogue`}
       name={name}
       onConfirm={() => deleteCatalogue(catalogue_id)}
       touched={['catalogue', 'catalogues']}
     >
-      The entries of this catalogue are no longer shown. Workspaces that were added from it stay.
+      <Trans>The entries of this catalogue are no longer shown. Workspaces that were added from it stay.</Trans>
     </RemoveAction>
   );
 }
@@ -116,25 +120,27 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
   const form = useForm({ initialValues: { name: '', list_url: '' } });
   return (
     <FormDialog
-      title="Add Catalogue"
+      title={t`Add Catalogue`}
       form={form}
-      submit="Add"
+      submit={t`Add`}
       save={createCatalogue}
       touched={['catalogue', 'catalogues']}
-      onSaved={({ name, entries }) => showDone(`${name} was added with ${counted(entries, 'workspace')}.`)}
+      onSaved={({ name, entries }) =>
+        showDone(t`${name} was added with ${plural(entries, { one: '# workspace', other: '# workspaces' })}.`)
+      }
       onClose={onClose}
     >
       <TextInput
-        label="Address"
-        description="The URL of a catalogue in the format of Kasm workspace registries, or of its list.json (schema 1.1)"
+        label={t`Address`}
+        description={t`The URL of a catalogue in the format of Kasm workspace registries, or of its list.json (schema 1.1)`}
         placeholder="https://registry.example.com/"
         required
         data-autofocus
         {...form.getInputProps('list_url')}
       />
       <TextInput
-        label="Name"
-        description="Lowercase letters, digits and dashes; the prefix of the names of its entries"
+        label={t`Name`}
+        description={t`Lowercase letters, digits and dashes; the prefix of the names of its entries`}
         placeholder="example"
         required
         {...form.getInputProps('name')}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { HomesTable } from '../../../components/HomesTable';
 import { PageHeader } from '../../../components/PageHeader';
 
@@ -7,9 +9,11 @@ const ALL = {};
 export function Homes() {
   return (
     <>
-      <PageHeader title="Home Folders">
-        The files that users keep between sessions, for workspaces with kept home folders. Each home folder is on the
-        host of the first session, and later sessions start there.
+      <PageHeader title={t`Home Folders`}>
+        <Trans>
+          The files that users keep between sessions, for workspaces with kept home folders. Each home folder is on the
+          host of the first session, and later sessions start there.
+        </Trans>
       </PageHeader>
       <HomesTable of={ALL} />
     </>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
@@ -12,7 +13,7 @@ export function AddButton({ role }: { role: JoinToken['role'] }) {
   return (
     <>
       <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
-        {role === 'agent' ? 'Add Agent' : 'Add Gateway'}
+        {role === 'agent' ? t`Add Agent` : t`Add Gateway`}
       </Button>
       {opened && <JoinDialog role={role} onClose={close} />}
     </>

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Checkbox, Stack } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDropletDown, IconDropletOff, IconEdit, IconTrash } from '@tabler/icons-react';
@@ -7,7 +9,6 @@ import { useAllowed } from '../../../api/auth';
 import type { Agent } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
-import { counted } from '../../../components/format';
 import { RowButton } from '../../../components/RowButton';
 import { useAction } from '../../../components/useAction';
 import { AgentForm } from './AgentForm';
@@ -22,10 +23,11 @@ type Trigger = (open: () => void) => ReactNode;
 /** The toggle of an Agent. */
 export function AgentSwitch({ agent, labeled = false }: Props & { labeled?: boolean }) {
   const allowed = useAllowed();
+  const { hostname } = agent;
   return (
     <EnabledSwitch
       enabled={agent.enabled}
-      name={`Agent ${agent.hostname}`}
+      name={t`Agent ${hostname}`}
       list="agents"
       disabled={!allowed('agents_modify')}
       labeled={labeled}
@@ -38,16 +40,17 @@ export function AgentSwitch({ agent, labeled = false }: Props & { labeled?: bool
 export function AgentActions({ agent }: Props) {
   const allowed = useAllowed();
   const drain = useDrain(agent);
+  const { hostname } = agent;
   return (
     <>
       {allowed('agents_modify') && (
         <>
           <EditAgent
             agent={agent}
-            trigger={(open) => <RowButton label={`Edit ${agent.hostname}`} icon={IconEdit} onClick={open} />}
+            trigger={(open) => <RowButton label={t`Edit ${hostname}`} icon={IconEdit} onClick={open} />}
           />
           <RowButton
-            label={agent.draining ? `End draining ${agent.hostname}` : `Drain ${agent.hostname}: no new sessions`}
+            label={agent.draining ? t`End draining ${hostname}` : t`Drain ${hostname}: no new sessions`}
             icon={agent.draining ? IconDropletOff : IconDropletDown}
             onClick={() => drain.mutate(undefined)}
           />
@@ -56,7 +59,7 @@ export function AgentActions({ agent }: Props) {
       {allowed('agents_delete') && (
         <DeleteAgent
           agent={agent}
-          trigger={(open) => <RowButton label={`Delete ${agent.hostname}`} icon={IconTrash} onClick={open} />}
+          trigger={(open) => <RowButton label={t`Delete ${hostname}`} icon={IconTrash} onClick={open} />}
         />
       )}
     </>
@@ -78,26 +81,27 @@ export function AgentButtons({ agent }: Props) {
       {allowed('agents_modify') && (
         <>
           {agent.edge_url_requested !== null && <SettleEdge agent={agent} requested={agent.edge_url_requested} />}
-          <EditAgent agent={agent} trigger={button('Edit')} />
+          <EditAgent agent={agent} trigger={button(t`Edit`)} />
           <Button variant="default" loading={drain.isPending} onClick={() => drain.mutate(undefined)}>
-            {agent.draining ? 'End Draining' : 'Drain'}
+            {agent.draining ? t`End Draining` : t`Drain`}
           </Button>
-          {!agent.credential_revoked && <RevokeCredential agent={agent} trigger={button('Revoke Credential')} />}
+          {!agent.credential_revoked && <RevokeCredential agent={agent} trigger={button(t`Revoke Credential`)} />}
         </>
       )}
-      {allowed('agents_create') && isOut(agent) && <JoinAgain agent={agent} trigger={button('Join Again')} />}
+      {allowed('agents_create') && isOut(agent) && <JoinAgain agent={agent} trigger={button(t`Join Again`)} />}
       {allowed('agents_delete') && (
-        <DeleteAgent agent={agent} trigger={button('Delete')} to="/admin/infrastructure/agents" />
+        <DeleteAgent agent={agent} trigger={button(t`Delete`)} to="/admin/infrastructure/agents" />
       )}
     </>
   );
 }
 
 function useDrain(agent: Agent) {
+  const { hostname } = agent;
   return useAction(
     () => changeAgent(agent.agent_id, { draining: !agent.draining }),
     ['agents'],
-    `Agent ${agent.hostname} was not changed`,
+    t`Agent ${hostname} was not changed`,
   );
 }
 
@@ -118,30 +122,39 @@ function isOut(agent: Agent): boolean {
 
 /** Confirms or declines the changed address of the edge gateway that the Agent reported. */
 function SettleEdge({ agent, requested }: Props & { requested: string }) {
+  const { hostname, edge_url: present } = agent;
   const decline = useAction(
     () => changeAgent(agent.agent_id, { edge_url: agent.edge_url }),
     ['agents'],
-    `The address of ${agent.hostname} was not declined`,
+    t`The address of ${hostname} was not declined`,
   );
   return (
     <>
       <Confirm
-        title={`Confirm the edge address of ${agent.hostname}?`}
-        action="Confirm"
+        title={t`Confirm the edge address of ${hostname}?`}
+        action={t`Confirm`}
         color="accent"
         onConfirm={() => changeAgent(agent.agent_id, { edge_url: requested })}
         touched={['agents']}
-        trigger={(open) => <Button onClick={open}>Confirm Edge Address</Button>}
+        trigger={(open) => <Button onClick={open}>{t`Confirm Edge Address`}</Button>}
       >
-        Streams of its sessions go to {requested || 'the web gateway on its host'} from now on, instead of{' '}
-        {agent.edge_url || 'the web gateway on its host'}. If no one changed the address on the host, decline it,
-        disable the Agent and check the host.
+        {changeOf(requested, present)}{' '}
+        <Trans>If no one changed the address on the host, decline it, disable the Agent and check the host.</Trans>
       </Confirm>
       <Button variant="default" loading={decline.isPending} onClick={() => decline.mutate(undefined)}>
-        Decline Edge Address
+        <Trans>Decline Edge Address</Trans>
       </Button>
     </>
   );
+}
+
+/** The change of the edge gateway; an empty address is the web gateway on the host. */
+function changeOf(requested: string, present: string): string {
+  if (!requested)
+    return t`Streams of its sessions go to the web gateway on its host from now on, instead of ${present}.`;
+  return present
+    ? t`Streams of its sessions go to ${requested} from now on, instead of ${present}.`
+    : t`Streams of its sessions go to ${requested} from now on, instead of the web gateway on its host.`;
 }
 
 function JoinAgain({ agent, trigger }: Props & { trigger: Trigger }) {
@@ -155,26 +168,30 @@ function JoinAgain({ agent, trigger }: Props & { trigger: Trigger }) {
 }
 
 function RevokeCredential({ agent, trigger }: Props & { trigger: Trigger }) {
+  const { hostname } = agent;
   return (
     <Confirm
-      title={`Revoke the credential of ${agent.hostname}?`}
-      action="Revoke"
+      title={t`Revoke the credential of ${hostname}?`}
+      action={t`Revoke`}
       onConfirm={() => revokeCredential(agent.agent_id)}
       touched={['agents']}
       trigger={trigger}
     >
-      All Managers refuse this Agent from now on. It starts and ends no session until it joins again with a token for
-      this Agent. Its sessions continue to run.
+      <Trans>
+        All Managers refuse this Agent from now on. It starts and ends no session until it joins again with a token for
+        this Agent. Its sessions continue to run.
+      </Trans>
     </Confirm>
   );
 }
 
 function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: string }) {
   const [force, setForce] = useState(false);
+  const { hostname, sessions } = agent;
   return (
     <Confirm
-      title={`Delete Agent ${agent.hostname}?`}
-      action="Delete"
+      title={t`Delete Agent ${hostname}?`}
+      action={t`Delete`}
       onConfirm={() => deleteAgent(agent.agent_id, force)}
       to={to}
       touched={['agents', 'sessions', 'zones']}
@@ -186,10 +203,10 @@ function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: st
       }
     >
       <Stack gap="sm">
-        Delete an Agent only if its machine is permanently gone. Stop the Agent first if it still runs.
-        {agent.sessions > 0 && (
+        <Trans>Delete an Agent only if its machine is permanently gone. Stop the Agent first if it still runs.</Trans>
+        {sessions > 0 && (
           <Checkbox
-            label={`Also end ${counted(agent.sessions, 'session')} of this Agent`}
+            label={t`Also end ${plural(sessions, { one: '# session', other: '# sessions' })} of this Agent`}
             checked={force}
             onChange={(event) => setForce(event.currentTarget.checked)}
           />

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { SimpleGrid, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeAgent } from '../../../api/actions';
@@ -6,7 +8,7 @@ import { AmountInput } from '../../../components/AmountInput';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { bytes, counted } from '../../../components/format';
+import { bytes } from '../../../components/format';
 
 interface Fields {
   cores_override: number | '';
@@ -25,9 +27,11 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
     validate: CHECKS,
     validateInputOnChange: true,
   });
+  const { hostname, cores_reported: cores } = agent;
+  const memory = bytes(agent.memory_reported);
   return (
     <FormDialog
-      title={`Edit Agent ${agent.hostname}`}
+      title={t`Edit Agent ${hostname}`}
       form={form}
       save={(values, before) => changeAgent(agent.agent_id, changed(bodyOf(before), bodyOf(values)))}
       touched={['agents']}
@@ -35,19 +39,21 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       onClose={onClose}
     >
       <Text size="sm">
-        The host has {counted(agent.cores_reported, 'core')} and {bytes(agent.memory_reported)}. Offer more if sessions
-        are mostly idle, or less to keep resources for other programs. Running sessions are not changed.
+        <Trans>
+          The host has <Plural value={cores} one="# core" other="# cores" /> and {memory}. Offer more if sessions are
+          mostly idle, or less to keep resources for other programs. Running sessions are not changed.
+        </Trans>
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <AmountInput
-          label="Cores Override"
-          description="Empty = the cores of the host times the overcommit factor (GREENROOM_CPU_OVERCOMMIT of the Managers, 16 by default)"
+          label={t`Cores Override`}
+          description={t`Empty = the cores of the host times the overcommit factor (GREENROOM_CPU_OVERCOMMIT of the Managers, 16 by default)`}
           unit="cores"
           {...form.getInputProps('cores_override')}
         />
         <AmountInput
-          label="Memory Override"
-          description="Empty = the memory of the host"
+          label={t`Memory Override`}
+          description={t`Empty = the memory of the host`}
           unit="B"
           {...form.getInputProps('memory_override')}
         />

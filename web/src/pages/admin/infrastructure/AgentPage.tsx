@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Card, Code, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconPackage, IconPlugConnectedX, IconShieldX } from '@tabler/icons-react';
@@ -31,13 +33,13 @@ export function AgentPage() {
   const agent = useQuery(agentQuery(agentId));
   const allowed = useAllowed();
   const tabs = (data: Agent): Tab[] => [
-    { key: 'details', title: 'Details', content: <Details agent={data} /> },
-    { key: 'images', title: 'Images', content: <Images agent={data} /> },
+    { key: 'details', title: t`Details`, content: <Details agent={data} /> },
+    { key: 'images', title: t`Images`, content: <Images agent={data} /> },
     ...(allowed('sessions_view')
       ? [
           {
             key: 'sessions',
-            title: 'Sessions',
+            title: t`Sessions`,
             content: <SessionsTable of={{ agent_id: data.agent_id }} />,
           },
         ]
@@ -46,26 +48,29 @@ export function AgentPage() {
       ? [
           {
             key: 'logs',
-            title: 'Logs',
+            title: t`Logs`,
             content: <LogsTable fixed={{ text: data.hostname, zone_name: data.zone_name }} />,
           },
-          { key: 'requests', title: 'Requests', content: <RequestsTable fixed={{ agent_id: data.agent_id }} /> },
+          { key: 'requests', title: t`Requests`, content: <RequestsTable fixed={{ agent_id: data.agent_id }} /> },
         ]
       : []),
   ];
   return (
     <DetailsPage
-      list={{ to: '/admin/infrastructure/agents', title: 'Docker Agents' }}
+      list={{ to: '/admin/infrastructure/agents', title: t`Docker Agents` }}
       query={agent}
       title={({ hostname }) => hostname}
-      note={(data) => (
-        <Group gap="sm">
-          {statesOf(data).map((state) => (
-            <StatusBadge key={state} status={state} />
-          ))}
-          <WhyButton subject={{ kind: 'agent', id: data.agent_id }} about={`Agent ${data.hostname}`} />
-        </Group>
-      )}
+      note={(data) => {
+        const { hostname } = data;
+        return (
+          <Group gap="sm">
+            {statesOf(data).map((state) => (
+              <StatusBadge key={state} status={state} />
+            ))}
+            <WhyButton subject={{ kind: 'agent', id: data.agent_id }} about={t`Agent ${hostname}`} />
+          </Group>
+        );
+      }}
       actions={(data) => <AgentButtons agent={data} />}
       tabs={tabs}
     />
@@ -74,6 +79,7 @@ export function AgentPage() {
 
 function Details({ agent }: { agent: Agent }) {
   const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
+  const { hostname } = agent;
   return (
     <Stack>
       {agent.status_reason && (
@@ -86,21 +92,23 @@ function Details({ agent }: { agent: Agent }) {
         <Card withBorder className="surface" p="md">
           <Facts
             facts={[
-              ['Agent ID', <ShortId key="id" id={agent.agent_id} />],
-              ['Zone', agent.zone_name],
+              [t`Agent ID`, <ShortId key="id" id={agent.agent_id} />],
+              [t`Zone`, agent.zone_name],
               [
-                'Edge gateway (serves the streams of this host)',
-                agent.edge_url || 'none: a web gateway on this host serves the streams',
+                t`Edge gateway (serves the streams of this host)`,
+                agent.edge_url || t`none: a web gateway on this host serves the streams`,
               ],
               [
-                'Edge gateway, not confirmed',
-                agent.edge_url_requested === null ? null : agent.edge_url_requested || 'none',
+                t`Edge gateway, not confirmed`,
+                agent.edge_url_requested === null
+                  ? null
+                  : agent.edge_url_requested || t({ message: 'none', context: 'edge gateway' }),
               ],
-              ['Registered', absolute(agent.registered)],
+              [t`Registered`, absolute(agent.registered)],
               [
-                'Last reported',
+                t`Last reported`,
                 <Stack key="last" gap={0}>
-                  <TimeAgo time={agent.last_reported} none="never" warnAfter={LATE_S} alarmAfter={MISSING_S} />
+                  <TimeAgo time={agent.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />
                   <ReportsTo agent={agent} manager={managerOf(agent, managers.data)} />
                 </Stack>,
               ],
@@ -111,31 +119,31 @@ function Details({ agent }: { agent: Agent }) {
           <Facts
             facts={[
               [
-                'Cores reserved',
+                t`Cores reserved`,
                 <Meter
                   key="cores"
                   used={agent.cores_allocated}
                   total={agent.cores}
                   format={cores}
-                  label={`Cores reserved on ${agent.hostname}`}
+                  label={t`Cores reserved on ${hostname}`}
                 />,
               ],
-              ['Cores of the host', coresOf(agent)],
-              ['Cores Override', agent.cores_override === null ? 'none' : cores(agent.cores_override)],
-              ['Load per core', agent.cpu_used === null ? null : trimmed(agent.cpu_used)],
+              [t`Cores of the host`, coresOf(agent)],
+              [t`Cores Override`, agent.cores_override === null ? t`none` : cores(agent.cores_override)],
+              [t`Load per core`, agent.cpu_used === null ? null : trimmed(agent.cpu_used)],
               [
-                'Memory reserved',
+                t`Memory reserved`,
                 <Meter
                   key="memory"
                   used={agent.memory_allocated}
                   total={agent.memory}
                   format={bytes}
-                  label={`Memory reserved on ${agent.hostname}`}
+                  label={t`Memory reserved on ${hostname}`}
                 />,
               ],
-              ['Memory of the host', bytes(agent.memory_reported)],
-              ['Memory Override', agent.memory_override === null ? 'none' : bytes(agent.memory_override)],
-              ['Memory in use', agent.memory_used === null ? null : bytes(agent.memory_used)],
+              [t`Memory of the host`, bytes(agent.memory_reported)],
+              [t`Memory Override`, agent.memory_override === null ? t`none` : bytes(agent.memory_override)],
+              [t`Memory in use`, agent.memory_used === null ? null : bytes(agent.memory_used)],
             ]}
           />
         </Card>
@@ -154,23 +162,36 @@ function Refused({ agent }: { agent: Agent }) {
       variant="light"
       role="status"
       icon={<IconShieldX aria-hidden />}
-      title={credential_revoked ? 'Its credential was revoked' : 'Another host with its identity was refused'}
+      title={credential_revoked ? t`Its credential was revoked` : t`Another host with its identity was refused`}
     >
       {credential_revoked && (
         <Text size="sm">
-          All Managers refuse this Agent. Its sessions continue to run. Use “Join Again” to create a token with which it
-          joins again.
+          <Trans>
+            All Managers refuse this Agent. Its sessions continue to run. Use “Join Again” to create a token with which
+            it joins again.
+          </Trans>
         </Text>
       )}
-      {refused && (
-        <Text size="sm">
-          The refused host got this message: “{refused.reason}”{' '}
-          <Text span size="xs" c="dimmed">
-            from {refused.address || 'an unknown address'}, <TimeAgo time={refused.at} />
-          </Text>
-        </Text>
-      )}
+      {refused && <RefusedHost refused={refused} />}
     </Alert>
+  );
+}
+
+function RefusedHost({ refused: { reason, address, at } }: { refused: NonNullable<Agent['refused']> }) {
+  const time = <TimeAgo time={at} />;
+  return (
+    <Text size="sm">
+      <Trans>The refused host got this message: “{reason}”</Trans>{' '}
+      <Text span size="xs" c="dimmed">
+        {address ? (
+          <Trans>
+            from {address}, {time}
+          </Trans>
+        ) : (
+          <Trans>from an unknown address, {time}</Trans>
+        )}
+      </Text>
+    </Text>
   );
 }
 
@@ -179,19 +200,22 @@ type AgentImage = Agent['images'][number];
 const IMAGE_COLUMNS: Column<AgentImage>[] = [
   {
     key: 'image',
-    title: 'Image',
+    title: t`Image`,
     value: (row) => row.name,
     render: (row) => <Code className="anywhere">{row.name}</Code>,
   },
   {
     key: 'state',
-    title: 'State',
+    title: t`State`,
     value: (row) => row.state,
-    render: (row) => <PullState pull={row} label={`Pulled: ${row.name}`} />,
+    render: (row) => {
+      const { name } = row;
+      return <PullState pull={row} label={t`Pulled: ${name}`} />;
+    },
   },
   {
     key: 'size',
-    title: 'Size',
+    title: t`Size`,
     value: (row) => row.size_bytes,
     render: (row) => (
       <Text size="sm" className="number nowrap">
@@ -201,7 +225,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
   },
   {
     key: 'error',
-    title: 'Error',
+    title: t`Error`,
     value: (row) => row.error,
     width: '40%',
     render: (row) => (
@@ -210,28 +234,30 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
       </Text>
     ),
   },
-  timeColumn('updated', 'Since', (row) => row.updated),
+  timeColumn('updated', t`Since`, (row) => row.updated),
 ];
 
 /** The cores that the Agent offers; with CPU Shares it offers each core several times. */
 function coresOf({ cores: offered, cores_reported: own, cores_override: override }: Agent): string {
   const times = own > 0 && override === null ? offered / own : 1;
-  return times === 1 ? cores(own) : `${cores(own)}, with overcommit factor ${cores(times)}`;
+  const [number, factor] = [cores(own), cores(times)];
+  return times === 1 ? number : t`${number}, with overcommit factor ${factor}`;
 }
 
 /** The workspace images on this Agent, without other images on its host. */
 function Images({ agent }: { agent: Agent }) {
+  const { hostname } = agent;
   return (
     <DataTable
-      caption={`Images on ${agent.hostname}`}
+      caption={t`Images on ${hostname}`}
       list="images-on-agent"
       query={{ data: agent.images, error: null }}
       columns={IMAGE_COLUMNS}
       rowKey={(row) => row.name}
       sort="image"
       empty={
-        <EmptyState icon={IconPackage} title="The Agent has not reported any images yet">
-          An Agent gets the images of enabled workspaces automatically.
+        <EmptyState icon={IconPackage} title={t`The Agent has not reported any images yet`}>
+          <Trans>An Agent gets the images of enabled workspaces automatically.</Trans>
         </EmptyState>
       }
     />

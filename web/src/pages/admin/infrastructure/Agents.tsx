@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconDropletDown, IconDropletOff } from '@tabler/icons-react';
@@ -32,21 +34,21 @@ const BULK: Bulk<Agent> = {
   touched: ['agents'],
   actions: [
     ...switches<Agent>({
-      effects: { enable: 'It gets new sessions.', disable: 'It gets no new sessions. Its sessions continue.' },
+      effects: { enable: t`It gets new sessions.`, disable: t`It gets no new sessions. Its sessions continue.` },
       run: ({ agent_id }, enabled) => changeAgent(agent_id, { enabled }),
     }),
     {
-      label: 'Drain',
+      label: t`Drain`,
       icon: IconDropletDown,
-      effect: () => 'It gets no new sessions, and its staged sessions end. Sessions of users continue.',
-      refusal: ({ draining }) => (draining ? 'It is draining already.' : null),
+      effect: () => t`It gets no new sessions, and its staged sessions end. Sessions of users continue.`,
+      refusal: ({ draining }) => (draining ? t`It is draining already.` : null),
       run: ({ agent_id }) => changeAgent(agent_id, { draining: true }),
     },
     {
-      label: 'End draining',
+      label: t`End draining`,
       icon: IconDropletOff,
-      effect: () => 'It gets new sessions again.',
-      refusal: ({ draining }) => (draining ? null : 'It is not draining.'),
+      effect: () => t`It gets new sessions again.`,
+      refusal: ({ draining }) => (draining ? null : t`It is not draining.`),
       run: ({ agent_id }) => changeAgent(agent_id, { draining: false }),
     },
   ],
@@ -60,7 +62,7 @@ export function Agents() {
   const columns: Column<Agent>[] = [
     {
       key: 'agent',
-      title: 'Agent',
+      title: t`Agent`,
       value: (row) => `${row.hostname} ${row.agent_id}`,
       text: (row) => row.hostname,
       render: (row) => (
@@ -72,62 +74,66 @@ export function Agents() {
     enabledColumn((row) => <AgentSwitch agent={row} />),
     {
       key: 'status',
-      title: 'Status',
+      title: t`Status`,
       value: (row) => statesOf(row).join(' '),
-      render: (row) => (
-        <Group gap={6}>
-          {statesOf(row).map((state) => (
-            <StatusBadge key={state} status={state} />
-          ))}
-          <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={`Agent ${row.hostname}`} />
-          {row.status_reason && (
-            <Text size="xs" c="dimmed" maw="16rem">
-              {row.status_reason}
-            </Text>
-          )}
-        </Group>
-      ),
+      render: (row) => {
+        const { hostname } = row;
+        return (
+          <Group gap={6}>
+            {statesOf(row).map((state) => (
+              <StatusBadge key={state} status={state} />
+            ))}
+            <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
+            {row.status_reason && (
+              <Text size="xs" c="dimmed" maw="16rem">
+                {row.status_reason}
+              </Text>
+            )}
+          </Group>
+        );
+      },
     },
-    { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+    { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
     {
       key: 'sessions',
-      title: 'Sessions',
+      title: t`Sessions`,
       value: (row) => row.sessions,
       render: (row) => <Amount to={`/admin/sessions?q=agent:${row.agent_id.slice(0, 8)}`}>{row.sessions}</Amount>,
     },
     {
       key: 'cores',
-      title: 'Cores reserved',
+      title: t`Cores reserved`,
       value: (row) => row.cores_allocated,
-      render: (row) => (
-        <Meter
-          used={row.cores_allocated}
-          total={row.cores}
-          format={cores}
-          label={`Cores reserved on ${row.hostname}`}
-        />
-      ),
+      render: (row) => {
+        const { hostname } = row;
+        return (
+          <Meter used={row.cores_allocated} total={row.cores} format={cores} label={t`Cores reserved on ${hostname}`} />
+        );
+      },
     },
     {
       key: 'memory',
-      title: 'Memory reserved',
+      title: t`Memory reserved`,
       value: (row) => row.memory_allocated,
-      render: (row) => (
-        <Meter
-          used={row.memory_allocated}
-          total={row.memory}
-          format={bytes}
-          label={`Memory reserved on ${row.hostname}`}
-        />
-      ),
+      render: (row) => {
+        const { hostname } = row;
+        return (
+          <Meter
+            used={row.memory_allocated}
+            total={row.memory}
+            format={bytes}
+            label={t`Memory reserved on ${hostname}`}
+          />
+        );
+      },
     },
     {
       key: 'last',
-      title: 'Last Reported Time',
+      title: t`Last Reported Time`,
       value: (row) => row.last_reported,
       render: (row) => (
         <>
-          <TimeAgo time={row.last_reported} none="never" warnAfter={LATE_S} alarmAfter={MISSING_S} />
+          <TimeAgo time={row.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />
           <ReportsTo agent={row} manager={managerOf(row, managers.data)} />
         </>
       ),
@@ -136,18 +142,19 @@ export function Agents() {
   ];
   return (
     <ResourcePage
-      note="An Agent runs the sessions of one host with Docker, or of one Kubernetes namespace. A disabled or draining Agent keeps the sessions of users and gets no new ones. A draining Agent also ends all its staged sessions, so that it becomes empty."
+      note={t`An Agent runs the sessions of one host with Docker, or of one Kubernetes namespace. A disabled or draining Agent keeps the sessions of users and gets no new ones. A draining Agent also ends all its staged sessions, so that it becomes empty.`}
       query={useQuery(agentsQuery)}
       columns={columns}
+      list="docker-agents"
       rowKey={(agent) => agent.agent_id}
       sort="zone"
       bulk={mayModify ? BULK : undefined}
       minWidth={980}
-      empty="No Agent has registered yet"
+      empty={t`No Agent has registered yet`}
       emptyNote={
-        <>
+        <Trans>
           “Add Agent” shows the command that joins a machine with Docker: <Code>greenroom join</Code>.
-        </>
+        </Trans>
       }
       buttons={<AddButton role="agent" />}
     >
@@ -176,22 +183,25 @@ interface ReportsToProps {
   manager: Manager | undefined;
 }
 
-const TERM_HINT =
-  'The term counts the changes of the Primary Manager of the zone. This is the highest that the Agent has seen.';
+const TERM_HINT = t`The term counts the changes of the Primary Manager of the zone. This is the highest that the Agent has seen.`;
 
 /** The Manager of an Agent, and the highest term the Agent has seen. */
 export function ReportsTo({ agent, manager }: ReportsToProps) {
   if (!agent.manager_id) return null;
+  const { manager_term: term } = agent;
+  const name = manager?.instance_id ?? agent.manager_id.slice(0, 8);
   return (
     <span className="row-note beside">
-      to{' '}
-      <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
-        {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
-      </Anchor>
-      ,{' '}
-      <span className="nowrap mantine-focus-auto" tabIndex={0} data-hint={TERM_HINT}>
-        term {agent.manager_term}
-      </span>
+      <Trans>
+        to{' '}
+        <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
+          {name}
+        </Anchor>
+        ,{' '}
+        <span className="nowrap mantine-focus-auto" tabIndex={0} data-hint={TERM_HINT}>
+          term {term}
+        </span>
+      </Trans>
     </span>
   );
 }

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import {
   Alert,
   Anchor,
@@ -21,19 +23,16 @@ import { Link } from 'react-router';
 import { createJoinToken } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, gatewaysQuery, joinTokensQuery } from '../../../api/queries';
-import type { Agent, Schemas } from '../../../api/types';
+import type { Agent, Gateway, Schemas } from '../../../api/types';
 import { AmountInput } from '../../../components/AmountInput';
 import { checksOf } from '../../../components/checks';
 import { FormFrame } from '../../../components/Form';
-import { counted } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { Dialog } from '../../../components/Dialog';
 
 type Token = Schemas['JoinToken'];
 type Role = Token['role'];
-
-const NOUNS: Record<Role, string> = { agent: 'Agent', gateway: 'gateway' };
 
 interface Props {
   role: Role;
@@ -45,9 +44,10 @@ interface Props {
 /** Creates a join token, then shows the command that uses it and the machines that joined with it. */
 export function JoinDialog({ role, agent, onClose }: Props) {
   const [token, setToken] = useState<Token | null>(null);
+  const hostname = agent?.hostname ?? '';
   return (
     <Dialog
-      title={<>{agent ? `Let ${agent.hostname} join again` : role === 'agent' ? 'Add Agent' : 'Add Gateway'}</>}
+      title={<>{agent ? t`Let ${hostname} join again` : role === 'agent' ? t`Add Agent` : t`Add Gateway`}</>}
       onClose={onClose}
       size="lg"
       closeOnClickOutside={!token}
@@ -85,16 +85,18 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       touched={['join-tokens']}
       onSaved={onMade}
       onCancel={onClose}
-      submit="Create join token"
+      submit={t`Create join token`}
       incomplete={!zoneId}
     >
       <Text size="sm">
         {agent
-          ? 'The join token is only for this Agent. Its machine gets a new credential. Its sessions continue to run.'
-          : `${role === 'agent' ? 'An Agent' : 'A web gateway'} on another machine uses a join token to register in one zone.`}
+          ? t`The join token is only for this Agent. Its machine gets a new credential. Its sessions continue to run.`
+          : role === 'agent'
+            ? t`An Agent on another machine uses a join token to register in one zone.`
+            : t`A web gateway on another machine uses a join token to register in one zone.`}
       </Text>
       <Select
-        label="Zone"
+        label={t`Zone`}
         required
         allowDeselect={false}
         data={zones}
@@ -104,17 +106,22 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         {!agent && (
           <NumberInput
-            label="Uses"
-            description="Number of machines that can join with the token"
+            label={t`Uses`}
+            description={t`Number of machines that can join with the token`}
             {...form.getInputProps('uses')}
           />
         )}
-        <AmountInput label="Lifetime" description="At most 24 hours" unit="hours" {...form.getInputProps('hours')} />
+        <AmountInput
+          label={t`Lifetime`}
+          description={t`At most 24 hours`}
+          unit="hours"
+          {...form.getInputProps('hours')}
+        />
       </SimpleGrid>
       {role === 'agent' && !agent && (
         <Checkbox
-          label="Enable at once"
-          description="If cleared, a new Agent gets no session, image or registry password until an administrator enables it."
+          label={t`Enable at once`}
+          description={t`If cleared, a new Agent gets no session, image or registry password until an administrator enables it.`}
           disabled={!mayEnable}
           {...form.getInputProps('enable_agent', { type: 'checkbox' })}
         />
@@ -127,22 +134,29 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
 const LOOPBACK = /https:\/\/(127\.|localhost|\[::1\])/;
 
 function Command({ token, onClose }: { token: Token; onClose: () => void }) {
-  const { join_command } = token;
+  const { join_command, uses, zone_name: zone } = token;
+  const expires = absolute(token.expires);
   return (
     <Stack>
-      <Alert color="yellow" variant="light" role="status" title="The token is shown only once">
-        Valid until {absolute(token.expires)}, for {counted(token.uses, NOUNS[token.role])} of zone {token.zone_name}.
+      <Alert color="yellow" variant="light" role="status" title={t`The token is shown only once`}>
+        {token.role === 'agent'
+          ? t`Valid until ${expires}, for ${plural(uses, { one: '# Agent', other: '# Agents' })} of zone ${zone}.`
+          : t`Valid until ${expires}, for ${plural(uses, { one: '# gateway', other: '# gateways' })} of zone ${zone}.`}
       </Alert>
       <Text size="sm">
-        Run as root on the new machine, where Greenroom{token.role === 'agent' && ' and Docker are'} installed:
+        {token.role === 'agent'
+          ? t`Run as root on the new machine, where Greenroom and Docker are installed:`
+          : t`Run as root on the new machine, where Greenroom installed:`}
       </Text>
       <Code block data-testid="join-command" className="anywhere wrapped">
         {join_command}
       </Code>
       {LOOPBACK.test(join_command) && (
         <Text size="sm">
-          Other machines cannot reach the address in this command. Start this deployment with{' '}
-          <Code className="nowrap">--hostname</Code> and create another token.
+          <Trans>
+            Other machines cannot reach the address in this command. Start this deployment with{' '}
+            <Code className="nowrap">--hostname</Code> and create another token.
+          </Trans>
         </Text>
       )}
       <Joined token={token} />
@@ -150,11 +164,11 @@ function Command({ token, onClose }: { token: Token; onClose: () => void }) {
         <CopyButton value={join_command}>
           {({ copied, copy }) => (
             <Button variant="default" onClick={copy}>
-              {copied ? 'Copied' : 'Copy command'}
+              {copied ? t`Copied` : t`Copy command`}
             </Button>
           )}
         </CopyButton>
-        <Button onClick={onClose}>Done</Button>
+        <Button onClick={onClose}>{t`Done`}</Button>
       </Group>
     </Stack>
   );
@@ -176,25 +190,36 @@ function Joined({ token }: { token: Token }) {
       {joined.length === 0 ? (
         <>
           <Loader size="xs" aria-hidden />
-          <Text size="sm">Waiting for the {NOUNS[token.role]} to join …</Text>
+          <Text size="sm">
+            {token.role === 'agent' ? t`Waiting for the Agent to join …` : t`Waiting for the gateway to join …`}
+          </Text>
         </>
       ) : (
         joined.map((row) => (
           <Group key={row.hostname + row.registered} gap={6}>
             <IconCircleCheckFilled size={18} color="var(--gr-ready)" aria-hidden />
             <Text size="sm">
-              {'agent_id' in row ? (
-                <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit underline="always">
-                  {row.hostname}
-                </Anchor>
-              ) : (
-                row.hostname
-              )}{' '}
-              has joined{'agent_id' in row && !row.enabled && ' and gets no session until it is enabled'}.
+              <HasJoined row={row} />
             </Text>
           </Group>
         ))
       )}
     </Group>
+  );
+}
+
+function HasJoined({ row }: { row: Agent | Gateway }) {
+  const isAgent = 'agent_id' in row;
+  const hostname = isAgent ? (
+    <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit underline="always">
+      {row.hostname}
+    </Anchor>
+  ) : (
+    row.hostname
+  );
+  return !isAgent || row.enabled ? (
+    <Trans>{hostname} has joined.</Trans>
+  ) : (
+    <Trans>{hostname} has joined and gets no session until it is enabled.</Trans>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Stack, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconTicket, IconTrash } from '@tabler/icons-react';
@@ -14,24 +16,28 @@ import { RowButton } from '../../../components/RowButton';
 import { StatusBadge } from '../../../components/StatusBadge';
 
 const COLUMNS: Column<JoinToken>[] = [
-  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
-  { key: 'for', title: 'For', value: (row) => row.agent_hostname ?? 'new hosts' },
-  { key: 'enable', title: 'Enabled at once', value: (row) => (row.enable_agent ? 'yes' : 'no') },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
+  { key: 'for', title: t`For`, value: (row) => row.agent_hostname ?? t`new hosts` },
+  { key: 'enable', title: t`Enabled at once`, value: (row) => (row.enable_agent ? t`yes` : t`no`) },
   {
     key: 'status',
-    title: 'Status',
+    title: t`Status`,
     value: (row) => row.status,
     render: (row) => <StatusBadge status={row.status} intended={row.status !== 'open'} />,
   },
   {
     key: 'used',
-    title: 'Used',
+    title: t`Used`,
     value: (row) => row.used,
-    render: (row) => `${row.used} of ${row.used + row.uses_left}`,
+    render: (row) => {
+      const { used } = row;
+      const total = used + row.uses_left;
+      return t`${used} of ${total}`;
+    },
   },
-  timeColumn('created', 'Created', (row) => row.created),
-  { key: 'by', title: 'Created by', value: (row) => row.created_by || '–' },
-  timeColumn('expires', 'Expires', (row) => row.expires),
+  timeColumn('created', t`Created`, (row) => row.created),
+  { key: 'by', title: t`Created by`, value: (row) => row.created_by || '–' },
+  timeColumn('expires', t`Expires`, (row) => row.expires),
   actionsColumn((row) => <Revoke token={row} />),
 ];
 
@@ -43,16 +49,17 @@ export function JoinTokens({ role }: { role: JoinToken['role'] }) {
   return (
     <Stack component="section" gap="sm" mt="xl">
       <Title order={2} fz={18}>
-        Join tokens
+        <Trans>Join tokens</Trans>
       </Title>
       <DataTable
-        caption="Join tokens"
+        caption={t`Join tokens`}
+        list="join-tokens"
         name="token"
         query={{ data, error: tokens.error }}
         columns={COLUMNS}
         rowKey={(row) => row.join_token_id}
         sort="-created"
-        empty={<EmptyState icon={IconTicket} title="No join tokens" />}
+        empty={<EmptyState icon={IconTicket} title={t`No join tokens`} />}
       />
     </Stack>
   );
@@ -60,16 +67,17 @@ export function JoinTokens({ role }: { role: JoinToken['role'] }) {
 
 function Revoke({ token }: { token: JoinToken }) {
   if (!useAllowed()('agents_create') || token.status !== 'open') return null;
-  const purpose = token.agent_hostname ?? `zone ${token.zone_name}`;
+  const { zone_name: zone } = token;
+  const purpose = token.agent_hostname ?? t`zone ${zone}`;
   return (
     <Confirm
-      title={`Revoke this join token for ${purpose}?`}
-      action="Revoke"
+      title={t`Revoke this join token for ${purpose}?`}
+      action={t`Revoke`}
       onConfirm={() => revokeJoinToken(token.join_token_id)}
       touched={['join-tokens']}
-      trigger={(open) => <RowButton label={`Revoke the join token for ${purpose}`} icon={IconTrash} onClick={open} />}
+      trigger={(open) => <RowButton label={t`Revoke the join token for ${purpose}`} icon={IconTrash} onClick={open} />}
     >
-      No host can join with this token any more. Hosts that have joined are not affected.
+      <Trans>No host can join with this token any more. Hosts that have joined are not affected.</Trans>
     </Confirm>
   );
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Anchor, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useSearchParams } from 'react-router';
@@ -27,13 +28,13 @@ export function ManagerPage() {
   const manager = useQuery(managerQuery(managerId));
   const allowed = useAllowed();
   const tabs = (data: Manager): Tab[] => [
-    { key: 'details', title: 'Details', content: <Details manager={data} /> },
+    { key: 'details', title: t`Details`, content: <Details manager={data} /> },
     ...(allowed('system_view')
       ? [
-          { key: 'logs', title: 'Logs', content: <LogsTable fixed={{ text: data.instance_id }} /> },
+          { key: 'logs', title: t`Logs`, content: <LogsTable fixed={{ text: data.instance_id }} /> },
           {
             key: 'requests',
-            title: 'Requests',
+            title: t`Requests`,
             content: <RequestsTable fixed={{ manager_instance_id: data.instance_id }} />,
           },
         ]
@@ -41,16 +42,19 @@ export function ManagerPage() {
   ];
   return (
     <DetailsPage
-      list={{ to: LIST, title: 'Managers' }}
+      list={{ to: LIST, title: t`Managers` }}
       query={manager}
       title={({ instance_id }) => instance_id}
-      note={(data) => (
-        <Group gap="sm">
-          <StatusBadge status={data.status} intended={!data.enabled} />
-          {data.is_primary && <Primary term={data.term} />}
-          <WhyButton subject={{ kind: 'manager', id: data.manager_id }} about={`Manager ${data.instance_id}`} />
-        </Group>
-      )}
+      note={(data) => {
+        const { instance_id: name } = data;
+        return (
+          <Group gap="sm">
+            <StatusBadge status={data.status} intended={!data.enabled} />
+            {data.is_primary && <Primary term={data.term} />}
+            <WhyButton subject={{ kind: 'manager', id: data.manager_id }} about={t`Manager ${name}`} />
+          </Group>
+        );
+      }}
       actions={(data) => (
         <>
           <ManagerSwitch manager={data} labeled asked={params.get('do') === 'disable'} />
@@ -70,19 +74,19 @@ function Details({ manager }: { manager: Manager }) {
     <Card withBorder className="surface" p="md" maw={900}>
       <Facts
         facts={[
-          ['Instance ID', <ShortId key="id" id={manager.instance_id} />],
-          ['Status', manager.status_reason],
-          ['Zone', manager.zone_name],
-          ['Term (changes of the Primary)', manager.term],
-          ['Hostname', manager.hostname],
-          ['Version', manager.version],
-          ['Gateway URL', manager.gateway_url || 'none: no Agent can reach this Manager'],
-          ['First reported', absolute(manager.first_reported)],
+          [t`Instance ID`, <ShortId key="id" id={manager.instance_id} />],
+          [t`Status`, manager.status_reason],
+          [t`Zone`, manager.zone_name],
+          [t`Term (changes of the Primary)`, manager.term],
+          [t`Hostname`, manager.hostname],
+          [t`Version`, manager.version],
+          [t`Gateway URL`, manager.gateway_url || t`none: no Agent can reach this Manager`],
+          [t`First reported`, absolute(manager.first_reported)],
           [
-            'Last reported',
+            t`Last reported`,
             <TimeAgo key="last" time={manager.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
           ],
-          ['Agents of this Manager', mine && (mine.length > 0 ? <Agents agents={mine} /> : 'none')],
+          [t`Agents of this Manager`, mine && (mine.length > 0 ? <Agents agents={mine} /> : t`none`)],
         ]}
       />
     </Card>
@@ -106,18 +110,19 @@ function Agents({ agents }: { agents: { agent_id: string; hostname: string }[] }
 
 function DeleteManager({ manager }: { manager: Manager }) {
   const comesBack = manager.status === 'running';
+  const { instance_id: name } = manager;
   return (
     <Confirm
-      title={`Delete Manager ${manager.instance_id}?`}
-      action="Delete"
+      title={t`Delete Manager ${name}?`}
+      action={t`Delete`}
       onConfirm={() => deleteManager(manager.manager_id, comesBack)}
       to={LIST}
       touched={['managers', 'zones']}
-      trigger="Delete"
+      trigger={t`Delete`}
     >
       {comesBack
-        ? 'This Manager is running. It registers again within seconds as a new, enabled Manager, and the data of its record is lost. To take it out of service, disable it instead.'
-        : 'The record of this Manager is removed. If the Manager is started again, it registers as a new, enabled Manager.'}
+        ? t`This Manager is running. It registers again within seconds as a new, enabled Manager, and the data of its record is lost. To take it out of service, disable it instead.`
+        : t`The record of this Manager is removed. If the Manager is started again, it registers as a new, enabled Manager.`}
     </Confirm>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { List } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
@@ -19,10 +21,11 @@ interface Props {
 export function ManagerSwitch({ manager, labeled = false, asked = false }: Props) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
+  const { instance_id: name } = manager;
   return (
     <EnabledSwitch
       enabled={manager.enabled}
-      name={`Manager ${manager.instance_id}`}
+      name={t`Manager ${name}`}
       list="managers"
       disabled={!allowed('managers_modify')}
       consequence={consequenceOf(manager, managers.data ?? [])}
@@ -33,9 +36,9 @@ export function ManagerSwitch({ manager, labeled = false, asked = false }: Props
   );
 }
 
-async function setEnabled({ manager_id, instance_id }: Manager, enabled: boolean): Promise<void> {
+async function setEnabled({ manager_id, instance_id: name }: Manager, enabled: boolean): Promise<void> {
   const { warning } = await changeManager(manager_id, { enabled });
-  if (warning) showWarning(`Manager ${instance_id} is disabled`, warning);
+  if (warning) showWarning(t`Manager ${name} is disabled`, warning);
 }
 
 /**
@@ -43,34 +46,39 @@ async function setEnabled({ manager_id, instance_id }: Manager, enabled: boolean
  * to disable that one and explains the alternative.
  */
 function consequenceOf(manager: Manager, all: Manager[]): ReactNode {
-  const { instance_id, zone_id, zone_name } = manager;
-  const others = all.filter((each) => each.zone_id === zone_id && each.enabled && each.instance_id !== instance_id);
+  const { instance_id: name, zone_id, zone_name: zone } = manager;
+  const others = all.filter((each) => each.zone_id === zone_id && each.enabled && each.instance_id !== name);
   const running = others.filter(({ status }) => status === 'running');
   if (others.length === 0 || (running.length > 0 && !manager.is_primary)) return null;
+  const names = others.map((each) => each.instance_id).join(', ');
   return (
     <List size="sm" spacing="xs">
       {running.length > 0 ? (
-        <List.Item>
-          It is the Primary of zone {zone_name}. {nameOf(running)} becomes Primary immediately, and the Agents of the
-          zone register with it.
-        </List.Item>
+        <List.Item>{successionOf(zone, running)}</List.Item>
       ) : (
         <List.Item>
-          No other enabled Manager of zone {zone_name} is running (status unknown:{' '}
-          {others.map((each) => each.instance_id).join(', ')}). No session of the zone starts or ends until one of them
-          runs.
+          <Trans>
+            No other enabled Manager of zone {zone} is running (status unknown: {names}). No session of the zone starts
+            or ends until one of them runs.
+          </Trans>
         </List.Item>
       )}
-      <List.Item>Running sessions continue.</List.Item>
+      <List.Item>{t`Running sessions continue.`}</List.Item>
       <List.Item>
-        {instance_id} is not stopped. It answers Agents with 503 until it is enabled again. Enabling it does not make it
-        Primary.
+        <Trans>
+          {name} is not stopped. It answers Agents with 503 until it is enabled again. Enabling it does not make it
+          Primary.
+        </Trans>
       </List.Item>
     </List>
   );
 }
 
-function nameOf(managers: Manager[]): string {
+/** Who becomes Primary of the zone after the Primary is disabled. */
+function successionOf(zone: string, managers: Manager[]): string {
   const [one, ...more] = managers;
-  return one && more.length === 0 ? one.instance_id : 'Another enabled Manager';
+  if (!one || more.length > 0)
+    return t`It is the Primary of zone ${zone}. Another enabled Manager becomes Primary immediately, and the Agents of the zone register with it.`;
+  const { instance_id: name } = one;
+  return t`It is the Primary of zone ${zone}. ${name} becomes Primary immediately, and the Agents of the zone register with it.`;
 }

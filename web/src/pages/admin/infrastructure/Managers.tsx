@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Badge, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconAlertTriangle, IconCrown } from '@tabler/icons-react';
@@ -19,7 +21,7 @@ export const SILENT_S = 15;
 const COLUMNS: Column<Manager>[] = [
   {
     key: 'instance',
-    title: 'Instance ID',
+    title: t`Instance ID`,
     value: (row) => row.instance_id,
     render: (row) => (
       <RowLink to={`/admin/infrastructure/managers/${row.manager_id}`}>
@@ -30,7 +32,7 @@ const COLUMNS: Column<Manager>[] = [
   enabledColumn((row) => <ManagerSwitch manager={row} />),
   {
     key: 'first',
-    title: 'First Reported Time',
+    title: t`First Reported Time`,
     value: (row) => row.first_reported,
     render: (row) => (
       <Text size="sm" className="nowrap">
@@ -40,14 +42,14 @@ const COLUMNS: Column<Manager>[] = [
   },
   {
     key: 'last',
-    title: 'Last Reported Time',
+    title: t`Last Reported Time`,
     value: (row) => row.last_reported,
     render: (row) => <TimeAgo time={row.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
   },
-  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   {
     key: 'status',
-    title: 'Status',
+    title: t`Status`,
     value: (row) => row.status,
     render: (row) => (
       <Stack gap={4} align="flex-start">
@@ -62,21 +64,24 @@ const COLUMNS: Column<Manager>[] = [
   },
   {
     key: 'primary',
-    title: 'Primary Manager',
+    title: t`Primary Manager`,
     rank: 'main',
     value: (row) => (row.is_primary ? 'primary' : ''),
-    render: (row) => (
-      <Group gap={6} wrap="nowrap">
-        {row.is_primary ? (
-          <Primary term={row.term} />
-        ) : (
-          <Text span size="sm" c="dimmed">
-            No
-          </Text>
-        )}
-        <WhyButton subject={{ kind: 'manager', id: row.manager_id }} about={`Manager ${row.instance_id}`} />
-      </Group>
-    ),
+    render: (row) => {
+      const { instance_id: name } = row;
+      return (
+        <Group gap={6} wrap="nowrap">
+          {row.is_primary ? (
+            <Primary term={row.term} />
+          ) : (
+            <Text span size="sm" c="dimmed">
+              <Trans>No</Trans>
+            </Text>
+          )}
+          <WhyButton subject={{ kind: 'manager', id: row.manager_id }} about={t`Manager ${name}`} />
+        </Group>
+      );
+    },
   },
 ];
 
@@ -85,18 +90,19 @@ export function Managers() {
   const managers = useQuery(managersQuery);
   return (
     <ResourcePage
-      note="Managers coordinate the Agents. One enabled Manager of each zone is its Primary, which also keeps the pools filled. The term counts the changes of the Primary. To maintain a Manager without stopping it, disable it."
+      note={t`Managers coordinate the Agents. One enabled Manager of each zone is its Primary, which also keeps the pools filled. The term counts the changes of the Primary. To maintain a Manager without stopping it, disable it.`}
       notice={<Uncoordinated managers={managers.data ?? []} />}
       query={managers}
       columns={COLUMNS}
+      list="managers"
       rowKey={(manager) => manager.manager_id}
       sort="zone"
       minWidth={980}
-      empty="No Manager has reported yet"
+      empty={t`No Manager has reported yet`}
       emptyNote={
-        <>
+        <Trans>
           Start one with <Code>greenroom manager</Code>.
-        </>
+        </Trans>
       }
     />
   );
@@ -108,10 +114,13 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
     managers.every(({ zone_name, status }) => zone_name !== zone || status !== 'running'),
   );
   if (zones.length === 0) return null;
+  const names = zones.join(', ');
   return (
     <Alert color="red" variant="light" role="status" mb="md" icon={<IconAlertTriangle aria-hidden />}>
-      No enabled Manager of zone {zones.join(', ')} is running. Running sessions continue, but no session starts or
-      ends. Start one of its Managers, or enable a running one.
+      <Trans>
+        No enabled Manager of zone {names} is running. Running sessions continue, but no session starts or ends. Start
+        one of its Managers, or enable a running one.
+      </Trans>
     </Alert>
   );
 }
@@ -121,10 +130,10 @@ export function Primary({ term }: { term: number }) {
   return (
     <Group gap={6}>
       <Badge variant="filled" miw="max-content" leftSection={<IconCrown size={12} aria-hidden />}>
-        Primary
+        <Trans>Primary</Trans>
       </Badge>
       <Text size="xs" c="dimmed" className="nowrap">
-        term {term}
+        <Trans>term {term}</Trans>
       </Text>
     </Group>
   );

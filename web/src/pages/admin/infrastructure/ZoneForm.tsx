@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Fieldset, NumberInput, Select, SimpleGrid, Switch, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeZone, createZone } from '../../../api/actions';
@@ -9,10 +11,10 @@ import { changed } from '../../../components/saving';
 type Fields = Required<Schemas['ZonePatch']>;
 
 const STRATEGIES: Record<Fields['load_balancing_strategy'], string> = {
-  'Least Load': 'Least Load: the Agent with the most room',
-  'Most Load': 'Most Load: the fullest Agent that still has room',
-  'Least Kasms': 'Least sessions: the Agent with the fewest sessions',
-  'Most Kasms': 'Most sessions: the Agent with the most sessions',
+  'Least Load': t`Least Load: the Agent with the most room`,
+  'Most Load': t`Most Load: the fullest Agent that still has room`,
+  'Least Kasms': t`Least sessions: the Agent with the fewest sessions`,
+  'Most Kasms': t`Most sessions: the Agent with the most sessions`,
 };
 const REQUEST_HOST = '$request_host$';
 const NEW: Fields = {
@@ -36,9 +38,10 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
   });
   const { allow_origin_domain, upstream_auth_address } = form.getValues();
   const dynamic = [allow_origin_domain, upstream_auth_address].some((value) => value.includes(REQUEST_HOST));
+  const name = zone?.zone_name;
   return (
     <FormDialog
-      title={zone ? `Edit zone ${zone.zone_name}` : 'Create Zone'}
+      title={zone ? t`Edit zone ${name}` : t`Create Zone`}
       size="lg"
       repeatable={zone !== null}
       form={form}
@@ -47,66 +50,68 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
       onClose={onClose}
     >
       <TextInput
-        label="Zone Name"
-        description="Letters, digits, dots, dashes and underscores"
+        label={t`Zone Name`}
+        description={t`Letters, digits, dots, dashes and underscores`}
         required
         {...form.getInputProps('zone_name')}
       />
       <TextInput
-        label="Allow Origin Domain"
-        description="Hosts whose pages may open streams of sessions, separated by commas"
+        label={t`Allow Origin Domain`}
+        description={t`Hosts whose pages may open streams of sessions, separated by commas`}
         required
         {...form.getInputProps('allow_origin_domain')}
       />
       <TextInput
-        label="Upstream Auth Address"
-        description="host[:port] of the API, where Agents check whether a stream may be opened"
+        label={t`Upstream Auth Address`}
+        description={t`host[:port] of the API, where Agents check whether a stream may be opened`}
         required
         {...form.getInputProps('upstream_auth_address')}
       />
       <Text size="xs" c="dimmed">
-        {REQUEST_HOST} stands for the host name in the address that the user opened.
+        <Trans>{REQUEST_HOST} stands for the host name in the address that the user opened.</Trans>
       </Text>
       {dynamic && (
         <Alert color="yellow" variant="light" role="status">
-          With {REQUEST_HOST}, no session of this zone can be staged, because a staged session starts before a user
-          opens an address.
+          <Trans>
+            With {REQUEST_HOST}, no session of this zone can be staged, because a staged session starts before a user
+            opens an address.
+          </Trans>
         </Alert>
       )}
       <Select
-        label="Load Balance Strategy"
-        description="The Agent that gets a new session"
+        label={t`Load Balance Strategy`}
+        description={t`The Agent that gets a new session`}
         data={Object.entries(STRATEGIES).map(([value, label]) => ({ value, label }))}
         allowDeselect={false}
         {...form.getInputProps('load_balancing_strategy')}
       />
       <Switch
-        label="Search Alternate Zones"
-        description="Search other zones if this zone cannot serve a launch"
+        label={t`Search Alternate Zones`}
+        description={t`Search other zones if this zone cannot serve a launch`}
         {...form.getInputProps('search_alternate_zones', { type: 'checkbox' })}
       />
-      <Fieldset legend="Streams">
+      <Fieldset legend={t`Streams`}>
         <Switch
-          label="Proxy Connections"
-          description="On: browsers reach sessions through the web gateway of this deployment. Off: browsers reach them through a gateway in the zone, at Proxy Hostname and Proxy Port."
+          label={t`Proxy Connections`}
+          description={t`On: browsers reach sessions through the web gateway of this deployment. Off: browsers reach them through a gateway in the zone, at Proxy Hostname and Proxy Port.`}
           {...form.getInputProps('proxy_connections', { type: 'checkbox' })}
         />
         <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
           <TextInput
-            label="Proxy Hostname"
-            description="Only if Proxy Connections is off: the host of the gateway in the zone. $request_host$ stands for the edge gateway of the Agent. If the Agent has no edge gateway, $request_host$ stands for the host that the user opened"
+            label={t`Proxy Hostname`}
+            description={t`Only if Proxy Connections is off: the host of the gateway in the zone. $request_host$ stands for the edge gateway of the Agent. If the Agent has no edge gateway, $request_host$ stands for the host that the user opened`}
             required
             {...form.getInputProps('proxy_hostname')}
           />
           <TextInput
-            label="Proxy Path"
-            description="Start of the path of each stream"
+            label={t`Proxy Path`}
+            description={t`Start of the path of each stream`}
             required
             {...form.getInputProps('proxy_path')}
           />
           <NumberInput
-            label="Proxy Port"
-            description="Only if Proxy Connections is off: the port of the gateway in the zone"
+            label={t`Proxy Port`}
+            description={t`Only if Proxy Connections is off: the port of the gateway in the zone`}
             required
             {...form.getInputProps('proxy_port')}
           />

@@ -1,8 +1,9 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { useQuery } from '@tanstack/react-query';
 import { deleteZone } from '../../../api/actions';
 import { zonesQuery } from '../../../api/queries';
 import type { Zone } from '../../../api/types';
-import { counted } from '../../../components/format';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction } from '../../../components/RowAction';
 import { RowName } from '../../../components/RowLink';
@@ -12,56 +13,59 @@ import { ZoneForm } from './ZoneForm';
 const COLUMNS: Column<Zone>[] = [
   {
     key: 'zone',
-    title: 'Zone',
+    title: t`Zone`,
     value: (row) => row.zone_name,
-    render: (row) => (
-      <RowName
-        note={
-          <span className="nowrap">
-            {counted(row.num_managers, 'Manager')}, {counted(row.num_agents, 'Agent')}
-          </span>
-        }
-      >
-        {row.zone_name}
-      </RowName>
-    ),
+    render: (row) => <RowName note={<span className="nowrap">{countsOf(row)}</span>}>{row.zone_name}</RowName>,
   },
-  { key: 'origin', title: 'Allow Origin Domain', value: (row) => row.allow_origin_domain },
-  { key: 'upstream', title: 'Upstream Auth Address', value: (row) => row.upstream_auth_address },
-  { key: 'strategy', title: 'Load Balance Strategy', value: strategyOf },
-  { key: 'alternate', title: 'Search Alternate Zones', value: (row) => (row.search_alternate_zones ? 'Yes' : 'No') },
-  { key: 'proxy', title: 'Proxy Connections', value: proxyOf },
+  { key: 'origin', title: t`Allow Origin Domain`, value: (row) => row.allow_origin_domain },
+  { key: 'upstream', title: t`Upstream Auth Address`, value: (row) => row.upstream_auth_address },
+  { key: 'strategy', title: t`Load Balance Strategy`, value: strategyOf },
+  { key: 'alternate', title: t`Search Alternate Zones`, value: (row) => (row.search_alternate_zones ? t`Yes` : t`No`) },
+  { key: 'proxy', title: t`Proxy Connections`, value: proxyOf },
 ];
 
 /** Fleet → Zones. */
 export function Zones() {
   return (
     <ResourcePage
-      note="Each zone has its own Managers and Agents. A session runs in one zone."
+      note={t`Each zone has its own Managers and Agents. A session runs in one zone.`}
       query={useQuery(zonesQuery)}
       columns={COLUMNS}
+      list="zones"
       rowKey={(zone) => zone.zone_id}
       sort="zone"
       minWidth={920}
-      empty="No zones"
-      emptyNote="A zone is created when its first Manager starts."
+      empty={t`No zones`}
+      emptyNote={t`A zone is created when its first Manager starts.`}
       form={(zone, close) => <ZoneForm zone={zone} onClose={close} />}
       editName={(zone) => zone.zone_name}
       remove={({ zone_id, zone_name }) => (
-        <RemoveAction noun="zone" name={zone_name} onConfirm={() => deleteZone(zone_id)} touched={['zones']}>
-          A zone can be deleted if it has no Managers, Agents, sessions and staging configs.
+        <RemoveAction noun={t`zone`} name={zone_name} onConfirm={() => deleteZone(zone_id)} touched={['zones']}>
+          <Trans>A zone can be deleted if it has no Managers, Agents, sessions and staging configs.</Trans>
         </RemoveAction>
       )}
     />
   );
 }
 
+function countsOf({ num_managers: managers, num_agents: agents }: Zone): string {
+  return t`${plural(managers, { one: '# Manager', other: '# Managers' })}, ${plural(agents, { one: '# Agent', other: '# Agents' })}`;
+}
+
+const STRATEGIES: Record<string, string> = {
+  'Least Load': t`Least Load`,
+  'Most Load': t`Most Load`,
+  'Least Kasms': t`Least sessions`,
+  'Most Kasms': t`Most sessions`,
+};
+
 /** The strategy with the word of the console for sessions. */
 function strategyOf({ load_balancing_strategy: strategy }: Zone): string {
-  return strategy.replace('Kasms', 'sessions');
+  return STRATEGIES[strategy] ?? strategy;
 }
 
 /** How browsers reach the streams of a zone. */
 function proxyOf({ proxy_connections, proxy_hostname, proxy_port }: Zone): string {
-  return proxy_connections ? 'Yes' : `No, at ${proxy_hostname}:${proxy_port}`;
+  const address = `${proxy_hostname}:${proxy_port}`;
+  return proxy_connections ? t`Yes` : t`No, at ${address}`;
 }

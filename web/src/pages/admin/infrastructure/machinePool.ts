@@ -1,5 +1,6 @@
 /** The form values of a machine pool and the request of the api. */
 
+import { t } from '@lingui/core/macro';
 import type { MachinePool, Schemas } from '../../../api/types';
 import { jsonText, parsedJson } from '../../../components/json';
 
@@ -28,36 +29,53 @@ export interface Fields {
   edge_url: string;
 }
 
+/** The label and the description of a field. */
+interface FieldText {
+  label: string;
+  description: string;
+}
+
 interface ProviderText {
   label: string;
-  /** Text options: name → label, and after a colon its description. */
-  texts: Texts;
-  /** Secrets of the provider: name → label, and after a colon its description. */
-  secrets: Texts;
+  /** Text options, by name. */
+  texts: Record<string, FieldText>;
+  /** Secrets of the provider, by name. */
+  secrets: Record<string, FieldText>;
 }
 
 /** The providers that come with Greenroom. */
 const PROVIDERS: Record<string, ProviderText> = {
   libcloud: {
-    label: 'Libcloud: a cloud that Apache Libcloud supports',
+    label: t`Libcloud: a cloud that Apache Libcloud supports`,
     texts: {
-      driver: 'Driver: the cloud, by its name in Libcloud, e.g. ec2',
-      size: 'Size: the machine type of the cloud, e.g. m6i.2xlarge',
-      image: 'Image: the machine image of the cloud, with the operating system and Greenroom',
+      driver: { label: t`Driver`, description: t`the cloud, by its name in Libcloud, e.g. ec2` },
+      size: { label: t`Size`, description: t`the machine type of the cloud, e.g. m6i.2xlarge` },
+      image: {
+        label: t`Image`,
+        description: t`the machine image of the cloud, with the operating system and Greenroom`,
+      },
     },
-    secrets: { key: 'Key: the first part of the credentials', secret: 'Secret: the second part, if the cloud has one' },
+    secrets: {
+      key: { label: t`Key`, description: t`the first part of the credentials` },
+      secret: { label: t`Secret`, description: t`the second part, if the cloud has one` },
+    },
   },
   command: {
-    label: 'Command: a program on the Managers’ machines',
-    texts: { program: 'Program: the absolute path of a program, which gets each request for machines' },
+    label: t`Command: a program on the Managers’ machines`,
+    texts: {
+      program: {
+        label: t`Program`,
+        description: t`the absolute path of a program, which gets each request for machines`,
+      },
+    },
     secrets: {},
   },
   webhook: {
-    label: 'Webhook: an address that you operate',
-    texts: { url: 'URL: the address that gets each request for machines' },
-    secrets: { token: 'Token: sent with each request, in the header Authorization' },
+    label: t`Webhook: an address that you operate`,
+    texts: { url: { label: t`URL`, description: t`the address that gets each request for machines` } },
+    secrets: { token: { label: t`Token`, description: t`sent with each request, in the header Authorization` } },
   },
-  simulated: { label: 'Simulated: no machine is created, and none joins', texts: {}, secrets: {} },
+  simulated: { label: t`Simulated: no machine is created, and none joins`, texts: {}, secrets: {} },
 };
 
 /** The fields of a provider. A provider of another package has its options and secrets as JSON. */
@@ -142,6 +160,6 @@ export function bodyOf(fields: Fields): Body {
 }
 
 /** The entries of `texts` that are named and not empty. */
-function picked(texts: Texts, names: Texts): Texts {
+function picked(texts: Texts, names: Record<string, FieldText>): Texts {
   return Object.fromEntries(Object.entries(texts).filter(([name, text]) => name in names && text !== ''));
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeServiceAccount, createServiceAccount, type ServiceAccount } from '../../../api/serviceAccounts';
@@ -14,9 +15,10 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
     validate: checksOf('ServiceAccountCreate'),
     validateInputOnChange: true,
   });
+  const name = account?.name;
   return (
     <FormDialog
-      title={account ? `Service Account ${account.name}` : 'Create Service Account'}
+      title={account ? t`Service Account ${name}` : t`Create Service Account`}
       form={form}
       save={(fields, before) =>
         account
@@ -26,19 +28,23 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
       touched={['service-accounts', 'groups']}
       onClose={onClose}
     >
-      <TextInput label="Name" required autoComplete="off" data-autofocus {...form.getInputProps('name')} />
-      <Textarea label="Description" autosize minRows={2} {...form.getInputProps('description')} />
-      <TextInput label="Contact" description="Who is responsible for the program" {...form.getInputProps('contact')} />
+      <TextInput label={t`Name`} required autoComplete="off" data-autofocus {...form.getInputProps('name')} />
+      <Textarea label={t`Description`} autosize minRows={2} {...form.getInputProps('description')} />
+      <TextInput
+        label={t`Contact`}
+        description={t`Who is responsible for the program`}
+        {...form.getInputProps('contact')}
+      />
       <GroupsField {...form.getInputProps('groups')} />
       <TextInput
-        label="Networks"
-        description="From where its keys may be used, such as 10.1.0.0/16 2001:db8::/32. Empty = from anywhere"
+        label={t`Networks`}
+        description={t`From where its keys may be used, such as 10.1.0.0/16 2001:db8::/32. Empty = from anywhere`}
         {...form.getInputProps('networks')}
       />
       <TextInput
         type="datetime-local"
-        label="Expires"
-        description="Empty = never. After this time, its keys are refused"
+        label={t`Expires`}
+        description={t`Empty = never. After this time, its keys are refused`}
         {...form.getInputProps('expires')}
       />
     </FormDialog>

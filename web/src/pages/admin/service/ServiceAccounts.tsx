@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
@@ -16,7 +18,7 @@ export function ServiceAccounts() {
   const columns: Column<ServiceAccount>[] = [
     {
       key: 'name',
-      title: 'Name',
+      title: t`Name`,
       value: (row) => `${row.name} ${row.description}`,
       render: (row) => (
         <>
@@ -27,42 +29,46 @@ export function ServiceAccounts() {
         </>
       ),
     },
-    enabledColumn((row) => (
-      <EnabledSwitch
-        enabled={row.enabled}
-        name={`service account ${row.name}`}
-        list="service-accounts"
-        disabled={!allowed('devapi_modify')}
-        onChange={(enabled) => changeServiceAccount(row.service_account_id, { enabled })}
-      />
-    )),
-    { key: 'contact', title: 'Contact', value: (row) => row.contact },
-    { key: 'groups', title: 'Groups', value: (row) => row.groups.map(({ name }) => name).join(', ') },
-    { key: 'networks', title: 'Networks', value: (row) => row.networks.join(', ') || 'all' },
-    { key: 'keys', title: 'API Keys', value: (row) => row.num_keys, align: 'right' },
-    { key: 'sessions', title: 'Sessions', value: (row) => row.num_sessions, align: 'right' },
-    timeColumn('expires', 'Expires', (row) => row.expires, 'never'),
-    timeColumn('used', 'Last Used', (row) => row.last_used, 'never'),
+    enabledColumn((row) => {
+      const { name } = row;
+      return (
+        <EnabledSwitch
+          enabled={row.enabled}
+          name={t`service account ${name}`}
+          list="service-accounts"
+          disabled={!allowed('devapi_modify')}
+          onChange={(enabled) => changeServiceAccount(row.service_account_id, { enabled })}
+        />
+      );
+    }),
+    { key: 'contact', title: t`Contact`, value: (row) => row.contact },
+    { key: 'groups', title: t`Groups`, value: (row) => row.groups.map(({ name }) => name).join(', ') },
+    { key: 'networks', title: t`Networks`, value: (row) => row.networks.join(', ') || t`all` },
+    { key: 'keys', title: t`API Keys`, value: (row) => row.num_keys, align: 'right' },
+    { key: 'sessions', title: t`Sessions`, value: (row) => row.num_sessions, align: 'right' },
+    timeColumn('expires', t`Expires`, (row) => row.expires, t`never`),
+    timeColumn('used', t`Last Used`, (row) => row.last_used, t`never`),
   ];
   return (
     <ResourcePage
-      note="Service accounts are the users of programs. No person can log in as a service account. Create its keys on the page API Keys."
+      note={t`Service accounts are the users of programs. No person can log in as a service account. Create its keys on the page API Keys.`}
       query={useQuery(serviceAccountsQuery)}
       columns={columns}
+      list="service-accounts"
       rowKey={(account) => account.service_account_id}
       sort="name"
       minWidth={1000}
-      empty="No service accounts"
-      emptyNote="The API keys and leases of a service account do not depend on the account of a person."
+      empty={t`No service accounts`}
+      emptyNote={t`The API keys and leases of a service account do not depend on the account of a person.`}
       form={(account, close) => <ServiceAccountForm account={account} onClose={close} />}
       editName={(account) => account.name}
       remove={({ service_account_id, name }) => (
         <RemoveAction
-          name={`service account ${name}`}
+          name={t`service account ${name}`}
           onConfirm={() => deleteServiceAccount(service_account_id)}
           touched={['service-accounts', 'api-keys']}
         >
-          Its sessions and leases end. Its API keys and webhooks are disabled.
+          <Trans>Its sessions and leases end. Its API keys and webhooks are disabled.</Trans>
         </RemoveAction>
       )}
     />

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Code, CopyButton, Group, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
@@ -18,7 +20,7 @@ import { bodyOf, NEW, ownersOf } from './apiKeys';
 export function CreateApiKey({ onClose }: { onClose: () => void }) {
   const [created, setCreated] = useState<Schemas['KeyCreated'] | null>(null);
   return (
-    <Dialog title="Create API Key" size="lg" closeOnClickOutside={false} onClose={onClose}>
+    <Dialog title={t`Create API Key`} size="lg" closeOnClickOutside={false} onClose={onClose}>
       {created ? <Secret created={created} onClose={onClose} /> : <Form onCreated={setCreated} onClose={onClose} />}
     </Dialog>
   );
@@ -39,18 +41,21 @@ function Form({ onCreated, onClose }: FormProps) {
       onSaved={onCreated}
       onCancel={onClose}
     >
-      <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput label={t`Name`} required data-autofocus {...form.getInputProps('name')} />
       <Owner {...form.getInputProps('user_id')} />
-      <PermissionsField description="A key without permissions can do nothing" {...form.getInputProps('permissions')} />
+      <PermissionsField
+        description={t`A key without permissions can do nothing`}
+        {...form.getInputProps('permissions')}
+      />
       <TextInput
         type="datetime-local"
-        label="Expires"
-        description="Empty = never. After this time, the key is refused"
+        label={t`Expires`}
+        description={t`Empty = never. After this time, the key is refused`}
         {...form.getInputProps('expires')}
       />
       <Switch
-        label="Read only"
-        description="Keeps only the permissions that end in _view"
+        label={t`Read only`}
+        description={t`Keeps only the permissions that end in _view`}
         {...form.getInputProps('read_only', { type: 'checkbox' })}
       />
     </FormFrame>
@@ -61,8 +66,9 @@ function Form({ onCreated, onClose }: FormProps) {
 export function RotateApiKey({ apiKey, onClose }: { apiKey: ApiKey; onClose: () => void }) {
   const [created, setCreated] = useState<Schemas['KeyCreated'] | null>(null);
   const form = useForm({ initialValues: { overlap_s: '86400' } });
+  const { name } = apiKey;
   return (
-    <Dialog title={`Rotate API Key ${apiKey.name}`} closeOnClickOutside={false} onClose={onClose}>
+    <Dialog title={t`Rotate API Key ${name}`} closeOnClickOutside={false} onClose={onClose}>
       {created ? (
         <Secret created={created} onClose={onClose} />
       ) : (
@@ -72,11 +78,11 @@ export function RotateApiKey({ apiKey, onClose }: { apiKey: ApiKey; onClose: () 
           touched={['api-keys']}
           onSaved={setCreated}
           onCancel={onClose}
-          submit="Rotate"
+          submit={t`Rotate`}
         >
           <Select
-            label="Present secret"
-            description="The new secret is valid at once. Until the end of this time, both secrets are valid"
+            label={t`Present secret`}
+            description={t`The new secret is valid at once. Until the end of this time, both secrets are valid`}
             allowDeselect={false}
             data={OVERLAPS}
             {...form.getInputProps('overlap_s')}
@@ -98,12 +104,12 @@ function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>
   if (!may && !mayList) return null;
   return (
     <Select
-      label="Owner"
-      description="The user or service account that owns the key; the key never has more permissions than the owner"
+      label={t`Owner`}
+      description={t`The user or service account that owns the key; the key never has more permissions than the owner`}
       placeholder={me?.user.username}
       searchable
       clearable
-      clearButtonProps={{ 'aria-label': 'No other owner' }}
+      clearButtonProps={{ 'aria-label': t`No other owner` }}
       data={ownersOf(users.data ?? [], accounts.data)}
       {...props}
     />
@@ -111,27 +117,32 @@ function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>
 }
 
 function Secret({ created, onClose }: { created: Schemas['KeyCreated']; onClose: () => void }) {
-  const both = `${created.api_key}:${created.api_key_secret}`;
+  const { api_key: key, api_key_secret: secret } = created;
+  const both = `${key}:${secret}`;
   return (
     <Stack>
-      <Alert color="yellow" variant="light" role="status" title="The secret is shown only once">
-        Greenroom does not store the secret. Copy it now.
+      <Alert color="yellow" variant="light" role="status" title={t`The secret is shown only once`}>
+        <Trans>Greenroom does not store the secret. Copy it now.</Trans>
       </Alert>
       <Text size="sm">
-        API key <Code>{created.api_key}</Code>
+        <Trans>
+          API key <Code>{key}</Code>
+        </Trans>
       </Text>
       <Text size="sm">
-        Secret <Code>{created.api_key_secret}</Code>
+        <Trans>
+          Secret <Code>{secret}</Code>
+        </Trans>
       </Text>
       <Group justify="flex-end">
         <CopyButton value={both}>
           {({ copied, copy }) => (
             <Button variant="default" onClick={copy}>
-              {copied ? 'Copied' : 'Copy key:secret'}
+              {copied ? t`Copied` : t`Copy key:secret`}
             </Button>
           )}
         </CopyButton>
-        <Button onClick={onClose}>Done</Button>
+        <Button onClick={onClose}>{t`Done`}</Button>
       </Group>
     </Stack>
   );

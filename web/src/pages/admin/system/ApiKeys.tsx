@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Code, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -22,34 +24,39 @@ export function ApiKeys() {
   const columns: Column<ApiKey>[] = [
     {
       key: 'name',
-      title: 'Name',
+      title: t`Name`,
       value: (row) => row.name,
       render: (row) => <RowName>{row.name}</RowName>,
     },
-    { key: 'key', title: 'API Key', value: (row) => row.key_id, render: (row) => <Code>{row.key_id}</Code> },
-    enabledColumn((row) => (
-      <EnabledSwitch
-        enabled={row.enabled}
-        name={`API key ${row.name}`}
-        list="api-keys"
-        disabled={!allowed('devapi_modify')}
-        onChange={(enabled) => changeApiKey(row.key_id, { enabled })}
-      />
-    )),
+    { key: 'key', title: t`API Key`, value: (row) => row.key_id, render: (row) => <Code>{row.key_id}</Code> },
+    enabledColumn((row) => {
+      const { name } = row;
+      return (
+        <EnabledSwitch
+          enabled={row.enabled}
+          name={t`API key ${name}`}
+          list="api-keys"
+          disabled={!allowed('devapi_modify')}
+          onChange={(enabled) => changeApiKey(row.key_id, { enabled })}
+        />
+      );
+    }),
     {
       key: 'permissions',
-      title: 'Permissions',
+      title: t`Permissions`,
       value: (row) => row.permissions.join(', '),
-      render: (row) => (
-        <Text size="sm" lineClamp={2}>
-          {row.permissions.length === 0 ? 'none' : <PermissionTitles codes={row.permissions} />}
-          {row.read_only ? ' (read only)' : ''}
-        </Text>
-      ),
+      render: (row) => {
+        const permissions = row.permissions.length === 0 ? t`none` : <PermissionTitles codes={row.permissions} />;
+        return (
+          <Text size="sm" lineClamp={2}>
+            {row.read_only ? <Trans>{permissions} (read only)</Trans> : permissions}
+          </Text>
+        );
+      },
     },
     {
       key: 'owner',
-      title: 'Owner',
+      title: t`Owner`,
       value: (row) => row.owner,
       render: (row) => (
         <>
@@ -58,35 +65,39 @@ export function ApiKeys() {
           </Text>
           {row.enabled && !row.valid && (
             <Text size="xs" c={textIn('failure')}>
-              refused: expired, or the owner cannot log in
+              <Trans>refused: expired, or the owner cannot log in</Trans>
             </Text>
           )}
         </>
       ),
     },
-    timeColumn('created', 'Created', (row) => row.created),
-    timeColumn('expires', 'Expires', (row) => row.expires, 'never'),
-    timeColumn('used', 'Last Used', (row) => row.last_used, 'never'),
+    timeColumn('created', t`Created`, (row) => row.created),
+    timeColumn('expires', t`Expires`, (row) => row.expires, t`never`),
+    timeColumn('used', t`Last Used`, (row) => row.last_used, t`never`),
   ];
   return (
     <ResourcePage
-      note="API keys are for programs. The secret of a key is shown only once, after the key is created."
+      note={t`API keys are for programs. The secret of a key is shown only once, after the key is created.`}
       query={useQuery(apiKeysQuery)}
       columns={columns}
+      list="api-keys"
       rowKey={(key) => key.key_id}
       sort="name"
       minWidth={900}
-      empty="No API keys"
-      emptyNote="A program with an API key has the permissions of the key."
+      empty={t`No API keys`}
+      emptyNote={t`A program with an API key has the permissions of the key.`}
       form={(_, close) => <CreateApiKey onClose={close} />}
-      actions={(key) =>
-        allowed('devapi_modify') && (
-          <RowAction word="Rotate" name={`API key ${key.name}`} onClick={() => setRotated(key)} />
-        )
-      }
+      actions={(key) => {
+        const { name } = key;
+        return (
+          allowed('devapi_modify') && (
+            <RowAction word="Rotate" name={t`API key ${name}`} onClick={() => setRotated(key)} />
+          )
+        );
+      }}
       remove={({ key_id, name }) => (
-        <RemoveAction name={`API key ${name}`} onConfirm={() => deleteApiKey(key_id)} touched={['api-keys']}>
-          Programs that use this key are refused from now on.
+        <RemoveAction name={t`API key ${name}`} onConfirm={() => deleteApiKey(key_id)} touched={['api-keys']}>
+          <Trans>Programs that use this key are refused from now on.</Trans>
         </RemoveAction>
       )}
     >

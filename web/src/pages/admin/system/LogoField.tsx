@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, FileButton } from '@mantine/core';
 import { IconPhotoUp } from '@tabler/icons-react';
 import { removeLogo, uploadLogo, useBranding } from '../../../api/branding';
@@ -8,15 +10,15 @@ import styles from './LogoField.module.css';
 /** Shows, uploads and removes the logo of the installation. */
 export function LogoField({ disabled }: { disabled: boolean }) {
   const { logo_url } = useBranding();
-  const upload = useAction(uploadLogo, ['branding'], 'The logo was not stored');
-  const remove = useAction(removeLogo, ['branding'], 'The logo was not removed');
+  const upload = useAction(uploadLogo, ['branding'], t`The logo was not stored`);
+  const remove = useAction(removeLogo, ['branding'], t`The logo was not removed`);
   return (
-    <section className={styles.field} aria-label="Logo">
+    <section className={styles.field} aria-label={t`Logo`}>
       <Logo size={40} />
       <div className={styles.words}>
-        <div className={styles.title}>Logo</div>
+        <div className={styles.title}>{t`Logo`}</div>
         <div className={styles.note}>
-          On the log-in page and in the header. PNG, JPEG or WebP of at most 1 MB; stored immediately.
+          <Trans>On the log-in page and in the header. PNG, JPEG or WebP of at most 1 MB; stored immediately.</Trans>
         </div>
       </div>
       <FileButton
@@ -33,7 +35,7 @@ export function LogoField({ disabled }: { disabled: boolean }) {
             leftSection={<IconPhotoUp size={16} aria-hidden />}
             loading={upload.isPending}
           >
-            Upload Logo
+            <Trans>Upload Logo</Trans>
           </Button>
         )}
       </FileButton>
@@ -45,7 +47,7 @@ export function LogoField({ disabled }: { disabled: boolean }) {
           loading={remove.isPending}
           onClick={() => remove.mutate(undefined)}
         >
-          Remove Logo
+          <Trans>Remove Logo</Trans>
         </Button>
       )}
     </section>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Skeleton } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeSettings, testSettings } from '../../../api/actions';
@@ -20,7 +22,9 @@ export function Settings() {
   };
   return (
     <>
-      <PageHeader title="Settings">Settings apply to the whole deployment and take effect within seconds.</PageHeader>
+      <PageHeader title={t`Settings`}>
+        <Trans>Settings apply to the whole deployment and take effect within seconds.</Trans>
+      </PageHeader>
       <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
       {!settings.data && <Skeleton h={240} />}
       {settings.data && (

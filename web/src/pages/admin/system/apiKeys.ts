@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import type { ServiceAccount } from '../../../api/serviceAccounts';
 import type { Schemas, User } from '../../../api/types';
 
@@ -27,6 +28,6 @@ export function ownersOf(
   const people = users.filter(({ anonymous }) => !anonymous);
   return [
     ...people.map(({ user_id, username }) => ({ value: user_id, label: username })),
-    ...accounts.map(({ service_account_id, name }) => ({ value: service_account_id, label: `${name} (service)` })),
+    ...accounts.map(({ service_account_id, name }) => ({ value: service_account_id, label: t`${name} (service)` })),
   ].sort((one, other) => one.label.localeCompare(other.label));
 }

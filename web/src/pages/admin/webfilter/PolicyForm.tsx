@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Select, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
@@ -27,9 +28,10 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
     validate: checksOf('FilterPolicyCreate'),
     validateInputOnChange: true,
   });
+  const name = policy?.name;
   return (
     <FormDialog
-      title={policy ? `Edit ${policy.name}` : 'Create Policy'}
+      title={policy ? t`Edit ${name}` : t`Create Policy`}
       size="lg"
       repeatable={policy !== null}
       form={form}
@@ -41,21 +43,21 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       touched={['filter-policies']}
       onClose={onClose}
     >
-      <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
-      <TextInput label="Description" {...form.getInputProps('description')} />
+      <TextInput label={t`Name`} required data-autofocus {...form.getInputProps('name')} />
+      <TextInput label={t`Description`} {...form.getInputProps('description')} />
       <Select
-        label="Default action"
-        description="The action for sites in neither list"
+        label={t`Default action`}
+        description={t`The action for sites in neither list`}
         allowDeselect={false}
         data={[
-          { value: 'deny', label: 'Deny: only the allowed domains can be opened' },
-          { value: 'allow', label: 'Allow: all sites except the denied domains can be opened' },
+          { value: 'deny', label: t`Deny: only the allowed domains can be opened` },
+          { value: 'allow', label: t`Allow: all sites except the denied domains can be opened` },
         ]}
         {...form.getInputProps('default_action')}
       />
       <Textarea
-        label="Allowed domains"
-        description="One domain per line. A domain includes all its subdomains. If both lists match, the longer domain applies"
+        label={t`Allowed domains`}
+        description={t`One domain per line. A domain includes all its subdomains. If both lists match, the longer domain applies`}
         placeholder={'wikipedia.org\npython.org'}
         autosize
         minRows={3}
@@ -64,7 +66,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
         {...form.getInputProps('allow')}
       />
       <Textarea
-        label="Denied domains"
+        label={t`Denied domains`}
         placeholder="ads.python.org"
         autosize
         minRows={3}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, NumberInput, SimpleGrid, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
@@ -10,12 +12,14 @@ import { Dialog } from '../../../components/Dialog';
 export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: () => void }) {
   const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
   const form = useForm({ initialValues: { host: '', port: 443 } });
+  const { name } = policy;
+  const host = verdict?.host;
   return (
-    <Dialog title={<>Test {policy.name}</>} onClose={onClose}>
+    <Dialog title={<Trans>Test {name}</Trans>} onClose={onClose}>
       <FormFrame
         form={form}
-        submit="Check the site"
-        save={({ host, port }) => askFilterPolicy(policy.filter_policy_id, host.trim(), port)}
+        submit={t`Check the site`}
+        save={(asked) => askFilterPolicy(policy.filter_policy_id, asked.host.trim(), asked.port)}
         touched={[]}
         repeatable
         onSaved={setVerdict}
@@ -23,7 +27,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
       >
         <SimpleGrid cols={2}>
           <TextInput
-            label="Site"
+            label={t`Site`}
             placeholder="docs.python.org"
             required
             data-autofocus
@@ -31,7 +35,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
             {...form.getInputProps('host')}
           />
           <NumberInput
-            label="Port"
+            label={t`Port`}
             required
             min={1}
             max={65_535}
@@ -44,7 +48,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
             color={verdict.action === 'allow' ? 'accent' : 'failure'}
             variant="light"
             role="status"
-            title={`${verdict.host} is ${verdict.action === 'allow' ? 'open' : 'blocked'}`}
+            title={verdict.action === 'allow' ? t`${host} is open` : t`${host} is blocked`}
           >
             {verdict.reason}
           </Alert>

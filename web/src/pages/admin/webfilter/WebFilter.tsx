@@ -1,10 +1,11 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { deleteFilterPolicy } from '../../../api/actions';
 import { filterPoliciesQuery } from '../../../api/queries';
 import type { FilterPolicy } from '../../../api/types';
-import { counted } from '../../../components/format';
 import { FirstOf } from '../../../components/FirstOf';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
@@ -15,42 +16,50 @@ import { TryPolicy } from './TryPolicy';
 
 const SHOWN = 4;
 
+function usersOf({ num_images: images, num_groups: groups }: FilterPolicy): string {
+  return t`${plural(images, { one: '# workspace', other: '# workspaces' })}, ${plural(groups, { one: '# group', other: '# groups' })}`;
+}
+
+function sessionsOf({ num_sessions: sessions }: FilterPolicy): string {
+  return t`${plural(sessions, { one: '# session', other: '# sessions' })} now`;
+}
+
 const COLUMNS: Column<FilterPolicy>[] = [
   {
     key: 'name',
-    title: 'Name',
+    title: t`Name`,
     value: (row) => `${row.name} ${row.description}`,
     render: (row) => <RowName note={row.description}>{row.name}</RowName>,
   },
   {
     key: 'default',
-    title: 'Default action',
+    title: t`Default action`,
     value: (row) => row.default_action,
-    render: (row) => (row.default_action === 'deny' ? 'Deny' : 'Allow'),
+    render: (row) => (row.default_action === 'deny' ? t`Deny` : t`Allow`),
   },
   {
     key: 'allow',
-    title: 'Allowed domains',
+    title: t`Allowed domains`,
     value: (row) => row.allow.join(' '),
     render: (row) => <FirstOf words={row.allow} shown={SHOWN} />,
   },
   {
     key: 'deny',
-    title: 'Denied domains',
+    title: t`Denied domains`,
     value: (row) => row.deny.join(' '),
     render: (row) => <FirstOf words={row.deny} shown={SHOWN} />,
   },
   {
     key: 'used',
-    title: 'Used by',
+    title: t`Used by`,
     value: (row) => row.num_images + row.num_groups,
     render: (row) => (
       <Stack gap={0}>
         <Text size="sm" className="nowrap">
-          {counted(row.num_images, 'workspace')}, {counted(row.num_groups, 'group')}
+          {usersOf(row)}
         </Text>
         <Text size="xs" c="dimmed" className="nowrap">
-          {counted(row.num_sessions, 'session')} now
+          {sessionsOf(row)}
         </Text>
       </Stack>
     ),
@@ -62,21 +71,27 @@ export function WebFilter() {
   const [tried, setTried] = useState<FilterPolicy | null>(null);
   return (
     <ResourcePage
-      note="A policy defines the sites that sessions may open. Assign it to a workspace, or to a group with the setting web_filter_policy. A change of its domains applies to running sessions immediately."
-      caption="Web filter policies"
+      note={t`A policy defines the sites that sessions may open. Assign it to a workspace, or to a group with the setting web_filter_policy. A change of its domains applies to running sessions immediately.`}
+      caption={t`Web filter policies`}
       query={useQuery(filterPoliciesQuery)}
       columns={COLUMNS}
+      list="web-filter-policies"
       rowKey={(policy) => policy.filter_policy_id}
       sort="name"
       minWidth={940}
-      empty="No policies yet"
-      emptyNote="Without a policy, sessions may open all sites. Create a policy, then choose it in a workspace."
+      empty={t`No policies yet`}
+      emptyNote={t`Without a policy, sessions may open all sites. Create a policy, then choose it in a workspace.`}
       form={(policy, close) => <PolicyForm policy={policy} onClose={close} />}
       editName={(policy) => policy.name}
       actions={(policy) => <RowAction word="Test" name={policy.name} onClick={() => setTried(policy)} />}
       remove={({ filter_policy_id: id, name }) => (
-        <RemoveAction noun="policy" name={name} onConfirm={() => deleteFilterPolicy(id)} touched={['filter-policies']}>
-          A policy can be deleted only if no workspace and no group uses it.
+        <RemoveAction
+          noun={t`policy`}
+          name={name}
+          onConfirm={() => deleteFilterPolicy(id)}
+          touched={['filter-policies']}
+        >
+          <Trans>A policy can be deleted only if no workspace and no group uses it.</Trans>
         </RemoveAction>
       )}
     >
