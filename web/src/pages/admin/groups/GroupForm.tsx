@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { NumberInput, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useQueryClient } from '@tanstack/react-query';
@@ -27,7 +28,7 @@ export function CreateGroup({ onClose }: { onClose: () => void }) {
   const form = useForm<Fields>({ initialValues: { name: '', description: '', priority: 100 }, ...CHECKED });
   return (
     <FormDialog
-      title="Create Group"
+      title={t`Create Group`}
       form={form}
       save={createGroup}
       touched={['groups']}
@@ -49,7 +50,7 @@ export function GroupForm({ group, disabled }: { group: Group; disabled: boolean
       save={(values, before) => changeGroup(group.group_id, changed(before, values))}
       touched={['groups']}
       page={{
-        saved: 'The group was saved.',
+        saved: t`The group was saved.`,
         read: async () => fieldsOf(await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })),
       }}
       repeatable
@@ -64,17 +65,17 @@ function FieldsOfGroup({ form, isSystem }: { form: UseFormReturnType<Fields>; is
   return (
     <>
       <TextInput
-        label="Name"
+        label={t`Name`}
         required
         disabled={isSystem}
         data-autofocus
-        description={isSystem ? 'The name of a system group is fixed' : undefined}
+        description={isSystem ? t`The name of a system group is fixed` : undefined}
         {...form.getInputProps('name')}
       />
-      <TextInput label="Description" {...form.getInputProps('description')} />
+      <TextInput label={t`Description`} {...form.getInputProps('description')} />
       <NumberInput
-        label="Priority"
-        description="If a user is in several groups, the setting of the group with the lowest number applies"
+        label={t`Priority`}
+        description={t`If a user is in several groups, the setting of the group with the lowest number applies`}
         required
         {...form.getInputProps('priority')}
       />

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Card, Skeleton } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
@@ -18,13 +20,12 @@ import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
 import { StaleBanner } from '../../../components/feedback';
 import { FormFrame } from '../../../components/Form';
-import { counted } from '../../../components/format';
 import { PermissionsField } from '../PermissionsField';
 import { GroupForm } from './GroupForm';
 import { GroupRoles } from './GroupRoles';
 import { GroupSettings } from './GroupSettings';
 
-const LIST = { to: '/admin/groups', title: 'Groups' };
+const LIST = { to: '/admin/groups', title: t`Groups` };
 
 /** One group: its members, workspaces, permissions, roles and settings. */
 export function GroupPage() {
@@ -42,7 +43,7 @@ export function GroupPage() {
       tabs={(data) => [
         {
           key: 'details',
-          title: 'Details',
+          title: t`Details`,
           content: (
             <Card withBorder className="surface" p="lg" maw={760}>
               <GroupForm group={data} disabled={!mayChange(data)} />
@@ -50,14 +51,18 @@ export function GroupPage() {
           ),
         },
         ...(allowed('users_view')
-          ? [{ key: 'members', title: 'Members', content: <Members group={data} disabled={!mayChange(data)} /> }]
+          ? [{ key: 'members', title: t`Members`, content: <Members group={data} disabled={!mayChange(data)} /> }]
           : []),
         ...(allowed('images_view')
-          ? [{ key: 'workspaces', title: 'Workspaces', content: <Granted group={data} disabled={!mayChange(data)} /> }]
+          ? [{ key: 'workspaces', title: t`Workspaces`, content: <Granted group={data} disabled={!mayChange(data)} /> }]
           : []),
-        { key: 'permissions', title: 'Permissions', content: <Permissions group={data} disabled={!mayChange(data)} /> },
-        { key: 'roles', title: 'Roles', content: <GroupRoles group={data} disabled={!mayChange(data)} /> },
-        { key: 'settings', title: 'Settings', content: <GroupSettings group={data} disabled={!mayChange(data)} /> },
+        {
+          key: 'permissions',
+          title: t`Permissions`,
+          content: <Permissions group={data} disabled={!mayChange(data)} />,
+        },
+        { key: 'roles', title: t`Roles`, content: <GroupRoles group={data} disabled={!mayChange(data)} /> },
+        { key: 'settings', title: t`Settings`, content: <GroupSettings group={data} disabled={!mayChange(data)} /> },
       ]}
     />
   );
@@ -79,7 +84,7 @@ function Members({ group, disabled }: { group: Group; disabled: boolean }) {
   const isForAll = group.is_system && group.name === 'All Users';
   return (
     <Assignments
-      caption="Members"
+      caption={t`Members`}
       noun="user"
       assigned={everybody.filter(({ id }) => members.has(id))}
       all={everybody}
@@ -87,7 +92,7 @@ function Members({ group, disabled }: { group: Group; disabled: boolean }) {
       onRemove={isForAll ? undefined : (id) => removeGroupUser(group.group_id, id)}
       touched={['users', 'groups']}
       disabled={disabled || isForAll}
-      empty="No user is in this group yet. Add a user above."
+      empty={t`No user is in this group yet. Add a user above.`}
     />
   );
 }
@@ -102,7 +107,7 @@ function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
   }));
   return (
     <Assignments
-      caption="Workspaces"
+      caption={t`Workspaces`}
       noun="workspace"
       assigned={all.filter(({ id }) => group.images.includes(id))}
       all={all}
@@ -110,7 +115,7 @@ function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
       onRemove={(id) => removeGroupImage(group.group_id, id)}
       touched={['groups', 'images']}
       disabled={disabled}
-      empty="This group has no workspaces. Its members can launch the workspaces of their other groups."
+      empty={t`This group has no workspaces. Its members can launch the workspaces of their other groups.`}
     />
   );
 }
@@ -123,6 +128,7 @@ function NotYet({ error }: { error: Error | null }) {
 function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
   const queries = useQueryClient();
   const form = useForm({ initialValues: { permissions: group.permissions } });
+  const { name } = group;
   return (
     <Card withBorder className="surface" p="lg" maw={760}>
       <FormFrame
@@ -130,7 +136,7 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
         save={(values) => changeGroup(group.group_id, values)}
         touched={['groups', 'me']}
         page={{
-          saved: 'The permissions were saved.',
+          saved: t`The permissions were saved.`,
           read: async () => {
             const { permissions } = await queries.query({ ...groupQuery(group.group_id), staleTime: 0 });
             return { permissions };
@@ -140,8 +146,8 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
         readOnly={disabled}
       >
         <PermissionsField
-          label={`Members of ${group.name} may`}
-          description="A user has the permissions and roles of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings"
+          label={t`Members of ${name} may`}
+          description={t`A user has the permissions and roles of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings`}
           {...form.getInputProps('permissions')}
         />
       </FormFrame>
@@ -150,18 +156,25 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
 }
 
 function DeleteGroup({ group }: { group: Group }) {
+  const { name, num_users } = group;
+  const workspaces = group.images.length;
+  const permissions = group.permissions.length;
+  const settings = Object.keys(group.settings).length;
   return (
     <Confirm
-      title={`Delete group ${group.name}?`}
-      action="Delete"
+      title={t`Delete group ${name}?`}
+      action={t`Delete`}
       onConfirm={() => deleteGroup(group.group_id)}
       to={LIST.to}
       touched={['groups', 'users']}
-      trigger="Delete Group"
+      trigger={t`Delete Group`}
     >
-      {counted(group.num_users, 'user')} {group.num_users === 1 ? 'loses' : 'lose'}{' '}
-      {counted(group.images.length, 'workspace')}, {counted(group.permissions.length, 'permission')} and{' '}
-      {counted(Object.keys(group.settings).length, 'setting')} of this group.
+      <Trans>
+        <Plural value={num_users} one="# user loses" other="# users lose" />{' '}
+        <Plural value={workspaces} one="# workspace" other="# workspaces" />,{' '}
+        <Plural value={permissions} one="# permission" other="# permissions" /> and{' '}
+        <Plural value={settings} one="# setting" other="# settings" /> of this group.
+      </Trans>
     </Confirm>
   );
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Card, Checkbox, Group as Row, MultiSelect, Select, Skeleton, Stack, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
@@ -15,6 +17,7 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
   const roles = useQuery({ ...rolesQuery, refetchInterval: false });
   const queries = useQueryClient();
   const form = useForm({ initialValues: { roles: group.roles } });
+  const { name } = group;
   if (!roles.data)
     return roles.error ? <Alert color="red">{messageOf(roles.error)}</Alert> : <Skeleton h={160} maw={760} />;
   const set = (name: Role['name'], assignment: RoleOfGroup | null) =>
@@ -29,7 +32,7 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
         save={(values) => changeGroup(group.group_id, values)}
         touched={['groups', 'me']}
         page={{
-          saved: 'The roles were saved.',
+          saved: t`The roles were saved.`,
           read: async () => ({ roles: (await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })).roles }),
           texts: { roles: (assigned) => rolesText(assigned, roles.data) },
         }}
@@ -38,8 +41,10 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
         readOnly={disabled}
       >
         <Text size="sm" c="dimmed">
-          The members of {group.name} have the permissions of these roles, in addition to the permissions of the group.
-          You can only assign a role if you have its permissions, at least in its scope.
+          <Trans>
+            The members of {name} have the permissions of these roles, in addition to the permissions of the group. You
+            can only assign a role if you have its permissions, at least in its scope.
+          </Trans>
         </Text>
         {roles.data.map((role) => (
           <RoleFields
@@ -56,7 +61,7 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
 
 function rolesText(assigned: RoleOfGroup[], roles: Role[]): string {
   const titles = assigned.map(({ role }) => roles.find(({ name }) => name === role)?.title ?? role);
-  return titles.join(', ') || 'none';
+  return titles.join(', ') || t`none`;
 }
 
 interface RoleProps {
@@ -74,7 +79,7 @@ function RoleFields({ role, assignment, onChange }: RoleProps) {
         checked={assignment !== null}
         onChange={({ currentTarget }) => onChange(currentTarget.checked ? { role: role.name } : null)}
       />
-      <Text size="xs" c="dimmed" pl={32}>
+      <Text size="xs" c="dimmed" ps={32}>
         {role.codes.includes('global_admin') ? role.codes.join(', ') : <PermissionTitles codes={role.codes} />}
       </Text>
       {assignment && role.scope && <Scope role={role} kind={role.scope} assignment={assignment} onChange={onChange} />}
@@ -83,24 +88,25 @@ function RoleFields({ role, assignment, onChange }: RoleProps) {
 }
 
 function Scope({ role, kind, assignment, onChange }: RoleProps & { kind: 'zone' | 'group'; assignment: RoleOfGroup }) {
+  const { title } = role;
   const ids = scopeOf(assignment);
   const choices = useChoices(kind);
   return (
-    <Row pl={32} align="flex-start" grow>
+    <Row ps={32} align="flex-start" grow>
       <Select
-        label={`Scope of ${role.title}`}
+        label={t`Scope of ${title}`}
         allowDeselect={false}
         data={[
-          { value: 'all', label: 'Whole installation' },
-          { value: 'some', label: `Selected ${kind}s` },
+          { value: 'all', label: t`Whole installation` },
+          { value: 'some', label: kind === 'zone' ? t`Selected zones` : t`Selected groups` },
         ]}
         value={ids ? 'some' : 'all'}
         onChange={(value) => onChange(withScope(role.name, kind, value === 'some' ? (ids ?? []) : null))}
       />
       {ids && (
         <MultiSelect
-          label={kind === 'zone' ? 'Zones' : 'Groups'}
-          description={kind === 'group' ? 'The role applies to the members of these groups' : undefined}
+          label={kind === 'zone' ? t`Zones` : t`Groups`}
+          description={kind === 'group' ? t`The role applies to the members of these groups` : undefined}
           inputWrapperOrder={['label', 'input', 'description', 'error']}
           searchable
           required

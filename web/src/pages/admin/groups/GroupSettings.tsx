@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert, Select, Skeleton } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -69,9 +70,12 @@ function sourceOf(
   { value, group, outranked_by }: InheritedSetting,
   hasOwn: boolean,
 ): string | undefined {
-  if (!hasOwn) return `Inherited: ${shownValue(value, unit)}, ${group ? `from group ${group}` : 'by default'}.`;
-  const first = outranked_by.join(', ');
-  return first ? `Users who are also in ${first} get the value that is set there.` : undefined;
+  if (!hasOwn) {
+    const inherited = shownValue(value, unit);
+    return group ? t`Inherited: ${inherited}, from group ${group}.` : t`Inherited: ${inherited}, by default.`;
+  }
+  const groups = outranked_by.join(', ');
+  return groups ? t`Users who are also in ${groups} get the value that is set there.` : undefined;
 }
 
 /** The user whose effective values are shown next to those of the group. */
@@ -83,11 +87,11 @@ function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id
     <Select
       flex="1 1 260px"
       maw={360}
-      aria-label="Show the effective settings of a user"
-      placeholder="Show the effective settings of a user"
+      aria-label={t`Show the effective settings of a user`}
+      placeholder={t`Show the effective settings of a user`}
       searchable
       clearable
-      clearButtonProps={{ 'aria-label': 'No user' }}
+      clearButtonProps={{ 'aria-label': t`No user` }}
       data={(users.data ?? []).map(({ user_id, username }) => ({ value: user_id, label: username }))}
       value={userId}
       onChange={onChange}

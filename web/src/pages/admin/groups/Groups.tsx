@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Group as Row, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSettings } from '@tabler/icons-react';
@@ -12,14 +14,14 @@ import { CreateGroup } from './GroupForm';
 import { PermissionTitles } from '../PermissionsField';
 
 const COLUMNS: Column<Group>[] = [
-  { key: 'name', title: 'Name', value: (row) => row.name, render: (row) => <Name group={row} /> },
-  numberColumn('priority', 'Priority', (row) => row.priority),
-  numberColumn('users', 'Users', (row) => row.num_users),
-  numberColumn('workspaces', 'Workspaces', (row) => row.images.length),
-  numberColumn('settings', 'Settings', (row) => Object.keys(row.settings).length),
+  { key: 'name', title: t`Name`, value: (row) => row.name, render: (row) => <Name group={row} /> },
+  numberColumn('priority', t`Priority`, (row) => row.priority),
+  numberColumn('users', t`Users`, (row) => row.num_users),
+  numberColumn('workspaces', t`Workspaces`, (row) => row.images.length),
+  numberColumn('settings', t`Settings`, (row) => Object.keys(row.settings).length),
   {
     key: 'permissions',
-    title: 'Permissions',
+    title: t`Permissions`,
     value: (row) => row.permissions.join(', '),
     render: (row) => (
       <Text size="sm" lineClamp={1}>
@@ -33,15 +35,15 @@ const COLUMNS: Column<Group>[] = [
 export function Groups() {
   return (
     <ResourcePage
-      note="If a user is in several groups, the setting of the group with the lowest priority number applies."
+      note={t`If a user is in several groups, the setting of the group with the lowest priority number applies.`}
       query={useQuery(groupsQuery)}
       columns={COLUMNS}
       rowKey={(group) => group.group_id}
       sort="priority"
-      empty="No groups"
+      empty={t`No groups`}
       form={(_, close) => <CreateGroup onClose={close} />}
       actions={({ group_id, name }) => (
-        <RowButton label={`Settings of ${name}`} icon={IconSettings} to={`/admin/groups/${group_id}?tab=settings`} />
+        <RowButton label={t`Settings of ${name}`} icon={IconSettings} to={`/admin/groups/${group_id}?tab=settings`} />
       )}
     />
   );
@@ -55,7 +57,7 @@ function Name({ group }: { group: Group }) {
       </RowLink>
       {group.is_system && (
         <Badge variant="default" size="sm" miw="max-content">
-          system
+          <Trans>system</Trans>
         </Badge>
       )}
     </Row>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Checkbox, Select, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { AmountInput } from '../../../components/AmountInput';
@@ -15,10 +16,16 @@ export function NameFields<Values extends { title: string; name: string }>(props
   const { form, isNew, descriptions } = props;
   return (
     <Columns>
-      <TextInput label="Title" description={descriptions[0]} required data-autofocus {...form.getInputProps('title')} />
       <TextInput
-        label="Name"
-        description={`${descriptions[1]}; it never changes`}
+        label={t`Title`}
+        description={descriptions[0]}
+        required
+        data-autofocus
+        {...form.getInputProps('title')}
+      />
+      <TextInput
+        label={t`Name`}
+        description={descriptions[1]}
         placeholder="campus"
         required
         disabled={!isNew}
@@ -54,11 +61,17 @@ export function SecondsField<Values>({ form, name, ...others }: FieldProps<Value
   return <AmountInput {...others} unit="s" {...form.getInputProps(name)} />;
 }
 
-export function CreateUsersField<Values>({ form, linked }: { form: UseFormReturnType<Values>; linked: string }) {
+interface CreateUsersProps<Values> {
+  form: UseFormReturnType<Values>;
+  /** The effect without this choice. */
+  description: string;
+}
+
+export function CreateUsersField<Values>({ form, description }: CreateUsersProps<Values>) {
   return (
     <Checkbox
-      label="Create unknown users at their first log-in"
-      description={`Otherwise, only ${linked} can log in`}
+      label={t`Create unknown users at their first log-in`}
+      description={description}
       {...form.getInputProps('create_users', { type: 'checkbox' })}
     />
   );
@@ -67,7 +80,7 @@ export function CreateUsersField<Values>({ form, linked }: { form: UseFormReturn
 export function RuleRequiredField<Values>({ form }: { form: UseFormReturnType<Values> }) {
   return (
     <Checkbox
-      label="Only users who match a rule can log in"
+      label={t`Only users who match a rule can log in`}
       {...form.getInputProps('rule_required', { type: 'checkbox' })}
     />
   );

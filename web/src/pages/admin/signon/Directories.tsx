@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Box, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -22,7 +24,7 @@ import { TestDialog } from './TestDialog';
 const COLUMNS: Column<Directory>[] = [
   {
     key: 'title',
-    title: 'Directory',
+    title: t`Directory`,
     value: (row) => `${row.title} ${row.servers.join(' ')}`,
     render: (row) => (
       <Box maw={300} className="anywhere">
@@ -33,19 +35,19 @@ const COLUMNS: Column<Directory>[] = [
       </Box>
     ),
   },
-  numberColumn('users', 'Users', (row) => row.num_users),
-  { key: 'unknown', title: 'Unknown Users', value: (row) => (row.create_users ? 'are created' : 'are refused') },
+  numberColumn('users', t`Users`, (row) => row.num_users),
+  { key: 'unknown', title: t`Unknown Users`, value: (row) => (row.create_users ? t`are created` : t`are refused`) },
   enabledColumn((row) => <DirectorySwitch directory={row} />),
   {
     key: 'synchronized',
-    title: 'Last Synchronization',
+    title: t`Last Synchronization`,
     value: (row) => row.synchronized,
-    render: (row) => (
+    render: ({ synchronized, sync_problem }) => (
       <Box maw={260} className="anywhere">
-        <TimeAgo time={row.synchronized} none="never" />
-        {row.sync_problem && (
+        <TimeAgo time={synchronized} none={t`never`} />
+        {sync_problem && (
           <Text c="red" fz="xs">
-            The next one stopped: {row.sync_problem}
+            <Trans>The next one stopped: {sync_problem}</Trans>
           </Text>
         )}
       </Box>
@@ -62,15 +64,15 @@ export function Directories() {
   const maySynchronize = mayChange && allowed('users_modify') && allowed('users_view');
   return (
     <ResourcePage
-      note="Users log in at the form with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable."
+      note={t`Users log in at the form with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable.`}
       query={useQuery(directoriesQuery)}
       columns={COLUMNS}
       rowKey={(directory) => directory.directory_id}
       sort="title"
       minWidth={1000}
-      empty="No directories yet"
-      emptyNote="You need an account in the directory that may search for users and groups."
-      create="Add Directory"
+      empty={t`No directories yet`}
+      emptyNote={t`You need an account in the directory that may search for users and groups.`}
+      create={t`Add Directory`}
       may={() => mayChange}
       form={(directory, close) => <DirectoryForm directory={directory} onClose={close} />}
       editName={(directory) => directory.title}
@@ -84,12 +86,14 @@ export function Directories() {
       )}
       remove={(directory) => (
         <RemoveAction
-          noun="directory"
+          noun={t`directory`}
           name={directory.title}
           onConfirm={() => deleteDirectory(directory.directory_id)}
           touched={['directories', 'users']}
         >
-          The log-ins of its users without a local password end. The users remain, and are no longer linked to it.
+          <Trans>
+            The log-ins of its users without a local password end. The users remain, and are no longer linked to it.
+          </Trans>
         </RemoveAction>
       )}
     >
@@ -107,13 +111,14 @@ export function Directories() {
 }
 
 function DirectorySwitch({ directory }: { directory: Directory }) {
+  const { title } = directory;
   return (
     <EnabledSwitch
       enabled={directory.enabled}
-      name={`directory ${directory.title}`}
+      name={t`directory ${title}`}
       list="directories"
       disabled={!useAllowed()('settings_modify')}
-      consequence="The log-ins of its users without a local password end."
+      consequence={t`The log-ins of its users without a local password end.`}
       onChange={(enabled) => changeDirectory(directory.directory_id, { enabled })}
     />
   );

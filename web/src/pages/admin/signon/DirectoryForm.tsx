@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { PasswordInput, SegmentedControl, TagsInput, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useState } from 'react';
@@ -18,6 +19,7 @@ interface Props {
 
 /** Add a directory, or change it. An empty password keeps the stored one. */
 export function DirectoryForm({ directory, onClose }: Props) {
+  const title = directory?.title;
   const form = useForm({
     initialValues: valuesOf(directory),
     validate: checksOf('DirectoryCreate', { units: { sync_s: 's', grace_s: 's' } }),
@@ -25,7 +27,7 @@ export function DirectoryForm({ directory, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={directory ? `Edit ${directory.title}` : 'Add Directory'}
+      title={directory ? t`Edit ${title}` : t`Add Directory`}
       size="xl"
       repeatable={directory !== null}
       form={form}
@@ -51,16 +53,16 @@ interface SectionProps {
 
 function ServerFields({ form, directory }: SectionProps & { directory: Directory | null }) {
   return (
-    <Section title="Directory">
+    <Section title={t`Directory`}>
       <NameFields
         form={form}
         isNew={directory === null}
-        descriptions={['Its name in the console and in logs', 'Its name in commands']}
+        descriptions={[t`Its name in the console and in logs`, t`Its name in commands; it never changes`]}
       />
       <Columns>
         <TagsInput
-          label="Servers"
-          description="Press Enter after each address. The first that answers is used"
+          label={t`Servers`}
+          description={t`Press Enter after each address. The first that answers is used`}
           placeholder={form.getValues().tls === 'ldaps' ? 'ldaps://ldap.example.org' : 'ldap://ldap.example.org'}
           required
           {...form.getInputProps('servers')}
@@ -68,27 +70,27 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
         <ChoiceField
           form={form}
           name="tls"
-          label="Encryption"
-          description="With StartTLS, addresses begin with ldap://"
-          data={{ ldaps: 'TLS (ldaps)', starttls: 'StartTLS', none: 'None: only for a server on this host' }}
+          label={t`Encryption`}
+          description={t`With StartTLS, addresses begin with ldap://`}
+          data={{ ldaps: 'TLS (ldaps)', starttls: 'StartTLS', none: t`None: only for a server on this host` }}
         />
         <TextInput
-          label="Account of Greenroom"
-          description="Its DN; empty = anonymous"
+          label={t`Account of Greenroom`}
+          description={t`Its DN; empty = anonymous`}
           placeholder="cn=greenroom,dc=example,dc=org"
           {...form.getInputProps('bind_dn')}
         />
         <PasswordInput
-          label="Password of the account"
-          description="Other servers need the password again"
-          placeholder={directory?.has_password ? 'unchanged' : 'none'}
+          label={t`Password of the account`}
+          description={t`Other servers need the password again`}
+          placeholder={directory?.has_password ? t`unchanged` : t({ message: 'none', context: 'password' })}
           autoComplete="new-password"
           {...form.getInputProps('password')}
         />
       </Columns>
       <Textarea
-        label="Trusted certificates"
-        description="PEM; empty = those of the system"
+        label={t`Trusted certificates`}
+        description={t`PEM; empty = those of the system`}
         placeholder="-----BEGIN CERTIFICATE-----"
         autosize
         minRows={2}
@@ -107,10 +109,10 @@ function UserFields({ form, directory }: SectionProps & { directory: Directory |
   };
   const { login_attributes } = form.getValues();
   return (
-    <Section title="Users">
+    <Section title={t`Users`}>
       {!directory && (
         <SegmentedControl
-          aria-label="Kind of directory"
+          aria-label={t`Kind of directory`}
           value={kind}
           onChange={choose}
           data={[
@@ -121,35 +123,35 @@ function UserFields({ form, directory }: SectionProps & { directory: Directory |
       )}
       <Columns>
         <TextInput
-          label="Base of the users"
-          description="DN of the entry that contains the users"
+          label={t`Base of the users`}
+          description={t`DN of the entry that contains the users`}
           placeholder="ou=people,dc=example,dc=org"
           required
           {...form.getInputProps('user_base')}
         />
         <TextInput
-          label="Filter for users"
-          description="Only these entries can log in"
+          label={t`Filter for users`}
+          description={t`Only these entries can log in`}
           required
           {...form.getInputProps('user_filter')}
         />
         <TagsInput
-          label="Attributes with the name"
-          description="With them, a user logs in. The first is the username"
+          label={t`Attributes with the name`}
+          description={t`With them, a user logs in. The first is the username`}
           required
           {...form.getInputProps('login_attributes')}
         />
         <TextInput
-          label="Attribute with the id"
-          description="It identifies a user forever, also with a new name"
+          label={t`Attribute with the id`}
+          description={t`It identifies a user forever, also with a new name`}
           required
           {...form.getInputProps('id_attribute')}
         />
       </Columns>
-      <CreateUsersField form={form} linked="linked users" />
+      <CreateUsersField form={form} description={t`Otherwise, only linked users can log in`} />
       <AttributeFields
         form={form}
-        title="Attributes that fill the fields of a user"
+        title={t`Attributes that fill the fields of a user`}
         defaults={{ username: login_attributes[0] ?? 'uid', first_name: 'givenName', last_name: 'sn' }}
       />
     </Section>
@@ -158,17 +160,17 @@ function UserFields({ form, directory }: SectionProps & { directory: Directory |
 
 function GroupFields({ form }: SectionProps) {
   return (
-    <Section title="Groups">
+    <Section title={t`Groups`}>
       <Columns>
         <TextInput
-          label="Base of the groups"
-          description="DN of the entry that contains the groups; empty = as users"
+          label={t`Base of the groups`}
+          description={t`DN of the entry that contains the groups; empty = as users`}
           placeholder="ou=groups,dc=example,dc=org"
           {...form.getInputProps('group_base')}
         />
         <TextInput
-          label="Filter for groups"
-          description="Only these groups count"
+          label={t`Filter for groups`}
+          description={t`Only these groups count`}
           required
           {...form.getInputProps('group_filter')}
         />
@@ -176,12 +178,12 @@ function GroupFields({ form }: SectionProps) {
       <ChoiceField
         form={form}
         name="membership"
-        label="Find the groups of a user by"
+        label={t`Find the groups of a user by`}
         data={{
-          memberof: 'the attribute memberOf of the user',
-          member: 'the attribute member of groups',
-          nested: 'the attribute member, also of groups in groups',
-          chain: 'the rule of Active Directory for groups in groups',
+          memberof: t`the attribute memberOf of the user`,
+          member: t`the attribute member of groups`,
+          nested: t`the attribute member, also of groups in groups`,
+          chain: t`the rule of Active Directory for groups in groups`,
         }}
       />
       <RulesField form={form} noun="attribute" example="cn=staff,ou=groups,dc=example,dc=org" />
@@ -192,19 +194,19 @@ function GroupFields({ form }: SectionProps) {
 
 function SynchronizationFields({ form }: SectionProps) {
   return (
-    <Section title="Synchronization">
+    <Section title={t`Synchronization`}>
       <Columns>
         <SecondsField
           form={form}
           name="sync_s"
-          label="Synchronize every"
-          description="Update groups and fields, and disable users who left; 0 = never"
+          label={t`Synchronize every`}
+          description={t`Update groups and fields, and disable users who left; 0 = never`}
         />
         <SecondsField
           form={form}
           name="grace_s"
-          label="Disable missing users after"
-          description="The time for which a user may be missing in the directory"
+          label={t`Disable missing users after`}
+          description={t`The time for which a user may be missing in the directory`}
         />
       </Columns>
     </Section>

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Code, PasswordInput, Text, Textarea, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import type { Provider } from '../../../api/signOn';
@@ -22,32 +24,35 @@ function addressOf({ form, provider }: Props, last: string) {
 
 /** The fields of an OpenID Connect provider. */
 export function OidcFields({ form, provider }: Props) {
+  const callback = addressOf({ form, provider }, 'callback');
   return (
     <>
       <Text size="sm">
-        Register this redirect URI at the provider: <Address>{addressOf({ form, provider }, 'callback')}</Address>
+        <Trans>
+          Register this redirect URI at the provider: <Address>{callback}</Address>
+        </Trans>
       </Text>
       <TextInput
-        label="Issuer"
-        description="The URL of the issuer, exactly as in the discovery document of the provider"
+        label={t`Issuer`}
+        description={t`The URL of the issuer, exactly as in the discovery document of the provider`}
         placeholder="https://login.example.org"
         required
         {...form.getInputProps('issuer')}
       />
       <Columns>
-        <TextInput label="Client ID" required {...form.getInputProps('client_id')} />
+        <TextInput label={t`Client ID`} required {...form.getInputProps('client_id')} />
         <PasswordInput
-          label="Client secret"
-          placeholder={provider?.has_client_secret ? 'unchanged' : 'none: a public client'}
+          label={t`Client secret`}
+          placeholder={provider?.has_client_secret ? t`unchanged` : t`none: a public client`}
           autoComplete="off"
           {...form.getInputProps('client_secret')}
         />
-        <TextInput label="Scopes" required {...form.getInputProps('scopes')} />
+        <TextInput label={t`Scopes`} required {...form.getInputProps('scopes')} />
         <ChoiceField
           form={form}
           name="client_auth"
-          label="Send the secret in"
-          data={{ client_secret_basic: 'the header Authorization', client_secret_post: 'the body' }}
+          label={t`Send the secret in`}
+          data={{ client_secret_basic: t`the header Authorization`, client_secret_post: t`the body` }}
         />
       </Columns>
     </>
@@ -61,14 +66,14 @@ export function CheckFields({ form }: Pick<Props, 'form'>) {
       <SecondsField
         form={form}
         name="check_s"
-        label="Check log-ins every"
-        description="Ask the provider whether a log-in is still valid; 0 = never"
+        label={t`Check log-ins every`}
+        description={t`Ask the provider whether a log-in is still valid; 0 = never`}
       />
       <SecondsField
         form={form}
         name="check_grace_s"
-        label="End unchecked log-ins after"
-        description="A log-in ends if the provider has not answered its checks for this time"
+        label={t`End unchecked log-ins after`}
+        description={t`A log-in ends if the provider has not answered its checks for this time`}
       />
     </Columns>
   );
@@ -76,36 +81,38 @@ export function CheckFields({ form }: Pick<Props, 'form'>) {
 
 /** The fields of a SAML identity provider. */
 export function SamlFields({ form, provider }: Props) {
+  const metadata = addressOf({ form, provider }, 'metadata');
   return (
     <>
       <Text size="sm">
-        Give the identity provider the metadata of Greenroom after you have saved:{' '}
-        <Address>{addressOf({ form, provider }, 'metadata')}</Address>
+        <Trans>
+          Give the identity provider the metadata of Greenroom after you have saved: <Address>{metadata}</Address>
+        </Trans>
       </Text>
       <Columns>
         <TextInput
-          label="Entity ID of the identity provider"
-          description="The value of entityID in its metadata"
+          label={t`Entity ID of the identity provider`}
+          description={t`The value of entityID in its metadata`}
           placeholder="https://idp.example.org/saml"
           required
           {...form.getInputProps('issuer')}
         />
         <TextInput
-          label="Entity ID of Greenroom"
-          description="Any URL that names this installation"
-          placeholder={addressOf({ form, provider }, 'metadata')}
+          label={t`Entity ID of Greenroom`}
+          description={t`Any URL that names this installation`}
+          placeholder={metadata}
           required
           {...form.getInputProps('client_id')}
         />
       </Columns>
       <TextInput
-        label="Address of the metadata"
-        description="Greenroom reads new certificates from this address. Or enter the metadata as text below"
+        label={t`Address of the metadata`}
+        description={t`Greenroom reads new certificates from this address. Or enter the metadata as text below`}
         placeholder="https://idp.example.org/metadata"
         {...form.getInputProps('metadata_url')}
       />
       <Textarea
-        label="Metadata"
+        label={t`Metadata`}
         placeholder="<EntityDescriptor …"
         autosize
         minRows={2}
@@ -113,9 +120,9 @@ export function SamlFields({ form, provider }: Props) {
         {...form.getInputProps('metadata_xml')}
       />
       <TextInput
-        label="Attribute with the subject"
-        description="The attribute with a permanent id of the user; empty = the persistent NameID"
-        placeholder="the persistent NameID"
+        label={t`Attribute with the subject`}
+        description={t`The attribute with a permanent id of the user; empty = the persistent NameID`}
+        placeholder={t`the persistent NameID`}
         {...form.getInputProps('subject_attribute')}
       />
     </>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useForm } from '@mantine/form';
 import { changeProvider, createProvider, type Provider } from '../../../api/signOn';
 import { checksOf } from '../../../components/checks';
@@ -20,6 +21,7 @@ function sent(values: ProviderValues) {
 
 /** Add a provider, or change it. An empty client secret keeps the stored one. */
 export function ProviderForm({ provider, onClose }: Props) {
+  const title = provider?.title;
   const form = useForm({
     initialValues: valuesOf(provider),
     validate: checksOf('ProviderCreate', { units: { check_s: 's', check_grace_s: 's' } }),
@@ -28,7 +30,7 @@ export function ProviderForm({ provider, onClose }: Props) {
   const isSaml = form.getValues().protocol === 'saml';
   return (
     <FormDialog
-      title={provider ? `Edit ${provider.title}` : 'Add Provider'}
+      title={provider ? t`Edit ${title}` : t`Add Provider`}
       size="xl"
       repeatable={provider !== null}
       form={form}
@@ -42,25 +44,25 @@ export function ProviderForm({ provider, onClose }: Props) {
       <NameFields
         form={form}
         isNew={provider === null}
-        descriptions={['The text of the button: “Log in with …”', 'Part of the addresses']}
+        descriptions={[t`The text of the button: “Log in with …”`, t`Part of the addresses; it never changes`]}
       />
       <ChoiceField
         form={form}
         name="protocol"
-        label="Protocol"
-        description="It never changes"
+        label={t`Protocol`}
+        description={t`It never changes`}
         data={{ oidc: 'OpenID Connect', saml: 'SAML 2.0' }}
         disabled={provider !== null}
       />
       {isSaml ? <SamlFields form={form} provider={provider} /> : <OidcFields form={form} provider={provider} />}
-      <CreateUsersField form={form} linked="users with a linked identity" />
-      <RulesField form={form} noun="claim" example="staff, or it-*">
+      <CreateUsersField form={form} description={t`Otherwise, only users with a linked identity can log in`} />
+      <RulesField form={form} noun="claim" example={t`staff, or it-*`}>
         <RulePreview form={form} />
       </RulesField>
       <RuleRequiredField form={form} />
       <AttributeFields
         form={form}
-        title={`${isSaml ? 'Attributes' : 'Claims'} that fill the fields of a new user`}
+        title={isSaml ? t`Attributes that fill the fields of a new user` : t`Claims that fill the fields of a new user`}
         defaults={isSaml ? {} : OIDC_CLAIMS}
       />
       {!isSaml && <CheckFields form={form} />}

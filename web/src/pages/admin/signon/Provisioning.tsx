@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Box, Button, Code, CopyButton, Group, Select } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
@@ -24,29 +26,31 @@ import { ScimClientForm } from './ScimClientForm';
 const COLUMNS: Column<ScimClient>[] = [
   {
     key: 'name',
-    title: 'SCIM Client',
+    title: t`SCIM Client`,
     value: (row) => `${row.name} ${row.owner ?? ''}`,
-    render: (row) => (
+    render: ({ name, owner, old_until }) => (
       <Box maw={340} className="anywhere">
-        {row.name}
-        {row.owner && (
+        {name}
+        {owner && (
           <Box c="dimmed" fz="xs">
-            created by {row.owner}
+            <Trans>created by {owner}</Trans>
           </Box>
         )}
-        {row.old_until && (
+        {old_until && (
           <Box c="dimmed" fz="xs">
-            former token valid, ends <TimeAgo time={row.old_until} />
+            <Trans>
+              former token valid, ends <TimeAgo time={old_until} />
+            </Trans>
           </Box>
         )}
       </Box>
     ),
   },
-  numberColumn('users', 'Users', (row) => row.num_users),
-  numberColumn('groups', 'Groups', (row) => row.num_groups),
+  numberColumn('users', t`Users`, (row) => row.num_users),
+  numberColumn('groups', t`Groups`, (row) => row.num_groups),
   enabledColumn((row) => <ClientSwitch client={row} />),
-  timeColumn('used', 'Last Used', (row) => row.last_used, 'never'),
-  timeColumn('expires', 'Expires', (row) => row.expires, 'never'),
+  timeColumn('used', t`Last Used`, (row) => row.last_used, t`never`),
+  timeColumn('expires', t`Expires`, (row) => row.expires, t`never`),
 ];
 
 interface NewToken {
@@ -60,18 +64,19 @@ export function Provisioning() {
   const [rotated, setRotated] = useState<ScimClient | null>(null);
   const allowed = useAllowed()('settings_modify');
   const clients = useQuery(scimClientsQuery);
+  const name = made?.name;
   const address = clients.data?.[0]?.base_url ?? `${window.location.origin}/api/scim/v2`;
   return (
     <ResourcePage
-      note="Identity providers create, change and disable users and groups with SCIM 2.0. Each provider changes only its own."
+      note={t`Identity providers create, change and disable users and groups with SCIM 2.0. Each provider changes only its own.`}
       notice={
-        <Alert variant="light" mb="md" title="Address for the provider">
+        <Alert variant="light" mb="md" title={t`Address for the provider`}>
           <Group gap="xs">
             <Code>{address}</Code>
             <CopyButton value={address}>
               {({ copied, copy }) => (
                 <Button variant="default" size="compact-xs" onClick={copy}>
-                  {copied ? 'Copied' : 'Copy'}
+                  {copied ? t`Copied` : t`Copy`}
                 </Button>
               )}
             </CopyButton>
@@ -83,28 +88,30 @@ export function Provisioning() {
       rowKey={(row) => row.client_id}
       sort="name"
       minWidth={900}
-      empty="No SCIM clients yet"
-      emptyNote="Create a SCIM client for your provider, and enter the address and the token of the client there."
-      create="Create SCIM Client"
+      empty={t`No SCIM clients yet`}
+      emptyNote={t`Create a SCIM client for your provider, and enter the address and the token of the client there.`}
+      create={t`Create SCIM Client`}
       may={() => allowed}
       form={(client, close) => <ScimClientForm client={client} onCreated={setMade} onClose={close} />}
       editName={(client) => client.name}
       actions={(client) => allowed && <RowAction word="Rotate" name={client.name} onClick={() => setRotated(client)} />}
       remove={(client) => (
         <RemoveAction
-          noun="SCIM client"
+          noun={t`SCIM client`}
           name={client.name}
           onConfirm={() => deleteScimClient(client.client_id)}
           touched={['scim-clients']}
         >
-          Its users and groups remain, and only administrators can change them. No SCIM client can take them over.
+          <Trans>
+            Its users and groups remain, and only administrators can change them. No SCIM client can take them over.
+          </Trans>
         </RemoveAction>
       )}
     >
       {rotated && <Rotation client={rotated} onRotated={setMade} onClose={() => setRotated(null)} />}
       {made && (
-        <SecretDialog title={`Token of ${made.name}`} noun="token" secret={made.token} onClose={() => setMade(null)}>
-          Copy the token to the provider, which sends it with each request.
+        <SecretDialog title={t`Token of ${name}`} noun="token" secret={made.token} onClose={() => setMade(null)}>
+          <Trans>Copy the token to the provider, which sends it with each request.</Trans>
         </SecretDialog>
       )}
     </ResourcePage>
@@ -122,17 +129,17 @@ function Rotation({ client: { client_id, name }, onRotated, onClose }: RotationP
   const form = useForm({ initialValues: { overlap_s: '86400' } });
   return (
     <FormDialog
-      title={`Rotate the token of ${name}`}
+      title={t`Rotate the token of ${name}`}
       form={form}
       save={({ overlap_s }) => rotateScimToken(client_id, Number(overlap_s))}
       touched={['scim-clients']}
       onSaved={({ token }) => onRotated({ name, token })}
-      submit="Rotate"
+      submit={t`Rotate`}
       onClose={onClose}
     >
       <Select
-        label="Present token"
-        description="The new token is valid at once. Until the end of this time, both tokens are valid"
+        label={t`Present token`}
+        description={t`The new token is valid at once. Until the end of this time, both tokens are valid`}
         allowDeselect={false}
         data={OVERLAPS}
         {...form.getInputProps('overlap_s')}
@@ -142,10 +149,11 @@ function Rotation({ client: { client_id, name }, onRotated, onClose }: RotationP
 }
 
 function ClientSwitch({ client }: { client: ScimClient }) {
+  const { name } = client;
   return (
     <EnabledSwitch
       enabled={client.enabled}
-      name={`SCIM client ${client.name}`}
+      name={t`SCIM client ${name}`}
       list="scim-clients"
       disabled={!useAllowed()('settings_modify')}
       onChange={(enabled) => changeScimClient(client.client_id, { enabled })}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, CloseButton, Group, Select, SimpleGrid, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQuery } from '@tanstack/react-query';
@@ -26,37 +28,36 @@ export function RulesField<Values extends { rules: Rule[] }>(props: Props<Values
   const choices = (groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }));
   const { rules } = form.getValues();
   return (
-    <Stack gap="xs" role="group" aria-label="Rules">
+    <Stack gap="xs" role="group" aria-label={t`Rules`}>
       <Text size="sm" fw={600}>
-        Rules: users with this value in the {noun} are members of the group
+        {noun === 'claim'
+          ? t`Rules: users with this value in the claim are members of the group`
+          : t`Rules: users with this value in the attribute are members of the group`}
       </Text>
       {rules.map((_, position) => (
         // The position is the only identity of a rule.
         <Group key={position} gap="xs" wrap="nowrap">
           <TextInput
-            aria-label={noun === 'claim' ? 'Claim' : 'Attribute'}
+            aria-label={noun === 'claim' ? t`Claim` : t`Attribute`}
             placeholder="groups"
             flex={1}
             {...form.getInputProps(`rules.${position}.claim`)}
           />
           <TextInput
-            aria-label="Value"
+            aria-label={t`Value`}
             placeholder={example}
             flex={1}
             {...form.getInputProps(`rules.${position}.value`)}
           />
           <Select
-            aria-label="Group"
-            placeholder="Group"
+            aria-label={t`Group`}
+            placeholder={t`Group`}
             data={choices}
             searchable
             flex={1}
             {...form.getInputProps(`rules.${position}.group_id`)}
           />
-          <CloseButton
-            aria-label={`Remove rule ${position + 1}`}
-            onClick={() => form.removeListItem('rules', position)}
-          />
+          <CloseButton aria-label={removalOf(position + 1)} onClick={() => form.removeListItem('rules', position)} />
         </Group>
       ))}
       <Button
@@ -66,11 +67,15 @@ export function RulesField<Values extends { rules: Rule[] }>(props: Props<Values
         leftSection={<IconPlus size={14} aria-hidden />}
         onClick={() => form.insertListItem('rules', { claim: 'groups', value: '', group_id: '' })}
       >
-        Add rule
+        <Trans>Add rule</Trans>
       </Button>
       {children}
     </Stack>
   );
+}
+
+function removalOf(rule: number): string {
+  return t`Remove rule ${rule}`;
 }
 
 /** What the rules of a provider do with a sample. */
@@ -83,11 +88,13 @@ export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> 
     },
   });
   const result = preview.data;
+  const username = result?.problem ?? result?.username;
+  const groups = result?.groups.map(({ name }) => name).join(', ') || t`none`;
   return (
     <Stack gap="xs">
       <Textarea
-        label="Sample"
-        description="Claims as JSON, or an ID token, to see the result of the rules. It is not stored."
+        label={t`Sample`}
+        description={t`Claims as JSON, or an ID token, to see the result of the rules. It is not stored.`}
         placeholder='{"preferred_username": "ada", "groups": ["staff"]}'
         autosize
         minRows={2}
@@ -103,7 +110,7 @@ export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> 
         loading={preview.isPending}
         onClick={() => preview.mutate()}
       >
-        Preview
+        <Trans>Preview</Trans>
       </Button>
       {preview.isError && (
         <Alert color="red" variant="light" role="alert">
@@ -112,8 +119,9 @@ export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> 
       )}
       {result && (
         <Alert color={result.problem ? 'yellow' : 'blue'} variant="light" role="status">
-          Username: {result.problem ?? result.username}. Groups of the rules:{' '}
-          {result.groups.map(({ name }) => name).join(', ') || 'none'}.
+          <Trans>
+            Username: {username}. Groups of the rules: {groups}.
+          </Trans>
         </Alert>
       )}
     </Stack>
@@ -140,7 +148,7 @@ export function AttributeFields<Values extends { attributes: Record<string, stri
           <TextInput
             key={field}
             label={ATTRIBUTES[field]}
-            placeholder={defaults[field] ?? 'none'}
+            placeholder={defaults[field] ?? t({ message: 'none', context: 'attribute' })}
             {...form.getInputProps(`attributes.${field}`)}
           />
         ))}

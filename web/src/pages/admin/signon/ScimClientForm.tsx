@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Select, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
@@ -17,6 +18,7 @@ interface Props {
 
 /** Create a SCIM client, or change its name and the sign-on of its users. */
 export function ScimClientForm({ client, onCreated, onClose }: Props) {
+  const name = client?.name;
   const providers = useQuery(providersQuery);
   const form = useForm({
     initialValues: {
@@ -30,7 +32,7 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={client ? `Edit ${client.name}` : 'Create SCIM Client'}
+      title={client ? t`Edit ${name}` : t`Create SCIM Client`}
       repeatable={client !== null}
       form={form}
       save={async ({ expires, ...values }, before) => {
@@ -45,18 +47,18 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       touched={['scim-clients']}
       onClose={onClose}
     >
-      <TextInput label="Name" placeholder="Okta" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput label={t`Name`} placeholder="Okta" required data-autofocus {...form.getInputProps('name')} />
       <Select
-        label="Sign-on provider"
-        description="The provider at which the users log in. Without it, administrators link users"
+        label={t`Sign-on provider`}
+        description={t`The provider at which the users log in. Without it, administrators link users`}
         clearable
-        clearButtonProps={{ 'aria-label': 'No provider' }}
+        clearButtonProps={{ 'aria-label': t`No provider` }}
         data={(providers.data ?? []).map(({ provider_id, title }) => ({ value: provider_id, label: title }))}
         {...form.getInputProps('provider_id')}
       />
       <Select
-        label="Subject"
-        description="The attribute that equals the subject of the user at the provider"
+        label={t`Subject`}
+        description={t`The attribute that equals the subject of the user at the provider`}
         allowDeselect={false}
         data={['externalId', 'userName']}
         {...form.getInputProps('subject_attribute')}
@@ -64,8 +66,8 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       {!client && (
         <TextInput
           type="datetime-local"
-          label="Expires"
-          description="Empty = never. After this time, the token is refused"
+          label={t`Expires`}
+          description={t`Empty = never. After this time, the token is refused`}
           {...form.getInputProps('expires')}
         />
       )}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Box } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -14,7 +16,7 @@ import { TestDialog } from './TestDialog';
 const COLUMNS: Column<Provider>[] = [
   {
     key: 'title',
-    title: 'Provider',
+    title: t`Provider`,
     value: (row) => `${row.title} ${row.issuer}`,
     render: (row) => (
       <Box maw={340} className="anywhere">
@@ -25,15 +27,15 @@ const COLUMNS: Column<Provider>[] = [
       </Box>
     ),
   },
-  { key: 'protocol', title: 'Protocol', value: (row) => (row.protocol === 'saml' ? 'SAML' : 'OpenID Connect') },
+  { key: 'protocol', title: t`Protocol`, value: (row) => (row.protocol === 'saml' ? 'SAML' : 'OpenID Connect') },
   {
     key: 'users',
-    title: 'Unknown Users',
-    value: (row) => (row.create_users ? 'are created' : 'are refused'),
+    title: t`Unknown Users`,
+    value: (row) => (row.create_users ? t`are created` : t`are refused`),
   },
-  { key: 'rules', title: 'Rules', value: (row) => row.rules.length, align: 'right' },
+  { key: 'rules', title: t`Rules`, value: (row) => row.rules.length, align: 'right' },
   enabledColumn((row) => <ProviderSwitch provider={row} />),
-  { key: 'logins', title: 'Log-ins', value: (row) => row.num_logins, align: 'right' },
+  { key: 'logins', title: t`Log-ins`, value: (row) => row.num_logins, align: 'right' },
 ];
 
 /** People → Sign-on: the providers at which users log in. */
@@ -42,15 +44,15 @@ export function SignOn() {
   const allowed = useAllowed()('settings_modify');
   return (
     <ResourcePage
-      note="Users log in at OpenID Connect or SAML providers, such as the one of your university or company. Local accounts always remain usable."
+      note={t`Users log in at OpenID Connect or SAML providers, such as the one of your university or company. Local accounts always remain usable.`}
       query={useQuery(providersQuery)}
       columns={COLUMNS}
       rowKey={(provider) => provider.provider_id}
       sort="title"
       minWidth={900}
-      empty="No providers yet"
-      emptyNote="Register Greenroom at your provider, and enter its values here."
-      create="Add Provider"
+      empty={t`No providers yet`}
+      emptyNote={t`Register Greenroom at your provider, and enter its values here.`}
+      create={t`Add Provider`}
       may={() => allowed}
       form={(provider, close) => <ProviderForm provider={provider} onClose={close} />}
       editName={(provider) => provider.title}
@@ -59,12 +61,12 @@ export function SignOn() {
       }
       remove={(provider) => (
         <RemoveAction
-          noun="provider"
+          noun={t`provider`}
           name={provider.title}
           onConfirm={() => deleteProvider(provider.provider_id)}
           touched={['sign-on-providers', 'sign-on']}
         >
-          Its log-ins end. The users and their linked identities remain.
+          <Trans>Its log-ins end. The users and their linked identities remain.</Trans>
         </RemoveAction>
       )}
     >
@@ -76,10 +78,11 @@ export function SignOn() {
 }
 
 function ProviderSwitch({ provider }: { provider: Provider }) {
+  const { title } = provider;
   return (
     <EnabledSwitch
       enabled={provider.enabled}
-      name={`provider ${provider.title}`}
+      name={t`provider ${title}`}
       list="sign-on-providers"
       disabled={!useAllowed()('settings_modify')}
       onChange={(enabled) => changeProvider(provider.provider_id, { enabled })}

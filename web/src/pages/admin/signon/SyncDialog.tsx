@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Alert, Button, Checkbox, Group, List, Loader, Stack, Text } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -10,7 +12,6 @@ import {
 } from '../../../api/directories';
 import { Dialog } from '../../../components/Dialog';
 import { showDone } from '../../../components/feedback';
-import { counted } from '../../../components/format';
 
 /** Shows what a synchronization would change now, and synchronizes the directory. */
 export function SyncDialog({ directory, onClose }: { directory: Directory; onClose: () => void }) {
@@ -27,24 +28,30 @@ export function SyncDialog({ directory, onClose }: { directory: Directory; onClo
   const run = useMutation({
     mutationFn: () => synchronizeDirectory(directory.directory_id, force),
     onSuccess: ({ present, disabled }) => {
-      showDone(`${counted(present, 'user')} updated, ${counted(disabled, 'user')} disabled.`);
+      showDone(
+        t`${plural(present, { one: '# user', other: '# users' })} updated, ${plural(disabled, { one: '# user', other: '# users' })} disabled.`,
+      );
       onClose();
     },
     onSettled: () =>
       Promise.all(['directories', 'users', 'groups'].map((key) => queries.invalidateQueries({ queryKey: [key] }))),
   });
   const error = preview.error ?? run.error;
+  const { title } = directory;
+  const problem = preview.data?.problem;
   return (
-    <Dialog title={`Synchronize ${directory.title}`} size="lg" onClose={onClose}>
+    <Dialog title={t`Synchronize ${title}`} size="lg" onClose={onClose}>
       <Stack>
-        {preview.isPending && <Loader aria-label="The directory is read" />}
+        {preview.isPending && <Loader aria-label={t`The directory is read`} />}
         {preview.data && <Changes preview={preview.data} />}
-        {preview.data?.problem && (
-          <Alert color="yellow" variant="light" role="status" title="The synchronization would stop">
+        {problem && (
+          <Alert color="yellow" variant="light" role="status" title={t`The synchronization would stop`}>
             <Stack gap="xs">
-              <Text size="sm">{preview.data.problem} An error of the directory can be the cause.</Text>
+              <Text size="sm">
+                <Trans>{problem} An error of the directory can be the cause.</Trans>
+              </Text>
               <Checkbox
-                label="Synchronize anyway"
+                label={t`Synchronize anyway`}
                 checked={force}
                 onChange={(event) => setForce(event.currentTarget.checked)}
               />
@@ -52,20 +59,20 @@ export function SyncDialog({ directory, onClose }: { directory: Directory; onClo
           </Alert>
         )}
         {error && (
-          <Alert color="red" variant="light" role="alert" title="Not synchronized">
+          <Alert color="red" variant="light" role="alert" title={t`Not synchronized`}>
             {messageOf(error)}
           </Alert>
         )}
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose}>
-            Cancel
+            <Trans>Cancel</Trans>
           </Button>
           <Button
-            disabled={!preview.data || (!!preview.data.problem && !force)}
+            disabled={!preview.data || (!!problem && !force)}
             loading={run.isPending}
             onClick={() => run.mutate()}
           >
-            Synchronize
+            <Trans>Synchronize</Trans>
           </Button>
         </Group>
       </Stack>
@@ -78,15 +85,21 @@ function Changes({ preview }: { preview: SyncPreview }) {
   return (
     <>
       <Text size="sm">
-        The directory has {counted(present, 'user')} of this installation. Their groups and fields are updated.
+        <Trans>
+          The directory has <Plural value={present} one="# user" other="# users" /> of this installation. Their groups
+          and fields are updated.
+        </Trans>
       </Text>
       <Entries
-        title={`${counted(num_disabled, 'user')} will be disabled`}
+        title={plural(num_disabled, { one: '# user will be disabled', other: '# users will be disabled' })}
         entries={disabled.map(({ username, reason }) => `${username}: ${reason}`)}
         number={num_disabled}
       />
       <Entries
-        title={`${counted(num_missing, 'user')} missing; they stay enabled for now`}
+        title={plural(num_missing, {
+          one: '# user missing; they stay enabled for now',
+          other: '# users missing; they stay enabled for now',
+        })}
         entries={missing}
         number={num_missing}
       />
@@ -96,6 +109,7 @@ function Changes({ preview }: { preview: SyncPreview }) {
 
 function Entries({ title, entries, number }: { title: string; entries: string[]; number: number }) {
   if (number === 0) return null;
+  const more = number - entries.length;
   return (
     <Stack gap={4}>
       <Text size="sm" fw={600}>
@@ -105,7 +119,11 @@ function Entries({ title, entries, number }: { title: string; entries: string[];
         {entries.map((entry) => (
           <List.Item key={entry}>{entry}</List.Item>
         ))}
-        {number > entries.length && <List.Item>and {number - entries.length} more</List.Item>}
+        {more > 0 && (
+          <List.Item>
+            <Trans>and {more} more</Trans>
+          </List.Item>
+        )}
       </List>
     </Stack>
   );

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Group, Loader, Stack, Text, TextInput, Timeline } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCheck, IconX } from '@tabler/icons-react';
@@ -32,7 +34,7 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
   const steps = test.data?.steps ?? [];
   const again = () => (entered === username ? void test.refetch() : setUsername(entered));
   return (
-    <Dialog title={`Test of ${title}`} size="lg" onClose={onClose}>
+    <Dialog title={t`Test of ${title}`} size="lg" onClose={onClose}>
       <Stack>
         {withUser && (
           <form
@@ -43,19 +45,19 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
           >
             <Group align="flex-end" wrap="nowrap">
               <TextInput
-                label="User"
-                description="The name with which the user logs in; empty = any user"
+                label={t`User`}
+                description={t`The name with which the user logs in; empty = any user`}
                 flex={1}
                 value={entered}
                 onChange={(event) => setEntered(event.currentTarget.value)}
               />
               <Button type="submit" variant="default" loading={test.isFetching}>
-                Test again
+                <Trans>Test again</Trans>
               </Button>
             </Group>
           </form>
         )}
-        {test.isFetching ? <Loader aria-label="The test is running" /> : <Result test={test} />}
+        {test.isFetching ? <Loader aria-label={t`The test is running`} /> : <Result test={test} />}
         {!test.isFetching && (
           <Timeline bulletSize={22} lineWidth={2} active={steps.length}>
             {steps.map((step) => (
@@ -64,7 +66,11 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
                 title={stepTitle(step.step)}
                 color={step.passed ? 'accent' : 'failure'}
                 bullet={
-                  step.passed ? <IconCheck size={14} aria-label="passed" /> : <IconX size={14} aria-label="failed" />
+                  step.passed ? (
+                    <IconCheck size={14} aria-label={t`passed`} />
+                  ) : (
+                    <IconX size={14} aria-label={t`failed`} />
+                  )
                 }
               >
                 <Text size="sm" className="anywhere">
@@ -81,6 +87,7 @@ export function TestDialog({ title, run, withUser = false, onClose }: Props) {
 
 function Result({ test }: { test: { data: Schemas['DiagnosisView'] | undefined; error: Error | null } }) {
   const { data, error } = test;
+  const step = stepTitle(data?.steps.at(-1)?.step ?? '');
   if (error) {
     return (
       <Alert color="red" variant="light" role="alert">
@@ -91,9 +98,7 @@ function Result({ test }: { test: { data: Schemas['DiagnosisView'] | undefined; 
   return (
     data && (
       <Alert color={data.passed ? 'accent' : 'failure'} variant="light" role="status">
-        {data.passed
-          ? 'Every step passed. Users can log in.'
-          : `The step “${stepTitle(data.steps.at(-1)?.step ?? '')}” failed.`}
+        {data.passed ? t`Every step passed. Users can log in.` : t`The step “${step}” failed.`}
       </Alert>
     )
   );

@@ -1,12 +1,13 @@
 /** The values of the form of a directory, and the usual values of two kinds of directories. */
 
+import { t } from '@lingui/core/macro';
 import type { Directory } from '../../../api/directories';
 import { attributesOf, sentAttributes, sentRules } from './steps';
 
 /** The usual values of a kind of directory. */
 export const KINDS = {
   openldap: {
-    title: 'OpenLDAP or 389 Directory Server',
+    title: t`OpenLDAP or 389 Directory Server`,
     values: {
       user_filter: '(objectClass=inetOrgPerson)',
       login_attributes: ['uid'],

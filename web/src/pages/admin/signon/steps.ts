@@ -1,24 +1,25 @@
 /** Texts of the tests of providers and directories, and the values of the form of a provider. */
 
+import { t } from '@lingui/core/macro';
 import type { Provider, Rule } from '../../../api/signOn';
 
 const TITLES: Record<string, string> = {
-  host: 'Find the host',
-  connection: 'Connect',
-  certificate: 'Check the certificate',
-  document: 'Read the document',
-  program: 'Find the program',
-  metadata: 'Check the XML',
-  provider: 'Check the identity provider',
-  endpoints: 'Check the issuer and the endpoints',
-  keys: 'Read the public keys',
-  authorization: 'Request a log-in',
-  client: 'Check the client secret',
-  tls: 'Check the certificate',
-  bind: 'Log in to the directory',
-  base: 'Find the entries of users and groups',
-  filter: 'Find users',
-  user: 'Read a user',
+  host: t`Find the host`,
+  connection: t`Connect`,
+  certificate: t`Check the certificate`,
+  document: t`Read the document`,
+  program: t`Find the program`,
+  metadata: t`Check the XML`,
+  provider: t`Check the identity provider`,
+  endpoints: t`Check the issuer and the endpoints`,
+  keys: t`Read the public keys`,
+  authorization: t`Request a log-in`,
+  client: t`Check the client secret`,
+  tls: t`Check the certificate`,
+  bind: t`Log in to the directory`,
+  base: t`Find the entries of users and groups`,
+  filter: t`Find users`,
+  user: t`Read a user`,
 };
 
 /** The title of a step of the test. */
@@ -28,11 +29,11 @@ export function stepTitle(step: string): string {
 
 /** The fields of a user that claims or attributes can fill, with their labels. */
 export const ATTRIBUTES = {
-  username: 'Username',
-  first_name: 'First name',
-  last_name: 'Last name',
-  phone: 'Phone',
-  organization: 'Organization',
+  username: t`Username`,
+  first_name: t`First name`,
+  last_name: t`Last name`,
+  phone: t`Phone`,
+  organization: t`Organization`,
 } as const;
 
 export type Attribute = keyof typeof ATTRIBUTES;

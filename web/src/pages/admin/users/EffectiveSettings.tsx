@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSettings } from '@tabler/icons-react';
@@ -15,8 +17,8 @@ import { WhyButton } from '../../../why/WhyButton';
 const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
   {
     key: 'setting',
-    title: 'Setting',
-    value: (row) => `${row.title} ${row.name} ${row.excludes_staging ? 'no staged sessions if set' : ''}`,
+    title: t`Setting`,
+    value: (row) => `${row.title} ${row.name} ${row.excludes_staging ? t`no staged sessions if set` : ''}`,
     width: '45%',
     render: (row) => (
       <>
@@ -27,7 +29,7 @@ const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
           <Code>{row.name}</Code>
           {row.excludes_staging && (
             <Badge variant="default" size="sm" miw="max-content">
-              no staged sessions if set
+              <Trans>no staged sessions if set</Trans>
             </Badge>
           )}
         </Group>
@@ -39,7 +41,7 @@ const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
   },
   {
     key: 'value',
-    title: 'Value',
+    title: t`Value`,
     value: (row) => shownValue(row.value, row.unit),
     render: (row) => (
       <Text size="sm" miw={90} className="anywhere">
@@ -49,19 +51,20 @@ const columnsOf = (userId: Uuid): Column<EffectiveSetting>[] => [
   },
   {
     key: 'trace',
-    title: 'Source',
+    title: t`Source`,
     value: (row) => row.trace,
-    render: (row) => (
+    render: ({ name, trace }) => (
       <Text size="xs" className="anywhere">
-        <Marked text={row.trace} />{' '}
-        <WhyButton
-          subject={{ kind: 'setting', id: userId, name: row.name }}
-          about={`${settingTitle(row.name)} of this user`}
-        />
+        <Marked text={trace} /> <WhyButton subject={{ kind: 'setting', id: userId, name }} about={aboutOf(name)} />
       </Text>
     ),
   },
 ];
+
+function aboutOf(name: string): string {
+  const setting = settingTitle(name);
+  return t`${setting} of this user`;
+}
 
 /** The effective group settings of a user, each with its source. */
 export function EffectiveSettings({ userId }: { userId: string }) {
@@ -69,12 +72,12 @@ export function EffectiveSettings({ userId }: { userId: string }) {
   const columns = useMemo(() => columnsOf(userId), [userId]);
   return (
     <DataTable
-      caption="Effective settings"
+      caption={t`Effective settings`}
       query={settings}
       columns={columns}
       rowKey={(row) => row.name}
       minWidth={760}
-      empty={<EmptyState icon={IconSettings} title="No settings" />}
+      empty={<EmptyState icon={IconSettings} title={t`No settings`} />}
     />
   );
 }

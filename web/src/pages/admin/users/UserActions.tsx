@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Checkbox, Group, PasswordInput, Stack } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
@@ -9,7 +11,6 @@ import type { User } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
-import { counted } from '../../../components/format';
 import { RowButton } from '../../../components/RowButton';
 import { useAction } from '../../../components/useAction';
 
@@ -27,50 +28,58 @@ export function UserActions({ user, onDeletedTo }: Props) {
   const change = useAction(
     (body: { disabled: boolean } | { locked: boolean }) => changeUser(user.user_id, body),
     ['users'],
-    'The user was not changed',
+    t`The user was not changed`,
   );
   if (user.user_id === me?.user.user_id) return null;
-  const of = { user, inRow: onDeletedTo === undefined };
+  const { username } = user;
+  const of = { inRow: onDeletedTo === undefined };
   return (
     <Group gap={of.inRow ? 2 : 6} wrap={of.inRow ? 'nowrap' : 'wrap'} justify="flex-end">
       {allowed('users_modify') && (
         <>
           {user.locked && (
-            <Act {...of} word="Unlock" icon={IconLockOpen} onClick={() => change.mutate({ locked: false })} />
+            <Act
+              {...of}
+              word={t`Unlock`}
+              label={t`Unlock ${username}`}
+              icon={IconLockOpen}
+              onClick={() => change.mutate({ locked: false })}
+            />
           )}
           <Act
             {...of}
-            word={user.disabled ? 'Enable' : 'Disable'}
+            word={user.disabled ? t`Enable` : t`Disable`}
+            label={user.disabled ? t`Enable ${username}` : t`Disable ${username}`}
             icon={user.disabled ? IconUserCheck : IconUserOff}
             onClick={() => change.mutate({ disabled: !user.disabled })}
           />
           {onDeletedTo && (
             <Button size="sm" variant="default" onClick={open}>
-              Reset Password
+              <Trans>Reset Password</Trans>
             </Button>
           )}
         </>
       )}
-      {allowed('users_delete') && <DeleteUser {...of} to={onDeletedTo} />}
+      {allowed('users_delete') && <DeleteUser {...of} user={user} to={onDeletedTo} />}
       {resetting && <ResetPassword user={user} onClose={close} />}
     </Group>
   );
 }
 
 interface Of {
-  user: User;
   /** In a row of a table, a button is an icon without text. */
   inRow: boolean;
 }
 
 interface ActProps extends Of {
   word: string;
+  /** The word and the name of the user. */
+  label: string;
   icon: TablerIcon;
   onClick: () => void;
 }
 
-function Act({ user, inRow, word, icon, onClick }: ActProps) {
-  const label = `${word} ${user.username}`;
+function Act({ inRow, word, label, icon, onClick }: ActProps) {
   if (inRow) return <RowButton label={label} icon={icon} onClick={onClick} />;
   return (
     <Button size="sm" variant="default" onClick={onClick} aria-label={label}>
@@ -79,19 +88,21 @@ function Act({ user, inRow, word, icon, onClick }: ActProps) {
   );
 }
 
-function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
+function DeleteUser({ user, inRow, to }: Of & { user: User; to: string | undefined }) {
+  const { username, num_sessions } = user;
   const [force, setForce] = useState(false);
   return (
     <Confirm
-      title={`Delete ${user.username}?`}
-      action="Delete"
+      title={t`Delete ${username}?`}
+      action={t`Delete`}
       onConfirm={() => deleteUser(user.user_id, force)}
       to={to}
       touched={['users', 'groups', 'sessions']}
       trigger={(open) => (
         <Act
-          {...{ user, inRow }}
-          word="Delete"
+          inRow={inRow}
+          word={t`Delete`}
+          label={t`Delete ${username}`}
           icon={IconTrash}
           onClick={() => {
             setForce(false);
@@ -101,10 +112,10 @@ function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
       )}
     >
       <Stack gap="sm">
-        The account is permanently deleted.
-        {user.num_sessions > 0 && (
+        <Trans>The account is permanently deleted.</Trans>
+        {num_sessions > 0 && (
           <Checkbox
-            label={`End ${counted(user.num_sessions, 'session')} of this user, too`}
+            label={t`End ${plural(num_sessions, { one: '# session', other: '# sessions' })} of this user, too`}
             checked={force}
             onChange={(event) => setForce(event.currentTarget.checked)}
           />
@@ -116,18 +127,19 @@ function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
 
 function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
   const form = useForm({ initialValues: { password: '' } });
+  const { username } = user;
   return (
     <FormDialog
-      title={`Reset the password of ${user.username}`}
+      title={t`Reset the password of ${username}`}
       form={form}
       save={(values) => changeUser(user.user_id, values)}
       touched={['users']}
-      onSaved={() => showDone('The password was reset. All log-ins of the user have ended.')}
+      onSaved={() => showDone(t`The password was reset. All log-ins of the user have ended.`)}
       onClose={onClose}
     >
       <PasswordInput
-        label="New password"
-        description="Send it to the user over a secure channel; the user can change it under My account"
+        label={t`New password`}
+        description={t`Send it to the user over a secure channel; the user can change it under My account`}
         required
         data-autofocus
         autoComplete="new-password"

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Button, Card, Group, Skeleton, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useMe } from '../../../api/auth';
@@ -6,7 +8,6 @@ import type { User } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { FactorTable } from '../../../components/FactorTable';
 import { StaleBanner } from '../../../components/feedback';
-import { counted } from '../../../components/format';
 
 /** The second factors of a user, with the button that removes all of them. */
 export function UserFactors({ user, disabled }: { user: User; disabled: boolean }) {
@@ -15,26 +16,28 @@ export function UserFactors({ user, disabled }: { user: User; disabled: boolean 
   if (!found.data)
     return found.error ? <StaleBanner error={found.error} hasData={false} /> : <Skeleton h={120} maw={760} />;
   const { factors, recovery_codes, required } = found.data;
+  const { username } = user;
   return (
     <Card withBorder className="surface" p="lg" maw={760}>
       <Stack>
         <FactorTable factors={factors} />
         <Group justify="space-between">
           <Text size="xs" c="dimmed">
-            {counted(recovery_codes, 'recovery code')}. {required && 'A group of the user requires a second factor.'}
+            <Plural value={recovery_codes} one="# recovery code." other="# recovery codes." />{' '}
+            {required && t`A group of the user requires a second factor.`}
           </Text>
           <Confirm
-            title={`Reset the second factors of ${user.username}?`}
-            action="Reset"
+            title={t`Reset the second factors of ${username}?`}
+            action={t`Reset`}
             onConfirm={() => resetFactors(user.user_id)}
             touched={['users']}
             trigger={(open) => (
               <Button size="sm" variant="default" onClick={open} disabled={disabled || isSelf || factors.length === 0}>
-                Reset second factors
+                <Trans>Reset second factors</Trans>
               </Button>
             )}
           >
-            All second factors are removed, and all log-ins and streams of the user end.
+            <Trans>All second factors are removed, and all log-ins and streams of the user end.</Trans>
           </Confirm>
         </Group>
       </Stack>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
@@ -43,12 +44,12 @@ const CHECKED = { validate: checksOf('UserCreate'), validateInputOnChange: true 
 export function CreateUser({ onClose }: { onClose: () => void }) {
   const form = useForm<NewFields & { password: string }>({ initialValues: { ...NEW, password: '' }, ...CHECKED });
   return (
-    <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
-      <TextInput label="Username" required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
-      <PasswordInput label="Password" required autoComplete="new-password" {...form.getInputProps('password')} />
+    <FormDialog title={t`Create User`} form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
+      <TextInput label={t`Username`} required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
+      <PasswordInput label={t`Password`} required autoComplete="new-password" {...form.getInputProps('password')} />
       <SimpleGrid cols={2}>
-        <TextInput label="First Name" {...form.getInputProps('first_name')} />
-        <TextInput label="Last Name" {...form.getInputProps('last_name')} />
+        <TextInput label={t`First Name`} {...form.getInputProps('first_name')} />
+        <TextInput label={t`Last Name`} {...form.getInputProps('last_name')} />
       </SimpleGrid>
       <GroupsField {...form.getInputProps('groups')} />
     </FormDialog>
@@ -66,22 +67,22 @@ export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boole
       save={(values, before) => changeUser(user.user_id, changed(before, values))}
       touched={['users', 'groups']}
       page={{
-        saved: 'The user was saved.',
+        saved: t`The user was saved.`,
         read: async () => fieldsOf(await queries.query({ ...userQuery(user.user_id), staleTime: 0 })),
         texts: { groups: (ids) => namesOf(ids, groups.data) },
       }}
       repeatable
       readOnly={disabled}
     >
-      <TextInput label="Username" required autoComplete="off" {...form.getInputProps('username')} />
+      <TextInput label={t`Username`} required autoComplete="off" {...form.getInputProps('username')} />
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <TextInput label="First Name" {...form.getInputProps('first_name')} />
-        <TextInput label="Last Name" {...form.getInputProps('last_name')} />
-        <TextInput label="Phone" {...form.getInputProps('phone')} />
-        <TextInput label="Organization" {...form.getInputProps('organization')} />
+        <TextInput label={t`First Name`} {...form.getInputProps('first_name')} />
+        <TextInput label={t`Last Name`} {...form.getInputProps('last_name')} />
+        <TextInput label={t`Phone`} {...form.getInputProps('phone')} />
+        <TextInput label={t`Organization`} {...form.getInputProps('organization')} />
       </SimpleGrid>
       <GroupsField {...form.getInputProps('groups')} />
-      <Textarea label="Notes" autosize minRows={2} {...form.getInputProps('notes')} />
+      <Textarea label={t`Notes`} autosize minRows={2} {...form.getInputProps('notes')} />
       <States form={form} isSelf={isSelf} />
     </FormFrame>
   );
@@ -92,21 +93,21 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
   return (
     <>
       <Switch
-        label="Disabled"
-        description="The account cannot be used. Its log-ins and streams end immediately"
+        label={t`Disabled`}
+        description={t`The account cannot be used. Its log-ins and streams end immediately`}
         disabled={isSelf}
         {...form.getInputProps('disabled', { type: 'checkbox' })}
       />
       <Switch
-        label="Locked"
-        description="For a temporary block, with the same effects as Disabled. Wrong passwords do not lock an account; they only delay the next attempt"
+        label={t`Locked`}
+        description={t`For a temporary block, with the same effects as Disabled. Wrong passwords do not lock an account; they only delay the next attempt`}
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />
       {allowed('global_admin') && (
         <Switch
-          label="Break-glass account"
-          description="Logs in only with its password. No sign-on provider can change, disable or log out the account"
+          label={t`Break-glass account`}
+          description={t`Logs in only with its password. No sign-on provider can change, disable or log out the account`}
           {...form.getInputProps('break_glass', { type: 'checkbox' })}
         />
       )}
@@ -120,8 +121,8 @@ export function GroupsField(props: ReturnType<UseFormReturnType<Pick<Fields, 'gr
   const choices = (groups.data ?? []).filter((group) => group.name !== 'All Users');
   return (
     <MultiSelect
-      label="Groups"
-      description="In addition to All Users"
+      label={t`Groups`}
+      description={t`In addition to All Users`}
       data={choices.map((group) => ({ value: group.group_id, label: group.name }))}
       {...props}
     />
@@ -130,7 +131,7 @@ export function GroupsField(props: ReturnType<UseFormReturnType<Pick<Fields, 'gr
 
 /** The names of groups by id. */
 export function namesOf(ids: string[], groups: { group_id: string; name: string }[] = []): string {
-  return ids.map((id) => groups.find(({ group_id }) => group_id === id)?.name ?? id).join(', ') || 'none';
+  return ids.map((id) => groups.find(({ group_id }) => group_id === id)?.name ?? id).join(', ') || t`none`;
 }
 
 function fieldsOf(user: User): Fields {

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed, useMe } from '../../../api/auth';
@@ -27,7 +29,7 @@ export function UserPage() {
   const tabs = (data: User): Tab[] => [
     {
       key: 'details',
-      title: 'Details',
+      title: t`Details`,
       content: (
         <Card withBorder className="surface" p="lg" maw={760}>
           <UserForm user={data} isSelf={data.user_id === me?.user.user_id} disabled={!allowed('users_modify')} />
@@ -36,29 +38,29 @@ export function UserPage() {
     },
     {
       key: 'preferences',
-      title: 'Preferences',
+      title: t`Preferences`,
       content: <Preferences user={data} disabled={!allowed('users_modify')} />,
     },
-    { key: 'settings', title: 'Settings', content: <EffectiveSettings userId={data.user_id} /> },
-    { key: 'logins', title: 'Log-ins', content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
+    { key: 'settings', title: t`Settings`, content: <EffectiveSettings userId={data.user_id} /> },
+    { key: 'logins', title: t`Log-ins`, content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
     {
       key: 'second-factors',
-      title: 'Second factors',
+      title: t`Second factors`,
       content: <UserFactors user={data} disabled={!allowed('users_modify')} />,
     },
     ...(allowed('homes_view')
-      ? [{ key: 'homes', title: 'Home Folders', content: <HomesTable of={{ user_id: data.user_id }} /> }]
+      ? [{ key: 'homes', title: t`Home Folders`, content: <HomesTable of={{ user_id: data.user_id }} /> }]
       : []),
     ...(allowed('sessions_view')
-      ? [{ key: 'sessions', title: 'Sessions', content: <SessionsTable of={{ user_id: data.user_id }} /> }]
+      ? [{ key: 'sessions', title: t`Sessions`, content: <SessionsTable of={{ user_id: data.user_id }} /> }]
       : []),
     ...(allowed('system_view')
-      ? [{ key: 'logs', title: 'Logs', content: <LogsTable fixed={{ user_id: data.user_id }} /> }]
+      ? [{ key: 'logs', title: t`Logs`, content: <LogsTable fixed={{ user_id: data.user_id }} /> }]
       : []),
   ];
   return (
     <DetailsPage
-      list={{ to: '/admin/users', title: 'Users' }}
+      list={{ to: '/admin/users', title: t`Users` }}
       query={user}
       title={({ username }) => username}
       note={(data) => <Note user={data} />}
@@ -72,9 +74,15 @@ function Note({ user }: { user: User }) {
   return (
     <Group gap="sm">
       <StatusBadge status={stateOf(user)} />
-      {user.break_glass && <Badge variant="default">break-glass</Badge>}
+      {user.break_glass && (
+        <Badge variant="default">
+          <Trans>break-glass</Trans>
+        </Badge>
+      )}
       <Text size="sm" c="dimmed">
-        created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none="never" />
+        <Trans>
+          created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none={t`never`} />
+        </Trans>
       </Text>
     </Group>
   );

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { userCountQuery, userListQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
@@ -15,27 +16,27 @@ import { CreateUser } from './UserForm';
 const COLUMNS: Column<User>[] = [
   {
     key: 'username',
-    title: 'Username',
+    title: t`Username`,
     value: (row) => row.username,
     render: (row) => (
-      <RowLink to={`/admin/users/${row.user_id}`} note={row.anonymous && 'anonymous, deleted after the last session'}>
+      <RowLink to={`/admin/users/${row.user_id}`} note={row.anonymous && t`anonymous, deleted after the last session`}>
         {row.username}
       </RowLink>
     ),
   },
-  { key: 'name', title: 'Name', value: (row) => `${row.first_name} ${row.last_name}`.trim() },
-  { key: 'groups', title: 'Groups', value: (row) => row.groups.map((group) => group.name).join(', ') },
-  { key: 'status', title: 'Status', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
+  { key: 'name', title: t`Name`, value: (row) => `${row.first_name} ${row.last_name}`.trim() },
+  { key: 'groups', title: t`Groups`, value: (row) => row.groups.map((group) => group.name).join(', ') },
+  { key: 'status', title: t`Status`, value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
   {
     key: 'sessions',
-    title: 'Sessions',
+    title: t`Sessions`,
     value: (row) => row.num_sessions,
     render: (row) => (
       <Amount to={`/admin/sessions?q=${encodeURIComponent(`user:${row.username}`)}`}>{row.num_sessions}</Amount>
     ),
   },
-  timeColumn('last', 'Last Log-in', (row) => row.last_session, 'never'),
-  timeColumn('created', 'Created', (row) => row.created),
+  timeColumn('last', t`Last Log-in`, (row) => row.last_session, t`never`),
+  timeColumn('created', t`Created`, (row) => row.created),
   actionsColumn((row) => <UserActions user={row} />),
 ];
 
@@ -46,13 +47,13 @@ export function Users() {
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (
     <ResourcePage
-      note="Every user is in group All Users. Other groups add permissions and workspaces."
+      note={t`Every user is in group All Users. Other groups add permissions and workspaces.`}
       {...users}
       columns={COLUMNS}
       rowKey={rowKey}
       minWidth={960}
       bulk={useBulkUsers()}
-      empty="No users"
+      empty={t`No users`}
       form={(_, close) => <CreateUser onClose={close} />}
     />
   );

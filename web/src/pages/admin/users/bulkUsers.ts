@@ -1,10 +1,10 @@
+import { plural, t } from '@lingui/core/macro';
 import { IconTrash, IconUserCheck, IconUserOff } from '@tabler/icons-react';
 import { useMemo } from 'react';
 import { changeUser, deleteUser } from '../../../api/actions';
 import { useAllowed, useMe } from '../../../api/auth';
 import type { User } from '../../../api/types';
 import type { Bulk, BulkAction } from '../../../components/bulk';
-import { counted } from '../../../components/format';
 
 /** The actions for several users, as far as the user may change or delete users; undefined = none. */
 export function useBulkUsers(): Bulk<User> | undefined {
@@ -20,23 +20,23 @@ export function useBulkUsers(): Bulk<User> | undefined {
   }, [mayModify, mayDelete, ownId]);
 }
 
-const OWN = 'This is your own account.';
+const OWN = t`This is your own account.`;
 
 function switchesOf(ownId: string | undefined): BulkAction<User>[] {
   return [
     {
-      label: 'Disable',
+      label: t`Disable`,
       icon: IconUserOff,
-      effect: () => 'The user cannot log in any more. Sessions end at their time limits.',
-      refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? 'The user is disabled already.' : null),
+      effect: () => t`The user cannot log in any more. Sessions end at their time limits.`,
+      refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? t`The user is disabled already.` : null),
       run: ({ user_id }) => changeUser(user_id, { disabled: true }),
       isDangerous: true,
     },
     {
-      label: 'Enable',
+      label: t`Enable`,
       icon: IconUserCheck,
-      effect: () => 'The user can log in again.',
-      refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? null : 'The user is enabled already.'),
+      effect: () => t`The user can log in again.`,
+      refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? null : t`The user is enabled already.`),
       run: ({ user_id }) => changeUser(user_id, { disabled: false }),
     },
   ];
@@ -44,12 +44,14 @@ function switchesOf(ownId: string | undefined): BulkAction<User>[] {
 
 function deletionOf(ownId: string | undefined): BulkAction<User> {
   return {
-    label: 'Delete',
+    label: t`Delete`,
     icon: IconTrash,
-    effect: () => 'The account is permanently deleted.',
-    refusal: (user) => {
-      if (user.user_id === ownId) return OWN;
-      return user.num_sessions > 0 ? `End ${counted(user.num_sessions, 'session')} of this user first.` : null;
+    effect: () => t`The account is permanently deleted.`,
+    refusal: ({ user_id, num_sessions }) => {
+      if (user_id === ownId) return OWN;
+      return num_sessions > 0
+        ? t`End ${plural(num_sessions, { one: '# session', other: '# sessions' })} of this user first.`
+        : null;
     },
     run: ({ user_id }) => deleteUser(user_id, false),
     isDangerous: true,

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Code, Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSend } from '@tabler/icons-react';
@@ -13,7 +15,6 @@ import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { Facts } from '../../../components/Facts';
 import { EmptyState, showDone } from '../../../components/feedback';
-import { counted } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { RowAction } from '../../../components/RowAction';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -27,10 +28,10 @@ import { SideSheet } from '../../../components/Dialog';
 const ROWS = 250;
 
 const CHOICES = [
-  { value: 'all', label: 'All' },
-  { value: 'waiting', label: 'Waiting' },
-  { value: 'delivered', label: 'Delivered' },
-  { value: 'given_up', label: 'Given up' },
+  { value: 'all', label: t`All` },
+  { value: 'waiting', label: t`Waiting` },
+  { value: 'delivered', label: t`Delivered` },
+  { value: 'given_up', label: t`Given up` },
 ];
 
 /** The deliveries of a webhook, newest first, with the filter of the address and the buttons that replay messages. */
@@ -51,7 +52,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
   return (
     <Stack gap="sm">
       <DataTable
-        caption="Deliveries"
+        caption={t`Deliveries`}
         query={{ data: found.data?.rows, error: found.error }}
         columns={columns}
         rowKey={(row) => row.delivery_id}
@@ -62,7 +63,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           <Group gap="xs">
             <SegmentedControl
               size="xs"
-              aria-label="State"
+              aria-label={t`State`}
               data={CHOICES}
               value={state ?? 'all'}
               onChange={(value) => change('state', value === 'all' ? null : value)}
@@ -71,8 +72,8 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
           </Group>
         }
         empty={
-          <EmptyState icon={IconSend} title={state ? 'No matching messages' : 'No messages yet'}>
-            Messages of the last 7 days appear here with their outcome.
+          <EmptyState icon={IconSend} title={state ? t`No matching messages` : t`No messages yet`}>
+            <Trans>Messages of the last 7 days appear here with their outcome.</Trans>
           </EmptyState>
         }
       />
@@ -88,17 +89,17 @@ function columnsOf(
   onShow: (delivery: WebhookDelivery) => void,
 ): Column<WebhookDelivery>[] {
   return [
-    timeColumn('at', 'Time', (row) => row.at),
-    { key: 'event', title: 'Event', value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
+    timeColumn('at', t`Time`, (row) => row.at),
+    { key: 'event', title: t`Event`, value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
     {
       key: 'state',
-      title: 'State',
+      title: t`State`,
       value: (row) => STATES[row.state],
       render: (row) => <StatusBadge status={STATES[row.state]} />,
     },
     {
       key: 'outcome',
-      title: 'Outcome',
+      title: t`Outcome`,
       value: (row) => outcomeOf(row, enabled),
       unordered: true,
       render: (row) => (
@@ -123,14 +124,20 @@ function NextAttempt({ due }: { due: string }) {
   const isDue = useClock((now) => Number(Date.parse(due) - now < 1500)) > 0;
   return (
     <Text size="xs" c="dimmed" component="div">
-      Next attempt {isDue ? 'now' : <TimeAgo time={due} />}
+      {isDue ? (
+        <Trans>Next attempt now</Trans>
+      ) : (
+        <Trans>
+          Next attempt <TimeAgo time={due} />
+        </Trans>
+      )}
     </Text>
   );
 }
 
 function Replay({ webhookId, delivery }: { webhookId: string; delivery: WebhookDelivery }) {
   const { event, delivery_id } = delivery;
-  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} was not sent again`);
+  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], t`${event} was not sent again`);
   if (!useAllowed()('webhooks_modify')) return null;
   return <RowAction word="Replay" name={`${event} ${delivery_id}`} onClick={() => replay.mutate(undefined)} />;
 }
@@ -140,22 +147,24 @@ function ReplayAll({ webhook }: { webhook: Webhook }) {
   if (!useAllowed()('webhooks_modify') || !webhook.enabled || !given.data?.rows.length) return null;
   return (
     <Confirm
-      title="Replay all messages that were given up?"
-      action="Replay All"
+      title={t`Replay all messages that were given up?`}
+      action={t`Replay All`}
       color="blue"
       onConfirm={async () => {
         const { replayed } = await replayWebhook(webhook.webhook_id);
-        showDone(`${counted(replayed, 'message')} will be sent again.`);
+        showDone(plural(replayed, { one: '# message will be sent again.', other: '# messages will be sent again.' }));
       }}
       touched={['webhooks']}
       trigger={(open) => (
         <Button size="xs" variant="default" onClick={open}>
-          Replay Given-Up Messages
+          <Trans>Replay Given-Up Messages</Trans>
         </Button>
       )}
     >
-      Each message keeps its id, so a receiver that stores the ids processes no message twice. Test messages are not
-      sent again.
+      <Trans>
+        Each message keeps its id, so a receiver that stores the ids processes no message twice. Test messages are not
+        sent again.
+      </Trans>
     </Confirm>
   );
 }
@@ -181,16 +190,16 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
         </Text>
         <Facts
           facts={[
-            ['Time', absolute(delivery.at)],
-            ['State', <StatusBadge key="state" status={STATES[delivery.state]} />],
-            ['Attempts', delivery.attempts],
-            ['Last attempt', delivery.attempted && absolute(delivery.attempted)],
-            ['Next attempt', delivery.due && absolute(delivery.due)],
-            ['Message ID (header webhook-id)', delivery.delivery_id],
+            [t`Time`, absolute(delivery.at)],
+            [t`State`, <StatusBadge key="state" status={STATES[delivery.state]} />],
+            [t`Attempts`, delivery.attempts],
+            [t`Last attempt`, delivery.attempted && absolute(delivery.attempted)],
+            [t`Next attempt`, delivery.due && absolute(delivery.due)],
+            [t`Message ID (header webhook-id)`, delivery.delivery_id],
           ]}
         />
-        <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
-        {delivery.answer && <Block title="Beginning of the response" text={delivery.answer} />}
+        <Block title={t`Data`} text={JSON.stringify(delivery.data, null, 2)} />
+        {delivery.answer && <Block title={t`Beginning of the response`} text={delivery.answer} />}
       </Stack>
     </SideSheet>
   );

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Checkbox, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeWebhook, createWebhook } from '../../../api/actions';
@@ -16,6 +17,7 @@ interface Props {
 
 /** Create a webhook, or change its name, address and events. */
 export function WebhookForm({ webhook, onCreated, onClose }: Props) {
+  const name = webhook?.name;
   const form = useForm({
     initialValues: {
       name: webhook?.name ?? '',
@@ -24,13 +26,13 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
     },
     validate: {
       ...checksOf('WebhookCreate'),
-      events: (events) => (events.length > 0 ? null : 'Choose at least one event'),
+      events: (events) => (events.length > 0 ? null : t`Choose at least one event`),
     },
     validateInputOnChange: true,
   });
   return (
     <FormDialog
-      title={webhook ? `Edit ${webhook.name}` : 'Create Webhook'}
+      title={webhook ? t`Edit ${name}` : t`Create Webhook`}
       size="lg"
       repeatable={webhook !== null}
       form={form}
@@ -43,17 +45,17 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       touched={['webhooks']}
       onClose={onClose}
     >
-      <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput label={t`Name`} required data-autofocus {...form.getInputProps('name')} />
       <TextInput
-        label="Address"
-        description="The URL that receives the messages: https to a host on the internet, or any URL of a host in the setting webhook_hosts"
+        label={t`Address`}
+        description={t`The URL that receives the messages: https to a host on the internet, or any URL of a host in the setting webhook_hosts`}
         placeholder="https://ci.example.org/greenroom"
         required
         {...form.getInputProps('url')}
       />
       <Checkbox.Group
-        label="Events"
-        description="The events that are sent to the address"
+        label={t`Events`}
+        description={t`The events that are sent to the address`}
         required
         {...form.getInputProps('events')}
       >

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Card, Code } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -22,13 +24,13 @@ export function WebhookPage() {
   const [editing, setEditing] = useState(false);
   const [secret, setSecret] = useState<string | null>(null);
   const tabs = (data: Webhook): Tab[] => [
-    { key: 'deliveries', title: 'Deliveries', content: <Deliveries webhook={data} /> },
-    { key: 'details', title: 'Details', content: <Details webhook={data} /> },
+    { key: 'deliveries', title: t`Deliveries`, content: <Deliveries webhook={data} /> },
+    { key: 'details', title: t`Details`, content: <Details webhook={data} /> },
   ];
   return (
     <>
       <DetailsPage
-        list={{ to: LIST, title: 'Webhooks' }}
+        list={{ to: LIST, title: t`Webhooks` }}
         query={webhook}
         title={({ name }) => name}
         note={({ url }) => <span className="anywhere">{url}</span>}
@@ -38,7 +40,7 @@ export function WebhookPage() {
             <TestButton webhook={data} />
             {allowed('webhooks_modify') && (
               <Button variant="default" onClick={() => setEditing(true)}>
-                Edit
+                <Trans>Edit</Trans>
               </Button>
             )}
             <RenewSecret webhook={data} onRenewed={setSecret} />
@@ -60,12 +62,12 @@ function Details({ webhook }: { webhook: Webhook }) {
     <Card withBorder className="surface" p="md" maw={900}>
       <Facts
         facts={[
-          ['Address', <Code key="url">{webhook.url}</Code>],
-          ['Events', webhook.events.join(', ')],
-          ['Waiting messages', webhook.waiting],
-          ['Last delivered', <TimeAgo key="last" time={webhook.last_delivered} none="never" />],
-          ['Created', absolute(webhook.created)],
-          ['ID', webhook.webhook_id],
+          [t`Address`, <Code key="url">{webhook.url}</Code>],
+          [t`Events`, webhook.events.join(', ')],
+          [t`Waiting messages`, webhook.waiting],
+          [t`Last delivered`, <TimeAgo key="last" time={webhook.last_delivered} none={t`never`} />],
+          [t`Created`, absolute(webhook.created)],
+          [t`ID`, webhook.webhook_id],
         ]}
       />
     </Card>

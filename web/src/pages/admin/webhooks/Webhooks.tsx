@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Box } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -17,7 +18,7 @@ const SHOWN = 3;
 const COLUMNS: Column<Webhook>[] = [
   {
     key: 'name',
-    title: 'Name',
+    title: t`Name`,
     value: (row) => `${row.name} ${row.url}`,
     render: (row) => (
       <Box maw={320}>
@@ -29,13 +30,13 @@ const COLUMNS: Column<Webhook>[] = [
   },
   {
     key: 'events',
-    title: 'Events',
+    title: t`Events`,
     value: (row) => row.events.join(', '),
     render: (row) => <FirstOf words={row.events} shown={SHOWN} />,
   },
   enabledColumn((row) => <WebhookSwitch webhook={row} inRow />),
-  { key: 'waiting', title: 'Waiting', rank: 'main', value: (row) => row.waiting, align: 'right' },
-  timeColumn('delivered', 'Last Delivered', (row) => row.last_delivered, 'never'),
+  { key: 'waiting', title: t`Waiting`, rank: 'main', value: (row) => row.waiting, align: 'right' },
+  timeColumn('delivered', t`Last Delivered`, (row) => row.last_delivered, t`never`),
 ];
 
 /** Rules & Logs → Webhooks: the servers that receive events. */
@@ -43,14 +44,14 @@ export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (
     <ResourcePage
-      note="Greenroom sends signed messages about events to your servers, and repeats a failed message for about one day."
+      note={t`Greenroom sends signed messages about events to your servers, and repeats a failed message for about one day.`}
       query={useQuery(webhooksQuery)}
       columns={COLUMNS}
       rowKey={(webhook) => webhook.webhook_id}
       sort="name"
       minWidth={900}
-      empty="No webhooks yet"
-      emptyNote="A webhook is an address that receives a message for each event that you choose, such as the end of a lease."
+      empty={t`No webhooks yet`}
+      emptyNote={t`A webhook is an address that receives a message for each event that you choose, such as the end of a lease.`}
       form={(webhook, close) => <WebhookForm webhook={webhook} onCreated={setMade} onClose={close} />}
       actions={(webhook) => <TestButton webhook={webhook} inRow />}
       remove={(webhook) => <DeleteWebhook webhook={webhook} />}

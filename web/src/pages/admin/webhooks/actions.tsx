@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { changeWebhook, deleteWebhook, renewWebhookSecret, tryWebhook } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
@@ -18,11 +20,12 @@ interface Props {
 
 /** The switch of a webhook. The waiting messages of a disabled webhook keep waiting. */
 export function WebhookSwitch({ webhook, inRow = false }: Props) {
+  const { name } = webhook;
   const allowed = useAllowed();
   return (
     <EnabledSwitch
       enabled={webhook.enabled}
-      name={`webhook ${webhook.name}`}
+      name={t`webhook ${name}`}
       list="webhooks"
       labeled={!inRow}
       disabled={!allowed('webhooks_modify')}
@@ -33,53 +36,60 @@ export function WebhookSwitch({ webhook, inRow = false }: Props) {
 
 /** Sends a test message immediately and shows its outcome. */
 export function TestButton({ webhook, inRow = false }: Props) {
-  const test = useAction(() => tryWebhook(webhook.webhook_id), ['webhooks'], `${webhook.name} could not be tested`);
+  const { name } = webhook;
+  const test = useAction(() => tryWebhook(webhook.webhook_id), ['webhooks'], t`${name} could not be tested`);
   if (!useAllowed()('webhooks_modify')) return null;
   const run = () =>
     test.mutate(undefined, {
       onSuccess: (delivery) => {
-        const said = outcomeOf(delivery, true);
-        if (delivery.state === 'delivered') showDone(`A test message was sent to ${webhook.name}. ${said}`);
-        else showWarning(`${webhook.name} did not accept the message`, said);
+        const outcome = outcomeOf(delivery, true);
+        if (delivery.state === 'delivered') showDone(t`A test message was sent to ${name}. ${outcome}`);
+        else showWarning(t`${name} did not accept the message`, outcome);
       },
     });
   return inRow ? (
-    <RowAction word="Test" name={webhook.name} onClick={run} />
+    <RowAction word="Test" name={name} onClick={run} />
   ) : (
     <Button variant="default" loading={test.isPending} onClick={run}>
-      Send Test
+      <Trans>Send Test</Trans>
     </Button>
   );
 }
 
 export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret: string) => void }) {
+  const { name } = webhook;
   if (!useAllowed()('webhooks_modify')) return null;
   return (
     <Confirm
-      title={`Renew the secret of ${webhook.name}?`}
-      action="Renew"
+      title={t`Renew the secret of ${name}?`}
+      action={t`Renew`}
       onConfirm={async () => onRenewed((await renewWebhookSecret(webhook.webhook_id)).secret)}
       touched={['webhooks']}
-      trigger="Renew Secret"
+      trigger={t`Renew Secret`}
     >
-      From now on, every message is signed with the new secret. The receiver refuses messages until it has the new
-      secret.
+      <Trans>
+        From now on, every message is signed with the new secret. The receiver refuses messages until it has the new
+        secret.
+      </Trans>
     </Confirm>
   );
 }
 
 export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
+  const { name, url } = webhook;
   if (!useAllowed()('webhooks_delete')) return null;
   return (
     <Confirm
-      title={`Delete webhook ${webhook.name}?`}
-      action="Delete"
+      title={t`Delete webhook ${name}?`}
+      action={t`Delete`}
       onConfirm={() => deleteWebhook(webhook.webhook_id)}
       to={to}
       touched={['webhooks']}
-      trigger={to ? 'Delete' : (open) => <RowAction word="Delete" name={webhook.name} onClick={open} />}
+      trigger={to ? t`Delete` : (open) => <RowAction word="Delete" name={name} onClick={open} />}
     >
-      No more messages are sent to {webhook.url}, including the waiting ones. The list of its deliveries is deleted.
+      <Trans>
+        No more messages are sent to {url}, including the waiting ones. The list of its deliveries is deleted.
+      </Trans>
     </Confirm>
   );
 }
@@ -87,8 +97,8 @@ export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
 /** The secret of a webhook, shown only once. */
 export function WebhookSecret({ name, secret, onClose }: { name: string; secret: string; onClose: () => void }) {
   return (
-    <SecretDialog title={`Secret of ${name}`} noun="secret" secret={secret} onClose={onClose}>
-      Copy the secret to the receiver, which uses it to verify the signature of each message.
+    <SecretDialog title={t`Secret of ${name}`} noun="secret" secret={secret} onClose={onClose}>
+      <Trans>Copy the secret to the receiver, which uses it to verify the signature of each message.</Trans>
     </SecretDialog>
   );
 }

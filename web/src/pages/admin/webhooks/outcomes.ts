@@ -1,30 +1,31 @@
 /** Descriptions of the events of webhooks and of the outcomes of their messages. */
 
+import { plural, t } from '@lingui/core/macro';
 import type { WebhookDelivery, WebhookEvent } from '../../../api/types';
-import { counted, milliseconds } from '../../../components/format';
+import { milliseconds } from '../../../components/format';
 
 /** Each event of webhooks: when it is sent. */
 export const EVENTS: Record<WebhookEvent, string> = {
-  'session.assigned': 'A session was assigned to a user, from a pool or as a new session',
-  'session.running': 'A session of a user became usable, for the first time or again',
-  'session.failed': 'A session of a user or of a pool failed',
-  'session.ended': 'A session of a user has ended',
-  'pool.short': 'A pool has fewer sessions than desired, and the missing ones are not starting',
-  'pool.full': 'A pool with a shortfall is full again',
-  'launch.done': 'A launch provided a session',
-  'launch.failed': 'A launch provided no session, or its session failed and could not be replaced',
-  'lease.granted': 'A program got a lease',
-  'lease.ended': 'A lease has ended: it was released, its deadline passed, or its session failed',
-  'audit.event': 'The audit has a new event; this needs the permission audit_view',
+  'session.assigned': t`A session was assigned to a user, from a pool or as a new session`,
+  'session.running': t`A session of a user became usable, for the first time or again`,
+  'session.failed': t`A session of a user or of a pool failed`,
+  'session.ended': t`A session of a user has ended`,
+  'pool.short': t`A pool has fewer sessions than desired, and the missing ones are not starting`,
+  'pool.full': t`A pool with a shortfall is full again`,
+  'launch.done': t`A launch provided a session`,
+  'launch.failed': t`A launch provided no session, or its session failed and could not be replaced`,
+  'lease.granted': t`A program got a lease`,
+  'lease.ended': t`A lease has ended: it was released, its deadline passed, or its session failed`,
+  'audit.event': t`The audit has a new event; this needs the permission audit_view`,
 };
 
 /** Groups of the form. */
 export const TOPICS: [title: string, topic: string][] = [
-  ['Sessions', 'session.'],
-  ['Pools', 'pool.'],
-  ['Launches', 'launch.'],
-  ['Leases', 'lease.'],
-  ['Audit', 'audit.'],
+  [t`Sessions`, 'session.'],
+  [t`Pools`, 'pool.'],
+  [t`Launches`, 'launch.'],
+  [t`Leases`, 'lease.'],
+  [t`Audit`, 'audit.'],
 ];
 
 export function eventsOf(topic: string): WebhookEvent[] {
@@ -44,23 +45,27 @@ type Outcome = Pick<WebhookDelivery, 'state' | 'attempts' | 'status' | 'error' |
 export function outcomeOf(delivery: Outcome, enabled: boolean): string {
   const { state, attempts, status, duration_ms } = delivery;
   if (state === 'delivered') {
-    const after = duration_ms === null ? '' : ` after ${milliseconds(duration_ms)}`;
-    return `The answer was ${status}${after}${attempts > 1 ? `, at attempt ${attempts}` : ''}.`;
+    if (duration_ms === null)
+      return attempts > 1 ? t`The answer was ${status}, at attempt ${attempts}.` : t`The answer was ${status}.`;
+    const duration = milliseconds(duration_ms);
+    return attempts > 1
+      ? t`The answer was ${status} after ${duration}, at attempt ${attempts}.`
+      : t`The answer was ${status} after ${duration}.`;
   }
-  if (state === 'given_up')
-    return attempts === 0
-      ? ended(delivery.error || 'The message was given up')
-      : `Given up after ${counted(attempts, 'attempt')}: ${ended(reasonOf(delivery))}`;
-  if (!enabled) return 'The message waits, because the webhook is disabled.';
-  if (attempts === 0) return 'The message will be sent next.';
-  return status === null && !delivery.error
-    ? 'The message is being sent.'
-    : `Attempt ${attempts} failed: ${ended(reasonOf(delivery))}`;
+  const reason = reasonOf(delivery);
+  if (state === 'given_up') {
+    if (attempts === 0) return delivery.error ? reason : t`The message was given up.`;
+    return t`Given up after ${plural(attempts, { one: '# attempt', other: '# attempts' })}: ${reason}`;
+  }
+  if (!enabled) return t`The message waits, because the webhook is disabled.`;
+  if (attempts === 0) return t`The message will be sent next.`;
+  return status === null && !delivery.error ? t`The message is being sent.` : t`Attempt ${attempts} failed: ${reason}`;
 }
 
 /** The reason why an attempt failed, as the end of a sentence. */
 function reasonOf({ error, status }: Outcome): string {
-  return error || (status === null ? 'there was no answer' : `the answer was ${status}`);
+  if (error) return ended(error);
+  return status === null ? t`there was no answer.` : t`the answer was ${status}.`;
 }
 
 function ended(words: string): string {
