@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Card, Code, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'react-router';
@@ -26,7 +28,7 @@ import { kindOf, nameOf } from './kinds';
 import { settingTitle, withSettingTitles } from '../../../components/titles';
 import { useLinks } from '../../../components/useLinks';
 
-const LOG_CODES = { 'staging-violation': 'Incompatible settings' };
+const LOG_CODES = { 'staging-violation': t`Incompatible settings` };
 
 /** One session for administrators: details, placement, screen, command and log rows. */
 export function AdminSession() {
@@ -36,21 +38,21 @@ export function AdminSession() {
   const tabs = (data: Session): Tab[] => {
     const running = data.status === 'running';
     return [
-      { key: 'details', title: 'Details', content: <Details session={data} /> },
+      { key: 'details', title: t`Details`, content: <Details session={data} /> },
       ...(data.user_id
-        ? [{ key: 'placement', title: 'Placement', content: <PlacementTable sessionId={data.session_id} /> }]
+        ? [{ key: 'placement', title: t`Placement`, content: <PlacementTable sessionId={data.session_id} /> }]
         : []),
       ...(running && allowed('sessions_screenshot')
-        ? [{ key: 'screen', title: 'Screen', content: <Screen session={data} /> }]
+        ? [{ key: 'screen', title: t`Screen`, content: <Screen session={data} /> }]
         : []),
       ...(running && allowed('sessions_modify')
-        ? [{ key: 'command', title: 'Command', content: <CommandForm sessionId={data.session_id} /> }]
+        ? [{ key: 'command', title: t`Command`, content: <CommandForm sessionId={data.session_id} /> }]
         : []),
       ...(allowed('system_view')
         ? [
             {
               key: 'logs',
-              title: 'Logs',
+              title: t`Logs`,
               content: <LogsTable fixed={{ session_id: data.session_id }} codes={LOG_CODES} />,
             },
           ]
@@ -59,9 +61,9 @@ export function AdminSession() {
   };
   return (
     <DetailsPage
-      list={{ to: '/admin/sessions', title: 'Sessions' }}
+      list={{ to: '/admin/sessions', title: t`Sessions` }}
       query={session}
-      title={({ image_friendly_name, username }) => `${image_friendly_name}${username ? ` of ${username}` : ''}`}
+      title={({ image_friendly_name: workspace, username }) => (username ? t`${workspace} of ${username}` : workspace)}
       note={(data) => <StatusBadge status={data.status} />}
       actions={(data) => (
         <>
@@ -83,7 +85,7 @@ function RecordingLink({ sessionId }: { sessionId: string }) {
   if (!found?.[0]) return null;
   return (
     <Button component={Link} to={`/admin/recordings/${found[0].lease_id}`} variant="default">
-      Recording
+      <Trans>Recording</Trans>
     </Button>
   );
 }
@@ -95,7 +97,7 @@ function VideoLink({ sessionId }: { sessionId: string }) {
   if (!found?.[0]) return null;
   return (
     <Button component={Link} to={`/admin/session-videos/${sessionId}`} variant="default">
-      Video
+      <Trans>Video</Trans>
     </Button>
   );
 }
@@ -107,49 +109,49 @@ function Details({ session }: { session: Session }) {
     <Card withBorder className="surface" p="md" maw={900}>
       <Facts
         facts={[
-          ['Session ID', <ShortId key="id" id={session.session_id} />],
+          [t`Session ID`, <ShortId key="id" id={session.session_id} />],
           [
-            'User',
+            t`User`,
             session.user_id
               ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id, 'users_view')
-              : kindOf(session) === 'staged' && 'none yet (staged)',
+              : kindOf(session) === 'staged' && t`none yet (staged)`,
           ],
-          ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name, 'images_view')],
-          ['Origin', <Origin key="origin" session={session} />],
-          ['Zone', session.zone_name],
-          ['Agent', session.hostname],
-          ['Reserved', `${cores(session.cores)} cores, ${bytes(session.memory)}`],
-          ['Used', usedOf(session)],
-          ['Round trip', session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
-          ['Client', session.client_address],
-          ['Created', <TimeAgo key="created" time={session.created} />],
-          ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
-          ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
-          ['Last used', session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
+          [t`Workspace`, to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name, 'images_view')],
+          [t`Origin`, <Origin key="origin" session={session} />],
+          [t`Zone`, session.zone_name],
+          [t`Agent`, session.hostname],
+          [t`Reserved`, amountsOf(session.cores, session.memory)],
+          [t`Used`, usedOf(session)],
+          [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
+          [t`Client`, session.client_address],
+          [t`Created`, <TimeAgo key="created" time={session.created} />],
+          [t`Usable since`, session.started && <TimeAgo key="started" time={session.started} />],
+          [t`Assigned`, session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
+          [t`Last used`, session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
           [
-            'Expires',
+            t`Expires`,
             kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />,
           ],
-          ['Time limit', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
-          ['Session permissions', granted.join(', ') || 'none'],
-          ['Address opened at launch', session.kasm_url],
-          ['Status', session.operational_message],
-          ['Reason of the stop', session.stopped_reason && withSettingTitles(session.stopped_reason)],
-          ['Reason of the end', session.ended_reason && withSettingTitles(session.ended_reason)],
-          ['Reason of the quarantine', session.set_aside_reason],
+          [t`Time limit`, session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
+          [t`Session permissions`, granted.join(', ') || t`none`],
+          [t`Address opened at launch`, session.kasm_url],
+          [t`Status`, session.operational_message],
+          [t`Reason of the stop`, session.stopped_reason && withSettingTitles(session.stopped_reason)],
+          [t`Reason of the end`, session.ended_reason && withSettingTitles(session.ended_reason)],
+          [t`Reason of the quarantine`, session.set_aside_reason],
           [
-            'Replaced by',
+            t`Replaced by`,
             session.superseded_by &&
               to(`/admin/sessions/${session.superseded_by}`, session.superseded_by, 'sessions_view'),
           ],
-          ['Error', session.error],
-          ['Exit code', session.exit_code],
+          [t`Error`, session.error],
+          [t`Exit code`, session.exit_code],
         ]}
       />
       {session.log_tail && (
         <Stack gap={4} mt="sm">
           <Text size="sm" c="dimmed">
-            Last lines of the container
+            <Trans>Last lines of the container</Trans>
           </Text>
           <Code block>{session.log_tail}</Code>
         </Stack>
@@ -160,26 +162,35 @@ function Details({ session }: { session: Session }) {
 
 /** The last measurement of the Agent. */
 function usedOf({ cpu_used, memory_used }: Session) {
-  return cpu_used !== null && memory_used !== null && `${cores(cpu_used)} cores, ${bytes(memory_used)}`;
+  return cpu_used !== null && memory_used !== null && amountsOf(cpu_used, memory_used);
+}
+
+function amountsOf(cpu: number, memory: number): string {
+  return t`${{ cores: cores(cpu) }} cores, ${{ memory: bytes(memory) }}`;
 }
 
 /** The origin of a session: a pool, or on demand. */
 function Origin({ session: { staging_config_id: configId } }: { session: Session }) {
   return configId ? (
-    <>
+    <Trans>
       staged: <ConfigLink id={configId} />
-    </>
+    </Trans>
   ) : (
-    'on demand'
+    t`on demand`
   );
 }
 
 function Screen({ session }: { session: Session }) {
   return (
     <Card withBorder className="surface" p="md" maw={900}>
-      <Screenshot sessionId={session.session_id} alt={`Screen of ${nameOf(session)}`} width={1280} renewAfter={5} />
+      <Screenshot
+        sessionId={session.session_id}
+        alt={t`Screen of ${{ session: nameOf(session) }}`}
+        width={1280}
+        renewAfter={5}
+      />
       <Text size="xs" c="dimmed" mt="xs">
-        The picture is updated every 5 seconds while this page is open.
+        <Trans>The picture is updated every 5 seconds while this page is open.</Trans>
       </Text>
     </Card>
   );

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Alert, Card, Code, SimpleGrid, Stack, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
@@ -23,11 +24,11 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
         }}
         touched={[]}
         onSaved={setResult}
-        submit="Run"
+        submit={t`Run`}
       >
         <Textarea
-          label="Command"
-          description="One argument per line. No shell is used; for a script, enter sh, -c and the script"
+          label={t`Command`}
+          description={t`One argument per line. No shell is used; for a script, enter sh, -c and the script`}
           placeholder={'ls\n-l\n/home/kasm-user'}
           autosize
           minRows={3}
@@ -37,13 +38,13 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
         />
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
           <TextInput
-            label="Account"
-            description="An account in the container; empty = the account that runs the desktop"
+            label={t`Account`}
+            description={t`An account in the container; empty = the account that runs the desktop`}
             {...form.getInputProps('user')}
           />
           <TextInput
-            label="Working directory"
-            description="Empty = the default working directory of the container"
+            label={t`Working directory`}
+            description={t`Empty = the default working directory of the container`}
             {...form.getInputProps('workdir')}
           />
         </SimpleGrid>
@@ -59,8 +60,8 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
 }
 
 function titleOf({ state, exit_code }: Schemas['CommandView']): string {
-  if (state === 'unknown') return 'The Agent was restarted. The result of the command is unknown.';
+  if (state === 'unknown') return t`The Agent was restarted. The result of the command is unknown.`;
   return exit_code === null
-    ? 'The command was still running at its deadline.'
-    : `The command ended with exit code ${exit_code}.`;
+    ? t`The command was still running at its deadline.`
+    : t`The command ended with exit code ${exit_code}.`;
 }

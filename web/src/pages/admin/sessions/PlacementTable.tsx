@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Anchor, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconRoute } from '@tabler/icons-react';
@@ -16,38 +18,38 @@ import { settingTitle, withTitles } from '../../../components/titles';
 import { WhyButton } from '../../../why/WhyButton';
 
 const STEPS: Record<PlacementStep['step'], string> = {
-  turn: 'Waiting for earlier launches',
-  staged_here: 'Staged session in the current zone',
-  staged_elsewhere: 'Staged session in another zone',
-  on_demand_here: 'New session in the current zone',
-  on_demand_elsewhere: 'New session in another zone',
+  turn: t`Waiting for earlier launches`,
+  staged_here: t`Staged session in the current zone`,
+  staged_elsewhere: t`Staged session in another zone`,
+  on_demand_here: t`New session in the current zone`,
+  on_demand_elsewhere: t`New session in another zone`,
 };
 
 const OUTCOMES = {
-  staged: 'A staged session was assigned.',
-  on_demand: 'A new session was created on demand.',
-  failed: 'No session could be provided.',
+  staged: t`A staged session was assigned.`,
+  on_demand: t`A new session was created on demand.`,
+  failed: t`No session could be provided.`,
 };
 
 const COLUMNS: Column<PlacementStep>[] = [
-  { key: 'order', title: 'Step', value: (row) => row.order },
-  { key: 'tried', title: 'Attempt', value: (row) => STEPS[row.step], width: '20%' },
-  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'order', title: t`Step`, value: (row) => row.order },
+  { key: 'tried', title: t`Attempt`, value: (row) => STEPS[row.step], width: '20%' },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   {
     key: 'candidate',
-    title: 'Candidate',
+    title: t`Candidate`,
     value: (row) => row.candidate,
     render: (row) => <Candidate step={row} />,
   },
   {
     key: 'result',
-    title: 'Result',
+    title: t`Result`,
     value: resultOf,
     render: (row) => <ToneBadge tone={row.used ? 'accent' : 'neutral'}>{resultOf(row)}</ToneBadge>,
   },
   {
     key: 'reason',
-    title: 'Reason',
+    title: t`Reason`,
     value: (row) => withTitles(row.reason),
     width: '40%',
     render: (row) => (
@@ -55,7 +57,7 @@ const COLUMNS: Column<PlacementStep>[] = [
         <Text size="sm">{withTitles(row.reason)}</Text>
         {row.setting && (
           <Text size="xs" c="dimmed">
-            setting {settingTitle(row.setting)}
+            <Trans>setting {{ setting: settingTitle(row.setting) }}</Trans>
           </Text>
         )}
       </Stack>
@@ -64,7 +66,7 @@ const COLUMNS: Column<PlacementStep>[] = [
 ];
 
 function resultOf({ used, code }: PlacementStep): string {
-  return used ? 'used' : code ? wordsOf(code) : 'not used';
+  return used ? t`used` : code ? wordsOf(code) : t`not used`;
 }
 
 /** The pool or the Agent that was considered. */
@@ -83,15 +85,15 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
       {data && (
         <Text size="sm">
           {OUTCOMES[data.outcome]}
-          {data.duration_ms != null && ` The decision took ${milliseconds(data.duration_ms)}.`}{' '}
-          {data.steps.length > 0 && <WhyButton subject={{ kind: 'session', id: sessionId }} about="this launch" />}
+          {data.duration_ms != null && ` ${t`The decision took ${{ duration: milliseconds(data.duration_ms) }}.`}`}{' '}
+          {data.steps.length > 0 && <WhyButton subject={{ kind: 'session', id: sessionId }} about={t`this launch`} />}
         </Text>
       )}
       <PlacementSteps steps={data?.steps} error={error} />
       {violated && allowed('system_view') && (
         <Text size="sm">
           <Anchor component={Link} inherit to={`/admin/sessions/${sessionId}?tab=logs&code=staging-violation`}>
-            Incompatible settings in the logs
+            <Trans>Incompatible settings in the logs</Trans>
           </Anchor>
         </Text>
       )}
@@ -103,13 +105,14 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
 export function PlacementSteps({ steps, error = null }: { steps: PlacementStep[] | undefined; error?: Error | null }) {
   return (
     <DataTable
-      caption="Placement"
+      caption={t`Placement`}
+      list="placement"
       name="placement"
       query={{ data: steps?.map((step, index) => ({ ...step, index })), error }}
       columns={COLUMNS}
       rowKey={(row) => String(row.index)}
       minWidth={760}
-      empty={<EmptyState icon={IconRoute} title="No steps were recorded for this launch" />}
+      empty={<EmptyState icon={IconRoute} title={t`No steps were recorded for this launch`} />}
     />
   );
 }

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { IconDots, IconPlayerPlay, IconTrash } from '@tabler/icons-react';
 import { useMe } from '../../../api/auth';
 import type { Session } from '../../../api/types';
@@ -8,20 +9,21 @@ import { inMenu, useRowMenu } from './SharedRowMenu';
 export function RowActions({ session }: { session: Session }) {
   const me = useMe();
   const menu = useRowMenu();
+  const id = session.session_id;
   return (
     <>
       {session.user_id === me?.user.user_id && session.user_id && (
-        <RowButton label={`Open ${session.session_id}`} icon={IconPlayerPlay} to={`/session/${session.session_id}`} />
+        <RowButton label={t`Open ${id}`} icon={IconPlayerPlay} to={`/session/${session.session_id}`} />
       )}
       <RowButton
-        label={`Delete ${session.session_id}`}
+        label={t`Delete ${id}`}
         icon={IconTrash}
         onClick={() => menu.take(session, 'delete')}
         disabled={!session.actions.includes('delete')}
       />
       {inMenu(session).length > 0 && (
         <RowButton
-          label={`More for ${session.session_id}`}
+          label={t`More for ${id}`}
           icon={IconDots}
           menu
           onClick={(event) => menu.open(session, event.currentTarget)}

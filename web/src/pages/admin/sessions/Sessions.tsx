@@ -1,6 +1,6 @@
+import { plural, t } from '@lingui/core/macro';
 import { useQuery } from '@tanstack/react-query';
 import { sessionCountQuery } from '../../../api/sessionList';
-import { counted } from '../../../components/format';
 import { PageHeader } from '../../../components/PageHeader';
 import { QUESTIONS } from './kinds';
 import { SessionsTable } from './SessionsTable';
@@ -11,12 +11,21 @@ export function Sessions() {
   const staged = useQuery(sessionCountQuery(QUESTIONS.staged));
   return (
     <>
-      <PageHeader title="Sessions">
+      <PageHeader title={t`Sessions`}>
         {withUser.data !== undefined && staged.data !== undefined
-          ? `${counted(withUser.data, 'session')} with a user, ${staged.data} staged and waiting for a user`
-          : 'Sessions of all users'}
+          ? countsOf(withUser.data, staged.data)
+          : t`Sessions of all users`}
       </PageHeader>
       <SessionsTable />
     </>
   );
+}
+
+/** The numbers are texts: "10000+" means at least so many. */
+function countsOf(withUser: string, staged: string): string {
+  const number = Number.parseInt(withUser);
+  return t`${plural(number, {
+    one: `${withUser} session with a user`,
+    other: `${withUser} sessions with a user`,
+  })}, ${staged} staged and waiting for a user`;
 }

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { SegmentedControl, Text } from '@mantine/core';
 import { IconDeviceDesktop } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -9,22 +11,22 @@ import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { bytes, titled } from '../../../components/format';
+import { bytes } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { usePages } from '../../../components/usePages';
 import { BULK_SESSIONS } from './bulkSessions';
 import { Expiry } from './Expiry';
-import { KINDS, ownerOf, QUESTIONS } from './kinds';
+import { KIND_TITLES, KINDS, ownerOf, QUESTIONS } from './kinds';
 import { RowActions } from './RowActions';
 import { SharedRowMenu } from './SharedRowMenu';
 
 const COLUMNS: Column<Session>[] = [
-  { key: 'user', title: 'User', value: ownerOf, render: (row) => <Owner session={row} /> },
+  { key: 'user', title: t`User`, value: ownerOf, render: (row) => <Owner session={row} /> },
   {
     key: 'workspace',
-    title: 'Workspace',
+    title: t`Workspace`,
     rank: 'main',
     value: (row) => `${row.image_friendly_name} ${originOf(row)}`,
     text: (row) => row.image_friendly_name,
@@ -36,40 +38,40 @@ const COLUMNS: Column<Session>[] = [
   },
   {
     key: 'id',
-    title: 'Session ID',
+    title: t`Session ID`,
     value: (row) => row.session_id,
     render: (row) => <ShortId id={row.session_id} />,
   },
   {
     key: 'status',
-    title: 'Status',
+    title: t`Status`,
     value: (row) => row.status,
     render: (row) => <Status session={row} />,
   },
-  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   {
     key: 'agent',
-    title: 'Agent',
+    title: t`Agent`,
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
     text: (row) => row.hostname,
     render: (row) => row.hostname ?? '–',
   },
   measuredColumn(
     'cpu',
-    'CPU',
+    t`CPU`,
     (row) => row.cpu_used,
     (used) => `${Math.round(used * 100)} %`,
   ),
-  measuredColumn('memory', 'Memory', (row) => row.memory_used, bytes),
+  measuredColumn('memory', t`Memory`, (row) => row.memory_used, bytes),
   measuredColumn(
     'latency',
-    'Latency',
+    t`Latency`,
     (row) => row.round_trip_ms,
     (ms) => `${Math.round(ms)} ms`,
   ),
-  { key: 'client', title: 'Client', optional: true, unordered: true, value: (row) => row.client_address },
-  timeColumn('created', 'Created', (row) => row.created),
-  { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
+  { key: 'client', title: t`Client`, optional: true, unordered: true, value: (row) => row.client_address },
+  timeColumn('created', t`Created`, (row) => row.created),
+  { key: 'expires', title: t`Expires`, value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
   actionsColumn((row) => <RowActions session={row} />),
 ];
 
@@ -112,7 +114,8 @@ export function SessionsTable({ of = {} }: Props) {
   return (
     <SharedRowMenu>
       <DataTable
-        caption="Sessions"
+        caption={t`Sessions`}
+        list="sessions"
         {...list}
         columns={COLUMNS}
         rowKey={rowKey}
@@ -120,25 +123,25 @@ export function SessionsTable({ of = {} }: Props) {
         tools={
           <SegmentedControl
             size="xs"
-            aria-label="Kind of session"
-            data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
+            aria-label={t`Kind of session`}
+            data={[{ value: 'all', label: t`All` }, ...KINDS.map((value) => ({ value, label: KIND_TITLES[value] }))]}
             value={kind ?? 'all'}
             onChange={(value) => address.set({ kind: value === 'all' ? '' : value })}
           />
         }
         bulk={BULK_SESSIONS}
         empty={
-          <EmptyState icon={IconDeviceDesktop} title={kind ? 'No matching sessions' : 'No sessions'}>
+          <EmptyState icon={IconDeviceDesktop} title={kind ? t`No matching sessions` : t`No sessions`}>
             {kind === 'quarantined' ? (
-              'A staged session is quarantined if its hand-over to a user failed. It is kept for inspection.'
+              t`A staged session is quarantined if its hand-over to a user failed. It is kept for inspection.`
             ) : (
-              <>
+              <Trans>
                 A session appears here when a user launches a workspace, or when{' '}
                 <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
                   Staging
                 </Text>{' '}
                 starts a session for a pool.
-              </>
+              </Trans>
             )}
           </EmptyState>
         }
@@ -150,7 +153,7 @@ export function SessionsTable({ of = {} }: Props) {
 const rowKey = (row: Session) => row.session_id;
 
 function originOf({ staging_config_id }: Session): string {
-  return staging_config_id ? 'staged' : 'on demand';
+  return staging_config_id ? t`staged` : t`on demand`;
 }
 
 /** The origin of a session. That of a staged session links to its staging config. */
@@ -159,7 +162,7 @@ function Origin({ session }: { session: Session }) {
   if (!allowed || !session.staging_config_id) return originOf(session);
   return (
     <Link to={`/admin/staging/${session.staging_config_id}`} className="row-note-link mantine-focus-auto">
-      {session.user_id ? 'was staged' : 'staged'}
+      {session.user_id ? t`was staged` : t`staged`}
     </Link>
   );
 }

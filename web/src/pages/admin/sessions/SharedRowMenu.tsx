@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Menu } from '@mantine/core';
 import { useWindowEvent } from '@mantine/hooks';
 import { createContext, type ReactNode, useContext, useMemo, useState } from 'react';
@@ -28,6 +29,15 @@ export function inMenu(session: Session): SessionAction[] {
   return offered(session.actions).filter((action) => action !== 'delete');
 }
 
+/** The questions before the actions. */
+const QUESTIONS: Record<SessionAction, (session: string) => string> = {
+  resume: (session) => t`Resume ${session}?`,
+  pause: (session) => t`Pause ${session}?`,
+  stop: (session) => t`Stop ${session}?`,
+  delete: (session) => t`Delete ${session}?`,
+  force_delete: (session) => t`Force Delete ${session}?`,
+};
+
 const TOUCHED = ['sessions', 'connection', 'staging-configs'];
 
 /** One menu and one dialog for all rows of the tables inside. A row only has the buttons that open them. */
@@ -37,7 +47,7 @@ export function SharedRowMenu({ children }: { children: ReactNode }) {
   const order = useAction(
     ({ session, action }: { session: Session; action: SessionAction }) => orderSession(session, action),
     TOUCHED,
-    'The session was not changed',
+    t`The session was not changed`,
   );
   const { mutate } = order;
   const menu = useMemo<RowMenu>(
@@ -81,7 +91,7 @@ export function SharedRowMenu({ children }: { children: ReactNode }) {
       <ConfirmDialog
         opened={asked !== null}
         onClose={() => setAsked(null)}
-        title={asked ? `${ACTIONS[asked.action].label} ${nameOf(asked.session)}?` : ''}
+        title={asked ? QUESTIONS[asked.action](nameOf(asked.session)) : ''}
         action={asked ? ACTIONS[asked.action].label : ''}
         onConfirm={() => (asked ? orderSession(asked.session, asked.action) : Promise.resolve())}
         touched={TOUCHED}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconEdit, IconPlayerPause, IconPlayerPlay, IconRefresh, IconTrash } from '@tabler/icons-react';
@@ -6,7 +8,6 @@ import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '
 import { useAllowed } from '../../../api/auth';
 import type { StagingConfig } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
-import { counted } from '../../../components/format';
 import { RowButton } from '../../../components/RowButton';
 import { useAction } from '../../../components/useAction';
 import { ConfigForm } from './ConfigForm';
@@ -30,17 +31,17 @@ export function ConfigActions({ config }: Props) {
         <>
           <EditConfig
             config={config}
-            trigger={(open) => <RowButton label={`Edit ${name}`} icon={IconEdit} onClick={open} />}
+            trigger={(open) => <RowButton label={t`Edit ${name}`} icon={IconEdit} onClick={open} />}
           />
           <RowButton
-            label={config.paused ? `Resume ${name}` : `Pause ${name}: assign and start no sessions`}
+            label={config.paused ? t`Resume ${name}` : t`Pause ${name}: assign and start no sessions`}
             icon={config.paused ? IconPlayerPlay : IconPlayerPause}
             onClick={() => pause.mutate(undefined)}
           />
           <RecycleConfig
             config={config}
             trigger={(open) => (
-              <RowButton label={`Recycle ${name}: replace its staged sessions`} icon={IconRefresh} onClick={open} />
+              <RowButton label={t`Recycle ${name}: replace its staged sessions`} icon={IconRefresh} onClick={open} />
             )}
           />
         </>
@@ -48,7 +49,7 @@ export function ConfigActions({ config }: Props) {
       {allowed('staging_delete') && (
         <DeleteConfig
           config={config}
-          trigger={(open) => <RowButton label={`Delete ${name}`} icon={IconTrash} onClick={open} />}
+          trigger={(open) => <RowButton label={t`Delete ${name}`} icon={IconTrash} onClick={open} />}
         />
       )}
     </>
@@ -68,28 +69,28 @@ export function ConfigButtons({ config }: Props) {
     <>
       {allowed('staging_modify') && (
         <>
-          <EditConfig config={config} trigger={button('Edit')} />
+          <EditConfig config={config} trigger={button(t`Edit`)} />
           <Button variant="default" loading={pause.isPending} onClick={() => pause.mutate(undefined)}>
-            {config.paused ? 'Resume' : 'Pause'}
+            {config.paused ? t`Resume` : t`Pause`}
           </Button>
-          <RecycleConfig config={config} trigger={button('Recycle')} />
+          <RecycleConfig config={config} trigger={button(t`Recycle`)} />
         </>
       )}
-      {allowed('staging_delete') && <DeleteConfig config={config} trigger={button('Delete')} to="/admin/staging" />}
+      {allowed('staging_delete') && <DeleteConfig config={config} trigger={button(t`Delete`)} to="/admin/staging" />}
     </>
   );
 }
 
 /** The name of a pool in headings and questions. */
 export function nameOf({ image_friendly_name, zone_name }: StagingConfig): string {
-  return `${image_friendly_name} in ${zone_name}`;
+  return t`${{ workspace: image_friendly_name }} in ${{ zone: zone_name }}`;
 }
 
 function usePause({ staging_config_id, paused }: StagingConfig) {
   return useAction(
     () => changeStagingConfig(staging_config_id, { paused: !paused }),
     TOUCHED,
-    'The config was not changed',
+    t`The config was not changed`,
   );
 }
 
@@ -106,14 +107,17 @@ function EditConfig({ config, trigger }: Props & { trigger: Trigger }) {
 function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
   return (
     <Confirm
-      title={`Recycle ${nameOf(config)}?`}
-      action="Recycle"
+      title={t`Recycle ${{ name: nameOf(config) }}?`}
+      action={t`Recycle`}
       color="accent"
       onConfirm={() => recycleStagingConfig(config.staging_config_id)}
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be replaced. Sessions with a user continue to run.
+      <Trans>
+        <Plural value={{ count: waitingOf(config) }} one="# session" other="# sessions" /> waiting for a user will be
+        replaced. Sessions with a user continue to run.
+      </Trans>
     </Confirm>
   );
 }
@@ -121,18 +125,21 @@ function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
 function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: string }) {
   return (
     <Confirm
-      title={`Delete the config ${nameOf(config)}?`}
-      action="Delete"
+      title={t`Delete the config ${{ name: nameOf(config) }}?`}
+      action={t`Delete`}
       onConfirm={() => deleteStagingConfig(config.staging_config_id)}
       to={to}
       touched={TOUCHED}
       trigger={trigger}
     >
-      {waitingOf(config)} waiting for a user will be deleted. Sessions with a user continue to run.
+      <Trans>
+        <Plural value={{ count: waitingOf(config) }} one="# session" other="# sessions" /> waiting for a user will be
+        deleted. Sessions with a user continue to run.
+      </Trans>
     </Confirm>
   );
 }
 
-function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): string {
-  return counted(num_current_sessions + num_starting_sessions, 'session');
+function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): number {
+  return num_current_sessions + num_starting_sessions;
 }

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Fieldset, NumberInput, Select, SimpleGrid, Switch, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
@@ -11,7 +13,6 @@ import { showDone } from '../../../components/feedback';
 import { Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { counted } from '../../../components/format';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { settingTitle } from '../../../components/titles';
 
@@ -41,7 +42,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
   const preview = useStagingPreview(isComplete ? values : null);
   return (
     <FormDialog
-      title={config ? 'Edit Config' : 'Create New Config'}
+      title={config ? t`Edit Config` : t`Create New Config`}
       size="lg"
       repeatable={config !== null}
       form={form}
@@ -57,9 +58,9 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
     >
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
-          label="Deployment Zone"
-          description="The zone in which the sessions run"
-          placeholder="Choose a zone"
+          label={t`Deployment Zone`}
+          description={t`The zone in which the sessions run`}
+          placeholder={t`Choose a zone`}
           required
           allowDeselect={false}
           disabled={config !== null}
@@ -68,9 +69,9 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           value={zone || null}
         />
         <Select
-          label="Image"
-          description="The workspace whose sessions are kept ready"
-          placeholder="Choose a workspace"
+          label={t`Image`}
+          description={t`The workspace whose sessions are kept ready`}
+          placeholder={t`Choose a workspace`}
           required
           allowDeselect={false}
           searchable
@@ -80,15 +81,15 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           value={image_id || null}
         />
         <NumberInput
-          label="Desired Sessions"
-          description="The number of sessions to keep ready"
+          label={t`Desired Sessions`}
+          description={t`The number of sessions to keep ready`}
           withAsterisk
           aria-required
           {...form.getInputProps('num_sessions')}
         />
         <NumberInput
-          label="Expiration (Hours)"
-          description="Unassigned sessions are replaced after this time"
+          label={t`Expiration (Hours)`}
+          description={t`Unassigned sessions are replaced after this time`}
           withAsterisk
           aria-required
           {...form.getInputProps('expiration')}
@@ -101,7 +102,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
         />
       ) : (
         <Text size="sm" c="dimmed">
-          The sessions have the permissions of group All Users. You can change them afterwards.
+          <Trans>The sessions have the permissions of group All Users. You can change them afterwards.</Trans>
         </Text>
       )}
       <Preview>{preview && <StagingLines preview={preview} />}</Preview>
@@ -116,11 +117,16 @@ function StagingLines({ preview }: { preview: Schemas['StagingPreview'] }) {
     <>
       <RoomLine room={room} />
       <UsersLine users={matching}>
-        {matching} of {counted(users, 'user')} match
+        <Trans>
+          {matching} of <Plural value={users} one="# user" other="# users" /> match
+        </Trans>
       </UsersLine>
       {differences.map(({ name, users: others }) => (
         <WarningLine key={name}>
-          {counted(others, 'user')} with another value of {settingTitle(name)}
+          <Trans>
+            <Plural value={others} one="# user" other="# users" /> with another value of{' '}
+            {{ setting: settingTitle(name) }}
+          </Trans>
         </WarningLine>
       ))}
       {warnings.map((warning) => (
@@ -138,7 +144,7 @@ function useImageChoices(config: StagingConfig | null) {
   if (config) return [{ value: config.image_id, label: config.image_friendly_name }];
   const choices = (all.data ?? []).map(({ image_id, friendly_name, enabled }) => ({
     value: image_id,
-    label: enabled ? friendly_name : `${friendly_name} (disabled)`,
+    label: enabled ? friendly_name : t`${{ workspace: friendly_name }} (disabled)`,
   }));
   return mayView
     ? choices
@@ -152,22 +158,24 @@ interface SwitchesProps {
 
 /** The descriptions of permissions whose titles do not contain a direction. */
 const DIRECTIONS: Partial<Record<PermissionField, string>> = {
-  allow_kasm_clipboard_down: 'Copy from the session to the local computer',
-  allow_kasm_clipboard_up: 'Copy from the local computer to the session',
+  allow_kasm_clipboard_down: t`Copy from the session to the local computer`,
+  allow_kasm_clipboard_up: t`Copy from the local computer to the session`,
 };
 
 function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
-    <Fieldset legend="Default permissions">
+    <Fieldset legend={t`Default permissions`}>
       <Text size="xs" c="dimmed" mb="sm">
-        All sessions of the pool have these permissions, which are fixed when a container is created. A user gets a
-        staged session only if the settings of the user’s groups allow exactly the same (Groups, tab Settings).
+        <Trans>
+          All sessions of the pool have these permissions, which are fixed when a container is created. A user gets a
+          staged session only if the settings of the user’s groups allow exactly the same (Groups, tab Settings).
+        </Trans>
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (
           <Switch
             key={field}
-            label={`Allow ${settingTitle(field)}`}
+            label={t`Allow ${{ permission: settingTitle(field) }}`}
             description={DIRECTIONS[field]}
             checked={values[field]}
             onChange={(event) => onChange(field, event.currentTarget.checked)}
@@ -199,5 +207,5 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions | null
 
 /** The number of users that the pool serves; the form shows the warnings itself. */
 function announce({ warning, matching_users: matching }: Schemas['StagingSaved']): void {
-  if (!warning) showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
+  if (!warning) showDone(t`The config was saved; it serves ${plural(matching, { one: '# user', other: '# users' })}.`);
 }

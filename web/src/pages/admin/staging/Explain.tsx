@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Alert, Autocomplete, Button, Card, Group, List, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCircleCheck, IconInfoCircle } from '@tabler/icons-react';
@@ -29,8 +31,8 @@ export function Explain({ config }: { config: StagingConfig }) {
         <form onSubmit={submit}>
           <Group align="flex-end">
             <Autocomplete
-              label="User"
-              description="Would this user get a session of this pool? Nothing is launched."
+              label={t`User`}
+              description={t`Would this user get a session of this pool? Nothing is launched.`}
               flex="1 1 240px"
               data={(users.data ?? []).map(({ username }) => username)}
               limit={50}
@@ -39,7 +41,7 @@ export function Explain({ config }: { config: StagingConfig }) {
               onOptionSubmit={ask}
             />
             <Button type="submit" disabled={typed.trim() === ''}>
-              Check
+              <Trans>Check</Trans>
             </Button>
           </Group>
         </form>
@@ -59,11 +61,13 @@ function Answer({ answer, pool }: { answer: Schemas['ExplainView']; pool: string
       role="status"
       icon={yes ? <IconCircleCheck aria-hidden /> : <IconInfoCircle aria-hidden />}
       title={
-        yes ? `Yes: ${username} would get a session of ${pool}` : `No: ${username} would not get a session of ${pool}`
+        yes ? t`Yes: ${username} would get a session of ${pool}` : t`No: ${username} would not get a session of ${pool}`
       }
     >
       {yes ? (
-        <Text size="sm">A launch in zone {answer.zone_name} would be served from this pool.</Text>
+        <Text size="sm">
+          <Trans>A launch in zone {{ zone: answer.zone_name }} would be served from this pool.</Trans>
+        </Text>
       ) : (
         <List size="sm" spacing="xs">
           {reasons.map((reason) => (

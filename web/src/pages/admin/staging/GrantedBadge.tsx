@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Stack, Tooltip } from '@mantine/core';
 import { PERMISSION_FIELDS, type StagingConfig } from '../../../api/types';
 import { settingTitle } from '../../../components/titles';
@@ -15,14 +17,20 @@ export function GrantedBadge({ config }: { config: StagingConfig }) {
         </Stack>
       }
     >
-      <Badge variant="default" tabIndex={0} aria-label={`Permissions: ${granted.join(', ') || NOTHING}`}>
-        {granted.length} of {PERMISSION_FIELDS.length}
+      <Badge
+        variant="default"
+        tabIndex={0}
+        aria-label={t`Permissions: ${{ permissions: granted.join(', ') || NOTHING }}`}
+      >
+        <Trans>
+          {{ count: granted.length }} of {{ total: PERMISSION_FIELDS.length }}
+        </Trans>
       </Badge>
     </Tooltip>
   );
 }
 
-const NOTHING = 'nothing allowed';
+const NOTHING = t`nothing allowed`;
 
 /** The permissions of a pool in words. */
 export function grantedBy(config: StagingConfig): string[] {

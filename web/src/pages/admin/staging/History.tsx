@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Plural, Trans } from '@lingui/react/macro';
 import { Anchor, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCircleCheck } from '@tabler/icons-react';
@@ -11,7 +13,6 @@ import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
-import { counted } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { HitShare } from './HitShare';
@@ -22,7 +23,7 @@ import { settingTitle, withTitles } from '../../../components/titles';
 type Window = StagingHistory['windows'][number];
 type Cause = StagingHistory['reasons'][number];
 
-const SPANS: Record<number, string> = { 1: 'Last hour', 24: 'Last 24 hours', 168: 'Last 7 days' };
+const SPANS: Record<number, string> = { 1: t`Last hour`, 24: t`Last 24 hours`, 168: t`Last 7 days` };
 
 /** The users that the pool served, those that it did not serve, and the reasons. */
 export function History({ configId }: { configId: string }) {
@@ -33,7 +34,7 @@ export function History({ configId }: { configId: string }) {
     <Stack>
       <StaleBanner error={error} hasData />
       <Text size="sm" c="dimmed">
-        A hit is a launch that got a session of this pool. A miss is a launch that got no staged session.
+        <Trans>A hit is a launch that got a session of this pool. A miss is a launch that got no staged session.</Trans>
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 3 }}>
         {data.windows.map((each) => (
@@ -45,21 +46,23 @@ export function History({ configId }: { configId: string }) {
           <HitChart byHour={data.by_hour} />
         </Card>
       )}
-      <Part title="Reasons of misses in the last 7 days">
+      <Part title={t`Reasons of misses in the last 7 days`}>
         <DataTable
-          caption="Reasons of misses"
+          caption={t`Reasons of misses`}
+          list="reasons-of-misses"
           name="reasons"
           query={{ data: data.reasons, error: null }}
           columns={CAUSES}
           rowKey={(row) => `${row.code} ${row.setting ?? ''}`}
           minWidth={720}
-          empty={<EmptyState icon={IconCircleCheck} title="No misses in the last 7 days" />}
+          empty={<EmptyState icon={IconCircleCheck} title={t`No misses in the last 7 days`} />}
         />
       </Part>
       {data.recent_misses.length > 0 && (
-        <Part title="Last misses">
+        <Part title={t`Last misses`}>
           <DataTable
-            caption="Last misses"
+            caption={t`Last misses`}
+            list="last-misses"
             name="misses"
             query={{ data: data.recent_misses, error: null }}
             columns={MISSES}
@@ -72,7 +75,7 @@ export function History({ configId }: { configId: string }) {
       {allowed('system_view') && (
         <Text size="sm">
           <Anchor component={Link} inherit to={`/admin/staging/${configId}?tab=logs&code=staging-violation`}>
-            Incompatible settings in the logs
+            <Trans>Incompatible settings in the logs</Trans>
           </Anchor>
         </Text>
       )}
@@ -96,14 +99,22 @@ function Rate({ window }: { window: Window }) {
   return (
     <Card withBorder className="surface" p="md">
       <Text size="sm" c="dimmed">
-        {SPANS[hours] ?? `Last ${counted(hours, 'hour')}`}
+        {SPANS[hours] ?? plural(hours, { one: 'Last # hour', other: 'Last # hours' })}
       </Text>
       <Text fz={26} fw={650} className="number" data-testid={`hit-rate-${hours}`}>
-        {rate === null ? 'No launches' : <HitShare rate={rate} />}
+        {rate === null ? t`No launches` : <HitShare rate={rate} />}
       </Text>
       <Text size="sm">
-        {counted(hits, 'hit')}, {counted(misses, 'miss', 'misses')}
-        {elsewhere > 0 && `, ${elsewhere} served by another pool`}
+        {elsewhere > 0 ? (
+          <Trans>
+            <Plural value={hits} one="# hit" other="# hits" />, <Plural value={misses} one="# miss" other="# misses" />,{' '}
+            {elsewhere} served by another pool
+          </Trans>
+        ) : (
+          <Trans>
+            <Plural value={hits} one="# hit" other="# hits" />, <Plural value={misses} one="# miss" other="# misses" />
+          </Trans>
+        )}
       </Text>
     </Card>
   );
@@ -112,7 +123,7 @@ function Rate({ window }: { window: Window }) {
 const CAUSES: Column<Cause>[] = [
   {
     key: 'code',
-    title: 'Reason',
+    title: t`Reason`,
     value: (row) => wordsOf(row.code),
     render: (row) => (
       <Stack gap={0}>
@@ -121,7 +132,7 @@ const CAUSES: Column<Cause>[] = [
         </Text>
         {row.setting && (
           <Text size="xs" c="dimmed">
-            setting {settingTitle(row.setting)}
+            <Trans>setting {{ setting: settingTitle(row.setting) }}</Trans>
           </Text>
         )}
       </Stack>
@@ -129,15 +140,15 @@ const CAUSES: Column<Cause>[] = [
   },
   {
     key: 'launches',
-    title: 'Launches',
+    title: t`Launches`,
     value: (row) => row.launches,
     align: 'right',
     render: (row) => <Amount>{row.launches}</Amount>,
   },
-  timeColumn('last', 'Last', (row) => row.last),
+  timeColumn('last', t`Last`, (row) => row.last),
   {
     key: 'reason',
-    title: 'Details',
+    title: t`Details`,
     value: (row) => withTitles(row.reason),
     width: '50%',
     render: (row) => <Text size="sm">{withTitles(row.reason)}</Text>,
@@ -151,16 +162,16 @@ function User({ miss: { user_id, username } }: { miss: StagingMiss }) {
 }
 
 const MISSES: Column<StagingMiss>[] = [
-  timeColumn('time', 'Time', (row) => row.time),
+  timeColumn('time', t`Time`, (row) => row.time),
   {
     key: 'user',
-    title: 'User',
+    title: t`User`,
     value: (row) => row.username,
     render: (row) => <User miss={row} />,
   },
   {
     key: 'reasons',
-    title: 'Reason',
+    title: t`Reason`,
     value: (row) => row.reasons.map(({ code }) => wordsOf(code)).join(', '),
     width: '50%',
     render: (row) =>
@@ -172,13 +183,13 @@ const MISSES: Column<StagingMiss>[] = [
   },
   {
     key: 'served',
-    title: 'Outcome',
+    title: t`Outcome`,
     value: (row) => row.outcome.replace('_', ' '),
     render: (row) => <StatusBadge status={row.outcome.replace('_', ' ')} />,
   },
   {
     key: 'session',
-    title: 'Session',
+    title: t`Session`,
     value: (row) => row.session_id,
     render: (row) =>
       row.session_id ? (

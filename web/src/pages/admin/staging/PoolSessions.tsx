@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconStack2 } from '@tabler/icons-react';
@@ -9,7 +11,7 @@ import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { counted, milliseconds, shortId } from '../../../components/format';
+import { milliseconds, shortId } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
@@ -20,24 +22,24 @@ import { SharedRowMenu } from '../sessions/SharedRowMenu';
 const COLUMNS: Column<Session>[] = [
   {
     key: 'session',
-    title: 'Session ID',
+    title: t`Session ID`,
     value: (row) => row.session_id,
     render: (row) => <RowLink to={`/admin/sessions/${row.session_id}`}>{shortId(row.session_id)}</RowLink>,
   },
-  { key: 'state', title: 'Status', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
-  { key: 'agent', title: 'Agent', value: (row) => row.hostname },
-  timeColumn('created', 'Created', (row) => row.created),
+  { key: 'state', title: t`Status`, value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
+  { key: 'agent', title: t`Agent`, value: (row) => row.hostname },
+  timeColumn('created', t`Created`, (row) => row.created),
   {
     key: 'took',
-    title: 'Start took',
+    title: t`Start took`,
     value: startOf,
     align: 'right',
     render: (row) => <StartTime session={row} />,
   },
-  { key: 'expires', title: 'Expires', value: endOf, render: (row) => <TimeAgo time={endOf(row)} /> },
+  { key: 'expires', title: t`Expires`, value: endOf, render: (row) => <TimeAgo time={endOf(row)} /> },
   {
     key: 'note',
-    title: 'Note',
+    title: t`Note`,
     value: noteOf,
     width: '30%',
     render: (row) => (
@@ -58,16 +60,23 @@ export function PoolSessions({ configId }: { configId: string }) {
   return (
     <Stack gap="xs">
       <Title order={2} fz={18}>
-        Staged sessions
+        <Trans>Staged sessions</Trans>
       </Title>
       {withUser !== '0' && (
         <Text size="sm" c="dimmed">
-          {counted(withUser, 'session')} of this pool {withUser === '1' ? 'has' : 'have'} a user.
+          {plural(
+            { number: Number.parseInt(withUser) },
+            {
+              one: `${withUser} session of this pool has a user.`,
+              other: `${withUser} sessions of this pool have a user.`,
+            },
+          )}
         </Text>
       )}
       <SharedRowMenu>
         <DataTable
-          caption="Staged sessions"
+          caption={t`Staged sessions`}
+          list="staged-sessions"
           name="staged"
           query={{
             data: own,
@@ -77,7 +86,7 @@ export function PoolSessions({ configId }: { configId: string }) {
           rowKey={(row) => row.session_id}
           sort="created"
           minWidth={900}
-          empty={<EmptyState icon={IconStack2} title="No session is staged at the moment" />}
+          empty={<EmptyState icon={IconStack2} title={t`No session is staged at the moment`} />}
         />
       </SharedRowMenu>
     </Stack>
@@ -103,7 +112,7 @@ function endOf(session: Session): string | null {
 /** The reason for the quarantine or the failure, or the session that this session will replace. */
 function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
   const isComing = replaces !== null && !claimable;
-  return set_aside_reason ?? error ?? (isComing ? `Will replace session ${shortId(replaces)}` : null);
+  return set_aside_reason ?? error ?? (isComing ? t`Will replace session ${{ session: shortId(replaces) }}` : null);
 }
 
 /** Milliseconds from its creation until it was usable. */

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Group, Progress, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
@@ -13,13 +14,13 @@ export function PoolState({ config }: { config: StagingConfig }) {
     <Stack gap={6} miw={200}>
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" className="grows" transitionDuration={300}>
-          <Progress.Section value={share(current)} color="ready" aria-label={`${current} of ${desired} ready`} />
+          <Progress.Section value={share(current)} color="ready" aria-label={t`${current} of ${desired} ready`} />
           <Progress.Section
             value={Math.min(share(starting), 100 - share(current))}
             color="staged"
             striped
             animated
-            aria-label={`${starting} starting`}
+            aria-label={t`${starting} starting`}
           />
         </Progress.Root>
         <Text size="sm" className="nowrap number" data-testid="current">
@@ -28,7 +29,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
         {config.paused && <StatusBadge status="paused" />}
         <WhyButton
           subject={{ kind: 'pool', id: config.staging_config_id }}
-          about={`pool ${config.image_friendly_name} in zone ${config.zone_name}`}
+          about={t`pool ${{ workspace: config.image_friendly_name }} in zone ${{ zone: config.zone_name }}`}
         />
       </Group>
       {shortfall && <Shortfall {...shortfall} />}

@@ -1,3 +1,4 @@
+import { plural, t } from '@lingui/core/macro';
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { stagingQuery } from '../../../api/queries';
@@ -6,7 +7,7 @@ import { Amount } from '../../../components/Amount';
 import { actionsColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { counted, hours } from '../../../components/format';
+import { hours } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ConfigActions } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
@@ -15,17 +16,17 @@ import { HitShare } from './HitShare';
 import { PoolState } from './PoolState';
 
 const COLUMNS: Column<StagingConfig>[] = [
-  { key: 'zone', title: 'Deployment Zone', rank: 'more', value: (row) => row.zone_name },
+  { key: 'zone', title: t`Deployment Zone`, rank: 'more', value: (row) => row.zone_name },
   {
     key: 'image',
-    title: 'Image',
+    title: t`Image`,
     rank: 'title',
     value: (row) => row.image_friendly_name,
     render: (row) => <RowLink to={`/admin/staging/${row.staging_config_id}`}>{row.image_friendly_name}</RowLink>,
   },
   {
     key: 'desired',
-    title: 'Desired Sessions',
+    title: t`Desired Sessions`,
     value: (row) => row.num_sessions,
     align: 'right',
     render: (row) => (
@@ -36,7 +37,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   },
   {
     key: 'current',
-    title: 'Current Sessions',
+    title: t`Current Sessions`,
     rank: 'main',
     value: (row) => row.num_current_sessions,
     width: '30%',
@@ -44,18 +45,18 @@ const COLUMNS: Column<StagingConfig>[] = [
   },
   {
     key: 'hits',
-    title: 'Hits (24 h)',
+    title: t`Hits (24 h)`,
     value: (row) => hitRateOf(row),
     render: (row) => <HitRate config={row} />,
   },
   {
     key: 'expiration',
-    title: 'Expiration (Hours)',
+    title: t`Expiration (Hours)`,
     value: (row) => row.expiration,
     align: 'right',
     render: (row) => <Amount>{hours(row.expiration)}</Amount>,
   },
-  { key: 'permissions', title: 'Session permissions', render: (row) => <GrantedBadge config={row} /> },
+  { key: 'permissions', title: t`Session permissions`, render: (row) => <GrantedBadge config={row} /> },
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
@@ -63,15 +64,16 @@ const COLUMNS: Column<StagingConfig>[] = [
 export function Staging() {
   return (
     <ResourcePage
-      note="Each staging config has a pool of staged sessions: sessions of its workspace that wait for users. A launch of the workspace gets a session of the pool immediately, and the pool starts a replacement. Such a launch is a hit of the pool."
-      caption="Staging Configs"
+      note={t`Each staging config has a pool of staged sessions: sessions of its workspace that wait for users. A launch of the workspace gets a session of the pool immediately, and the pool starts a replacement. Such a launch is a hit of the pool.`}
+      caption={t`Staging Configs`}
+      list="staging-configs"
       query={useQuery(stagingQuery)}
       columns={COLUMNS}
       rowKey={(config) => config.staging_config_id}
       sort="zone"
       minWidth={980}
-      empty="No staging configs yet"
-      emptyNote="Choose a zone, a workspace and the number of sessions to keep ready."
+      empty={t`No staging configs yet`}
+      emptyNote={t`Choose a zone, a workspace and the number of sessions to keep ready.`}
       form={(config, close) => <ConfigForm config={config} onClose={close} />}
     />
   );
@@ -88,7 +90,11 @@ function HitRate({ config }: { config: StagingConfig }) {
   return (
     <RowLink
       to={`/admin/staging/${config.staging_config_id}?tab=history`}
-      note={config.misses_24h > 0 && <span className="nowrap">{counted(config.misses_24h, 'miss', 'misses')}</span>}
+      note={
+        config.misses_24h > 0 && (
+          <span className="nowrap">{plural({ count: config.misses_24h }, { one: '# miss', other: '# misses' })}</span>
+        )
+      }
     >
       <HitShare rate={rate} />
     </RowLink>

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Card, SimpleGrid, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed, useAllowedEverywhere } from '../../../api/auth';
@@ -21,9 +22,9 @@ import { PoolState } from './PoolState';
 
 /** Codes of log rows about pools, with their labels. */
 const LOG_CODES = {
-  'staging-violation': 'Incompatible settings',
-  'staging-miss': 'Misses',
-  'staging-shortfall': 'Shortfalls',
+  'staging-violation': t`Incompatible settings`,
+  'staging-miss': t`Misses`,
+  'staging-shortfall': t`Shortfalls`,
 };
 
 /** One staging config: its pool, the users that it served and would serve, and its log rows. */
@@ -33,15 +34,15 @@ export function StagingConfigPage() {
   const allowed = useAllowed();
   const mayCheck = useAllowedEverywhere()('staging_view');
   const tabs = (data: StagingConfig): Tab[] => [
-    { key: 'pool', title: 'Pool', content: <Pool config={data} /> },
-    { key: 'trends', title: 'Trends', content: <PoolTrends configId={data.staging_config_id} /> },
-    { key: 'history', title: 'Hits and Misses', content: <History configId={data.staging_config_id} /> },
-    ...(mayCheck ? [{ key: 'explain', title: 'Check a User', content: <Explain config={data} /> }] : []),
+    { key: 'pool', title: t`Pool`, content: <Pool config={data} /> },
+    { key: 'trends', title: t`Trends`, content: <PoolTrends configId={data.staging_config_id} /> },
+    { key: 'history', title: t`Hits and Misses`, content: <History configId={data.staging_config_id} /> },
+    ...(mayCheck ? [{ key: 'explain', title: t`Check a User`, content: <Explain config={data} /> }] : []),
     ...(allowed('system_view')
       ? [
           {
             key: 'logs',
-            title: 'Logs',
+            title: t`Logs`,
             content: <LogsTable fixed={{ staging_config_id: data.staging_config_id }} codes={LOG_CODES} />,
           },
         ]
@@ -49,7 +50,7 @@ export function StagingConfigPage() {
   ];
   return (
     <DetailsPage
-      list={{ to: '/admin/staging', title: 'Staging' }}
+      list={{ to: '/admin/staging', title: t`Staging` }}
       query={config}
       title={nameOf}
       actions={(data) => <ConfigButtons config={data} />}
@@ -67,24 +68,24 @@ function Pool({ config }: { config: StagingConfig }) {
         <Card withBorder className="surface" p="md">
           <Facts
             facts={[
-              ['Current Sessions', <PoolState key="current" config={config} />],
-              ['Starting', config.num_starting_sessions],
-              ['Desired Sessions', config.num_sessions],
-              ['Expiration (Hours)', hours(config.expiration)],
-              ['Failed starts in a row', config.failures > 0 && config.failures],
-              ['Last error', config.last_error],
-              ['Next try', config.next_try && <TimeAgo key="next" time={config.next_try} />],
+              [t`Current Sessions`, <PoolState key="current" config={config} />],
+              [t`Starting`, config.num_starting_sessions],
+              [t`Desired Sessions`, config.num_sessions],
+              [t`Expiration (Hours)`, hours(config.expiration)],
+              [t`Failed starts in a row`, config.failures > 0 && config.failures],
+              [t`Last error`, config.last_error],
+              [t`Next try`, config.next_try && <TimeAgo key="next" time={config.next_try} />],
             ]}
           />
         </Card>
         <Card withBorder className="surface" p="md">
           <Facts
             facts={[
-              ['Deployment Zone', to('/admin/infrastructure/zones', config.zone_name, 'zones_view')],
-              ['Image', to(`/admin/workspaces/${config.image_id}`, config.image_friendly_name, 'images_view')],
-              ['Default permissions', grantedBy(config).join(', ') || 'none'],
-              ['Config ID', <ShortId key="id" id={config.staging_config_id} />],
-              ['Created', <TimeAgo key="created" time={config.created} />],
+              [t`Deployment Zone`, to('/admin/infrastructure/zones', config.zone_name, 'zones_view')],
+              [t`Image`, to(`/admin/workspaces/${config.image_id}`, config.image_friendly_name, 'images_view')],
+              [t`Default permissions`, grantedBy(config).join(', ') || t`none`],
+              [t`Config ID`, <ShortId key="id" id={config.staging_config_id} />],
+              [t`Created`, <TimeAgo key="created" time={config.created} />],
             ]}
           />
         </Card>

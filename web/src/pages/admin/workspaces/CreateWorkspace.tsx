@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Container } from '@mantine/core';
 import { useNavigate } from 'react-router';
 import { showDone } from '../../../components/feedback';
@@ -9,14 +11,14 @@ export function CreateWorkspace() {
   const navigate = useNavigate();
   return (
     <>
-      <PageHeader title="Add Workspace">
-        A workspace is a container image with a name, resources and the groups that may launch it.
+      <PageHeader title={t`Add Workspace`}>
+        <Trans>A workspace is a container image with a name, resources and the groups that may launch it.</Trans>
       </PageHeader>
       <Container size="md" ml={0} px={0}>
         <WorkspaceForm
           image={null}
           onSaved={({ image_id, friendly_name }) => {
-            showDone(`${friendly_name} was added.`);
+            showDone(t`${{ name: friendly_name }} was added.`);
             void navigate(`/admin/workspaces/${image_id}`);
           }}
           onCancel={() => void navigate('/admin/workspaces')}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Select, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { KEPT_HOMES, type WorkspaceFields } from './fields';
@@ -5,15 +7,15 @@ import { KEPT_HOMES, type WorkspaceFields } from './fields';
 type Choice = 'empty' | 'kept' | 'folder';
 
 const CHOICES: { value: Choice; label: string }[] = [
-  { value: 'empty', label: 'Start empty each time' },
-  { value: 'kept', label: 'Kept for each user' },
-  { value: 'folder', label: 'In a specified folder of the hosts' },
+  { value: 'empty', label: t`Start empty each time` },
+  { value: 'kept', label: t`Kept for each user` },
+  { value: 'folder', label: t`In a specified folder of the hosts` },
 ];
 
 const SAID: Record<Choice, string> = {
-  empty: 'No files are kept. The end of a session deletes all its files.',
-  kept: 'The home folder is kept on the host of the first session of the user. The end of a session deletes the files outside it.',
-  folder: 'The home folder is kept in this folder of the host. The end of a session deletes the files outside it.',
+  empty: t`No files are kept. The end of a session deletes all its files.`,
+  kept: t`The home folder is kept on the host of the first session of the user. The end of a session deletes the files outside it.`,
+  folder: t`The home folder is kept in this folder of the host. The end of a session deletes the files outside it.`,
 };
 
 function choiceOf(path: string): Choice {
@@ -33,7 +35,7 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
   return (
     <div>
       <Select
-        label="Home folders"
+        label={t`Home folders`}
         data={CHOICES}
         allowDeselect={false}
         value={choice}
@@ -45,16 +47,16 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
       {choice === 'folder' && (
         <TextInput
           mt="xs"
-          label="Persistent Profile Path"
+          label={t`Persistent Profile Path`}
           required
-          description="A path with {username} or {user_id}. The folder must have the same files on all hosts, e.g. on a network file system. The group setting Allow persistent profile must be on."
+          description={t`A path with ${{ username: '{username}' }} or ${{ userId: '{user_id}' }}. The folder must have the same files on all hosts, e.g. on a network file system. The group setting Allow persistent profile must be on.`}
           placeholder="/srv/profiles/{user_id}"
           {...form.getInputProps('persistent_profile_path')}
         />
       )}
       {choice !== 'empty' && (
         <Text size="xs" c="dimmed" mt={4}>
-          Launches with a kept home folder get no staged session.
+          <Trans>Launches with a kept home folder get no staged session.</Trans>
         </Text>
       )}
     </div>

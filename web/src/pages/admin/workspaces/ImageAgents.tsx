@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Text } from '@mantine/core';
 import { IconCpu } from '@tabler/icons-react';
 import type { Image } from '../../../api/types';
@@ -13,19 +15,19 @@ type OnAgent = Image['agents'][number];
 const COLUMNS: Column<OnAgent>[] = [
   {
     key: 'agent',
-    title: 'Agent',
+    title: t`Agent`,
     value: (row) => row.hostname,
     render: (row) => <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`}>{row.hostname}</RowLink>,
   },
   {
     key: 'state',
-    title: 'Image',
+    title: t`Image`,
     value: (row) => row.state,
-    render: (row) => <PullState pull={row} label={`Pulled to ${row.hostname}`} />,
+    render: (row) => <PullState pull={row} label={t`Pulled to ${{ host: row.hostname }}`} />,
   },
   {
     key: 'digest',
-    title: 'Digest',
+    title: t`Digest`,
     value: (row) => row.digest,
     render: (row) => (
       <Text size="sm" ff="monospace" title={row.digest}>
@@ -35,7 +37,7 @@ const COLUMNS: Column<OnAgent>[] = [
   },
   {
     key: 'error',
-    title: 'Error',
+    title: t`Error`,
     value: (row) => row.error,
     width: '55%',
     render: (row) => (
@@ -50,16 +52,19 @@ const COLUMNS: Column<OnAgent>[] = [
 export function ImageAgents({ image }: { image: Image }) {
   return (
     <DataTable
-      caption="Image on Agents"
+      caption={t`Image on Agents`}
+      list="image-on-agents"
       query={{ data: image.agents, error: null }}
       columns={COLUMNS}
       rowKey={(row) => row.agent_id}
       sort="agent"
       minWidth={620}
       empty={
-        <EmptyState icon={IconCpu} title="No Agent has reported this image yet">
-          Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host with
-          docker load. The other Agents of the zone copy it.
+        <EmptyState icon={IconCpu} title={t`No Agent has reported this image yet`}>
+          <Trans>
+            Agents get the images of enabled workspaces automatically. Without a registry, load the image on one host
+            with docker load. The other Agents of the zone copy it.
+          </Trans>
         </EmptyState>
       }
     />

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { TagsInput, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import type { JsonObject } from '../../../components/json';
@@ -45,24 +46,24 @@ export function NodeFields({ form }: { form: WorkspaceFields }) {
   return (
     <>
       <TextInput
-        label="Runtime Class"
-        description="The program that runs and isolates the container, e.g. runsc (gVisor) for stronger isolation. The Agents must offer it (GREENROOM_RUNTIME_CLASSES); empty = the default"
+        label={t`Runtime Class`}
+        description={t`The program that runs and isolates the container, e.g. runsc (gVisor) for stronger isolation. The Agents must offer it (GREENROOM_RUNTIME_CLASSES); empty = the default`}
         value={typeof config.runtime === 'string' ? config.runtime : ''}
         onChange={(event) => set('runtime', event.currentTarget.value)}
         disabled={!isUsable}
       />
       <ListOption
         form={form}
-        label="Node Labels"
-        description="On Kubernetes, sessions run only on nodes with all these labels. Enter name=value, and press Enter after each label"
+        label={t`Node Labels`}
+        description={t`On Kubernetes, sessions run only on nodes with all these labels. Enter name=value, and press Enter after each label`}
         option="node_selector"
         texts={labelTexts}
         parsed={labelsOf}
       />
       <ListOption
         form={form}
-        label="Tolerated Taints"
-        description="On Kubernetes, sessions can also run on nodes with these taints. Enter key, key=value or key=value:NoSchedule"
+        label={t`Tolerated Taints`}
+        description={t`On Kubernetes, sessions can also run on nodes with these taints. Enter key, key=value or key=value:NoSchedule`}
         option="tolerations"
         texts={tolerationTexts}
         parsed={tolerationsOf}

@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { Select } from '@mantine/core';
 import type { JsonObject } from '../../../components/json';
 import type { WorkspaceFields } from './fields';
@@ -6,8 +7,8 @@ import { runConfigOf, without } from './runConfig';
 const VARIABLE = 'GREENROOM_PICTURE';
 const LIGHT = 'light';
 const PICTURES = [
-  { value: LIGHT, label: 'Sharp: for text; uses no CPU time while nothing changes' },
-  { value: 'video', label: 'Smooth: a video, for moving pictures' },
+  { value: LIGHT, label: t`Sharp: for text; uses no CPU time while nothing changes` },
+  { value: 'video', label: t`Smooth: a video, for moving pictures` },
 ];
 
 /** The initial picture of sessions. It is a variable of the run config and is also shown there. */
@@ -21,8 +22,8 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
   };
   return (
     <Select
-      label="Picture Mode"
-      description="How a session shows its screen when it opens. Only container images of Greenroom support this setting. Users can switch the mode, and their browser stores the choice"
+      label={t`Picture Mode`}
+      description={t`How a session shows its screen when it opens. Only container images of Greenroom support this setting. Users can switch the mode, and their browser stores the choice`}
       data={PICTURES}
       value={environment[VARIABLE] === 'video' ? 'video' : LIGHT}
       onChange={choose}

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, FileButton, Group, Input } from '@mantine/core';
 import { IconPhotoUp } from '@tabler/icons-react';
 import { removePicture, uploadPicture } from '../../../api/actions';
@@ -22,19 +24,19 @@ export function ThumbnailField({ image, form }: Props) {
   const upload = useAction(
     async (file: File) => stored(await uploadPicture(image.image_id, file)),
     TOUCHED,
-    'The picture was not stored',
+    t`The picture was not stored`,
   );
   const remove = useAction(
     async () => stored(await removePicture(image.image_id)),
     TOUCHED,
-    'The picture was not removed',
+    t`The picture was not removed`,
   );
   const isUploaded = image.image_src.startsWith(`/api/v1/images/${image.image_id}/picture`);
   return (
     <Input.Wrapper
-      label="Thumbnail"
+      label={t`Thumbnail`}
       labelElement="div"
-      description="PNG, JPEG or WebP of at most 1 MB; stored immediately"
+      description={t`PNG, JPEG or WebP of at most 1 MB; stored immediately`}
     >
       <Group gap="sm" mt={6}>
         <ImageIcon name={image.friendly_name} src={image.image_src} size={56} />
@@ -47,13 +49,13 @@ export function ThumbnailField({ image, form }: Props) {
               leftSection={<IconPhotoUp size={16} aria-hidden />}
               loading={upload.isPending}
             >
-              Upload Thumbnail
+              <Trans>Upload Thumbnail</Trans>
             </Button>
           )}
         </FileButton>
         {isUploaded && (
           <Button size="compact-md" variant="default" loading={remove.isPending} onClick={() => remove.mutate()}>
-            Remove Thumbnail
+            <Trans>Remove Thumbnail</Trans>
           </Button>
         )}
       </Group>

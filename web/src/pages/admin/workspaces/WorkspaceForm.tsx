@@ -1,3 +1,4 @@
+import { t } from '@lingui/core/macro';
 import { useForm } from '@mantine/form';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeImage, createImage } from '../../../api/actions';
@@ -54,7 +55,7 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
       page={
         image
           ? {
-              saved: 'The workspace was saved. Running sessions are not changed.',
+              saved: t`The workspace was saved. Running sessions are not changed.`,
               read: async () => fieldsOf(await queries.query({ ...imageQuery(image.image_id), staleTime: 0 })),
               texts,
             }
@@ -81,13 +82,13 @@ function useTexts() {
   const zones = useQuery({ ...zonesQuery, enabled: allowed('zones_view') });
   const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
   const policies = useQuery({ ...filterPoliciesQuery, enabled: allowed('webfilters_view') });
-  const size = (value: number | '') => (value === '' ? 'nothing' : amountIn(value, 'B'));
+  const size = (value: number | '') => (value === '' ? t`nothing` : amountIn(value, 'B'));
   return {
     cores: (value: number) => amountIn(value, 'cores'),
     memory: size,
     memory_limit: size,
     disk_limit_bytes: size,
-    session_time_limit: (value: number | '') => (value === '' ? 'nothing' : amountIn(value, 's')),
+    session_time_limit: (value: number | '') => (value === '' ? t`nothing` : amountIn(value, 's')),
     groups: (ids: string[]) => namesOf(ids, groups.data),
     zone_id: (id: string) => zones.data?.find(({ zone_id }) => zone_id === id)?.zone_name ?? textOf(id),
     server_id: (id: string) => agents.data?.find(({ agent_id }) => agent_id === id)?.hostname ?? textOf(id),

@@ -1,3 +1,5 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Button, Container } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { deleteImage, refreshImage } from '../../../api/actions';
@@ -15,7 +17,7 @@ import { KEPT_HOMES } from './fields';
 import { ImageAgents } from './ImageAgents';
 import { WorkspaceForm } from './WorkspaceForm';
 
-const LIST = { to: '/admin/workspaces', title: 'Workspaces' };
+const LIST = { to: '/admin/workspaces', title: t`Workspaces` };
 
 /** One workspace: its settings, the Agents that have its image, and its sessions. */
 export function WorkspacePage() {
@@ -25,22 +27,22 @@ export function WorkspacePage() {
   const tabs = (data: Image): Tab[] => [
     {
       key: 'details',
-      title: 'Details',
+      title: t`Details`,
       content: (
         <Container size="md" ml={0} px={0}>
           <WorkspaceForm image={data} disabled={!allowed('images_modify')} />
         </Container>
       ),
     },
-    { key: 'agents', title: 'Agents', content: <ImageAgents image={data} /> },
+    { key: 'agents', title: t`Agents`, content: <ImageAgents image={data} /> },
     ...(allowed('homes_view') && data.persistent_profile_path === KEPT_HOMES
-      ? [{ key: 'homes', title: 'Home Folders', content: <HomesTable of={{ image_id: data.image_id }} /> }]
+      ? [{ key: 'homes', title: t`Home Folders`, content: <HomesTable of={{ image_id: data.image_id }} /> }]
       : []),
     ...(allowed('sessions_view')
       ? [
           {
             key: 'sessions',
-            title: 'Sessions',
+            title: t`Sessions`,
             content: <SessionsTable of={{ image_id: data.image_id }} />,
           },
         ]
@@ -67,29 +69,30 @@ function RefreshImage({ image }: { image: Image }) {
   const refresh = useAction(
     async () => {
       await refreshImage(image.image_id);
-      showDone('The Agents check the registry for a newer image.');
+      showDone(t`The Agents check the registry for a newer image.`);
     },
     ['images'],
-    'The image was not refreshed',
+    t`The image was not refreshed`,
   );
   return (
     <Button variant="default" loading={refresh.isPending} onClick={() => refresh.mutate(undefined)}>
-      Refresh Image
+      <Trans>Refresh Image</Trans>
     </Button>
   );
 }
 
 function DeleteWorkspace({ image }: { image: Image }) {
+  const name = image.friendly_name;
   return (
     <Confirm
-      title={`Delete workspace ${image.friendly_name}?`}
-      action="Delete"
+      title={t`Delete workspace ${name}?`}
+      action={t`Delete`}
       onConfirm={() => deleteImage(image.image_id)}
       to={LIST.to}
       touched={['images', 'groups', 'launcher']}
-      trigger="Delete Workspace"
+      trigger={t`Delete Workspace`}
     >
-      Users can no longer launch this workspace. The container image stays on the hosts that have it.
+      <Trans>Users can no longer launch this workspace. The container image stays on the hosts that have it.</Trans>
     </Confirm>
   );
 }

@@ -1,3 +1,5 @@
+import { plural, t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
 import { Badge, Button, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconBuildingStore, IconPlus } from '@tabler/icons-react';
@@ -13,7 +15,7 @@ import { enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
-import { bytes, cores, counted } from '../../../components/format';
+import { bytes, cores } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
@@ -24,8 +26,8 @@ const BULK: Bulk<Image> = {
   touched: ['images'],
   actions: switches({
     effects: {
-      enable: 'The members of its groups can launch it.',
-      disable: 'No user can launch it. Sessions of users continue.',
+      enable: t`The members of its groups can launch it.`,
+      disable: t`No user can launch it. Sessions of users continue.`,
     },
     run: ({ image_id }, enabled) => changeImage(image_id, { enabled }),
   }),
@@ -35,27 +37,27 @@ const BULK: Bulk<Image> = {
 export function Workspaces() {
   const allowed = useAllowed();
   const columns: Column<Image>[] = [
-    { key: 'workspace', title: 'Workspace', value: (row) => row.friendly_name, render: (row) => <Name image={row} /> },
+    { key: 'workspace', title: t`Workspace`, value: (row) => row.friendly_name, render: (row) => <Name image={row} /> },
     enabledColumn((row) => (
       <EnabledSwitch
         enabled={row.enabled}
-        name={`Workspace ${row.friendly_name}`}
+        name={t`Workspace ${{ name: row.friendly_name }}`}
         list="images"
         disabled={!allowed('images_modify')}
         onChange={(enabled) => changeImage(row.image_id, { enabled })}
       />
     )),
-    { key: 'image', title: 'Docker Image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
+    { key: 'image', title: t`Docker Image`, value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
     {
       key: 'available',
-      title: 'Image on Agents',
-      value: (row) => (row.available ? 'yes' : 'no'),
+      title: t`Image on Agents`,
+      value: (row) => (row.available ? t`yes` : t`no`),
       render: (row) => <Available image={row} />,
     },
-    { key: 'cores', title: 'Cores', value: (row) => row.cores, render: (row) => <Amount>{cores(row.cores)}</Amount> },
-    { key: 'memory', title: 'Memory', value: (row) => row.memory, render: (row) => <Memory image={row} /> },
-    { key: 'categories', title: 'Categories', value: (row) => row.categories.join(', ') },
-    { key: 'zone', title: 'Zone', value: (row) => row.zone_name ?? 'any' },
+    { key: 'cores', title: t`Cores`, value: (row) => row.cores, render: (row) => <Amount>{cores(row.cores)}</Amount> },
+    { key: 'memory', title: t`Memory`, value: (row) => row.memory, render: (row) => <Memory image={row} /> },
+    { key: 'categories', title: t`Categories`, value: (row) => row.categories.join(', ') },
+    { key: 'zone', title: t`Zone`, value: (row) => row.zone_name ?? t`any` },
   ];
   const add = allowed('images_create') && (
     <Group gap="sm">
@@ -65,24 +67,25 @@ export function Workspaces() {
         variant="default"
         leftSection={<IconBuildingStore size={16} aria-hidden />}
       >
-        Add from Catalogue
+        <Trans>Add from Catalogue</Trans>
       </Button>
       <Button component={Link} to="/admin/workspaces/new" leftSection={<IconPlus size={16} aria-hidden />}>
-        Add Workspace
+        <Trans>Add Workspace</Trans>
       </Button>
     </Group>
   );
   return (
     <ResourcePage
-      note="Workspaces are the images that users can launch. The launcher, the start page of users, shows a workspace to the members of its groups."
+      note={t`Workspaces are the images that users can launch. The launcher, the start page of users, shows a workspace to the members of its groups.`}
+      list="workspaces"
       query={useQuery(imagesQuery)}
       columns={columns}
       rowKey={(image) => image.image_id}
       sort="workspace"
       bulk={allowed('images_modify') ? BULK : undefined}
       minWidth={960}
-      empty="No workspaces yet"
-      emptyNote="A workspace is a container image with a name, limits and groups."
+      empty={t`No workspaces yet`}
+      emptyNote={t`A workspace is a container image with a name, limits and groups.`}
       buttons={add}
     />
   );
@@ -101,22 +104,23 @@ function Name({ image }: { image: Image }) {
 
 /** The number of Agents that have the image, and the state on an Agent that pulls it or failed. */
 function Available({ image }: { image: Image }) {
+  const total = image.agents.length;
   const having = image.agents.filter(({ state }) => state === 'present').length;
   const other = ['failed', 'pulling'].map((state) => image.agents.find((each) => each.state === state)).find(Boolean);
   return (
     <Group gap="xs" wrap="nowrap">
       {having > 0 ? (
         <Text size="sm" className="nowrap">
-          {having < image.agents.length ? `${having} of ${counted(image.agents.length, 'Agent')}` : 'Yes'}
+          {having < total ? t`${having} of ${plural(total, { one: '# Agent', other: '# Agents' })}` : t`Yes`}
         </Text>
       ) : (
         !other && (
           <Badge variant="default" miw="max-content">
-            not on any Agent
+            <Trans>not on any Agent</Trans>
           </Badge>
         )
       )}
-      {other && <PullState pull={other} label={`Pulled to ${other.hostname}`} />}
+      {other && <PullState pull={other} label={t`Pulled to ${{ host: other.hostname }}`} />}
     </Group>
   );
 }
@@ -125,7 +129,11 @@ function Memory({ image }: { image: Image }) {
   return (
     <span className="number nowrap">
       {bytes(image.memory)}
-      {image.memory_limit !== null && <span className="row-note beside">limit {bytes(image.memory_limit)}</span>}
+      {image.memory_limit !== null && (
+        <span className="row-note beside">
+          <Trans>limit {{ limit: bytes(image.memory_limit) }}</Trans>
+        </span>
+      )}
     </span>
   );
 }

@@ -1,5 +1,7 @@
 /** Labels and taints of Kubernetes nodes as texts: `disk=fast`, and `gpu=true:NoSchedule` as in `kubectl taint`. */
 
+import { t } from '@lingui/core/macro';
+
 export interface Toleration {
   key?: string;
   operator?: string;
@@ -22,7 +24,7 @@ export function labelsOf(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const [name, value] = divided(text, '=');
-      if (!name || value === undefined) throw new Error(`${text} is not a label. Enter name=value, e.g. disk=fast.`);
+      if (!name || value === undefined) throw new Error(t`${text} is not a label. Enter name=value, e.g. disk=fast.`);
       return [name, value];
     }),
   );
@@ -45,7 +47,9 @@ export function tolerationsOf(texts: readonly string[]): Toleration[] {
     const [taint, effect] = divided(text, ':');
     const [key, value] = divided(taint, '=');
     if (!key || (effect !== undefined && !EFFECTS.includes(effect))) {
-      throw new Error(`${text} is not a taint. Enter key, key=value or key=value:NoSchedule (or ${ANY} for all).`);
+      throw new Error(
+        t`${text} is not a taint. Enter key, key=value or key=value:NoSchedule (or ${{ any: ANY }} for all).`,
+      );
     }
     return {
       ...(key === ANY ? {} : { key }),
