@@ -4,7 +4,7 @@ import { i18n } from '@lingui/core';
 import { compileMessage } from '@lingui/message-utils/compileMessage';
 
 /** The languages to choose from, each by its own name. */
-export const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
+const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
 
 /**
  * Pseudo-locales for tests. `en-XA` makes each text longer and accented, so that untranslated texts and narrow places
@@ -36,6 +36,11 @@ export async function activateLanguage(): Promise<void> {
   i18n.loadAndActivate({ locale: language, locales: localeOf(language, navigator.languages), messages });
   document.documentElement.lang = language;
   document.documentElement.dir = language === 'ar-XB' ? 'rtl' : 'ltr';
+}
+
+/** The languages that the page does not have, each with its own name. */
+export function otherLanguages(): [string, string][] {
+  return Object.entries(LANGUAGES).filter(([language]) => language !== i18n.locale);
 }
 
 /** Keeps the choice in this browser and shows the page in this language. */

@@ -8,7 +8,7 @@ describe('sizes and times', () => {
     [999, '999 B'],
     [1_000, '1 kB'],
     [1_240_000_000, '1.2 GB'],
-    [5e15, '5000 TB'],
+    [5e15, '5,000 TB'],
   ])('%d bytes are %s', (size, text) => expect(bytes(size)).toBe(text));
 
   test.each([

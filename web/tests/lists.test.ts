@@ -3,7 +3,7 @@ import { changed, withoutPanel } from '../src/components/address';
 import { PARALLEL, runAll } from '../src/components/bulk';
 import { completionsOf } from '../src/components/completion';
 import { csvOf, jsonOf } from '../src/components/exportRows';
-import { listName, queryOf, showView } from '../src/components/listChoices';
+import { queryOf, showView } from '../src/components/listChoices';
 import { type Column, passes, rankOf, shownColumns, wordsOf } from '../src/components/tableState';
 
 interface Row {
@@ -110,11 +110,6 @@ describe('a saved view', () => {
     const address = addressOf('tab=sessions&q=bob&kind=staged');
     showView(address, { name: 'Ann', query: 'columns=user&q=ann' });
     expect(address.setAll).toHaveBeenCalledWith({ columns: 'user', q: 'ann', tab: 'sessions' });
-  });
-
-  test('the name of a list in the preferences comes from its caption', () => {
-    expect(listName('Web filter policies')).toBe('web-filter-policies');
-    expect(listName(' Staging Configs!')).toBe('staging-configs');
   });
 });
 

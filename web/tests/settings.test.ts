@@ -102,7 +102,7 @@ test('settings are listed by section and found by title, name and description', 
 describe('errors while typing', () => {
   test.each([
     [{ type: 'integer', minimum: 1, maximum: 65_535 }, 0, '', 'Enter at least 1.'],
-    [{ type: 'integer', minimum: 1, maximum: 65_535 }, 70_000, '', 'Enter at most 65535.'],
+    [{ type: 'integer', minimum: 1, maximum: 65_535 }, 70_000, '', 'Enter at most 65,535.'],
     [{ type: 'integer' }, 1.5, '', 'Enter a whole number.'],
     [{ type: 'integer' }, 1.5, 's', 'Enter a whole number (s).'],
     [{ type: 'number', exclusiveMinimum: 0 }, 0, '', 'Enter more than 0.'],

@@ -3,6 +3,7 @@
 import { t } from '@lingui/core/macro';
 import createClient from 'openapi-fetch';
 import type { paths } from '../generated/schema';
+import { serverText } from '../language';
 
 export const client = createClient<paths>({ baseUrl: location.origin, credentials: 'same-origin' });
 
@@ -158,5 +159,5 @@ export function retryTemporary(failures: number, error: unknown): boolean {
 
 /** The message of an error for the user. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return serverText(error instanceof Error ? error.message : String(error));
 }

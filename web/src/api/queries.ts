@@ -2,6 +2,7 @@
 
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
+import { serverText } from '../language';
 import { allOf, client, dataOf, firstFound, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
@@ -19,6 +20,22 @@ function listOf<T>(key: string, get: (init: Init) => Reply<T[]>) {
   return queryOptions({ queryKey: [key], queryFn: ({ signal }) => allOf(get({ signal }), signal) });
 }
 
+const TEXTS = ['title', 'section', 'description', 'reason'];
+
+/** A list with constant texts of the server, in the language of the console. */
+function translatedListOf<T extends object>(key: string, get: (init: Init) => Reply<T[]>) {
+  const translated = (row: T) =>
+    Object.fromEntries(
+      Object.entries(row).map(([name, value]: [string, unknown]) =>
+        TEXTS.includes(name) && typeof value === 'string' ? [name, serverText(value)] : [name, value],
+      ),
+    ) as T;
+  return queryOptions({
+    queryKey: [key],
+    queryFn: async ({ signal }) => (await allOf(get({ signal }), signal)).map(translated),
+  });
+}
+
 export const zonesQuery = listOf('zones', (init) => client.GET('/api/v1/zones', init));
 export const managersQuery = listOf('managers', (init) => client.GET('/api/v1/managers', init));
 export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents', init));
@@ -32,10 +49,12 @@ export const cataloguesQuery = listOf('catalogues', (init) => client.GET('/api/v
 export const filterPoliciesQuery = listOf('filter-policies', (init) => client.GET('/api/v1/filter-policies', init));
 export const usersQuery = listOf('users', (init) => client.GET('/api/v1/users', init));
 export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups', init));
-export const groupSettingsQuery = listOf('group-settings', (init) => client.GET('/api/v1/group-settings', init));
-export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
-export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
-export const rolesQuery = listOf('roles', (init) => client.GET('/api/v1/roles', init));
+export const groupSettingsQuery = translatedListOf('group-settings', (init) =>
+  client.GET('/api/v1/group-settings', init),
+);
+export const settingsQuery = translatedListOf('settings', (init) => client.GET('/api/v1/settings', init));
+export const permissionsQuery = translatedListOf('permissions', (init) => client.GET('/api/v1/permissions', init));
+export const rolesQuery = translatedListOf('roles', (init) => client.GET('/api/v1/roles', init));
 export const serviceAccountsQuery = listOf('service-accounts', (init) => client.GET('/api/v1/service-accounts', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
 
@@ -140,7 +159,7 @@ export function stagingAnswerQuery(configId: Uuid, user: string) {
 }
 
 /** The workspaces that the user may launch. */
-export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
+export const launcherQuery = translatedListOf('launcher', (init) => client.GET('/api/v1/me/images', init));
 
 /** The sessions of the user. */
 export const mySessionsQuery = answerOf(['sessions', 'mine'], (init) => client.GET('/api/v1/me/sessions', init));

@@ -1,11 +1,20 @@
 import { t } from '@lingui/core/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { IconChevronDown, IconHelpCircle, IconKey, IconLifebuoy, IconLogout, IconUser } from '@tabler/icons-react';
+import {
+  IconChevronDown,
+  IconHelpCircle,
+  IconKey,
+  IconLanguage,
+  IconLifebuoy,
+  IconLogout,
+  IconUser,
+} from '@tabler/icons-react';
 import { Suspense } from 'react';
 import { useBranding } from '../api/branding';
 import { type Entry, LateMenu } from '../components/LateMenu';
 import { lazily } from '../components/lazily';
+import { chooseLanguage, otherLanguages } from '../language';
 import { placesIn } from '../places';
 import styles from './HeaderBar.module.css';
 import { useLogOut } from './useLogOut';
@@ -20,6 +29,11 @@ export function AccountMenu({ username }: { username: string }) {
   const entries: Entry[] = [
     ...placesIn('Account').map(({ path, title, link = title, icon }) => ({ label: link, icon, to: path })),
     { label: t`Change password`, icon: IconKey, onClick: open },
+    ...otherLanguages().map(([language, label]) => ({
+      label,
+      icon: IconLanguage,
+      onClick: () => chooseLanguage(language),
+    })),
     { label: t`Help`, icon: IconHelpCircle, href: '/help', opensWindow: true },
     ...(support_url ? [{ label: t`Support`, icon: IconLifebuoy, href: support_url }] : []),
     { label: t`Log out`, icon: IconLogout, onClick: () => leave.mutate() },

@@ -2,7 +2,7 @@ import { t } from '@lingui/core/macro';
 import { NumberInput, type NumberInputProps } from '@mantine/core';
 import { useState } from 'react';
 import styles from './AmountInput.module.css';
-import { unitOf } from './format';
+import { decimal, unitOf } from './format';
 import { bestUnit, fromUnit, inUnit, type Unit, unitsOf } from './units';
 
 type Value = number | '';
@@ -47,6 +47,8 @@ export function AmountInput({ unit: base, value, onChange, name, ...input }: Pro
       {...input}
       hideControls
       decimalScale={9}
+      decimalSeparator={decimal(1.5, 1).charAt(1)}
+      allowedDecimalSeparators={['.', ',']}
       suffix={units.length > 0 || !base ? '' : ` ${unitOf(amount, base)}`}
       value={amount}
       onChange={(next) => change(next)}
@@ -65,7 +67,9 @@ export function AmountInput({ unit: base, value, onChange, name, ...input }: Pro
             }}
           >
             {units.map((each) => (
-              <option key={each.name}>{each.name}</option>
+              <option key={each.name} value={each.name}>
+                {unitOf('', each.name)}
+              </option>
             ))}
           </select>
         ),

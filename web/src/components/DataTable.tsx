@@ -15,7 +15,7 @@ import { showError, showWarning, StaleBanner } from './feedback';
 import { FilterField } from './FilterField';
 import { useIdColumn } from './idColumn';
 import { KeysHelp } from './KeysHelp';
-import { chosenColumns, leaveViewColumns, listName, queryOf, showView, useListChoices } from './listChoices';
+import { chosenColumns, leaveViewColumns, queryOf, showView, useListChoices } from './listChoices';
 import { ListOptions } from './ListOptions';
 import { OpenPathContext } from './RowLink';
 import { SavedViews } from './SavedViews';
@@ -38,8 +38,8 @@ export interface Paged {
 export interface TableProps<Row> {
   /** The description of the table, for screen readers. */
   caption: string;
-  /** The name of the list in the preferences of users, if it is not the caption. */
-  list?: string;
+  /** The name of the list in the preferences of users and of exported files. */
+  list: string;
   /** The name of a second, short table of a page. Its order has a separate parameter in the address, and it has no filter. */
   name?: string;
   query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
@@ -71,7 +71,7 @@ const PANEL_MIN_PX = 1000;
  */
 export function DataTable<Row>({
   caption,
-  list = listName(caption),
+  list,
   name = '',
   query,
   columns: ownColumns,

@@ -18,15 +18,6 @@ const OTHERS = new Set(['tab', 'cursor', 'until', 'create']);
 
 const NONE: Choices = { columns: null, views: [] };
 
-/** The name of a list in the preferences, from the caption of its table. */
-export function listName(caption: string): string {
-  return caption
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-|-$/g, '')
-    .slice(0, 60);
-}
-
 /** The choices of the user for a list, and a function that changes them. The change is shown immediately. */
 export function useListChoices(list: string): [Choices, (change: Partial<Choices>) => void] {
   const queries = useQueryClient();

@@ -33,7 +33,7 @@ export function SecretForm({ secret, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={secret ? t`Edit ${name}` : t`Add Secret`}
+      title={name !== undefined ? t`Edit ${name}` : t`Add Secret`}
       size="lg"
       repeatable={secret !== null}
       form={form}

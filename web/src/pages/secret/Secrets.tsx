@@ -71,6 +71,7 @@ export function Secrets() {
   ];
   return (
     <ResourcePage
+      list="secrets"
       note={t`Secrets for web requests from leased sessions. Greenroom adds a secret to a request when the request leaves the session. A lease can use a secret only if its option “egress” lists the hosts of the secret. Programs in the session never see the secret.`}
       query={useQuery(secretsQuery)}
       columns={columns}

@@ -170,7 +170,7 @@ function Facts({ page }: { page: FramePage }) {
   const { label } = qualityOf(page);
   const stats = page.picture?.stats;
   const latency = page.latencyMs === null ? '' : ` · ${Math.round(page.latencyMs)} ms`;
-  const frames = stats?.frames_s;
+  const frames = stats?.frames_s ?? 0;
   return (
     <p className={styles.facts} aria-hidden>
       {label}

@@ -23,7 +23,7 @@ export function SessionTools({ session, onDelete }: Props) {
   const may = (action: SessionAction) => session?.actions.includes(action) ?? false;
   const { pause, stop } = ACTIONS;
   const discard = session && ownLook('delete', session);
-  const kept = session && keptOf(session);
+  const kept = session ? keptOf(session) : '';
   return (
     <>
       {session && <Company sessionId={session.session_id} />}

@@ -134,7 +134,8 @@ function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
 }
 
 function SharedDesktop({ joined }: { joined: Joined }) {
-  const { owner, image_friendly_name: workspace } = joined;
+  const { owner: name, image_friendly_name: workspace } = joined;
+  const owner = name ?? '';
   return (
     <StageFrame>
       <Desktop

@@ -19,7 +19,7 @@ export function SharedWithMe() {
         {data.map((share) => (
           <div key={share.share_id} className={styles.card}>
             <div className={styles.words}>
-              <p className={styles.name}>{nameOf(share.image_friendly_name, share.owner)}</p>
+              <p className={styles.name}>{nameOf(share.image_friendly_name, share.owner ?? '')}</p>
               <p className={styles.access}>{share.access === 'control' ? t`With control` : t`View only`}</p>
             </div>
             <Button variant="default" component={Link} to={share.connect_url}>

@@ -35,6 +35,7 @@ const COLUMNS: Column<Group>[] = [
 export function Groups() {
   return (
     <ResourcePage
+      list="groups"
       note={t`If a user is in several groups, the setting of the group with the lowest priority number applies.`}
       query={useQuery(groupsQuery)}
       columns={COLUMNS}

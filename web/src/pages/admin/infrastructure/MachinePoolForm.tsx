@@ -27,7 +27,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
   const [address, hostname] = ['{address}', '{hostname}'];
   return (
     <FormDialog
-      title={pool ? t`Edit machine pool ${name}` : t`Create Machine Pool`}
+      title={name !== undefined ? t`Edit machine pool ${name}` : t`Create Machine Pool`}
       size="lg"
       repeatable={pool !== null}
       form={form}

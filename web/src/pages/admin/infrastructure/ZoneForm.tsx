@@ -41,7 +41,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
   const name = zone?.zone_name;
   return (
     <FormDialog
-      title={zone ? t`Edit zone ${name}` : t`Create Zone`}
+      title={name !== undefined ? t`Edit zone ${name}` : t`Create Zone`}
       size="lg"
       repeatable={zone !== null}
       form={form}

@@ -18,7 +18,7 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
   const name = account?.name;
   return (
     <FormDialog
-      title={account ? t`Service Account ${name}` : t`Create Service Account`}
+      title={name !== undefined ? t`Service Account ${name}` : t`Create Service Account`}
       form={form}
       save={(fields, before) =>
         account

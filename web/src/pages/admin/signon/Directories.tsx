@@ -64,6 +64,7 @@ export function Directories() {
   const maySynchronize = mayChange && allowed('users_modify') && allowed('users_view');
   return (
     <ResourcePage
+      list="directories"
       note={t`Users log in at the form with their password of an LDAP directory, such as OpenLDAP or Active Directory. Local accounts always remain usable.`}
       query={useQuery(directoriesQuery)}
       columns={COLUMNS}

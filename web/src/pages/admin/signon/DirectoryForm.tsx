@@ -27,7 +27,7 @@ export function DirectoryForm({ directory, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={directory ? t`Edit ${title}` : t`Add Directory`}
+      title={title !== undefined ? t`Edit ${title}` : t`Add Directory`}
       size="xl"
       repeatable={directory !== null}
       form={form}

@@ -30,7 +30,7 @@ export function ProviderForm({ provider, onClose }: Props) {
   const isSaml = form.getValues().protocol === 'saml';
   return (
     <FormDialog
-      title={provider ? t`Edit ${title}` : t`Add Provider`}
+      title={title !== undefined ? t`Edit ${title}` : t`Add Provider`}
       size="xl"
       repeatable={provider !== null}
       form={form}

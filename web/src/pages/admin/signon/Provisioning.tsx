@@ -64,10 +64,11 @@ export function Provisioning() {
   const [rotated, setRotated] = useState<ScimClient | null>(null);
   const allowed = useAllowed()('settings_modify');
   const clients = useQuery(scimClientsQuery);
-  const name = made?.name;
+  const name = made?.name ?? '';
   const address = clients.data?.[0]?.base_url ?? `${window.location.origin}/api/scim/v2`;
   return (
     <ResourcePage
+      list="scim-clients"
       note={t`Identity providers create, change and disable users and groups with SCIM 2.0. Each provider changes only its own.`}
       notice={
         <Alert variant="light" mb="md" title={t`Address for the provider`}>

@@ -32,7 +32,7 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={client ? t`Edit ${name}` : t`Create SCIM Client`}
+      title={name !== undefined ? t`Edit ${name}` : t`Create SCIM Client`}
       repeatable={client !== null}
       form={form}
       save={async ({ expires, ...values }, before) => {

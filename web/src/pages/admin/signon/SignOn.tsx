@@ -44,6 +44,7 @@ export function SignOn() {
   const allowed = useAllowed()('settings_modify');
   return (
     <ResourcePage
+      list="sign-on-providers"
       note={t`Users log in at OpenID Connect or SAML providers, such as the one of your university or company. Local accounts always remain usable.`}
       query={useQuery(providersQuery)}
       columns={COLUMNS}

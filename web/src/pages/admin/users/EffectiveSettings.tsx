@@ -72,6 +72,7 @@ export function EffectiveSettings({ userId }: { userId: string }) {
   const columns = useMemo(() => columnsOf(userId), [userId]);
   return (
     <DataTable
+      list="effective-settings"
       caption={t`Effective settings`}
       query={settings}
       columns={columns}

@@ -47,6 +47,7 @@ export function Users() {
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (
     <ResourcePage
+      list="users"
       note={t`Every user is in group All Users. Other groups add permissions and workspaces.`}
       {...users}
       columns={COLUMNS}

@@ -31,7 +31,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
   const name = policy?.name;
   return (
     <FormDialog
-      title={policy ? t`Edit ${name}` : t`Create Policy`}
+      title={name !== undefined ? t`Edit ${name}` : t`Create Policy`}
       size="lg"
       repeatable={policy !== null}
       form={form}

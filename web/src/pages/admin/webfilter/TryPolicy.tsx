@@ -13,7 +13,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
   const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
   const form = useForm({ initialValues: { host: '', port: 443 } });
   const { name } = policy;
-  const host = verdict?.host;
+  const host = verdict?.host ?? '';
   return (
     <Dialog title={<Trans>Test {name}</Trans>} onClose={onClose}>
       <FormFrame

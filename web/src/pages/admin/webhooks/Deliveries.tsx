@@ -52,6 +52,7 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
   return (
     <Stack gap="sm">
       <DataTable
+        list="deliveries"
         caption={t`Deliveries`}
         query={{ data: found.data?.rows, error: found.error }}
         columns={columns}

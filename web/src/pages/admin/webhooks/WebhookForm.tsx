@@ -32,7 +32,7 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
   });
   return (
     <FormDialog
-      title={webhook ? t`Edit ${name}` : t`Create Webhook`}
+      title={name !== undefined ? t`Edit ${name}` : t`Create Webhook`}
       size="lg"
       repeatable={webhook !== null}
       form={form}

@@ -44,6 +44,7 @@ export function Webhooks() {
   const [made, setMade] = useState<Schemas['WebhookMade'] | null>(null);
   return (
     <ResourcePage
+      list="webhooks"
       note={t`Greenroom sends signed messages about events to your servers, and repeats a failed message for about one day.`}
       query={useQuery(webhooksQuery)}
       columns={COLUMNS}

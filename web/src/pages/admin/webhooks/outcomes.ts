@@ -43,7 +43,8 @@ type Outcome = Pick<WebhookDelivery, 'state' | 'attempts' | 'status' | 'error' |
 
 /** The outcome of a message so far, as a sentence. `enabled`: whether its webhook is enabled. */
 export function outcomeOf(delivery: Outcome, enabled: boolean): string {
-  const { state, attempts, status, duration_ms } = delivery;
+  const { state, attempts, duration_ms } = delivery;
+  const status = String(delivery.status);
   if (state === 'delivered') {
     if (duration_ms === null)
       return attempts > 1 ? t`The answer was ${status}, at attempt ${attempts}.` : t`The answer was ${status}.`;
@@ -59,7 +60,7 @@ export function outcomeOf(delivery: Outcome, enabled: boolean): string {
   }
   if (!enabled) return t`The message waits, because the webhook is disabled.`;
   if (attempts === 0) return t`The message will be sent next.`;
-  return status === null && !delivery.error ? t`The message is being sent.` : t`Attempt ${attempts} failed: ${reason}`;
+  return delivery.status === null && !delivery.error ? t`The message is being sent.` : t`Attempt ${attempts} failed: ${reason}`;
 }
 
 /** The reason why an attempt failed, as the end of a sentence. */
