@@ -20,6 +20,8 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REM
 from greenroom.shared.errors import NO_RESOURCES
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
+PREFIX: Final = "server:"
+"""Distinguishes texts of the api from those of the console. `serverText` of web/src/language.ts adds it."""
 LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
 
 
@@ -32,9 +34,9 @@ def titles_file() -> str:
 
 def texts_file() -> str:
     """Return the text of the module with the constant texts of the api that people read. They are in the catalogs of the
-    console with the English text as their id."""
+    console with the English text, after a prefix, as their id."""
     texts = sorted({text for text in _constant_texts() if text})
-    lines = "".join(f"  msg({{ id: {json.dumps(text)}, message: {json.dumps(text)} }}),\n" for text in texts)
+    lines = "".join(f"  msg({{ id: {json.dumps(PREFIX + text)}, message: {json.dumps(text)} }}),\n" for text in texts)
     comment = "/** Only for the catalogs: `serverText` finds the translation of a text. */\n"
     imports = "import { msg } from '@lingui/core/macro';\n\n"
     return f"{HEADER}{imports}{comment}export const SERVER_TEXTS = [\n{lines}];\n"

@@ -28,4 +28,4 @@ function macros(): Plugin {
 }
 
 /** Texts of the console in several languages. A catalog with a missing or wrong text stops the build. */
-export const translated = [macros(), lingui({ failOnMissing: false, failOnCompileError: true })];
+export const translated = [macros(), lingui({ failOnMissing: true, failOnCompileError: true })];

@@ -56,7 +56,8 @@ export function locale(): string {
 
 /** The translation of a text of the server (see api/serverTexts.ts); the text itself if the catalog does not have it. */
 export function serverText(text: string): string {
-  return Object.hasOwn(i18n.messages, text) ? i18n._(text) : text;
+  const id = `server:${text}`;
+  return Object.hasOwn(i18n.messages, id) ? i18n._(id) : text;
 }
 
 const VOWELS: Record<string, string> = { a: 'á', e: 'é', i: 'í', o: 'ó', u: 'ú', A: 'Á', E: 'É', O: 'Ó', U: 'Ú' };
