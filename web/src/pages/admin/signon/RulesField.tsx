@@ -89,7 +89,8 @@ export function RulePreview({ form }: { form: UseFormReturnType<ProviderValues> 
   });
   const result = preview.data;
   const username = result?.problem ?? result?.username;
-  const groups = result?.groups.map(({ name }) => name).join(', ') || t`none`;
+  const names = result?.groups.map(({ name }) => name) ?? [];
+  const groups = names.length > 0 ? names.join(', ') : t`none`;
   return (
     <Stack gap="xs">
       <Textarea

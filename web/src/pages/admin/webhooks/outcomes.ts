@@ -60,7 +60,9 @@ export function outcomeOf(delivery: Outcome, enabled: boolean): string {
   }
   if (!enabled) return t`The message waits, because the webhook is disabled.`;
   if (attempts === 0) return t`The message will be sent next.`;
-  return delivery.status === null && !delivery.error ? t`The message is being sent.` : t`Attempt ${attempts} failed: ${reason}`;
+  return delivery.status === null && !delivery.error
+    ? t`The message is being sent.`
+    : t`Attempt ${attempts} failed: ${reason}`;
 }
 
 /** The reason why an attempt failed, as the end of a sentence. */
