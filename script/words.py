@@ -23,6 +23,7 @@ SEARCHED: Final = (
     ":!docs/images",
     ":!*.gz",
     ":!*.woff2",
+    ":!web/src/locales",
 )
 REPLACEMENTS: Final = {
     "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",

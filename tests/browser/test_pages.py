@@ -15,7 +15,7 @@ from tests.browser.console import LAYOUT_SHIFTS, Person, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
 MENUS = dict(re.findall(r"^  '?([\w &]+?)'?: \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
-LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: '([^']+)'", places)) for menu, places in MENUS.items()}
+LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: t`([^`]+)`", places)) for menu, places in MENUS.items()}
 """The pages that each menu of the console leads to, by address, with their headings."""
 
 OTHERS = {
@@ -99,7 +99,7 @@ MANAGER_COLUMNS = [
 
 
 def test_every_page_of_the_menus_is_opened_here():
-    assert sum(map(len, LISTED.values())) == PLACES.count("title: '") > 20
+    assert sum(map(len, LISTED.values())) == PLACES.count("title: t`") > 20
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -41,7 +41,7 @@ def test_each_step_has_its_cause_and_its_remedy_in_one_sentence(kind: str):
 
 def test_the_titles_of_the_steps_are_those_of_the_console():
     console = (ROOT / "web/src/pages/admin/signon/steps.ts").read_text().partition("};")[0]
-    titles = re.findall(r"^  (\w+): '(.+)',$", console, re.MULTILINE)
+    titles = re.findall(r"^  (\w+): t`(.+)`,$", console, re.MULTILINE)
     assert sorted(re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| ", PAGE, re.MULTILINE)) == sorted(titles)
 
 
