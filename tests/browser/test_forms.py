@@ -159,7 +159,7 @@ def test_a_size_shows_how_many_sessions_fit_and_groups_who_can_launch(admin: Per
     expect(preview.first).to_contain_text("Fits: none at the moment.")
     expect(preview.first).to_contain_text("4000 are needed")
     page.get_by_label("Cores").fill("5000")
-    expect(page.get_by_text("Enter at most 4096 cores.")).to_be_visible()
+    expect(page.get_by_text("Enter at most 4,096 cores.")).to_be_visible()
     assert violations(page) == []
 
 
