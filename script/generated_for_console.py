@@ -14,10 +14,9 @@ from greenroom.api.access.second_factors import PENDING_ENDED
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
-from greenroom.core.errors import GreenroomError
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REMEDIES
-from greenroom.shared.errors import NO_RESOURCES
+from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
 PREFIX: Final = "server:"
@@ -48,9 +47,11 @@ def _constant_texts() -> Iterator[str]:
     yield from PERMISSIONS.values()
     for role in ROLES.values():
         yield from (role.title, role.description)
-    yield from (*USER_REMEDIES.values(), LIMIT_REACHED, NOTHING_FITS, NO_RESOURCES)
+    yield from (*USER_REMEDIES.values(), LIMIT_REACHED, NOTHING_FITS, errors.NO_RESOURCES)
     yield from (WRONG_CREDENTIALS, ACCOUNT_CHANGED, PENDING_ENDED)
-    yield from (error().message for error in GreenroomError.__subclasses__())
+    for error in vars(errors).values():
+        if isinstance(error, type) and issubclass(error, errors.GreenroomError) and error is not errors.NoResources:
+            yield " ".join((error.__doc__ or "").split())
 
 
 def limits_file(api: dict[str, Any]) -> str:

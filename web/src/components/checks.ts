@@ -28,17 +28,17 @@ export function problemOf(limits: Limits, value: unknown, unit = ''): string | n
   if (type === 'integer' && !Number.isInteger(value)) {
     return unit && unit !== 'B' ? t`Enter a whole number (${unit}).` : t`Enter a whole number.`;
   }
-  if (minimum !== undefined && value < minimum) return atLeast(amountIn(minimum, unit));
-  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return moreThan(amountIn(exclusiveMinimum, unit));
-  if (maximum !== undefined && value > maximum) return atMost(amountIn(maximum, unit));
-  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return lessThan(amountIn(exclusiveMaximum, unit));
+  if (minimum !== undefined && value < minimum) return notBelow(amountIn(minimum, unit));
+  if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) return above(amountIn(exclusiveMinimum, unit));
+  if (maximum !== undefined && value > maximum) return notAbove(amountIn(maximum, unit));
+  if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) return below(amountIn(exclusiveMaximum, unit));
   return null;
 }
 
-const atLeast = (amount: string) => t`Enter at least ${amount}.`;
-const moreThan = (amount: string) => t`Enter more than ${amount}.`;
-const atMost = (amount: string) => t`Enter at most ${amount}.`;
-const lessThan = (amount: string) => t`Enter less than ${amount}.`;
+const notBelow = (amount: string) => t`Enter at least ${amount}.`;
+const above = (amount: string) => t`Enter more than ${amount}.`;
+const notAbove = (amount: string) => t`Enter at most ${amount}.`;
+const below = (amount: string) => t`Enter less than ${amount}.`;
 
 type SchemaName = keyof typeof LIMITS;
 

@@ -43,7 +43,7 @@ export function chosenColumns(address: Address, choices: Choices): string[] | nu
 
 /** The filter, the order and other conditions of the address as the query of a view, with the shown columns. */
 export function queryOf(address: Address, columns: string[] | null): string {
-  const query = new URLSearchParams(conditionsOf(address));
+  const query = new URLSearchParams(viewConditions(address));
   if (columns) query.set(COLUMNS, columns.join(',') || '-');
   query.sort();
   return query.toString();
@@ -60,7 +60,7 @@ export function leaveViewColumns(address: Address): void {
   if (address.get(COLUMNS) !== null) address.set({ [COLUMNS]: '' });
 }
 
-function conditionsOf(address: Address): [string, string][] {
+function viewConditions(address: Address): [string, string][] {
   return [...address.all()]
     .map(([name, value]): [string, string] => [name, value.trim()])
     .filter(([name, value]) => value && !OTHERS.has(name) && name !== COLUMNS);

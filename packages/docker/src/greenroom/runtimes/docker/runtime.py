@@ -41,6 +41,7 @@ from greenroom.runtimes.contract import (
     ImageArchives,
     ProbeResult,
     RuntimeUnavailable,
+    SessionUsage,
     StartError,
     cut_output,
 )
@@ -66,7 +67,6 @@ from greenroom.runtimes.docker.spec import (
     container_name,
     cpu_shares,
 )
-from greenroom.runtimes.docker.usage import DockerDisk
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HomesOnHost
 from greenroom.runtimes.probe import Prober
@@ -102,7 +102,7 @@ class DockerRuntime:
         self._client: aiodocker.Docker | None = None
         self._prober = Prober()
         self._mounts = DockerMounts(folders or HostFolders())
-        self._disk = DockerDisk(*([folder] if folder else []))
+        self._disk = docker_usage.DockerDisk(*([folder] if folder else []))
         self.homes = HomesOnHost(self._mounts.homes, self._homes_in_use)
         self._network = SessionsNetwork(self._owner, connections_max)
         self._filter_networks = FilterNetworks(self._owner)
@@ -358,7 +358,7 @@ class DockerRuntime:
         free_bytes, free_inodes = await asyncio.to_thread(self._disk.free)
         return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
 
-    async def session_usage(self) -> dict[str, docker_usage.SessionUsage]:
+    async def session_usage(self) -> dict[str, SessionUsage]:
         return await docker_usage.session_usage(self._docker, await self.list())
 
     def count_containers(self) -> int:
