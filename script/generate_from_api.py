@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from generated import run_ruff, write_or_check
-from generated_for_console import limits_file, texts_file, titles_file
+from generated_for_console import administrator_texts, limits_file, texts_file, titles_file, user_texts
 
 from greenroom.api.openapi import document
 from greenroom.core.access.group_settings import SETTINGS
@@ -29,7 +29,8 @@ CLIENT: Final = MODELS.with_name("asynchronous_greenroom.py")
 NAMES: Final = MODELS.with_name("names.py")
 TITLES: Final = ROOT / "web/src/api/settingTitles.ts"
 LIMITS: Final = TITLES.with_name("limits.ts")
-TEXTS: Final = TITLES.with_name("serverTexts.ts")
+USER_TEXTS: Final = TITLES.with_name("userTexts.ts")
+ADMINISTRATOR_TEXTS: Final = ROOT / "web/src/pages/admin/serverTexts.ts"
 PREFIX: Final = "/api/v1"
 COMMON_LIST_PARAMETERS: Final = frozenset({"limit", "cursor", "sort", "count"})
 """Query parameters of lists that are no filters."""
@@ -368,7 +369,8 @@ def main(arguments: list[str]) -> int:
         CLIENT: client_file(api),
         NAMES: names_file(),
         TITLES: titles_file(),
-        TEXTS: texts_file(),
+        USER_TEXTS: texts_file(user_texts()),
+        ADMINISTRATOR_TEXTS: texts_file(administrator_texts()),
         LIMITS: limits_file(api),
     }
     return write_or_check(((file, text, "the api") for file, text in files.items()), ROOT, arguments)

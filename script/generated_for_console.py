@@ -6,7 +6,7 @@ They are in git, because the console is built without the types of the api.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
@@ -31,27 +31,31 @@ def titles_file() -> str:
     return f"{HEADER}export const SETTING_TITLES: Record<string, string> = {{\n{lines}}};\n"
 
 
-def texts_file() -> str:
-    """Return the text of the module with the constant texts of the api that people read. They are in the catalogs of the
-    console with the English text, after a prefix, as their id."""
-    texts = sorted({text for text in _constant_texts() if text})
-    lines = "".join(f"  msg({{ id: {json.dumps(PREFIX + text)}, message: {json.dumps(text)} }}),\n" for text in texts)
+def texts_file(texts: Iterable[str]) -> str:
+    """Return the text of the module with constant texts of the api, for the catalogs of the console. The id of a text is
+    the English text after a prefix."""
+    lines = "".join(f"  msg({{ id: {json.dumps(PREFIX + text)}, message: {json.dumps(text)} }}),\n" for text in sorted(set(texts) - {""}))
     comment = "/** Only for the catalogs: `serverText` finds the translation of a text. */\n"
     imports = "import { msg } from '@lingui/core/macro';\n\n"
     return f"{HEADER}{imports}{comment}export const SERVER_TEXTS = [\n{lines}];\n"
 
 
-def _constant_texts() -> Iterator[str]:
-    for setting in (*INSTALLATION_SETTINGS.values(), *SETTINGS.values()):
-        yield from (setting.title, setting.section, setting.description)
-    yield from PERMISSIONS.values()
-    for role in ROLES.values():
-        yield from (role.title, role.description)
+def user_texts() -> Iterator[str]:
+    """Yield the reasons of launches, and the messages of log-ins and errors, which all users read."""
     yield from (*USER_REMEDIES.values(), LIMIT_REACHED, NOTHING_FITS, errors.NO_RESOURCES)
     yield from (WRONG_CREDENTIALS, ACCOUNT_CHANGED, PENDING_ENDED)
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.GreenroomError) and error is not errors.NoResources:
             yield " ".join((error.__doc__ or "").split())
+
+
+def administrator_texts() -> Iterator[str]:
+    """Yield the titles and descriptions of settings, permissions and roles."""
+    for setting in (*INSTALLATION_SETTINGS.values(), *SETTINGS.values()):
+        yield from (setting.title, setting.section, setting.description)
+    yield from PERMISSIONS.values()
+    for role in ROLES.values():
+        yield from (role.title, role.description)
 
 
 def limits_file(api: dict[str, Any]) -> str:

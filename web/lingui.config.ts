@@ -1,11 +1,36 @@
 import { defineConfig } from '@lingui/conf';
 import { formatter } from '@lingui/format-po';
 
-/** The catalogs of the console: one file per language in src/locales. `npm run extract` adds new messages to them. */
+/** The beginnings of the paths of modules that the first page needs. The build fails if it needs others with texts. */
+export const FIRST = [
+  'src/api/',
+  'src/app/',
+  'src/components/',
+  'src/pages/Login',
+  'src/pages/launcher/',
+  'src/pages/session/opening',
+  'src/pages/share/SharedWithMe',
+  'src/places',
+  'src/theme/',
+  'src/why/WhyButton',
+  'src/why/WhyRefused',
+];
+
+/**
+ * The catalogs of a language: one for the first page, and one for the other pages, which is loaded with the first of
+ * these. `npm run extract` adds new messages to them.
+ */
 export default defineConfig({
   sourceLocale: 'en',
   locales: ['de'],
-  catalogs: [{ path: 'src/locales/{locale}', include: ['src'], exclude: ['src/generated'] }],
+  catalogs: [
+    { path: 'src/locales/{locale}/first', include: FIRST.map((path) => `${path}**`) },
+    {
+      path: 'src/locales/{locale}/others',
+      include: ['src'],
+      exclude: ['src/generated', ...FIRST.map((path) => `${path}**`)],
+    },
+  ],
   format: formatter({ origins: false }),
   orderBy: 'message',
 });

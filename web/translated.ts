@@ -1,6 +1,7 @@
 import { transformAsync } from '@babel/core';
 import { lingui } from '@lingui/vite-plugin';
 import type { Plugin } from 'vite';
+import { FIRST } from './lingui.config';
 
 /**
  * Replaces the macros of texts, e.g. t`Save`. The code keeps the English texts, so English needs no catalog.
@@ -8,12 +9,14 @@ import type { Plugin } from 'vite';
  * The plugin for Babel needs a newer Node.js than the console.
  */
 function macros(): Plugin {
+  const withTexts = new Set<string>();
   return {
     name: 'macros-of-texts',
     enforce: 'pre',
     async transform(code, id) {
       const [filename = ''] = id.split('?');
       if (!/\.tsx?$/.test(filename) || !/@lingui\/\w+\/macro/.test(code)) return null;
+      withTexts.add(filename);
       const result = await transformAsync(code, {
         filename,
         babelrc: false,
@@ -23,6 +26,14 @@ function macros(): Plugin {
         plugins: [['@lingui/babel-plugin-lingui-macro', { stripMessageField: false }]],
       });
       return result?.code ? { code: result.code, map: result.map ?? null } : null;
+    },
+    generateBundle(_options, bundle) {
+      const chunks = Object.values(bundle).filter((each) => each.type === 'chunk');
+      const first = chunks.find(({ moduleIds }) => moduleIds.some((id) => id.endsWith('/src/start.tsx')));
+      const other = first?.moduleIds.find(
+        (id) => withTexts.has(id) && !FIRST.some((path) => id.startsWith(`${import.meta.dirname}/${path}`)),
+      );
+      if (other) this.error(`The first page needs the texts of ${other}: add it to FIRST in lingui.config.ts.`);
     },
   };
 }

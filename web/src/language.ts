@@ -1,6 +1,6 @@
 /** The language of the console: its catalog, the form of dates and numbers, and the direction of text. */
 
-import { i18n } from '@lingui/core';
+import { i18n, type Messages } from '@lingui/core';
 import { compileMessage } from '@lingui/message-utils/compileMessage';
 
 /** The languages to choose from, each by its own name. */
@@ -11,6 +11,11 @@ const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
  * are visible. `ar-XB` shows English from right to left.
  */
 const PSEUDO = ['en-XA', 'ar-XB'];
+
+/** Language → the catalog for the first page, and the one for the others. */
+const CATALOGS: Record<string, Record<'first' | 'others', () => Promise<{ messages: Messages }>>> = {
+  de: { first: () => import('./locales/de/first.po'), others: () => import('./locales/de/others.po') },
+};
 
 const CHOICE = 'greenroom.language';
 
@@ -32,10 +37,22 @@ export async function activateLanguage(): Promise<void> {
   const language = languageOf(localStorage.getItem(CHOICE), navigator.languages);
   // English has no catalog: its messages are in the code that shows them.
   i18n.setMessagesCompiler((message) => compileMessage(message, language === 'en-XA' ? accented : undefined));
-  const { messages } = language === 'de' ? await import('./locales/de.po') : { messages: {} };
+  const messages = (await CATALOGS[language]?.first())?.messages ?? {};
   i18n.loadAndActivate({ locale: language, locales: localeOf(language, navigator.languages), messages });
   document.documentElement.lang = language;
   document.documentElement.dir = language === 'ar-XB' ? 'rtl' : 'ltr';
+}
+
+let others: Promise<void> | undefined;
+
+/** Loads the texts that the first page does not need, once. */
+export function loadOtherTexts(): Promise<void> {
+  const load = async () => i18n.load(i18n.locale, (await CATALOGS[i18n.locale]?.others())?.messages ?? {});
+  others ??= load().catch((error: unknown) => {
+    others = undefined;
+    throw error;
+  });
+  return others;
 }
 
 /** The languages that the page does not have, each with its own name. */
@@ -54,7 +71,7 @@ export function locale(): string {
   return typeof i18n.locales === 'string' ? i18n.locales : i18n.locale;
 }
 
-/** The translation of a text of the server (see api/serverTexts.ts); the text itself if the catalog does not have it. */
+/** The translation of a text of the server (see api/userTexts.ts); the text itself if the catalog does not have it. */
 export function serverText(text: string): string {
   const id = `server:${text}`;
   return Object.hasOwn(i18n.messages, id) ? i18n._(id) : text;

@@ -4,7 +4,7 @@ import { shortDuration } from '../src/components/clock';
 import { bytes, milliseconds } from '../src/components/format';
 import { amountIn } from '../src/components/units';
 import { languageOf, localeOf } from '../src/language';
-import { messages } from '../src/locales/de.po';
+import { messages } from '../src/locales/de/first.po';
 
 describe('the language of the console', () => {
   test.each([

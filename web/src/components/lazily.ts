@@ -1,4 +1,5 @@
 import { type ComponentType, lazy } from 'react';
+import { loadOtherTexts } from '../language';
 
 const IMPORT_AGAIN_MS = 1000;
 
@@ -10,6 +11,8 @@ export function lazily<Name extends string, Props = object>(
   load: () => Promise<Record<NoInfer<Name>, ComponentType<NoInfer<Props>>>>,
   name: Name,
 ): ComponentType<Props> {
-  const again = () => new Promise((done) => setTimeout(done, IMPORT_AGAIN_MS)).then(load);
-  return lazy(async () => ({ default: (await load().catch(again))[name] })) as ComponentType<Props>;
+  // Texts at the top level of the modules are translated when these are loaded.
+  const loadWithTexts = () => loadOtherTexts().then(load);
+  const again = () => new Promise((done) => setTimeout(done, IMPORT_AGAIN_MS)).then(loadWithTexts);
+  return lazy(async () => ({ default: (await loadWithTexts().catch(again))[name] })) as ComponentType<Props>;
 }

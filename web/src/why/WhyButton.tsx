@@ -1,9 +1,15 @@
 import { t } from '@lingui/core/macro';
-import { lazy, Suspense, useState } from 'react';
+import { Suspense, useState } from 'react';
+import { lazily } from '../components/lazily';
 import type { Subject } from './subject';
 import styles from './WhyButton.module.css';
 
-const WhyPanel = lazy(() => import('./WhyPanel').then((module) => ({ default: module.WhyPanel })));
+const WhyPanel = lazily<'WhyPanel', PanelProps>(() => import('./WhyPanel'), 'WhyPanel');
+
+interface PanelProps {
+  subject: Subject;
+  onClose: () => void;
+}
 
 interface Props {
   subject: Subject;

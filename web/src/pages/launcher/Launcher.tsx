@@ -15,6 +15,7 @@ import { EmptyState, StaleBanner } from '../../components/feedback';
 import { lazily } from '../../components/lazily';
 import { PageHeader } from '../../components/PageHeader';
 import { Categories, SearchField, useSearch } from '../../components/Search';
+import { loadOtherTexts } from '../../language';
 import { WhyRefused } from '../../why/WhyRefused';
 import { type Opening, openingFrom, rememberOpening } from '../session/opening';
 import { SharedWithMe } from '../share/SharedWithMe';
@@ -140,7 +141,8 @@ function useSessionPageLater(isUsable: boolean): void {
   useEffect(() => {
     if (!isUsable) return;
     // A failure has no effect: the session page loads its code again.
-    const timer = setTimeout(() => void import('../session/SessionPage').catch(() => undefined), LATER_MS);
+    const load = () => loadOtherTexts().then(() => import('../session/SessionPage'));
+    const timer = setTimeout(() => void load().catch(() => undefined), LATER_MS);
     return () => clearTimeout(timer);
   }, [isUsable]);
 }
