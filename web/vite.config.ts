@@ -35,7 +35,9 @@ function startSooner(): Plugin {
       handler(_html, { bundle = {} }) {
         const chunks = Object.values(bundle).filter((each) => each.type === 'chunk');
         const start = chunks.find((each) => each.facadeModuleId?.endsWith('/src/start.tsx'));
-        if (!start) throw new Error('src/start.tsx is not a part of the bundle');
+        const entry = chunks.find((each) => each.facadeModuleId?.endsWith('/index.html'));
+        if (!start || entry?.imports.includes(start.fileName))
+          throw new Error('src/start.tsx must be a part of its own');
         const scripts = [start.fileName, ...start.imports];
         const sheets = [...(start.viteMetadata?.importedCss ?? [])];
         return [
@@ -64,6 +66,7 @@ export default defineConfig({
     outDir: '../src/greenroom/gateway/console',
     emptyOutDir: true,
     assetsInlineLimit: 0,
+    modulePreload: { polyfill: false }, // the browsers of `target` have it, and it would load the first page too early
     rolldownOptions: {
       // The code of the first page is an entry, too, so that it is split as one (`$initial`).
       input: ['index.html', 'src/start.tsx'],

@@ -37,6 +37,6 @@ describe('in German', () => {
     expect(milliseconds(12.34)).toBe('12,3 ms');
     expect(amountIn(5_400, 's')).toBe('90 Minuten');
     expect(amountIn(1, 'attempts')).toBe('1 Versuch');
-    expect(shortDuration(7_140)).toBe('1 Std. 59 Min.');
+    expect(shortDuration(7_140)).toBe('1 h 59 min');
   });
 });

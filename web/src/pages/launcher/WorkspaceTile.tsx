@@ -60,15 +60,6 @@ export function WorkspaceTile(props: Props) {
         </span>
       </button>
       <div className={styles.corner}>
-        {onChoose && (
-          <Small
-            label={t`Launch ${name} with options`}
-            icon={IconAdjustments}
-            isAlways
-            disabled={disabled}
-            onClick={onChoose}
-          />
-        )}
         {tone !== 'ready' && (
           <Small label={t`Why? ${name}: ${words}`} icon={IconHelp} onClick={() => setExplained(true)} />
         )}
@@ -78,6 +69,15 @@ export function WorkspaceTile(props: Props) {
           pressed={isFavorite}
           onClick={onFavorite}
         />
+        {onChoose && (
+          <Small
+            label={t`Launch ${name} with options`}
+            icon={IconAdjustments}
+            isAlways
+            disabled={disabled}
+            onClick={onChoose}
+          />
+        )}
       </div>
       {isExplained && <WhyOpened subject={{ kind: 'image', id: image.image_id }} onClose={() => setExplained(false)} />}
     </div>

@@ -48,13 +48,13 @@ const COLUMNS: Column<Session>[] = [
     value: (row) => row.status,
     render: (row) => <Status session={row} />,
   },
-  { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
+  { key: 'zone', title: t`Zone`, optional: true, value: (row) => row.zone_name },
   {
     key: 'agent',
     title: t`Agent`,
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
     text: (row) => row.hostname,
-    render: (row) => row.hostname ?? '–',
+    render: (row) => <span className="nowrap">{row.hostname ?? '–'}</span>,
   },
   measuredColumn(
     'cpu',
@@ -91,7 +91,7 @@ function measuredColumn(
     value,
     render: (row) => {
       const now = value(row);
-      return now === null ? '–' : format(now);
+      return <span className="number nowrap">{now === null ? '–' : format(now)}</span>;
     },
   };
 }
@@ -185,5 +185,5 @@ function Owner({ session }: { session: Session }) {
   const allowed = useAllowed()('users_view');
   if (session.username && session.user_id)
     return allowed ? <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink> : session.username;
-  return <em className="dimmed">{ownerOf(session)}</em>;
+  return <em className="dimmed nowrap">{ownerOf(session)}</em>;
 }
