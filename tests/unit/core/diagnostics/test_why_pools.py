@@ -111,6 +111,11 @@ def test_an_empty_pool_without_room_has_no_setting():
     assert decision.setting is None
 
 
+def test_one_missing_session_is_singular():
+    decision = pool_decision(pool(replace(STATE, num_sessions=1, current=0, is_paused=True)))
+    assert sentence_of(decision.steps[0].reason) == "1 of 1 session is missing. The next rules say why."
+
+
 @pytest.mark.parametrize(
     ("code", "help_"),
     [

@@ -80,7 +80,9 @@ def pool_decision(pool: PoolFacts) -> ExplainedDecision:
 
 
 def _missing_text(state: PoolState) -> str:
-    return f"{state.num_sessions - state.current} of {state.num_sessions} sessions are missing. The next rules say why."
+    missing = state.num_sessions - state.current
+    verb = "is" if missing == 1 else "are"
+    return f"{missing} of {counted(state.num_sessions, 'session')} {verb} missing. The next rules say why."
 
 
 def _facts(rule: PoolRule, pool: PoolFacts) -> tuple[Fact, ...]:
