@@ -10,7 +10,16 @@ import { searchQuery } from '../../api/queries';
 import type { Me } from '../../api/types';
 import { useReturnFocus } from '../../components/Dialog';
 import { LISTED } from '../../places';
-import { askedFor, creationsFor, entriesOfHit, type Entry, matching, pagesFor, SECTION_TITLES, shownFor } from './entries';
+import {
+  askedFor,
+  creationsFor,
+  entriesOfHit,
+  type Entry,
+  matching,
+  pagesFor,
+  SECTION_TITLES,
+  shownFor,
+} from './entries';
 import classes from './Palette.module.css';
 import { recentOf, remember } from './recent';
 

@@ -97,7 +97,8 @@ def _usable(
     """Return the decision about an Agent without an obstacle: the order decides."""
     subject, first = (SentencePart(each.hostname, ObjectRef("agent", each.agent_id)) for each in (agent, chosen))
     loads = tuple(
-        Fact(f"Load of {each.hostname}", f"{each.load:.0%} load, {counted(each.sessions, 'session')}") for each in (chosen, agent)
+        Fact(f"Load of {each.hostname}", f"{each.load:.0%} load, {counted(each.sessions, 'session')}")
+        for each in (chosen, agent)
     )
     is_first = chosen.agent_id == agent.agent_id
     reason = parts_of(first, f" comes first by {facts.strategy}.")
