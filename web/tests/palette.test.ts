@@ -49,6 +49,17 @@ test('a hit leads to its page only if the user may open it', () => {
   ]);
 });
 
+test('hits without a page lead to their list, each with its own filter', () => {
+  const found = ['eu west', 'us'].flatMap((name) => entriesOfHit(hit('zone', name), me('zones_view')));
+  expect(found.map(({ to }) => to)).toEqual([
+    '/admin/infrastructure/zones?q=%22eu%20west%22',
+    '/admin/infrastructure/zones?q=%22us%22',
+  ]);
+  const list = { ...entry('Zones'), to: '/admin/infrastructure/zones' };
+  const shown = shownFor('zone', { recent: [], pages: [list], creations: [], found });
+  expect(shown.map(({ title }) => title)).toEqual(['Zones', 'eu west', 'us']);
+});
+
 test('a Manager has an action that leads to the dialog', () => {
   const may = me('managers_view', 'managers_modify');
   const titles = (note: string) => entriesOfHit(hit('manager', 'm-2', note), may).map(({ title, to }) => [title, to]);

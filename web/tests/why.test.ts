@@ -76,6 +76,14 @@ test('a change is shown before it is saved, and only offered with the permission
   expect(textOf(card, ['agents_modify'])).toContain('Save Enabled: yes');
 });
 
+test('a number is tried in the unit in which it reads best', () => {
+  const setting = { ...SETTING, value: 7200, unit: 's', suggested: null };
+  const card = createElement(SettingCard, { setting, onTry: () => undefined });
+  const page = textOf(card, ['agents_modify']);
+  expect(page).toContain('Value to try');
+  expect(page).toContain('value="2"');
+});
+
 test('a setting without a visible object is not offered', () => {
   const card = createElement(SettingCard, { setting: { ...SETTING, object: null }, onTry: undefined });
   expect(textOf(card, ['global_admin'])).not.toContain('<button');

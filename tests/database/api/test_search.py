@@ -60,6 +60,28 @@ async def test_a_caller_finds_only_what_the_caller_may_see(
     assert await found(other, query) == []
 
 
+@pytest.mark.parametrize(
+    ("role", "query", "expected"),
+    [
+        ("zone_operator", "agent", [("agent", "agent-2")]),
+        ("help_desk", "example.org", [("user", "ann@example.org")]),
+        ("help_desk", "agent", []),
+    ],
+)
+async def test_a_role_finds_only_objects_in_its_scope(
+    stage: Stage, user: Client, role: str, query: str, expected: list[tuple[str, str]]
+):
+    zone_id, group_id = await rows.zone(stage.db, "eu"), await rows.group(stage.db, name="Sales", priority=3)
+    await rows.agent(stage.db, zone_id, hostname="agent-2")
+    for name, groups in (("ann", [group_id]), ("ben", [])):
+        await rows.user(stage.db, f"{name}@example.org", *groups)
+    scope = {"zones": [zone_id]} if role == "zone_operator" else {"groups": [group_id]}
+    roles = [{"role": role, **scope}]
+    own = (await stage.admin.make("/api/v1/groups", name="Staff", roles=roles))["group_id"]
+    await stage.admin.put(f"/api/v1/groups/{own}/users/{await user.own_id()}")
+    assert await titles(user, query) == expected
+
+
 async def test_a_caller_without_any_of_the_permissions_is_refused(with_key: MakeClient):
     assert (await (await with_key("user")).get(PATH, params={"q": "ada"})).status_code == 403
 

@@ -171,3 +171,15 @@ async def test_a_caller_sees_the_facts_of_its_permissions(with_key: MakeClient, 
         "next_credential",
     }
     assert (await (await with_key("user")).get(PATH)).status_code == 403
+
+
+async def test_no_primary_is_missed_in_a_zone_whose_managers_are_not_visible(
+    stage: Stage, db: Database, admin: Client, user: Client
+):
+    other_zone = await rows.zone(db, "us")
+    roles = [{"role": "zone_operator", "zones": [other_zone]}]
+    body = {"name": "Operators", "roles": roles, "permissions": ["zones_view"]}
+    group_id = (await admin.make("/api/v1/groups", **body))["group_id"]
+    await admin.put(f"/api/v1/groups/{group_id}/users/{await user.own_id()}")
+    assert [primary["zone_name"] for primary in (await user.read(PATH))["primaries"]] == ["us"]
+    assert len((await admin.read(PATH))["primaries"]) == 2

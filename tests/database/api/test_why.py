@@ -285,14 +285,44 @@ async def test_a_setting_of_an_invisible_object_is_left_out(stage: Stage, ada: C
     assert (await (await with_key("users_view", "groups_view")).read(path))["setting"] is not None
 
 
+async def operator(stage: Stage, user: Client, name: str, *zone_ids: str) -> None:
+    """Make the user an operator of these zones, by a new group."""
+    roles = [{"role": "zone_operator", "zones": list(zone_ids)}]
+    group_id = (await stage.admin.make("/api/v1/groups", name=name, roles=roles))["group_id"]
+    await stage.admin.put(f"/api/v1/groups/{group_id}/users/{await user.own_id()}")
+
+
 async def test_a_role_explains_only_objects_in_its_scope(stage: Stage, ada: Client, db: Database):
     await stage.db.write("UPDATE agents SET enabled = false")
     other_zone = await rows.zone(db, "us")
     other_agent = await rows.agent(db, other_zone, hostname="far")
-    roles = [{"role": "zone_operator", "zones": [stage.zone_id]}]
-    group_id = (await stage.admin.make("/api/v1/groups", name="Operators", roles=roles))["group_id"]
-    await stage.admin.put(f"/api/v1/groups/{group_id}/users/{await ada.own_id()}")
+    await operator(stage, ada, "Operators", stage.zone_id)
     decision = await ada.read(f"{WHY}/agents/{stage.agent_id}")
     assert decision["setting"]["object"]["id"] == stage.agent_id
     assert (await ada.get(f"{WHY}/agents/{other_agent}")).status_code == 404
     assert json.dumps(decision).count("far") == 0
+
+
+async def test_a_role_sees_no_setting_of_an_object_in_another_zone(
+    stage: Stage, ada: Client, user: Client, db: Database
+):
+    await stage.config(paused=True)
+    session_id = await stage.launched(ada)
+    other_zone = await rows.zone(db, "us")
+    await db.write("UPDATE sessions SET zone_id = %s WHERE session_id = %s", (other_zone, session_id))
+    path = f"{WHY}/sessions/{session_id}"
+    await operator(stage, user, "Operators", other_zone)
+    assert (await user.read(path))["setting"] is None
+    await operator(stage, user, "More operators", stage.zone_id)
+    assert (await user.read(path))["setting"]["name"] == "paused"
+
+
+async def test_the_help_desk_of_a_group_sees_settings_of_this_group_only(stage: Stage, ada: Client, user: Client):
+    await stage.group(ada, allow_kasm_downloads=True)
+    (row,) = await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'Students'")
+    roles = [{"role": "help_desk", "groups": [row["group_id"]]}]
+    group_id = (await stage.admin.make("/api/v1/groups", name="Help desk", roles=roles))["group_id"]
+    await stage.admin.put(f"/api/v1/groups/{group_id}/users/{await user.own_id()}")
+    path = f"{WHY}/users/{await ada.own_id()}/settings"
+    assert (await user.read(f"{path}/allow_kasm_downloads"))["setting"]["object"]["id"] == row["group_id"]
+    assert (await user.read(f"{path}/idle_disconnect"))["setting"] is None, "the group All Users is not in the scope"

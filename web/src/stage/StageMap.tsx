@@ -3,7 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { Title, VisuallyHidden } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useId, useMemo, useRef, useState } from 'react';
-import { useAllowed, useMe } from '../api/auth';
+import { useAllowed, useAllowedEverywhere, useMe } from '../api/auth';
 import { managersQuery } from '../api/queries';
 import type { StageMap as Answer } from '../api/stageMap';
 import type { Me } from '../api/types';
@@ -87,8 +87,6 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
                 box={zone}
                 scene={scene}
                 current={keys.current}
-                seesManagers={map.managers !== null}
-                seesAgents={map.agents !== null}
                 isCompact={isCompact}
               />
             ))}
@@ -134,21 +132,23 @@ interface ZoneProps {
   scene: Scene;
   /** The key of the object that Tab reaches. */
   current: string | null;
-  seesManagers: boolean;
-  seesAgents: boolean;
   isCompact: boolean;
 }
 
-function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: ZoneProps) {
+function Zone({ box, scene, current, isCompact }: ZoneProps) {
   const id = useId();
   const me = useMe();
   const allowed = useAllowed();
+  const allowedEverywhere = useAllowedEverywhere();
   const { part, door, note } = box;
   const { zone, managers, agents, pools, loose, looseKey } = part;
   const { zone_name: name } = zone;
   const { hasNumbers } = scene.sizes;
   const common = (key: string) => ({ ...rectAt(scene, key), name: key, isCurrent: key === current });
   const facts = zoneFacts(part);
+  // The scope of a role may leave out the Managers or the Agents of a zone whose sessions it contains.
+  const seesManagers = managers.length > 0 || allowedEverywhere('managers_view');
+  const seesAgents = allowedEverywhere('agents_view');
   return (
     <section aria-labelledby={id} className={styles.zone}>
       <div className={styles.zoneHead} style={{ top: box.y, width: box.width }}>
@@ -205,7 +205,7 @@ function Zone({ box, scene, current, seesManagers, seesAgents, isCompact }: Zone
               {...common(looseKey)}
               to={null}
               text={looseText(part)}
-              title={seesAgents ? t`Without an Agent` : t`Sessions`}
+              title={loose.every(({ agent_id }) => agent_id === null) ? t`Without an Agent` : t`Sessions`}
               state=""
               hasProblem={false}
             />

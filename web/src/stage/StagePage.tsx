@@ -24,6 +24,7 @@ export function StagePage() {
   const [only, setOnly] = useState<string | null>(null);
   const isTable = params.get('view') === 'table';
   const looks = useLooks(map);
+  const marked = map?.sessions?.some(({ image_id }) => image_id === only) ? only : null; // its last session may end
   return (
     <>
       <PageHeader
@@ -59,8 +60,8 @@ export function StagePage() {
               <Trans>Only the newest 5,000 sessions are shown.</Trans>
             </p>
           )}
-          {map.sessions !== null && <Legend sessions={map.sessions} looks={looks} only={only} onOnly={setOnly} />}
-          <StageMap map={map} looks={looks} only={only} />
+          {map.sessions !== null && <Legend sessions={map.sessions} looks={looks} only={marked} onOnly={setOnly} />}
+          <StageMap map={map} looks={looks} only={marked} />
         </div>
       )}
     </>

@@ -1,10 +1,11 @@
 import { t } from '@lingui/core/macro';
-import { Alert, Button, NumberInput } from '@mantine/core';
+import { Alert, Button } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../api/auth';
 import { messageOf, retryTemporary } from '../api/client';
 import type { DecisiveSetting } from '../api/types';
+import { AmountInput } from '../components/AmountInput';
 import { showDone, showWarning } from '../components/feedback';
 import { warningsOf } from '../components/saving';
 import { Sentence } from './Sentence';
@@ -13,7 +14,7 @@ import styles from './Why.module.css';
 
 interface Props {
   setting: DecisiveSetting;
-  /** Tries another value; undefined = only the suggested one. */
+  /** Tries another value; called with undefined to try none. Without it, only the suggested value can be saved. */
   onTry: ((value: unknown) => void) | undefined;
 }
 
@@ -26,6 +27,7 @@ export function SettingCard({ setting, onTry }: Props) {
     mutationFn: () => saveSetting(setting),
     retry: retryTemporary,
     onSuccess: (saved) => {
+      onTry?.(undefined);
       const warnings = warningsOf(saved);
       if (warnings.length > 0) showWarning(t`It was saved, but`, warnings.join(' '));
       else showDone(t`${title} was saved.`);
@@ -94,25 +96,17 @@ function Side({ title, value, sentence }: { title: string; value: string; senten
 
 /** A field for another number, of which the preview is shown. */
 function Try({ setting, onTry }: { setting: DecisiveSetting; onTry: (value: unknown) => void }) {
-  const [typed, setTyped] = useState<number | string>(Number(setting.suggested ?? setting.value));
+  const [typed, setTyped] = useState<number | ''>(Number(setting.suggested ?? setting.value));
   return (
     <form
       className={styles.try}
       onSubmit={(event) => {
         event.preventDefault();
-        if (typeof typed === 'number') onTry(typed);
+        if (typed !== '') onTry(typed);
       }}
     >
-      <NumberInput
-        label={t`Value to try`}
-        size="xs"
-        value={typed}
-        onChange={setTyped}
-        min={0}
-        allowDecimal
-        suffix={setting.unit ? ` ${setting.unit}` : ''}
-      />
-      <Button type="submit" size="xs" variant="default" disabled={typeof typed !== 'number'}>
+      <AmountInput label={t`Value to try`} size="xs" unit={setting.unit} value={typed} onChange={setTyped} min={0} />
+      <Button type="submit" size="xs" variant="default" disabled={typed === ''}>
         {t`Preview`}
       </Button>
     </form>

@@ -18,7 +18,15 @@ import styles from './Why.module.css';
 /** The decision about a subject: the answer, the checked rules, and the setting that would change it. */
 export function WhyPanel({ subject, onClose }: { subject: Subject; onClose: () => void }) {
   const [tried, setTried] = useState<unknown>(undefined);
-  const { data, error } = useQuery({ ...whyQuery(subject, tried), placeholderData: keepPreviousData });
+  const present = useQuery(whyQuery(subject));
+  const trial = useQuery({
+    ...whyQuery(subject, tried),
+    enabled: tried !== undefined,
+    placeholderData: keepPreviousData,
+  });
+  // After a refused value, the present decision stays, with the field for another value.
+  const data = trial.data ?? present.data;
+  const error = trial.error ?? present.error;
   return (
     <SideSheet title={data ? readable(data.question) : t`Why?`} size={560} onClose={onClose}>
       <StaleBanner error={error} hasData={data !== undefined} />

@@ -167,7 +167,7 @@ async def get_today(request: Request, db: Db, watched_reads: WatchedReads, calle
     return TodayView(
         at=seen.now,
         attention=[AttentionView.model_validate(entry) for entry in needs_attention(seen)],
-        primaries=_primaries(seen) if "managers_view" in sight.zones else None,
+        primaries=_primaries(seen, sight) if "managers_view" in sight.zones else None,
         pools=_pools(seen) if "staging_view" in sight.zones else None,
         capacity=CapacityView.model_validate(capacity_of(seen.agents)) if "agents_view" in sight.zones else None,
         sessions=await _session_facts(db, caller),
@@ -194,10 +194,11 @@ def session_scope_of(caller: Caller) -> SessionScope | None:
     return None if zones is None else SessionScope(zones=zones, groups=groups or [], user_id=None)
 
 
-def _primaries(seen: Watched) -> list[PrimaryView]:
+def _primaries(seen: Watched, sight: Sight) -> list[PrimaryView]:
+    """Return the Primary of each zone whose Managers the caller may see."""
     primary = {manager.zone_id: manager for manager in seen.managers if manager.is_primary}
     names = {manager.zone_id: manager.zone_name for manager in seen.managers}
-    names |= {zone.zone_id: zone.zone_name for zone in seen.zones}
+    names |= {zone.zone_id: zone.zone_name for zone in seen.zones if sight.sees("managers_view", zone.zone_id)}
     return [
         PrimaryView(
             zone_id=UUID(zone_id),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from greenroom.api.launch.routes import group_similar_users
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, permissions_of
-from greenroom.core.access.roles import places_with
+from greenroom.core.access.roles import codes_in
+from greenroom.core.diagnostics.attention import ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts
 from greenroom.core.diagnostics.why.launches import LaunchNow, setting_for_launch
 from greenroom.core.diagnostics.why.managers import LeadershipFacts
@@ -19,6 +20,7 @@ from greenroom.core.launch.compatibility import differing_permissions
 from greenroom.core.launch.placement import Strategy
 from greenroom.core.launch.request import launch_facts
 from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db.access.places import Kind, places_of
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.why import AffectedKind, count_affected, read_elected, read_members
@@ -27,15 +29,15 @@ from greenroom.db.launch.ledger import RecordedLaunch, read_launch_snapshot
 from greenroom.db.launch.on_demand import read_agents
 from greenroom.db.pool.configs import get_config, list_configs
 
-_VIEW_CODES: Final[dict[str, tuple[str, Literal["zone", "group"]]]] = {
-    "agent": ("agents_view", "zone"),
+_VIEW_CODES: Final[dict[str, tuple[str, Kind | None]]] = {
+    "agent": ("agents_view", "agent"),
     "group": ("groups_view", "group"),
-    "image": ("images_view", "zone"),
-    "manager": ("managers_view", "zone"),
-    "staging_config": ("staging_view", "zone"),
+    "image": ("images_view", None),
+    "manager": ("managers_view", "manager"),
+    "staging_config": ("staging_view", "staging config"),
     "zone": ("zones_view", "zone"),
 }
-"""Kind of an object → the permission to see it, and the kind of places of this permission."""
+"""Kind of an object → the permission to see it, and its kind for its places; None = it has no places."""
 
 
 async def read_placement(
@@ -102,16 +104,12 @@ async def read_leadership(db: Database, manager: ListedManager) -> tuple[Leaders
     return own, [each for each in everyone if each is not own]
 
 
-def sees(caller: Caller, setting: DecisiveSetting) -> bool:
-    """True if the caller may see the object of the setting. A code in a scope of zones counts: the object is in the
-    zone of the decision, which the caller sees."""
-    if setting.object is None:
+async def _sees(db: Database, caller: Caller, ref: ObjectRef) -> bool:
+    """True if the caller may see the object, everywhere or in the scope of a role."""
+    code, kind = _VIEW_CODES[ref.kind]
+    if caller.may(code):
         return True
-    code, place_kind = _VIEW_CODES[setting.object.kind]
-    if place_kind == "group":
-        groups = caller.ids_in_scope(code, "group")
-        return groups is None or setting.object.id in groups
-    return caller.may(code) or bool(places_with(caller.permissions, code))
+    return kind is not None and code in codes_in(caller.permissions, await places_of(db, kind, ref.id))
 
 
 async def completed(db: Database, caller: Caller, decision: ExplainedDecision) -> ExplainedDecision:
@@ -120,15 +118,13 @@ async def completed(db: Database, caller: Caller, decision: ExplainedDecision) -
     setting = decision.setting
     if setting is None or setting.object is None:
         return decision
-    if not sees(caller, setting):
+    if not await _sees(db, caller, setting.object):
         return replace(decision, setting=None)
-    return replace(decision, setting=replace(setting, affected=await _affected(db, setting)))
+    return replace(decision, setting=replace(setting, affected=await _affected(db, setting, setting.object)))
 
 
-async def _affected(db: Database, setting: DecisiveSetting) -> Affected:
-    if setting.object is None:
-        return Affected()
-    kind, object_id = setting.object.kind, setting.object.id
+async def _affected(db: Database, setting: DecisiveSetting, ref: ObjectRef) -> Affected:
+    kind, object_id = ref.kind, ref.id
     if kind == "group":
         configs = (await list_configs(db)).rows
         pools = [ComparedPool(each.staging_config_id, each.image, each.permissions) for each in configs]

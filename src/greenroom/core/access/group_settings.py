@@ -63,6 +63,11 @@ def resolve(memberships: Sequence[GroupSettings]) -> dict[str, EffectiveSetting]
     return {setting.name: _effective_setting(setting, ranked) for setting in DEFINITIONS}
 
 
+def resolve_one(name: str, memberships: Sequence[GroupSettings]) -> EffectiveSetting:
+    """Return one of the settings of `resolve`."""
+    return _effective_setting(SETTINGS[name], sorted(memberships, key=rank))
+
+
 def rank(group: GroupSettings) -> tuple[int, str, str]:
     """Return the sort key of a group: the group with the lowest key has priority."""
     return group.priority, group.name, group.group_id

@@ -30,7 +30,7 @@ from greenroom.core.diagnostics.watched import (
     WatchedZone,
 )
 from greenroom.core.fleet.disk import shortage, shortage_warning
-from greenroom.core.launch.plan import own_zone_codes, own_zone_reason
+from greenroom.core.launch.plan import TraceStep, own_zone_codes, own_zone_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import Shortfall
 from greenroom.core.text import counted, rough_duration
@@ -275,6 +275,7 @@ _POOL_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
     "no-running-manager": ("Show the Managers", "managers"),
     "image-disabled": ("Enable the workspace", "image"),
     "image-unavailable": ("Correct the image", "image"),
+    "start-failing": ("Show the workspace", "image"),
     "zone-request-host": ("Change the zone", "zone"),
 }
 _LAUNCH_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
@@ -286,6 +287,22 @@ _LAUNCH_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
     "image_unavailable": ("Correct the image", "image"),
     "restricted": ("Change the workspace", "image"),
 }
+
+
+def pool_help(short: Shortfall, image_id: str, zone_id: str) -> Help | None:
+    """Return the action that helps a short pool of this workspace and zone; None if there is none."""
+    return _help_with(_POOL_HELP.get(short.code), {"image": image_id, "zone": zone_id})
+
+
+def launch_help(steps: Sequence[TraceStep], image_id: str) -> Help | None:
+    """Return the action that helps after a failed launch of this workspace; None if there is none."""
+    codes = sorted(own_zone_codes(steps) & _LAUNCH_HELP.keys())
+    return _help_with(_LAUNCH_HELP[codes[0]] if codes else None, {"image": image_id})
+
+
+def _help_with(action: tuple[str, ObjectKind] | None, ids: Mapping[str, str]) -> Help | None:
+    """Return an action with the id of its object; a list has none."""
+    return Help(action[0], ObjectRef(action[1], ids.get(action[1], ""))) if action else None
 
 
 def _take(launches: list[FailedLaunches], image_id: str, codes: Iterable[str]) -> int:
@@ -311,13 +328,11 @@ def _is_explained(
 
 
 def _of_pool(pool: WatchedPool, short: Shortfall, people: int) -> Attention:
-    title, kind = _POOL_HELP.get(short.code, ("Show the pool", "staging_config"))
     own, zone = ObjectRef("staging_config", pool.staging_config_id), ObjectRef("zone", pool.zone_id)
-    refs = {"image": ObjectRef("image", pool.image_id), "zone": zone, "staging_config": own}
     return _entry(
         "pool",
         "failure" if people else "warning",
-        Help(title, refs.get(kind, ObjectRef(kind))),
+        pool_help(short, pool.image_id, pool.zone_id) or Help("Show the pool", own),
         *("Pool ", SentencePart(pool.friendly_name, own), " in zone ", SentencePart(pool.zone_name, zone)),
         f": {_sentence(short.reason)}",
         people=people,
@@ -326,16 +341,14 @@ def _of_pool(pool: WatchedPool, short: Shortfall, people: int) -> Attention:
 
 
 def _of_launches(failed: FailedLaunches) -> Attention:
-    codes, workspace = own_zone_codes(failed.steps), ObjectRef("image", failed.image_id)
-    title, kind = next((_LAUNCH_HELP[code] for code in sorted(codes) if code in _LAUNCH_HELP), ("Show why", "launches"))
     people = max(1, len(failed.user_ids))
     attempts = "" if failed.number <= people else f" in {failed.number} attempts"
     return _entry(
         "launches",
         "failure",
-        Help(title, workspace if kind == "image" else ObjectRef(kind)),
+        launch_help(failed.steps, failed.image_id) or Help("Show why", ObjectRef("launches")),
         f"{'1 person' if people == 1 else f'{people} people'} could not launch ",
-        SentencePart(failed.friendly_name, workspace),
+        SentencePart(failed.friendly_name, ObjectRef("image", failed.image_id)),
         f"{attempts}. {_sentence(own_zone_reason(failed.steps))}",
         people=people,
         since=failed.since,

@@ -223,7 +223,7 @@ def test_a_pool_that_fills_itself_or_is_paused_needs_no_attention(code: Shortfal
         ("no-capacity", Help("Add an Agent", ObjectRef("agents"))),
         ("image-unavailable", Help("Correct the image", ObjectRef("image", "i1"))),
         ("zone-request-host", Help("Change the zone", ObjectRef("zone", "z1"))),
-        ("start-failing", Help("Show the pool", ObjectRef("staging_config", "c1"))),
+        ("start-failing", Help("Show the workspace", ObjectRef("image", "i1"))),
     ],
 )
 def test_a_short_pool_names_its_reason_and_the_action(code: ShortfallCode, help_: Help):

@@ -72,10 +72,10 @@ def test_the_agent_that_comes_first_gets_the_session():
 
 def test_an_agent_behind_another_names_the_other():
     busy = replace(VM, sessions=3)
-    decision = agent_decision(busy, facts(busy, replace(VM, agent_id="a2", hostname="vm2")))
+    decision = agent_decision(busy, facts(busy, replace(VM, agent_id="a2", hostname="vm2", sessions=1)))
     assert sentence_of(decision.answer) == "vm can run it, but vm2 comes first by Least Kasms."
     assert (decision.tone, decision.steps[-1].decides) == ("neutral", True)
-    assert [fact.value for fact in decision.steps[-1].facts] == ["0% load, 0 sessions", "0% load, 3 sessions"]
+    assert [fact.value for fact in decision.steps[-1].facts] == ["0% load, 1 session", "0% load, 3 sessions"]
 
 
 def test_without_a_workspace_the_rules_about_it_are_left_out():
@@ -84,6 +84,13 @@ def test_without_a_workspace_the_rules_about_it_are_left_out():
     assert decision.question == "Can vm run a session?"
     assert decision.setting is not None
     assert decision.setting.name == "enabled"
+
+
+def test_a_full_agent_cannot_run_a_session_of_any_workspace():
+    full = replace(VM, cores_allocated=8.0)
+    decision = agent_decision(full, facts(full, image=None))
+    assert sentence_of(decision.answer) == "vm has 0 of 8 cores free, 0.1 are needed."
+    assert decision.setting is None
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_own_zone_decides_a_failed_launch():
 @pytest.mark.parametrize(
     ("code", "image_id", "help_"),
     [
-        ("image_disabled", "i1", Help("Show the workspace", ObjectRef("image", "i1"))),
+        ("image_disabled", "i1", Help("Enable the workspace", ObjectRef("image", "i1"))),
         ("image_disabled", None, None),
         ("zone_not_searched", "i1", None),
     ],

@@ -111,12 +111,17 @@ def test_an_empty_pool_without_room_has_no_setting():
     assert decision.setting is None
 
 
+def test_one_missing_session_is_singular():
+    decision = pool_decision(pool(replace(STATE, num_sessions=1, current=0, is_paused=True)))
+    assert sentence_of(decision.steps[0].reason) == "1 of 1 session is missing. The next rules say why."
+
+
 @pytest.mark.parametrize(
     ("code", "help_"),
     [
         ("no-capacity", Help("Add an Agent", ObjectRef("agents"))),
         ("no-agent", Help("Show the Agents", ObjectRef("agents"))),
-        ("image-unavailable", Help("Show the workspace", ObjectRef("image", "i1"))),
+        ("image-unavailable", Help("Correct the image", ObjectRef("image", "i1"))),
         ("start-failing", Help("Show the workspace", ObjectRef("image", "i1"))),
         ("image-pulling", None),
     ],
@@ -130,4 +135,4 @@ def test_the_action_for_managers_and_zones():
         "Show the Managers", ObjectRef("managers")
     )
     barred = replace(STATE, obstacle=Shortfall("zone-request-host", "Nothing."))
-    assert pool_decision(pool(barred)).help == Help("Show the zone", ObjectRef("zone", "z1"))
+    assert pool_decision(pool(barred)).help == Help("Change the zone", ObjectRef("zone", "z1"))

@@ -10,7 +10,16 @@ import { searchQuery } from '../../api/queries';
 import type { Me } from '../../api/types';
 import { useReturnFocus } from '../../components/Dialog';
 import { LISTED } from '../../places';
-import { askedFor, creationsFor, entriesOfHit, type Entry, pagesFor, SECTION_TITLES, shownFor } from './entries';
+import {
+  askedFor,
+  creationsFor,
+  entriesOfHit,
+  type Entry,
+  matching,
+  pagesFor,
+  SECTION_TITLES,
+  shownFor,
+} from './entries';
 import classes from './Palette.module.css';
 import { recentOf, remember } from './recent';
 
@@ -30,7 +39,12 @@ export function Palette({ me, onClose }: Props) {
   const userId = me.user.user_id;
   const own = useMemo(() => ownEntries(me, userId), [me, userId]);
   const found = useMemo(() => (hits.data ?? []).flatMap((hit) => entriesOfHit(hit, me)), [hits.data, me]);
-  const entries = useMemo(() => shownFor(text, { ...own, found: text.trim() ? found : [] }), [text, own, found]);
+  const isEarlier = wanted !== asked || hits.isPlaceholderData;
+  const entries = useMemo(() => {
+    // The hits of an earlier text stay only if they fit, because Enter opens the first entry at any time.
+    const fitting = isEarlier ? matching(found, wanted) : found;
+    return shownFor(text, { ...own, found: wanted ? fitting : [] });
+  }, [text, wanted, isEarlier, own, found]);
   const [chosen, setChosen] = useState(0);
   const at = Math.min(chosen, Math.max(0, entries.length - 1));
   const navigate = useNavigate();

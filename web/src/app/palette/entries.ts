@@ -4,6 +4,7 @@ import { t } from '@lingui/core/macro';
 import { allows } from '../../api/auth';
 import type { Hit, Me } from '../../api/types';
 import { addressOf } from '../../components/objects';
+import { serverText } from '../../language';
 import { type Listed, mayOpen, SECTION_TITLES as PLACE_TITLES, sectionAt } from '../../places';
 
 export const SECTIONS = ['Recent', 'Pages', 'Actions', 'Found'] as const;
@@ -17,7 +18,7 @@ export const SECTION_TITLES: Record<Section, string> = {
 };
 
 export interface Entry {
-  /** Distinguishes the entries; also the address. */
+  /** The address, which distinguishes the entries. */
   to: string;
   title: string;
   note: string;
@@ -62,16 +63,23 @@ export function creationsFor(places: Listed[], me: Me | null | undefined): Entry
 
 /** The entries for a hit: its page, and for a Manager also the dialog that disables it or the page that enables it. */
 export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
-  const to = addressOf(hit, me);
-  if (to === null) return [];
+  const address = addressOf(hit, me);
+  if (address === null) return [];
+  // A kind without pages leads to its list, with the object as the filter.
+  const to = hit.kind === 'zone' || hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
   const note = [NOUNS[hit.kind], isSetting ? hit.id : hit.note].filter(Boolean).join(' · ');
-  const page: Entry = { to, title: hit.title, note, section: 'Found' };
+  const page: Entry = { to, title: isSetting ? serverText(hit.title) : hit.title, note, section: 'Found' };
   if (hit.kind !== 'manager' || !allows(me, 'managers_modify')) return [page];
   const isEnabled = hit.note.startsWith('enabled');
   const name = hit.title;
   const title = isEnabled ? t`Disable Manager ${name}` : t`Enable Manager ${name}`;
   return [page, { to: `${to}?do=${isEnabled ? 'disable' : 'enable'}`, title, note: hit.note, section: 'Actions' }];
+}
+
+/** A text as one word of a filter in an address. */
+function quoted(text: string): string {
+  return encodeURIComponent(`"${text}"`);
 }
 
 /** The entries that have all words of a text, those whose title begins with it first; all of them without a text. */

@@ -28,7 +28,7 @@ from greenroom.core.launch.placement import (
     place,
     placement_request_of,
 )
-from greenroom.core.text import exact_size
+from greenroom.core.text import counted, exact_size
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 _TITLES: Final[dict[AgentRule, str]] = {
@@ -41,7 +41,7 @@ _TITLES: Final[dict[AgentRule, str]] = {
 }
 MIN_CORES: Final = 0.1
 MIN_MEMORY: Final = 64_000_000
-"""The smallest size of a workspace that is suggested."""
+"""The smallest size of a workspace that is suggested, and for which an Agent must have room to count as usable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +55,10 @@ class PlacementFacts:
 
     @property
     def request(self) -> PlacementRequest:
-        """The requirements of a session; without a workspace, those that each Agent meets."""
-        return placement_request_of(self.image) if self.image else PlacementRequest(image="", cores=0.0, memory=0)
+        """The requirements of a session; without a workspace, those of the smallest one."""
+        if self.image:
+            return placement_request_of(self.image)
+        return PlacementRequest(image="", cores=MIN_CORES, memory=MIN_MEMORY)
 
 
 def agent_decision(agent: PlacementAgent, facts: PlacementFacts) -> ExplainedDecision:
@@ -95,7 +97,8 @@ def _usable(
     """Return the decision about an Agent without an obstacle: the order decides."""
     subject, first = (SentencePart(each.hostname, ObjectRef("agent", each.agent_id)) for each in (agent, chosen))
     loads = tuple(
-        Fact(f"Load of {each.hostname}", f"{each.load:.0%} load, {each.sessions} sessions") for each in (chosen, agent)
+        Fact(f"Load of {each.hostname}", f"{each.load:.0%} load, {counted(each.sessions, 'session')}")
+        for each in (chosen, agent)
     )
     is_first = chosen.agent_id == agent.agent_id
     reason = parts_of(first, f" comes first by {facts.strategy}.")

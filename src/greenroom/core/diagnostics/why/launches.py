@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, permissions_of, resolve
-from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
+from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart, launch_help
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
@@ -23,14 +23,7 @@ from greenroom.core.diagnostics.why.model import (
 from greenroom.core.diagnostics.why.settings import changed_groups, group_setting
 from greenroom.core.launch.compatibility import LaunchFacts, differing_permissions, violations
 from greenroom.core.launch.placement import place
-from greenroom.core.launch.plan import (
-    LaunchZone,
-    StagedPool,
-    Step,
-    TraceStep,
-    own_zone_codes,
-    own_zone_reason,
-)
+from greenroom.core.launch.plan import LaunchZone, StagedPool, Step, TraceStep, own_zone_reason
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 _RULES: Final[dict[Step, str]] = {
@@ -68,7 +61,7 @@ def launch_decision(launch: TracedLaunch, setting: DecisiveSetting | None) -> Ex
             tone="failure",
             steps=steps,
             setting=setting,
-            help=_help_after_failure(launch),
+            help=launch_help(launch.trace, launch.image_id) if launch.image_id else None,
         )
     after = "" if launch.waited_s is None else f" after {launch.waited_s:.1f} s"
     if launch.outcome == "staged":
@@ -119,27 +112,6 @@ def _fact(step: TraceStep, *, is_staged: bool) -> Fact:
         return Fact(step.setting, step.reason)
     name = ("Pool" if is_staged else step.candidate) if step.candidate else "Zone"
     return Fact(name, step.reason)
-
-
-_HELP: Final[dict[str, tuple[str, str]]] = {
-    "no_capacity": ("Add an Agent", "agents"),
-    "no_disk": ("Show the Agents", "agents"),
-    "agent_missing": ("Show the Agents", "agents"),
-    "agent_disabled": ("Show the Agents", "agents"),
-    "image_unavailable": ("Show the workspace", "image"),
-    "image_disabled": ("Show the workspace", "image"),
-    "restricted": ("Show the workspace", "image"),
-}
-
-
-def _help_after_failure(launch: TracedLaunch) -> Help | None:
-    codes = sorted(own_zone_codes(launch.trace) & _HELP.keys())
-    if not codes:
-        return None
-    title, kind = _HELP[codes[0]]
-    if kind == "agents":
-        return Help(title, ObjectRef("agents"))
-    return Help(title, ObjectRef("image", launch.image_id)) if launch.image_id else None
 
 
 def _help_after_wait(launch: TracedLaunch) -> Help:

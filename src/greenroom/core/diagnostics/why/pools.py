@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
+from greenroom.core.diagnostics.attention import ObjectRef, SentencePart, pool_help
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
@@ -75,12 +75,14 @@ def pool_decision(pool: PoolFacts) -> ExplainedDecision:
         tone="failure" if shortfall.needs_action else "warning",
         steps=(replace(missing, result="stopped"), *ordered[1:]),
         setting=_setting(pool, shortfall),
-        help=_help(pool, shortfall),
+        help=pool_help(shortfall, pool.image.image_id, pool.zone_id),
     )
 
 
 def _missing_text(state: PoolState) -> str:
-    return f"{state.num_sessions - state.current} of {state.num_sessions} sessions are missing. The next rules say why."
+    missing = state.num_sessions - state.current
+    verb = "is" if missing == 1 else "are"
+    return f"{missing} of {counted(state.num_sessions, 'session')} {verb} missing. The next rules say why."
 
 
 def _facts(rule: PoolRule, pool: PoolFacts) -> tuple[Fact, ...]:
@@ -161,20 +163,3 @@ def _config_setting(pool: PoolFacts, name: str, title: str, *, value: Value, sug
         needs="staging_modify",
         suggested=suggested,
     )
-
-
-def _help(pool: PoolFacts, shortfall: Shortfall) -> Help | None:
-    """Return the action for a shortfall that needs one."""
-    match shortfall.code:
-        case "no-capacity":
-            return Help("Add an Agent", ObjectRef("agents"))
-        case "no-agent":
-            return Help("Show the Agents", ObjectRef("agents"))
-        case "no-running-manager":
-            return Help("Show the Managers", ObjectRef("managers"))
-        case "image-unavailable" | "start-failing":
-            return Help("Show the workspace", ObjectRef("image", pool.image.image_id))
-        case "zone-request-host":
-            return Help("Show the zone", ObjectRef("zone", pool.zone_id))
-        case _:
-            return None

@@ -13,6 +13,7 @@ from greenroom.core.access.group_settings import (
     SettingValues,
     rank,
     resolve,
+    resolve_one,
     value_text,
 )
 from greenroom.core.diagnostics.attention import ObjectRef, SentencePart
@@ -30,7 +31,7 @@ from greenroom.core.launch.compatibility import violations
 from greenroom.core.launch.request import facts_of_members
 from greenroom.core.workspace.spec_builder import ImageFacts
 
-MAX_EVALUATIONS: Final = 20_000
+MAX_EVALUATIONS: Final = 5_000
 """The maximum number of pairs of a set of groups and a pool that are compared, so that an answer takes little time."""
 
 
@@ -38,7 +39,7 @@ def setting_decision(
     username: str, name: str, memberships: Sequence[GroupSettings], all_users_id: str
 ) -> ExplainedDecision:
     """Return why the setting has its value for a user in these groups."""
-    setting, effective = SETTINGS[name], resolve(memberships)[name]
+    setting, effective = SETTINGS[name], resolve_one(name, memberships)
     steps = [_group_step(group, name, effective) for group in sorted(memberships, key=rank)]
     decisive = next((number for number, step in enumerate(steps) if step.decides), len(steps))
     if setting.kind != "mapping":
@@ -104,7 +105,7 @@ def group_setting(
 
 def with_group_value(setting: DecisiveSetting, memberships: Sequence[GroupSettings], value: object) -> DecisiveSetting:
     """Return the setting with `value` as the suggestion, and the result for a user in these groups."""
-    after = resolve(changed_groups(memberships, setting, value))[setting.name]
+    after = resolve_one(setting.name, changed_groups(memberships, setting, value))
     return replace(setting, suggested=cast("Value", value), after=f"{after.trace}.")
 
 
@@ -147,41 +148,39 @@ def affected_by(setting: DecisiveSetting, everyone: Sequence[UsersOfGroups], poo
     """Return the users whose value changes with the suggestion, the pools whose sessions then fit other users, and the
     workspaces of these pools. Without a suggestion, all members count whose value comes from the group.
     """
-    group_id, users, changed = setting.object.id if setting.object else "", 0, list[_ChangedUsers]()
+    group_id, users = setting.object.id if setting.object else "", 0
+    changed: list[tuple[UsersOfGroups, list[GroupSettings]]] = []
     for each in everyone:
         if group_id not in {group.group_id for group in each.groups}:
             continue
-        before = resolve(each.groups)
+        before = resolve_one(setting.name, each.groups)
         if setting.suggested is None:
-            sources = before[setting.name].groups[:1]
+            sources = before.groups[:1]
             names = {group.name for group in each.groups if group.group_id == group_id}
             users += each.number if set(sources) == names or (not sources and setting.source == "default") else 0
             continue
-        after = resolve(changed_groups(each.groups, setting, setting.suggested))
-        if before[setting.name].value != after[setting.name].value:
+        groups = changed_groups(each.groups, setting, setting.suggested)
+        if before.value != resolve_one(setting.name, groups).value:
             users += each.number
-            changed.append(_ChangedUsers(each, before, after))
+            changed.append((each, groups))
     if setting.suggested is None or len(changed) * len(pools) > MAX_EVALUATIONS:
         return Affected(users=users)
-    touched = [pool for pool in pools if any(_differs(pool, each) for each in changed)]
+    compared = [(each.image_ids, resolve(each.groups), resolve(groups)) for each, groups in changed if pools]
+    touched = [pool for pool in pools if any(_differs(pool, *each) for each in compared)]
     return Affected(users=users, pools=len(touched), workspaces=len({pool.image.image_id for pool in touched}))
 
 
-@dataclass(frozen=True, slots=True)
-class _ChangedUsers:
-    """Users whose settings differ before and after a change."""
-
-    users: UsersOfGroups
-    before: Mapping[str, EffectiveSetting]
-    after: Mapping[str, EffectiveSetting]
-
-
-def _differs(pool: ComparedPool, changed: _ChangedUsers) -> bool:
-    """True if the sessions of the pool are for these users either before or after the change, but not both."""
-    if pool.image.image_id not in changed.users.image_ids:
+def _differs(
+    pool: ComparedPool,
+    image_ids: frozenset[str],
+    before: Mapping[str, EffectiveSetting],
+    after: Mapping[str, EffectiveSetting],
+) -> bool:
+    """True if the sessions of the pool are for users with these workspaces either before or after a change of their
+    settings, but not both."""
+    if pool.image.image_id not in image_ids:
         return False
     fits_before, fits_after = (
-        not violations(facts_of_members(settings, pool.image), pool.permissions)
-        for settings in (changed.before, changed.after)
+        not violations(facts_of_members(settings, pool.image), pool.permissions) for settings in (before, after)
     )
     return fits_before != fits_after

@@ -48,8 +48,8 @@ export function AttentionList({ today }: { today: Today }) {
         </div>
       ) : (
         <ul className={classes.entries}>
-          {shown.map((entry, index) => (
-            <Entry key={`${index} ${entry.sentence}`} entry={entry} />
+          {keyed(shown).map(([key, entry]) => (
+            <Entry key={key} entry={entry} />
           ))}
         </ul>
       )}
@@ -66,6 +66,18 @@ export function AttentionList({ today }: { today: Today }) {
       )}
     </section>
   );
+}
+
+/** The entries by their objects, so that an entry whose sentence changes keeps its open panel and its focus. */
+export function keyed(entries: Attention[]): [string, Attention][] {
+  const counts = new Map<string, number>();
+  return entries.map((entry) => {
+    const { kind, id } = entry.parts.find(({ object }) => object)?.object ?? {};
+    const name = `${entry.code} ${kind} ${id}`;
+    const count = counts.get(name) ?? 0;
+    counts.set(name, count + 1);
+    return [`${name} ${count}`, entry];
+  });
 }
 
 /** Up to four facts for a moment without problems. */
@@ -90,19 +102,21 @@ function Entry({ entry }: { entry: Attention }) {
   return (
     <li className={classes.entry} data-severity={entry.severity} data-code={entry.code}>
       <Icon size={18} role="img" aria-label={word} className={classes.mark} />
-      <span className={classes.sentence}>
-        {entry.parts.map(({ text, object }, index) => {
-          const to = object && addressOf(object, me);
-          return to ? (
-            <Link key={index} to={to}>
-              {text}
-            </Link>
-          ) : (
-            text
-          );
-        })}{' '}
+      <div className={classes.text}>
+        <p className={classes.sentence} title={entry.sentence}>
+          {entry.parts.map(({ text, object }, index) => {
+            const to = object && addressOf(object, me);
+            return to ? (
+              <Link key={index} to={to}>
+                {text}
+              </Link>
+            ) : (
+              text
+            );
+          })}
+        </p>
         {subject && <WhyButton subject={subject} about={entry.sentence} />}
-      </span>
+      </div>
       <span className={classes.since}>
         {entry.people > 0 && `${plural({ count: entry.people }, { one: '# person', other: '# people' })} · `}
         {entry.since && <TimeAgo time={entry.since} />}

@@ -14,6 +14,10 @@ import classes from './Today.module.css';
 /** Facts of the last hours and of the present, each with a link to its list. A fact that the user may not see is left out. */
 export function FactTiles({ today }: { today: Today }) {
   const { primaries, pools, capacity, sessions, launches, changes, next_credential: credential } = today;
+  const me = useMe();
+  const expiring = sessions
+    ? '/admin/sessions?sort=expires'
+    : credential && addressOf({ kind: credential.kind, id: credential.object_id }, me);
   return (
     <section aria-labelledby="facts">
       <Title order={2} id="facts" className={classes.heading}>
@@ -132,8 +136,8 @@ export function FactTiles({ today }: { today: Today }) {
             )}
           </Tile>
         )}
-        {(sessions ?? credential) && (
-          <Tile title={t`Next expiry`} to={sessions ? '/admin/sessions?sort=expires' : '/admin/api-keys'}>
+        {expiring && (
+          <Tile title={t`Next expiry`} to={expiring}>
             {sessions?.next_expiry && (
               <p>
                 <span className={classes.note}>
