@@ -66,7 +66,8 @@ export default defineConfig({
     outDir: '../src/greenroom/gateway/console',
     emptyOutDir: true,
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false }, // the browsers of `target` have it, and it would load the first page too early
+    // The polyfill would be part of the first page, which the entry would then run before the language is chosen.
+    modulePreload: { polyfill: false },
     rolldownOptions: {
       // The code of the first page is an entry, too, so that it is split as one (`$initial`).
       input: ['index.html', 'src/start.tsx'],

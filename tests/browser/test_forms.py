@@ -57,6 +57,9 @@ def test_a_time_is_entered_in_hours_saved_and_undone(admin: Person, instance: In
     expect(lifetime).to_have_value("12")
     expect(unit).to_have_value("hours")
     lifetime.fill("1.5")
+    lifetime.fill("12")
+    expect(bar(page)).to_have_count(0)
+    lifetime.fill("1.5")
     expect(bar(page)).to_contain_text("Log-in lifetime: Default (12 hours) → 90 minutes")
     for colours in ("light", "dark"):
         use_colours(page, colours)
@@ -113,23 +116,39 @@ def test_changed_only_shows_the_settings_of_the_group(admin: Person, group: str)
     assert violations(page) == []
 
 
-def test_leaving_with_unsaved_changes_asks_first(admin: Person, group: str):
+@pytest.mark.parametrize("place", ["panel", "page"])
+def test_leaving_with_unsaved_changes_asks_first(admin: Person, group: str, place: str):
     page = admin.page
     admin.open("/admin/groups")
     page.get_by_role("link", name="Geography", exact=True).click()
-    page.get_by_label("Description").fill("Maps and hills")
+    form = page.get_by_role("region", name="Details beside the list")
+    if place == "page":
+        form.get_by_role("link", name="Open the full page").click()
+        expect(page.get_by_role("heading", level=1, name="Geography")).to_be_visible()
+        form = page.get_by_role("main")
+    description = form.get_by_role("textbox", name="Description")
+    description.fill("Maps and hills")
     question = page.get_by_role("dialog", name="Leave without saving?")
-    page.get_by_role("tab", name="Members").click()
-    question.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_label("Description")).to_have_value("Maps and hills")
+
+    def stays() -> None:
+        question.get_by_role("button", name="Cancel").click()
+        expect(question).to_have_count(0)
+        expect(description).to_have_value("Maps and hills")
+
+    form.get_by_role("tab", name="Members").click()
+    stays()
+    if place == "panel":
+        form.get_by_role("button", name="Close the panel").click()
+        stays()
+        page.get_by_role("link", name="All Users", exact=True).click()
+        stays()
     page.go_back()
     expect(question).to_be_visible()
     assert violations(page) == []
-    question.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_label("Description")).to_have_value("Maps and hills")
+    stays()
     page.get_by_role("navigation").get_by_role("link", name="Fleet").click()
     question.get_by_role("button", name="Leave").click()
-    expect(page.get_by_role("heading", level=1, name="Zones")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Stage Map")).to_be_visible()
 
 
 def test_a_form_lists_its_changes_and_can_be_undone(admin: Person, instance: Instance, image: str):
@@ -137,15 +156,20 @@ def test_a_form_lists_its_changes_and_can_be_undone(admin: Person, instance: Ins
     admin.open(f"/admin/workspaces/{image}")
     page.get_by_role("textbox", name="Memory", exact=True).fill("4")
     page.get_by_label("Record sessions").check(force=True)
+    page.get_by_label("Port Map").fill('{"audio":4901}')
     expect(bar(page)).to_contain_text("Memory: 2 GB → 4 GB")
     expect(bar(page)).to_contain_text("Record sessions: no → yes")
     bar(page).get_by_role("button", name="Save").click()
     expect(page.get_by_text("The workspace was saved")).to_be_visible()
     saved = instance.call("GET", f"/images/{image}")
     assert (saved["memory"], saved["record_sessions"]) == (4_000_000_000, True)
+    description = page.get_by_role("textbox", name="Description", exact=True)
+    description.fill("Of the world")
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("The former values apply again.")).to_be_visible()
     expect(page.get_by_role("textbox", name="Memory", exact=True)).to_have_value("2")
+    expect(description).to_have_value("Of the world")
+    expect(bar(page).locator("[data-change]")).to_have_text(["Description: nothing → Of the world"])
     assert instance.call("GET", f"/images/{image}")["memory"] == 2_000_000_000
 
 

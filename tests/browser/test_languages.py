@@ -115,11 +115,19 @@ def test_pages_fit_their_width_in_each_language(speaker: Callable[..., Person], 
     assert wide == []
 
 
+def test_the_logo_is_below_the_heading_of_its_settings_in_german(speaker: Callable[..., Person]):
+    person = speaker("de")
+    person.open("/admin/settings")
+    appearance = person.page.get_by_role("region", name="Erscheinungsbild")
+    expect(appearance.get_by_role("region", name="Logo")).to_be_visible()
+
+
 def test_a_language_from_right_to_left_has_its_navigation_on_the_right(speaker: Callable[..., Person]):
     person = speaker("ar-XB")
     person.open("/admin/sessions")
     expect(person.page.locator("html")).to_have_attribute("dir", "rtl")
     box = person.page.get_by_role("navigation", name="Administration").bounding_box()
     size = person.page.viewport_size
-    assert box is not None and size is not None
+    assert box is not None
+    assert size is not None
     assert box["x"] > size["width"] / 2

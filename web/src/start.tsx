@@ -14,6 +14,7 @@ import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
 import { Hints } from './components/Hints';
+import { watchBack } from './components/leaving';
 import { Notices } from './components/Notices';
 import { STYLE_NONCE } from './theme/nonce';
 import { cssVariables, theme } from './theme/theme';
@@ -38,6 +39,7 @@ const queries: QueryClient = new QueryClient({
   },
 });
 
+watchBack();
 const root = document.getElementById('root');
 if (!root) throw new Error('index.html has no #root');
 createRoot(root).render(

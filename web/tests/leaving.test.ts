@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { guardLeaving, leaves, type Navigator } from '../src/components/leaving';
+import { guardLeaving, leaves, type Navigator, watchBack } from '../src/components/leaving';
 
 const PAGE = { pathname: '/admin/settings', search: '?q=log' };
 
@@ -15,14 +15,26 @@ test.each([
   [{ pathname: '/admin/settings', search: '?q=other' }, false],
   [{ pathname: '/admin/settings', search: '?tab=members' }, true],
   [{ search: '?q=' }, false],
-])('to %j: %s', (to, left) => expect(leaves(PAGE, to)).toBe(left));
+])('to %j: %s', (to, left) => expect(leaves(PAGE, to, false)).toBe(left));
+
+test.each([
+  ['?q=log&panel=/admin/users/1', false],
+  ['?panel=/admin/users/1&p.q=ann', false],
+  ['?q=log&panel=/admin/users/2', true],
+  ['?q=log&panel=/admin/users/1&p.tab=logins', true],
+  ['?q=log', true],
+])('from a form in the panel to %s: %s', (search, left) => {
+  const page = { pathname: '/admin/users', search: '?q=log&panel=/admin/users/1' };
+  expect(leaves(page, { search }, true)).toBe(left);
+  expect(leaves(page, { search }, false), 'a form beside the panel stays').toBe(false);
+});
 
 function guarded() {
   const went: string[] = [];
   const go = (to: unknown) => void went.push(String(to));
   const navigator: Navigator = { push: go, replace: go };
   const asked: (() => void)[] = [];
-  const stop = guardLeaving(navigator, (leave) => void asked.push(leave));
+  const stop = guardLeaving(navigator, false, (leave) => void asked.push(leave));
   return { navigator, went, asked, stop };
 }
 
@@ -39,9 +51,10 @@ test('a link to another page waits for the answer, a filter of the page does not
 });
 
 test('back returns to the page, and goes on after the answer', () => {
-  const { asked, stop } = guarded();
+  watchBack();
   const seen = vi.fn();
-  window.addEventListener('popstate', seen);
+  window.addEventListener('popstate', seen); // as the router does, before the form has changes
+  const { asked, stop } = guarded();
   vi.stubGlobal('location', { pathname: '/admin', search: '', href: 'https://greenroom.test/admin' });
   const go = vi.fn();
   vi.stubGlobal('history', { state: { idx: 2 }, go });

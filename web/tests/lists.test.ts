@@ -45,6 +45,12 @@ describe('the words of a filter', () => {
     expect(passes('state:"in use"', { state: 'In use' })).toBe(true);
     expect(passes('state:"use in"', { state: 'In use' })).toBe(false);
   });
+
+  test('only the first colon separates a column, as in the filter of the server', () => {
+    expect(passes('image:maps:2', { image: 'example.org/maps:1' })).toBe(false);
+    expect(passes('image:maps:1', { image: 'example.org/maps:1' })).toBe(true);
+    expect(passes(':ada', { name: 'Ada' })).toBe(false);
+  });
 });
 
 describe('the completion of a filter', () => {

@@ -67,6 +67,8 @@ describe('undo', () => {
     expect(changedSince(saved, { limit: 60, audio: null, other: 1 })).toEqual([]);
     expect(changedSince(saved, { limit: 90, audio: null })).toEqual(['limit']);
     expect(changedSince({ run: { a: 1 } }, {})).toEqual(['run']);
+    expect(changedSince({ run: { a: 1, b: [{ c: 1, d: 2 }] } }, { run: { b: [{ d: 2, c: 1 }], a: 1 } })).toEqual([]);
+    expect(changedSince({ run: { b: [1, 2] } }, { run: { b: [2, 1] } })).toEqual(['run']);
   });
 });
 

@@ -59,6 +59,7 @@ export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, tou
             aria-label={words.add}
             placeholder={choices.length > 0 ? words.add : words.noOther}
             searchable
+            limit={50}
             flex={1}
             disabled={choices.length === 0}
             data={choices}

@@ -18,7 +18,7 @@ interface Props {
   attributes: Attributes;
   /** The workspaces that the user may launch. */
   images: { image_id: string; friendly_name: string }[];
-  save: (changes: Schemas['AttributesPatch']) => Promise<unknown>;
+  save: (changes: Schemas['AttributesPatch']) => Promise<Attributes>;
   /** Reads the present attributes. */
   read: () => Promise<Attributes>;
   generate: () => Promise<unknown>;
@@ -39,7 +39,8 @@ export function AttributesForm(props: Props) {
         touched={touched}
         page={{
           saved: t`Saved. New sessions use these values.`,
-          read: async () => fieldsOf(await read()),
+          read,
+          valuesOf: fieldsOf,
           texts: {
             default_image: (id) => images.find(({ image_id }) => image_id === id)?.friendly_name ?? textOf(id),
           },

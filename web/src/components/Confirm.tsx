@@ -2,6 +2,7 @@ import { Button, type ButtonProps } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type ReactNode, Suspense } from 'react';
 import { useNavigate } from 'react-router';
+import { useIsInPanel, usePanel } from './address';
 import { useOnceWanted } from './lateOpen';
 import { lazily } from './lazily';
 
@@ -38,17 +39,20 @@ export function ConfirmDialog(props: DialogProps) {
 interface Props extends QuestionProps {
   /** The label of the button that opens the dialog, or a function that renders another element. */
   trigger: string | ((open: () => void) => ReactNode);
-  /** The page to open after the action. */
+  /** The list to open after the action. The panel beside a list is closed. */
   to?: string | undefined;
 }
 
 /** `ConfirmDialog` with the element that opens it. */
 export function Confirm({ trigger, to, onConfirm, ...question }: Props) {
   const navigate = useNavigate();
+  const isInPanel = useIsInPanel();
+  const panel = usePanel();
   const [opened, { open, close }] = useDisclosure(false);
   const run = async () => {
     await onConfirm();
-    if (to) await navigate(to);
+    if (to && isInPanel) panel.close();
+    else if (to) await navigate(to);
   };
   return (
     <>

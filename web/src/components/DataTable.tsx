@@ -116,6 +116,7 @@ export function DataTable<Row>({
     if (!link || !placeInPanel(link.pathname)) return;
     event.preventDefault(); // the link would open the page
     openPanel(link);
+    if (link.pathname === path) document.querySelector<HTMLElement>('[data-side-panel]')?.focus();
   };
   useTableKeys(body, !name && !isInPanel, help.open, path === null ? undefined : close);
 
@@ -124,10 +125,10 @@ export function DataTable<Row>({
   const chosen = name ? null : chosenColumns(address, choices);
   const chosenKeys = chosen?.join();
   const isNarrow = path !== null || isInPanel;
-  const shown = useMemo(
-    () => shownColumns(columns, chosenKeys?.split(',') ?? null, isNarrow),
-    [columns, chosenKeys, isNarrow],
-  );
+  const [wide, shown] = useMemo(() => {
+    const keys = chosenKeys?.split(',') ?? null;
+    return [shownColumns(columns, keys, false), shownColumns(columns, keys, isNarrow)];
+  }, [columns, chosenKeys, isNarrow]);
   const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, shown.map(({ key }) => key).join());
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
   const save = (format: ExportFormat) =>
@@ -136,8 +137,8 @@ export function DataTable<Row>({
       if (format === 'csv') download(`${list}.csv`, 'text/csv;charset=utf-8', csvOf(latest.columns, latest.rows));
       else download(`${list}.json`, 'application/json', jsonOf(latest.rows));
     });
-  const exported = useRef({ rows, columns: shown });
-  exported.current = { rows, columns: path === null ? shown : shownColumns(columns, chosen, false) };
+  const exported = useRef({ rows, columns: wide });
+  exported.current = { rows, columns: wide };
   const selectAll = useRef(selection.selectAll);
   selectAll.current = selection.selectAll;
 
@@ -183,7 +184,7 @@ export function DataTable<Row>({
                 />
                 <ListOptions
                   columns={columns}
-                  shown={shown}
+                  shown={wide}
                   onColumns={(keys) => {
                     leaveViewColumns(address);
                     keep({ columns: keys });
@@ -236,7 +237,7 @@ export function DataTable<Row>({
                   rows={rows}
                   columns={shown}
                   rowKey={rowKey}
-                  selection={bulk && selection}
+                  selection={bulk && { ...selection, nameOf: bulk.nameOf }}
                   onMore={paged?.onMore}
                 />
               ) : (

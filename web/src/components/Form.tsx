@@ -3,9 +3,9 @@ import { Trans } from '@lingui/react/macro';
 import { Alert, Button, Group, type ModalProps, Stack } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { type ReactNode, useRef } from 'react';
 import { retryTemporary } from '../api/client';
-import { type Change, textOf } from './changes';
+import { type Change, isSame, textOf } from './changes';
 import { ChangesBar } from './ChangesBar';
 import { Dialog } from './Dialog';
 import { showDone, showWarning } from './feedback';
@@ -14,11 +14,13 @@ import { changed, errorsOf, sentenceOf, warningsOf } from './saving';
 import { showUndo } from './undo';
 
 /** A form on a page: its changes are listed in a bar, and can be undone. */
-interface OnPage<Values> {
+interface OnPage<Values, Saved> {
   /** The notice after saving. */
   saved: string;
-  /** Reads the present values, to reverse the last changes. */
-  read: () => Promise<Values>;
+  /** Reads the present item, to reverse the last changes. */
+  read: () => Promise<Saved>;
+  /** The values of the fields for a saved item. */
+  valuesOf: (item: Saved) => Values;
   /** The texts of values that are ids or have another form than their field, by field. */
   texts?: { [Name in keyof Values]?: (value: Values[Name]) => string };
 }
@@ -41,7 +43,7 @@ interface FrameProps<Values, Saved> {
   /** The user may view the values, but not change them. */
   readOnly?: boolean;
   /** The form stands on a page, and not in a dialog. */
-  page?: OnPage<Values> | undefined;
+  page?: OnPage<Values, Saved> | undefined;
   children: ReactNode;
 }
 
@@ -56,20 +58,19 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
   const { readOnly = false, repeatable = false, page } = props;
   const queries = useQueryClient();
   const refresh = () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
-  const reverse = async (before: Values, after: Values) => {
-    await save(before, after);
-    form.setInitialValues(before);
-    form.setValues(before);
-    form.resetDirty();
-    await refresh();
-  };
+  const element = useRef<HTMLFormElement>(null);
+  const nodeOf = (name: string | undefined) =>
+    element.current?.querySelector<HTMLInputElement>(`[data-path="${CSS.escape(name ?? '')}"]`) ?? null;
   const run = useMutation({
     mutationFn: (values: Values) => save(values, form.getInitialValues()),
     retry: repeatable && retryTemporary,
-    onSuccess: async (saved, values) => {
-      if (page) announce(form, page, values, reverse);
-      form.setInitialValues(values);
-      form.resetDirty();
+    onSuccess: async (saved, sent) => {
+      if (page) {
+        announce({ form, page, save, refresh, nodeOf }, saved, sent);
+        showStored(form, page.valuesOf(saved), sent);
+      } else {
+        form.setInitialValues(sent);
+      }
       const warnings = warningsOf(saved);
       if (warnings.length > 0) showWarning(t`Saved with warnings`, warnings.join(' '));
       await refresh();
@@ -78,17 +79,18 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
     onError: (error) => {
       const errors = errorsOf(form.getValues(), error);
       form.setErrors(errors);
-      form.getInputNode(Object.keys(errors)[0] ?? '')?.focus();
+      nodeOf(Object.keys(errors)[0])?.focus();
     },
   });
   return (
     <form
+      ref={element}
       onSubmit={form.onSubmit(
         (values) => {
           const isUnchanged = page && Object.keys(changed(form.getInitialValues(), values)).length === 0;
           if (!isUnchanged) run.mutate(values);
         },
-        (errors) => form.getInputNode(Object.keys(errors)[0] ?? '')?.focus(),
+        (errors) => nodeOf(Object.keys(errors)[0])?.focus(),
       )}
     >
       <Stack>
@@ -102,7 +104,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
         )}
         {page ? (
           <ChangesBar
-            changes={readOnly ? [] : changesOf(form, page)}
+            changes={readOnly ? [] : changesOf(form, page, nodeOf)}
             problems={run.isError ? 0 : Object.keys(form.errors).length}
             canSave={!incomplete}
             isSaving={run.isPending}
@@ -133,54 +135,87 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
 
 type Form<Values> = UseFormReturnType<Values>;
 
-/** The label of a field. The input of a field is in the document, with its label. */
-function labelOf<Values extends object>(form: Form<Values>, name: string): string {
-  const input = form.getInputNode(name);
-  const label = input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement ? input.labels?.[0] : null;
-  const text = label?.textContent ?? input?.ariaLabel ?? titled(name.replaceAll('_', ' '));
-  return text.replace(/\s*\*$/, '');
+/** The input of a field of the form. */
+type NodeOf = (name: string) => HTMLInputElement | null;
+
+/** The label of a switch or checkbox, whose element for the label also contains its description. */
+const OWN_LABEL = '.mantine-Switch-label, .mantine-Checkbox-label';
+
+/** The label of a field. */
+function labelOf(nodeOf: NodeOf, name: string): string {
+  const input = nodeOf(name);
+  const label = input?.labels?.[0];
+  const text = (label?.querySelector(OWN_LABEL) ?? label)?.textContent ?? input?.ariaLabel;
+  return (text ?? titled(name.replaceAll('_', ' '))).replace(/\s*\*$/, '');
 }
 
-/** Whether the text of a field must not be shown. */
-function isSecret<Values extends object>(form: Form<Values>, name: string): boolean {
-  return form.getInputNode(name)?.getAttribute('type') === 'password';
+/** Whether the text of a field must not be shown, even if its input shows it. */
+function isSecret(nodeOf: NodeOf, name: string): boolean {
+  return Boolean(nodeOf(name)?.closest('.mantine-PasswordInput-root'));
 }
 
 /** The changed fields, with the values before and after. */
-function changesOf<Values extends object>(form: Form<Values>, { texts }: OnPage<Values>): Change[] {
+function changesOf<Values extends object, Saved>(
+  form: Form<Values>,
+  { texts }: OnPage<Values, Saved>,
+  nodeOf: NodeOf,
+): Change[] {
   const before = form.getInitialValues();
   const after = form.getValues();
-  const names = Object.keys(changed(before, after)) as (keyof Values & string)[];
-  return names.map((name) => {
+  return namesOf(changed(before, after)).map((name) => {
     const show = texts?.[name] ?? textOf;
-    const [old, now] = isSecret(form, name) ? ['', t`a new value`] : [show(before[name]), show(after[name])];
-    return { name, title: labelOf(form, name), before: old, after: now };
+    const [old, now] = isSecret(nodeOf, name) ? ['', t`a new value`] : [show(before[name]), show(after[name])];
+    return { name, title: labelOf(nodeOf, name), before: old, after: now };
   });
 }
 
+/** Shows the values that the server stored. Fields that were changed after they were sent keep their values. */
+function showStored<Values extends object>(form: Form<Values>, stored: Values, sent: Values): void {
+  const now = form.getValues();
+  form.setInitialValues(stored);
+  form.setValues(
+    picked(
+      stored,
+      namesOf(stored).filter((name) => isSame(now[name], sent[name])),
+    ),
+  );
+}
+
+interface Frame<Values, Saved> extends Pick<FrameProps<Values, Saved>, 'form' | 'save'> {
+  page: OnPage<Values, Saved>;
+  refresh: () => Promise<unknown>;
+  nodeOf: NodeOf;
+}
+
 /** Announces that the form was saved. Secrets cannot be read, so a form with a new one cannot be undone. */
-function announce<Values extends object>(
-  form: Form<Values>,
-  { saved, read }: OnPage<Values>,
-  after: Values,
-  reverse: (before: Values, after: Values) => Promise<void>,
-): void {
+function announce<Values extends object, Saved>(frame: Frame<Values, Saved>, saved: Saved, sent: Values): void {
+  const { form, page, save, refresh, nodeOf } = frame;
   const before = form.getInitialValues();
-  const values = changed(before, after) as Record<string, unknown>;
-  const names = Object.keys(values);
-  if (names.length === 0 || names.some((name) => isSecret(form, name))) {
-    showDone(saved);
+  const names = namesOf(changed(before, sent));
+  if (names.length === 0 || names.some((name) => isSecret(nodeOf, name))) {
+    showDone(page.saved);
     return;
   }
-  showUndo(saved, {
-    saved: values,
-    read: async () => {
-      const present: object = await read();
-      return present as Record<string, unknown>;
+  const titles: Record<string, string> = Object.fromEntries(names.map((name) => [name, labelOf(nodeOf, name)]));
+  showUndo(page.saved, {
+    saved: picked(page.valuesOf(saved), names),
+    read: async () => picked(page.valuesOf(await page.read()), names),
+    restore: async () => {
+      const present = form.getInitialValues();
+      const stored = page.valuesOf(await save({ ...present, ...picked(before, names) }, present));
+      showStored(form, stored, { ...present, ...picked(form.getValues(), names) });
+      await refresh();
     },
-    restore: () => reverse(before, after),
-    titleOf: (name) => labelOf(form, name),
+    titleOf: (name) => titles[name] ?? name,
   });
+}
+
+function namesOf<Values extends object>(values: Values): (keyof Values & string)[] {
+  return Object.keys(values) as (keyof Values & string)[];
+}
+
+function picked<Values extends object>(values: Values, names: (keyof Values)[]): Partial<Values> {
+  return Object.fromEntries(names.map((name) => [name, values[name]])) as Partial<Values>;
 }
 
 interface DialogProps<Values, Saved> extends Omit<FrameProps<Values, Saved>, 'onCancel' | 'page'> {

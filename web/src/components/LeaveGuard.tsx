@@ -2,17 +2,19 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { use, useEffect, useState } from 'react';
 import { UNSAFE_NavigationContext as NavigationContext } from 'react-router';
+import { useIsInPanel } from './address';
 import { ConfirmDialog } from './Confirm';
 import { guardLeaving } from './leaving';
 
 /** Asks before a page with unsaved changes is left. */
 export function LeaveGuard({ when }: { when: boolean }) {
   const { navigator } = use(NavigationContext);
+  const isInPanel = useIsInPanel();
   const [leave, setLeave] = useState<(() => void) | null>(null);
   useEffect(() => {
     if (!when) return;
-    return guardLeaving(navigator, (go) => setLeave(() => go));
-  }, [when, navigator]);
+    return guardLeaving(navigator, isInPanel, (go) => setLeave(() => go));
+  }, [when, navigator, isInPanel]);
   return (
     <ConfirmDialog
       opened={leave !== null}

@@ -11,7 +11,7 @@ import { useOwnPreference } from './useOwnPreference';
 
 interface Props<Row> {
   columns: Column<Row>[];
-  /** The shown columns. */
+  /** The columns that are shown if there is space. */
   shown: Column<Row>[];
   /** Shows these columns; null = the default ones. */
   onColumns: (keys: string[] | null) => void;

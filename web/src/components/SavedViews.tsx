@@ -88,7 +88,7 @@ function SaveDialog({ views, onSave, onClose }: SaveProps) {
         <Stack>
           <TextInput
             label={t`Name`}
-            description={t`The view keeps the filter, the order and the columns of the list. Only you see it.`}
+            description={t`The view keeps the filter, the order and the columns of the list. It is only in your menu.`}
             maxLength={LONGEST_NAME}
             required
             value={name}

@@ -26,7 +26,7 @@ export function SidePanel({ path, onMove, onClose }: Props) {
   if (!place) return null;
   const { page: Page } = place;
   return (
-    <section className={styles.panel} aria-label={t`Details beside the list`} data-side-panel>
+    <section className={styles.panel} aria-label={t`Details beside the list`} tabIndex={-1} data-side-panel>
       <div className={styles.bar}>
         <RowButton label={t`Previous row (K)`} icon={IconChevronUp} onClick={() => onMove(-1)} />
         <RowButton label={t`Next row (J)`} icon={IconChevronDown} onClick={() => onMove(1)} />

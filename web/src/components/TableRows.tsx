@@ -25,6 +25,7 @@ const AHEAD = 60;
 export interface Selection<Row> {
   has: (row: Row) => boolean;
   toggle: (row: Row) => void;
+  nameOf: (row: Row) => string;
 }
 
 interface Props<Row> {
@@ -71,6 +72,7 @@ export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore 
         index={index}
         columns={columns}
         measure={whole ? undefined : virtual.measureElement}
+        label={selection?.nameOf(data)}
         selected={selection?.has(data)}
         onToggle={selection?.toggle}
       />
@@ -171,13 +173,15 @@ interface RowProps<Row> {
   index: number;
   columns: Column<Row>[];
   measure: ((element: HTMLElement | null) => void) | undefined;
+  /** The name of the item, for its checkbox. */
+  label: string | undefined;
   selected: boolean | undefined;
   onToggle: ((row: Row) => void) | undefined;
 }
 
 /** One row. It renders again only if its data changed. */
 const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
-  const { row, name, index, columns, measure, selected, onToggle } = props;
+  const { row, name, index, columns, measure, label, selected, onToggle } = props;
   return (
     <tr ref={measure} className="row" data-index={index} data-row={name} aria-rowindex={index + 2}>
       {onToggle && (
@@ -185,7 +189,7 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
           <input
             type="checkbox"
             className="row-checkbox mantine-focus-auto"
-            aria-label={t`Select ${name}`}
+            aria-label={t`Select ${{ name: label ?? name }}`}
             checked={selected ?? false}
             onChange={() => onToggle(row)}
           />

@@ -5,6 +5,10 @@ import { type Params, useParams, useSearchParams } from 'react-router';
 const PANEL = 'panel';
 /** The prefix of the parameters that belong to the content of the panel. */
 const PANEL_PREFIX = 'p.';
+const TAB = 'tab';
+/** The parameters that choose the content of a page, and of the panel. Others are filters. */
+export const CONTENT_OF_PAGE = [TAB];
+export const CONTENT_OF_PANEL = [PANEL, PANEL_PREFIX + TAB];
 
 type SetParams = (next: URLSearchParams, options: { replace: boolean }) => void;
 
@@ -71,8 +75,8 @@ export function usePanel(): Panel {
   const open = useCallback(
     (next: Pick<Location, 'pathname' | 'search'>) => {
       const now = new URLSearchParams(location.search);
-      const tab = now.get(`${PANEL_PREFIX}tab`) ?? '';
-      const own = { tab, ...Object.fromEntries(new URLSearchParams(next.search)) }; // the next item has the same tab
+      const tab = now.get(PANEL_PREFIX + TAB) ?? '';
+      const own = { [TAB]: tab, ...Object.fromEntries(new URLSearchParams(next.search)) }; // the next item has the same tab
       const address = changed(withoutPanel(location.search), { [PANEL]: next.pathname });
       setParams(changed(address, own, PANEL_PREFIX), { replace: now.has(PANEL) });
     },

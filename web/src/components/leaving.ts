@@ -1,14 +1,23 @@
 /** The places to which a page with unsaved changes is left. */
 
+import { CONTENT_OF_PAGE, CONTENT_OF_PANEL } from './address';
+
 interface Address {
   pathname?: string;
   search?: string;
 }
 
-/** Whether the address `to` is another page or another tab. Filters of a page are in its address, too. */
-export function leaves(page: Address, to: Address): boolean {
-  const tab = ({ search }: Address) => new URLSearchParams(search).get('tab');
-  return (to.pathname !== undefined && to.pathname !== page.pathname) || tab(to) !== tab(page);
+/**
+ * Whether the form at the address `page` is not shown at the address `to`. Filters of a page are in its address, too. A
+ * form in the panel beside a list is also left by another item in the panel.
+ */
+export function leaves(page: Address, to: Address, isInPanel: boolean): boolean {
+  const names = isInPanel ? [...CONTENT_OF_PAGE, ...CONTENT_OF_PANEL] : CONTENT_OF_PAGE;
+  const [before, after] = [new URLSearchParams(page.search), new URLSearchParams(to.search)];
+  return (
+    (to.pathname !== undefined && to.pathname !== page.pathname) ||
+    names.some((name) => before.get(name) !== after.get(name))
+  );
 }
 
 /** The part of the router that changes the address. */
@@ -17,13 +26,25 @@ export interface Navigator {
   replace: (to: Address | string, ...rest: never[]) => void;
 }
 
+/** Handles "Back" while a page has unsaved changes; null = there are none. */
+let onBack: ((event: Event) => void) | null = null;
+
 /**
- * Asks before the page is left, until the returned function is called. `ask` gets the function that leaves the page.
+ * Lets pages with unsaved changes ask before "Back" of the browser shows another page. Call it before the router starts:
+ * Chromium calls the listeners of a window for this event in the order in which they were added.
+ */
+export function watchBack(): void {
+  window.addEventListener('popstate', (event) => onBack?.(event), true);
+}
+
+/**
+ * Asks before the form at the present address is left, until the returned function is called. `ask` gets the function
+ * that leaves the form.
  *
  * Links and buttons change the address through the navigator of the router. "Back" of the browser changes it before the
  * page can ask, so the address is restored first.
  */
-export function guardLeaving(navigator: Navigator, ask: (leave: () => void) => void): () => void {
+export function guardLeaving(navigator: Navigator, isInPanel: boolean, ask: (leave: () => void) => void): () => void {
   const page = { pathname: location.pathname, search: location.search };
   const { push, replace } = navigator;
   const position = () => (history.state as { idx?: number } | null)?.idx ?? 0;
@@ -36,10 +57,10 @@ export function guardLeaving(navigator: Navigator, ask: (leave: () => void) => v
         change.call(navigator, to, ...rest);
         last = position();
       };
-      if (leaves(page, typeof to === 'string' ? new URL(to, location.href) : to)) ask(go);
+      if (leaves(page, typeof to === 'string' ? new URL(to, location.href) : to, isInPanel)) ask(go);
       else go();
     };
-  const onBack = (event: Event) => {
+  onBack = (event) => {
     if (state === 'leaving') return;
     if (state === 'restoring') {
       state = 'guarding';
@@ -47,7 +68,7 @@ export function guardLeaving(navigator: Navigator, ask: (leave: () => void) => v
       return;
     }
     const steps = position() - last;
-    if (!leaves(page, location) || steps === 0) {
+    if (!leaves(page, location, isInPanel) || steps === 0) {
       last = position();
       return;
     }
@@ -62,12 +83,11 @@ export function guardLeaving(navigator: Navigator, ask: (leave: () => void) => v
   const onUnload = (event: Event) => event.preventDefault();
   navigator.push = guarded(push);
   navigator.replace = guarded(replace);
-  window.addEventListener('popstate', onBack, true);
   window.addEventListener('beforeunload', onUnload);
   return () => {
     navigator.push = push;
     navigator.replace = replace;
-    window.removeEventListener('popstate', onBack, true);
+    onBack = null;
     window.removeEventListener('beforeunload', onUnload);
   };
 }

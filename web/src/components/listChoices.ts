@@ -1,7 +1,9 @@
+import { t } from '@lingui/core/macro';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { ownAttributesQuery } from '../api/queries';
 import type { Schemas } from '../api/types';
 import type { Address } from './address';
+import { showError } from './feedback';
 import { useOwnPreference } from './useOwnPreference';
 
 type Choices = Required<Schemas['ListChoices']>;
@@ -23,16 +25,20 @@ export function useListChoices(list: string): [Choices, (change: Partial<Choices
   const queries = useQueryClient();
   const keep = useOwnPreference();
   const stored = useQuery(ownAttributesQuery).data?.lists[list];
-  const choices = { ...NONE, ...stored };
-  const change = (next: Partial<Choices>) => {
-    const lists = { [list]: { ...choices, ...next } };
+  const change = async (next: Partial<Choices>) => {
+    // Choices that are not loaded yet would be replaced.
+    const { lists: before } = await queries.query({ ...ownAttributesQuery, staleTime: 'static' });
+    const lists = { [list]: { ...NONE, ...before[list], ...next } };
     queries.setQueryData(
       ownAttributesQuery.queryKey,
-      (before) => before && { ...before, lists: { ...before.lists, ...lists } },
+      (attributes) => attributes && { ...attributes, lists: { ...attributes.lists, ...lists } },
     );
     keep({ lists });
   };
-  return [choices, change];
+  return [
+    { ...NONE, ...stored },
+    (next) => void change(next).catch((error: unknown) => showError(t`The choice was not saved`, error)),
+  ];
 }
 
 /** The columns to show: those of the view in the address, or those that the user chose; null = the default. */

@@ -5,7 +5,10 @@ import { type RefObject, useEffect } from 'react';
 export const TABLE_KEYS: [keys: string[], meaning: string][] = [
   [['J'], t`To the next row`],
   [['K'], t`To the previous row`],
-  [[t({ message: 'Enter', context: 'key' })], t`Open the row in the panel; J and K then change the panel, too`],
+  [
+    [t({ message: 'Enter', context: 'key' })],
+    t`Open the row in the panel, or go into the panel that shows it; J and K also change the panel`,
+  ],
   [[t({ message: 'Esc', context: 'key' })], t`Close the panel`],
   [['X'], t`Select the row, or end its selection`],
   [['↑', '↓'], t`To the same link or button of the row above or below`],
@@ -14,9 +17,10 @@ export const TABLE_KEYS: [keys: string[], meaning: string][] = [
   [['?'], t`This help`],
 ];
 
+const LAYERS = '[role=dialog], [role=menu]';
 const TYPING = 'input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable=true], [role=combobox]';
 
-/** Whether a key belongs to the field that has the focus, to an open dialog, or to the browser. */
+/** Whether a key belongs to the field that has the focus, to an open or just closed dialog, or to the browser. */
 export function isForOthers(event: KeyboardEvent): boolean {
   const { target } = event;
   return (
@@ -24,8 +28,8 @@ export function isForOthers(event: KeyboardEvent): boolean {
     event.ctrlKey ||
     event.metaKey ||
     event.altKey ||
-    (target instanceof Element && target.closest(TYPING) !== null) ||
-    document.querySelector('[role=dialog], [role=menu]') !== null
+    (target instanceof Element && target.closest(`${TYPING}, ${LAYERS}`) !== null) ||
+    document.querySelector(LAYERS) !== null
   );
 }
 

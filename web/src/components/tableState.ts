@@ -178,9 +178,9 @@ export function passes(filter: string, cells: Record<string, Cell>): boolean {
       .toLowerCase()
       .includes(part);
   return words.every((word) => {
-    const [key, part] = word.split(':', 2);
-    const column = part !== undefined && Object.keys(cells).find((name) => name.startsWith(key ?? ''));
-    return column ? has(cells[column], part) : Object.values(cells).some((value) => has(value, word));
+    const colon = word.indexOf(':');
+    const column = colon > 0 && Object.keys(cells).find((name) => name.startsWith(word.slice(0, colon)));
+    return column ? has(cells[column], word.slice(colon + 1)) : Object.values(cells).some((value) => has(value, word));
   });
 }
 

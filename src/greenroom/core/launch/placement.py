@@ -232,10 +232,11 @@ def place(agents: Sequence[PlacementAgent], request: PlacementRequest, strategy:
 
 
 def sessions_with_room(placement: Placement, request: PlacementRequest) -> int:
-    """Return the number of sessions with these requirements for which the candidates have room."""
+    """Return the number of sessions with these requirements for which the candidates have room. Cores below
+    `TOLERANCE` count as `TOLERANCE`."""
     return sum(
         min(
-            int((agent.cores - agent.cores_allocated + TOLERANCE) / request.reserved_cores(agent)),
+            int((agent.cores - agent.cores_allocated + TOLERANCE) / max(request.reserved_cores(agent), TOLERANCE)),
             (agent.memory - agent.memory_allocated) // request.memory,
         )
         for agent in placement.candidates

@@ -286,3 +286,8 @@ def test_there_is_room_for_as_many_sessions_as_can_be_placed(
         present = [each.with_one_more(request) if each is candidates[0] else each for each in present]
         expected += 1
     assert subject(place(agents, request, "Least Load"), request) == expected
+
+
+@pytest.mark.parametrize("cores", [5e-324, 1e-300])
+def test_the_memory_limits_sessions_with_almost_no_cores(cores: float):
+    assert sessions_with_room(Placement((AGENT,), ()), replace(REQUEST, cores=cores)) == 8

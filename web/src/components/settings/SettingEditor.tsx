@@ -2,6 +2,7 @@ import { Autocomplete, Select, Switch } from '@mantine/core';
 import { useState } from 'react';
 import type { Setting } from '../../api/types';
 import { AmountInput } from '../AmountInput';
+import { isSame } from '../changes';
 import { jsonProblem, jsonText, parsedJson } from '../json';
 import { JsonField } from '../JsonField';
 
@@ -55,12 +56,15 @@ export function SettingEditor(props: Props) {
 }
 
 function JsonEditor({ setting, value, disabled, problem, onChange, onInvalid }: Props) {
-  const [text, setText] = useState(jsonText(value));
+  const [entered, setEntered] = useState({ value, text: jsonText(value) });
+  // Another value than the one entered here comes from Undo or from the server.
+  const text = isSame(entered.value, value) ? entered.text : jsonText(value);
   const change = (next: string) => {
     const invalid = jsonProblem(next);
-    setText(next);
+    const parsed = invalid ? value : parsedJson(next);
+    setEntered({ value: parsed, text: next });
     onInvalid(invalid);
-    if (!invalid) onChange(parsedJson(next));
+    if (!invalid) onChange(parsed);
   };
   return (
     <JsonField

@@ -14,7 +14,7 @@ import { settingProblem } from '../checks';
 import { useAddressText } from '../tableState';
 import { settingTitle, withSettingTitles } from '../titles';
 import { showUndo } from '../undo';
-import { changesOf, type Draft, type Fallback, isFound, ownAfter, sectionsOf, type SettingItem } from './items';
+import { changesOf, type Draft, type Fallback, isFound, ownAfter, ownOf, sectionsOf, type SettingItem } from './items';
 import { SettingRow } from './SettingRow';
 import styles from './settings.module.css';
 
@@ -61,10 +61,12 @@ export function SettingsForm(props: Props) {
   const run = useMutation({
     mutationFn: save,
     retry: retryTemporary,
-    onSuccess: async (_, saved) => {
-      const former = Object.fromEntries(
-        items.filter(({ setting }) => setting.name in saved).map(({ setting, own }) => [setting.name, own]),
-      );
+    // Now, because an event can update the list before the answer arrives.
+    onMutate: (changes): Draft =>
+      Object.fromEntries(
+        items.filter(({ setting }) => setting.name in changes).map(({ setting, own }) => [setting.name, own]),
+      ),
+    onSuccess: async (_, saved, former) => {
       await refresh();
       clear();
       const restore = () => save(former).then(refresh);
@@ -73,7 +75,8 @@ export function SettingsForm(props: Props) {
   });
   const change = (item: SettingItem, value: unknown) => {
     run.reset();
-    setDraft((before) => drafted(before, item.setting.name, value, item.own));
+    const own = fallback === 'Default' ? ownOf(item.setting, value) : value;
+    setDraft((before) => drafted(before, item.setting.name, own, item.own));
   };
   const setProblem = (name: string, problem: string | null) =>
     setInvalid((before) => {

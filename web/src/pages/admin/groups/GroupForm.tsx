@@ -51,7 +51,8 @@ export function GroupForm({ group, disabled }: { group: Group; disabled: boolean
       touched={['groups']}
       page={{
         saved: t`The group was saved.`,
-        read: async () => fieldsOf(await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })),
+        read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
+        valuesOf: fieldsOf,
       }}
       repeatable
       readOnly={disabled}

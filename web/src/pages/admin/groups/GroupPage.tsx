@@ -137,10 +137,8 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
         touched={['groups', 'me']}
         page={{
           saved: t`The permissions were saved.`,
-          read: async () => {
-            const { permissions } = await queries.query({ ...groupQuery(group.group_id), staleTime: 0 });
-            return { permissions };
-          },
+          read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
+          valuesOf: ({ permissions }) => ({ permissions }),
         }}
         repeatable
         readOnly={disabled}

@@ -33,7 +33,8 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
         touched={['groups', 'me']}
         page={{
           saved: t`The roles were saved.`,
-          read: async () => ({ roles: (await queries.query({ ...groupQuery(group.group_id), staleTime: 0 })).roles }),
+          read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
+          valuesOf: ({ roles: assigned }) => ({ roles: assigned }),
           texts: { roles: (assigned) => rolesText(assigned, roles.data) },
         }}
         incomplete={form.values.roles.some((each) => scopeOf(each)?.length === 0)}
@@ -46,14 +47,16 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
             can only assign a role if you have its permissions, at least in its scope.
           </Trans>
         </Text>
-        {roles.data.map((role) => (
-          <RoleFields
-            key={role.name}
-            role={role}
-            assignment={form.values.roles.find((each) => each.role === role.name) ?? null}
-            onChange={(assignment) => set(role.name, assignment)}
-          />
-        ))}
+        <Stack role="group" aria-label={t`Roles`} data-path="roles">
+          {roles.data.map((role) => (
+            <RoleFields
+              key={role.name}
+              role={role}
+              assignment={form.values.roles.find((each) => each.role === role.name) ?? null}
+              onChange={(assignment) => set(role.name, assignment)}
+            />
+          ))}
+        </Stack>
       </FormFrame>
     </Card>
   );

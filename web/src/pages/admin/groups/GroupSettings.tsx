@@ -90,6 +90,7 @@ function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id
       aria-label={t`Show the effective settings of a user`}
       placeholder={t`Show the effective settings of a user`}
       searchable
+      limit={50}
       clearable
       clearButtonProps={{ 'aria-label': t`No user` }}
       data={(users.data ?? []).map(({ user_id, username }) => ({ value: user_id, label: username }))}

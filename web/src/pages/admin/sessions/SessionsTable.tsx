@@ -75,7 +75,7 @@ const COLUMNS: Column<Session>[] = [
   actionsColumn((row) => <RowActions session={row} />),
 ];
 
-/** A measured value of a running session. The server cannot order by it. */
+/** A measured value of a running session. The server can neither order nor filter by it. */
 function measuredColumn(
   key: string,
   title: string,
@@ -86,9 +86,8 @@ function measuredColumn(
   return {
     key,
     title,
-    unordered: true,
     align: 'right',
-    value,
+    text: value,
     render: (row) => {
       const now = value(row);
       return <span className="number nowrap">{now === null ? '–' : format(now)}</span>;

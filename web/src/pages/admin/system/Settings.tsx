@@ -9,6 +9,7 @@ import { StaleBanner } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { ownOf } from '../../../components/settings/items';
 import { SettingsForm } from '../../../components/settings/SettingsForm';
+import { serverText } from '../../../language';
 import { LogoField } from './LogoField';
 
 /** Rules & Logs → Settings: the settings of the deployment. */
@@ -40,7 +41,7 @@ export function Settings() {
           read={read}
           test={testSettings}
           touched={['settings', 'branding']}
-          after={{ Appearance: <LogoField disabled={!mayChange} /> }}
+          after={{ [serverText('Appearance')]: <LogoField disabled={!mayChange} /> }}
         />
       )}
     </>

@@ -68,7 +68,8 @@ export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boole
       touched={['users', 'groups']}
       page={{
         saved: t`The user was saved.`,
-        read: async () => fieldsOf(await queries.query({ ...userQuery(user.user_id), staleTime: 0 })),
+        read: () => queries.query({ ...userQuery(user.user_id), staleTime: 0 }),
+        valuesOf: fieldsOf,
         texts: { groups: (ids) => namesOf(ids, groups.data) },
       }}
       repeatable

@@ -36,6 +36,7 @@ export function HomeField({ form }: { form: WorkspaceFields }) {
     <div>
       <Select
         label={t`Home folders`}
+        data-path={choice === 'folder' ? undefined : 'persistent_profile_path'}
         data={CHOICES}
         allowDeselect={false}
         value={choice}

@@ -56,7 +56,8 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
         image
           ? {
               saved: t`The workspace was saved. Running sessions are not changed.`,
-              read: async () => fieldsOf(await queries.query({ ...imageQuery(image.image_id), staleTime: 0 })),
+              read: () => queries.query({ ...imageQuery(image.image_id), staleTime: 0 }),
+              valuesOf: fieldsOf,
               texts,
             }
           : undefined
