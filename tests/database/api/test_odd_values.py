@@ -35,8 +35,9 @@ UNTRIED: Final = {
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    while "properties" not in schema:  # a reference, or one of several kinds
+        reference = schema.get("$ref") or schema["anyOf"][0]["$ref"]
+        schema = document["components"]["schemas"][reference.rpartition("/")[2]]
     return schema
 
 

@@ -354,7 +354,7 @@ async def test_the_routes_with_a_scope_are_these(app: FastAPI):
         "{session_id}" in what or what.endswith("/leases/{lease_id}/recording") for what in listed if "{" in what
     )
     nouns = ("agents", "managers", "zones", "gateways", "staging-configs", "users", "groups")
-    assert all(path.split("/")[3] in nouns for path in scoped)
+    assert all(path.replace("/why", "").split("/")[3] in nouns for path in scoped)
 
 
 # Grants -----------------------------------------------------------------------------------------------------------

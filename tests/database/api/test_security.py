@@ -115,6 +115,7 @@ async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAP
         "POST /api/v1/me/identities",
         "DELETE /api/v1/me/identities/{identity_id}",
         "POST /api/v1/sign-on/logout",
+        "GET /api/v1/why/permissions/{code}",
         "GET /api/v1/permissions",
         "GET /api/v1/roles",
         "GET /api/v1/group-settings",
