@@ -6,9 +6,12 @@ They are in git, because the console is built without the types of the api.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
+from greenroom import core
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
 from greenroom.api.access.second_factors import PENDING_ENDED
 from greenroom.core.access.group_settings import SETTINGS
@@ -19,6 +22,9 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REM
 from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
+DIAGNOSTICS: Final = Path(core.diagnostics.__path__[0])
+HELP_TITLE: Final = re.compile(r'"((?:Add|Change|Correct|Enable|Show|Stage)\b[^"]*)"')
+"""The title of an action in the source, because most titles are arguments of calls."""
 PREFIX: Final = "server:"
 """Distinguishes texts of the api from those of the console. `serverText` of web/src/language.ts adds it."""
 LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
@@ -32,9 +38,10 @@ def titles_file() -> str:
 
 
 def texts_file(texts: Iterable[str]) -> str:
-    """Return the text of the module with constant texts of the api, for the catalogs of the console. The id of a text is
-    the English text after a prefix."""
-    lines = "".join(f"  msg({{ id: {json.dumps(PREFIX + text)}, message: {json.dumps(text)} }}),\n" for text in sorted(set(texts) - {""}))
+    """Return the text of the module with constant texts of the api, for the catalogs of the console. The id of a text
+    is the English text after a prefix."""
+    messages = {json.dumps(PREFIX + text): json.dumps(text) for text in texts if text}
+    lines = "".join(f"  msg({{ id: {key}, message: {text} }}),\n" for key, text in sorted(messages.items()))
     comment = "/** Only for the catalogs: `serverText` finds the translation of a text. */\n"
     imports = "import { msg } from '@lingui/core/macro';\n\n"
     return f"{HEADER}{imports}{comment}export const SERVER_TEXTS = [\n{lines}];\n"
@@ -50,12 +57,14 @@ def user_texts() -> Iterator[str]:
 
 
 def administrator_texts() -> Iterator[str]:
-    """Yield the titles and descriptions of settings, permissions and roles."""
+    """Yield the titles and descriptions of settings, permissions and roles, and the titles of actions that help."""
     for setting in (*INSTALLATION_SETTINGS.values(), *SETTINGS.values()):
         yield from (setting.title, setting.section, setting.description)
     yield from PERMISSIONS.values()
     for role in ROLES.values():
         yield from (role.title, role.description)
+    for module in sorted(DIAGNOSTICS.rglob("*.py")):
+        yield from HELP_TITLE.findall(module.read_text())
 
 
 def limits_file(api: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import type { Decision } from '../api/types';
 import { SideSheet } from '../components/Dialog';
 import { StaleBanner } from '../components/feedback';
 import { addressOf } from '../components/objects';
+import { serverText } from '../language';
 import { DecisionPath } from './DecisionPath';
 import { Sentence } from './Sentence';
 import { SettingCard } from './SettingCard';
@@ -56,7 +57,7 @@ function Explained({ decision, onTry }: Props) {
       </p>
       {to && (
         <Button component={Link} to={to} variant="default" size="compact-sm" className={styles.help}>
-          {help.title}
+          {serverText(help.title)}
         </Button>
       )}
       <section aria-labelledby="why-checked">

@@ -13,6 +13,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import type { Subject } from '../../../why/subject';
 import { WhyButton } from '../../../why/WhyButton';
+import { serverText } from '../../../language';
 import { CalmDrawing } from './CalmDrawing';
 import classes from './Today.module.css';
 
@@ -136,7 +137,8 @@ function subjectOf({ parts }: Attention): Subject | null {
 
 /** The action that helps. Without the permission for it, the button opens the page of the object. */
 function HelpButton({ entry }: { entry: Attention }) {
-  const { title, operation, object } = entry.help;
+  const { operation, object } = entry.help;
+  const title = serverText(entry.help.title);
   const me = useMe();
   const allowed = useAllowed();
   const isManager = object.kind === 'manager';
