@@ -82,6 +82,14 @@ async def test_each_new_primary_counts_once_and_the_first_one_is_no_failover(db:
     assert [row["elections"] for row in await points(db, "series_zones")] == [0, 0, 0, 3, 0]
 
 
+async def test_the_primaries_before_the_first_sample_do_not_count(db: Database):
+    await rows.zone(db)
+    await db.write("UPDATE zone_leases SET term = 57")
+    for minute in range(2):
+        await record(db, NOW_S + 60 * minute)
+    assert [row["elections"] for row in await points(db, "series_zones")] == [0, 0]
+
+
 async def test_a_launch_is_counted_again_until_its_wait_is_known(db: Database):
     zone_id, image_id = await rows.zone(db), await rows.image(db)
     agent_id = await rows.agent(db, zone_id)
