@@ -182,7 +182,7 @@ async def read_series(
                 **asdict(each),
             )
             for each in objects
-            if split != "zone" or zone_ids is None or each.zone_id in zone_ids
+            if split == "total" or zone_ids is None or each.zone_id in zone_ids
             for name in names
             if kind_of(name) == kind
         ]
