@@ -174,7 +174,7 @@ async def read_series(
     for kind in dict.fromkeys(map(kind_of, names)):
         zone_ids = series_filter.zone_ids[kind.needs]
         points = await _read_source(db, kind.source, split, _parameters(plan, zone_ids, config_ids))
-        begun_s = await _begun_s(db) if kind.source == "launches" else None
+        begun_s = await _begun_s(db) if kind.source == "launches" and zone_ids != [] else None
         found += [
             Series(
                 name=name,
