@@ -56,7 +56,7 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
           </ActionIcon>
         </Tooltip>
       </div>
-      <Legend spec={spec} lines={lines} cursor={cursor} />
+      <Legend spec={spec} times={times} lines={lines} cursor={cursor} />
       {!answer ? (
         <div className={styles.loading} aria-busy />
       ) : !hasValues(lines) ? (
