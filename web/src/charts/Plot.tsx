@@ -23,7 +23,7 @@ const AXIS_PX: Record<Unit, number> = { number: 44, cores: 44, s: 52, bytes: 68 
 /** A shorter drag is a click. */
 const DRAG_PX = 6;
 
-interface Props {
+export interface Props {
   times: number[];
   lines: Line[];
   kind: ChartSpec['kind'];

@@ -2,17 +2,19 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Title, Tooltip } from '@mantine/core';
 import { IconChartLine, IconTable } from '@tabler/icons-react';
-import { lazy, Suspense, useId, useMemo, useState } from 'react';
+import { Suspense, useId, useMemo, useState } from 'react';
 import type { SeriesAnswer } from '../api/series';
+import { lazily } from '../components/lazily';
 import { ChartTable } from './ChartTable';
 import styles from './charts.module.css';
 import type { Cursor } from './cursor';
 import { Legend, Meaning } from './Legend';
 import { Marker } from './Marker';
+import type { Props as PlotProps } from './Plot';
 import { type ChartSpec, hasValues, linesOf, timesOf } from './shaping';
 
 /** The drawing and its library are loaded when the first chart is shown. */
-const Plot = lazy(async () => ({ default: (await import('./Plot')).Plot }));
+const Plot = lazily<'Plot', PlotProps>(() => import('./Plot'), 'Plot');
 
 interface Props {
   spec: ChartSpec;
