@@ -25,7 +25,7 @@ from greenroom.demo.seed import DemoOptions, Seeding, manager_urls, name_hosts, 
 from greenroom.up import commands
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Options, default_data, find_listen_error
-from greenroom.up.processes import end_all, find_instance_processes
+from greenroom.up.processes import end_all, find_instance_processes, read_command_line
 from greenroom.up.progress import InstanceDescription, command_name, stderr_progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 from greenroom.up.status import read_status
@@ -149,10 +149,8 @@ def _start_instance(layout: Layout, options: Options) -> InstanceDescription:
 
 
 def _hosts_run(layout: Layout) -> bool:
-    module = b"greenroom.demo.hosts"
-    return any(
-        module in Path(f"/proc/{process.pid}/cmdline").read_bytes() for process in find_instance_processes(layout.data)
-    )
+    module = "greenroom.demo.hosts"
+    return any(module in read_command_line(process.pid) for process in find_instance_processes(layout.data))
 
 
 def _restart_hosts(layout: Layout) -> None:
