@@ -2,6 +2,7 @@
 
 import { i18n } from '@lingui/core';
 import { compileMessage } from '@lingui/message-utils/compileMessage';
+import { keepText, keptText } from './kept';
 
 /** The languages to choose from, each by its own name. */
 const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
@@ -29,7 +30,7 @@ export function localeOf(language: string, preferred: readonly string[]): string
 
 /** Loads the texts of the language and makes it the language of the page. */
 export async function activateLanguage(): Promise<void> {
-  const language = languageOf(localStorage.getItem(CHOICE), navigator.languages);
+  const language = languageOf(keptText(CHOICE), navigator.languages);
   // English has no catalog: its messages are in the code that shows them.
   i18n.setMessagesCompiler((message) => compileMessage(message, language === 'en-XA' ? accented : undefined));
   const { messages } = language === 'de' ? await import('./locales/de.po') : { messages: {} };
@@ -45,7 +46,7 @@ export function otherLanguages(): [string, string][] {
 
 /** Keeps the choice in this browser and shows the page in this language. */
 export function chooseLanguage(language: string): void {
-  localStorage.setItem(CHOICE, language);
+  keepText(CHOICE, language);
   location.reload();
 }
 
