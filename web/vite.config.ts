@@ -78,7 +78,7 @@ export default defineConfig({
             // The language is chosen before any other code runs.
             {
               name: 'language',
-              test: /\/src\/language\.ts$|node_modules\/(@lingui\/(core|message-utils)|@messageformat)\//,
+              test: /\/src\/(language|kept)\.ts$|node_modules\/(@lingui\/(core|message-utils)|@messageformat)\//,
             },
             // What changes rarely, which browsers keep when the console is updated.
             { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler)\//, tags: ['$initial'] },

@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 
 import pytest
 from tests.support import rows
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.series.points import COARSEST, DAY_S, HOUR_S, RESOLUTIONS, plan_read
@@ -14,6 +15,7 @@ from greenroom.db.database import Database
 from greenroom.db.series import recording
 from greenroom.db.series.reading import SeriesFilter, read_done_times, read_series
 from greenroom.db.series.recording import LOCK, TABLES, is_sampled, record
+from greenroom.manager import series
 
 NOW_S = 1_800_000_000
 EVERYTHING = SeriesFilter(zone_ids=dict.fromkeys(("sessions_view", "staging_view", "agents_view", "managers_view")))
@@ -80,6 +82,14 @@ async def test_each_new_primary_counts_once_and_the_first_one_is_no_failover(db:
         for _ in range(2):
             await record(db, NOW_S + 60 * minute)
     assert [row["elections"] for row in await points(db, "series_zones")] == [0, 0, 0, 3, 0]
+
+
+async def test_the_primaries_before_the_first_sample_do_not_count(db: Database):
+    await rows.zone(db)
+    await db.write("UPDATE zone_leases SET term = 57")
+    for minute in range(2):
+        await record(db, NOW_S + 60 * minute)
+    assert [row["elections"] for row in await points(db, "series_zones")] == [0, 0]
 
 
 async def test_a_launch_is_counted_again_until_its_wait_is_known(db: Database):
@@ -172,6 +182,26 @@ async def test_while_another_process_writes_nothing_is_written(db: Database):
         await connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", (LOCK,))
         await record(db, NOW_S)
     assert await points(db, "series_zones") == []
+
+
+async def test_only_a_primary_records(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(series, "CHECK_INTERVAL_S", 0.01)
+    await rows.zone(db)
+    is_primary, checks = False, 0
+
+    def check() -> bool:
+        nonlocal checks
+        checks += 1
+        return is_primary
+
+    recorder = asyncio.create_task(series.SeriesRecorder(db, check).run())
+    try:
+        await eventually(lambda: checks > 2)
+        assert await points(db, "series_zones") == []
+        is_primary = True
+        await eventually(lambda: points(db, "series_zones"))
+    finally:
+        recorder.cancel()
 
 
 async def test_a_roll_up_keeps_the_average_and_the_extremes(db: Database):

@@ -25,7 +25,8 @@ from greenroom.demo.history import (
 )
 from greenroom.demo.people import LOG_INS, PEOPLE, some_people
 from greenroom.demo.plan import FULL, GROUPS, POOLS, SMALL, WORKSPACES, ZONES, hostname
-from greenroom.up.layout import FORMAT
+from greenroom.up import commands
+from greenroom.up.layout import FORMAT, Layout
 
 NOW = datetime(2026, 3, 17, 10, 24, tzinfo=UTC)
 
@@ -159,6 +160,27 @@ def test_a_folder_with_another_instance_is_refused(tmp_path: Path):
     (tmp_path / "instance.json").write_text("{}")
     with pytest.raises(SetupError, match="is no demo; specify another --data"):
         instance.start(tmp_path, port=None, language="en", seed=1, small=True, incident=False)
+
+
+def test_an_incomplete_demo_must_be_removed_first(tmp_path: Path):
+    (tmp_path / "instance.json").write_text("{}")
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(SetupError, match="demo --end --data"):
+        instance.start(tmp_path, port=None, language="en", seed=1, small=True, incident=False)
+
+
+def test_a_new_demo_that_cannot_be_started_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(layout: Layout, options: object) -> None:
+        layout.create_data()
+        layout.instance.write_text(f'{{"format": {FORMAT}}}')
+        raise SetupError("The disk is full.")
+
+    for name in ("GREENROOM_RUNTIME", "GREENROOM_ENDED_KEEP_DAYS"):
+        monkeypatch.setenv(name, "")  # restored after the test
+    monkeypatch.setattr(commands, "start_in_background", fail)
+    with pytest.raises(SetupError, match="The disk is full"):
+        instance.start(tmp_path / "demo", port=1, language="en", seed=1, small=True, incident=False)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_folder_without_a_demo_is_not_removed(tmp_path: Path):

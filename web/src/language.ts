@@ -2,6 +2,7 @@
 
 import { i18n, type Messages } from '@lingui/core';
 import { compileMessage } from '@lingui/message-utils/compileMessage';
+import { keepText, keptText } from './kept';
 
 /** The languages to choose from, each by its own name. */
 const LANGUAGES: Record<string, string> = { en: 'English', de: 'Deutsch' };
@@ -34,7 +35,7 @@ export function localeOf(language: string, preferred: readonly string[]): string
 
 /** Loads the texts of the language and makes it the language of the page. */
 export async function activateLanguage(): Promise<void> {
-  const language = languageOf(localStorage.getItem(CHOICE), navigator.languages);
+  const language = languageOf(keptText(CHOICE), navigator.languages);
   // English has no catalog: its messages are in the code that shows them.
   i18n.setMessagesCompiler((message) => compileMessage(message, language === 'en-XA' ? accented : undefined));
   const messages = (await CATALOGS[language]?.first())?.messages ?? {};
@@ -62,7 +63,7 @@ export function otherLanguages(): [string, string][] {
 
 /** Keeps the choice in this browser and shows the page in this language. */
 export function chooseLanguage(language: string): void {
-  localStorage.setItem(CHOICE, language);
+  keepText(CHOICE, language);
   location.reload();
 }
 

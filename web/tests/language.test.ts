@@ -1,8 +1,9 @@
 import { i18n } from '@lingui/core';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { shortDuration } from '../src/components/clock';
 import { bytes, milliseconds } from '../src/components/format';
 import { amountIn } from '../src/components/units';
+import { keepText, keptText } from '../src/kept';
 import { languageOf, localeOf } from '../src/language';
 import { messages } from '../src/locales/de/first.po';
 
@@ -26,6 +27,17 @@ describe('the language of the console', () => {
   ])('%s with %j has dates and numbers of %s', (language, preferred, locale) =>
     expect(localeOf(language, preferred)).toBe(locale),
   );
+});
+
+test('in a browser that keeps no texts, no language is chosen', () => {
+  const refuse = () => {
+    throw new Error('SecurityError');
+  };
+  vi.stubGlobal('localStorage', { getItem: refuse, setItem: refuse, removeItem: refuse });
+  keepText('language', 'de');
+  keepText('language', null);
+  expect(keptText('language')).toBeNull();
+  vi.unstubAllGlobals();
 });
 
 describe('in German', () => {

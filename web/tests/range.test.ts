@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createCursor, indexAt } from '../src/charts/cursor';
 import { LONGEST_S, limited, periodOf, rangeIn, SHORTEST_S, withRange, zoomed } from '../src/charts/range';
 
 const NOW = 1_800_000_000;
@@ -41,4 +42,22 @@ test('zooming halves the period around a time, and doubles it again', () => {
   const inside = zoomed(period, NOW - 5400, 0.5, NOW);
   expect(inside).toEqual({ since: NOW - 6300, until: NOW - 4500 });
   expect(zoomed(inside, NOW - 5400, 2, NOW)).toEqual(period);
+});
+
+test.each([
+  [null, null],
+  [NOW, 0],
+  [NOW + 119, 1],
+  [NOW + 179, 2],
+  [NOW - 1, null],
+  [NOW + 180, null],
+])('the time %s is in the point number %s', (time, index) =>
+  expect(indexAt([NOW, NOW + 60, NOW + 120], time)).toBe(index),
+);
+
+test('a marked time stays marked in another period', () => {
+  const cursor = createCursor();
+  cursor.set(NOW + 120);
+  expect(indexAt([NOW, NOW + 60, NOW + 120], cursor.get())).toBe(2);
+  expect(indexAt([NOW - 300, NOW, NOW + 300], cursor.get())).toBe(1);
 });

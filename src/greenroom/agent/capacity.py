@@ -116,10 +116,10 @@ class CapacityMeter:
         )
 
     async def run(self) -> None:
+        # At the same time, so that many sessions do not delay the notice that the runtime does not answer.
+        reads = [self.try_read, *([self._sessions.try_read] if self._sessions else [])]
         while True:
-            if self._sessions:
-                await self._sessions.try_read()
-            await self.try_read()
+            await asyncio.gather(*(read() for read in reads))
             await asyncio.sleep(READ_EVERY_S)
 
     async def try_read(self) -> None:

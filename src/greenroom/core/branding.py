@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,6 +10,8 @@ from greenroom.core.errors import Invalid
 
 BRANDING_LENGTHS: Final = {"installation_name": 60, "login_notice": 1000, "support_url": 500}
 """Setting → maximum number of characters."""
+_REFUSED_CATEGORIES: Final = ("Cc", "Cs")
+"""Control characters and unpaired surrogates."""
 
 
 def check_branding(name: str, value: str) -> None:
@@ -16,7 +19,7 @@ def check_branding(name: str, value: str) -> None:
     or is no address for a link."""
     if len(value) > BRANDING_LENGTHS[name]:
         raise Invalid(f"`{name}` may have at most {BRANDING_LENGTHS[name]} characters, not {len(value)}.")
-    if not value.replace("\n", "").isprintable():
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in value.replace("\n", "")):
         raise Invalid(f"`{name}` contains a control character; remove it.")
     if name == "support_url" and value and not _is_link(value):
         raise Invalid("`support_url` must be an address that begins with https:// or mailto:.")

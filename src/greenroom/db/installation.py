@@ -48,6 +48,11 @@ async def logo_version(db: Database) -> str | None:
 
 async def change_logo(connection: Connection, logo: bytes | None) -> None:
     """Store the logo of the installation, as WebP; None removes it."""
-    await connection.execute("DELETE FROM installation_logo")
-    if logo is not None:
-        await connection.execute("INSERT INTO installation_logo (content) VALUES (%s)", (logo,))
+    if logo is None:
+        await connection.execute("DELETE FROM installation_logo")
+    else:
+        await connection.execute(
+            "INSERT INTO installation_logo (content) VALUES (%s)"
+            " ON CONFLICT (only_row) DO UPDATE SET content = excluded.content",
+            (logo,),
+        )

@@ -12,7 +12,7 @@ Uuid = Annotated[str, msgspec.Meta(pattern=rf"\A{UUID.pattern}\Z")]
 MAX_TEXT: Final = 64_000
 MAX_HOME_BYTES: Final = 2**62
 MAX_METERED: Final = 500
-"""The maximum number of sessions whose use an Agent reports. It limits the size of the row of the Agent."""
+"""The maximum number of sessions whose use an Agent reports. It limits the size of its check-ins."""
 
 Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 """Seconds since the epoch, before the year 10000, because Python dates cannot represent later times."""

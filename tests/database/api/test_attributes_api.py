@@ -68,7 +68,7 @@ async def test_what_cannot_be_is_refused_in_words(user: Client, db: Database, ch
 
 async def test_favorite_workspaces_keep_their_order(user: Client):
     ids = [str(uuid.UUID(int=number)) for number in (3, 1, 2)]
-    assert (await user.change(OWN, favorite_images=ids))["favorite_images"] == ids
+    assert (await user.change(OWN, favorite_images=[*ids, ids[0]]))["favorite_images"] == ids
     await user.change(OWN, theme="dark")
     assert (await user.read(OWN))["favorite_images"] == ids
     assert (await user.patch(OWN, json={"favorite_images": ids * 34})).status_code == 422

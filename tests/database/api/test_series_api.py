@@ -90,6 +90,10 @@ async def test_an_operator_of_a_zone_sees_the_series_of_this_zone(zones: list[st
     assert by_name(await user.read(SERIES, names="cores_offered", zone_id=zones[1]))["cores_offered"] == []
     pools = await user.read(SERIES, names="pools_desired", split="pool")
     assert [series["zone_id"] for series in pools["series"]] == zones[:1]
+    others = await admin.read(SERIES, names="pools_desired", split="pool", zone_id=zones[1])
+    config_id = others["series"][0]["staging_config_id"]
+    hidden = await user.read(SERIES, names="pools_desired", split="pool", staging_config_id=config_id)
+    assert hidden["series"] == [], "the pool is in the other zone"
 
 
 async def test_the_help_desk_of_a_group_sees_no_totals_of_zones(zones: list[str], admin: Client, user: Client):
@@ -97,7 +101,8 @@ async def test_the_help_desk_of_a_group_sees_no_totals_of_zones(zones: list[str]
     desk = {"role": "help_desk", "groups": [group_id]}
     desk_id = (await admin.make(GROUPS, name="Desk", roles=[desk]))["group_id"]
     await admin.put(f"{GROUPS}/{desk_id}/users/{await user.own_id()}")
-    assert by_name(await user.read(SERIES, names="sessions_running"))["sessions_running"] == []
+    seen = by_name(await user.read(SERIES, names=["sessions_running", "launches_failed"]))
+    assert seen == {"sessions_running": [], "launches_failed": []}
     assert "staging_view" in await user.refused(403, f"GET {SERIES}", names="pools_ready")
 
 

@@ -5,13 +5,14 @@ import { type ChartSpec, headline, type Line, shown, timeShown } from './shaping
 
 interface Props {
   spec: ChartSpec;
+  times: number[];
   lines: Line[];
   cursor: Cursor;
 }
 
 /** The lines of a chart, each with its value at the marked time, or with the number of the whole period. */
-export function Legend({ spec, lines, cursor }: Props) {
-  const marked = useMarked(cursor);
+export function Legend({ spec, times, lines, cursor }: Props) {
+  const marked = useMarked(cursor, times);
   return (
     <ul className={styles.legend}>
       {spec.lines.map(({ name, label, color, isGoal }) => {
@@ -31,7 +32,7 @@ export function Legend({ spec, lines, cursor }: Props) {
 
 /** What the numbers of the legend stand for: the marked time, or the period. */
 export function Meaning({ times, isSum, cursor }: { times: number[]; isSum: boolean; cursor: Cursor }) {
-  const marked = useMarked(cursor);
+  const marked = useMarked(cursor, times);
   const time = marked === null ? undefined : times[marked];
   return (
     <span className={styles.meaning}>{time !== undefined ? timeShown(time) : isSum ? t`Whole period` : t`Latest`}</span>

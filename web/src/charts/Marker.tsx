@@ -20,14 +20,14 @@ const PAGE = 10;
 
 /** The frame of a drawing: a slider over its times, for the keyboard and for screen readers. */
 export function Marker({ spec, times, lines, cursor, onPeriod, labelledBy, children }: Props) {
-  const marked = useMarked(cursor);
+  const marked = useMarked(cursor, times);
   const last = times.length - 1;
   // The period of the last point has often only begun, and has no value yet.
   const newest = Math.max(
     0,
     ...lines.map(({ values }) => values.reduce<number>((found, value, at) => (value === null ? found : at), 0)),
   );
-  const at = Math.min(marked ?? newest, last);
+  const at = marked ?? newest;
   const zoom = (factor: number) => {
     const [since = 0, until = 0, center = 0] = [times[0], times[last], times[at]];
     const period = zoomed({ since, until }, center, factor, Date.now() / 1000);
@@ -43,7 +43,7 @@ export function Marker({ spec, times, lines, cursor, onPeriod, labelledBy, child
       End: newest,
     };
     const to = moves[event.key];
-    if (to !== undefined) cursor.set(Math.max(0, Math.min(last, to)));
+    if (to !== undefined) cursor.set(times[Math.max(0, Math.min(last, to))] ?? null);
     else if (event.key === '+' || event.key === '=') zoom(0.5);
     else if (event.key === '-') zoom(2);
     else if (event.key === 'Escape') cursor.set(null);

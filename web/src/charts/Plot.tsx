@@ -2,7 +2,7 @@ import { useComputedColorScheme } from '@mantine/core';
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import type { Cursor } from './cursor';
+import { type Cursor, indexAt } from './cursor';
 import styles from './charts.module.css';
 import {
   axisTexts,
@@ -23,7 +23,7 @@ const AXIS_PX: Record<Unit, number> = { number: 44, cores: 44, s: 52, bytes: 68 
 /** A shorter drag is a click. */
 const DRAG_PX = 6;
 
-interface Props {
+export interface Props {
   times: number[];
   lines: Line[];
   kind: ChartSpec['kind'];
@@ -44,15 +44,19 @@ export function Plot({ times, lines, kind, unit, cursor, onZoom }: Props) {
     const element = box.current;
     if (!element) return;
     const options = optionsOf({ times, lines, kind, unit, cursor, onZoom: (...period) => zoom.current(...period) });
-    const plot = new uPlot({ ...options, width: element.clientWidth }, dataOf(times, lines, kind), element);
-    const mark = () => {
-      const index = cursor.get();
+    const mark = (plot: uPlot) => {
+      const index = indexAt(times, cursor.get());
       const time = index === null ? undefined : times[index];
       const left = time === undefined ? -10 : plot.valToPos(time, 'x');
       plot.setCursor({ left, top: time === undefined ? -10 : 0 }, false);
     };
-    mark();
-    const unsubscribe = cursor.subscribe(mark);
+    const plot = new uPlot(
+      // Its places of times are known when it is ready.
+      { ...options, width: element.clientWidth, hooks: { ...options.hooks, ready: [mark] } },
+      dataOf(times, lines, kind),
+      element,
+    );
+    const unsubscribe = cursor.subscribe(() => mark(plot));
     const resize = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
     resize.observe(element);
     return () => {
@@ -104,7 +108,12 @@ function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uP
       bind: { dblclick: () => null },
     },
     hooks: {
-      setCursor: [(plot) => cursor.set(plot.cursor.idx ?? null)],
+      setCursor: [
+        ({ cursor: { event, idx } }) => {
+          if (!event) return; // only the mouse marks a time here, not the first drawing of the chart
+          cursor.set(typeof idx === 'number' ? (times[idx] ?? null) : null);
+        },
+      ],
       setSelect: [
         (plot) => {
           const { left, width } = plot.select;

@@ -2,17 +2,19 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { ActionIcon, Title, Tooltip } from '@mantine/core';
 import { IconChartLine, IconTable } from '@tabler/icons-react';
-import { lazy, Suspense, useId, useMemo, useState } from 'react';
+import { Suspense, useId, useMemo, useState } from 'react';
 import type { SeriesAnswer } from '../api/series';
+import { lazily } from '../components/lazily';
 import { ChartTable } from './ChartTable';
 import styles from './charts.module.css';
 import type { Cursor } from './cursor';
 import { Legend, Meaning } from './Legend';
 import { Marker } from './Marker';
+import type { Props as PlotProps } from './Plot';
 import { type ChartSpec, hasValues, linesOf, timesOf } from './shaping';
 
 /** The drawing and its library are loaded when the first chart is shown. */
-const Plot = lazy(async () => ({ default: (await import('./Plot')).Plot }));
+const Plot = lazily<'Plot', PlotProps>(() => import('./Plot'), 'Plot');
 
 interface Props {
   spec: ChartSpec;
@@ -56,7 +58,7 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
           </ActionIcon>
         </Tooltip>
       </div>
-      <Legend spec={spec} lines={lines} cursor={cursor} />
+      <Legend spec={spec} times={times} lines={lines} cursor={cursor} />
       {!answer ? (
         <div className={styles.loading} aria-busy />
       ) : !hasValues(lines) ? (

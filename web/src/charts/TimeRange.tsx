@@ -80,7 +80,7 @@ function CustomForm({ period, onApply }: FormProps) {
   const error = from < to ? undefined : t`Must be after the begin.`;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (!error) onApply({ since: from, until: to });
+    if (!error) onApply({ since: from, until: Math.min(to, Date.now() / 1000) });
   };
   return (
     <form onSubmit={submit}>

@@ -48,7 +48,7 @@ def use_between(
     before: Mapping[str, SessionUsage], after: Mapping[str, SessionUsage], passed_s: float
 ) -> dict[str, SessionUse]:
     """Return the use of the sessions that are in both readings, of at most `MAX_METERED`. A container that was started
-    again has a smaller CPU time than before; its use counts from zero."""
+    again has a smaller CPU time than before; its use is 0 until the next reading."""
     both = [session_id for session_id in after if session_id in before][:MAX_METERED]
     return {
         session_id: SessionUse(

@@ -180,7 +180,7 @@ async def change_attributes(
     db, caller = change.db, change.caller
     changes = {name: value for name, value in body.sent_fields().items() if name not in _KEY_FIELDS}
     if "favorite_images" in changes:
-        changes["favorite_images"] = [str(image_id) for image_id in body.favorite_images]
+        changes["favorite_images"] = [str(image_id) for image_id in dict.fromkeys(body.favorite_images)]
     if body.default_image is not None:
         changes["default_image"] = await _existing_image_id(db, str(body.default_image))
     async with db.transaction() as connection:

@@ -41,15 +41,20 @@ async def write_progress(connection: Connection, manager_id: str, messages: Sequ
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
-        " UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
-        " manager_id = %(manager_id)s, manager_term = m.term_seen, usage = m.usage,"
+        ", updated AS (UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(),"
+        " complete = a.complete OR m.complete,"
+        " manager_id = %(manager_id)s, manager_term = m.term_seen, usage = m.usage - 'sessions',"
         " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, ''),"
         " crash_loop = coalesce(m.crash_loop, '')"
         " FROM locked JOIN jsonb_to_recordset(%(messages)s) AS m(agent_id uuid, incarnation bigint, seq bigint,"
         " complete boolean, term_seen bigint, usage jsonb, lateness jsonb, runtime_error text, crash_loop text)"
         " USING (agent_id)"
         " WHERE a.agent_id = locked.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
-        " RETURNING a.agent_id::text",
+        " RETURNING a.agent_id, coalesce(m.usage->'sessions', '{}') AS sessions)"
+        ", used AS (INSERT INTO agent_session_use (agent_id, sessions) SELECT n.agent_id, n.sessions FROM updated n"
+        " LEFT JOIN agent_session_use u USING (agent_id) WHERE u.sessions IS DISTINCT FROM n.sessions"
+        " ON CONFLICT (agent_id) DO UPDATE SET sessions = excluded.sessions)"
+        " SELECT agent_id::text FROM updated",
         {
             "agent_ids": [message.agent_id for message in messages],
             "manager_id": manager_id,

@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 from psycopg.rows import DictRow
 
 from greenroom.core.series.names import SeriesName, Source, Split, kind_of
-from greenroom.core.series.points import ReadPlan
+from greenroom.core.series.points import RESOLUTIONS, ReadPlan
 from greenroom.core.series.waits import percentile_s
 from greenroom.db.database import Database
 from greenroom.db.series.recording import LAUNCHES, POINT_BEGIN, POOLS, READ_DONE, ZONES, SeriesTable, done_of
@@ -139,9 +139,11 @@ _LAUNCHES: Final[dict[Split, LiteralString]] = {
     for split in ("total", "zone")
 }
 _BEGUN: Final[LiteralString] = (
-    "SELECT extract(epoch FROM least((SELECT min(begin) FROM series_zones), (SELECT min(begin) FROM series_launches)))"
-    "::bigint AS begun_s"
+    "SELECT extract(epoch FROM min(begin))::bigint AS begun_s FROM unnest(%s::int[]) AS r(step_s), LATERAL"
+    " ((SELECT begin FROM series_zones z WHERE z.step_s = r.step_s ORDER BY begin LIMIT 1) UNION ALL"
+    " (SELECT begin FROM series_launches l WHERE l.step_s = r.step_s ORDER BY begin LIMIT 1)) first"
 )
+"""The time of the first point. Each of its parts reads one row of an index."""
 
 Points = defaultdict[tuple[str, SeriesName], dict[int, float]]
 """Object and name → beginning of a point → value."""
@@ -172,7 +174,7 @@ async def read_series(
     for kind in dict.fromkeys(map(kind_of, names)):
         zone_ids = series_filter.zone_ids[kind.needs]
         points = await _read_source(db, kind.source, split, _parameters(plan, zone_ids, config_ids))
-        begun_s = await _begun_s(db) if kind.source == "launches" else None
+        begun_s = await _begun_s(db) if kind.source == "launches" and zone_ids != [] else None
         found += [
             Series(
                 name=name,
@@ -182,7 +184,7 @@ async def read_series(
                 **asdict(each),
             )
             for each in objects
-            if split != "zone" or zone_ids is None or each.zone_id in zone_ids
+            if split == "total" or zone_ids is None or each.zone_id in zone_ids
             for name in names
             if kind_of(name) == kind
         ]
@@ -201,7 +203,7 @@ def _in_order(plan: ReadPlan, points: Mapping[int, float], begun_s: int | None) 
 
 
 async def _begun_s(db: Database) -> int | None:
-    (row,) = await db.fetch(_BEGUN)
+    (row,) = await db.fetch(_BEGUN, ([resolution.step_s for resolution in RESOLUTIONS],))
     return row["begun_s"]
 
 

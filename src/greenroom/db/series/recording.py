@@ -104,7 +104,8 @@ POOLS: Final = SeriesTable(
 LAUNCHES: Final = SeriesTable(name="series_launches", keys=("zone_id", "outcome", "wait_bucket"), sums=("launches",))
 TABLES: Final = (ZONES, POOLS, LAUNCHES)
 
-# A session of a user whose status is `assigning` is not open yet. The first Primary of a zone is no failover.
+# A session of a user whose status is `assigning` is not open yet. The first Primary of a zone is no failover. Primaries
+# before the first sample of the zone do not count.
 _SAMPLE_ZONES: Final[LiteralString] = f"""
 INSERT INTO series_zones (step_s, begin, zone_id, samples, cores_offered, cores_reserved, cores_free_low,
     memory_offered, memory_reserved, memory_free_low, sessions_running, sessions_starting, sessions_stopped,
@@ -113,7 +114,7 @@ SELECT %(step_s)s, to_timestamp(%(begin_s)s), z.zone_id, 1, coalesce(c.cores, 0)
        coalesce(c.cores - c.cores_reserved, 0), coalesce(c.memory, 0), coalesce(c.memory_reserved, 0),
        coalesce(c.memory - c.memory_reserved, 0), coalesce(s.running, 0), coalesce(s.starting, 0),
        coalesce(s.stopped, 0), coalesce(s.failed, 0), coalesce(s.staged, 0),
-       coalesce(greatest(l.term - greatest(before.term, 1), 0), 0), l.term
+       CASE WHEN before.term IS NULL THEN 0 ELSE greatest(l.term - greatest(before.term, 1), 0) END, l.term
   FROM zones z JOIN zone_leases l USING (zone_key)
   LEFT JOIN ({CAPACITIES}) c USING (zone_id)
   LEFT JOIN (

@@ -143,7 +143,8 @@ SESSIONS: Final = ListDefinition(
        {PROXY_JSON} || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
        s.agent_id::text, a.hostname, o.container_id,
        coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
-       s.cores, s.memory, a.usage->'sessions'->s.session_id::text AS used, s.round_trip_ms, s.client_address,
+       s.cores, s.memory, s.round_trip_ms, s.client_address,
+       (SELECT u.sessions->s.session_id::text FROM agent_session_use u WHERE u.agent_id = s.agent_id) AS used,
        s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,

@@ -66,6 +66,9 @@ export function Palette({ me, onClose }: Props) {
     onClose();
     void navigate(entry.to);
   };
+  // Until the server has answered, the hits are those of the text before. Who types fast must not open one of them.
+  const isOld = (entry: Entry | undefined) =>
+    (wanted !== asked || hits.isPlaceholderData) && entry !== undefined && found.includes(entry);
   const onKeyDown = (event: KeyboardEvent) => {
     const moves: Record<string, number> = {
       ArrowDown: at + 1 < entries.length ? at + 1 : 0,
@@ -75,8 +78,9 @@ export function Palette({ me, onClose }: Props) {
     };
     const next = moves[event.key];
     if (next !== undefined) setChosen(next);
-    else if (event.key === 'Enter' && !event.nativeEvent.isComposing) open(entries[at]);
-    else return;
+    else if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+      if (!isOld(entries[at])) open(entries[at]);
+    } else return;
     event.preventDefault();
   };
   const count = entries.length;

@@ -1,5 +1,6 @@
 /** The entries that the user opened last. The browser keeps them until the user logs out. */
 
+import { keepText, keptText } from '../../kept';
 import type { Entry } from './entries';
 
 const KEY = 'greenroom.recent';
@@ -12,7 +13,7 @@ interface Stored {
 
 function stored(): Stored | null {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? 'null') as Stored | null;
+    return JSON.parse(keptText(KEY) ?? 'null') as Stored | null;
   } catch {
     return null; // another program wrote it
   }
@@ -29,9 +30,9 @@ export function recentOf(user: string): Entry[] {
 export function remember(user: string, { to, title, note }: Entry): void {
   const others = recentOf(user).filter((other) => other.to !== to);
   const entries = [{ to, title, note }, ...others].slice(0, MAX);
-  localStorage.setItem(KEY, JSON.stringify({ user, entries } satisfies Stored));
+  keepText(KEY, JSON.stringify({ user, entries } satisfies Stored));
 }
 
 export function forgetRecent(): void {
-  localStorage.removeItem(KEY);
+  keepText(KEY, null);
 }

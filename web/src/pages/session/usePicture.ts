@@ -1,6 +1,7 @@
 /** The picture of a session, light or video, and its costs (docs/reference/session-page.md). */
 
 import { useCallback, useEffect, useState } from 'react';
+import { keepText, keptText } from '../../kept';
 
 /** The picture of noVNC, or H.264 for moving pictures. */
 export type PictureKind = 'light' | 'video';
@@ -48,7 +49,7 @@ export function usePicture(say: (message: object) => void) {
 
   const other: PictureKind = reported?.wanted === 'video' ? 'light' : 'video';
   const change = useCallback(() => {
-    remember(other);
+    keepText(CHOICE, other);
     say({ type: 'stream', kind: other });
   }, [say, other]);
 
@@ -62,18 +63,6 @@ export function usePicture(say: (message: object) => void) {
 }
 
 function remembered(): PictureKind | null {
-  try {
-    const kind = localStorage.getItem(CHOICE);
-    return kind === 'light' || kind === 'video' ? kind : null;
-  } catch {
-    return null; // this browser stores no data for pages
-  }
-}
-
-function remember(kind: PictureKind): void {
-  try {
-    localStorage.setItem(CHOICE, kind);
-  } catch {
-    // The choice applies to this page only.
-  }
+  const kind = keptText(CHOICE);
+  return kind === 'light' || kind === 'video' ? kind : null;
 }

@@ -1,6 +1,7 @@
 /** Sound and microphone of the page of a session (docs/reference/session-page.md), and the choices that this browser stores. */
 
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { keepText, keptText } from '../../kept';
 
 /** A device of the browser. The label is empty until the user allows the microphone. */
 export interface Device {
@@ -99,7 +100,7 @@ export function useSound(say: (message: object) => void) {
 
   const keep = useCallback((change: Partial<Choice>) => {
     choice.current = { ...choice.current, ...change };
-    remember(choice.current);
+    keepText(CHOICE, JSON.stringify(choice.current));
   }, []);
 
   const mayListen = audio?.allowed ?? false;
@@ -130,17 +131,9 @@ export function useSound(say: (message: object) => void) {
 
 function remembered(): Choice {
   try {
-    const kept: unknown = JSON.parse(localStorage.getItem(CHOICE) ?? '{}');
-    return { ...FIRST, ...(kept as Partial<Choice>) };
+    const stored: unknown = JSON.parse(keptText(CHOICE) ?? '{}');
+    return { ...FIRST, ...(stored as Partial<Choice>) };
   } catch {
-    return FIRST; // this browser stores no data for pages
-  }
-}
-
-function remember(choice: Choice): void {
-  try {
-    localStorage.setItem(CHOICE, JSON.stringify(choice));
-  } catch {
-    // The choice applies to this page only.
+    return FIRST; // another program wrote it
   }
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +25,8 @@ from greenroom.demo.seed import DemoOptions, Seeding, manager_urls, name_hosts, 
 from greenroom.up import commands
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Options, default_data, find_listen_error
-from greenroom.up.processes import end_all, find_instance_processes
-from greenroom.up.progress import InstanceDescription, stderr_progress
+from greenroom.up.processes import end_all, find_instance_processes, read_command_line
+from greenroom.up.progress import InstanceDescription, command_name, stderr_progress
 from greenroom.up.site import LEFTOVERS_TIMEOUT_S, remove_data, site_of
 from greenroom.up.status import read_status
 
@@ -81,12 +82,17 @@ def start(data: Path, *, port: int | None, language: Language, seed: int, small:
     """Start the demo. A new demo is filled with data; an existing demo keeps its data and its options.
 
     Raises:
-        SetupError: DATA has another instance, or the demo cannot be started. A demo whose data are not complete is
-            removed.
+        SetupError: DATA has another instance, or the demo cannot be started. A new demo that cannot be started or
+            completed is removed.
     """
     layout = Layout(data)
     stored = StoredDemo.read(layout)
     if layout.instance.exists() and not stored:
+        if hosts.demo_folder(layout).exists():
+            raise SetupError(
+                f"The demo in {data} is being created, or its creation ended early; remove it with:"
+                f" {command_name()} demo --end --data {shlex.quote(str(data))}"
+            )
         raise SetupError(f"{data} contains an instance that is no demo; specify another --data.")
     os.environ.update(_ENVIRONMENT)
     size = SMALL if small else FULL
@@ -129,7 +135,13 @@ def _file(layout: Layout) -> Path:
 
 def _start_instance(layout: Layout, options: Options) -> InstanceDescription:
     if running_pid(layout) is None:
-        return commands.start_in_background(layout, options)
+        is_new = not layout.instance.exists()
+        try:
+            return commands.start_in_background(layout, options)
+        except BaseException:
+            if is_new and layout.instance.exists() and running_pid(layout) is None:
+                _remove_instance(layout)
+            raise
     description = asyncio.run(read_status(layout)).description
     if description is None:
         raise SetupError("The database of the demo does not answer; end the demo with: greenroom demo --end")
@@ -137,10 +149,8 @@ def _start_instance(layout: Layout, options: Options) -> InstanceDescription:
 
 
 def _hosts_run(layout: Layout) -> bool:
-    module = b"greenroom.demo.hosts"
-    return any(
-        module in Path(f"/proc/{process.pid}/cmdline").read_bytes() for process in find_instance_processes(layout.data)
-    )
+    module = "greenroom.demo.hosts"
+    return any(module in read_command_line(process.pid) for process in find_instance_processes(layout.data))
 
 
 def _restart_hosts(layout: Layout) -> None:
@@ -158,12 +168,16 @@ def remove(data: Path) -> None:
     check_folder(layout)
     if not hosts.demo_folder(layout).exists():
         raise SetupError(f"There is no demo in {data}.")
+    _remove_instance(layout)
+
+
+def _remove_instance(layout: Layout) -> None:
     if running_pid(layout) is not None or layout.state.exists():
-        commands.down(data)
-    asyncio.run(end_all(lambda: find_instance_processes(data), LEFTOVERS_TIMEOUT_S))
+        commands.down(layout.data)
+    asyncio.run(end_all(lambda: find_instance_processes(layout.data), LEFTOVERS_TIMEOUT_S))
     lock = DataLock.take(layout)
     try:
-        remove_data(layout, [data])
+        remove_data(layout, [layout.data])
     finally:
         lock.release()
 

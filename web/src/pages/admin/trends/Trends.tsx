@@ -1,11 +1,13 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Select } from '@mantine/core';
+import { IconTimeline } from '@tabler/icons-react';
 import { useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import styles from '../../../charts/charts.module.css';
 import { TimeRange } from '../../../charts/TimeRange';
 import { useRange } from '../../../charts/useRange';
+import { EmptyState } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { SeriesCharts } from './SeriesCharts';
@@ -17,6 +19,7 @@ export function Trends() {
   const { range, show } = useRange();
   const [params, setParams] = useSearchParams();
   const zoneId = params.get('zone');
+  const charts = CHARTS.filter(({ needs }) => allowed(needs));
   const showZone = (zone: string | null) =>
     setParams((current) => {
       const changed = new URLSearchParams(current);
@@ -29,16 +32,17 @@ export function Trends() {
       <PageHeader title={t`Trends`}>
         <Trans>How the deployment changes. Drag across a chart to see a period in detail.</Trans>
       </PageHeader>
-      <div className={styles.bar}>
-        <TimeRange range={range} onChange={show} />
-        {allowed('zones_view') && <ZoneSelect zoneId={zoneId} onChange={showZone} />}
-      </div>
-      <SeriesCharts
-        charts={CHARTS.filter(({ needs }) => allowed(needs))}
-        range={range}
-        onRange={show}
-        only={zoneId ? { zone_id: zoneId } : undefined}
-      />
+      {charts.length === 0 ? (
+        <EmptyState icon={IconTimeline} title={t`You are not allowed to view this page`} />
+      ) : (
+        <>
+          <div className={styles.bar}>
+            <TimeRange range={range} onChange={show} />
+            {allowed('zones_view') && <ZoneSelect zoneId={zoneId} onChange={showZone} />}
+          </div>
+          <SeriesCharts charts={charts} range={range} onRange={show} only={zoneId ? { zone_id: zoneId } : undefined} />
+        </>
+      )}
     </>
   );
 }
