@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from greenroom import core
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
 from greenroom.api.access.second_factors import PENDING_ENDED
+from greenroom.core import diagnostics
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
@@ -22,7 +22,7 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REM
 from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
-DIAGNOSTICS: Final = Path(core.diagnostics.__path__[0])
+DIAGNOSTICS: Final = Path(diagnostics.__path__[0])
 HELP_TITLE: Final = re.compile(r'"((?:Add|Change|Correct|Enable|Show|Stage)\b[^"]*)"')
 """The title of an action in the source, because most titles are arguments of calls."""
 PREFIX: Final = "server:"

@@ -131,7 +131,9 @@ def test_a_help_desk_of_one_group_can_use_each_page_that_it_sees(site: Site):
 def test_an_operator_of_one_zone_can_use_each_page_that_it_sees(site: Site):
     person = site.log_in({"role": "zone_operator", "zones": [site.zone]})
     page, refused = person.page, refusals_of(person.page)
-    infrastructure = {f"/admin/infrastructure/{noun}" for noun in ("stage-map", "zones", "managers", "agents", "gateways")}
+    infrastructure = {
+        f"/admin/infrastructure/{noun}" for noun in ("stage-map", "zones", "managers", "agents", "gateways")
+    }
     assert walk(person) == {"/admin", "/admin/trends", "/admin/sessions", "/admin/staging", *infrastructure}
     person.open("/admin/infrastructure/zones")
     expect(person.row("default")).to_be_visible()
