@@ -38,7 +38,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     # The list has the number of served launches
     admin.open("/admin/staging")
     expect(admin.row("Desktop")).to_contain_text("50 %")
-    expect(admin.row("Desktop").locator("[data-tone]")).to_have_attribute("data-tone", "yellow")
+    expect(admin.row("Desktop").locator("[data-tone]")).to_have_attribute("data-tone", "warning")
     admin.row("Desktop").get_by_role("link", name="50 %").click()
 
     # The page has the reason why the others were not, and leads to each

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, logged_in, use_colours, violations
+from tests.browser.console import Person, use_colours, violations
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,7 @@ def agent(instance: Instance) -> Iterator[dict[str, str]]:
     instance.call("PATCH", path, json={"enabled": True})
 
 
-def person(new_context: Callable[..., BrowserContext], instance: Instance, role: str) -> Person:
-    found = instance.found[role]
-    return logged_in(new_context(), instance.url, found["username"], found["password"])
-
-
-def test_the_setting_that_decides_is_saved_after_a_preview(
-    new_context: Callable[..., BrowserContext], instance: Instance, agent: dict[str, str]
-):
-    admin = person(new_context, instance, "admin")
+def test_the_setting_that_decides_is_saved_after_a_preview(admin: Person, instance: Instance, agent: dict[str, str]):
     page = admin.page
     admin.open(f"/admin/infrastructure/agents/{agent['agent_id']}")
     why = page.get_by_role("button", name=f"Why? Agent {agent['hostname']}")
@@ -54,10 +46,7 @@ def test_the_setting_that_decides_is_saved_after_a_preview(
     expect(why).to_be_focused()
 
 
-def test_a_user_reads_why_a_workspace_is_not_possible_now(
-    new_context: Callable[..., BrowserContext], instance: Instance, agent: dict[str, str]
-):
-    user = person(new_context, instance, "user")
+def test_a_user_reads_why_a_workspace_is_not_possible_now(user: Person, agent: dict[str, str]):
     page = user.page
     page.set_viewport_size({"width": 360, "height": 780})
     user.open("/")

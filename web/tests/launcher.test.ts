@@ -17,25 +17,25 @@ describe('the sections of the launcher', () => {
     image(name, index < 6 ? `2026-11-0${index + 1}T10:00:00Z` : null),
   );
 
-  test('few workspaces are one section', () => expect(shown(few, [], false)).toEqual([['All workspaces', 'abc']]));
+  test('few workspaces are one section', () => expect(shown(few, [], false)).toEqual([['All', 'abc']]));
 
   test('favorites come first, in their order, and only once', () =>
     expect(shown(few, ['c', 'gone', 'a'], false)).toEqual([
       ['Favorites', 'ca'],
-      ['Other workspaces', 'b'],
+      ['Others', 'b'],
     ]));
 
   test('of many workspaces, the latest four are recent', () =>
     expect(shown(many, ['f', 'i'], false)).toEqual([
       ['Favorites', 'fi'],
       ['Recent', 'edcb'],
-      ['Other workspaces', 'agh'],
+      ['Others', 'agh'],
     ]));
 
   test('few favorites and recent ones are in one section', () =>
     expect(shown(many, ['f'], false)).toEqual([
       ['Favorites and recent', 'fedcb'],
-      ['Other workspaces', 'aghi'],
+      ['Others', 'aghi'],
     ]));
 
   test('a search keeps the order of its hits', () => expect(shown(few, ['c'], true)).toEqual([['Found', 'abc']]));

@@ -1,8 +1,9 @@
-"""The choices of a user for the lists of the console: the shown columns, and saved views."""
+"""The choices of a user for the console: the columns and saved views of lists, their look, and favorites."""
 
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -14,6 +15,10 @@ MAX_COLUMNS: Final = 40
 MAX_VIEWS: Final = 20
 
 Times = Literal["relative", "absolute"]
+Density = Literal["compact", "standard", "comfortable"]
+FavoriteImages = Annotated[
+    list[UUID], Field(max_length=100, description="workspaces that the launcher shows first, in this order")
+]
 ListName = Annotated[
     str, MatchesPattern(r"[a-z0-9-]{1,60}", "the name of a list: 1 to 60 small letters, digits and '-'")
 ]

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SecretStr, model_validator
 
-from greenroom.api.access.list_schemas import Lists, Times
+from greenroom.api.access.list_schemas import Density, FavoriteImages, Lists, Times
 from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import SettingValues
@@ -61,10 +61,6 @@ def known_timezone(name: str | None) -> str | None:
 Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
-Density = Literal["compact", "standard", "comfortable"]
-FavoriteImages = Annotated[
-    list[UUID], Field(max_length=100, description="workspaces that the launcher shows first, in this order")
-]
 Username = Annotated[str, AfterValidator(_username), Field(description="name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_storable_time)]
 Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="permission codes")]

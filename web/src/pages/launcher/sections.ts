@@ -32,7 +32,7 @@ export function sectionsOf(images: LauncherImage[], favorites: Uuid[], isSearchi
           { title: t`Favorites`, images: chosen },
           { title: t`Recent`, images: recent },
         ]),
-    { title: isWhole ? t`All workspaces` : t`Other workspaces`, images: rest },
+    { title: isWhole ? t`All` : t`Others`, images: rest },
   ]);
 }
 
