@@ -7,7 +7,8 @@ import uuid
 from tests.support.agents import ToldAgent, row, seen, session, user
 
 from greenroom.db.database import Database
-from greenroom.wire.messages import MAX_PICTURE_BYTES, AssignmentReport, CommandReport, ScreenshotSize
+from greenroom.wire.fields import ScreenshotSize
+from greenroom.wire.messages import MAX_PICTURE_BYTES, AssignmentReport, CommandReport
 
 
 async def test_a_hand_over_is_received_then_assigned(agent: ToldAgent, db: Database):

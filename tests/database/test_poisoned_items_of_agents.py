@@ -28,8 +28,8 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ContainerConflict, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.wire.fields import HomeRemoval
-from greenroom.wire.messages import CommandReport, DesiredImage, ScreenshotSize
+from greenroom.wire.fields import HomeRemoval, ScreenshotSize
+from greenroom.wire.messages import CommandReport, DesiredImage
 
 POISON = "poison"
 BAD_SIZE = ScreenshotSize(width=13, height=13)

@@ -33,6 +33,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Moment
 
 
+class ScreenshotSize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The maximum size of a screenshot, in pixels."""
+
+    width: int
+    height: int
+
+
 class SessionUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The use of a session: the average number of cores between the last two readings, and the memory in bytes."""
 

@@ -30,6 +30,7 @@ from greenroom.wire.fields import (
     HomeRemoval,
     HomeReport,
     Moment,
+    ScreenshotSize,
     SessionUse,
     Step,
     Uuid,
@@ -306,13 +307,6 @@ class Authorised(Message, frozen=True, kw_only=True):
     permitted: list[str] = []
     must_record: bool = False
     recorded: bool = False
-
-
-class ScreenshotSize(Message, frozen=True, kw_only=True):
-    """The maximum size of a screenshot, in pixels."""
-
-    width: int
-    height: int
 
 
 class SessionCommand(Message, frozen=True, kw_only=True):

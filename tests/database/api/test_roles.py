@@ -333,27 +333,12 @@ async def test_the_routes_with_a_scope_are_these(app: FastAPI):
     """A code of a role with a scope counts on these routes. Each one is tested above, or acts on one session."""
     listed = {f"{r.method} {r.path}" for r in access_of(app) if r.declared and r.declared.scope is LISTED}
     scoped = {r.path for r in access_of(app) if r.declared and isinstance(r.declared.scope, ObjectScope)}
-    assert {what for what in listed if "{" not in what} == {
-        f"GET /api/v1/{noun}"
-        for noun in (
-            "agents",
-            "managers",
-            "zones",
-            "gateways",
-            "staging-configs",
-            "users",
-            "groups",
-            "sessions",
-            "today",
-            "stage-map",
-            "series",
-            "search",
-        )
-    }
+    nouns = ("agents", "managers", "zones", "gateways", "staging-configs", "users", "groups")
+    names = (*nouns, "sessions", "today", "stage-map", "series", "search")
+    assert {what for what in listed if "{" not in what} == {f"GET /api/v1/{name}" for name in names}
     assert all(
         "{session_id}" in what or what.endswith("/leases/{lease_id}/recording") for what in listed if "{" in what
     )
-    nouns = ("agents", "managers", "zones", "gateways", "staging-configs", "users", "groups")
     assert all(path.replace("/why", "").split("/")[3] in nouns for path in scoped)
 
 

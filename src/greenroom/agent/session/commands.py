@@ -19,7 +19,8 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.concurrency import convert_item_error
 from greenroom.kit.stops import hold_if_armed
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
-from greenroom.wire.messages import CommandReport, ScreenshotSize, SessionCommand
+from greenroom.wire.fields import ScreenshotSize
+from greenroom.wire.messages import CommandReport, SessionCommand
 
 MAX_PARALLEL_SCREENSHOTS: Final = 2
 """The limit of parallel screenshots. The encoding of a large screen needs 36 MiB and one core."""

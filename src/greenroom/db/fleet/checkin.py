@@ -346,7 +346,7 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandToBegin:
     """A command or screenshot that an Agent must begin; `age_s` is the time since it was requested. `env`: name →
-    encrypted value. `screenshot` is a `wire.messages.ScreenshotSize`, None = a command."""
+    encrypted value. `screenshot` is a `wire.fields.ScreenshotSize`, None = a command."""
 
     command_id: str
     session_id: str

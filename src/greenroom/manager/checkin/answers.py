@@ -33,7 +33,7 @@ from greenroom.db.fleet.checkin import (
 from greenroom.kit.concurrency import CachedReads, convert_item_error
 from greenroom.kit.secrets import Secrets, secret_digest
 from greenroom.manager.status import ManagerContext
-from greenroom.wire.fields import HomeRemoval
+from greenroom.wire.fields import HomeRemoval, ScreenshotSize
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -42,7 +42,6 @@ from greenroom.wire.messages import (
     DesiredChanges,
     DesiredImage,
     ManagerAddress,
-    ScreenshotSize,
     SessionCommand,
     digest,
 )
