@@ -40,7 +40,7 @@ export function TimeChart({ spec, answer, cursor, onPeriod }: Props) {
   return (
     <section className={styles.chart} aria-labelledby={id}>
       <div className={styles.head}>
-        <div>
+        <div className={styles.words}>
           <Title order={2} size="h5" id={id}>
             {title}
           </Title>
