@@ -10,21 +10,21 @@ from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, goto, logged_in, violations
 
-PAGES: Final = {
-    "/": "Workspaces",
-    "/account": "My account",
-    "/admin": "Today",
-    "/admin/sessions": "Sessions",
-    "/admin/users": "Users",
-    "/admin/groups": "Groups",
-    "/admin/workspaces": "Workspaces",
-    "/admin/staging": "Staging",
-    "/admin/infrastructure/agents": "Agents",
-    "/admin/infrastructure/managers": "Managers",
-    "/admin/settings": "Settings",
-    "/admin/audit": "Audit",
-    "/admin/trends": "Trends",
-}
+PAGES: Final = (
+    "/",
+    "/account",
+    "/admin",
+    "/admin/sessions",
+    "/admin/users",
+    "/admin/groups",
+    "/admin/workspaces",
+    "/admin/staging",
+    "/admin/infrastructure/agents",
+    "/admin/infrastructure/managers",
+    "/admin/settings",
+    "/admin/diagnostics/audit",
+    "/admin/trends",
+)
 """Pages of each kind: launcher, form, list, charts."""
 WIDTHS: Final = (360, 1440)
 
@@ -34,7 +34,9 @@ PLAIN_TEXTS: Final = """() => [...document.querySelectorAll('h1, h2, th, label, 
   .filter((text) => /[a-z]{3}/.test(text) && !/[áéíóúÁÉÍÓÚ~]/.test(text))"""
 """Texts of headings, fields, buttons and links that the pseudo-locale did not change."""
 
-NAMES: Final = ("Greenroom", "Session Staging")
+NAMES: Final = ("Greenroom", "Session Staging", "admin@greenroom.local")
+OF_THE_API: Final = {"/admin/settings"}
+"""Pages with titles of the api. A pseudo-locale does not have them."""
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +91,13 @@ def test_every_text_of_headings_fields_and_buttons_is_in_the_catalog(speaker: Ca
     person = speaker("en-XA")
     page = person.page
     plain: dict[str, list[str]] = {}
-    for address in PAGES:
+    for address in [each for each in PAGES if each not in OF_THE_API]:
         person.open(address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
         texts: list[str] = page.evaluate(PLAIN_TEXTS)
         plain[address] = [text for text in texts if not any(name in text for name in NAMES)]
-    assert plain == {address: [] for address in PAGES}
+    assert {address: texts for address, texts in plain.items() if texts} == {}
 
 
 @pytest.mark.parametrize("language", ["en-XA", "ar-XB", "de"])

@@ -80,8 +80,9 @@ export function serverText(text: string): string {
 
 const VOWELS: Record<string, string> = { a: 'á', e: 'é', i: 'í', o: 'ó', u: 'ú', A: 'Á', E: 'É', O: 'Ó', U: 'Ú' };
 
-/** A text of the pseudo-locale: a third longer, with accents. */
+/** A text of the pseudo-locale: a third longer, with accents. Its lines can break, as those of words. */
 function accented(text: string): string {
   const changed = text.replace(/[aeiouAEOU]/g, (letter) => VOWELS[letter] ?? letter);
-  return changed + '~'.repeat(Math.ceil(text.trim().length / 3));
+  const longer = '~'.repeat(Math.ceil(text.trim().length / 3));
+  return changed + longer.replace(/~{8}(?=~)/g, '$& ');
 }
