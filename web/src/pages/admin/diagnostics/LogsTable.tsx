@@ -10,6 +10,7 @@ import type { LogRow } from '../../../api/types';
 import { useClock } from '../../../components/clock';
 import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
+import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { shortId } from '../../../components/format';
@@ -43,7 +44,7 @@ const USER: Column<LogRow> = {
   key: 'user',
   title: t`User`,
   value: (row) => row.username,
-  render: (row) => <Wrapped>{row.username}</Wrapped>,
+  render: (row) => <Cut>{row.username ?? '–'}</Cut>,
 };
 
 const OF_ALL: Column<LogRow>[] = [
@@ -186,9 +187,9 @@ function Message({ row }: { row: LogRow }) {
   ].filter(Boolean);
   return (
     <div className="anywhere">
-      {row.message.replace(UUID, shortId)}
+      <Cut lines={2}>{row.message.replace(UUID, shortId)}</Cut>
       {(about || links.length > 0) && (
-        <span className="row-note beside">
+        <span className="row-note">
           {about} {links}
         </span>
       )}
@@ -212,12 +213,4 @@ function SessionLink({ id }: { id: string }) {
 /** The group a setting came from. */
 function groupOf({ details }: LogRow): string | null {
   return typeof details.group === 'string' ? details.group : null;
-}
-
-function Wrapped({ children }: { children: string | null }) {
-  return (
-    <Text size="sm" miw={155} maw={180} className="anywhere">
-      {children ?? '–'}
-    </Text>
-  );
 }

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Group, Progress, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
+import { Cut } from '../../../components/Cut';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
 import { WhyButton } from '../../../why/WhyButton';
@@ -43,7 +44,9 @@ function Shortfall({ code, reason, needs_action }: NonNullable<StagingConfig['sh
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden className="rigid" />
-      <Text size="xs">{reason}</Text>
+      <Text component="div" size="xs">
+        <Cut lines={2}>{reason}</Cut>
+      </Text>
     </Group>
   );
 }
