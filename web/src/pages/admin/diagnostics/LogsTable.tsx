@@ -20,6 +20,7 @@ import { RowLink } from '../../../components/RowLink';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
 import { LogDetails } from './LogDetails';
+import styles from './LogsTable.module.css';
 import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
@@ -44,7 +45,7 @@ const USER: Column<LogRow> = {
   key: 'user',
   title: t`User`,
   value: (row) => row.username,
-  render: (row) => <Cut>{row.username ?? '–'}</Cut>,
+  render: (row) => <Cut wide>{row.username ?? '–'}</Cut>,
 };
 
 const OF_ALL: Column<LogRow>[] = [
@@ -186,7 +187,7 @@ function Message({ row }: { row: LogRow }) {
     ),
   ].filter(Boolean);
   return (
-    <div className="anywhere">
+    <div className={styles.message}>
       <Cut lines={2}>{row.message.replace(UUID, shortId)}</Cut>
       {(about || links.length > 0) && (
         <span className="row-note">

@@ -12,7 +12,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
   const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
   return (
-    <Stack gap={6} miw={200}>
+    <Stack gap={6} miw={250}>
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" className="grows" transitionDuration={300}>
           <Progress.Section value={share(current)} color="ready" aria-label={t`${current} of ${desired} ready`} />

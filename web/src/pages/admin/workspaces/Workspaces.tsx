@@ -110,7 +110,7 @@ function Name({ image }: { image: Image }) {
 
 function ImageName({ name }: { name: string }) {
   return (
-    <Cut>
+    <Cut at="start" wide>
       <Code>{name}</Code>
     </Cut>
   );
