@@ -81,10 +81,15 @@ export function Agents() {
         const { hostname } = row;
         return (
           <Group gap={6}>
-            {statesOf(row).map((state) => (
-              <StatusBadge key={state} status={state} />
-            ))}
-            <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
+            <Group gap={6} wrap="nowrap">
+              <StatusBadge status={row.status} />
+              <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
+            </Group>
+            {statesOf(row)
+              .slice(1)
+              .map((state) => (
+                <StatusBadge key={state} status={state} />
+              ))}
             {row.status_reason && (
               <Text component="div" size="xs" c="dimmed" maw="16rem">
                 <Cut>{row.status_reason}</Cut>
@@ -132,9 +137,7 @@ export function Agents() {
       key: 'last',
       title: t`Last Reported Time`,
       value: (row) => row.last_reported,
-      render: (row) => (
-        <TimeAgo time={row.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />
-      ),
+      render: (row) => <TimeAgo time={row.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />,
     },
     {
       key: 'manager',
