@@ -8,8 +8,11 @@ const Hint = lazily<'Hint', HintProps>(() => import('./Hint'), 'Hint');
 /** The delay before a hint, so that a pointer that only passes over an element shows none. */
 const OPEN_MS = 250;
 
-/** The elements with a hint: those with `data-hint`, and times, whose hint is their other form. It is formatted when it is shown. */
-const HINTED = '[data-hint], time:not([title])';
+/**
+ * The elements with a hint: those with `data-hint`, times, whose hint is their other form, and texts with `data-whole`,
+ * whose hint is the whole text if it is cut. It is formatted when it is shown.
+ */
+const HINTED = '[data-hint], time:not([title]), [data-whole]';
 
 /**
  * The tooltip for all hints of the page. It is shared, so that rows of tables need no separate tooltips.
@@ -21,7 +24,7 @@ export function Hints() {
   useEffect(() => followHints(setShown), []);
   useEffect(() => {
     const { element, label } = shown ?? {};
-    if (!element || label === undefined || label === element.ariaLabel) return;
+    if (!element || label === undefined || label === element.ariaLabel || label === element.textContent) return;
     element.setAttribute('aria-description', label);
     return () => element.removeAttribute('aria-description');
   }, [shown]);
@@ -82,5 +85,8 @@ function followHints(show: (shown: Shown) => void): () => void {
 }
 
 function hintOf(element: HTMLElement): string | undefined {
-  return element.dataset.hint ?? (element instanceof HTMLTimeElement ? otherForm(element) : undefined);
+  if (element.dataset.hint !== undefined) return element.dataset.hint;
+  if (element instanceof HTMLTimeElement) return otherForm(element);
+  const isCut = element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight;
+  return isCut ? (element.textContent ?? undefined) : undefined;
 }

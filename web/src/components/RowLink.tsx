@@ -8,7 +8,7 @@ export const OpenPathContext = createContext<string | null>(null);
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
   const isOpen = use(OpenPathContext) === to.split('?', 1)[0];
   const link = (
-    <Link to={to} className="row-link mantine-focus-auto" aria-current={isOpen ? 'true' : undefined}>
+    <Link to={to} className="row-link mantine-focus-auto" data-whole aria-current={isOpen ? 'true' : undefined}>
       {children}
     </Link>
   );
@@ -16,7 +16,9 @@ export function RowLink({ to, children, note }: { to: string; children: ReactNod
   return (
     <div className="row-named">
       {link}
-      <div className="row-note">{note}</div>
+      <div className="row-note" data-whole>
+        {note}
+      </div>
     </div>
   );
 }
@@ -25,8 +27,14 @@ export function RowLink({ to, children, note }: { to: string; children: ReactNod
 export function RowName({ children, note }: { children: ReactNode; note?: ReactNode }) {
   return (
     <div className="row-named">
-      <span className="row-name">{children}</span>
-      {note && <div className="row-note">{note}</div>}
+      <span className="row-name" data-whole>
+        {children}
+      </span>
+      {note && (
+        <div className="row-note" data-whole>
+          {note}
+        </div>
+      )}
     </div>
   );
 }

@@ -114,6 +114,8 @@ const WORDS: Record<string, string> = {
   dead: t`dead`,
   locked: t`locked`,
   deleted: t`deleted`,
+  'used up': t`used up`,
+  expired: t`expired`,
 };
 
 /** The hints of statuses whose words do not state what happened. */

@@ -55,12 +55,16 @@ export function Legend({ sessions, looks, only, onOnly }: Props) {
           </button>
         </li>
       )}
-      {SHAPES.map(({ shape, word }, index) => (
-        <li key={shape} data-shape={shape} data-first={index === 0 || undefined}>
-          <Mark color={shape === 'failed' ? 'failure' : OTHER} shape={shape} />
-          {word}
-        </li>
-      ))}
+      <li>
+        <ul className={styles.shapes} aria-label={t`States`}>
+          {SHAPES.map(({ shape, word }) => (
+            <li key={shape} data-shape={shape}>
+              <Mark color={shape === 'failed' ? 'failure' : OTHER} shape={shape} />
+              {word}
+            </li>
+          ))}
+        </ul>
+      </li>
     </ul>
   );
 }

@@ -138,7 +138,7 @@ function placeZone(part: ZonePart, seats: Seats, scene: Scene, top: number): Zon
   let y = top + sizes.zoneHead;
   const managers = grid(
     part.managers.map(() => sizes.managerHeight),
-    { x: 0, y, width: stageWidth, most: sizes.managerWidth, least: sizes.managerWidth, gap },
+    { x: 0, y, width: stageWidth, most: 1.5 * sizes.managerWidth, least: sizes.managerWidth, gap },
   );
   part.managers.forEach(({ key }, index) => rects.set(key, at(managers.rects, index)));
   y = managers.bottom + (part.managers.length > 0 ? gap : 0);

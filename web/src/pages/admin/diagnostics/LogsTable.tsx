@@ -10,6 +10,7 @@ import type { LogRow } from '../../../api/types';
 import { useClock } from '../../../components/clock';
 import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
+import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { shortId } from '../../../components/format';
@@ -19,6 +20,7 @@ import { RowLink } from '../../../components/RowLink';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
 import { LogDetails } from './LogDetails';
+import styles from './LogsTable.module.css';
 import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
@@ -43,7 +45,7 @@ const USER: Column<LogRow> = {
   key: 'user',
   title: t`User`,
   value: (row) => row.username,
-  render: (row) => <Wrapped>{row.username}</Wrapped>,
+  render: (row) => <Cut wide>{row.username ?? '–'}</Cut>,
 };
 
 const OF_ALL: Column<LogRow>[] = [
@@ -185,10 +187,10 @@ function Message({ row }: { row: LogRow }) {
     ),
   ].filter(Boolean);
   return (
-    <div className="anywhere">
-      {row.message.replace(UUID, shortId)}
+    <div className={styles.message}>
+      <Cut lines={2}>{row.message.replace(UUID, shortId)}</Cut>
       {(about || links.length > 0) && (
-        <span className="row-note beside">
+        <span className="row-note">
           {about} {links}
         </span>
       )}
@@ -212,12 +214,4 @@ function SessionLink({ id }: { id: string }) {
 /** The group a setting came from. */
 function groupOf({ details }: LogRow): string | null {
   return typeof details.group === 'string' ? details.group : null;
-}
-
-function Wrapped({ children }: { children: string | null }) {
-  return (
-    <Text size="sm" miw={155} maw={180} className="anywhere">
-      {children ?? '–'}
-    </Text>
-  );
 }

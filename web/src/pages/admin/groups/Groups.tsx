@@ -1,11 +1,12 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Badge, Group as Row, Text } from '@mantine/core';
+import { Badge, Group as Row } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSettings } from '@tabler/icons-react';
 import { groupsQuery } from '../../../api/queries';
 import type { Group } from '../../../api/types';
 import { numberColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { RowButton } from '../../../components/RowButton';
@@ -24,9 +25,7 @@ const COLUMNS: Column<Group>[] = [
     title: t`Permissions`,
     value: (row) => row.permissions.join(', '),
     render: (row) => (
-      <Text size="sm" lineClamp={1}>
-        {row.permissions.length === 0 ? '–' : <PermissionTitles codes={row.permissions} />}
-      </Text>
+      <Cut>{row.permissions.length === 0 ? '–' : <PermissionTitles codes={row.permissions} />}</Cut>
     ),
   },
 ];

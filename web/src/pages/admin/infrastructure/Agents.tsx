@@ -12,6 +12,7 @@ import type { Bulk } from '../../../components/bulk';
 import { switches } from '../../../components/bulkSwitch';
 import { actionsColumn, enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
+import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { bytes, cores } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
@@ -80,13 +81,18 @@ export function Agents() {
         const { hostname } = row;
         return (
           <Group gap={6}>
-            {statesOf(row).map((state) => (
-              <StatusBadge key={state} status={state} />
-            ))}
-            <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
+            <Group gap={6} wrap="nowrap">
+              <StatusBadge status={row.status} />
+              <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
+            </Group>
+            {statesOf(row)
+              .slice(1)
+              .map((state) => (
+                <StatusBadge key={state} status={state} />
+              ))}
             {row.status_reason && (
-              <Text size="xs" c="dimmed" maw="16rem">
-                {row.status_reason}
+              <Text component="div" size="xs" c="dimmed" maw="16rem">
+                <Cut>{row.status_reason}</Cut>
               </Text>
             )}
           </Group>
@@ -131,12 +137,14 @@ export function Agents() {
       key: 'last',
       title: t`Last Reported Time`,
       value: (row) => row.last_reported,
-      render: (row) => (
-        <>
-          <TimeAgo time={row.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />
-          <ReportsTo agent={row} manager={managerOf(row, managers.data)} />
-        </>
-      ),
+      render: (row) => <TimeAgo time={row.last_reported} none={t`never`} warnAfter={LATE_S} alarmAfter={MISSING_S} />,
+    },
+    {
+      key: 'manager',
+      title: t`Manager`,
+      optional: true,
+      value: (row) => managerOf(row, managers.data)?.instance_id ?? row.manager_id,
+      render: (row) => <ReportsTo agent={row} manager={managerOf(row, managers.data)} />,
     },
     actionsColumn((row) => <AgentActions agent={row} />),
   ];

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Group, Progress, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
+import { Cut } from '../../../components/Cut';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
 import { WhyButton } from '../../../why/WhyButton';
@@ -11,7 +12,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
   const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
   return (
-    <Stack gap={6} miw={200}>
+    <Stack gap={6} miw={250}>
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" className="grows" transitionDuration={300}>
           <Progress.Section value={share(current)} color="ready" aria-label={t`${current} of ${desired} ready`} />
@@ -43,7 +44,9 @@ function Shortfall({ code, reason, needs_action }: NonNullable<StagingConfig['sh
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden className="rigid" />
-      <Text size="xs">{reason}</Text>
+      <Text component="div" size="xs">
+        <Cut lines={2}>{reason}</Cut>
+      </Text>
     </Group>
   );
 }

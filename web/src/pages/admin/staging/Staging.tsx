@@ -26,7 +26,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   },
   {
     key: 'desired',
-    title: t`Desired Sessions`,
+    title: t`Desired`,
     value: (row) => row.num_sessions,
     align: 'right',
     render: (row) => (
@@ -56,7 +56,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     align: 'right',
     render: (row) => <Amount>{hours(row.expiration)}</Amount>,
   },
-  { key: 'permissions', title: t`Session permissions`, render: (row) => <GrantedBadge config={row} /> },
+  { key: 'permissions', title: t`Permissions`, render: (row) => <GrantedBadge config={row} /> },
   actionsColumn((row) => <ConfigActions config={row} />),
 ];
 

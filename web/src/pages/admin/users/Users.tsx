@@ -4,6 +4,7 @@ import type { User } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { actionsColumn, timeColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
+import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -24,8 +25,8 @@ const COLUMNS: Column<User>[] = [
       </RowLink>
     ),
   },
-  { key: 'name', title: t`Name`, value: (row) => `${row.first_name} ${row.last_name}`.trim() },
-  { key: 'groups', title: t`Groups`, value: (row) => row.groups.map((group) => group.name).join(', ') },
+  { key: 'name', title: t`Name`, value: nameOf, render: (row) => <Cut>{nameOf(row)}</Cut> },
+  { key: 'groups', title: t`Groups`, value: groupsOf, render: (row) => <Cut>{groupsOf(row)}</Cut> },
   { key: 'status', title: t`Status`, value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
   {
     key: 'sessions',
@@ -39,6 +40,14 @@ const COLUMNS: Column<User>[] = [
   timeColumn('created', t`Created`, (row) => row.created),
   actionsColumn((row) => <UserActions user={row} />),
 ];
+
+function nameOf({ first_name, last_name }: User): string {
+  return `${first_name} ${last_name}`.trim();
+}
+
+function groupsOf({ groups }: User): string {
+  return groups.map(({ name }) => name).join(', ');
+}
 
 const rowKey = (row: User) => row.user_id;
 

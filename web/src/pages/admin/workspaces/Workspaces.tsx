@@ -13,6 +13,7 @@ import type { Bulk } from '../../../components/bulk';
 import { switches } from '../../../components/bulkSwitch';
 import { enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
+import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { bytes, cores } from '../../../components/format';
@@ -47,7 +48,7 @@ export function Workspaces() {
         onChange={(enabled) => changeImage(row.image_id, { enabled })}
       />
     )),
-    { key: 'image', title: t`Docker Image`, value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
+    { key: 'image', title: t`Docker Image`, value: (row) => row.name, render: (row) => <ImageName name={row.name} /> },
     {
       key: 'available',
       title: t`Image on Agents`,
@@ -56,7 +57,12 @@ export function Workspaces() {
     },
     { key: 'cores', title: t`Cores`, value: (row) => row.cores, render: (row) => <Amount>{cores(row.cores)}</Amount> },
     { key: 'memory', title: t`Memory`, value: (row) => row.memory, render: (row) => <Memory image={row} /> },
-    { key: 'categories', title: t`Categories`, value: (row) => row.categories.join(', ') },
+    {
+      key: 'categories',
+      title: t`Categories`,
+      value: (row) => row.categories.join(', '),
+      render: (row) => <Cut>{row.categories.join(', ')}</Cut>,
+    },
     { key: 'zone', title: t`Zone`, value: (row) => row.zone_name ?? t`any` },
   ];
   const add = allowed('images_create') && (
@@ -99,6 +105,14 @@ function Name({ image }: { image: Image }) {
         {image.friendly_name}
       </RowLink>
     </Group>
+  );
+}
+
+function ImageName({ name }: { name: string }) {
+  return (
+    <Cut at="start" wide>
+      <Code>{name}</Code>
+    </Cut>
   );
 }
 
