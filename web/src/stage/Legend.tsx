@@ -43,7 +43,7 @@ export function Legend({ sessions, looks, only, onOnly }: Props) {
             onClick={() => onOnly(only === id ? null : id)}
           >
             <Mark color={color} shape="ready" />
-            {name}
+            <span className={styles.name}>{name}</span>
           </button>
         </li>
       ))}

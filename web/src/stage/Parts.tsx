@@ -1,3 +1,4 @@
+import { VisuallyHidden } from '@mantine/core';
 import { IconCrownFilled } from '@tabler/icons-react';
 import { memo, type ReactNode } from 'react';
 import { Link } from 'react-router';
@@ -29,22 +30,30 @@ function rectOf({ x, y, width, height }: Rect) {
   return { left: x, top: y, width, height };
 }
 
-/** The link of an object, which fills its rectangle. Without a page, the object can only have the focus. */
+/**
+ * The link of an object, which fills its rectangle. Without a page, the object can only have the focus. Its name has all
+ * facts, so that its contents are not part of the accessibility tree.
+ */
 function Cover({ part, className, children }: { part: PartProps; className: string; children?: ReactNode }) {
   const common = {
-    className: `${styles.cover} ${className}`,
+    className: styles.cover,
     'data-key': part.name,
     'data-hint': part.text,
-    'aria-label': part.text,
     tabIndex: part.isCurrent ? 0 : -1,
   };
+  const contents = (
+    <span className={`${styles.contents} ${className}`} aria-hidden>
+      {children}
+    </span>
+  );
   return part.to ? (
     <Link to={part.to} {...common}>
-      {children}
+      <VisuallyHidden>{part.text}</VisuallyHidden>
+      {contents}
     </Link>
   ) : (
-    <div role="img" {...common}>
-      {children}
+    <div role="img" aria-label={part.text} {...common}>
+      {contents}
     </div>
   );
 }

@@ -25,7 +25,7 @@ const COLUMNS: Column<FactRow>[] = [
     title: t`Note`,
     value: (row) => row.note,
     render: (row) => (
-      <div className={styles.oneLine} title={row.note}>
+      <div className={styles.oneLine} data-whole>
         {row.note}
       </div>
     ),
