@@ -101,7 +101,9 @@ def test_a_dot_below_the_pointer_is_the_link_of_its_session(page: Page):
     assert box is not None
     page.mouse.move(box["x"] + 17, box["y"] + box["height"] - 18)
     page.mouse.move(box["x"] + 18, box["y"] + box["height"] - 18)
-    expect(page.get_by_role("tooltip", include_hidden=True)).to_contain_text("Session of admin@greenroom.local: Desktop, running")
+    expect(page.get_by_role("tooltip", include_hidden=True)).to_contain_text(
+        "Session of admin@greenroom.local: Desktop, running"
+    )
     page.mouse.click(box["x"] + 18, box["y"] + box["height"] - 18)
     expect(page).to_have_url(re.compile("/admin/sessions/[0-9a-f-]{36}$"))
 

@@ -24,9 +24,7 @@ const COLUMNS: Column<Group>[] = [
     key: 'permissions',
     title: t`Permissions`,
     value: (row) => row.permissions.join(', '),
-    render: (row) => (
-      <Cut>{row.permissions.length === 0 ? '–' : <PermissionTitles codes={row.permissions} />}</Cut>
-    ),
+    render: (row) => <Cut>{row.permissions.length === 0 ? '–' : <PermissionTitles codes={row.permissions} />}</Cut>,
   },
 ];
 
