@@ -88,5 +88,5 @@ function hintOf(element: HTMLElement): string | undefined {
   if (element.dataset.hint !== undefined) return element.dataset.hint;
   if (element instanceof HTMLTimeElement) return otherForm(element);
   const isCut = element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight;
-  return isCut ? (element.textContent ?? undefined) : undefined;
+  return isCut ? element.textContent : undefined;
 }
