@@ -16,6 +16,7 @@ MAX_PAGE_BYTES = 30_000
 """The code of one page of the administration."""
 MAX_ROUNDS = 3
 MAX_LAYOUT_SHIFT = 0.01
+LATENCY_MS = 500
 
 USABLE = """
 new MutationObserver((_, changes) => {
@@ -57,6 +58,9 @@ def loaded(page: Page) -> list[dict[str, Any]]:
 
 def test_the_launcher_is_usable_after_few_bytes_and_few_rounds(user: Person):
     page = user.page
+    # With a slow network, requests that do not depend on each other overlap on a busy machine too.
+    slow = {"offline": False, "latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     page.add_init_script(USABLE)
     page.add_init_script(LAYOUT_SHIFTS)
     user.open("/")

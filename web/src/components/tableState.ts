@@ -136,12 +136,14 @@ export interface Column<Row> {
  */
 export type Rank = 'title' | 'main' | 'more';
 
-/** The columns that show the state of an item. */
-const STATES = new Set(['status', 'state', 'enabled', 'result', 'outcome', 'level', 'message', 'time']);
+/** The columns that show the state of an item, or its reason. */
+const MAIN = new Set(
+  'enabled error launches level message note outcome reason reasons result state status time user value'.split(' '),
+);
 
-/** The importance of the column at `index`: the first one is the title, and states and actions are important. */
+/** The importance of the column at `index`: the first one is the title; states, reasons and actions are important. */
 export function rankOf(column: Pick<Column<never>, 'rank' | 'key' | 'hideTitle'>, index: number): Rank {
-  return column.rank ?? (index === 0 ? 'title' : column.hideTitle || STATES.has(column.key) ? 'main' : 'more');
+  return column.rank ?? (index === 0 ? 'title' : column.hideTitle || MAIN.has(column.key) ? 'main' : 'more');
 }
 
 /** Whether the user can hide the column. */

@@ -184,12 +184,14 @@ const MISSES: Column<StagingMiss>[] = [
   {
     key: 'served',
     title: t`Outcome`,
+    rank: 'main',
     value: (row) => row.outcome.replace('_', ' '),
     render: (row) => <StatusBadge status={row.outcome.replace('_', ' ')} />,
   },
   {
     key: 'session',
     title: t`Session`,
+    rank: 'main',
     value: (row) => row.session_id,
     render: (row) =>
       row.session_id ? (
