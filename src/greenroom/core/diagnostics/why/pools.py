@@ -133,9 +133,9 @@ def _setting(pool: PoolFacts, shortfall: Shortfall) -> DecisiveSetting | None:
             after = decided_shortfall(replace(state, obstacle=None))[1]
             setting = replace(setting, after=after.reason if after else "The pool is full.")
         case "no-capacity" | "no-agent":
-            setting = setting_for_room(pool.placement)
-            if setting is None or setting.object == ObjectRef("image", pool.image.image_id):
-                setting = _fewer(pool) or setting
+            room = setting_for_room(pool.placement)
+            is_smaller = room is None or room.object == ObjectRef("image", pool.image.image_id)
+            setting = (_fewer(pool) if is_smaller else None) or room
         case _:
             return None
     return setting and replace(setting, before=text_of(shortfall.reason))
