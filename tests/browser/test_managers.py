@@ -130,7 +130,9 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     for fact in (primary["hostname"], primary["version"], primary["gateway_url"], "Primary", f"term {primary['term']}"):
         expect(page.get_by_role("main")).to_contain_text(fact)
     agent = agent_of(instance, primary)
-    expect(page.get_by_role("main").get_by_role("link", name=agent["hostname"])).to_be_visible()
+    expect(
+        page.get_by_role("main").get_by_role("link", name=re.compile(rf"^{re.escape(agent['hostname'])}\b"))
+    ).to_be_visible()
 
     page.get_by_role("tab", name="Logs").click()
     with unchanged(admin):

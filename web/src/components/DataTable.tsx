@@ -21,7 +21,15 @@ import { OpenPathContext } from './RowLink';
 import { SavedViews } from './SavedViews';
 import { SidePanel } from './SidePanel';
 import { MOST_WHOLE, TableRows } from './TableRows';
-import { arranged, type Column, shownColumns, type TableState, useSelection, useTableState } from './tableState';
+import {
+  arranged,
+  type Column,
+  shownColumns,
+  shownKeys,
+  type TableState,
+  useSelection,
+  useTableState,
+} from './tableState';
 import { focusOpened, moveRow, useTableKeys } from './tableKeys';
 import { useFrozenWidths } from './useFrozenWidths';
 
@@ -180,14 +188,14 @@ export function DataTable<Row>({
                   views={choices.views}
                   query={queryOf(address, chosen)}
                   onShow={(view) => showView(address, view)}
-                  onChange={(views) => keep({ views })}
+                  onChange={(views) => keep(() => ({ views }))}
                 />
                 <ListOptions
                   columns={columns}
                   shown={wide}
-                  onColumns={(keys) => {
+                  onColumns={(change) => {
                     leaveViewColumns(address);
-                    keep({ columns: keys });
+                    keep((before) => ({ columns: change(shownKeys(columns, chosenColumns(address, before))) }));
                   }}
                   isExporting={whole.isLoading}
                   onExport={save}

@@ -13,8 +13,8 @@ interface Props<Row> {
   columns: Column<Row>[];
   /** The columns that are shown if there is space. */
   shown: Column<Row>[];
-  /** Shows these columns; null = the default ones. */
-  onColumns: (keys: string[] | null) => void;
+  /** Shows the columns that `change` returns for the shown ones; null = the default ones. */
+  onColumns: (change: (keys: string[]) => string[] | null) => void;
   isExporting: boolean;
   onExport: (format: ExportFormat) => void;
 }
@@ -26,7 +26,7 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
   const form = useTimeForm();
   const keep = useOwnPreference();
   const hideable = columns.filter(canHide);
-  const keys = shown.map(({ key }) => key).filter((key) => hideable.some((column) => column.key === key));
+  const keys = shown.map(({ key }) => key);
   const chooseTimes = (times: TimeForm) => {
     showTimes(times);
     keep({ times });
@@ -56,12 +56,14 @@ export function ListOptions<Row>({ columns, shown, onColumns, isExporting, onExp
                 key={key}
                 checked={keys.includes(key)}
                 checkIcon={<IconCheck size={16} aria-hidden />}
-                onChange={(isShown) => onColumns(isShown ? [...keys, key] : keys.filter((each) => each !== key))}
+                onChange={(isShown) =>
+                  onColumns((before) => (isShown ? [...before, key] : before.filter((each) => each !== key)))
+                }
               >
                 {title}
               </Menu.CheckboxItem>
             ))}
-            <Menu.Item onClick={() => onColumns(null)}>
+            <Menu.Item onClick={() => onColumns(() => null)}>
               <Trans>Show the default columns</Trans>
             </Menu.Item>
             <Menu.Divider />

@@ -20,19 +20,21 @@ const OTHERS = new Set(['tab', 'cursor', 'until', 'create']);
 
 const NONE: Choices = { columns: null, views: [] };
 
-/** The choices of the user for a list, and a function that changes them. The change is shown immediately. */
-export function useListChoices(list: string): [Choices, (change: Partial<Choices>) => void] {
+/**
+ * The choices of the user for a list, and a function that changes them. A change gets the present choices, which may be
+ * newer than those on the page. It is shown immediately.
+ */
+export function useListChoices(list: string): [Choices, (change: (before: Choices) => Partial<Choices>) => void] {
   const queries = useQueryClient();
   const keep = useOwnPreference();
   const stored = useQuery(ownAttributesQuery).data?.lists[list];
-  const change = async (next: Partial<Choices>) => {
+  const change = async (next: (before: Choices) => Partial<Choices>) => {
     // Choices that are not loaded yet would be replaced.
-    const { lists: before } = await queries.query({ ...ownAttributesQuery, staleTime: 'static' });
-    const lists = { [list]: { ...NONE, ...before[list], ...next } };
-    queries.setQueryData(
-      ownAttributesQuery.queryKey,
-      (attributes) => attributes && { ...attributes, lists: { ...attributes.lists, ...lists } },
-    );
+    const loaded = await queries.query({ ...ownAttributesQuery, staleTime: 'static' });
+    const attributes = queries.getQueryData(ownAttributesQuery.queryKey) ?? loaded;
+    const before = { ...NONE, ...attributes.lists[list] };
+    const lists = { [list]: { ...before, ...next(before) } };
+    queries.setQueryData(ownAttributesQuery.queryKey, { ...attributes, lists: { ...attributes.lists, ...lists } });
     keep({ lists });
   };
   return [

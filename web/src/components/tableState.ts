@@ -159,6 +159,12 @@ export function shownColumns<Row>(columns: Column<Row>[], chosen: string[] | nul
   });
 }
 
+/** The keys of the shown columns that the user can hide. */
+export function shownKeys<Row>(columns: Column<Row>[], chosen: string[] | null): string[] {
+  const hideable = new Set(columns.filter(canHide));
+  return shownColumns(columns, chosen, false).flatMap((column) => (hideable.has(column) ? [column.key] : []));
+}
+
 /** The text of a cell in an export and in the completion of the filter. */
 export function textOf<Row>(column: Column<Row>, row: Row): Cell {
   return (column.text ?? column.value)?.(row);
