@@ -16,6 +16,16 @@ export const FIRST = [
   'src/why/WhyRefused',
 ];
 
+const po = formatter({ origins: false });
+const { compare } = new Intl.Collator('en-US');
+
+/** Messages with the same text have the order of their ids, which does not depend on the order of the files. */
+function byMessage([id, { message = '' }]: Entry, [otherId, { message: other = '' }]: Entry): number {
+  return compare(message, other) || compare(id, otherId);
+}
+
+type Entry = [id: string, { message?: string }];
+
 /**
  * The catalogs of a language: one for the first page, and one for the other pages, which is loaded with the first of
  * these. `npm run extract` adds new messages to them.
@@ -31,6 +41,8 @@ export default defineConfig({
       exclude: ['src/generated', ...FIRST.map((path) => `${path}**`)],
     },
   ],
-  format: formatter({ origins: false }),
-  orderBy: 'message',
+  format: {
+    ...po,
+    serialize: (catalog, context) => po.serialize(Object.fromEntries(Object.entries(catalog).sort(byMessage)), context),
+  },
 });
