@@ -96,7 +96,7 @@ export function followEvents(queries: QueryClient): () => void {
   const marked = new Map<string, number>();
 
   const flush = () => {
-    const now = Date.now();
+    const now = performance.now(); // unlike the clock, it never goes back
     const keys = new Set([...waiting].filter((key) => now - (marked.get(key) ?? -Infinity) >= (AT_MOST_MS[key] ?? 0)));
     for (const key of keys) {
       waiting.delete(key);
