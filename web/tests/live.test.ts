@@ -1,4 +1,4 @@
-import { QueryClient } from '@tanstack/react-query';
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { followEvents } from '../src/api/live';
 
@@ -68,6 +68,22 @@ describe('events', () => {
     vi.advanceTimersByTime(GATHERED_MS);
     expect(stale()).toEqual(['zones', 'managers', 'launches', 'logs']);
     expect(invalidate).toHaveBeenCalledTimes(1);
+  });
+
+  test('request a first answer again that was on its way, because it may be older than the event', async () => {
+    const answer: ((value: string) => void)[] = [];
+    const queryFn = () => new Promise<string>((resolve) => answer.push(resolve));
+    const leave = new QueryObserver(queries, { queryKey: ['logs', 'first'], queryFn }).subscribe(() => undefined);
+    Stream.newest.send('logs');
+    await vi.advanceTimersByTimeAsync(GATHERED_MS);
+    expect(answer).toHaveLength(1);
+    answer[0]?.('old');
+    await vi.advanceTimersByTimeAsync(0);
+    answer[1]?.('new');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(answer).toHaveLength(2);
+    expect(queries.getQueryData(['logs', 'first'])).toBe('new');
+    leave();
   });
 
   test('mark a large answer once in a second, and at once if the Primary changed', () => {

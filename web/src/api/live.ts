@@ -3,7 +3,7 @@
  * lists of sessions, which may be long, only the sessions of the events are updated.
  */
 
-import type { QueryClient } from '@tanstack/react-query';
+import type { QueryClient, QueryFilters } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
 import { SessionPatches } from './sessionList';
 
@@ -84,6 +84,21 @@ export function useLiveQueries(queries: QueryClient): void {
   useEffect(() => followEvents(queries), [queries]);
 }
 
+/**
+ * Marks queries as out of date. `invalidateQueries` does not repeat the first request of a query, whose answer may be
+ * older than the event. Such a query is therefore requested again after this answer.
+ */
+function markOutOfDate(queries: QueryClient, filters: QueryFilters): void {
+  const requested = queries.getQueryCache().findAll({ ...filters, fetchStatus: 'fetching' });
+  void queries.invalidateQueries(filters);
+  for (const { queryKey, promise } of requested.filter(({ state }) => state.data === undefined)) {
+    promise?.then(
+      () => queries.invalidateQueries({ queryKey, exact: true }),
+      () => undefined, // the page shows this error
+    );
+  }
+}
+
 /** Marks queries as out of date after events, until the returned function is called. */
 export function followEvents(queries: QueryClient): () => void {
   const waiting = new Set<string>();
@@ -103,7 +118,7 @@ export function followEvents(queries: QueryClient): () => void {
       marked.set(key, now);
     }
     gather = waiting.size > 0 ? setTimeout(flush, GATHER_MS) : undefined;
-    void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
+    markOutOfDate(queries, { predicate: (query) => keys.has(String(query.queryKey[0])) });
     void sessions.flush();
   };
   const touch = ({ topic, id }: { topic: string; id: string }) => {
@@ -112,7 +127,7 @@ export function followEvents(queries: QueryClient): () => void {
     for (const key of TOUCHED[topic] ?? []) waiting.add(key);
     gather ??= setTimeout(flush, GATHER_MS);
   };
-  const resync = () => void queries.invalidateQueries();
+  const resync = () => markOutOfDate(queries, {});
   const connect = () => {
     source = new EventSource('/api/v1/events');
     source.onopen = () => {
