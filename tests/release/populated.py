@@ -52,6 +52,7 @@ _ROWS: Final = (
 OWN_TABLES: Final = (
     *("schema_migrations", "managers", "zone_leases", "zones", "manager_requests", "login_sessions"),
     *("audit_events", "audit_head", "audit_operations", "audit_seals"),
+    *("series_done", "series_launches", "series_pools", "series_zones"),
 )
 """Tables whose rows change while roles run, or with a migration."""
 CHANGED: Final = ("last_used", "migrated_by")

@@ -70,7 +70,7 @@ class ComposeUpgrade:
             SetupError: a step failed; the message states which version runs.
         """
         assert backup is not None, "needs_backup"  # noqa: S101
-        created = create_compose_backup(folder, backup, self.progress)
+        created = await asyncio.to_thread(create_compose_backup, folder, backup, self.progress)
         previous = str(self.plan.current)
         try:
             with self.progress.step("Creating the files of the new version"):
