@@ -28,7 +28,7 @@ ON_LOGIN_PAGE: Final = public_route("the log-in page shows it")
 
 
 class BrandingView(View):
-    """What the console shows of the installation before a log-in."""
+    """The name, logo, notice and support link of the installation, which are visible before a log-in."""
 
     name: Annotated[str, Field(description="name of the installation; empty = Greenroom")]
     notice: Annotated[str, Field(description="notice on the log-in page; may be empty")]

@@ -138,7 +138,7 @@ class CredentialView(View):
 
 
 class TodayView(View):
-    """What needs attention, and facts. A fact is null if the caller may not see it."""
+    """The problems that need attention, and facts. A fact is null if the caller may not see it."""
 
     at: datetime
     attention: list[AttentionView]

@@ -32,7 +32,7 @@ SeriesName = Literal[
 ]
 NAMES: Final[tuple[SeriesName, ...]] = get_args(SeriesName)
 Source = Literal["launches", "pools", "zones"]
-"""What is counted or sampled: launches of the ledger, staging configs, or zones."""
+"""The source of a series: launches of the ledger, staging configs, or zones."""
 Split = Literal["total", "zone", "pool"]
 """One series for everything, one for each zone, or one for each pool."""
 

@@ -31,7 +31,7 @@ class SeriesFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesObject:
-    """What a series is about; both ids None = everything that the caller may see."""
+    """The zone or pool of a series; both ids None = everything that the caller may see."""
 
     zone_id: str | None = None
     zone_name: str | None = None

@@ -66,7 +66,7 @@ export function Palette({ me, onClose }: Props) {
     onClose();
     void navigate(entry.to);
   };
-  // Until the server has answered, the hits are those of the text before. Who types fast must not open one of them.
+  // Until the server has answered, the hits are those of the text before. A user who types fast must not open one of them.
   const isOld = (entry: Entry | undefined) =>
     (wanted !== asked || hits.isPlaceholderData) && entry !== undefined && found.includes(entry);
   const onKeyDown = (event: KeyboardEvent) => {
