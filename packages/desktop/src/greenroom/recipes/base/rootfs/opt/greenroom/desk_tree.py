@@ -189,8 +189,8 @@ async def elements(tree: Tree, request: Request) -> dict[str, Any]:
     tree.everything = "all" in request.query
     tops = [element_of(ref)] if ref else await tree.programs()
     descriptions = [await tree.read(top, number(request, "depth", MAX_DEPTH)) for top in tops]
-    if ref and not descriptions[0]:
-        raise RefusedError("404 Not Found", GONE.format(ref=ref))
+    if ref and not descriptions[0] and isinstance(reason := await place(tree, tops[0]), str):
+        raise RefusedError("404 Not Found", reason)
     return {"elements": [each for each in descriptions if each], "left_out": tree.left_out}
 
 
