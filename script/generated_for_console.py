@@ -6,14 +6,15 @@ They are in git, because the console is built without the types of the api.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from server_templates import templates_below
+
+from greenroom import core
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
 from greenroom.api.access.second_factors import PENDING_ENDED
-from greenroom.core import diagnostics
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.access.roles import ROLES
@@ -22,9 +23,109 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REM
 from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
-DIAGNOSTICS: Final = Path(diagnostics.__path__[0])
-HELP_TITLE: Final = re.compile(r'"((?:Add|Change|Correct|Enable|Show|Stage)\b[^"]*)"')
-"""The title of an action in the source, because most titles are arguments of calls."""
+CORE: Final = Path(core.__path__[0])
+USER_MODULES: Final = (
+    "core/diagnostics/why/own.py",
+    "core/launch/forecast.py",
+    "core/lease.py",
+    "core/named_secrets.py",
+    "core/session/progress.py",
+    "core/session/sharing.py",
+    "core/text.py",
+)
+"""Modules whose texts users without permissions read."""
+USER_ERRORS: Final = (
+    "api/access/accounts.py",
+    "api/access/passkeys.py",
+    "api/access/second_factors.py",
+    "api/launch",
+    "api/session",
+    "api/secret",
+)
+"""Modules and folders whose errors users without permissions read."""
+ADMINISTRATOR_MODULES: Final = (
+    "core/access/inherited_settings.py",
+    "core/access/setting_checks.py",
+    "core/catalogue",
+    "core/diagnostics",
+    "core/fleet",
+    "core/launch",
+    "core/outgoing.py",
+    "core/pool",
+    "core/session",
+    "core/web_filter.py",
+    "core/webhooks.py",
+    "core/workspace",
+)
+"""Modules and folders whose texts administrators read."""
+ADMINISTRATOR_ERRORS: Final = ("api", "core/access", "core/branding.py", "core/installation.py", "db", "sessions")
+"""Modules and folders whose errors administrators read."""
+NOT_READ: Final = (
+    "api/desk/answers.py",
+    "api/desk/commands_and_files.py",
+    "api/desk/service.py",
+    "api/desk/transport.py",
+    "api/events.py",
+    "api/fleet/internal_routes.py",
+    "api/fleet/joining.py",
+    "api/lease/egress.py",
+    "api/recording/request_recorder.py",
+    "core/diagnostics/search.py",
+    "core/fleet/addresses.py",
+    "core/fleet/enrollment.py",
+    "core/fleet/host_limits.py",
+    "core/fleet/restarts.py",
+    "core/session/leftovers.py",
+    "core/session/streams.py",
+    "core/webhooks.py",
+    "db/connections.py",
+    "db/database.py",
+    "db/migrate.py",
+    "db/notifications.py",
+    "db/outages.py",
+    "db/restored.py",
+    "db/servers.py",
+    "db/stored_version.py",
+    "db/upgrades.py",
+)
+"""Modules whose texts are for the log, for programs or for those who operate the hosts."""
+USER_WORDS: Final = (
+    *("and", "or", "Requested", "Ready", "Stopping", "Pausing", "Deleted"),
+    *(
+        "requested",
+        "assigned",
+        "starting",
+        "running",
+        "stopping",
+        "stopped",
+        "pausing",
+        "paused",
+        "deleting",
+        "deleted",
+    ),
+    *("failed", "lost", "unreachable", "waiting", "resumed", "staged", "{number0} day", "{number0} days"),
+    *("{number0} hour", "{number0} hours", "{number0} minute", "{number0} minutes", "{number0} of {number1}"),
+)
+WORDS: Final = (
+    *("Agent", "API key", "Cores", "Default", "Desired", "Draining", "Enable", "Enabled", "Free", "Image", "Log"),
+    *("Manager", "Memory", "More", "Paused", "Pool", "Primary", "Restriction", "Restricted To", "SCIM client"),
+    *("Starting", "Status", "Term", "Value", "Webhook", "Workspace", "Zone", "yes", "no", "none", "elsewhere"),
+    *("enabled", "disabled", "missing", "dead", "pending", "draining", "present", "pulling", "absent", "true", "false"),
+    *("stop", "pause", "resume", "deny", "allow", "language", "contain", "contains", "denied", "allowed", "waits."),
+    *(
+        "{number0} Agent",
+        "{number0} Agents",
+        "{number0} more Agents",
+        "{number0} more reasons",
+        "{number0} other Agent",
+    ),
+    *("{number0} other Agents", "{number0} session", "{number0} sessions", "{number0} event", "{number0} events"),
+    *("{number0} error", "{number0} errors", "{number0} message", "{number0} messages", "{number0} cores"),
+    *("{number0} times", "{number0} load, {number1} session", "{number0} load, {number1} sessions"),
+    *("{number0} of {number1} cores", "{number0} webhook", "{number0} pool", "{number0} pools", "{number0} workspace"),
+    *("{number0} workspaces", "{number0} group", "{number0} groups"),
+)
+"""Words and short texts in facts of decisions and in parts of sentences."""
 PREFIX: Final = "server:"
 """Distinguishes texts of the api from those of the console. `serverText` of web/src/language.ts adds it."""
 LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
@@ -54,6 +155,8 @@ def user_texts() -> Iterator[str]:
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.GreenroomError) and error is not errors.NoResources:
             yield " ".join((error.__doc__ or "").split())
+    yield from USER_WORDS
+    yield from _templates(USER_MODULES, USER_ERRORS)
 
 
 def administrator_texts() -> Iterator[str]:
@@ -63,8 +166,15 @@ def administrator_texts() -> Iterator[str]:
     yield from PERMISSIONS.values()
     for role in ROLES.values():
         yield from (role.title, role.description)
-    for module in sorted(DIAGNOSTICS.rglob("*.py")):
-        yield from HELP_TITLE.findall(module.read_text())
+    yield from WORDS
+    yield from _templates(ADMINISTRATOR_MODULES, ADMINISTRATOR_ERRORS) - set(user_texts())
+
+
+def _templates(modules: Iterable[str], errors_of: Iterable[str]) -> set[str]:
+    """Return the templates of these modules and folders below `greenroom`."""
+    found = (templates_below(CORE.parent / name, except_for=NOT_READ) for name in modules)
+    raised = (templates_below(CORE.parent / name, only_errors=True, except_for=NOT_READ) for name in errors_of)
+    return set[str]().union(*found, *raised)
 
 
 def limits_file(api: dict[str, Any]) -> str:

@@ -72,12 +72,6 @@ export function locale(): string {
   return typeof i18n.locales === 'string' ? i18n.locales : i18n.locale;
 }
 
-/** The translation of a text of the server (see api/userTexts.ts); the text itself if the catalog does not have it. */
-export function serverText(text: string): string {
-  const id = `server:${text}`;
-  return Object.hasOwn(i18n.messages, id) ? i18n._(id) : text;
-}
-
 const VOWELS: Record<string, string> = { a: 'á', e: 'é', i: 'í', o: 'ó', u: 'ú', A: 'Á', E: 'É', O: 'Ó', U: 'Ú' };
 
 /** A text of the pseudo-locale: a third longer, with accents. Its lines can break, as those of words. */

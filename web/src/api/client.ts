@@ -3,7 +3,7 @@
 import { t } from '@lingui/core/macro';
 import createClient from 'openapi-fetch';
 import type { paths } from '../generated/schema';
-import { serverText } from '../language';
+import { serverText, translateAnswer } from '../serverTexts';
 
 export const client = createClient<paths>({ baseUrl: location.origin, credentials: 'same-origin' });
 
@@ -45,7 +45,7 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
     throw new ApiError(0, 'unreachable', UNREACHABLE);
   }
   if (!answer.response.ok) throw problemOf(answer.response.status, answer.error);
-  return answer.data as T;
+  return translateAnswer(answer.data as T);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
-import { serverText } from '../language';
+import { serverText } from '../serverTexts';
 import { allOf, client, dataOf, firstFound, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';

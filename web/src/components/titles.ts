@@ -1,31 +1,28 @@
 /** Titles of settings and permissions, in place of their names. */
 
+import { t } from '@lingui/core/macro';
 import { SETTING_TITLES } from '../api/settingTitles';
-import { serverText } from '../language';
+import { serverText } from '../serverTexts';
 
 const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
 
 /** "Clipboard Down" for `allow_kasm_clipboard_down`. A name of another version has no title. */
 export function settingTitle(name: string): string {
-  return serverText(englishTitle(name));
-}
-
-/** The title in a sentence of the server. */
-function englishTitle(name: string): string {
-  return Object.hasOwn(SETTING_TITLES, name) ? (SETTING_TITLES[name] ?? name) : name;
+  return serverText(Object.hasOwn(SETTING_TITLES, name) ? (SETTING_TITLES[name] ?? name) : name);
 }
 
 /** A sentence of the server with the titles of permissions instead of their names. */
 export function withTitles(sentence: string): string {
   return sentence.replace(PERMISSION, (_, name: string, value?: string) => {
-    const title = englishTitle(name);
-    return value ? `${title} is ${value === 'true' ? 'on' : 'off'}` : title;
+    const title = settingTitle(name);
+    if (!value) return title;
+    return value === 'true' ? t`${title} is on` : t`${title} is off`;
   });
 }
 
 /** A reason of the server with the titles of its settings: "…: Keepalive expiration = 3600 by default." */
 export function withSettingTitles(reason: string): string {
-  return reason.replace(/`(\w*_\w*)`/g, (_, name: string) => englishTitle(name));
+  return reason.replace(/`(\w*_\w*)`/g, (_, name: string) => settingTitle(name));
 }
 
 /** A reason of the server for users: without the settings and groups after its colon. */

@@ -8,7 +8,7 @@ import type { Decision } from '../api/types';
 import { SideSheet } from '../components/Dialog';
 import { StaleBanner } from '../components/feedback';
 import { addressOf } from '../components/objects';
-import { serverText } from '../language';
+import { serverText } from '../serverTexts';
 import { DecisionPath } from './DecisionPath';
 import { Sentence } from './Sentence';
 import { SettingCard } from './SettingCard';

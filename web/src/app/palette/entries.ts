@@ -4,7 +4,7 @@ import { t } from '@lingui/core/macro';
 import { allows } from '../../api/auth';
 import type { Hit, Me } from '../../api/types';
 import { addressOf } from '../../components/objects';
-import { serverText } from '../../language';
+import { serverText } from '../../serverTexts';
 import { type Listed, mayOpen, SECTION_TITLES as PLACE_TITLES, sectionAt } from '../../places';
 
 export const SECTIONS = ['Recent', 'Pages', 'Actions', 'Found'] as const;

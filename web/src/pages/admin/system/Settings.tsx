@@ -9,7 +9,7 @@ import { StaleBanner } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { ownOf } from '../../../components/settings/items';
 import { SettingsForm } from '../../../components/settings/SettingsForm';
-import { serverText } from '../../../language';
+import { serverText } from '../../../serverTexts';
 import { LogoField } from './LogoField';
 
 /** Rules & Logs → Settings: the settings of the deployment. */

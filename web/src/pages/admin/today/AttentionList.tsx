@@ -13,7 +13,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import type { Subject } from '../../../why/subject';
 import { WhyButton } from '../../../why/WhyButton';
-import { serverText } from '../../../language';
+import { serverText } from '../../../serverTexts';
 import { CalmDrawing } from './CalmDrawing';
 import classes from './Today.module.css';
 
