@@ -23,7 +23,7 @@ from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
 DIAGNOSTICS: Final = Path(diagnostics.__path__[0])
-HELP_TITLE: Final = re.compile(r'"((?:Add|Change|Correct|Enable|Show|Stage)\b[^"]*)"')
+HELP_TITLE: Final = re.compile(r'"((?:Add|Change|Correct|Deliver|Enable|Pull|Show|Stage)\b[^"]*)"')
 """The title of an action in the source, because most titles are arguments of calls."""
 PREFIX: Final = "server:"
 """Distinguishes texts of the api from those of the console. `serverText` of web/src/language.ts adds it."""
