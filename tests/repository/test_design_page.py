@@ -48,5 +48,5 @@ def test_text_has_a_contrast_of_four_and_a_half_on_each_surface(theme: dict[str,
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_borders_of_fields_and_series_of_charts_are_seen(theme: dict[str, str]):
-    marks = ["--gr-border-strong", *(f"--gr-chart-{number}" for number in range(1, 7))]
+    marks = ["--gr-border-strong", *(f"--gr-chart-{number}" for number in range(1, 13))]
     assert [mark for mark in marks if contrast(theme[mark], theme["--gr-surface"]) < 3] == []

@@ -118,6 +118,7 @@ const WebhookPage = lazily(() => import('./pages/admin/webhooks/WebhookPage'), '
 const Webhooks = lazily(() => import('./pages/admin/webhooks/Webhooks'), 'Webhooks');
 const WorkspacePage = lazily(() => import('./pages/admin/workspaces/WorkspacePage'), 'WorkspacePage');
 const Workspaces = lazily(() => import('./pages/admin/workspaces/Workspaces'), 'Workspaces');
+const ZonePage = lazily(() => import('./pages/admin/infrastructure/ZonePage'), 'ZonePage');
 const Zones = lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones');
 
 /**
@@ -222,6 +223,7 @@ const MENUS = {
       needs: 'zones',
       page: Zones,
     },
+    { path: '/admin/infrastructure/zones/:zoneId', page: ZonePage },
     {
       path: '/admin/infrastructure/managers',
       title: t`Managers`,

@@ -12,6 +12,8 @@ const entry = (code: Attention['code'], id: string, sentence: string): Attention
   ],
   people: 0,
   since: null,
+  names: [],
+  launch_id: null,
   help: { title: 'Show the Agent', operation: 'open', object: { kind: 'agent', id } },
 });
 

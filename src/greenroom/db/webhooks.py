@@ -259,12 +259,14 @@ async def replay(db: Database, delivery_id: str) -> None:
     )
 
 
-async def replay_given_up(db: Database, webhook_id: str, excluded_event: str) -> int:
-    """Queue all given-up deliveries of a webhook again, except deliveries of the event `excluded_event`; returns their
-    number."""
+async def replay_undelivered(db: Database, webhook_id: str, excluded_event: str) -> int:
+    """Queue all given-up deliveries of a webhook again, except deliveries of the event `excluded_event`, and make
+    deliveries due that wait after a failed attempt. Returns the number of both."""
     rows = await db.write(
-        "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
-        " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
+        "UPDATE webhook_deliveries SET state = 'waiting', due = clock_timestamp(),"
+        " attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END"
+        " WHERE webhook_id = %s AND event <> %s AND (state = 'given_up' OR state = 'waiting' AND error <> '')"
+        " RETURNING 1",
         (webhook_id, excluded_event),
     )
     return len(rows)

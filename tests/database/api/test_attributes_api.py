@@ -78,11 +78,14 @@ async def test_choices_for_one_list_leave_those_for_others(user: Client):
     view = {"name": "Slow ones", "query": "q=status%3Arunning&sort=-created"}
     await user.change(OWN, lists={"users": {"columns": ["username", "status"]}, "sessions": {"views": [view]}})
     assert (await user.read(OWN))["lists"] == {
-        "users": {"columns": ["username", "status"], "views": []},
-        "sessions": {"columns": None, "views": [view]},
+        "users": {"columns": ["username", "status"], "views": [], "dismissed": []},
+        "sessions": {"columns": None, "views": [view], "dismissed": []},
     }
-    after = await user.change(OWN, lists={"users": {}}, times="absolute")
-    assert after["lists"] == {"sessions": {"columns": None, "views": [view]}}, "a list without choices is removed"
+    after = await user.change(OWN, lists={"users": {}, "first-steps": {"dismissed": ["backup"]}}, times="absolute")
+    assert after["lists"] == {
+        "sessions": {"columns": None, "views": [view], "dismissed": []},
+        "first-steps": {"columns": None, "views": [], "dismissed": ["backup"]},
+    }, "a list without choices is removed"
     assert after["times"] == "absolute"
 
 

@@ -47,6 +47,8 @@ async def test_failed_launches_name_the_cause_in_their_zone_and_the_people(stage
     assert entry["sentence"] == "2 people could not launch Desktop in 3 attempts. Zone default: vm has no disk."
     assert entry["people"] == 2
     assert {"text": "Desktop", "object": {"kind": "image", "id": stage.image_id}} in entry["parts"]
+    assert {"text": "default", "object": {"kind": "zone", "id": stage.zone_id}} in entry["names"]
+    assert entry["launch_id"] in [row["launch_id"] for row in await stage.admin.read("/api/v1/launches")]
     facts = (await stage.admin.read(PATH))["launches"]
     assert (facts["refused"], {user["username"] for user in facts["refused_users"]}) == (
         2,
@@ -69,8 +71,8 @@ async def test_an_image_that_an_agent_cannot_get(stage: Stage, db: Database):
     entry = (await attention(stage.admin))["image"]
     assert entry["sentence"].endswith(". Not found.")
     assert entry["help"] == {
-        "title": "Correct the image",
-        "operation": "open",
+        "title": "Pull again",
+        "operation": "pull",
         "object": {"kind": "image", "id": stage.image_id},
     }
 
@@ -155,8 +157,26 @@ async def test_the_facts_name_sessions_changes_and_the_slowest_launch(app: FastA
     assert today["sessions"]["oldest"]["time"] < today["sessions"]["next_expiry"]["time"]
     assert today["sessions"]["oldest"]["session_id"] != today["sessions"]["next_expiry"]["session_id"]
     assert today["launches"]["slowest"]["waited_ms"] > 80 * 60_000
-    assert today["changes"]["newest"][0]["message"].endswith("Sales")
+    newest = today["changes"]["newest"][0]
+    assert newest["message"].endswith("Sales")
+    assert [(name["text"], name["object"]["kind"]) for name in newest["names"]][-1] == ("Sales", "group")
+    assert today["sessions"]["oldest"]["user_id"] == today["launches"]["slowest"]["user_id"] == user_id
+    assert today["launches"]["slowest"]["image_id"] == stage.image_id
     assert today["capacity"]["agents"] == 1
+
+
+async def test_the_first_steps_end_with_their_facts(app: FastAPI, admin: Client, db: Database):
+    assert "backup" in (await admin.read(PATH))["first_steps"]
+    await admin.make("/api/v1/groups", name="Sales")
+    await app.state.audit.flush()
+    await db.write("UPDATE audit_events SET code = 'backup'")
+    await rows.user(db, "ann@example.org")
+    await rows.user(db, "ben@example.org")
+    steps = (await admin.read(PATH))["first_steps"]
+    assert "backup" not in steps
+    assert "people" not in steps
+    await db.write("UPDATE users SET password_once = true")
+    assert "password" in (await admin.read(PATH))["first_steps"]
 
 
 async def test_a_caller_sees_the_facts_of_its_permissions(with_key: MakeClient, stage: Stage):

@@ -168,6 +168,19 @@ async def test_all_that_were_given_up_are_replayed_at_once(hooks: Hooks, db: Dat
     assert hooks.delivery_worker.outcomes == {"waiting": 0, "delivered": 4, "given_up": 4}
 
 
+async def test_a_message_that_waits_for_its_next_attempt_is_sent_at_once(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status = 500
+    await emit(db)
+    await hooks.delivered()
+    hooks.receiver.status = 200
+    answer = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/replay")
+    assert answer.json() == {"replayed": 1}
+    await hooks.delivered()
+    (one,) = await hooks.deliveries(made)
+    assert (one["state"], one["attempts"]) == ("delivered", 2)
+
+
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):
     await hooks.made(EVENT)
     await emit(db, 20)

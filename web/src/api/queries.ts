@@ -107,6 +107,11 @@ export function managerQuery(managerId: Uuid) {
   return answerOf(['managers', managerId], (init) => client.GET('/api/v1/managers/{manager_id}', { ...init, params }));
 }
 
+export function zoneQuery(zoneId: Uuid) {
+  const params = { path: { zone_id: zoneId } };
+  return answerOf(['zones', zoneId], (init) => client.GET('/api/v1/zones/{zone_id}', { ...init, params }));
+}
+
 export function agentQuery(agentId: Uuid) {
   const params = { path: { agent_id: agentId } };
   return answerOf(['agents', agentId], (init) => client.GET('/api/v1/agents/{agent_id}', { ...init, params }));

@@ -37,6 +37,7 @@ export type Manager = Schemas['ManagerView'];
 export type ManagerRequest = Schemas['ManagerRequestView'];
 export type Me = Schemas['Me'];
 export type ObjectRef = Schemas['ObjectRefView'];
+export type SentencePart = Schemas['PartView'];
 export type Placement = Schemas['PlacementView'];
 export type PlacementStep = Schemas['PlacementStep'];
 export type Role = Schemas['RoleView'];

@@ -18,7 +18,7 @@ const COLUMNS = 'columns';
 /** The parameters of an address that are no part of a view. */
 const OTHERS = new Set(['tab', 'cursor', 'until', 'create']);
 
-const NONE: Choices = { columns: null, views: [] };
+const NONE: Choices = { columns: null, views: [], dismissed: [] };
 
 /**
  * The choices of the user for a list, and a function that changes them. A change gets the present choices, which may be

@@ -1,7 +1,7 @@
 /** The addresses of objects that the server names by kind and id: in sentences of Today, and in hits of the search. */
 
 import { allows } from '../api/auth';
-import type { Hit, Me, ObjectRef } from '../api/types';
+import type { Attention, Hit, Me, ObjectRef } from '../api/types';
 
 /** The group All Users, whose id is the same in each installation. */
 const ALL_USERS = '68d557ac-4cac-42cc-a9f3-1c7c853de0f3';
@@ -12,7 +12,7 @@ export type ObjectKind = Hit['kind'] | ObjectRef['kind'];
 const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> = {
   agent: { to: (id) => `/admin/infrastructure/agents/${id}`, needs: 'agents_view' },
   agents: { to: () => '/admin/infrastructure/agents', needs: 'agents_view' },
-  api_key: { to: () => '/admin/api-keys', needs: 'devapi_view' },
+  api_key: { to: (id) => `/admin/api-keys?q=${id}`, needs: 'devapi_view' },
   group: { to: (id) => `/admin/groups/${id}`, needs: 'groups_view' },
   group_setting: { to: (id) => `/admin/groups/${ALL_USERS}?tab=settings&q=${id}`, needs: 'groups_view' },
   image: { to: (id) => `/admin/workspaces/${id}`, needs: 'images_view' },
@@ -28,11 +28,17 @@ const PAGES: Record<ObjectKind, { to: (id: string) => string; needs: string }> =
   staging_configs: { to: () => '/admin/staging', needs: 'staging_view' },
   user: { to: (id) => `/admin/users/${id}`, needs: 'users_view' },
   webhook: { to: (id) => `/admin/webhooks/${id}`, needs: 'webhooks_view' },
-  zone: { to: () => '/admin/infrastructure/zones', needs: 'zones_view' },
+  zone: { to: (id) => `/admin/infrastructure/zones/${id}`, needs: 'zones_view' },
 };
 
 /** The address of the page of an object; null = the user may not open it. */
 export function addressOf({ kind, id }: { kind: ObjectKind; id: string }, me: Me | null | undefined): string | null {
   const { to, needs } = PAGES[kind];
   return allows(me, needs) ? to(id) : null;
+}
+
+/** The address at which an action helps: the page of the object, or its form. */
+export function helpAddress({ object, operation }: Attention['help'], me: Me | null | undefined): string | null {
+  const to = addressOf(object, me);
+  return to && (operation === 'edit' || operation === 'create') ? `${to}?${operation}=1` : to;
 }

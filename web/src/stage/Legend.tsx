@@ -2,7 +2,7 @@ import { plural, t } from '@lingui/core/macro';
 import { useState } from 'react';
 import type { StageSession } from '../api/stageMap';
 import { type Looks, OTHER, type Shape } from './looks';
-import styles from './stage.module.css';
+import styles from './legend.module.css';
 
 interface Props {
   sessions: StageSession[];

@@ -63,7 +63,9 @@ export const ManagerPart = memo(function ManagerPart(props: PartProps & { contro
   return (
     <li className={styles.manager} data-problem={props.hasProblem || undefined} style={rectOf(props)}>
       <Cover part={props} className={styles.managerLink ?? ''}>
-        <span className={styles.title}>{props.title}</span>
+        <span className={styles.title} data-at="start">
+          <bdi dir="ltr">{props.title}</bdi>
+        </span>
         <span className={styles.state}>{props.state}</span>
       </Cover>
       {props.control}

@@ -3,7 +3,7 @@
 import type { StageSession } from '../api/stageMap';
 
 /** The number of workspaces with their own color. */
-export const COLORS = 6;
+export const COLORS = 12;
 
 /** The index of the color of further workspaces. */
 export const OTHER = COLORS;

@@ -7,7 +7,7 @@ import { useMe } from '../api/auth';
 import type { Decision } from '../api/types';
 import { SideSheet } from '../components/Dialog';
 import { StaleBanner } from '../components/feedback';
-import { addressOf } from '../components/objects';
+import { helpAddress } from '../components/objects';
 import { serverText } from '../serverTexts';
 import { DecisionPath } from './DecisionPath';
 import { Sentence } from './Sentence';
@@ -49,7 +49,7 @@ interface Props {
 function Explained({ decision, onTry }: Props) {
   const { answer, tone, steps, setting, help } = decision;
   const me = useMe();
-  const to = help && addressOf(help.object, me);
+  const to = help && helpAddress(help, me);
   return (
     <div className={styles.panel}>
       <p className={styles.answer} data-tone={tone}>

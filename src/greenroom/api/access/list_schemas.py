@@ -1,4 +1,5 @@
-"""The choices of a user for the console: the columns and saved views of lists, their look, and favorites."""
+"""The choices of a user for the console: the columns, saved views and dismissed rows of lists, their look, and
+favorites."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ FavoriteImages = Annotated[
 ListName = Annotated[
     str, MatchesPattern(r"[a-z0-9-]{1,60}", "the name of a list: 1 to 60 small letters, digits and '-'")
 ]
-ColumnKey = Annotated[str, MatchesPattern(r"[a-z0-9_-]{1,40}", "the name of a column")]
+ColumnKey = Annotated[str, MatchesPattern(r"[a-z0-9_-]{1,40}", "the name of a column or of a row")]
 
 
 class SavedView(Body):
@@ -51,6 +52,9 @@ class ListChoices(Body):
     views: Annotated[
         list[SavedView], Field(max_length=MAX_VIEWS, description="saved views"), AfterValidator(_with_unique_names)
     ] = []
+    dismissed: Annotated[
+        list[ColumnKey], Field(max_length=MAX_COLUMNS, description="rows that the user does not want to see")
+    ] = []
 
 
 Lists = Annotated[
@@ -70,7 +74,7 @@ def merged_lists(stored: Json, sent: dict[str, ListChoices]) -> Json:
     merged = {
         name: choices
         for name, choices in (stored | changed).items()
-        if choices["columns"] is not None or choices["views"]
+        if choices["columns"] is not None or choices["views"] or choices.get("dismissed")
     }
     if len(merged) > MAX_LISTS:
         raise Invalid(f"`lists` can have choices for at most {MAX_LISTS} lists.")

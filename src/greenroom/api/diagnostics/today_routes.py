@@ -19,10 +19,13 @@ from greenroom.api.problems import api_router
 from greenroom.api.scopes import LISTED
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core.access.permissions import VIEW_CODES
-from greenroom.core.diagnostics.attention import Attention, ObjectKind, needs_attention
+from greenroom.core.diagnostics.attention import Attention, needs_attention
+from greenroom.core.diagnostics.first_steps import FirstStep, first_steps
+from greenroom.core.diagnostics.sentences import ObjectKind, Operation
 from greenroom.core.diagnostics.watched import CODES, CredentialKind, FleetCapacity, Sight, Watched, capacity_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import today
+from greenroom.db.diagnostics.changes import RecentChange, read_changes
 from greenroom.db.session.views import SessionScope
 
 router = api_router("diagnostics")
@@ -43,10 +46,11 @@ class PartView(View):
 
 
 class HelpView(View):
-    """The action that helps: enable the object, or open its page."""
+    """The action that helps: `open` the page of the object, `enable` it, `pull` its image again, `deliver` its messages
+    again, or open the form to `edit` it or to `create` one."""
 
     title: str
-    operation: Annotated[str, Field(description="open or enable")]
+    operation: Operation
     object: ObjectRefView
 
 
@@ -55,7 +59,9 @@ class AttentionView(View, row=Attention):
 
     sentence: str
     parts: Annotated[list[PartView], Field(description="the sentence in parts, with the objects that it names")]
+    names: Annotated[list[PartView], Field(description="further names in the sentence, with their objects")]
     people: Annotated[int, Field(description="number of users who are affected now")]
+    launch_id: Annotated[UUID | None, Field(description="a failed launch whose decision explains the entry")]
     help: HelpView
 
 
@@ -85,6 +91,7 @@ class SessionFactView(View, row=today.SessionFact):
     """A session of a user, and the time at which it began or expires."""
 
     session_id: UUID
+    user_id: UUID
 
 
 class SessionFactsView(View, row=today.UserSessionFacts):
@@ -99,6 +106,8 @@ class SlowestLaunchView(View, row=today.SlowestLaunch):
 
     launch_id: UUID
     session_id: UUID | None
+    user_id: UUID | None
+    image_id: UUID | None
 
 
 class RefusedUserView(View, row=today.RefusedUser, without={"steps", "number"}):
@@ -117,8 +126,10 @@ class LaunchFactsView(View):
     refused_users: list[RefusedUserView]
 
 
-class ChangeView(View, row=today.RecentChange, without={"number"}):
+class ChangeView(View, row=RecentChange, without={"number", "code", "actor_user_id", "object_name"}):
     """A change of the installation."""
+
+    names: Annotated[list[PartView], Field(description="names in the message, with their objects")]
 
 
 class ChangesView(View):
@@ -142,6 +153,7 @@ class TodayView(View):
 
     at: datetime
     attention: list[AttentionView]
+    first_steps: Annotated[list[FirstStep], Field(description="what a new installation still needs")]
     primaries: list[PrimaryView] | None
     pools: PoolsView | None
     capacity: CapacityView | None
@@ -167,12 +179,13 @@ async def get_today(request: Request, db: Db, watched_reads: WatchedReads, calle
     return TodayView(
         at=seen.now,
         attention=[AttentionView.model_validate(entry) for entry in needs_attention(seen)],
+        first_steps=first_steps(await today.read_beginning(db, caller.user_id), caller.may),
         primaries=_primaries(seen, sight) if "managers_view" in sight.zones else None,
         pools=_pools(seen) if "staging_view" in sight.zones else None,
         capacity=CapacityView.model_validate(capacity_of(seen.agents)) if "agents_view" in sight.zones else None,
         sessions=await _session_facts(db, caller),
         launches=await _launch_facts(db) if sight.everywhere("sessions_view") else None,
-        changes=_changes(await today.read_changes(db)) if caller.may("audit_view") else None,
+        changes=_changes(await read_changes(db)) if caller.may("audit_view") else None,
         next_credential=next((CredentialView.model_validate(each) for each in seen.credentials), None),
     )
 
@@ -236,7 +249,7 @@ async def _launch_facts(db: Database) -> LaunchFactsView:
     )
 
 
-def _changes(changes: Sequence[today.RecentChange]) -> ChangesView:
+def _changes(changes: Sequence[RecentChange]) -> ChangesView:
     return ChangesView(
         number=changes[0].number if changes else 0, newest=[ChangeView.model_validate(change) for change in changes]
     )

@@ -9,7 +9,7 @@ from greenroom.api.launch.routes import group_similar_users
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, permissions_of
 from greenroom.core.access.roles import codes_in
-from greenroom.core.diagnostics.attention import ObjectRef
+from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts
 from greenroom.core.diagnostics.why.launches import LaunchNow, setting_for_launch
 from greenroom.core.diagnostics.why.managers import LeadershipFacts

@@ -205,9 +205,10 @@ async def replay_webhook_delivery(
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, worker: DeliveryWorkerDep) -> Replayed:
-    """Deliver again all messages that were given up, each with the same id and new attempts."""
+    """Deliver again all messages that were not delivered, each with the same id: those that were given up, and those
+    that wait for their next attempt."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     _require_enabled(webhook)
-    number = await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
+    number = await webhooks.replay_undelivered(db, webhook.webhook_id, str(WebhookEvent.TEST))
     worker.wake()
     return Replayed(replayed=number)

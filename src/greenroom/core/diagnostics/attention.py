@@ -8,12 +8,13 @@ and then by the number of people who are affected.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart, names_in
 from greenroom.core.diagnostics.watched import (
     AuditBacklog,
     CertificateWarning,
@@ -61,27 +62,6 @@ AttentionCode = Literal[
     "log",
 ]
 """The conditions of entries; docs/reference/today.md describes each code."""
-ObjectKind = Literal[
-    "agent",
-    "agents",
-    "api_key",
-    "group",
-    "image",
-    "launches",
-    "log_code",
-    "manager",
-    "managers",
-    "scim_client",
-    "service_account",
-    "session",
-    "setting",
-    "staging_config",
-    "staging_configs",
-    "user",
-    "webhook",
-    "zone",
-]
-"""The kinds of objects with a page in the console. A plural is the list."""
 EXPIRY_NOTICE: Final = timedelta(days=30)
 EXPIRY_WARNING: Final = timedelta(days=7)
 """The remaining times of a credential from which on it is a notice and a warning."""
@@ -99,34 +79,10 @@ COVERED_CODES: Final = frozenset(
 """Codes of errors in the log that another entry or the state of an object reports."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRef:
-    """An object with a page in the console. `id` is empty for a list."""
-
-    kind: ObjectKind
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SentencePart:
-    """A part of a sentence; `object` is the object that it names."""
-
-    text: str
-    object: ObjectRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    """The action that helps: enable the object, or open its page. `title` is the text of the button."""
-
-    title: str
-    object: ObjectRef
-    operation: Literal["open", "enable"] = "open"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
-    """An entry of the list. `people` is the number of users who are affected now."""
+    """An entry of the list. `people` is the number of users who are affected now. `names` are further objects that its
+    texts name. `launch_id` is the launch whose decision explains the entry."""
 
     code: AttentionCode
     severity: Severity
@@ -134,6 +90,8 @@ class Attention:
     help: Help
     people: int = 0
     since: datetime | None = None
+    names: tuple[SentencePart, ...] = ()
+    launch_id: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -165,7 +123,23 @@ def needs_attention(seen: Watched) -> tuple[Attention, ...]:
     entries += [_of_certificate(each) for each in seen.certificates]
     entries += [_of_backlog(seen.backlog)] if seen.backlog else []
     entries += [_of_errors(errors) for errors in seen.errors if errors.code not in COVERED_CODES]
+    names = _names(seen)
+    entries = [
+        replace(entry, names=names_in("".join(part.text for part in entry.parts if not part.object), names))
+        for entry in entries
+    ]
     return tuple(sorted(entries, key=lambda entry: (SEVERITIES.index(entry.severity), -entry.people)))
+
+
+def _names(seen: Watched) -> dict[str, ObjectRef]:
+    """Return the names in reasons, with their objects. Names that several objects have are left out."""
+    named = [
+        *((zone.zone_name, ObjectRef("zone", zone.zone_id)) for zone in seen.zones),
+        *((manager.instance_id, ObjectRef("manager", manager.manager_id)) for manager in seen.managers),
+        *((agent.hostname, ObjectRef("agent", agent.agent_id)) for agent in seen.agents),
+    ]
+    counts = Counter(name for name, _ in named)
+    return {name: ref for name, ref in named if counts[name] == 1}
 
 
 def _entry(
@@ -195,8 +169,8 @@ def _of_zone(zone: WatchedZone, managers: Sequence[WatchedManager]) -> Iterator[
         text = " has no Primary Manager, so its pools are not filled."
         yield _entry("zone-without-primary", "failure", show_managers, "Zone ", name, text)
     if zone.num_agents == 0:
-        add = Help("Add an Agent", ObjectRef("agents"))
-        yield _entry("zone-without-agent", "warning", add, "Zone ", name, " has no Agent, so no session can run there.")
+        text = " has no Agent, so no session can run there."
+        yield _entry("zone-without-agent", "warning", _ADD_AGENT, "Zone ", name, text)
 
 
 def _of_manager(manager: WatchedManager, unmanaged: set[str]) -> Iterator[Attention]:
@@ -259,7 +233,9 @@ def _of_image(failures: Sequence[ImageFailure], people: int) -> Attention:
         place = SentencePart(first.hostname, ObjectRef("agent", first.agent_id))
     sentence = ("The image of ", SentencePart(first.friendly_name, ref), " cannot be pulled on ", place)
     error = f". {_sentence(first.error)}" if first.error else "."
-    return _entry("image", "failure", Help("Correct the image", ref), *sentence, error, people=people, since=since)
+    # An image that is specified by its digest cannot be refreshed.
+    pull = Help("Correct the image", ref) if "@" in first.name else Help("Pull again", ref, "pull")
+    return _entry("image", "failure", pull, *sentence, error, people=people, since=since)
 
 
 _LAUNCH_CODES: Final[Mapping[str, frozenset[str]]] = {
@@ -269,23 +245,27 @@ _LAUNCH_CODES: Final[Mapping[str, frozenset[str]]] = {
     "image-disabled": frozenset({"image_disabled"}),
 }
 """Code of a shortfall → the codes of failed launches with the same cause."""
-_POOL_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
-    "no-capacity": ("Add an Agent", "agents"),
-    "no-agent": ("Show the Agents", "agents"),
-    "no-running-manager": ("Show the Managers", "managers"),
-    "image-disabled": ("Enable the workspace", "image"),
-    "image-unavailable": ("Correct the image", "image"),
-    "start-failing": ("Show the workspace", "image"),
-    "zone-request-host": ("Change the zone", "zone"),
+_ADD_AGENT: Final = Help("Add an Agent", ObjectRef("agents"), "create")
+_SHOW_AGENTS: Final = Help("Show the Agents", ObjectRef("agents"))
+_ENABLE_WORKSPACE: Final = Help("Enable the workspace", ObjectRef("image"), "enable")
+_CORRECT_IMAGE: Final = Help("Correct the image", ObjectRef("image"))
+_POOL_HELP: Final[Mapping[str, Help]] = {
+    "no-capacity": _ADD_AGENT,
+    "no-agent": _SHOW_AGENTS,
+    "no-running-manager": Help("Show the Managers", ObjectRef("managers")),
+    "image-disabled": _ENABLE_WORKSPACE,
+    "image-unavailable": _CORRECT_IMAGE,
+    "start-failing": Help("Show the workspace", ObjectRef("image")),
+    "zone-request-host": Help("Change the zone", ObjectRef("zone"), "edit"),
 }
-_LAUNCH_HELP: Final[Mapping[str, tuple[str, ObjectKind]]] = {
-    "no_capacity": ("Add an Agent", "agents"),
-    "no_disk": ("Show the Agents", "agents"),
-    "agent_missing": ("Show the Agents", "agents"),
-    "agent_disabled": ("Enable an Agent", "agents"),
-    "image_disabled": ("Enable the workspace", "image"),
-    "image_unavailable": ("Correct the image", "image"),
-    "restricted": ("Change the workspace", "image"),
+_LAUNCH_HELP: Final[Mapping[str, Help]] = {
+    "no_capacity": _ADD_AGENT,
+    "no_disk": _SHOW_AGENTS,
+    "agent_missing": _SHOW_AGENTS,
+    "agent_disabled": Help("Enable an Agent", ObjectRef("agents")),
+    "image_disabled": _ENABLE_WORKSPACE,
+    "image_unavailable": _CORRECT_IMAGE,
+    "restricted": Help("Change the workspace", ObjectRef("image")),
 }
 
 
@@ -300,9 +280,9 @@ def launch_help(steps: Sequence[TraceStep], image_id: str) -> Help | None:
     return _help_with(_LAUNCH_HELP[codes[0]] if codes else None, {"image": image_id})
 
 
-def _help_with(action: tuple[str, ObjectKind] | None, ids: Mapping[str, str]) -> Help | None:
+def _help_with(action: Help | None, ids: Mapping[str, str]) -> Help | None:
     """Return an action with the id of its object; a list has none."""
-    return Help(action[0], ObjectRef(action[1], ids.get(action[1], ""))) if action else None
+    return action and replace(action, object=ObjectRef(action.object.kind, ids.get(action.object.kind, "")))
 
 
 def _take(launches: list[FailedLaunches], image_id: str, codes: Iterable[str]) -> int:
@@ -343,7 +323,7 @@ def _of_pool(pool: WatchedPool, short: Shortfall, people: int) -> Attention:
 def _of_launches(failed: FailedLaunches) -> Attention:
     people = max(1, len(failed.user_ids))
     attempts = "" if failed.number <= people else f" in {failed.number} attempts"
-    return _entry(
+    entry = _entry(
         "launches",
         "failure",
         launch_help(failed.steps, failed.image_id) or Help("Show why", ObjectRef("launches")),
@@ -353,13 +333,14 @@ def _of_launches(failed: FailedLaunches) -> Attention:
         people=people,
         since=failed.since,
     )
+    return replace(entry, launch_id=failed.launch_id)
 
 
 def _of_webhook(webhook: FailingWebhook) -> Attention:
     ref = ObjectRef("webhook", webhook.webhook_id)
     waiting = f" does not deliver: {counted(webhook.waiting, 'message')} waiting. {_sentence(webhook.error)}"
     sentence = ("Webhook ", SentencePart(webhook.name, ref), waiting)
-    return _entry("webhook", "warning", Help("Show the webhook", ref), *sentence, since=webhook.oldest)
+    return _entry("webhook", "warning", Help("Deliver again", ref, "deliver"), *sentence, since=webhook.oldest)
 
 
 _CREDENTIALS: Final[Mapping[CredentialKind, tuple[str, str]]] = {

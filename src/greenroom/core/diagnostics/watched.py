@@ -127,9 +127,10 @@ class WatchedAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFailure:
-    """A running Agent that cannot get the image of a workspace."""
+    """A running Agent that cannot get the image of a workspace; `name` is the reference to the image."""
 
     image_id: str
+    name: str
     friendly_name: str
     agent_id: str
     hostname: str
@@ -158,8 +159,9 @@ class WatchedPool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedLaunches:
     """Failed launches of a workspace with one cause, after which no launch of the workspace succeeded. `steps` is the
-    trace of the newest one. Deleted users are not in `user_ids`."""
+    trace of the newest one, `launch_id`. Deleted users are not in `user_ids`."""
 
+    launch_id: str
     image_id: str
     friendly_name: str
     user_ids: frozenset[str]

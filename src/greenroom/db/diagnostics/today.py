@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, LiteralString
 
+from greenroom.core.diagnostics.first_steps import Beginning
 from greenroom.core.diagnostics.watched import (
     AuditBacklog,
     CertificateWarning,
@@ -35,16 +36,9 @@ MAX_LAUNCHES: Final = 5000
 """The maximum number of launches of the last 24 hours that are read, the newest first."""
 MAX_CREDENTIALS: Final = 100
 SHOWN: Final = 5
-"""The number of changes and of refused users that are returned, the newest first."""
+"""The number of refused users that are returned, the newest first."""
 BACKLOG_AFTER_S: Final = 120.0
 """An event of the audit that a syslog server has not received for this time counts as not delivered."""
-CHANGE_CODES: Final = sorted(
-    code
-    for code in LogCode
-    if code.endswith(("-created", "-changed", "-deleted"))
-    and not code.startswith(("share-", "session-", "agent-offer"))
-)
-"""The codes of events of the audit that are changes of the installation."""
 
 _ZONES: Final[LiteralString] = (
     "SELECT z.zone_id::text, z.zone_name, count(m.*) AS num_managers,"
@@ -67,7 +61,7 @@ _AGENTS: Final[LiteralString] = (
     " ORDER BY z.zone_name, a.hostname, a.agent_id"
 )
 _IMAGES: Final[LiteralString] = (
-    "SELECT i.image_id::text, i.friendly_name, a.agent_id::text, a.hostname, a.zone_id::text, r.error,"
+    "SELECT i.image_id::text, i.name, i.friendly_name, a.agent_id::text, a.hostname, a.zone_id::text, r.error,"
     " r.updated AS since FROM agent_images r JOIN agents a USING (agent_id) JOIN images i ON i.name = r.name"
     " WHERE r.state = 'failed' AND i.enabled AND a.enabled AND a.status = 'running'"
     " ORDER BY lower(i.friendly_name), i.image_id, a.hostname"
@@ -75,7 +69,7 @@ _IMAGES: Final[LiteralString] = (
 # The cause is the code in the own zone, as in `core.launch.plan.own_zone_codes`.
 _LAUNCHES: Final[LiteralString] = """
 WITH failed AS (
-    SELECT l.image_id, l.user_id, l.at, l.steps, coalesce(
+    SELECT l.launch_id::text, l.image_id, l.user_id, l.at, l.steps, coalesce(
         (SELECT string_agg(DISTINCT step ->> 'code', ' ' ORDER BY step ->> 'code') FROM jsonb_array_elements(l.steps)
              AS step WHERE step ->> 'step' = 'on_demand_here'), l.steps -> -1 ->> 'code', '') AS codes
       FROM launches l WHERE l.outcome = 'failed' AND l.at > now() - interval '24 hours'
@@ -83,10 +77,11 @@ WITH failed AS (
 ), grouped AS (
     SELECT f.image_id, f.codes, coalesce(array_agg(DISTINCT f.user_id::text) FILTER (WHERE f.user_id IS NOT NULL), '{}')
            AS user_ids, count(*) AS number, min(f.at) AS since, max(f.at) AS newest,
-           (array_agg(f.steps ORDER BY f.at DESC))[1] AS steps
+           (array_agg(f.steps ORDER BY f.at DESC))[1] AS steps,
+           (array_agg(f.launch_id ORDER BY f.at DESC))[1] AS launch_id
       FROM failed f GROUP BY f.image_id, f.codes
 )
-SELECT g.image_id::text, i.friendly_name, g.user_ids, g.number, g.since, g.steps
+SELECT g.launch_id, g.image_id::text, i.friendly_name, g.user_ids, g.number, g.since, g.steps
   FROM grouped g JOIN images i USING (image_id)
  WHERE NOT EXISTS (SELECT 1 FROM launches o WHERE o.image_id = g.image_id AND o.at > g.newest
                       AND o.outcome <> 'failed')
@@ -212,6 +207,7 @@ class SessionFact:
     """A session of a user. `time` is when it began or when it expires."""
 
     session_id: str
+    user_id: str
     username: str
     image_friendly_name: str
     time: datetime
@@ -231,7 +227,7 @@ async def read_session_facts(db: Database, scope: SessionScope | None) -> UserSe
     """Read the facts about the sessions of users in this scope; None = of all users."""
     condition: LiteralString = IN_SCOPE if scope else "true"
     fact: LiteralString = (
-        "jsonb_build_object('session_id', s.session_id, 'username', u.username,"
+        "jsonb_build_object('session_id', s.session_id, 'user_id', u.user_id, 'username', u.username,"
         " 'image_friendly_name', i.friendly_name, 'time', %s)"
     )
     oldest, expiry = fact.replace("%s", "s.created"), fact.replace("%s", "s.expires")
@@ -256,7 +252,9 @@ class SlowestLaunch:
 
     launch_id: str
     session_id: str | None
+    user_id: str | None
     username: str | None
+    image_id: str | None
     image_friendly_name: str | None
     at: datetime
     waited_ms: float
@@ -281,7 +279,8 @@ class RefusedUser:
 
 
 _SLOWEST: Final[LiteralString] = """
-SELECT l.launch_id::text, l.session_id::text, u.username, i.friendly_name AS image_friendly_name, l.at,
+SELECT l.launch_id::text, l.session_id::text, u.user_id::text, u.username, i.image_id::text,
+       i.friendly_name AS image_friendly_name, l.at,
        l.duration_ms + 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at ELSE s.started END - l.at)
            ::double precision AS waited_ms
   FROM (SELECT * FROM launches WHERE at > now() - interval '24 hours' ORDER BY at DESC LIMIT %(max_launches)s) l
@@ -302,6 +301,24 @@ SELECT r.*, count(*) OVER () AS number FROM (
 """
 
 
+async def read_beginning(db: Database, user_id: str | None) -> Beginning:
+    """Read the facts that end the first steps, for a caller."""
+    (row,) = await db.fetch_as(
+        Beginning,
+        "SELECT coalesce((SELECT password_once FROM users WHERE user_id = %(user_id)s), false)"
+        " AS has_one_time_password,"
+        " (SELECT count(*) FROM images) AS workspaces, (SELECT count(*) FROM managers) AS managers,"
+        " (SELECT count(*) FROM (SELECT FROM users u WHERE NOT EXISTS (SELECT FROM anonymous_users a"
+        "  WHERE a.user_id = u.user_id) AND NOT EXISTS (SELECT FROM service_accounts s WHERE s.user_id = u.user_id)"
+        "  LIMIT 2) persons) AS people,"
+        " EXISTS (SELECT FROM sign_on_providers) OR EXISTS (SELECT FROM directories)"
+        "  OR EXISTS (SELECT FROM scim_clients) AS has_sign_on,"
+        " EXISTS (SELECT FROM audit_events WHERE code = 'backup' AND result = 'done') AS has_backup",
+        {"user_id": user_id},
+    )
+    return row
+
+
 async def read_slowest_launch(db: Database) -> SlowestLaunch | None:
     """Return the launch of the last 24 hours with the longest wait; None = there was no launch."""
     return await db.fetch_one_as(SlowestLaunch, _SLOWEST, {"max_launches": MAX_LAUNCHES})
@@ -310,27 +327,3 @@ async def read_slowest_launch(db: Database) -> SlowestLaunch | None:
 async def read_refused_users(db: Database) -> list[RefusedUser]:
     """Return the users whose launches failed in the last 24 hours, the newest first; at most `SHOWN`."""
     return await db.fetch_as(RefusedUser, _REFUSED, {"max_launches": MAX_LAUNCHES, "shown": SHOWN})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecentChange:
-    """A change of the installation. `number` is the number of all changes of the last hour."""
-
-    event_id: int
-    time: datetime
-    message: str
-    actor_name: str | None
-    object_kind: str | None
-    object_id: str | None
-    number: int
-
-
-async def read_changes(db: Database) -> list[RecentChange]:
-    """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
-    return await db.fetch_as(
-        RecentChange,
-        "SELECT event_id, time, message, actor_name, object_kind, object_id, count(*) OVER () AS number"
-        " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
-        " ORDER BY event_id DESC LIMIT %s",
-        (CHANGE_CODES, SHOWN),
-    )

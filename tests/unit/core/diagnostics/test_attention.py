@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.core.diagnostics.attention import Attention, Help, ObjectRef, needs_attention
+from greenroom.core.diagnostics.attention import Attention, needs_attention
+from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.watched import (
     CODES,
     CREDENTIAL_CODES,
@@ -69,7 +70,14 @@ AGENT = WatchedAgent(
     disk=FreeDisk(),
 )
 IMAGE = ImageFailure(
-    image_id="i1", friendly_name="Stats", agent_id="a1", hostname="vm", zone_id="z1", error="no such image", since=NOW
+    image_id="i1",
+    name="stats:1",
+    friendly_name="Stats",
+    agent_id="a1",
+    hostname="vm",
+    zone_id="z1",
+    error="no such image",
+    since=NOW,
 )
 POOL = WatchedPool(
     staging_config_id="c1", zone_id="z1", zone_name="eu", image_id="i1", friendly_name="Stats", current=1, desired=3
@@ -87,7 +95,13 @@ def step(code: str | None, reason: str, name: Step = "on_demand_here", zone: str
 def failed(code: str | None = "no_capacity", *users: str, number: int = 1, image_id: str = "i1") -> FailedLaunches:
     steps = (step(code, "vm has no room."), step("no_capacity", "Zone us has no Agent.", "on_demand_elsewhere", "us"))
     return FailedLaunches(
-        image_id=image_id, friendly_name="Stats", user_ids=frozenset(users), number=number, since=NOW, steps=steps
+        launch_id="l1",
+        image_id=image_id,
+        friendly_name="Stats",
+        user_ids=frozenset(users),
+        number=number,
+        since=NOW,
+        steps=steps,
     )
 
 
@@ -197,7 +211,7 @@ def test_an_image_explains_the_failed_launches_and_the_pools_of_its_workspace():
     launches = (failed("image_unavailable", "u1", "u2"), failed("image_unavailable", "u2", "u3"))
     entry = only(images=(IMAGE,), pools=(short("image-unavailable"),), launches=launches)
     assert entry.sentence == "The image of Stats cannot be pulled on vm. No such image."
-    assert (entry.people, entry.help) == (3, Help("Correct the image", ObjectRef("image", "i1")))
+    assert (entry.people, entry.help) == (3, Help("Pull again", ObjectRef("image", "i1"), "pull"))
 
 
 def test_an_image_that_several_agents_lack():
@@ -205,6 +219,11 @@ def test_an_image_that_several_agents_lack():
     assert entry.sentence == "The image of Stats cannot be pulled on 2 Agents. No such image."
     without_error = only(images=(replace(IMAGE, error=""),))
     assert without_error.sentence == "The image of Stats cannot be pulled on vm."
+
+
+def test_an_image_that_is_specified_by_its_digest_is_not_pulled_again():
+    entry = only(images=(replace(IMAGE, name=f"stats@sha256:{'0' * 64}"),))
+    assert entry.help == Help("Correct the image", ObjectRef("image", "i1"))
 
 
 def test_a_failed_launch_with_another_cause_keeps_its_entry():
@@ -220,9 +239,9 @@ def test_a_pool_that_fills_itself_or_is_paused_needs_no_attention(code: Shortfal
 @pytest.mark.parametrize(
     ("code", "help_"),
     [
-        ("no-capacity", Help("Add an Agent", ObjectRef("agents"))),
+        ("no-capacity", Help("Add an Agent", ObjectRef("agents"), "create")),
         ("image-unavailable", Help("Correct the image", ObjectRef("image", "i1"))),
-        ("zone-request-host", Help("Change the zone", ObjectRef("zone", "z1"))),
+        ("zone-request-host", Help("Change the zone", ObjectRef("zone", "z1"), "edit")),
         ("start-failing", Help("Show the workspace", ObjectRef("image", "i1"))),
     ],
 )
@@ -252,7 +271,7 @@ def test_failed_launches_name_the_cause_in_the_own_zone(launches: FailedLaunches
 @pytest.mark.parametrize(
     ("code", "help_"),
     [
-        ("image_disabled", Help("Enable the workspace", ObjectRef("image", "i1"))),
+        ("image_disabled", Help("Enable the workspace", ObjectRef("image", "i1"), "enable")),
         ("agent_disabled", Help("Enable an Agent", ObjectRef("agents"))),
         (None, Help("Show why", ObjectRef("launches"))),
     ],
@@ -264,6 +283,7 @@ def test_failed_launches_have_the_action_for_their_cause(code: str | None, help_
 def test_messages_that_do_not_arrive():
     webhook, backlog = only(webhooks=(WEBHOOK,)), only(backlog=BACKLOG)
     assert webhook.sentence == "Webhook ops does not deliver: 4 messages waiting. No answer."
+    assert webhook.help == Help("Deliver again", ObjectRef("webhook", "w1"), "deliver")
     assert backlog.sentence == "1 event of the audit did not reach tls://siem:6514."
 
 
@@ -292,6 +312,19 @@ def test_a_certificate_of_a_gateway_that_expires():
 def test_errors_in_the_log_that_no_other_entry_reports():
     entry = only(errors=(ERRORS, replace(ERRORS, code="staging-shortfall")))
     assert entry.sentence == "3 errors loop-failed in the last hour. The newest: The loop failed."
+
+
+def test_a_reason_names_agents_and_zones_as_objects():
+    entry = only(zones=(ZONE,), managers=(MANAGER,), agents=(AGENT,), launches=(failed("no_capacity", "u1"),))
+    assert entry.sentence == "1 person could not launch Stats. Zone eu: vm has no room."
+    assert [part.object for part in entry.names] == [ObjectRef("zone", "z1"), ObjectRef("agent", "a1")]
+    assert entry.launch_id == "l1"
+
+
+def test_a_name_of_two_objects_is_no_link():
+    twin = replace(AGENT, agent_id="a2")
+    entry = only(zones=(ZONE,), managers=(MANAGER,), agents=(AGENT, twin), launches=(failed("no_capacity", "u1"),))
+    assert [part.text for part in entry.names] == ["eu"]
 
 
 def test_failures_come_first_and_then_those_with_the_most_people():

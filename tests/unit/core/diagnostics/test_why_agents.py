@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.diagnostics.attention import ObjectRef
+from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts, agent_decision, setting_for_room
 from greenroom.core.diagnostics.why.model import MAX_FACTS, Fact, first_facts, sentence_of, text_of
 from greenroom.core.launch.placement import RULES, PlacementAgent

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.core.diagnostics.test_why_agents import CAD, VM
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.diagnostics.attention import Help, ObjectRef
+from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts
 from greenroom.core.diagnostics.why.launches import LaunchNow, TracedLaunch, launch_decision, setting_for_launch
 from greenroom.core.diagnostics.why.model import DecisiveSetting, Fact, sentence_of
@@ -59,13 +59,13 @@ def test_the_own_zone_decides_a_failed_launch():
     assert [step.result for step in decision.steps] == ["stopped"] * 3
     assert sentence_of(decision.steps[1].reason) == "2 reasons against it."
     assert decision.steps[1].facts == (Fact("vm", "vm is full."), Fact("vm2", "vm2 is full."))
-    assert decision.help == Help("Add an Agent", ObjectRef("agents"))
+    assert decision.help == Help("Add an Agent", ObjectRef("agents"), "create")
 
 
 @pytest.mark.parametrize(
     ("code", "image_id", "help_"),
     [
-        ("image_disabled", "i1", Help("Enable the workspace", ObjectRef("image", "i1"))),
+        ("image_disabled", "i1", Help("Enable the workspace", ObjectRef("image", "i1"), "enable")),
         ("image_disabled", None, None),
         ("zone_not_searched", "i1", None),
     ],

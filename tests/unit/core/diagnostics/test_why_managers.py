@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.diagnostics.attention import ObjectRef
+from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why.managers import LeadershipFacts, manager_decision
 from greenroom.core.diagnostics.why.model import sentence_of
 

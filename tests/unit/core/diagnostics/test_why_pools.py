@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef
+from greenroom.core.diagnostics.sentences import Help, ObjectRef
 from greenroom.core.diagnostics.why.agents import PlacementFacts
 from greenroom.core.diagnostics.why.model import DecisiveSetting, Fact, sentence_of
 from greenroom.core.diagnostics.why.pools import PoolFacts, pool_decision
@@ -119,7 +119,7 @@ def test_one_missing_session_is_singular():
 @pytest.mark.parametrize(
     ("code", "help_"),
     [
-        ("no-capacity", Help("Add an Agent", ObjectRef("agents"))),
+        ("no-capacity", Help("Add an Agent", ObjectRef("agents"), "create")),
         ("no-agent", Help("Show the Agents", ObjectRef("agents"))),
         ("image-unavailable", Help("Correct the image", ObjectRef("image", "i1"))),
         ("start-failing", Help("Show the workspace", ObjectRef("image", "i1"))),
@@ -135,4 +135,4 @@ def test_the_action_for_managers_and_zones():
         "Show the Managers", ObjectRef("managers")
     )
     barred = replace(STATE, obstacle=Shortfall("zone-request-host", "Nothing."))
-    assert pool_decision(pool(barred)).help == Help("Change the zone", ObjectRef("zone", "z1"))
+    assert pool_decision(pool(barred)).help == Help("Change the zone", ObjectRef("zone", "z1"), "edit")

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.core.diagnostics.test_why_agents import CAD
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.diagnostics.attention import ObjectRef
+from greenroom.core.diagnostics.sentences import ObjectRef
 from greenroom.core.diagnostics.why import settings as module
 from greenroom.core.diagnostics.why.model import Affected, DecisiveSetting, Fact, sentence_of
 from greenroom.core.diagnostics.why.settings import (

@@ -4,7 +4,7 @@ import { Button, Skeleton, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { Link } from 'react-router';
+import { Link, useSearchParams } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
 import { useAllowed, useMe } from '../../api/auth';
 import { homesQuery, launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
@@ -29,7 +29,8 @@ export function Account() {
   const logIns = useQuery(ownLoginsQuery);
   const allowed = useAllowed();
   const hasProviders = useHasProviders();
-  const [changing, { open, close }] = useDisclosure(false);
+  const [params] = useSearchParams();
+  const [changing, { open, close }] = useDisclosure(params.has('password'));
   return (
     <>
       <PageHeader title={t`My account`}>{me?.user.username}</PageHeader>

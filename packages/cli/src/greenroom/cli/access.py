@@ -172,7 +172,7 @@ _DELIVERY_COLUMNS: Final = columns(
 )
 
 Delivery = Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="Id of the delivery.")]
-GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries in the state given_up.")]
+GivenUp = Annotated[bool, typer.Option("--given-up", help="All deliveries that were not successful.")]
 
 
 @verb("webhooks", options=field_options("GET /webhooks/{webhook_id}/deliveries"))
@@ -184,7 +184,7 @@ def deliveries(call: Call, *, limit: Limit = 100) -> None:
 
 @verb("webhooks")
 def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) -> None:
-    """Send a delivery again with the same ids, or all deliveries in the state given_up."""
+    """Send a delivery again with the same ids, or all deliveries that were not successful."""
     if given_up == (delivery is not None):
         raise typer.BadParameter("Specify the id of one delivery, or --given-up.")
     part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"

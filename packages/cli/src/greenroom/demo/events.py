@@ -146,6 +146,16 @@ _CHANGES: Final = (
 )
 
 
+_BACKUP: Final = AuditEvent(
+    code="backup",
+    message="root on the host backs up the installation to /var/backups/greenroom",
+    operation="greenroom backup",
+    interface="cli",
+    actor_kind="host",
+    actor_name="root",
+)
+
+
 def past_audit_events(
     world: DemoWorld, launches: Sequence[PastLaunch], now: datetime, number: int, chance: random.Random
 ) -> list[TimedEvent]:
@@ -160,6 +170,7 @@ def past_audit_events(
         events.append(
             TimedEvent(at, _event(code, chance.choice(administrators), message, chance, kind=kind, name=user.username))
         )
+    events += [TimedEvent(now - timedelta(days=day, hours=8), _BACKUP) for day in range(DAYS - 1)]
     return sorted(events, key=lambda each: each.time)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
+from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
     DecisiveSetting,

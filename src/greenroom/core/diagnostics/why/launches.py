@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, permissions_of, resolve
-from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart, launch_help
+from greenroom.core.diagnostics.attention import launch_help
+from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,

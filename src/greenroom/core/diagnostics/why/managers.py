@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import ObjectRef, SentencePart
+from greenroom.core.diagnostics.sentences import ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,
     DecisiveSetting,

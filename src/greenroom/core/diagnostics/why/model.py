@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from greenroom.core.diagnostics.attention import Help, ObjectRef, SentencePart
+from greenroom.core.diagnostics.sentences import Help, ObjectRef, SentencePart
 
 StepResult = Literal["passed", "stopped", "unreached"]
 """`unreached`: a rule before it decided."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from greenroom.core.diagnostics.attention import ObjectRef, SentencePart, pool_help
+from greenroom.core.diagnostics.attention import pool_help
+from greenroom.core.diagnostics.sentences import ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.agents import PlacementFacts, image_setting, setting_for_room
 from greenroom.core.diagnostics.why.model import (
     DecisionStep,

@@ -16,7 +16,7 @@ from greenroom.core.access.group_settings import (
     resolve_one,
     value_text,
 )
-from greenroom.core.diagnostics.attention import ObjectRef, SentencePart
+from greenroom.core.diagnostics.sentences import ObjectRef, SentencePart
 from greenroom.core.diagnostics.why.model import (
     Affected,
     DecisionStep,

@@ -2,13 +2,18 @@ import { t } from '@lingui/core/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
+import { useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import type { JoinToken } from '../../../api/types';
 import { JoinDialog } from './JoinDialog';
 
-/** Add Agent, Add Gateway: opens the dialog of a join token, for users who may create one. */
+/**
+ * Add Agent, Add Gateway: opens the dialog of a join token, for users who may create one. The parameter `create` of the
+ * address opens it at first.
+ */
 export function AddButton({ role }: { role: JoinToken['role'] }) {
-  const [opened, { open, close }] = useDisclosure(false);
+  const [params] = useSearchParams();
+  const [opened, { open, close }] = useDisclosure(params.has('create'));
   if (!useAllowed()('agents_create')) return null;
   return (
     <>

@@ -1,4 +1,4 @@
-import { plural, t } from '@lingui/core/macro';
+import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { useQuery } from '@tanstack/react-query';
 import { deleteZone } from '../../../api/actions';
@@ -6,16 +6,21 @@ import { zonesQuery } from '../../../api/queries';
 import type { Zone } from '../../../api/types';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction } from '../../../components/RowAction';
-import { RowName } from '../../../components/RowLink';
+import { RowLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { ZoneForm } from './ZoneForm';
+import { countsOf, proxyOf, strategyOf } from './zoneFacts';
 
 const COLUMNS: Column<Zone>[] = [
   {
     key: 'zone',
     title: t`Zone`,
     value: (row) => row.zone_name,
-    render: (row) => <RowName note={<span className="nowrap">{countsOf(row)}</span>}>{row.zone_name}</RowName>,
+    render: (row) => (
+      <RowLink to={`/admin/infrastructure/zones/${row.zone_id}`} note={<span className="nowrap">{countsOf(row)}</span>}>
+        {row.zone_name}
+      </RowLink>
+    ),
   },
   { key: 'origin', title: t`Allow Origin Domain`, value: (row) => row.allow_origin_domain },
   { key: 'upstream', title: t`Upstream Auth Address`, value: (row) => row.upstream_auth_address },
@@ -46,26 +51,4 @@ export function Zones() {
       )}
     />
   );
-}
-
-function countsOf({ num_managers: managers, num_agents: agents }: Zone): string {
-  return t`${plural(managers, { one: '# Manager', other: '# Managers' })}, ${plural(agents, { one: '# Agent', other: '# Agents' })}`;
-}
-
-const STRATEGIES: Record<string, string> = {
-  'Least Load': t`Least Load`,
-  'Most Load': t`Most Load`,
-  'Least Kasms': t`Least sessions`,
-  'Most Kasms': t`Most sessions`,
-};
-
-/** The strategy with the word of the console for sessions. */
-function strategyOf({ load_balancing_strategy: strategy }: Zone): string {
-  return STRATEGIES[strategy] ?? strategy;
-}
-
-/** How browsers reach the streams of a zone. */
-function proxyOf({ proxy_connections, proxy_hostname, proxy_port }: Zone): string {
-  const address = `${proxy_hostname}:${proxy_port}`;
-  return proxy_connections ? t`Yes` : t`No, at ${address}`;
 }

@@ -4,17 +4,19 @@ import { Button, Title } from '@mantine/core';
 import { IconAlertTriangle, IconExclamationCircle, IconInfoCircle, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
 import { Link } from 'react-router';
-import { changeAgent, changeManager } from '../../../api/actions';
 import { useAllowed, useMe } from '../../../api/auth';
 import type { Attention, Today } from '../../../api/types';
+import { showDone } from '../../../components/feedback';
 import { cores } from '../../../components/format';
-import { addressOf } from '../../../components/objects';
+import { NamedSentence } from '../../../components/Named';
+import { helpAddress } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import type { Subject } from '../../../why/subject';
 import { WhyButton } from '../../../why/WhyButton';
 import { serverText } from '../../../serverTexts';
 import { CalmDrawing } from './CalmDrawing';
+import { actionOf } from './helpActions';
 import classes from './Today.module.css';
 
 /** The number of entries that are shown at first, so that the facts below them stay visible. */
@@ -97,7 +99,6 @@ function readyText({ current, desired }: NonNullable<Today['pools']>): string {
 }
 
 function Entry({ entry }: { entry: Attention }) {
-  const me = useMe();
   const { icon: Icon, word } = MARKS[entry.severity];
   const subject = subjectOf(entry);
   return (
@@ -105,16 +106,7 @@ function Entry({ entry }: { entry: Attention }) {
       <Icon size={18} role="img" aria-label={word} className={classes.mark} />
       <div className={classes.text}>
         <p className={classes.sentence} title={entry.sentence}>
-          {entry.parts.map(({ text, object }, index) => {
-            const to = object && addressOf(object, me);
-            return to ? (
-              <Link key={index} to={to}>
-                {text}
-              </Link>
-            ) : (
-              text
-            );
-          })}
+          <NamedSentence parts={entry.parts} names={entry.names} />
         </p>
         {subject && <WhyButton subject={subject} about={entry.sentence} />}
       </div>
@@ -127,8 +119,9 @@ function Entry({ entry }: { entry: Attention }) {
   );
 }
 
-/** The Agent, the Manager or the pool that the entry is about; null = another object, which "Why?" does not explain. */
-function subjectOf({ parts }: Attention): Subject | null {
+/** What "Why?" explains: the launch, the Agent, the Manager or the pool that the entry is about; null = nothing. */
+function subjectOf({ parts, launch_id: launch }: Attention): Subject | null {
+  if (launch) return { kind: 'launch', id: launch };
   const { kind, id } = parts.find(({ object }) => object)?.object ?? {};
   if (!id) return null;
   if (kind === 'staging_config') return { kind: 'pool', id };
@@ -137,26 +130,28 @@ function subjectOf({ parts }: Attention): Subject | null {
 
 /** The action that helps. Without the permission for it, the button opens the page of the object. */
 function HelpButton({ entry }: { entry: Attention }) {
-  const { operation, object } = entry.help;
-  const title = serverText(entry.help.title);
+  const { help } = entry;
+  const title = serverText(help.title);
   const me = useMe();
   const allowed = useAllowed();
-  const isManager = object.kind === 'manager';
-  const enable = useAction(
-    (): Promise<unknown> =>
-      isManager ? changeManager(object.id, { enabled: true }) : changeAgent(object.id, { enabled: true }),
-    ['today', 'managers', 'agents'],
-    t`It was not enabled`,
+  const action = actionOf(help);
+  const run = useAction(
+    async () => {
+      await action?.run();
+      if (action?.done) showDone(action.done);
+    },
+    ['today', 'managers', 'agents', 'images', 'webhooks'],
+    action?.refused ?? '',
   );
-  const to = addressOf(object, me);
-  const shown = operation === 'enable' ? t`Show` : title;
-  if (operation === 'enable' && allowed(isManager ? 'managers_modify' : 'agents_modify'))
+  const to = helpAddress(help, me);
+  const shown = action ? t`Show` : title;
+  if (action && allowed(action.needs))
     return (
       <Button
         size="compact-sm"
         variant="default"
-        loading={enable.isPending}
-        onClick={() => enable.mutate(undefined)}
+        loading={run.isPending}
+        onClick={() => run.mutate(undefined)}
         aria-label={`${title}: ${entry.sentence}`}
       >
         {title}

@@ -6,6 +6,7 @@ import { Link } from 'react-router';
 import { useMe } from '../../../api/auth';
 import type { ObjectRef, Today } from '../../../api/types';
 import { bytes, cores, milliseconds } from '../../../components/format';
+import { Named, NamedSentence } from '../../../components/Named';
 import { addressOf } from '../../../components/objects';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { WhyButton } from '../../../why/WhyButton';
@@ -41,7 +42,9 @@ export function FactTiles({ today }: { today: Today }) {
                   </span>
                 )}{' '}
                 <span className={classes.note}>
-                  <Trans>in {ph({ zone: zone_name })}</Trans>
+                  <Trans>
+                    in <Named object={{ kind: 'zone', id: zone_id }}>{ph({ zone: zone_name })}</Named>
+                  </Trans>
                 </span>
               </p>
             ))}
@@ -81,6 +84,10 @@ export function FactTiles({ today }: { today: Today }) {
                 <Trans>
                   <span className={classes.note}>oldest:</span>{' '}
                   <Named object={{ kind: 'session', id: sessions.oldest.session_id }}>
+                    {ph({ workspace: sessions.oldest.image_friendly_name })}
+                  </Named>{' '}
+                  <span className={classes.note}>of</span>{' '}
+                  <Named object={{ kind: 'user', id: sessions.oldest.user_id }}>
                     {ph({ user: sessions.oldest.username })}
                   </Named>
                   , <TimeAgo time={sessions.oldest.time} />
@@ -106,10 +113,14 @@ export function FactTiles({ today }: { today: Today }) {
                 </Big>
                 <p>
                   <Trans>
-                    {ph({ workspace: launches.slowest.image_friendly_name ?? t`a deleted workspace` })}{' '}
+                    <Known kind="image" id={launches.slowest.image_id}>
+                      {ph({ workspace: launches.slowest.image_friendly_name ?? t`a deleted workspace` })}
+                    </Known>{' '}
                     <span className={classes.note}>for</span>{' '}
-                    {ph({ user: launches.slowest.username ?? t({ message: 'a deleted user', context: 'for' }) })},{' '}
-                    <TimeAgo time={launches.slowest.at} />
+                    <Known kind="user" id={launches.slowest.user_id}>
+                      {ph({ user: launches.slowest.username ?? t({ message: 'a deleted user', context: 'for' }) })}
+                    </Known>
+                    , <TimeAgo time={launches.slowest.at} />
                   </Trans>
                 </p>
               </>
@@ -126,7 +137,10 @@ export function FactTiles({ today }: { today: Today }) {
             {launches.refused_users.slice(0, 3).map((user) => (
               <p key={user.user_id} title={user.reason} className={classes.oneLine}>
                 <Named object={{ kind: 'user', id: user.user_id }}>{user.username}</Named>{' '}
-                <span className={classes.note}>{user.image_friendly_name},</span> <TimeAgo time={user.at} />
+                <span className={classes.note}>
+                  <Named object={{ kind: 'image', id: user.image_id }}>{user.image_friendly_name}</Named>,
+                </span>{' '}
+                <TimeAgo time={user.at} />
               </p>
             ))}
             {launches.refused === 0 && (
@@ -143,10 +157,16 @@ export function FactTiles({ today }: { today: Today }) {
                 <span className={classes.note}>
                   <Trans>session:</Trans>
                 </span>{' '}
-                <Named object={{ kind: 'session', id: sessions.next_expiry.session_id }}>
-                  {sessions.next_expiry.username}
-                </Named>
-                , <TimeAgo time={sessions.next_expiry.time} />
+                <Trans>
+                  <Named object={{ kind: 'session', id: sessions.next_expiry.session_id }}>
+                    {ph({ workspace: sessions.next_expiry.image_friendly_name })}
+                  </Named>{' '}
+                  <span className={classes.note}>of</span>{' '}
+                  <Named object={{ kind: 'user', id: sessions.next_expiry.user_id }}>
+                    {ph({ user: sessions.next_expiry.username })}
+                  </Named>
+                  , <TimeAgo time={sessions.next_expiry.time} />
+                </Trans>
               </p>
             )}
             {credential && (
@@ -175,7 +195,7 @@ export function FactTiles({ today }: { today: Today }) {
                 <span className={classes.note}>
                   <TimeAgo time={change.time} />
                 </span>{' '}
-                {change.message}
+                <NamedSentence parts={[{ text: change.message, object: null }]} names={change.names} />
               </p>
             ))}
             {changes.number > 4 && (
@@ -230,8 +250,7 @@ function Big({ children }: { children: ReactNode }) {
   return <p className={classes.big}>{children}</p>;
 }
 
-/** The name of an object, as a link if the user may open its page. */
-function Named({ object, children }: { object: ObjectRef; children: string }) {
-  const to = addressOf(object, useMe());
-  return to ? <Link to={to}>{children}</Link> : <span>{children}</span>;
+/** The name of an object; without its id, it was deleted. */
+function Known({ kind, id, children }: { kind: ObjectRef['kind']; id: string | null; children: string }) {
+  return id === null ? <span>{children}</span> : <Named object={{ kind, id }}>{children}</Named>;
 }

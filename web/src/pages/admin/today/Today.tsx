@@ -10,6 +10,7 @@ import { StageOfToday } from '../../../stage/StageOfToday';
 import { LaunchesToday } from '../trends/LaunchesToday';
 import { AttentionList } from './AttentionList';
 import { FactTiles } from './FactTiles';
+import { FirstSteps } from './FirstSteps';
 import classes from './Today.module.css';
 
 /** What needs attention now, and the facts of the last hours, as far as the user may see them. */
@@ -24,6 +25,7 @@ export function Today() {
       {today && !stage.isLoading ? (
         <div className={classes.page}>
           <AttentionList today={today} />
+          <FirstSteps steps={today.first_steps} />
           <FactTiles today={today} />
           {stage.data && <StageOfToday map={stage.data} />}
           <LaunchesToday />

@@ -1,0 +1,79 @@
+"""Reads the changes of the last hour from the audit, with the objects that their messages name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from greenroom.core.diagnostics.sentences import ObjectKind, ObjectRef, SentencePart, names_in
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+
+SHOWN: Final = 5
+"""The number of changes that are returned, the newest first."""
+CHANGE_CODES: Final = sorted(
+    code
+    for code in LogCode
+    if code.endswith(("-created", "-changed", "-deleted"))
+    and not code.startswith(("share-", "session-", "agent-offer"))
+)
+"""The codes of events of the audit that are changes of the installation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentChange:
+    """A change of the installation. `actor_user_id` is the user who made it; None = no person. `number` is the number
+    of all changes of the last hour."""
+
+    event_id: int
+    code: str
+    time: datetime
+    message: str
+    actor_name: str | None
+    actor_user_id: str | None
+    object_kind: str | None
+    object_id: str | None
+    object_name: str | None
+    number: int
+
+    @property
+    def names(self) -> tuple[SentencePart, ...]:
+        """The user and the object that the message names. A deleted object has no page."""
+        object_id = None if self.code.endswith("-deleted") else self.object_id
+        refs = (
+            (self.actor_name, "user", self.actor_user_id),
+            (self.object_name, _KINDS.get(self.object_kind or ""), object_id),
+        )
+        return names_in(self.message, {name: ObjectRef(kind, id_) for name, kind, id_ in refs if name and kind and id_})
+
+
+_KINDS: Final[dict[str, ObjectKind]] = {
+    "agent": "agent",
+    "api-key": "api_key",
+    "group": "group",
+    "manager": "manager",
+    "scim-client": "scim_client",
+    "service-account": "service_account",
+    "session": "session",
+    "setting": "setting",
+    "staging-config": "staging_config",
+    "user": "user",
+    "webhook": "webhook",
+    "workspace": "image",
+    "zone": "zone",
+}
+"""Kind of an object in the audit → its kind in the console."""
+
+
+async def read_changes(db: Database) -> list[RecentChange]:
+    """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
+    return await db.fetch_as(
+        RecentChange,
+        "SELECT event_id, code, time, message, actor_name,"
+        " CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
+        " object_kind, object_name, object_id, count(*) OVER () AS number"
+        " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
+        " ORDER BY event_id DESC LIMIT %s",
+        (CHANGE_CODES, SHOWN),
+    )

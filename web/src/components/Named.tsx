@@ -1,0 +1,24 @@
+import { Link } from 'react-router';
+import { useMe } from '../api/auth';
+import type { ObjectRef, SentencePart } from '../api/types';
+import { namedParts } from './names';
+import { addressOf } from './objects';
+
+/** The name of an object, as a link if the user may open its page. */
+export function Named({ object, children }: { object: ObjectRef; children: string }) {
+  const to = addressOf(object, useMe());
+  return to ? <Link to={to}>{children}</Link> : <span>{children}</span>;
+}
+
+/** A sentence whose names are links. `names` are further names in the texts of its parts. */
+export function NamedSentence({ parts, names }: { parts: SentencePart[]; names: SentencePart[] }) {
+  return namedParts(parts, names).map(({ text, object }, index) =>
+    object ? (
+      <Named key={index} object={object}>
+        {text}
+      </Named>
+    ) : (
+      text
+    ),
+  );
+}

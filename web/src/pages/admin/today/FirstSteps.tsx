@@ -1,0 +1,103 @@
+import { t } from '@lingui/core/macro';
+import { Trans } from '@lingui/react/macro';
+import { Button, Title } from '@mantine/core';
+import { IconCircleDashed, IconX } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { Link } from 'react-router';
+import type { Today } from '../../../api/types';
+import { useListChoices } from '../../../components/listChoices';
+import { RowButton } from '../../../components/RowButton';
+import classes from './Today.module.css';
+
+type Step = Today['first_steps'][number];
+
+/** The name under which the choices of the user are kept. */
+const LIST = 'first-steps';
+
+interface StepText {
+  sentence: ReactNode;
+  button: string;
+  to: string;
+}
+
+const HELP = '/help/howto';
+
+function textOf(step: Step): StepText {
+  switch (step) {
+    case 'password':
+      return {
+        sentence: t`Your password is the one-time password of the installation.`,
+        button: t`Change Password`,
+        to: '/account?password=1',
+      };
+    case 'workspace':
+      return {
+        sentence: t`Add a workspace from the catalogue, such as a browser or an office.`,
+        button: t`Open the Catalogue`,
+        to: '/admin/catalogue',
+      };
+    case 'people':
+      return {
+        sentence: (
+          <Trans>
+            Invite people: create users, or set up <Link to="/admin/sign-on">sign-on</Link>.
+          </Trans>
+        ),
+        button: t`Create User`,
+        to: '/admin/users?create=1',
+      };
+    case 'manager':
+      return {
+        sentence: t`Start a second Manager, so that sessions still start if the first one stops.`,
+        button: t`Show How`,
+        to: `${HELP}/several-machines.html`,
+      };
+    case 'backup':
+      return {
+        sentence: t`Back up the installation every day. There is no backup yet.`,
+        button: t`Show How`,
+        to: `${HELP}/back-up.html`,
+      };
+  }
+}
+
+/** What a new installation still needs. A step disappears when it is done, or when the user dismisses it. */
+export function FirstSteps({ steps }: { steps: Step[] }) {
+  const [{ dismissed }, change] = useListChoices(LIST);
+  const shown = steps.filter((step) => !dismissed.includes(step));
+  if (shown.length === 0) return null;
+  return (
+    <section aria-labelledby="first-steps">
+      <Title order={2} id="first-steps" className={classes.heading}>
+        <Trans>First steps</Trans>
+      </Title>
+      <ul className={classes.entries}>
+        {shown.map((step) => {
+          const { sentence, button, to } = textOf(step);
+          const name = typeof sentence === 'string' ? sentence : t`Invite people`;
+          const look = { size: 'compact-sm', variant: 'default', 'aria-label': `${button}: ${name}` } as const;
+          return (
+            <li key={step} className={`${classes.entry} ${classes.step}`} data-step={step}>
+              <IconCircleDashed size={18} aria-hidden className={classes.mark} />
+              <p className={classes.sentence}>{sentence}</p>
+              {to.startsWith(HELP) ? (
+                <Button component="a" href={to} target="_blank" rel="noreferrer" {...look}>
+                  {button}
+                </Button>
+              ) : (
+                <Button component={Link} to={to} {...look}>
+                  {button}
+                </Button>
+              )}
+              <RowButton
+                label={t`Dismiss: ${name}`}
+                icon={IconX}
+                onClick={() => change((before) => ({ dismissed: [...before.dismissed, step] }))}
+              />
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
