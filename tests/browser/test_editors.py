@@ -79,9 +79,8 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
         expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
     assert violations(page) == []
     page.get_by_role("tab", name="Permissions").click()
-    page.get_by_role("combobox", name="Members of Students may").click()
-    page.get_by_role("option", name="zones_view").click()
-    page.get_by_role("heading", level=1).click()
+    page.get_by_role("textbox", name="Search permissions").fill("zones")
+    page.get_by_role("checkbox", name="zones_view").check()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("The permissions were saved")).to_be_visible()
 

@@ -83,7 +83,7 @@ function RoleFields({ role, assignment, onChange }: RoleProps) {
         onChange={({ currentTarget }) => onChange(currentTarget.checked ? { role: role.name } : null)}
       />
       <Text size="xs" c="dimmed" ps={32}>
-        {role.codes.includes('global_admin') ? role.codes.join(', ') : <PermissionTitles codes={role.codes} />}
+        <PermissionTitles codes={role.codes} />
       </Text>
       {assignment && role.scope && <Scope role={role} kind={role.scope} assignment={assignment} onChange={onChange} />}
     </Stack>
