@@ -24,13 +24,13 @@ def test_a_workspace_is_made_edited_deleted_and_names_the_wrong_field(admin: Per
     expect(page.get_by_text("This is not JSON")).to_be_visible()
     run_config.fill('{"privileged": true}')
     expect(page.get_by_text("This is not JSON")).to_have_count(0)
-    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="Not saved")).to_be_visible()
     expect(page.get_by_text("may not set `privileged`")).to_be_visible()
     assert violations(page) == []
 
     run_config.fill('{"hostname": "easel"}')
-    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("heading", level=1, name="Painting")).to_be_visible()
     page.get_by_label("Cores").fill("0.5")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -68,7 +68,7 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
     form = page.get_by_role("dialog")
     form.get_by_role("textbox", name="Name", exact=True).fill("Students")
     form.get_by_label("Priority").fill("5")
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("heading", level=1, name="Students")).to_be_visible()
 
     for tab, noun, name in (("Members", "user", user.username), ("Workspaces", "workspace", "Desktop")):
@@ -148,11 +148,11 @@ def test_a_web_filter_policy_is_made_tried_and_deleted(admin: Person):
     form = page.get_by_role("dialog")
     form.get_by_role("textbox", name="Name", exact=True).fill("Lessons")
     form.get_by_label("Allowed domains").fill("python.org\nnot a domain!")
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     expect(form.get_by_role("alert")).to_contain_text("Not saved")
     form.get_by_label("Allowed domains").fill("python.org\nwikipedia.org")
     assert violations(page) == []
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     expect(form).to_have_count(0)
     row = admin.row("Lessons")
     expect(row).to_contain_text("python.org, wikipedia.org")
@@ -180,7 +180,7 @@ def test_an_agent_is_drained_and_offers_what_is_set(admin: Person, instance: Ins
         row.get_by_role("button", name=re.compile("^Edit")).click()
         form = page.get_by_role("dialog")
         form.get_by_label("Cores Override").fill(cores)
-        form.get_by_role("button", name="Submit").click()
+        form.get_by_role("button", name="Save", exact=True).click()
         expect(form).to_have_count(0)
         if shown:
             expect(row).to_contain_text(shown)

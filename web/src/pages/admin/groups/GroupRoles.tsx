@@ -37,7 +37,7 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
           valuesOf: ({ roles: assigned }) => ({ roles: assigned }),
           texts: { roles: (assigned) => rolesText(assigned, roles.data) },
         }}
-        incomplete={form.values.roles.some((each) => scopeOf(each)?.length === 0)}
+        missing={form.values.roles.some((each) => scopeOf(each)?.length === 0) ? t`Choose the scope of each role.` : ''}
         repeatable
         readOnly={disabled}
       >

@@ -86,7 +86,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       onSaved={onMade}
       onCancel={onClose}
       submit={t`Create join token`}
-      incomplete={!zoneId}
+      missing={zoneId ? '' : t`Choose a zone.`}
     >
       <Text size="sm">
         {agent

@@ -36,6 +36,7 @@ function Form({ onCreated, onClose }: FormProps) {
   return (
     <FormFrame
       form={form}
+      submit={t`Create`}
       save={(fields) => createApiKey(bodyOf(fields))}
       touched={['api-keys']}
       onSaved={onCreated}
