@@ -22,11 +22,11 @@ def test_a_user_is_created_disabled_and_deleted(
     form = page.get_by_role("dialog")
     form.get_by_label("Username").fill("grace@example.org")
     form.get_by_role("textbox", name="Password").fill("short")
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     expect(form.get_by_role("alert")).to_contain_text("Not saved")
     form.get_by_role("textbox", name="Password").fill("correct horse battery")
     assert violations(page) == []
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     row = admin.row("grace@example.org")
     expect(row).to_contain_text("enabled")
 
@@ -91,7 +91,7 @@ def test_an_administrator_creates_an_api_key_for_another_user(admin: Person, use
     form.get_by_role("combobox", name="Owner").click()
     page.get_by_role("option", name=user.username).click()
     assert violations(page) == []
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     form.get_by_role("button", name="Done").click()
     expect(admin.row("for another user")).to_contain_text(user.username)
     with instance.http() as http:
@@ -108,7 +108,7 @@ def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, inst
     form.get_by_role("combobox", name="Permissions").click()
     page.get_by_role("option", name="zones_view").click()
     form.get_by_label("Name").click()
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Create", exact=True).click()
     expect(form.locator("code")).to_have_count(2)
     key, secret = form.locator("code").all_inner_texts()
     assert violations(page) == []

@@ -165,7 +165,7 @@ def test_an_agent_is_drained_overridden_and_found_at_its_manager(admin: Person, 
     for value, shown in (("3", "of 3"), ("", None)):
         dialogue = page.get_by_role("dialog")
         dialogue.get_by_label("Cores Override").fill(value)
-        dialogue.get_by_role("button", name="Submit").click()
+        dialogue.get_by_role("button", name="Save", exact=True).click()
         expect(dialogue).to_have_count(0)
         if shown:
             expect(row).to_contain_text(shown)

@@ -28,7 +28,7 @@ def test_images_of_known_makers_need_only_their_name(
         page.get_by_label("Docker Image").fill(image)
         page.get_by_label("Cores").fill("0.1")
         page.get_by_role("textbox", name="Memory", exact=True).fill("0.2")
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
         expect(page.get_by_role("textbox", name="Port", exact=True)).to_have_value(port)
         expect(page.get_by_label("Folder of the page")).to_have_value(folder)

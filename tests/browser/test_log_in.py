@@ -66,7 +66,7 @@ def test_a_changed_password_is_the_one_to_log_in_with(
     user.page.get_by_role("menuitem", name="Change password").click()
     user.page.get_by_label("Current password").fill("correct horse battery")
     user.page.get_by_label("New password").fill("another long password")
-    user.page.get_by_role("button", name="Submit").click()
+    user.page.get_by_role("button", name="Change password", exact=True).click()
     expect(user.page.get_by_text("The password was changed")).to_be_visible()
     log_in(new_context().new_page(), instance.url, user.username, "another long password")
 

@@ -49,7 +49,7 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     dialog.get_by_label("Idle time", exact=True).fill("30")
     dialog.get_by_label("Schedule").fill("Mon-Fri 08:00-18:00 Europe/Berlin machines=2\nSat 10:00-12:00 UTC cores=4")
     assert violations(page) == []
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog).to_have_count(0)
     made = pool_of(instance, "cloud")
     assert made["schedule"] == [
@@ -83,7 +83,7 @@ def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, ins
     expect(dialog.get_by_label("Maximum")).to_have_value("2")
     expect(dialog.get_by_label("Schedule")).to_have_value("\n".join(made["schedule"]))
     dialog.get_by_label("Maximum").fill("3")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     assert pool_of(instance, "cloud")["max_machines"] == 3
 
@@ -105,10 +105,10 @@ def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, insta
     dialog.get_by_label("URL").fill("http://machines.example.org")
     dialog.get_by_label("Token").fill("hunter2hunter2")
     dialog.get_by_label("Other options").fill('{"region": "eu"}')
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("http://machines.example.org must begin with https://")
     dialog.get_by_label("URL").fill("https://machines.example.org")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog).to_have_count(0)
     made = pool_of(instance, "hook")
     assert made["options"] == {"region": "eu", "url": "https://machines.example.org"}
@@ -118,7 +118,7 @@ def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, insta
     expect(dialog.get_by_label("Token")).to_have_value("")
     expect(dialog).to_contain_text("Stored: token. To replace them, enter all secrets again")
     dialog.get_by_label("Maximum").fill("4")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     changed = pool_of(instance, "hook")
     assert (changed["max_machines"], changed["secret_names"]) == (4, ["token"])

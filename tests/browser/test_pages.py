@@ -190,7 +190,7 @@ def test_a_zone_is_edited(admin: Person, instance: Instance):
         assert violations(admin.page) == []
         dialogue.get_by_label("Load Balance Strategy").click()
         admin.page.get_by_role("option", name=strategy).click()
-        dialogue.get_by_role("button", name="Submit").click()
+        dialogue.get_by_role("button", name="Save", exact=True).click()
         expect(dialogue).to_have_count(0)
         expect(admin.row(name)).to_contain_text(strategy)
 

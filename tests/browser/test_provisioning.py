@@ -47,7 +47,7 @@ def test_an_administrator_manages_a_scim_client(admin: Person, instance: Instanc
     page.get_by_role("button", name="Create SCIM Client").first.click()
     dialog.get_by_label("Name").fill("Okta")
     accessible(admin)
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_text("The token is shown only once")).to_be_visible()
     first = dialog.locator("pre").inner_text()
     accessible(admin)

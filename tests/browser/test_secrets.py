@@ -25,13 +25,13 @@ def test_a_user_keeps_a_secret_sees_who_uses_it_and_deletes_it(user: Person, ins
     dialog.get_by_role("textbox", name="Value").fill("ghp_s3cret")
     dialog.get_by_label("Hosts").fill("10.0.0.1")
     dialog.get_by_label("Hosts").press("Enter")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog.get_by_text("is an IP address; a secret goes only to hosts with names.")).to_be_visible()
     dialog.get_by_label("Hosts").press("Backspace")
     dialog.get_by_label("Hosts").fill("api.example.com")
     dialog.get_by_label("Hosts").press("Enter")
     assert violations(page) == []
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Add", exact=True).click()
     expect(user.row("github")).to_contain_text("Authorization: Bearer •••")
     expect(page.get_by_text("ghp_s3cret")).to_have_count(0)
 
@@ -49,7 +49,7 @@ def test_a_user_keeps_a_secret_sees_who_uses_it_and_deletes_it(user: Person, ins
     page.get_by_role("button", name="Edit github").click()
     expect(dialog.get_by_role("textbox", name="Value")).to_have_value("")
     dialog.get_by_role("textbox", name="Value").fill("ghp_0ther")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     (changed,) = instance.call("GET", "/secrets")
     assert changed["value_changed"] > secret["value_changed"]

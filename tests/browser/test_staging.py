@@ -134,7 +134,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     # Reducing Desired deletes the excess; the session in use continues
     config.get_by_role("button", name="Edit Desktop in default").click()
     form.get_by_label("Desired Sessions").fill("1")
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Save", exact=True).click()
     expect(current(config)).to_have_text("1 / 1", timeout=FILL_MS)
     expect(watcher.row("staged, no user yet")).to_have_count(1, timeout=FILL_MS)
     expect(watcher.row(user.username)).to_contain_text("running")
@@ -184,7 +184,7 @@ def test_unedited_fields_keep_the_values_of_another_administrator(admin: Person,
     instance.call("PATCH", path, json={"expiration": 7})
     form = admin.page.get_by_role("dialog")
     form.get_by_label("Allow Webcam").click(force=True)
-    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Save", exact=True).click()
     expect(form).to_have_count(0)
     saved = instance.call("GET", path)
     assert (saved["expiration"], saved["allow_kasm_webcam"]) == (7, False)

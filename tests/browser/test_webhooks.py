@@ -73,14 +73,14 @@ def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: In
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("ci")
     dialog.get_by_label("Address").fill("http://192.168.1.10/")
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_text("Choose at least one event")).to_be_visible()
     dialog.get_by_role("checkbox", name="launch.failed").check()
     assert violations(page) == []
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("must begin with https://")
     dialog.get_by_label("Address").fill(receiver.url)
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_text("The secret is shown only once")).to_be_visible()
     first = dialog.locator("pre").inner_text()
     assert first.startswith("whsec_")
@@ -95,7 +95,7 @@ def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: In
 
     page.get_by_role("button", name="Edit").click()
     dialog.get_by_role("checkbox", name="pool.full").check()
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog).to_have_count(0)
     (made,) = instance.call("GET", "/webhooks")
     assert made["events"] == ["pool.full", "launch.failed"]

@@ -95,17 +95,40 @@ async def test_the_groups_of_a_workspace_have_their_members(stage: Stage, with_u
     assert (await preview_of_size(stage, 1, groups=[group]))["users"] == 0
 
 
+PREVIEW = "/api/v1/staging-configs/preview"
+
+
 async def test_a_staging_config_names_the_permissions_in_which_users_differ(stage: Stage, with_user: MakeClient):
     await with_user("ada@example.org")
-    path = "/api/v1/staging-configs/preview"
-    same = (await stage.admin.post(path, json=stage.body())).json()
+    same = (await stage.admin.post(PREVIEW, json=stage.body())).json()
     assert same["matching_users"] == same["users"] >= 2
-    assert (same["differences"], same["warnings"]) == ([], [])
-    other = (await stage.admin.post(path, json=stage.body(allow_kasm_webcam=False))).json()
+    assert (same["excluded"], same["warnings"]) == ([], [])
+    other = (await stage.admin.post(PREVIEW, json=stage.body(allow_kasm_webcam=False))).json()
     assert other["matching_users"] == 0
-    assert other["differences"] == [{"name": "allow_kasm_webcam", "users": same["users"]}]
+    (excluded,) = other["excluded"]
+    assert (excluded["users"], excluded["groups"]) == (same["users"], ["All Users"])
+    assert excluded["reasons"] == ["allow_kasm_webcam"]
+    assert excluded["permissions"]["allow_kasm_webcam"] is True
     assert "has exactly these permissions" in other["warnings"][0]
     assert await stage.admin.read("/api/v1/staging-configs") == []
+
+
+async def test_a_config_with_the_permissions_of_excluded_users_serves_them(stage: Stage, with_user: MakeClient):
+    await with_user("ada@example.org")
+    body = stage.body(allow_kasm_webcam=False)
+    (excluded,) = (await stage.admin.post(PREVIEW, json=body)).json()["excluded"]
+    assert excluded["is_served"] is False
+    await stage.admin.make("/api/v1/staging-configs", **body | excluded["permissions"])
+    (excluded,) = (await stage.admin.post(PREVIEW, json=body)).json()["excluded"]
+    assert excluded["is_served"] is True
+
+
+async def test_the_cost_of_a_staging_config_is_that_of_its_desired_sessions(stage: Stage):
+    one = (await stage.admin.post(PREVIEW, json=stage.body(num_sessions=1))).json()
+    three = (await stage.admin.post(PREVIEW, json=stage.body(num_sessions=3))).json()
+    assert one["cores"] > 0
+    assert one["memory"] > 0
+    assert (three["cores"], three["memory"]) == (3 * one["cores"], 3 * one["memory"])
 
 
 async def test_a_staging_config_of_an_unknown_workspace_is_refused(stage: Stage):

@@ -22,6 +22,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   return (
     <FormDialog
       title={t`Change password`}
+      submit={t`Change password`}
       form={form}
       save={save}
       touched={[]}

@@ -11,7 +11,8 @@ interface Props {
   changes: Change[];
   /** The number of values that cannot be saved. */
   problems?: number;
-  canSave?: boolean;
+  /** What to do before the changes can be saved; empty = they can be saved. */
+  missing?: string;
   isSaving: boolean;
   /** The reason why the last attempt failed, or its sentence. */
   error?: unknown;
@@ -33,7 +34,7 @@ export function ChangesBar(props: Props) {
   );
 }
 
-function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, onDiscard }: Props) {
+function Bar({ changes, problems = 0, missing = '', isSaving, error, onSave, onDiscard }: Props) {
   useFocusOfPage();
   const reason = typeof error === 'string' ? error : messageOf(error);
   return (
@@ -55,6 +56,7 @@ function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, o
             })}
           </div>
         )}
+        {missing && <div className={styles.problem}>{missing}</div>}
         {error != null && (
           <div className={styles.problem} role="alert">
             <Trans>Not saved. {reason}</Trans>
@@ -69,7 +71,7 @@ function Bar({ changes, problems = 0, canSave = true, isSaving, error, onSave, o
           type={onSave ? 'button' : 'submit'}
           onClick={onSave}
           loading={isSaving}
-          disabled={problems > 0 || !canSave}
+          disabled={problems > 0 || missing !== ''}
         >
           <Trans>Save</Trans>
         </Button>

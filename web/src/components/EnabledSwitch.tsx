@@ -3,6 +3,7 @@ import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { ReactNode } from 'react';
 import { ConfirmDialog } from './Confirm';
+import { useUndoableSwitch } from './undo';
 import { useAction } from './useAction';
 
 interface Props {
@@ -21,10 +22,11 @@ interface Props {
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
-/** The switch of an item. It changes immediately, and back if the server refuses the change. */
+/** The switch of an item. It changes immediately, and back if the server refuses the change. Its notice offers Undo. */
 export function EnabledSwitch(props: Props) {
   const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
-  const change = useAction(onChange, [list], t`${name} was not changed`);
+  const set = useUndoableSwitch(onChange, [list], (isOn) => (isOn ? t`${name} is enabled.` : t`${name} is disabled.`));
+  const change = useAction(set, [list], t`${name} was not changed`);
   const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
   const shown = change.isPending ? change.variables : enabled;
   return (
@@ -41,7 +43,7 @@ export function EnabledSwitch(props: Props) {
         onClose={close}
         title={t`Disable ${name}?`}
         action={t`Disable`}
-        onConfirm={() => onChange(false)}
+        onConfirm={() => set(false)}
         touched={[list]}
       >
         {consequence}

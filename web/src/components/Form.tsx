@@ -1,26 +1,31 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Alert, Button, Group, type ModalProps, Stack } from '@mantine/core';
+import { Alert, Button, type ModalProps, Stack } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, useRef } from 'react';
+import { type ReactNode, useId, useRef } from 'react';
 import { retryTemporary } from '../api/client';
 import { type Change, isSame, textOf } from './changes';
 import { ChangesBar } from './ChangesBar';
 import { Dialog } from './Dialog';
 import { showDone, showWarning } from './feedback';
+import styles from './Form.module.css';
 import { titled } from './format';
 import { changed, errorsOf, sentenceOf, warningsOf } from './saving';
 import { showUndo } from './undo';
 
-/** A form on a page: its changes are listed in a bar, and can be undone. */
-interface OnPage<Values, Saved> {
+/** The notice about changes that can be undone. */
+interface Undoable<Values, Saved> {
   /** The notice after saving. */
   saved: string;
   /** Reads the present item, to reverse the last changes. */
   read: () => Promise<Saved>;
   /** The values of the fields for a saved item. */
   valuesOf: (item: Saved) => Values;
+}
+
+/** A form on a page: its changes are listed in a bar. */
+interface OnPage<Values, Saved> extends Undoable<Values, Saved> {
   /** The texts of values that are ids or have another form than their field, by field. */
   texts?: { [Name in keyof Values]?: (value: Values[Name]) => string };
 }
@@ -34,31 +39,34 @@ interface FrameProps<Values, Saved> {
   touched: string[];
   onSaved?: (saved: Saved) => void;
   onCancel?: () => void;
-  /** The label of the button. */
+  /** The label of the button: the verb of the action. */
   submit?: string;
-  /** The form cannot be sent yet. */
-  incomplete?: boolean;
+  /** What to do before the form can be sent, as a sentence beside the button; empty = it can be sent. */
+  missing?: string | undefined;
   /** The request may be sent twice. It is repeated if there is no answer. */
   repeatable?: boolean;
   /** The user may view the values, but not change them. */
   readOnly?: boolean;
   /** The form stands on a page, and not in a dialog. */
   page?: OnPage<Values, Saved> | undefined;
+  /** The changes that were saved in a dialog can be undone. */
+  undo?: Undoable<Values, Saved> | undefined;
   children: ReactNode;
 }
 
 /**
- * The form of the console: fields, the error of the server, and Cancel and Submit, or the bar with the changes.
+ * The form of the console: fields, the error of the server, and Cancel and the button of the action, or the bar with the changes.
  *
  * Warnings of the server are shown as notices, also on the next page. Errors of fields are shown at their fields, other
  * errors above the buttons. After an error, the form keeps its values.
  */
 export function FormFrame<Values extends object, Saved>(props: FrameProps<Values, Saved>) {
-  const { form, save, touched, onSaved, onCancel, submit = t`Submit`, incomplete = false, children } = props;
-  const { readOnly = false, repeatable = false, page } = props;
+  const { form, save, touched, onSaved, onCancel, submit = t`Save`, missing = '', children } = props;
+  const { readOnly = false, repeatable = false, page, undo } = props;
   const queries = useQueryClient();
   const refresh = () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
   const element = useRef<HTMLFormElement>(null);
+  const reasonId = useId();
   const nodeOf = (name: string | undefined) =>
     element.current?.querySelector<HTMLInputElement>(`[data-path="${CSS.escape(name ?? '')}"]`) ?? null;
   const run = useMutation({
@@ -66,9 +74,10 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
     retry: repeatable && retryTemporary,
     onSuccess: async (saved, sent) => {
       if (page) {
-        announce({ form, page, save, refresh, nodeOf }, saved, sent);
+        announce({ form, undoable: page, save, refresh, nodeOf }, saved, sent);
         showStored(form, page.valuesOf(saved), sent);
       } else {
+        if (undo) announce({ form, undoable: undo, save, refresh, nodeOf }, saved, sent);
         form.setInitialValues(sent);
       }
       const warnings = warningsOf(saved);
@@ -106,7 +115,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
           <ChangesBar
             changes={readOnly ? [] : changesOf(form, page, nodeOf)}
             problems={run.isError ? 0 : Object.keys(form.errors).length}
-            canSave={!incomplete}
+            missing={missing}
             isSaving={run.isPending}
             error={run.isError ? sentenceOf(form.getValues(), run.error) : null}
             onDiscard={() => {
@@ -115,18 +124,28 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
             }}
           />
         ) : (
-          <Group justify="flex-end">
+          <div className={styles.buttons}>
+            {missing && !readOnly && (
+              <div id={reasonId} className={styles.missing}>
+                {missing}
+              </div>
+            )}
             {onCancel && (
               <Button variant="default" onClick={onCancel}>
                 <Trans>Cancel</Trans>
               </Button>
             )}
             {!readOnly && (
-              <Button type="submit" loading={run.isPending} disabled={incomplete}>
+              <Button
+                type="submit"
+                loading={run.isPending}
+                disabled={missing !== ''}
+                aria-describedby={missing ? reasonId : undefined}
+              >
                 {submit}
               </Button>
             )}
-          </Group>
+          </div>
         )}
       </Stack>
     </form>
@@ -182,27 +201,27 @@ function showStored<Values extends object>(form: Form<Values>, stored: Values, s
 }
 
 interface Frame<Values, Saved> extends Pick<FrameProps<Values, Saved>, 'form' | 'save'> {
-  page: OnPage<Values, Saved>;
+  undoable: Undoable<Values, Saved>;
   refresh: () => Promise<unknown>;
   nodeOf: NodeOf;
 }
 
 /** Announces that the form was saved. Secrets cannot be read, so a form with a new one cannot be undone. */
 function announce<Values extends object, Saved>(frame: Frame<Values, Saved>, saved: Saved, sent: Values): void {
-  const { form, page, save, refresh, nodeOf } = frame;
+  const { form, undoable, save, refresh, nodeOf } = frame;
   const before = form.getInitialValues();
   const names = namesOf(changed(before, sent));
   if (names.length === 0 || names.some((name) => isSecret(nodeOf, name))) {
-    showDone(page.saved);
+    showDone(undoable.saved);
     return;
   }
   const titles: Record<string, string> = Object.fromEntries(names.map((name) => [name, labelOf(nodeOf, name)]));
-  showUndo(page.saved, {
-    saved: picked(page.valuesOf(saved), names),
-    read: async () => picked(page.valuesOf(await page.read()), names),
+  showUndo(undoable.saved, {
+    saved: picked(undoable.valuesOf(saved), names),
+    read: async () => picked(undoable.valuesOf(await undoable.read()), names),
     restore: async () => {
       const present = form.getInitialValues();
-      const stored = page.valuesOf(await save({ ...present, ...picked(before, names) }, present));
+      const stored = undoable.valuesOf(await save({ ...present, ...picked(before, names) }, present));
       showStored(form, stored, { ...present, ...picked(form.getValues(), names) });
       await refresh();
     },

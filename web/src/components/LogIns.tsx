@@ -1,9 +1,11 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Badge, Button, Group, Stack, Table, Text } from '@mantine/core';
+import { Badge, Button, Text } from '@mantine/core';
 import type { LogIn } from '../api/types';
+import styles from './LogIns.module.css';
 import { TimeAgo } from './TimeAgo';
 import { useAction } from './useAction';
+import { clientOf } from './userAgent';
 
 interface Props {
   logIns: LogIn[];
@@ -22,62 +24,50 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="group" aria-label={t`Log-ins`}>
-      <Table verticalSpacing="xs" aria-label={t`Log-ins`}>
-        <Table.Tbody>
-          {logIns.map((each) => (
-            <Table.Tr key={each.login_id}>
-              <Table.Td>
-                <Stack gap={0}>
-                  <Group gap="xs">
-                    <Text size="sm" className="row-name">
-                      {each.client_ip || t`unknown address`}
-                    </Text>
-                    {each.current && (
-                      <Badge variant="default" size="sm">
-                        <Trans>this one</Trans>
-                      </Badge>
-                    )}
-                  </Group>
-                  <Text size="xs" className="dimmed" lineClamp={1}>
-                    {each.user_agent}
-                  </Text>
-                </Stack>
-              </Table.Td>
-              <Table.Td>
-                <Text size="sm" className="nowrap">
-                  <Trans>
-                    used <TimeAgo time={each.last_used} />
-                  </Trans>
-                </Text>
-                <Text size="xs" className="dimmed nowrap">
-                  <Trans>
-                    since <TimeAgo time={each.created} />
-                  </Trans>
-                </Text>
-              </Table.Td>
-              <Table.Td align="right">
-                {!each.current && (
-                  <Button
-                    size="compact-xs"
-                    variant="default"
-                    disabled={disabled}
-                    loading={end.isPending && end.variables === each.login_id}
-                    onClick={() => end.mutate(each.login_id)}
-                    aria-label={endLabel(each.client_ip)}
-                  >
-                    <Trans context="verb">End</Trans>
-                  </Button>
+    <ul className={styles.list} aria-label={t`Log-ins`}>
+      {logIns.map((each) => {
+        const client = clientText(each.user_agent);
+        const address = each.client_ip || t`unknown address`;
+        return (
+          <li key={each.login_id} className={styles.row}>
+            <div>
+              <div className={styles.head}>
+                <span className={styles.client} title={each.user_agent}>
+                  {client}
+                </span>
+                {each.current && (
+                  <Badge variant="default" size="sm">
+                    <Trans>this one</Trans>
+                  </Badge>
                 )}
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+              </div>
+              <div className={styles.note}>
+                <Trans>
+                  {address}, used <TimeAgo time={each.last_used} />, since <TimeAgo time={each.created} />
+                </Trans>
+              </div>
+            </div>
+            {!each.current && (
+              <Button
+                size="compact-sm"
+                variant="default"
+                disabled={disabled}
+                loading={end.isPending && end.variables === each.login_id}
+                onClick={() => end.mutate(each.login_id)}
+                aria-label={t`End the log-in with ${client} from ${address}`}
+              >
+                <Trans context="verb">End</Trans>
+              </Button>
+            )}
+          </li>
+        );
+      })}
+    </ul>
   );
 }
 
-function endLabel(address: string): string {
-  return t`End the log-in from ${address}`;
+function clientText(userAgent: string): string {
+  const { program, system } = clientOf(userAgent);
+  if (!program) return t`Unknown program`;
+  return system ? t`${program} on ${system}` : program;
 }

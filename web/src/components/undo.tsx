@@ -2,8 +2,10 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button, Group } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
+import { useQueryClient } from '@tanstack/react-query';
 import { changedSince } from './changes';
 import { showDone, showError } from './feedback';
+import { warningsOf } from './saving';
 
 type Values = Record<string, unknown>;
 
@@ -22,16 +24,20 @@ const SHOWN_MS = 20_000;
 
 /** A notice about saved values with the button Undo, which restores the former values if no user changed them since. */
 export function showUndo(message: string, { saved, read, restore, titleOf = (name) => name }: Reversal): void {
+  offerUndo(message, async () => {
+    const newer = changedSince(saved, await read());
+    const titles = newer.map(titleOf).join(', ');
+    if (titles) throw new Error(t`This was changed again since: ${titles}.`);
+    await restore();
+  });
+}
+
+/** A notice with the button Undo, which calls `restore`. If it fails, another notice has the reason. */
+export function offerUndo(message: string, restore: () => Promise<unknown>): void {
   const id = `undo-${crypto.randomUUID()}`;
   const undo = async () => {
     notifications.hide(id);
     try {
-      const newer = changedSince(saved, await read());
-      if (newer.length > 0) {
-        const titles = newer.map(titleOf).join(', ');
-        showError(t`Not undone`, new Error(t`This was changed again since: ${titles}.`));
-        return;
-      }
       await restore();
       showDone(t`The former values apply again.`);
     } catch (error) {
@@ -53,4 +59,23 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
       </Group>
     ),
   });
+}
+
+/**
+ * A function that switches something on or off. Its notice is `done` with the warnings of the server, and the button
+ * Undo, which switches back and reads the lists in `touched` again.
+ */
+export function useUndoableSwitch(
+  set: (isOn: boolean) => Promise<unknown>,
+  touched: string[],
+  done: (isOn: boolean) => string,
+): (isOn: boolean) => Promise<void> {
+  const queries = useQueryClient();
+  return async (isOn) => {
+    const message = [done(isOn), ...warningsOf(await set(isOn))].join(' ');
+    offerUndo(message, async () => {
+      await set(!isOn);
+      await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
+    });
+  };
 }

@@ -5,15 +5,16 @@ Nothing is stored. The forms of workspaces and staging configs show them while a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from greenroom.api.deps import Db, SnapshotDep
+from greenroom.api.launch.routes import SimilarUsers, group_similar_users
 from greenroom.api.pool.routes import fields_of_new_config, match_warnings, matching_users
 from greenroom.api.pool.schemas import (
+    ExcludedUsers,
     ImagePreview,
     ImagePreviewRequest,
-    PermissionDifference,
     Room,
     StagingCreate,
     StagingPreview,
@@ -23,12 +24,13 @@ from greenroom.api.scopes import OF_NEW_STAGING_CONFIG
 from greenroom.api.security import requires, requires_one_of
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.launch.placement import PlacementRequest, Rejection, place, placement_request_of, sessions_with_room
+from greenroom.core.pool.matching import count_excluded
 from greenroom.core.pool.shortfalls import staging_obstacle
 from greenroom.db.database import Database
 from greenroom.db.fleet import zones
 from greenroom.db.launch.ledger import list_zones
 from greenroom.db.launch.on_demand import read_agents
-from greenroom.db.pool.configs import count_users
+from greenroom.db.pool.configs import count_users, list_configs
 from greenroom.db.workspace import images
 
 router = api_router("staging")
@@ -61,22 +63,46 @@ async def preview_image(body: ImagePreviewRequest, db: Db, snapshot: SnapshotDep
     dependencies=[requires_one_of("staging_create", "staging_modify", scope=OF_NEW_STAGING_CONFIG)],
 )
 async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
-    """Return the number of sessions of the workspace for which the zone has room now, and of the users who match the
-    permissions of the config. Nothing is changed."""
+    """Return the number of sessions of the workspace for which the zone has room now, the cores and the memory of the
+    config, and the users whom it would not serve, with the reasons. Nothing is changed."""
     try:
         zone = await zones.get_zone(db, str(body.zone_id))
         image = (await images.get_image(db, str(body.image_id))).facts
     except NotFound as error:
         raise Invalid(error.message) from error
-    matches = await matching_users(db, image, (await fields_of_new_config(db, body)).permissions)
+    permissions = (await fields_of_new_config(db, body)).permissions
+    similar_users = await group_similar_users(db, image)
+    matches = matching_users(similar_users, permissions)
     obstacle = staging_obstacle(image, zone.facts)
+    request = placement_request_of(image)
     return StagingPreview(
-        room=await _room(db, [zone.zone_id], placement_request_of(image)),
+        room=await _room(db, [zone.zone_id], request),
+        cores=body.num_sessions * request.cores,
+        memory=body.num_sessions * request.memory,
         matching_users=matches.number,
-        users=matches.all_number,
-        differences=[PermissionDifference(name=name, users=users) for name, users in matches.differences.items()],
+        users=sum(users.number for users in similar_users),
+        excluded=await _excluded(db, similar_users, permissions, zone_id=zone.zone_id, image_id=image.image_id),
         warnings=[*([obstacle.reason] if obstacle else []), *match_warnings(matches, image)],
     )
+
+
+async def _excluded(
+    db: Database, similar_users: Sequence[SimilarUsers], permissions: Mapping[str, bool], *, zone_id: str, image_id: str
+) -> list[ExcludedUsers]:
+    """Return the users whom a config with `permissions` does not serve, most users first."""
+    configs = (await list_configs(db, zone_ids=[zone_id])).rows
+    present = [dict(config.permissions) for config in configs if config.image_id == image_id]
+    counts = count_excluded([(users.number, users.facts) for users in similar_users], permissions)
+    return [
+        ExcludedUsers(
+            users=number,
+            groups=list(exclusion.groups),
+            reasons=list(exclusion.reasons),
+            permissions=None if exclusion.permissions is None else dict(exclusion.permissions),
+            is_served=exclusion.permissions is not None and dict(exclusion.permissions) in present,
+        )
+        for exclusion, number in counts.items()
+    ]
 
 
 async def _room(db: Database, zone_ids: Sequence[str], request: PlacementRequest) -> Room:

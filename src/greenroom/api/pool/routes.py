@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeVar
@@ -15,7 +14,7 @@ from fastapi import Query
 
 from greenroom.api.bodies import Name
 from greenroom.api.deps import ChangeDep, Db
-from greenroom.api.launch.routes import group_similar_users
+from greenroom.api.launch.routes import SimilarUsers, group_similar_users
 from greenroom.api.paging import Paging
 from greenroom.api.pool.schemas import (
     ExplainReason,
@@ -225,35 +224,29 @@ async def get_staging_history(
 class MatchingUsers:
     """Users who may use the workspace of a config and have exactly its permissions.
 
-    `all_number` also counts users with other permissions, and `differences` counts them by permission. If no matching
-    user would get a session of the config, `other_violations` are the other settings that prevent this.
+    If no matching user would get a session of the config, `other_violations` are the other settings that prevent this.
     """
 
     number: int
-    all_number: int
-    differences: Mapping[str, int]
     other_violations: tuple[Violation, ...]
 
 
-async def matching_users(db: Database, image: ImageFacts, permissions: Mapping[str, bool]) -> MatchingUsers:
+def matching_users(similar_users: Iterable[SimilarUsers], permissions: Mapping[str, bool]) -> MatchingUsers:
     """Return the matching users of a config, by the present settings of all groups."""
-    number, all_number, others, served = 0, 0, dict[str, Violation](), False
-    differences = Counter[str]()
-    for users in await group_similar_users(db, image):
-        all_number += users.number
-        if differing := differing_permissions(permissions_of(users.facts.settings), permissions):
-            differences.update(dict.fromkeys(differing, users.number))
+    number, others, served = 0, dict[str, Violation](), False
+    for users in similar_users:
+        if differing_permissions(permissions_of(users.facts.settings), permissions):
             continue
         number += users.number
         excluding = violations(users.facts, permissions)
         served |= not excluding
         others |= {violation.reason: violation for violation in excluding}
-    return MatchingUsers(number, all_number, differences, () if served else tuple(others.values()))
+    return MatchingUsers(number, () if served else tuple(others.values()))
 
 
 async def _saved_view(db: Database, config: StagingConfig) -> StagingSaved:
     """Return a saved config with the number of matching users, and a warning if something prevents its use."""
-    matches = await matching_users(db, config.image, config.permissions)
+    matches = matching_users(await group_similar_users(db, config.image), config.permissions)
     obstacle = staging_obstacle(config.image, config.zone)
     (view,) = await config_views(db, [config])
     warnings = [*([obstacle.reason] if obstacle else []), *match_warnings(matches, config.image), view.warning]

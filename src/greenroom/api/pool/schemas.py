@@ -190,18 +190,28 @@ class ImagePreview(View):
     all_users: int
 
 
-class PermissionDifference(View):
-    """The number of users whose permission differs from that of a staging config."""
+class ExcludedUsers(View):
+    """Users who may launch the workspace of a staging config, and whom it does not serve, for the same reasons."""
 
-    name: str
     users: int
+    groups: Annotated[list[str], Field(description="names of the groups that set the values")]
+    reasons: Annotated[
+        list[str],
+        Field(description="permissions that differ; codes of rules if no config serves these users"),
+    ]
+    permissions: Annotated[
+        dict[str, bool] | None, Field(description="permissions of a config that serves them; null = none does")
+    ]
+    is_served: Annotated[bool, Field(description="another config of the workspace and the zone serves them")]
 
 
 class StagingPreview(View):
-    """The room for more sessions of a staging config, and the users who would match it."""
+    """The room for more sessions of a staging config, their cost, and the users whom it would serve."""
 
     room: Room
-    matching_users: int
+    cores: Annotated[float, Field(description="cores that the desired sessions reserve")]
+    memory: Annotated[int, Field(description="bytes of memory that the desired sessions reserve")]
+    matching_users: Annotated[int, Field(description="users with the permissions of the config")]
     users: Annotated[int, Field(description="users who may launch the workspace")]
-    differences: list[PermissionDifference]
+    excluded: Annotated[list[ExcludedUsers], Field(description="users whom it would not serve, most users first")]
     warnings: list[str]

@@ -14,6 +14,7 @@ import { StaleBanner } from '../../components/feedback';
 import { HomesTable } from '../../components/HomesTable';
 import { LogIns } from '../../components/LogIns';
 import { PageHeader } from '../../components/PageHeader';
+import { SshKeys } from '../../components/SshKeys';
 import styles from './Account.module.css';
 import { Identities, useHasProviders } from './Identities';
 import { SecondFactors } from './SecondFactors';
@@ -39,20 +40,38 @@ export function Account() {
         hasData={attributes.data !== undefined && images.data !== undefined}
       />
       <div className={styles.columns}>
-        <Section title={t`Preferences`}>
-          {attributes.data && images.data ? (
-            <AttributesForm
-              attributes={attributes.data}
-              images={images.data}
-              save={changeOwnAttributes}
-              read={() => queries.query({ ...ownAttributesQuery, staleTime: 0 })}
-              generate={generateOwnSshKey}
-              touched={['me']}
-            />
-          ) : (
-            <Skeleton className={styles.preferences} />
+        <Stack gap="lg">
+          <Section title={t`Preferences`}>
+            {attributes.data && images.data ? (
+              <AttributesForm
+                attributes={attributes.data}
+                images={images.data}
+                save={changeOwnAttributes}
+                read={() => queries.query({ ...ownAttributesQuery, staleTime: 0 })}
+                touched={['me']}
+              />
+            ) : (
+              <Skeleton className={styles.preferences} />
+            )}
+          </Section>
+          <Section title={t`SSH keys`}>
+            {attributes.data ? (
+              <SshKeys
+                attributes={attributes.data}
+                save={changeOwnAttributes}
+                generate={generateOwnSshKey}
+                touched={['me']}
+              />
+            ) : (
+              <Skeleton className={styles.logIns} />
+            )}
+          </Section>
+          {hasProviders && (
+            <Section title={t`Sign-on`}>
+              <Identities />
+            </Section>
           )}
-        </Section>
+        </Stack>
         <Stack gap="lg">
           <Section title={t`Password`}>
             <Text size="sm">
@@ -65,11 +84,6 @@ export function Account() {
           <Section title={t`Second factors`}>
             <SecondFactors />
           </Section>
-          {hasProviders && (
-            <Section title={t`Sign-on`}>
-              <Identities />
-            </Section>
-          )}
           <Section title={t`Log-ins`}>
             {logIns.data ? (
               <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} />

@@ -34,6 +34,7 @@ export function SecretForm({ secret, onClose }: Props) {
   return (
     <FormDialog
       title={name !== undefined ? t`Edit ${name}` : t`Add Secret`}
+      submit={name !== undefined ? t`Save` : t`Add`}
       size="lg"
       repeatable={secret !== null}
       form={form}

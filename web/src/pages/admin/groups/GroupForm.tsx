@@ -29,6 +29,7 @@ export function CreateGroup({ onClose }: { onClose: () => void }) {
   return (
     <FormDialog
       title={t`Create Group`}
+      submit={t`Create`}
       form={form}
       save={createGroup}
       touched={['groups']}

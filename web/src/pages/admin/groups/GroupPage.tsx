@@ -1,17 +1,9 @@
 import { t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
 import { Card, Skeleton } from '@mantine/core';
-import { useForm } from '@mantine/form';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../../api/auth';
-import {
-  addGroupImage,
-  addGroupUser,
-  changeGroup,
-  deleteGroup,
-  removeGroupImage,
-  removeGroupUser,
-} from '../../../api/actions';
+import { addGroupImage, addGroupUser, deleteGroup, removeGroupImage, removeGroupUser } from '../../../api/actions';
 import { groupQuery, imagesQuery, usersQuery } from '../../../api/queries';
 import type { Group } from '../../../api/types';
 import { useItem } from '../../../components/address';
@@ -19,9 +11,8 @@ import { Assignments } from '../../../components/Assignments';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
 import { StaleBanner } from '../../../components/feedback';
-import { FormFrame } from '../../../components/Form';
-import { PermissionsField } from '../PermissionsField';
 import { GroupForm } from './GroupForm';
+import { GroupPermissions } from './GroupPermissions';
 import { GroupRoles } from './GroupRoles';
 import { GroupSettings } from './GroupSettings';
 
@@ -59,7 +50,7 @@ export function GroupPage() {
         {
           key: 'permissions',
           title: t`Permissions`,
-          content: <Permissions group={data} disabled={!mayChange(data)} />,
+          content: <GroupPermissions group={data} disabled={!mayChange(data)} />,
         },
         { key: 'roles', title: t`Roles`, content: <GroupRoles group={data} disabled={!mayChange(data)} /> },
         { key: 'settings', title: t`Settings`, content: <GroupSettings group={data} disabled={!mayChange(data)} /> },
@@ -123,34 +114,6 @@ function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
 /** The placeholder of a list that is loading, or the reason why it was refused. */
 function NotYet({ error }: { error: Error | null }) {
   return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={160} maw={760} />;
-}
-
-function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
-  const queries = useQueryClient();
-  const form = useForm({ initialValues: { permissions: group.permissions } });
-  const { name } = group;
-  return (
-    <Card withBorder className="surface" p="lg" maw={760}>
-      <FormFrame
-        form={form}
-        save={(values) => changeGroup(group.group_id, values)}
-        touched={['groups', 'me']}
-        page={{
-          saved: t`The permissions were saved.`,
-          read: () => queries.query({ ...groupQuery(group.group_id), staleTime: 0 }),
-          valuesOf: ({ permissions }) => ({ permissions }),
-        }}
-        repeatable
-        readOnly={disabled}
-      >
-        <PermissionsField
-          label={t`Members of ${name} may`}
-          description={t`A user has the permissions and roles of all groups of the user. You can only grant permissions that you have. The permissions for sound, clipboard and files in sessions are in the tab Settings`}
-          {...form.getInputProps('permissions')}
-        />
-      </FormFrame>
-    </Card>
-  );
 }
 
 function DeleteGroup({ group }: { group: Group }) {

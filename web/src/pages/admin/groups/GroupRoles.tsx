@@ -37,7 +37,7 @@ export function GroupRoles({ group, disabled }: { group: Group; disabled: boolea
           valuesOf: ({ roles: assigned }) => ({ roles: assigned }),
           texts: { roles: (assigned) => rolesText(assigned, roles.data) },
         }}
-        incomplete={form.values.roles.some((each) => scopeOf(each)?.length === 0)}
+        missing={form.values.roles.some((each) => scopeOf(each)?.length === 0) ? t`Choose the scope of each role.` : ''}
         repeatable
         readOnly={disabled}
       >
@@ -83,7 +83,7 @@ function RoleFields({ role, assignment, onChange }: RoleProps) {
         onChange={({ currentTarget }) => onChange(currentTarget.checked ? { role: role.name } : null)}
       />
       <Text size="xs" c="dimmed" ps={32}>
-        {role.codes.includes('global_admin') ? role.codes.join(', ') : <PermissionTitles codes={role.codes} />}
+        <PermissionTitles codes={role.codes} />
       </Text>
       {assignment && role.scope && <Scope role={role} kind={role.scope} assignment={assignment} onChange={onChange} />}
     </Stack>

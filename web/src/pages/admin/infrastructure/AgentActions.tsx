@@ -10,6 +10,7 @@ import type { Agent } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { RowButton } from '../../../components/RowButton';
+import { useUndoableSwitch } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 import { AgentForm } from './AgentForm';
 import { JoinDialog } from './JoinDialog';
@@ -98,11 +99,12 @@ export function AgentButtons({ agent }: Props) {
 
 function useDrain(agent: Agent) {
   const { hostname } = agent;
-  return useAction(
-    () => changeAgent(agent.agent_id, { draining: !agent.draining }),
+  const set = useUndoableSwitch(
+    (draining) => changeAgent(agent.agent_id, { draining }),
     ['agents'],
-    t`Agent ${hostname} was not changed`,
+    (isDraining) => (isDraining ? t`Agent ${hostname} is draining.` : t`Agent ${hostname} accepts sessions again.`),
   );
+  return useAction(() => set(!agent.draining), ['agents'], t`Agent ${hostname} was not changed`);
 }
 
 function EditAgent({ agent, trigger }: Props & { trigger: Trigger }) {

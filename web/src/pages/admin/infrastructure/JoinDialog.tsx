@@ -69,14 +69,14 @@ interface FormProps {
 }
 
 function TokenForm({ role, agent, onMade, onClose }: FormProps) {
-  const { choices: zones, only } = useZoneChoices();
+  const { choices: zones } = useZoneChoices();
   const form = useForm({
     initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false },
     validate: checksOf('JoinTokenCreate', { units: { hours: 'hours' } }),
     validateInputOnChange: true,
   });
   const mayEnable = useAllowed()('agents_modify');
-  const zoneId = form.getValues().zone_id || only;
+  const zoneId = form.getValues().zone_id || (zones[0]?.value ?? '');
   const forAgent = agent ? { agent_id: agent.agent_id } : {};
   return (
     <FormFrame
@@ -86,7 +86,7 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
       onSaved={onMade}
       onCancel={onClose}
       submit={t`Create join token`}
-      incomplete={!zoneId}
+      missing={zoneId ? '' : t`Choose a zone.`}
     >
       <Text size="sm">
         {agent

@@ -38,7 +38,8 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
       }
       touched={['machine-pools', 'machine-preview']}
       onClose={onClose}
-      incomplete={!zone}
+      missing={zone ? '' : t`Choose a zone.`}
+      submit={name !== undefined ? t`Save` : t`Create`}
     >
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <TextInput

@@ -8,7 +8,6 @@ import { useAllowed } from '../../../api/auth';
 import { managersQuery } from '../../../api/queries';
 import type { Manager } from '../../../api/types';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
-import { showWarning } from '../../../components/feedback';
 
 interface Props {
   manager: Manager;
@@ -17,7 +16,7 @@ interface Props {
   asked?: boolean;
 }
 
-/** Enables or disables a Manager. Shows the consequence for its zone before, and the warnings of the server after. */
+/** Enables or disables a Manager. Shows the consequence for its zone before. */
 export function ManagerSwitch({ manager, labeled = false, asked = false }: Props) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
@@ -31,14 +30,9 @@ export function ManagerSwitch({ manager, labeled = false, asked = false }: Props
       consequence={consequenceOf(manager, managers.data ?? [])}
       labeled={labeled}
       asked={asked}
-      onChange={(enabled) => setEnabled(manager, enabled)}
+      onChange={(enabled) => changeManager(manager.manager_id, { enabled })}
     />
   );
-}
-
-async function setEnabled({ manager_id, instance_id: name }: Manager, enabled: boolean): Promise<void> {
-  const { warning } = await changeManager(manager_id, { enabled });
-  if (warning) showWarning(t`Manager ${name} is disabled`, warning);
 }
 
 /**

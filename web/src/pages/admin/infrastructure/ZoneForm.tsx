@@ -42,6 +42,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
   return (
     <FormDialog
       title={name !== undefined ? t`Edit zone ${name}` : t`Create Zone`}
+      submit={name !== undefined ? t`Save` : t`Create`}
       size="lg"
       repeatable={zone !== null}
       form={form}

@@ -19,6 +19,7 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
   return (
     <FormDialog
       title={name !== undefined ? t`Service Account ${name}` : t`Create Service Account`}
+      submit={name !== undefined ? t`Save` : t`Create`}
       form={form}
       save={(fields, before) =>
         account

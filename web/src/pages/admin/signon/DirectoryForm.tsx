@@ -28,6 +28,7 @@ export function DirectoryForm({ directory, onClose }: Props) {
   return (
     <FormDialog
       title={title !== undefined ? t`Edit ${title}` : t`Add Directory`}
+      submit={title !== undefined ? t`Save` : t`Add`}
       size="xl"
       repeatable={directory !== null}
       form={form}

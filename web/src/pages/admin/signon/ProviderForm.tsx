@@ -31,6 +31,7 @@ export function ProviderForm({ provider, onClose }: Props) {
   return (
     <FormDialog
       title={title !== undefined ? t`Edit ${title}` : t`Add Provider`}
+      submit={title !== undefined ? t`Save` : t`Add`}
       size="xl"
       repeatable={provider !== null}
       form={form}

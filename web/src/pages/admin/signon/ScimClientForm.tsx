@@ -33,6 +33,7 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
   return (
     <FormDialog
       title={name !== undefined ? t`Edit ${name}` : t`Create SCIM Client`}
+      submit={name !== undefined ? t`Save` : t`Create`}
       repeatable={client !== null}
       form={form}
       save={async ({ expires, ...values }, before) => {

@@ -9,6 +9,7 @@ import { useAllowed } from '../../../api/auth';
 import type { StagingConfig } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { RowButton } from '../../../components/RowButton';
+import { useUndoableSwitch } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 import { ConfigForm } from './ConfigForm';
 
@@ -86,12 +87,15 @@ export function nameOf({ image_friendly_name, zone_name }: StagingConfig): strin
   return t`${{ workspace: image_friendly_name }} in ${{ zone: zone_name }}`;
 }
 
-function usePause({ staging_config_id, paused }: StagingConfig) {
-  return useAction(
-    () => changeStagingConfig(staging_config_id, { paused: !paused }),
+function usePause(config: StagingConfig) {
+  const { staging_config_id, paused } = config;
+  const name = nameOf(config);
+  const set = useUndoableSwitch(
+    (isPaused) => changeStagingConfig(staging_config_id, { paused: isPaused }),
     TOUCHED,
-    t`The config was not changed`,
+    (isPaused) => (isPaused ? t`The pool ${name} is paused.` : t`The pool ${name} runs again.`),
   );
+  return useAction(() => set(!paused), TOUCHED, t`The config was not changed`);
 }
 
 function EditConfig({ config, trigger }: Props & { trigger: Trigger }) {

@@ -2,40 +2,57 @@ import { plural, t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
 import { Fieldset, NumberInput, Select, SimpleGrid, Switch, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
-import { groupsQuery, imagesQuery, launcherQuery } from '../../../api/queries';
+import { groupsQuery, imagesQuery, launcherQuery, stagingConfigQuery } from '../../../api/queries';
 import { useStagingPreview } from '../../../api/previews';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { showDone } from '../../../components/feedback';
-import { Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
+import { CostLine, Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import { settingTitle } from '../../../components/titles';
+import { type Excluded, ExcludedUsers } from './ExcludedUsers';
 
 type Permissions = Record<PermissionField, boolean>;
-type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
+/** The fields of a config. Permissions that are not chosen get the values of group All Users. */
+export type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
   Partial<Permissions>;
 
-/** Create New Config (`config` is null), and Edit. */
-export function ConfigForm({ config, onClose }: { config: StagingConfig | null; onClose: () => void }) {
+interface Props {
+  /** Null = a new config. */
+  config: StagingConfig | null;
+  /** The first values of a new config. */
+  first?: Fields | undefined;
+  onClose: () => void;
+}
+
+/** Create New Config, and Edit. The form of another pool, for users whom this one excludes, replaces the form. */
+export function ConfigForm({ config, first, onClose }: Props) {
+  const [other, setOther] = useState<Fields | null>(null);
+  return other ? (
+    <OneForm key={JSON.stringify(other)} config={null} first={other} onClose={onClose} onOther={setOther} />
+  ) : (
+    <OneForm config={config} first={first} onClose={onClose} onOther={setOther} />
+  );
+}
+
+function OneForm({ config, first, onClose, onOther }: Props & { onOther: (first: Fields) => void }) {
   const { choices: zones, only } = useZoneChoices();
   const images = useImageChoices(config);
   const form = useForm<Fields>({
-    initialValues: {
-      zone_id: config?.zone_id ?? '',
-      image_id: config?.image_id ?? '',
-      num_sessions: config?.num_sessions ?? 1,
-      expiration: config?.expiration ?? 24,
-    },
+    initialValues: first ?? fieldsOf(config),
     validate: checksOf('StagingCreate'),
     validateInputOnChange: true,
   });
   const defaults = useDefaultPermissions(config);
   const { zone_id, image_id } = form.getValues();
+  const queries = useQueryClient();
+  const mayCreate = useAllowed()('staging_create');
   const zone = zone_id || only;
   const values = { ...defaults, ...form.getValues(), zone_id: zone };
   const isComplete = zone && image_id && form.isValid();
@@ -43,6 +60,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
   return (
     <FormDialog
       title={config ? t`Edit Config` : t`Create New Config`}
+      submit={config ? t`Save` : t`Submit`}
       size="lg"
       repeatable={config !== null}
       form={form}
@@ -52,9 +70,22 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           : createStagingConfig({ ...values, zone_id: zone })
       }
       touched={['staging-configs']}
-      onSaved={announce}
+      onSaved={(saved) => config === null && announce(saved)}
       onClose={onClose}
-      incomplete={!zone || !image_id}
+      missing={missingOf(zone, image_id)}
+      undo={
+        config
+          ? {
+              saved: t`The config was saved.`,
+              // The number of users is not a value of the form.
+              read: async () => ({
+                ...(await queries.query({ ...stagingConfigQuery(config.staging_config_id), staleTime: 0 })),
+                matching_users: 0,
+              }),
+              valuesOf: fieldsOf,
+            }
+          : undefined
+      }
     >
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
@@ -105,35 +136,63 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
           <Trans>The sessions have the permissions of group All Users. You can change them afterwards.</Trans>
         </Text>
       )}
-      <Preview>{preview && <StagingLines preview={preview} />}</Preview>
+      <Preview>
+        {preview && (
+          <StagingLines
+            preview={preview}
+            wanted={config ? 0 : form.getValues().num_sessions}
+            onCreate={mayCreate ? (permissions) => onOther({ ...values, ...permissions }) : undefined}
+          />
+        )}
+      </Preview>
     </FormDialog>
   );
 }
 
-/** The room for more sessions, the users who match, and the permissions in which the others differ. */
-function StagingLines({ preview }: { preview: Schemas['StagingPreview'] }) {
-  const { room, matching_users: matching, users, differences, warnings } = preview;
+interface LinesProps {
+  preview: Schemas['StagingPreview'];
+  /** The number of new sessions. */
+  wanted: number;
+  onCreate: ((permissions: NonNullable<Excluded['permissions']>) => void) | undefined;
+}
+
+/** The room and the cost of the sessions, the users whom the pool serves, and those whom it leaves out. */
+function StagingLines({ preview, wanted, onCreate }: LinesProps) {
+  const { room, cores, memory, users, excluded, warnings } = preview;
+  const served = users - excluded.reduce((sum, each) => sum + each.users, 0);
   return (
     <>
-      <RoomLine room={room} />
-      <UsersLine users={matching}>
+      <RoomLine room={room} wanted={wanted} />
+      {cores > 0 && <CostLine cores={cores} memory={memory} />}
+      <UsersLine users={served}>
         <Trans>
-          {matching} of <Plural value={users} one="# user" other="# users" /> match
+          {served} of <Plural value={users} one="# user" other="# users" /> match
         </Trans>
       </UsersLine>
-      {differences.map(({ name, users: others }) => (
-        <WarningLine key={name}>
-          <Trans>
-            <Plural value={others} one="# user" other="# users" /> with another value of{' '}
-            {{ setting: settingTitle(name) }}
-          </Trans>
-        </WarningLine>
-      ))}
+      <ExcludedUsers excluded={excluded} onCreate={onCreate} />
       {warnings.map((warning) => (
         <WarningLine key={warning}>{warning}</WarningLine>
       ))}
     </>
   );
+}
+
+/** What to choose before the config can be saved. */
+function missingOf(zone: string, image: string): string {
+  if (!zone && !image) return t`Choose a zone and a workspace.`;
+  if (!zone) return t`Choose a zone.`;
+  return image ? '' : t`Choose a workspace.`;
+}
+
+/** The fields of a config; of a new one if it is null. */
+export function fieldsOf(config: StagingConfig | null): Fields {
+  return {
+    zone_id: config?.zone_id ?? '',
+    image_id: config?.image_id ?? '',
+    num_sessions: config?.num_sessions ?? 1,
+    expiration: config?.expiration ?? 24,
+    ...(config && permissionsOf(config)),
+  };
 }
 
 /** The workspaces to choose from: all of them, or those that the user may launch. */
@@ -202,6 +261,10 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions | null
   const settings = groups.data?.find((group) => group.name === 'All Users')?.settings;
   const source: Partial<Record<PermissionField, unknown>> | undefined = config ?? settings;
   if (!source) return null;
+  return permissionsOf(source);
+}
+
+function permissionsOf(source: Partial<Record<PermissionField, unknown>>): Permissions {
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 

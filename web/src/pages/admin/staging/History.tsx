@@ -1,22 +1,23 @@
 import { plural, t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
-import { Anchor, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { Anchor, Card, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconCircleCheck } from '@tabler/icons-react';
-import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { stagingHistoryQuery } from '../../../api/queries';
-import type { StagingHistory, StagingMiss } from '../../../api/types';
+import type { StagingConfig, StagingHistory, StagingMiss } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
+import { Part } from '../../../components/Part';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { HitShare } from './HitShare';
 import { HitChart } from './HitChart';
+import { LeftOut } from './LeftOut';
 import { wordsOf } from './misses';
 import { settingTitle, withTitles } from '../../../components/titles';
 
@@ -26,7 +27,8 @@ type Cause = StagingHistory['reasons'][number];
 const SPANS: Record<number, string> = { 1: t`Last hour`, 24: t`Last 24 hours`, 168: t`Last 7 days` };
 
 /** The users that the pool served, those that it did not serve, and the reasons. */
-export function History({ configId }: { configId: string }) {
+export function History({ config }: { config: StagingConfig }) {
+  const { staging_config_id: configId } = config;
   const { data, error } = useQuery(stagingHistoryQuery(configId));
   const allowed = useAllowed();
   if (!data) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={320} radius="md" />;
@@ -46,6 +48,7 @@ export function History({ configId }: { configId: string }) {
           <HitChart byHour={data.by_hour} />
         </Card>
       )}
+      <LeftOut config={config} />
       <Part title={t`Reasons of misses in the last 7 days`}>
         <DataTable
           caption={t`Reasons of misses`}
@@ -79,17 +82,6 @@ export function History({ configId }: { configId: string }) {
           </Anchor>
         </Text>
       )}
-    </Stack>
-  );
-}
-
-function Part({ title, children }: { title: string; children: ReactNode }) {
-  return (
-    <Stack gap="xs">
-      <Title order={2} fz={18}>
-        {title}
-      </Title>
-      {children}
     </Stack>
   );
 }

@@ -36,7 +36,7 @@ export function StagingConfigPage() {
   const tabs = (data: StagingConfig): Tab[] => [
     { key: 'pool', title: t`Pool`, content: <Pool config={data} /> },
     { key: 'trends', title: t`Trends`, content: <PoolTrends configId={data.staging_config_id} /> },
-    { key: 'history', title: t`Hits and Misses`, content: <History configId={data.staging_config_id} /> },
+    { key: 'history', title: t`Hits and Misses`, content: <History config={data} /> },
     ...(mayCheck ? [{ key: 'explain', title: t`Check a User`, content: <Explain config={data} /> }] : []),
     ...(allowed('system_view')
       ? [

@@ -1,4 +1,5 @@
 import { t } from '@lingui/core/macro';
+import { settingTitle } from '../../../components/titles';
 
 /** Short reasons why a pool was passed over; the sentences come from the server. */
 const WORDS: Record<string, string> = {
@@ -32,4 +33,22 @@ const WORDS: Record<string, string> = {
 /** The text for the code of a step or a miss; an unknown code of a newer server is shown as it is. */
 export function wordsOf(code: string): string {
   return WORDS[code] ?? code.replaceAll('_', ' ');
+}
+
+interface Excluded {
+  /** Permissions that differ, or codes of rules. */
+  reasons: string[];
+  /** The permissions of a pool that serves these users; null = none does. */
+  permissions: Record<string, boolean> | null;
+}
+
+/** "Downloads off, Clipboard Down off": the settings with which users get no session of a pool. */
+export function reasonsText({ reasons, permissions }: Excluded): string {
+  const texts = permissions
+    ? reasons.map((name) => {
+        const title = settingTitle(name);
+        return permissions[name] ? t`${title} on` : t`${title} off`;
+      })
+    : reasons.map(wordsOf);
+  return texts.join(', ');
 }

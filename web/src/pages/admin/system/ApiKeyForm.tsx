@@ -36,6 +36,7 @@ function Form({ onCreated, onClose }: FormProps) {
   return (
     <FormFrame
       form={form}
+      submit={t`Create`}
       save={(fields) => createApiKey(bodyOf(fields))}
       touched={['api-keys']}
       onSaved={onCreated}
@@ -55,7 +56,7 @@ function Form({ onCreated, onClose }: FormProps) {
       />
       <Switch
         label={t`Read only`}
-        description={t`Keeps only the permissions that end in _view`}
+        description={t`Keeps only the permissions to see something, with codes that end in _view`}
         {...form.getInputProps('read_only', { type: 'checkbox' })}
       />
     </FormFrame>

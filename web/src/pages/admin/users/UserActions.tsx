@@ -12,6 +12,7 @@ import { Confirm } from '../../../components/Confirm';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 import { RowButton } from '../../../components/RowButton';
+import { useUndoableSwitch } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 
 interface Props {
@@ -25,13 +26,16 @@ export function UserActions({ user, onDeletedTo }: Props) {
   const me = useMe();
   const allowed = useAllowed();
   const [resetting, { open, close }] = useDisclosure(false);
-  const change = useAction(
-    (body: { disabled: boolean } | { locked: boolean }) => changeUser(user.user_id, body),
+  const { user_id, username } = user;
+  const refused = t`The user was not changed`;
+  const unlock = useAction(() => changeUser(user_id, { locked: false }), ['users'], refused);
+  const setDisabled = useUndoableSwitch(
+    (disabled) => changeUser(user_id, { disabled }),
     ['users'],
-    t`The user was not changed`,
+    (isDisabled) => (isDisabled ? t`${username} is disabled.` : t`${username} is enabled.`),
   );
-  if (user.user_id === me?.user.user_id) return null;
-  const { username } = user;
+  const toggle = useAction(() => setDisabled(!user.disabled), ['users'], refused);
+  if (user_id === me?.user.user_id) return null;
   const of = { inRow: onDeletedTo === undefined };
   return (
     <Group gap={of.inRow ? 2 : 6} wrap={of.inRow ? 'nowrap' : 'wrap'} justify="flex-end">
@@ -43,7 +47,7 @@ export function UserActions({ user, onDeletedTo }: Props) {
               word={t`Unlock`}
               label={t`Unlock ${username}`}
               icon={IconLockOpen}
-              onClick={() => change.mutate({ locked: false })}
+              onClick={() => unlock.mutate(undefined)}
             />
           )}
           <Act
@@ -51,7 +55,7 @@ export function UserActions({ user, onDeletedTo }: Props) {
             word={user.disabled ? t`Enable` : t`Disable`}
             label={user.disabled ? t`Enable ${username}` : t`Disable ${username}`}
             icon={user.disabled ? IconUserCheck : IconUserOff}
-            onClick={() => change.mutate({ disabled: !user.disabled })}
+            onClick={() => toggle.mutate(undefined)}
           />
           {onDeletedTo && (
             <Button size="sm" variant="default" onClick={open}>
@@ -131,6 +135,7 @@ function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
   return (
     <FormDialog
       title={t`Reset the password of ${username}`}
+      submit={t`Reset password`}
       form={form}
       save={(values) => changeUser(user.user_id, values)}
       touched={['users']}

@@ -44,7 +44,14 @@ const CHECKED = { validate: checksOf('UserCreate'), validateInputOnChange: true 
 export function CreateUser({ onClose }: { onClose: () => void }) {
   const form = useForm<NewFields & { password: string }>({ initialValues: { ...NEW, password: '' }, ...CHECKED });
   return (
-    <FormDialog title={t`Create User`} form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
+    <FormDialog
+      title={t`Create User`}
+      submit={t`Create`}
+      form={form}
+      save={createUser}
+      touched={['users', 'groups']}
+      onClose={onClose}
+    >
       <TextInput label={t`Username`} required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
       <PasswordInput label={t`Password`} required autoComplete="new-password" {...form.getInputProps('password')} />
       <SimpleGrid cols={2}>

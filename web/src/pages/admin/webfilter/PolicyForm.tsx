@@ -32,6 +32,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
   return (
     <FormDialog
       title={name !== undefined ? t`Edit ${name}` : t`Create Policy`}
+      submit={name !== undefined ? t`Save` : t`Create`}
       size="lg"
       repeatable={policy !== null}
       form={form}

@@ -33,6 +33,7 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
   return (
     <FormDialog
       title={name !== undefined ? t`Edit ${name}` : t`Create Webhook`}
+      submit={name !== undefined ? t`Save` : t`Create`}
       size="lg"
       repeatable={webhook !== null}
       form={form}

@@ -52,6 +52,7 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
       touched={['images', 'groups', 'launcher']}
       repeatable={image !== null}
       readOnly={disabled}
+      submit={t`Add`}
       page={
         image
           ? {

@@ -25,6 +25,7 @@ import type { Image } from '../../../api/types';
 import type { WorkspaceFields } from './fields';
 import { HomeField } from './HomeField';
 import { NodeFields } from './NodeFields';
+import { PictureChoice } from './PictureChoice';
 import { PictureField } from './PictureField';
 import { runConfigOf } from './runConfig';
 import { ThumbnailField } from './ThumbnailField';
@@ -42,10 +43,11 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
         <TextInput label={t`Friendly Name`} required data-autofocus {...form.getInputProps('friendly_name')} />
         <TextInput
           label={t`Thumbnail URL`}
-          description={t`The path of a picture on this server, e.g. /img/terminal.svg`}
+          description={t`The path of a picture on this server; the choice of a picture below fills it in`}
           {...form.getInputProps('image_src')}
         />
       </Columns>
+      <PictureChoice form={form} />
       {image && <ThumbnailField image={image} form={form} />}
       <Textarea label={t`Description`} autosize minRows={1} {...form.getInputProps('description')} />
       <TagsInput

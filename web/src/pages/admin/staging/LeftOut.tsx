@@ -1,0 +1,29 @@
+import { t } from '@lingui/core/macro';
+import { useState } from 'react';
+import { useAllowed } from '../../../api/auth';
+import { useStagingPreview } from '../../../api/previews';
+import type { StagingConfig } from '../../../api/types';
+import { Part } from '../../../components/Part';
+import { Preview } from '../../../components/Preview';
+import { ConfigForm, type Fields, fieldsOf } from './ConfigForm';
+import { ExcludedUsers } from './ExcludedUsers';
+
+/** The users whom a pool does not serve at present, each with the pool that would serve them. */
+export function LeftOut({ config }: { config: StagingConfig }) {
+  const allowed = useAllowed();
+  const mayCreate = allowed('staging_create');
+  const preview = useStagingPreview(mayCreate || allowed('staging_modify') ? fieldsOf(config) : null);
+  const [first, setFirst] = useState<Fields | null>(null);
+  if (!preview || preview.excluded.length === 0) return null;
+  return (
+    <Part title={t`Users whom this pool leaves out`}>
+      <Preview>
+        <ExcludedUsers
+          excluded={preview.excluded}
+          onCreate={mayCreate ? (permissions) => setFirst({ ...fieldsOf(config), ...permissions }) : undefined}
+        />
+      </Preview>
+      {first && <ConfigForm config={null} first={first} onClose={() => setFirst(null)} />}
+    </Part>
+  );
+}

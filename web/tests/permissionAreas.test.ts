@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { byArea, isPermissionFound, titlesText } from '../src/pages/admin/permissionAreas';
+
+const SEE = { code: 'sessions_view', description: 'See the sessions of all users' };
+const RECORD = { code: 'session_videos_view', description: 'See the videos of recorded sessions, and verify them' };
+const USE = { code: 'user', description: 'Use the launcher: own sessions, own account' };
+
+test('permissions are in the area of the longest start of their code', () => {
+  expect(byArea([USE, SEE, RECORD, { code: 'users_view' }, { code: 'users_auth_session' }])).toEqual([
+    ['General', [USE]],
+    ['Sessions', [SEE, { code: 'users_auth_session' }]],
+    ['Recordings', [RECORD]],
+    ['People', [{ code: 'users_view' }]],
+  ]);
+});
+
+test.each([
+  ['', true],
+  ['sessions see', true],
+  ['sessions_view', true],
+  ['videos', false],
+])('a search for %o in the permissions', (search, isFound) => expect(isPermissionFound(SEE, search)).toBe(isFound));
+
+test('a list of permissions has their titles, and the code of one of another version', () => {
+  expect(titlesText(['user', 'later_view'], [USE, SEE])).toBe('Use the launcher, later_view');
+  expect(titlesText([], [USE])).toBe('');
+});
