@@ -3,6 +3,7 @@
 import { connection, rfb } from './connection.js';
 import { events } from './events.js';
 import { onMessage, tellParent } from './parent.js';
+import { t } from './texts.js';
 import { say } from './toast.js';
 
 const PNG = 'image/png';
@@ -38,7 +39,7 @@ async function pasteImageIntoSession(image) {
   if (found === lastImage) return;
   const answer = await fetch(IMAGE, { method: 'PUT', body: image });
   if (answer.ok) [last, lastImage] = ['', found];
-  else if (answer.status === 413) say((await answer.json()).error_message);
+  else if (answer.status === 413) say(t((await answer.json()).error_message));
 }
 
 async function takeImageFromSession() {
@@ -50,9 +51,9 @@ async function takeImageFromSession() {
   } catch {
     // Browsers want a gesture, or the focus: then there is a button for it.
     const address = URL.createObjectURL(image);
-    say('A picture was copied in the session.', [
-      { label: 'Copy', act: () => { putOnLocalClipboard(image).catch(() => say('This browser does not accept pictures from a page.')); } },
-      { label: 'Save', href: address, download: 'copied.png' },
+    say(t('A picture was copied in the session.'), [
+      { label: t('Copy'), act: () => { putOnLocalClipboard(image).catch(() => say(t('This browser does not accept pictures from a page.'))); } },
+      { label: t('Save'), href: address, download: 'copied.png' },
     ]);
   }
 }

@@ -3,6 +3,7 @@ import { leased, readAccess, watches } from './access.js';
 import { onMessage, tellParent } from './parent.js';
 import { Screen } from './screen.js';
 import { settled } from './settle.js';
+import { t } from './texts.js';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5000;
@@ -44,7 +45,7 @@ export function start() {
 function setState(next) {
   state = next;
   document.documentElement.dataset.state = next;
-  status.textContent = SENTENCES[next];
+  status.textContent = t(SENTENCES[next]);
   notice.hidden = next === 'connected';
   connection.dispatchEvent(new CustomEvent('state', { detail: next }));
   tellParent({ type: 'state', state, attempt });
@@ -153,6 +154,7 @@ function tellQuality() {
 }
 
 onMessage('hello', () => {
+  if (state !== '') status.textContent = t(SENTENCES[state]);
   tellParent({ type: 'state', state, attempt });
   tellQuality();
 });

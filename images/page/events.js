@@ -1,5 +1,6 @@
 // What the session reports by itself: something was copied, or printed, or control changed hands.
 import { connection } from './connection.js';
+import { t } from './texts.js';
 import { say } from './toast.js';
 import { addressOf } from './transfer.js';
 
@@ -18,12 +19,12 @@ connection.addEventListener('connected', () => {
 events.addEventListener('printed', async ({ detail: { name } }) => {
   const answer = await fetch('files/', { cache: 'no-store' });
   if (!answer.ok || !(await answer.json()).downloads) {
-    say(`${name} was printed into the folder Downloads of the session. Your group allows no downloads.`);
+    say(t('{name} was printed into the folder Downloads of the session. Your group allows no downloads.', { name }));
     return;
   }
   const address = addressOf([name]);
-  say(`${name} was printed.`, [
-    { label: 'Open', href: `${address}?open` },
-    { label: 'Save', href: address, download: name },
+  say(t('{name} was printed.', { name }), [
+    { label: t('Open'), href: `${address}?open` },
+    { label: t('Save'), href: address, download: name },
   ]);
 });

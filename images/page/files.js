@@ -2,6 +2,7 @@
 import { rfb } from './connection.js';
 import { chosen, dropped } from './drop.js';
 import { onMessage, tellParent } from './parent.js';
+import { locale, numberOf, t } from './texts.js';
 import { say } from './toast.js';
 import { addressOf, look, Upload } from './transfer.js';
 
@@ -36,8 +37,8 @@ function show(answer) {
   element('no-uploads').hidden = allowed.uploads;
   element('download').hidden = !allowed.downloads;
   element('no-downloads').hidden = allowed.downloads;
-  element('limit').textContent = `Up to ${size(allowed.max_upload_bytes)} a file.`;
-  const picture = JSON.stringify([place, answer]);
+  element('limit').textContent = t('Up to {size} a file.', { size: size(allowed.max_upload_bytes) });
+  const picture = JSON.stringify([locale, place, answer]);
   if (picture === shown) return;
   shown = picture;
   showWay();
@@ -46,8 +47,8 @@ function show(answer) {
   const isEmpty = files.length + folders.length === 0;
   element('empty').hidden = !isEmpty && !leftOut;
   element('empty').textContent = isEmpty
-    ? `The folder ${[place.root, ...place.folders].join('/')} is empty.`
-    : `${leftOut} more are not shown.`;
+    ? t('The folder {name} is empty.', { name: [place.root, ...place.folders].join('/') })
+    : t('{count} more are not shown.', { count: leftOut });
   element('zip').hidden = isEmpty;
   zipLink(element('zip'), place.folders);
 }
@@ -130,8 +131,8 @@ function row(...parts) {
 function folderRow({ name }) {
   const folders = [...place.folders, name];
   const zip = zipLink(Object.assign(document.createElement('a'), { className: 'button', textContent: 'zip' }), folders);
-  zip.ariaLabel = `Download ${name} as a zip file`;
-  return row(button(`${name}/`, () => go(place.root, folders), { className: 'name', ariaLabel: `Folder ${name}` }), zip);
+  zip.ariaLabel = t('Download {name} as a zip file', { name });
+  return row(button(`${name}/`, () => go(place.root, folders), { className: 'name', ariaLabel: t('Folder {name}', { name }) }), zip);
 }
 
 function fileRow({ name, size_bytes: bytes, modified }) {
@@ -139,7 +140,7 @@ function fileRow({ name, size_bytes: bytes, modified }) {
   link.href = `${addressOf([...place.folders, name])}?in=${place.root}`;
   Object.assign(link, { download: name, textContent: name, className: 'name', title: name });
   const facts = text('fact', size(bytes));
-  facts.title = new Date(modified * 1000).toLocaleString();
+  facts.title = new Date(modified * 1000).toLocaleString(locale);
   return row(link, facts);
 }
 
@@ -150,21 +151,25 @@ function zipLink(link, folders) {
 }
 
 function size(bytes) {
-  const units = ['bytes', 'kB', 'MB', 'GB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  return `${(bytes / 1000 ** power).toFixed(power === 0 ? 0 : 1).replace(/\.0$/, '')} ${units[power]}`;
+  const units = ['kB', 'MB', 'GB'];
+  const power = Math.min(units.length, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
+  if (power === 0) return t('{size} bytes', { size: bytes });
+  return `${numberOf(bytes / 1000 ** power, 1)} ${units[power - 1]}`;
 }
 
 // --- Into the session -----------------------------------------------------------------------------------------------
 function add({ files, leftOut }) {
-  if (leftOut > 0) say(`${leftOut} hidden ${leftOut === 1 ? 'file or folder is' : 'files and folders are'} left out.`);
+  if (leftOut === 1) say(t('1 hidden file or folder is left out.'));
+  if (leftOut > 1) say(t('{count} hidden files and folders are left out.', { count: leftOut }));
   const added = files.map(({ file, path }) => new Upload(file, path));
   batch.push(...added);
   waiting.push(...added);
   element('uploads').prepend(...added.map(uploadRow));
   for (const upload of added) {
     if (upload.file.size > allowed.max_upload_bytes) {
-      upload.fail(`${size(upload.file.size)} is too large: up to ${size(allowed.max_upload_bytes)} may be uploaded (max_upload_mb of your group).`);
+      upload.fail(t('{size} is too large: up to {limit} may be uploaded (max_upload_mb of your group).', {
+        size: size(upload.file.size), limit: size(allowed.max_upload_bytes),
+      }));
     }
   }
   next();
@@ -195,20 +200,23 @@ function finish() {
   if (done.length === 1) {
     const name = first.names.at(-1);
     const [stored, ...parents] = first.stored.split('/').reverse();
-    say(`${name} is in ${['Uploads', ...parents.reverse()].join('/')}${stored === name ? '' : ` as ${stored}`}.`);
+    const folder = ['Uploads', ...parents.reverse()].join('/');
+    say(t(stored === name ? '{name} is in {folder}.' : '{name} is in {folder} as {stored}.', { name, folder, stored }));
   } else if (done.length > 1) {
     const folders = new Set(done.map(({ names }) => (names.length > 1 ? `Uploads/${names[0]}` : 'Uploads')));
-    say(`${done.length} files are in ${[...folders].join(' and ')}.${failed.length > 0 ? ` ${failed.length} failed.` : ''}`);
-  } else if (failed.length > 0) say(failed.length === 1 ? `${failed[0].names.at(-1)}: ${failed[0].sentence}` : `${failed.length} files could not be uploaded.`);
+    const all = new Intl.ListFormat(locale).format(folders);
+    const where = t('{count} files are in {folders}.', { count: done.length, folders: all });
+    say(failed.length > 0 ? `${where} ${t('{count} failed.', { count: failed.length })}` : where);
+  } else if (failed.length > 0) say(failed.length === 1 ? `${failed[0].names.at(-1)}: ${failed[0].sentence}` : t('{count} files could not be uploaded.', { count: failed.length }));
   if (!panel.hidden) learn();
 }
 
 function uploadRow(upload) {
   const bar = Object.assign(document.createElement('progress'), { max: Math.max(1, upload.file.size) });
-  bar.ariaLabel = `Upload of ${upload.names.join('/')}`;
+  bar.ariaLabel = t('Upload of {name}', { name: upload.names.join('/') });
   const fact = text('fact', '');
   const cancel = button('✕', () => (upload.isOver ? made.remove() : upload.cancel()), { className: 'quiet' });
-  const again = button('Try again', () => {
+  const again = button(t('Try again'), () => {
     batch.push(upload);
     waiting.push(upload);
     upload.set({ state: 'waiting' });
@@ -225,7 +233,7 @@ function uploadRow(upload) {
     bar.value = upload.file.size > 0 ? upload.sent : Number(upload.state === 'done');
     bar.hidden = upload.isOver;
     again.hidden = upload.state !== 'failed' || upload.file.size > allowed.max_upload_bytes;
-    cancel.ariaLabel = `${upload.isOver ? 'Remove from the list:' : 'Cancel'} ${upload.names.join('/')}`;
+    cancel.ariaLabel = t(upload.isOver ? 'Remove from the list: {name}' : 'Cancel {name}', { name: upload.names.join('/') });
     fact.textContent = words(upload);
     element('tidy').hidden = !element('uploads').querySelector('[data-state="done"]');
   };
@@ -235,13 +243,14 @@ function uploadRow(upload) {
 }
 
 function words({ state, sentence, sent, file, bytesPerSecond, stored }) {
-  if (state === 'waiting') return `${size(file.size)}, waiting`;
-  if (state === 'done') return `${size(file.size)}, in Uploads/${stored}`;
+  if (state === 'waiting') return t('{size}, waiting', { size: size(file.size) });
+  if (state === 'done') return t('{size}, in {folder}', { size: size(file.size), folder: `Uploads/${stored}` });
   if (state === 'failed') return sentence;
-  const progress = `${size(sent)} of ${size(file.size)}`;
-  if (state === 'cut') return `${progress}. The connection was lost. The upload continues automatically.`;
-  const left = bytesPerSecond > 0 ? ` · ${size(bytesPerSecond)}/s · ${duration((file.size - sent) / bytesPerSecond)} left` : '';
-  return progress + left;
+  const progress = t('{sent} of {size}', { sent: size(sent), size: size(file.size) });
+  if (state === 'cut') return t('{progress}. The connection was lost. The upload continues automatically.', { progress });
+  if (bytesPerSecond <= 0) return progress;
+  const time = duration((file.size - sent) / bytesPerSecond);
+  return `${progress} · ${size(bytesPerSecond)}/s · ${t('{time} left', { time })}`;
 }
 
 function duration(seconds) {
@@ -266,7 +275,7 @@ window.addEventListener('dragover', (event) => {
   event.preventDefault();
   event.dataTransfer.dropEffect = 'copy';
   overlay.dataset.allowed = String(allowed.uploads);
-  overlay.firstElementChild.textContent = allowed.uploads ? 'Drop to upload into Uploads' : 'Your group allows no uploads into this session';
+  overlay.firstElementChild.textContent = t(allowed.uploads ? 'Drop to upload into Uploads' : 'Your group allows no uploads into this session');
   overlay.hidden = false;
 });
 window.addEventListener('dragleave', (event) => { if (event.relatedTarget === null) overlay.hidden = true; });
@@ -275,11 +284,11 @@ window.addEventListener('drop', async (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   const given = dropped(event.dataTransfer);
-  if (!allowed.uploads) return say('Your group allows no uploads into this session (allow_kasm_uploads).');
+  if (!allowed.uploads) return say(t('Your group allows no uploads into this session (allow_kasm_uploads).'));
   try {
     add(await given);
   } catch {
-    say('The dropped files cannot be read on this computer.');
+    say(t('The dropped files cannot be read on this computer.'));
   }
 });
 if (window.parent === window) learn();

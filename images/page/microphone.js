@@ -3,6 +3,7 @@ import { connection } from './connection.js';
 import { onMessage, tellParent } from './parent.js';
 import { Line, permissions } from './sound-line.js';
 import { canChooseOutput, hasPolicy, played } from './sound.js';
+import { t } from './texts.js';
 
 const OPUS = {
   codec: 'opus', sampleRate: 48000, numberOfChannels: 1, bitrate: 32000, opus: { frameDuration: 20_000, application: 'voip' },
@@ -28,7 +29,8 @@ const line = new Line('microphone', { changed: report, refused(reason) { why = r
 
 function report() {
   const connected = line.isOpen;
-  tellParent({ type: 'microphone', allowed: why === null, reason: why, on: input !== null, connected, problem, device });
+  const [reason, saidProblem] = [why, problem].map((text) => (text === null ? null : t(text)));
+  tellParent({ type: 'microphone', allowed: why === null, reason, on: input !== null, connected, problem: saidProblem, device });
 }
 
 async function start() {
@@ -39,7 +41,7 @@ async function start() {
     mine.context = new AudioContext({ sampleRate: OPUS.sampleRate, latencyHint: 'interactive' });
     await mine.context.audioWorklet.addModule('sound-worklet.js');
   } catch (error) {
-    if (input === mine) turn(false, PROBLEMS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+    if (input === mine) turn(false, PROBLEMS[error.name] ?? t('The microphone cannot be used: {reason}', { reason: error.message }));
     else end(mine);
     return;
   }

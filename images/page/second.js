@@ -1,5 +1,6 @@
 // The window of a second screen: shows what the first one sends of the picture (screens.js), and sends it pointer and keys.
 import { listen, onMessage, tellParent } from './parent.js';
+import './texts.js';
 import { takeTyping } from './typing.js';
 
 const WHEEL_STEP = 50;

@@ -2,6 +2,7 @@
 import { connection } from './connection.js';
 import { onMessage, tellParent } from './parent.js';
 import { Line, permissions } from './sound-line.js';
+import { t } from './texts.js';
 
 const PACKET_US = 20_000;
 const OPUS = { codec: 'opus', sampleRate: 48000, numberOfChannels: 2 };
@@ -30,7 +31,7 @@ export function canChooseOutput() {
 function report() {
   const { on, volume, muted, device } = wish;
   const waits = on && output?.context.state !== 'running';
-  tellParent({ type: 'audio', allowed: why === null, reason: why, on, waits, connected: line.isOpen, volume, muted, device });
+  tellParent({ type: 'audio', allowed: why === null, reason: why === null ? null : t(why), on, waits, connected: line.isOpen, volume, muted, device });
 }
 
 function decode(packet) {

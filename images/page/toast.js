@@ -1,4 +1,6 @@
 // A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer.
+import { t } from './texts.js';
+
 const SHOWN_MS = 6000;
 const SHOWN_WITH_BUTTONS_MS = 20000;
 const message = document.getElementById('message');
@@ -10,7 +12,7 @@ export function say(text, buttons = []) {
   const hide = () => { message.hidden = true; };
   const sentence = document.createElement('span');
   sentence.textContent = text;
-  const all = buttons.length > 0 ? [...buttons, { label: '✕', name: 'Close', act() {} }] : [];
+  const all = buttons.length > 0 ? [...buttons, { label: '✕', name: t('Close'), act() {} }] : [];
   message.replaceChildren(sentence, ...all.map(({ label, name, act, href, download }) => {
     const button = document.createElement(href ? 'a' : 'button');
     button.textContent = label;

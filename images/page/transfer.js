@@ -1,5 +1,7 @@
 // What the session's page serves below files/: what is allowed, folders, and uploads in pieces that go on where a cut
 // connection ended.
+import { t } from './texts.js';
+
 const PIECE_BYTES = 8 << 20;
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 5000;
@@ -60,7 +62,7 @@ export class Upload extends EventTarget {
       this.memory = await memoryOf(this.file, this.names);
       this.id = this.file.size > 0 ? remembered(this.memory) : '';
     } catch {
-      this.fail(`${this.file.name} cannot be read on this computer.`);
+      this.fail(t('{name} cannot be read on this computer.', { name: this.file.name }));
       return;
     }
     let at = 0;
@@ -74,14 +76,14 @@ export class Upload extends EventTarget {
         else if (status === 429 || (status >= 500 && status !== 507)) throw new Error(String(status));
         else {
           forget(this.memory);
-          this.fail(body.error_message ?? `${this.file.name} was refused (${status}).`);
+          this.fail(t(body.error_message ?? '{name} was refused ({status}).', { name: this.file.name, status }));
         }
         [wait, progressAt] = [RETRY_FIRST_MS, performance.now()];
         this.set({ sent: Math.max(at, this.state === 'done' ? this.file.size : 0), ...(this.isOver ? {} : { state: 'sending' }) });
       } catch {
         if (this.isOver) return;
-        if (!await isReadable(this.file)) this.fail(`${this.file.name} was changed or deleted on this computer.`);
-        else if (performance.now() - progressAt > GIVE_UP_MS) this.fail('The session does not answer. Try again to continue the upload.');
+        if (!await isReadable(this.file)) this.fail(t('{name} was changed or deleted on this computer.', { name: this.file.name }));
+        else if (performance.now() - progressAt > GIVE_UP_MS) this.fail(t('The session does not answer. Try again to continue the upload.'));
         else {
           this.set({ state: 'cut', bytesPerSecond: 0 });
           await new Promise((resolve) => { setTimeout(resolve, wait); });

@@ -2,6 +2,7 @@
 // noVNC's picture is back at once, and the video is tried again a few times.
 import { connection, latencyMs, rfb } from './connection.js';
 import { onMessage, tellParent } from './parent.js';
+import { t } from './texts.js';
 import { say } from './toast.js';
 
 const RETRIES_MS = [2000, 8000, 30000];
@@ -116,7 +117,7 @@ class Video {
     rfb?.paint(true);
     tellPicture();
     if (isAsked || rfb === null) return;
-    if (failures === 0) say(SENTENCES.ended);
+    if (failures === 0) say(t(SENTENCES.ended));
     if (failures < RETRIES_MS.length) retryTimer = setTimeout(show, RETRIES_MS[failures]);
     failures += 1;
   }
@@ -168,7 +169,7 @@ onMessage('hello', tellPicture);
 onMessage('stream', ({ kind }) => {
   if (kind !== 'light' && kind !== 'video') return;
   chosen = kind;
-  if (kind === 'video' && isHere !== null && !offered) say(isHere ? SENTENCES.browser : SENTENCES.missing);
+  if (kind === 'video' && isHere !== null && !offered) say(t(isHere ? SENTENCES.browser : SENTENCES.missing));
   want(kind);
 });
 onMessage('quality', ({ level }) => {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.browser.session_desk import Desk
+from tests.browser.console import AXE
+from tests.browser.session_desk import LATE, Desk
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
@@ -13,6 +14,18 @@ CLIPBOARD_IS = """async (wanted) => {
   while (await navigator.clipboard.readText() !== wanted) await new Promise(requestAnimationFrame);
 }"""
 """Wait until the browser's clipboard has this text, within the time limit of the test."""
+
+AXE_FINDINGS = """async () => {
+  const { violations } = await axe.run(document, { preload: false, resultTypes: ['violations'] });
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200))}`);
+}"""
+
+MOVED = """() => new Promise((resolve) => {
+  new PerformanceObserver((list) => resolve(list.getEntries().reduce((sum, { value }) => sum + value, 0)))
+    .observe({ type: 'layout-shift', buffered: true });
+  setTimeout(() => resolve(0), 500);
+})"""
+"""The sum of all movements of the page since it was loaded; there is no event without any."""
 
 
 async def test_a_person_works_in_it(desk: Desk, tmp_path: Path):
@@ -113,3 +126,31 @@ async def test_a_refused_stream_says_so(desk: Desk):
     await desk.gateway.cut()
     await desk.state("refused")
     assert "no longer have access" in await desk.frame.locator("#status").inner_text()
+
+
+async def test_the_page_is_accessible_and_still_without_warnings(desk: Desk):
+    said: list[str] = []
+    desk.page.on(
+        "console", lambda m: said.append(m.text) if m.type in ("error", "warning") and m.text != LATE else None
+    )
+    await desk.reopen()
+    await desk.frame.evaluate(AXE.read_text())
+    assert await desk.frame.evaluate(AXE_FINDINGS) == []
+    await desk.say({"type": "panel", "name": "files", "open": True})
+    await desk.frame.get_by_role("heading", name="Files").wait_for()
+    for theme in ("light", "dark"):
+        await desk.say({"type": "hello", "theme": theme})
+        await desk.frame.wait_for_selector(f"html[data-theme={theme}]", state="attached")
+        assert await desk.frame.evaluate(AXE_FINDINGS) == [], theme
+    assert await desk.frame.evaluate(MOVED) <= 0.01
+    assert said == []
+
+
+async def test_the_page_uses_the_language_of_its_parent(desk: Desk):
+    await desk.say({"type": "hello", "language": "de"})
+    await desk.say({"type": "panel", "name": "files", "open": True})
+    await desk.frame.get_by_role("heading", name="Dateien").wait_for()
+    await desk.frame.get_by_text("Der Ordner Downloads ist leer.").wait_for()
+    assert await desk.frame.get_attribute("html", "lang") == "de"
+    await desk.say({"type": "hello", "language": "en"})
+    await desk.frame.get_by_role("heading", name="Files").wait_for()

@@ -42,11 +42,13 @@ async def test_the_site_has_the_headers_of_the_console(own_world: World):
 async def test_a_missing_page_links_to_the_site(world: World):
     reply = await world.client().get(f"{world.main}/help/1.0/missing.html")
     assert (reply.status_code, reply.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
-    assert 'does not exist. <a href="/help">' in reply.text
+    assert 'does not exist.</p>\n    <p><a href="/help">' in reply.text
 
 
 async def test_without_the_site_a_sentence_links_to_the_console(world: World):
     reply = await world.client(follow_redirects=True).get(f"{world.main}/help")
     assert (reply.status_code, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert 'does not contain the documentation; script/docs builds it in a clone. <a href="/">' in reply.text
+    assert (
+        'does not contain the documentation; script/docs builds it in a clone.</p>\n    <p><a href="/">' in reply.text
+    )
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]

@@ -93,7 +93,7 @@ async def test_a_request_cannot_inject_markup_into_the_page_of_its_refusal(world
 async def test_a_refusal_can_be_read_on_any_background_of_its_frame(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
     assert reply.status_code == 401
-    assert "background:canvas" in reply.text, "a frame without one shows the dark stage behind it"
+    assert "background:var(--s)" in reply.text, "a frame without one shows the dark stage behind it"
 
 
 async def test_a_final_refusal_notifies_the_console_and_does_nothing_else(world: World):

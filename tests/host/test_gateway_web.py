@@ -160,6 +160,8 @@ async def test_a_browser_gets_a_page_with_the_name_and_the_command_that_adds_it(
         assert "does not serve the name <code>desk.lan</code>. It serves <code>127.0.0.1</code>," in reply.text
         assert "greenroom up --served-hosts &#39;desk.lan&#39;" in reply.text
         assert world.main in reply.text
+        reply = await world.client().get(f"{base}/session/x", headers=headers | {"Accept-Language": "de-DE,en;q=0.5"})
+        assert "bedient den Namen <code>desk.lan</code> nicht" in reply.text
 
 
 async def test_the_page_of_a_name_that_is_not_served_repeats_no_markup(world: World):

@@ -334,3 +334,34 @@ def test_each_block_that_adds_a_header_adds_the_security_headers_once(plan: dict
     for words, headers in blocks:
         assert set(headers) >= SECURITY_HEADERS, words
         assert len(headers) == len(set(headers)), words
+
+
+GERMAN = re.compile(r"map \$http_accept_language \$gr_german \{ default 0; '~\*(.*)' 1; \}")
+
+
+@pytest.mark.parametrize(
+    ("header", "is_german"),
+    [
+        ("de", True),
+        ("de-AT,de;q=0.9,en;q=0.8", True),
+        ("fr-CH, fr;q=0.9, de;q=0.8, en;q=0.7", True),
+        ("en-US,en;q=0.9,de;q=0.8", False),
+        ("en-DE,en", False),
+        ("nds-DE", False),
+        ("", False),
+    ],
+)
+def test_pages_of_the_gateway_are_german_for_browsers_that_prefer_it(header: str, is_german: bool):
+    found = GERMAN.search(text(PLAN))
+    assert found is not None
+    assert bool(re.search(found[1], header, re.IGNORECASE)) == is_german
+
+
+NGINX_LONGEST = 4096
+"""The bytes in the buffer of nginx for a configuration; a longer parameter is an error."""
+
+
+def test_pages_of_the_gateway_are_short_enough_for_nginx():
+    pages = re.findall(r"return \d+ '(<!doctype html>[^']*)'", text(PLAN))
+    assert len([page for page in pages if 'lang="de"' in page]) == len(pages) / 2
+    assert max(len(page.encode()) for page in pages) < NGINX_LONGEST - 500

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { regionOf } from '../src/api/region';
 import type { LauncherImage } from '../src/api/types';
-import { sectionsOf, toggled, waitOf } from '../src/pages/launcher/sections';
+import { sectionsOf, shownAtFirst, toggled, waitOf } from '../src/pages/launcher/sections';
 
 function image(name: string, last_launched: string | null = null): LauncherImage {
   return { image_id: name, friendly_name: name, last_launched } as LauncherImage;
@@ -51,6 +51,18 @@ test.each([
   [false, 170, 'about 3 min', 'neutral'],
 ] as const)('ready %s with %s s is “%s”', (ready, expected_s, words, tone) =>
   expect(waitOf({ ready, expected_s })).toEqual({ words, tone }),
+);
+
+test.each([
+  [3, 1440, 3],
+  [4, 1440, 4],
+  [7, 1440, 3],
+  [7, 2560, 4],
+  [7, 3840, 7],
+  [3, 390, 3],
+  [9, 390, 2],
+])('of %i sessions in a window of %i pixels, %i are shown at first', (count, width, shown) =>
+  expect(shownAtFirst(count, width)).toBe(shown),
 );
 
 test('a star adds a workspace at the end, and removes it', () => {

@@ -2,7 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useRef } from 'react';
+import { useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import { orderSession } from '../../api/actions';
 import { screenshotQuery } from '../../api/queries';
@@ -19,20 +19,31 @@ import { withoutSettings } from '../../components/titles';
 import { openingFrom, rememberOpening } from '../session/opening';
 import { WhyButton } from '../../why/WhyButton';
 import styles from './RunningSessions.module.css';
+import { shownAtFirst } from './sections';
 
 /** The interval of new pictures of the screens, in seconds, and their width. */
-const RENEWED_AFTER_S = 30;
+const RENEWED_AFTER_S = 10;
 const PICTURE_WIDTH = 960;
 
 /** The sessions of the user, with buttons to open, stop, pause or end them. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
+  const [showsAll, setShowsAll] = useState(false);
+  const atFirst = shownAtFirst(sessions.length, window.innerWidth);
+  const hidden = sessions.length - atFirst;
   return (
     <section aria-label={t`Your sessions`} className={styles.section}>
-      <h2>
-        <Trans>Your sessions</Trans>
-      </h2>
+      <div className={styles.heading}>
+        <h2>
+          <Trans>Your sessions</Trans>
+        </h2>
+        {hidden > 0 && (
+          <button type="button" className={styles.more} aria-expanded={showsAll} onClick={() => setShowsAll(!showsAll)}>
+            {showsAll ? t`Show fewer` : t`Show ${hidden} more`}
+          </button>
+        )}
+      </div>
       <div className={styles.cards}>
-        {sessions.map((session) => (
+        {sessions.slice(0, showsAll ? undefined : atFirst).map((session) => (
           <SessionCard
             key={session.session_id}
             session={session}

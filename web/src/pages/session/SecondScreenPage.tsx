@@ -1,3 +1,4 @@
+import { i18n } from '@lingui/core';
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { useEffect, useRef, useState } from 'react';
@@ -31,7 +32,7 @@ export function SecondScreenPage() {
       if (!page || source !== page || data?.greenroom !== 1) return;
       if (data.type === 'closed') window.close();
       if (data.type !== 'ready') return;
-      page.postMessage({ greenroom: 1, type: 'hello' }, origin);
+      page.postMessage({ greenroom: 1, type: 'hello', language: i18n.locale }, origin);
       page.postMessage({ greenroom: 1, type: 'screen', port }, origin, [port]);
     };
     window.addEventListener('message', receive);

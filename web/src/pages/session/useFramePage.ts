@@ -1,5 +1,6 @@
 /** The messages between the console and the page in the frame (docs/reference/session-page.md). */
 
+import { i18n } from '@lingui/core';
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 import { noteRoundTrip } from './roundTrip';
@@ -159,7 +160,7 @@ export function useFramePage(
     if (!loaded || !silent) return;
     let left = GREETINGS;
     const greet = () => {
-      say({ type: 'hello', theme });
+      say({ type: 'hello', theme, language: i18n.locale });
       left -= 1;
       if (left === 0) clearInterval(timer);
     };
