@@ -1,9 +1,10 @@
 """Takes pictures of the console with the demo (`greenroom demo`), for the documentation and for comparisons.
 
-Two runs show the same content: the data have a seed, the clock of the page stands still, and the times in answers of
-the api are moved by the difference between this clock and the real time. Ids, and names of hosts of sessions, differ
-between runs. Comparisons therefore use fingerprints: the brightness of blocks of 20 pixels. Different digits change few
-blocks, and a different layout changes many. A fingerprint has 2 kB, so all of them are one file in the repository.
+Two runs show the same content: the data have a seed, the clock of the page stands still, the times in answers of the
+api are moved by the difference between this clock and the real time, and texts of different lengths are replaced
+(`script/fixed_texts.py`). Short ids differ between runs. Comparisons therefore use fingerprints: the brightness of
+blocks of 20 pixels. Different digits change few blocks, and a different layout changes many. A fingerprint has 2 kB, so
+all of them are one file in the repository.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from script.fixed_texts import with_fixed_texts
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs/images"
@@ -69,40 +71,45 @@ class Picture:
 
 
 def _everywhere(name: str, address: str, user: str = "lena.hoffmann") -> tuple[Picture, ...]:
-    """Return the pictures of a page in both themes and both widths. The first and the last one are compared."""
+    """Return the pictures of a page in both themes, both languages and both widths."""
     picture = Picture(name=name, address=address, user=user)
     return (
-        replace(picture, compared=True),
+        *_compared(picture),
         replace(picture, name=f"{name}-dark", theme="dark"),
         replace(picture, name=f"{name}-narrow", width=390),
         replace(picture, name=f"{name}-narrow-dark", width=390, theme="dark", compared=True),
     )
 
 
+def _compared(picture: Picture) -> tuple[Picture, ...]:
+    """Return a compared picture, and the same page in the other theme and in the other language."""
+    dark = replace(picture, name=f"{picture.name}-dark-de", theme="dark", language="de", docs=False, compared=True)
+    return replace(picture, compared=True), dark
+
+
 PICTURES: Final = (
     *_everywhere("today", "/admin"),
-    *_everywhere("sessions", "/admin/sessions"),
+    *_everywhere("sessions", "/admin/sessions?sort=user"),
     *_everywhere("workspaces-of-user", "/", "ben.carter"),
     Picture(name="launcher", address="/", user="ben.carter", docs=True),
     Picture(name="launcher-of-medicine", address="/", user="hannah.weber", theme="dark"),
     Picture(name="launcher-right-to-left-name", address="/", user="noa.levi", width=390),
-    Picture(name="staging", address="/admin/staging", docs=True),
+    *_compared(Picture(name="staging", address="/admin/staging", docs=True)),
     Picture(name="staging-dark", address="/admin/staging", theme="dark"),
-    Picture(name="staging-history", address="/admin/staging/{pool}", docs=True, compared=True),
-    Picture(name="workspace", address="/admin/workspaces/{image}", docs=True, compared=True),
+    *_compared(Picture(name="staging-history", address="/admin/staging/{pool}", docs=True)),
+    *_compared(Picture(name="workspace", address="/admin/workspaces/{image}", docs=True)),
     Picture(name="workspaces", address="/admin/workspaces"),
     Picture(name="catalogue", address="/admin/catalogue", docs=True),
-    Picture(name="users", address="/admin/users"),
+    *_compared(Picture(name="users", address="/admin/users?sort=username")),
     Picture(name="users-narrow", address="/admin/users", width=390),
     Picture(name="groups", address="/admin/groups"),
-    Picture(name="group-settings", address="/admin/groups/{group}", docs=True, compared=True),
+    *_compared(Picture(name="group-settings", address="/admin/groups/{group}", docs=True)),
     Picture(name="stage-map", address="/admin/infrastructure/stage-map"),
     Picture(name="stage-map-dark", address="/admin/infrastructure/stage-map", theme="dark"),
     Picture(name="stage-map-narrow", address="/admin/infrastructure/stage-map", width=390),
     Picture(name="zones", address="/admin/infrastructure/zones"),
     Picture(name="managers", address="/admin/infrastructure/managers", docs=True),
-    Picture(name="agents", address="/admin/infrastructure/agents"),
-    Picture(name="agents-dark", address="/admin/infrastructure/agents", theme="dark", compared=True),
+    *_compared(Picture(name="agents", address="/admin/infrastructure/agents")),
     Picture(name="agent", address="/admin/infrastructure/agents/{agent}"),
     Picture(name="add-agent", address="/admin/infrastructure/agents", click="Add Agent", docs=True),
     Picture(name="session", address="/admin/sessions/{session}"),
@@ -110,16 +117,18 @@ PICTURES: Final = (
     Picture(name="logs", address="/admin/diagnostics/logs", docs=True),
     Picture(name="audit", address="/admin/diagnostics/audit"),
     Picture(name="webhooks", address="/admin/webhooks"),
-    Picture(name="settings", address="/admin/settings", compared=True),
+    *_compared(Picture(name="settings", address="/admin/settings")),
     Picture(name="account", address="/account", user="ben.carter", compared=True),
 )
-"""All pictures, in English."""
+"""All pictures. Those in German are for comparisons: they have the English names of the demo."""
 
 
-def in_language(picture: Picture, language: Language) -> Picture:
-    """Return the picture in a language. German pictures have `-de` at the end of their names."""
-    name = picture.name if language == "en" else f"{picture.name}-{language}"
-    return replace(picture, name=name, language=language)
+def in_language(pictures: Sequence[Picture], language: Language) -> list[Picture]:
+    """Return the pictures for a demo in a language. German pictures have `-de` at the end of their names."""
+    if language == "en":
+        return list(pictures)
+    english = (picture for picture in pictures if picture.language == "en")
+    return [replace(picture, name=f"{picture.name}-{language}", language=language) for picture in english]
 
 
 # Time ---------------------------------------------------------------------------------------------------------------
@@ -237,7 +246,8 @@ class Camera:
         if "json" not in answer.headers.get("content-type", ""):
             route.fulfill(response=answer)
             return
-        route.fulfill(response=answer, body=moved_times(answer.body(), self._seeded, datetime.now(UTC)))
+        content = moved_times(answer.body(), self._seeded, datetime.now(UTC))
+        route.fulfill(response=answer, body=with_fixed_texts(content, self._demo))
 
     def _log_in(self, context: BrowserContext, picture: Picture) -> None:
         username = next(name for name in self._demo["usernames"] if name.startswith(f"{picture.user}@"))
@@ -267,7 +277,7 @@ class Camera:
 def wait_until_still(page: Page) -> None:
     """Wait until the page requests nothing, all its pictures and fonts are there, and it looks the same twice."""
     page.wait_for_function(
-        "document.fonts.status === 'loaded' && [...document.images].every(image => image.complete)"
+        "() => document.fonts.status === 'loaded' && [...document.images].every(image => image.complete)"
         " && !document.querySelector('main [aria-busy=true]')"
     )
     before = b""
@@ -329,8 +339,8 @@ def main() -> None:
     options = parser.parse_args()
     compared = options.record or options.compare
     chosen = [
-        in_language(picture, options.language)
-        for picture in PICTURES
+        picture
+        for picture in in_language(PICTURES, options.language)
         if (not options.only or picture.name in options.only)
         and (picture.docs or not options.docs)
         and (picture.compared or not compared)

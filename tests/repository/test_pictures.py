@@ -7,6 +7,7 @@ from io import BytesIO
 
 import pytest
 from PIL import Image, ImageDraw
+from script.fixed_texts import with_fixed_texts
 from script.pictures import (
     DOCS,
     HEIGHTS,
@@ -17,6 +18,7 @@ from script.pictures import (
     compare,
     difference,
     fingerprint,
+    in_language,
     is_blank,
     moved_times,
     small_png,
@@ -48,6 +50,34 @@ def test_each_picture_has_its_own_name_a_known_user_and_a_known_width():
 
 def test_each_picture_for_the_documentation_exists_there():
     assert [picture.name for picture in PICTURES if picture.docs and not (DOCS / picture.file).exists()] == []
+
+
+def test_the_key_pages_are_compared_in_both_themes_and_both_languages():
+    compared = [picture for picture in PICTURES if picture.compared]
+    assert 20 <= len(compared) <= 26
+    assert {picture.theme for picture in compared} == {"light", "dark"}
+    assert {picture.language for picture in compared} == {"en", "de"}
+    assert {picture.width for picture in compared} == set(HEIGHTS)
+
+
+def test_pictures_of_a_german_demo_have_other_names():
+    names = [picture.name for picture in in_language(PICTURES, "de")]
+    assert len(set(names)) == len(names)
+    assert all(name.endswith("-de") for name in names)
+
+
+def test_texts_that_differ_between_machines_are_replaced_and_ids_are_not():
+    demo = {"data": "/srv/x1/demo", "api_key": "xvYk8UCJn1FW"}
+    content = (
+        b'{"id": "04af55a1-4342-40d6-a28a-c887fa8ec77e", "message": "root on the host started the instance in'
+        b' /srv/x1/demo", "actor": "API key xvYk8UCJn1FW", "url": "https://127.0.0.1:28778",'
+        b' "name": "manager-main-campus-1-cf60d147", "config": "Desktop (config 76460313)", "waited_ms":1022.04115799}'
+    )
+    assert with_fixed_texts(content, demo) == (
+        b'{"id": "04af55a1-4342-40d6-a28a-c887fa8ec77e", "message": "root on the host started the instance in'
+        b' /var/lib/greenroom", "actor": "API key kD4mQ8sT2vXz", "url": "https://127.0.0.1:8443",'
+        b' "name": "manager-main-campus-1-5f3a9c21", "config": "Desktop (config 5f3a9c21)", "waited_ms":1040.0}'
+    )
 
 
 @pytest.mark.parametrize(
