@@ -229,7 +229,7 @@ def test_staged_session_language_and_timezone_preference_override(instance: Inst
         instance.unstage(config_id)
 
 
-# What the tests ask ----------------------------------------------------------------------------------------------
+# Requests of the tests -------------------------------------------------------------------------------------------
 
 
 def assert_idle_viewer_is_disconnected(session: Running) -> None:

@@ -257,7 +257,7 @@ def test_every_violation_is_said_not_only_the_first(instance: Instance, pool: st
         wait_for(lambda: {row["setting"] for row in violations(instance, ada)} == settings_said, "the log has them")
 
 
-# What the tests ask ----------------------------------------------------------------------------------------------
+# Requests of the tests -------------------------------------------------------------------------------------------
 
 
 @contextmanager

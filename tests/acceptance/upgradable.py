@@ -74,7 +74,7 @@ class Upgradable(Instance):
         raise AssertionError(f"the upgrade did not reach {step!r}: {''.join(lines)}")
 
     def plan(self) -> dict[str, Any]:
-        """What the new version would change."""
+        """The changes that an upgrade to the new version would make."""
         return json.loads(self.command(self.versions.new, "upgrade", "--dry-run", "--json"))
 
     def role_versions(self) -> set[str]:

@@ -112,7 +112,7 @@ class RolledBackError(Exception):
 
 
 async def problem_after(db: Database, manipulation: Manipulation, values: dict[str, Any]) -> str:
-    """What the verification says after a manipulation, which is undone."""
+    """The problem that the verification finds after a manipulation, which is undone."""
     problem = ""
     with suppress(RolledBackError):
         async with db.transaction() as connection:

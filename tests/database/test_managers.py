@@ -165,7 +165,7 @@ async def test_the_last_enabled_manager_is_neither_disabled_nor_deleted_concurre
         await set_enabled(db, one, enabled=True)
 
 
-# What plain SQL does to a Primary -------------------------------------------------------------------------------------
+# A Primary after plain SQL --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

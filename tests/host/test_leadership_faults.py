@@ -293,7 +293,7 @@ async def test_silence_is_measured_by_the_databases_clock(fleet: Fleet, db: Data
     await eventually(is_missing)
 
 
-# What Diagnostics says ------------------------------------------------------------------------------------------------
+# Rows of Diagnostics --------------------------------------------------------------------------------------------------
 
 
 async def test_every_election_and_every_loss_says_why(fleet: Fleet, db: Database):

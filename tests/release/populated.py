@@ -163,7 +163,7 @@ class Populated(Upgradable):
         """The outcomes of the launches of these sessions."""
         return [self.call("GET", f"/sessions/{one['session_id']}/placement")["outcome"] for one in sessions]
 
-    # What is kept ---------------------------------------------------------------------------------------------------
+    # Kept objects ---------------------------------------------------------------------------------------------------
 
     def layout_of_tables(self) -> dict[str, tuple[str, ...]]:
         """The columns of each table."""

@@ -31,7 +31,7 @@ def files() -> list[Path]:
 
 
 def problems(text: str) -> list[str]:
-    """What `text` cites that does not exist."""
+    """The citations in `text` of things that do not exist."""
     found = [f"{match[0]}: name the page by its path" for match in WITHOUT_PATH.finditer(text)]
     for match in PAGE.finditer(re.sub(r"\s+", " ", text) if "docs/" in text else ""):
         page = ROOT / match["page"]

@@ -83,7 +83,7 @@ def test_every_file_named_on_the_way_into_the_code_exists(page: str):
 
 
 def problem_of(words: list[str]) -> str | None:
-    """What `greenroom WORDS…` has that the program does not."""
+    """The first command or option of `greenroom WORDS…` that the program does not have."""
     name = ""
     while hasattr(COMMANDS[name], "commands") and words and not words[0].startswith("-"):
         alternatives, *words = words

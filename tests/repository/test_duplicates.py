@@ -1,4 +1,4 @@
-"""What `script/duplicates.py` counts."""
+"""The duplicates that `script/duplicates.py` counts."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ ADVICE: Final = (
 SECRET: Final = re.compile(
     r"whsec_\w{8}|PRIVATE KEY|(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{32,}(?![\w-])"
 )
-"""What begins like one, and long words of small and capital letters and digits."""
+"""The beginnings of secrets, and long words of small letters, capital letters and digits."""
 
 
 def test_every_operation_has_an_example():

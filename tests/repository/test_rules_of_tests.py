@@ -7,7 +7,7 @@ from script.test_rules import Module, findings
 
 
 def found(body: str, path: str = "tests/unit/test_x.py") -> list[str]:
-    """What is wrong, without where and what to do."""
+    """The problems of the module, without their lines and remedies."""
     return [one.problem for one in findings(Module(path, body))]
 
 

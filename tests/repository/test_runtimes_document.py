@@ -12,7 +12,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs/reference/docker-and-kubernetes.md").read_text()
 NOT_HERE: Final = ("not here: ", "not run: ")
 TESTS_OF_THE_CLUSTER: Final = "test_cluster.py"
-"""What other tests take for granted of it; nothing of Greenroom's."""
+"""The module that tests the cluster itself, and nothing of Greenroom."""
 
 
 def rows(section: str) -> Iterator[list[str]]:

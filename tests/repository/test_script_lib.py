@@ -24,7 +24,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def linked(checkout: Path, folder: Path) -> str:
-    """What is said when the checkout's command is linked into a folder."""
+    """The messages when the command of the checkout is linked into a folder."""
     script = f'set -euo pipefail; cd "{checkout}"; . "{LIB}"; link_command "{folder}"'
     return subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stderr
 

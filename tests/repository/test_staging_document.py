@@ -18,7 +18,7 @@ NAMES_OF_OTHERS = {"staging_config_id", "zone_name", "image_friendly_name", "cre
 
 
 def table(heading: str) -> list[str]:
-    """What the first column of the tables below a heading names, in order."""
+    """The names in the first column of the tables below a heading, in order."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return [name for cell in first for name in re.findall(r"`([\w-]+)`", cell)]

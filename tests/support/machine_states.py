@@ -28,7 +28,7 @@ DOCKER: Final = ("network ls", "ps --all", "volume ls", "image ls --all")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a machine has. Each set contains one text for each object."""
+    """The objects of a machine. Each set contains one text for each object."""
 
     files: frozenset[str]
     processes: frozenset[str]
@@ -37,7 +37,7 @@ class State:
     docker: frozenset[str]
 
     def changes_to(self, later: State) -> dict[str, set[str]]:
-        """What the later state has in addition, with `+`, and what it lacks, with `-`; only kinds with a change."""
+        """The added objects of the later state, with `+`, and the missing ones, with `-`; only kinds with a change."""
         found: dict[str, set[str]] = {}
         for field in fields(self):
             before, after = getattr(self, field.name), getattr(later, field.name)

@@ -150,7 +150,7 @@ class System:
         agent_id = self.agents[agent] if agent else self.agent_id
         return await rows.staged_sessions(self.db, self.config_id, agent_id, number, **fields)
 
-    # What Primaries and Agents do ---------------------------------------------------------------------------------
+    # Actions of Primaries and Agents ------------------------------------------------------------------------------
 
     async def plan(self) -> None:
         """Run a round of each Primary over its pools."""
@@ -186,7 +186,7 @@ class System:
         async with self.db.transaction() as connection:
             assert len(await end_sessions(connection, session_ids, "over")) == len(session_ids)
 
-    # What is there ------------------------------------------------------------------------------------------------
+    # Present objects ----------------------------------------------------------------------------------------------
 
     async def row(self, session_id: str) -> dict[str, Any]:
         """The row of a session."""

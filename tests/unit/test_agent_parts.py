@@ -161,7 +161,7 @@ def test_healthy_while_rounds_are_made_and_the_runtime_answers():
     assert not health.report(101.0)[0]
 
 
-# What waits to be reported --------------------------------------------------------------------------------------------
+# Results that wait for their report -----------------------------------------------------------------------------------
 
 
 def _observed(session_id: str, generation: int) -> Observed:

@@ -67,7 +67,7 @@ class Person:
         return f"/api/v1/groups/{self.group_id}"
 
     async def ended(self) -> set[str]:
-        """What has ended of what the user has."""
+        """The names of the log-ins, keys and sessions of the user that have ended."""
         found = {name for name, session_id in self.sessions.items() if await self._has_ended(name, session_id)}
         if (await self.ada.get("/api/v1/me")).status_code == 401:
             found.add(LOGIN)

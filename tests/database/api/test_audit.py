@@ -217,7 +217,7 @@ async def test_a_log_row_has_only_what_changed_and_no_change_has_no_row(changes:
     assert row["message"].endswith("changed group Students: priority 100 → 7; settings.idle_disconnect (none) → 30")
 
 
-# What was refused -------------------------------------------------------------------------------------------------
+# Refusals ---------------------------------------------------------------------------------------------------------
 
 
 async def refusals(db: Database, app: FastAPI) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What forms show before they are saved: values that would be refused, room for sessions, and matching users."""
+"""Previews of forms before they are saved: values that would be refused, room for sessions, and matching users."""
 
 from __future__ import annotations
 

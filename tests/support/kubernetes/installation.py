@@ -140,7 +140,7 @@ class Installation:
         give_address(self.cluster, NAMESPACE, "kasm-proxy", self.host)
         self._names = Names(self.cluster, NAMESPACE)
 
-    # What the reader does -------------------------------------------------------------------------------------------
+    # Steps of the reader --------------------------------------------------------------------------------------------
 
     def type(self, commands: str, timeout_s: float = 400.0) -> str:
         """Run command lines on a terminal in the reader's folder; each must succeed. Returns their output."""
@@ -193,7 +193,7 @@ class Installation:
         said.append(self.kubectl("get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning"))
         return "\n".join(said)
 
-    # What users and programs do -------------------------------------------------------------------------------------
+    # Actions of users and programs ----------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:

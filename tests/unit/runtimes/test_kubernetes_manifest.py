@@ -172,7 +172,7 @@ def test_a_mount_that_is_not_allowed_is_one_sentence(source: str, why: str):
         volumes_of([Mount(source=source, target="/x")], "an-installation", ["/data/team"])
 
 
-# What is seen -----------------------------------------------------------------------------------------------------
+# States of pods ---------------------------------------------------------------------------------------------------
 
 
 def seen_with(phase: str, state: State, **more: object) -> Pod:

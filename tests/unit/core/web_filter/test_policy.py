@@ -158,7 +158,7 @@ def test_what_python_calls_not_global_is_mostly_private_here(subject: Any, addre
         assert subject(text)
 
 
-# What may be written ------------------------------------------------------------------------------------------------
+# Valid values -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ RECORDING_TABLES: Final = ("recordings", "recording_rows", "recording_pictures",
 segments of a running session continue its video."""
 
 Form = Literal["instance", "services", "compose", "kubernetes"]
-"""What a backup was created of. The files of each form have other paths, so a restore accepts only its own form."""
+"""The form of an installation. Each form stores its files in other paths, so a restore accepts only its own form."""
 
 _FORMS: Final[Mapping[Form, tuple[str, str]]] = {
     "instance": ("an instance on one machine", "without --services, --compose and --kubernetes"),

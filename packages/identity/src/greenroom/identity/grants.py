@@ -1,4 +1,4 @@
-"""What a provider or directory may grant to its users: only what the caller who configures it may grant."""
+"""The groups that a provider or directory may grant to its users: those that the caller who configures it may grant."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class Day:
         pairs = [(machine.ref, machine.name) for machine in shown]
         return {POOL_ID: ListedMachines(self.at(now_s), machines_of_pool(INSTALLATION, POOL_ID, pairs))}
 
-    # What is done ------------------------------------------------------------------------------------------------
+    # Actions -----------------------------------------------------------------------------------------------------
 
     def apply(self, made: MachinePlan, now_s: float) -> None:
         now = self.at(now_s)

@@ -178,7 +178,7 @@ class DisabledUser(View):
 
 
 class SyncPreview(View):
-    """What a synchronization would change now."""
+    """The changes that a synchronization would make now."""
 
     present: Annotated[int, Field(description="users who are in the directory")]
     num_disabled: Annotated[int, Field(description="number of users who would be disabled")]

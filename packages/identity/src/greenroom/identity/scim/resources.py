@@ -131,7 +131,7 @@ POLICY: Final = ScimPolicy(
     remove_value_as_filter=ScimPolicy.RemoveValue.apply,
     unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
 )
-"""What requests may do against the standard. Microsoft Entra ID needs each of these."""
+"""The deviations from the standard that requests may have. Microsoft Entra ID needs each of them."""
 PROVIDER: Final = ScimProvider(
     models=[ScimUser, EnterpriseUser, ScimGroup],
     resource_types=[ResourceType.from_resource(ProvisionedUser), ResourceType.from_resource(ScimGroup)],
