@@ -219,8 +219,9 @@ export function DataTable<Row>({
               aria-label={caption}
               aria-rowcount={Number.isInteger(Number(total)) ? Number(total) + 1 : -1}
               layout={frozen ? 'fixed' : 'auto'}
+              {...(frozen && { w: frozen.table, 'data-frozen': true })}
             >
-              {frozen}
+              {frozen?.columns}
               <Table.Thead className={query.data ? undefined : styles.waiting}>
                 <Table.Tr aria-rowindex={1}>
                   {bulk && (
@@ -326,7 +327,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
       {...(column.align ? { align: column.align } : {})}
     >
-      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key)}>
+      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key, column.highestFirst)}>
         {column.title}
         {active && <Arrow size={14} aria-hidden className={styles.arrow} />}
       </UnstyledButton>

@@ -1,8 +1,10 @@
 import { t } from '@lingui/core/macro';
 import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
+import { useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { ConfirmDialog } from './Confirm';
+import { showReversible } from './undo';
 import { useAction } from './useAction';
 
 interface Props {
@@ -21,10 +23,18 @@ interface Props {
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
-/** The switch of an item. It changes immediately, and back if the server refuses the change. */
+/** The switch of an item. It changes immediately, and back if the server refuses the change. A notice offers to undo it. */
 export function EnabledSwitch(props: Props) {
   const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
-  const change = useAction(onChange, [list], t`${name} was not changed`);
+  const queries = useQueryClient();
+  const set = async (next: boolean) => {
+    await onChange(next);
+    showReversible(next ? t`${name} is enabled.` : t`${name} is disabled.`, async () => {
+      await onChange(!next);
+      await queries.invalidateQueries({ queryKey: [list] });
+    });
+  };
+  const change = useAction(set, [list], t`${name} was not changed`);
   const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
   const shown = change.isPending ? change.variables : enabled;
   return (
@@ -41,7 +51,7 @@ export function EnabledSwitch(props: Props) {
         onClose={close}
         title={t`Disable ${name}?`}
         action={t`Disable`}
-        onConfirm={() => onChange(false)}
+        onConfirm={() => set(false)}
         touched={[list]}
       >
         {consequence}

@@ -22,18 +22,28 @@ const SHOWN_MS = 20_000;
 
 /** A notice about saved values with the button Undo, which restores the former values if no user changed them since. */
 export function showUndo(message: string, { saved, read, restore, titleOf = (name) => name }: Reversal): void {
-  const id = `undo-${crypto.randomUUID()}`;
-  const undo = async () => {
-    notifications.hide(id);
-    try {
+  showReversible(
+    message,
+    async () => {
       const newer = changedSince(saved, await read());
       if (newer.length > 0) {
         const titles = newer.map(titleOf).join(', ');
-        showError(t`Not undone`, new Error(t`This was changed again since: ${titles}.`));
-        return;
+        throw new Error(t`This was changed again since: ${titles}.`);
       }
       await restore();
-      showDone(t`The former values apply again.`);
+    },
+    t`The former values apply again.`,
+  );
+}
+
+/** A notice about an action with the button Undo, which runs `undo` and then shows `undone`. */
+export function showReversible(message: string, undo: () => Promise<unknown>, undone = t`The action is undone.`): void {
+  const id = `undo-${crypto.randomUUID()}`;
+  const reverse = async () => {
+    notifications.hide(id);
+    try {
+      await undo();
+      showDone(undone);
     } catch (error) {
       showError(t`Not undone`, error);
     }
@@ -47,7 +57,7 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
     message: (
       <Group justify="space-between" wrap="nowrap" gap="sm">
         <span>{message}</span>
-        <Button variant="default" size="compact-sm" onClick={() => void undo()}>
+        <Button variant="default" size="compact-sm" onClick={() => void reverse()}>
           <Trans>Undo</Trans>
         </Button>
       </Group>

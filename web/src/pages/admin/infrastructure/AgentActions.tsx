@@ -2,6 +2,7 @@ import { plural, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button, Checkbox, Stack } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
+import { useQueryClient } from '@tanstack/react-query';
 import { IconDropletDown, IconDropletOff, IconEdit, IconTrash } from '@tabler/icons-react';
 import { type ReactNode, useState } from 'react';
 import { changeAgent, deleteAgent, revokeCredential } from '../../../api/actions';
@@ -10,6 +11,7 @@ import type { Agent } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { RowButton } from '../../../components/RowButton';
+import { showReversible } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 import { AgentForm } from './AgentForm';
 import { JoinDialog } from './JoinDialog';
@@ -97,9 +99,16 @@ export function AgentButtons({ agent }: Props) {
 }
 
 function useDrain(agent: Agent) {
-  const { hostname } = agent;
+  const queries = useQueryClient();
+  const { hostname, agent_id: id, draining } = agent;
   return useAction(
-    () => changeAgent(agent.agent_id, { draining: !agent.draining }),
+    async () => {
+      await changeAgent(id, { draining: !draining });
+      showReversible(draining ? t`Agent ${hostname} no longer drains.` : t`Agent ${hostname} drains.`, async () => {
+        await changeAgent(id, { draining });
+        await queries.invalidateQueries({ queryKey: ['agents'] });
+      });
+    },
     ['agents'],
     t`Agent ${hostname} was not changed`,
   );

@@ -8,6 +8,7 @@ import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../..
 import type { Session } from '../../../api/types';
 import { useAddress } from '../../../components/address';
 import { actionsColumn, timeColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
@@ -18,7 +19,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import { usePages } from '../../../components/usePages';
 import { BULK_SESSIONS } from './bulkSessions';
 import { Expiry } from './Expiry';
-import { KIND_TITLES, KINDS, ownerOf, QUESTIONS } from './kinds';
+import { KIND_TITLES, kindOf, KINDS, ownerOf, QUESTIONS } from './kinds';
 import { RowActions } from './RowActions';
 import { SharedRowMenu } from './SharedRowMenu';
 
@@ -54,7 +55,7 @@ const COLUMNS: Column<Session>[] = [
     title: t`Agent`,
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
     text: (row) => row.hostname,
-    render: (row) => <span className="nowrap">{row.hostname ?? '–'}</span>,
+    render: (row) => <Cut at="start">{row.hostname ?? '–'}</Cut>,
   },
   measuredColumn(
     'cpu',
@@ -75,7 +76,7 @@ const COLUMNS: Column<Session>[] = [
   actionsColumn((row) => <RowActions session={row} />),
 ];
 
-/** A measured value of a running session. The server can neither order nor filter by it. */
+/** A measured value of a running session. The server cannot filter by it. */
 function measuredColumn(
   key: string,
   title: string,
@@ -87,7 +88,9 @@ function measuredColumn(
     key,
     title,
     align: 'right',
-    text: value,
+    highestFirst: true,
+    uncompleted: true,
+    value,
     render: (row) => {
       const now = value(row);
       return <span className="number nowrap">{now === null ? '–' : format(now)}</span>;
@@ -160,7 +163,11 @@ function Origin({ session }: { session: Session }) {
   const allowed = useAllowed()('staging_view');
   if (!allowed || !session.staging_config_id) return originOf(session);
   return (
-    <Link to={`/admin/staging/${session.staging_config_id}`} className="row-note-link mantine-focus-auto">
+    <Link
+      to={`/admin/staging/${session.staging_config_id}`}
+      className="row-note-link mantine-focus-auto"
+      data-staged={session.user_id === null || undefined}
+    >
       {session.user_id ? t`was staged` : t`staged`}
     </Link>
   );
@@ -169,20 +176,17 @@ function Origin({ session }: { session: Session }) {
 /** The status of a session, with the reason for a quarantine. */
 function Status({ session }: { session: Session }) {
   return (
-    <>
-      <StatusBadge status={session.status} />
-      {session.set_aside_reason && (
-        <Text size="xs" c="dimmed" mt={4} maw={260}>
-          {session.set_aside_reason}
-        </Text>
-      )}
-    </>
+    <StatusBadge status={session.status} staged={kindOf(session) === 'staged'} reason={session.set_aside_reason} />
   );
 }
 
 function Owner({ session }: { session: Session }) {
   const allowed = useAllowed()('users_view');
   if (session.username && session.user_id)
-    return allowed ? <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink> : session.username;
+    return allowed ? (
+      <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink>
+    ) : (
+      <Cut>{session.username}</Cut>
+    );
   return <em className="dimmed nowrap">{ownerOf(session)}</em>;
 }

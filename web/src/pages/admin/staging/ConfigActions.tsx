@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
 import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
+import { useQueryClient } from '@tanstack/react-query';
 import { IconEdit, IconPlayerPause, IconPlayerPlay, IconRefresh, IconTrash } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '../../../api/actions';
@@ -9,6 +10,7 @@ import { useAllowed } from '../../../api/auth';
 import type { StagingConfig } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { RowButton } from '../../../components/RowButton';
+import { showReversible } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 import { ConfigForm } from './ConfigForm';
 
@@ -86,9 +88,18 @@ export function nameOf({ image_friendly_name, zone_name }: StagingConfig): strin
   return t`${{ workspace: image_friendly_name }} in ${{ zone: zone_name }}`;
 }
 
-function usePause({ staging_config_id, paused }: StagingConfig) {
+function usePause(config: StagingConfig) {
+  const queries = useQueryClient();
+  const { staging_config_id: id, paused } = config;
+  const name = nameOf(config);
   return useAction(
-    () => changeStagingConfig(staging_config_id, { paused: !paused }),
+    async () => {
+      await changeStagingConfig(id, { paused: !paused });
+      showReversible(paused ? t`The pool ${name} continues.` : t`The pool ${name} is paused.`, async () => {
+        await changeStagingConfig(id, { paused });
+        await Promise.all(TOUCHED.map((key) => queries.invalidateQueries({ queryKey: [key] })));
+      });
+    },
     TOUCHED,
     t`The config was not changed`,
   );
@@ -140,6 +151,6 @@ function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: 
   );
 }
 
-function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): number {
+export function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): number {
   return num_current_sessions + num_starting_sessions;
 }

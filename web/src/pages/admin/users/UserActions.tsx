@@ -4,6 +4,7 @@ import { Button, Checkbox, Group, PasswordInput, Stack } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
 import { IconLockOpen, IconTrash, IconUserCheck, IconUserOff, type TablerIcon } from '@tabler/icons-react';
+import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { changeUser, deleteUser } from '../../../api/actions';
 import { useAllowed, useMe } from '../../../api/auth';
@@ -12,6 +13,7 @@ import { Confirm } from '../../../components/Confirm';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 import { RowButton } from '../../../components/RowButton';
+import { showReversible } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
 
 interface Props {
@@ -25,13 +27,25 @@ export function UserActions({ user, onDeletedTo }: Props) {
   const me = useMe();
   const allowed = useAllowed();
   const [resetting, { open, close }] = useDisclosure(false);
+  const queries = useQueryClient();
+  const { username } = user;
   const change = useAction(
     (body: { disabled: boolean } | { locked: boolean }) => changeUser(user.user_id, body),
     ['users'],
     t`The user was not changed`,
   );
+  const disable = useAction(
+    async (disabled: boolean) => {
+      await changeUser(user.user_id, { disabled });
+      showReversible(disabled ? t`${username} is disabled.` : t`${username} is enabled.`, async () => {
+        await changeUser(user.user_id, { disabled: !disabled });
+        await queries.invalidateQueries({ queryKey: ['users'] });
+      });
+    },
+    ['users'],
+    t`The user was not changed`,
+  );
   if (user.user_id === me?.user.user_id) return null;
-  const { username } = user;
   const of = { inRow: onDeletedTo === undefined };
   return (
     <Group gap={of.inRow ? 2 : 6} wrap={of.inRow ? 'nowrap' : 'wrap'} justify="flex-end">
@@ -51,7 +65,7 @@ export function UserActions({ user, onDeletedTo }: Props) {
             word={user.disabled ? t`Enable` : t`Disable`}
             label={user.disabled ? t`Enable ${username}` : t`Disable ${username}`}
             icon={user.disabled ? IconUserCheck : IconUserOff}
-            onClick={() => change.mutate({ disabled: !user.disabled })}
+            onClick={() => disable.mutate(!user.disabled)}
           />
           {onDeletedTo && (
             <Button size="sm" variant="default" onClick={open}>
