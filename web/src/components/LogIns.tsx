@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Badge, Button, Group, Stack, Table, Text } from '@mantine/core';
 import type { LogIn } from '../api/types';
+import styles from './SmallTable.module.css';
 import { TimeAgo } from './TimeAgo';
 import { useAction } from './useAction';
 
@@ -22,11 +23,18 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="group" aria-label={t`Log-ins`}>
+    <Table.ScrollContainer
+      minWidth={520}
+      classNames={{ scrollContainerInner: styles.inner ?? '' }}
+      type="native"
+      tabIndex={0}
+      role="group"
+      aria-label={t`Log-ins`}
+    >
       <Table verticalSpacing="xs" aria-label={t`Log-ins`}>
         <Table.Tbody>
           {logIns.map((each) => (
-            <Table.Tr key={each.login_id}>
+            <Table.Tr className={styles.row ?? ''} key={each.login_id}>
               <Table.Td>
                 <Stack gap={0}>
                   <Group gap="xs">

@@ -120,6 +120,8 @@ export interface Column<Row> {
   render?: (row: Row) => ReactNode;
   align?: 'right';
   width?: number | string;
+  /** The space that later rows of a long list need, if the first ones need less. */
+  minWidth?: number;
   /** The text in an export and in the completion of the filter, if it is not the value. */
   text?: (row: Row) => Cell;
   /** The importance of the column. The default is that of `rankOf`. */

@@ -58,7 +58,6 @@ export function Audit() {
       {...events}
       columns={columns}
       rowKey={(row) => String(row.event_id)}
-      minWidth={940}
       buttons={
         <Button
           component="a"

@@ -50,7 +50,6 @@ export function Launches() {
       {...launches}
       columns={columns}
       rowKey={rowKey}
-      minWidth={940}
       tools={
         <SegmentedControl
           size="xs"

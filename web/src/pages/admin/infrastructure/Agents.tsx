@@ -152,7 +152,6 @@ export function Agents() {
       rowKey={(agent) => agent.agent_id}
       sort="zone"
       bulk={mayModify ? BULK : undefined}
-      minWidth={980}
       empty={t`No Agent has registered yet`}
       emptyNote={
         <Trans>

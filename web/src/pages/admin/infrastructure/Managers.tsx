@@ -79,7 +79,6 @@ export function Managers() {
       list="managers"
       rowKey={(manager) => manager.manager_id}
       sort="zone"
-      minWidth={980}
       empty={t`No Manager has reported yet`}
       emptyNote={
         <Trans>
@@ -110,7 +109,7 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
 /** The mark of a zone's Primary, with the term of its lease. */
 export function Primary({ term }: { term: number }) {
   return (
-    <Group gap={6}>
+    <Group gap={6} wrap="nowrap">
       <Badge variant="filled" miw="max-content" leftSection={<IconCrown size={12} aria-hidden />}>
         <Trans>Primary</Trans>
       </Badge>

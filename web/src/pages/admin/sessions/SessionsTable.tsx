@@ -12,7 +12,7 @@ import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { bytes } from '../../../components/format';
+import { bytesShort } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -63,7 +63,7 @@ const COLUMNS: Column<Session>[] = [
     (row) => row.cpu_used,
     (used) => `${Math.round(used * 100)} %`,
   ),
-  measuredColumn('memory', t`Memory`, (row) => row.memory_used, bytes),
+  measuredColumn('memory', t({ message: 'Memory', context: 'column' }), (row) => row.memory_used, bytesShort),
   measuredColumn(
     'latency',
     t`Latency`,
@@ -71,9 +71,16 @@ const COLUMNS: Column<Session>[] = [
     (ms) => `${Math.round(ms)} ms`,
   ),
   { key: 'client', title: t`Client`, optional: true, unordered: true, value: (row) => row.client_address },
-  timeColumn('created', t`Created`, (row) => row.created),
-  { key: 'expires', title: t`Expires`, value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
-  actionsColumn((row) => <RowActions session={row} />),
+  { ...timeColumn<Session>('created', t`Created`, (row) => row.created), minWidth: 102 },
+  {
+    key: 'expires',
+    title: t`Expires`,
+    uncompleted: true,
+    value: (row) => row.expires,
+    minWidth: 108,
+    render: (row) => <Expiry session={row} />,
+  },
+  { ...actionsColumn<Session>((row) => <RowActions session={row} />), minWidth: 102 },
 ];
 
 /** A measured value of a running session. The server cannot filter by it. */
@@ -88,6 +95,7 @@ function measuredColumn(
     key,
     title,
     align: 'right',
+    minWidth: 58,
     highestFirst: true,
     uncompleted: true,
     value,
@@ -121,7 +129,6 @@ export function SessionsTable({ of = {} }: Props) {
         {...list}
         columns={COLUMNS}
         rowKey={rowKey}
-        minWidth={940}
         tools={
           <SegmentedControl
             size="xs"

@@ -41,7 +41,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     title: t`Current Sessions`,
     rank: 'main',
     value: (row) => row.num_current_sessions,
-    width: '38%',
+    width: '32%',
     render: (row) => <PoolState config={row} />,
   },
   {
@@ -72,7 +72,6 @@ export function Staging() {
       columns={COLUMNS}
       rowKey={(config) => config.staging_config_id}
       sort="zone"
-      minWidth={980}
       bulk={useBulkPools()}
       empty={t`No staging configs yet`}
       emptyNote={t`Choose a zone, a workspace and the number of sessions to keep ready.`}

@@ -107,7 +107,6 @@ export function ApiKeys() {
       list="api-keys"
       rowKey={(key) => key.key_id}
       sort="name"
-      minWidth={900}
       bulk={useBulkKeys()}
       empty={t`No API keys`}
       emptyNote={t`A program with an API key has the permissions of the key.`}
