@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { shortDuration } from '../src/components/clock';
-import { bytes, counted, hours, milliseconds, percent, shortId, unitOf } from '../src/components/format';
+import { bytes, bytesShort, counted, hours, milliseconds, percent, shortId, unitOf } from '../src/components/format';
 
 describe('sizes and times', () => {
   test.each([
@@ -10,6 +10,14 @@ describe('sizes and times', () => {
     [1_240_000_000, '1.2 GB'],
     [5e15, '5,000 TB'],
   ])('%d bytes are %s', (size, text) => expect(bytes(size)).toBe(text));
+
+  test.each([
+    [0, '0 B'],
+    [0.5, '0.5 B'],
+    [99_500, '99.5 kB'],
+    [650_100_000, '650 MB'],
+    [1_240_000_000, '1.2 GB'],
+  ])('%d bytes are %s in a column', (size, text) => expect(bytesShort(size)).toBe(text));
 
   test.each([
     [-3, '0s'],

@@ -62,6 +62,14 @@ describe('the completion of a filter', () => {
     expect(filters('act')).toEqual([]);
   });
 
+  test('without a word, all columns are offered on request, except those that are not completed', () => {
+    const columns = [...COLUMNS, { key: 'cpu', title: 'CPU', value: () => 1, uncompleted: true }];
+    const all = (filter: string) => completionsOf(filter, columns, ROWS, true).map((each) => each.filter);
+    expect(all('')).toEqual(['name:', 'state:', 'since:']);
+    expect(all('ada ')).toEqual(['ada name:', 'ada state:', 'ada since:']);
+    expect(all('c')).toEqual([]);
+  });
+
   test('a column offers its values, with quotation marks if they have spaces', () => {
     expect(filters('state:')).toEqual(['state:"in use" ', 'state:staged ']);
     expect(filters('ada sta:STA')).toEqual(['ada state:staged ']);

@@ -20,6 +20,14 @@ function list(pages: Session[][], hasMore = false) {
 
 const ids = (data: ReturnType<typeof patched>) => data.pages.map((page) => page.rows.map((each) => each.session_id));
 
+test('a new session in a list by CPU has its place; one that does not run is last', () => {
+  const used = (id: string, cpu: number, status: Session['status'] = 'running') =>
+    ({ ...row(id, 0, status), cpu_used: cpu }) as Session;
+  const data = list([[used('a', 0.9), used('b', 0.2)]]);
+  const after = patched(data, ['c', 'd'], [used('c', 0.5), used('d', 0.7, 'stopped')], '-cpu');
+  expect(ids(after)).toEqual([['a', 'c', 'b', 'd']]);
+});
+
 describe('an event in a list, newest first', () => {
   const data = list([[row('d', 40), row('c', 30)], [row('b', 20)]]);
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { arranged, compare, filterHint, passes, selectedText, withParam } from '../src/components/tableState';
+import { arranged, compare, passes, selectedText, withParam } from '../src/components/tableState';
 
 describe('the filter of a table', () => {
   const cells = { zone_name: 'eu-west', user: 'Ann', sessions: 12, agent: null };
@@ -70,11 +70,3 @@ test.each([
 ])('of %s rows of %s the table says what is selected', (selected, total, isWhole, text) =>
   expect(selectedText(selected, total, isWhole)).toBe(text),
 );
-
-test('the hint of the filter names a column that the table has', () => {
-  const value = () => '';
-  expect(filterHint([{ key: 'name', value }, { key: 'zone', value }, { key: 'status' }])).toBe('Filter, e.g. zone:…');
-  expect(filterHint([{ key: 'address', value }])).toBe('Filter, e.g. address:…');
-  expect(filterHint([])).toBe('Filter');
-  expect(filterHint([{ key: 'zone', value }], true)).toBe('Filter loaded rows, e.g. zone:…');
-});

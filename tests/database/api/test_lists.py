@@ -149,6 +149,23 @@ async def test_an_order_is_that_of_its_column(admin: Client, shown: list[dict[st
     assert ends[-5:] == [None] * 5, "what does not end comes last"
 
 
+async def test_measured_values_order_running_sessions(admin: Client, db: Database, shown: list[dict[str, Any]]):
+    used = [row for row in shown if row["agent_id"] and row["status"] == "running"]
+    for agent_id in {row["agent_id"] for row in used}:
+        use = {
+            row["session_id"]: {"cpu": 0.1 * number, "memory_bytes": 10**number}
+            for number, row in enumerate(shown)
+            if row["agent_id"] == agent_id
+        }
+        await db.write("INSERT INTO agent_session_use VALUES (%s, %s::jsonb)", (agent_id, json.dumps(use)))
+    await db.write("UPDATE sessions SET round_trip_ms = 12 WHERE session_id = %s", (used[0]["session_id"],))
+    expected = [row["session_id"] for row in reversed(used)]
+    assert len(expected) > 1
+    for column in ("cpu", "memory"):
+        assert (await ids(admin, PATH, "session_id", sort=f"-{column}"))[: len(expected)] == expected, column
+    assert (await ids(admin, PATH, "session_id", sort="-latency"))[0] == used[0]["session_id"]
+
+
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize(
     ("path", "words", "number"),
@@ -223,7 +240,7 @@ async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin:
     del shown
     first = await admin.get(PATH, params={"limit": 2, "sort": "zone"})
     cursor = httpx2.URL(first.links["next"]["url"]).params["cursor"]
-    for question in ({"cursor": cursor}, {"cursor": cursor, "sort": "-zone"}, {"sort": "memory"}, {"q": "a " * 9}):
+    for question in ({"cursor": cursor}, {"cursor": cursor, "sort": "-zone"}, {"sort": "cores"}, {"q": "a " * 9}):
         answer = await admin.get(PATH, params=question)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
 

@@ -262,8 +262,9 @@ export function deleteApiKey(keyId: string) {
 
 type Attributes = Schemas['AttributesPatch'];
 
+/** The request continues if the user leaves the page. */
 export function changeOwnAttributes(body: Attributes) {
-  return dataOf(client.PATCH('/api/v1/me/attributes', { body }));
+  return dataOf(client.PATCH('/api/v1/me/attributes', { body, keepalive: true }));
 }
 
 export function generateOwnSshKey() {

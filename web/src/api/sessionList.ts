@@ -22,9 +22,17 @@ const ORDERS: Record<string, (session: Session) => Cell> = {
   status: ({ status }) => status,
   zone: ({ zone_name }) => zone_name.toLowerCase(),
   agent: ({ hostname }) => hostname?.toLowerCase() ?? '',
+  cpu: (session) => measured(session, session.cpu_used),
+  memory: (session) => measured(session, session.memory_used),
+  latency: (session) => measured(session, session.round_trip_ms),
   created: ({ created }) => Date.parse(created),
   expires: ({ expires }) => (expires ? Date.parse(expires) : Infinity),
 };
+
+/** Sessions that do not run, or were not measured, have the lowest value. */
+function measured({ status }: Session, value: number | null): number {
+  return status === 'running' ? (value ?? -1) : -1;
+}
 
 /** The first part of the key of `sessionListQuery`. Other keys of sessions start with `sessions`, and are read again. */
 const LIST = 'session-list';

@@ -2,7 +2,14 @@ import { plural, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Button, Group, Stack, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { IconAlertTriangle, IconCheck, IconCircleDashed, IconLoader2, IconX } from '@tabler/icons-react';
+import {
+  IconAlertTriangle,
+  IconArrowBackUp,
+  IconCheck,
+  IconCircleDashed,
+  IconLoader2,
+  IconX,
+} from '@tabler/icons-react';
 import { useEffect, useRef, useState } from 'react';
 import { messageOf } from '../api/client';
 import { type Bulk, type BulkAction, runAll } from './bulk';
@@ -19,13 +26,21 @@ interface Props<Row> {
   onClose: (isDone: boolean) => void;
 }
 
-type Result = { state: 'running' | 'done' } | { state: 'refused'; reason: string };
+type Result = { state: 'running' | 'done' | 'undone' } | { state: 'refused'; reason: string };
 
 /** The numbers of items, by the noun of an item. */
 const COUNTS: Record<string, { count: (count: number) => string; part: (some: number, count: number) => string }> = {
+  'API key': {
+    count: (count) => plural(count, { one: '# API key', other: '# API keys' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# API key', other: '# API keys' })}`,
+  },
   Agent: {
     count: (count) => plural(count, { one: '# Agent', other: '# Agents' }),
     part: (some, count) => t`${some} of ${plural(count, { one: '# Agent', other: '# Agents' })}`,
+  },
+  pool: {
+    count: (count) => plural(count, { one: '# pool', other: '# pools' }),
+    part: (some, count) => t`${some} of ${plural(count, { one: '# pool', other: '# pools' })}`,
   },
   session: {
     count: (count) => plural(count, { one: '# session', other: '# sessions' }),
@@ -48,7 +63,7 @@ const MOST_SHOWN = 500;
 export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<Row>) {
   const queries = useQueryClient();
   const [results, setResults] = useState<ReadonlyMap<string, Result>>(new Map());
-  const [phase, setPhase] = useState<'asking' | 'running' | 'over'>('asking');
+  const [phase, setPhase] = useState<'asking' | 'running' | 'over' | 'undone'>('asking');
   const isEnded = useRef(false);
   useEffect(() => {
     isEnded.current = false;
@@ -58,20 +73,21 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
   const fitting = items.filter(({ refusal }) => refusal === null);
   const refused = [...results.values()].filter(({ state }) => state === 'refused').length;
   const done = [...results.values()].filter(({ state }) => state === 'done').length;
+  const undone = [...results.values()].filter(({ state }) => state === 'undone').length;
 
-  const run = async (chosen: typeof items) => {
+  const run = async (chosen: typeof items, request = action.run, end: 'done' | 'undone' = 'done') => {
     setPhase('running');
     await runAll(
       chosen,
-      ({ row }) => action.run(row),
-      ({ key }, result) => setResults((before) => new Map(before).set(key, resultOf(result))),
+      ({ row }) => request(row),
+      ({ key }, result) => setResults((before) => new Map(before).set(key, resultOf(result, end))),
       () => isEnded.current,
     );
-    setPhase('over');
+    setPhase(end === 'undone' ? 'undone' : 'over');
     await Promise.all(bulk.touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
   };
 
-  const { label } = action;
+  const { label, undo } = action;
   const most = MOST_SHOWN;
   const total = items.length;
   const possible = fitting.length;
@@ -108,7 +124,11 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
         )}
         {phase !== 'asking' && (
           <Text size="sm" fw={600} role="status">
-            {refused > 0 ? t`${done} of ${possible} done, ${refused} refused` : t`${done} of ${possible} done`}
+            {undone > 0
+              ? t`${undone} undone`
+              : refused > 0
+                ? t`${done} of ${possible} done, ${refused} refused`
+                : t`${done} of ${possible} done`}
           </Text>
         )}
         <Group justify="flex-end">
@@ -127,9 +147,24 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
               <Trans>End after the current requests</Trans>
             </Button>
           )}
-          {phase === 'over' && (
+          {(phase === 'over' || phase === 'undone') && (
             <>
-              {done < fitting.length && (
+              {undo && phase === 'over' && done > 0 && (
+                <Button
+                  variant="default"
+                  onClick={() => {
+                    isEnded.current = false;
+                    void run(
+                      fitting.filter(({ key }) => results.get(key)?.state === 'done'),
+                      undo,
+                      'undone',
+                    );
+                  }}
+                >
+                  <Trans>Undo</Trans>
+                </Button>
+              )}
+              {phase === 'over' && done < fitting.length && (
                 <Button
                   variant="default"
                   onClick={() => {
@@ -151,9 +186,9 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
   );
 }
 
-function resultOf(result: 'started' | { error: unknown }): Result {
+function resultOf(result: 'started' | { error: unknown }, end: 'done' | 'undone'): Result {
   if (result === 'started') return { state: 'running' };
-  return result.error === null ? { state: 'done' } : { state: 'refused', reason: messageOf(result.error) };
+  return result.error === null ? { state: end } : { state: 'refused', reason: messageOf(result.error) };
 }
 
 interface ItemProps {
@@ -167,6 +202,7 @@ const LOOKS = {
   waiting: { icon: IconCircleDashed, word: t`Planned` },
   running: { icon: IconLoader2, word: t`Running` },
   done: { icon: IconCheck, word: t({ message: 'Done', context: 'state' }) },
+  undone: { icon: IconArrowBackUp, word: t`Undone` },
   refused: { icon: IconX, word: t`Refused` },
   impossible: { icon: IconAlertTriangle, word: t`Not possible` },
 };

@@ -1,10 +1,18 @@
 import type { ReactNode } from 'react';
 
+/** The number of letters up to which a text is never cut. */
+const SHORT = 16;
+
+/** Whether a text may be cut at the width of its column. */
+export function isLong(text: ReactNode): boolean {
+  return typeof text !== 'string' || text.length > SHORT;
+}
+
 interface Props {
   children: ReactNode;
   /** The number of lines after which the text is cut. */
   lines?: 1 | 2;
-  /** Where a line is cut. The names of images differ at their end. */
+  /** Where a line is cut. The names of images and hosts differ at their end. */
   at?: 'start' | 'end';
   /** The column is wide enough for most addresses of users. */
   wide?: boolean;
@@ -13,7 +21,7 @@ interface Props {
 /** A text of a row, cut at the width of its column. The whole text is its hint. */
 export function Cut({ children, lines = 1, at = 'end', wide = false }: Props) {
   return (
-    <div className="row-cut-cell" data-wide={wide || undefined}>
+    <div className="row-cut-cell" data-wide={wide || undefined} data-long={isLong(children) || undefined}>
       <span className="row-cut" data-lines={lines} data-at={at} data-whole>
         {at === 'start' ? <bdi dir="ltr">{children}</bdi> : children}
       </span>

@@ -68,6 +68,9 @@ export interface TableProps<Row> {
   bulk?: Bulk<Row> | undefined;
 }
 
+/** A table with more columns has less space between them. */
+const MANY_COLUMNS = 10;
+
 /** The minimum width of a window with a panel beside a list. In smaller windows, links open the full page. */
 const PANEL_MIN_PX = 1000;
 
@@ -219,8 +222,10 @@ export function DataTable<Row>({
               aria-label={caption}
               aria-rowcount={Number.isInteger(Number(total)) ? Number(total) + 1 : -1}
               layout={frozen ? 'fixed' : 'auto'}
+              {...(shown.length > MANY_COLUMNS && { 'data-many': true })}
+              {...(frozen && { w: frozen.table, 'data-frozen': true })}
             >
-              {frozen}
+              {frozen?.columns}
               <Table.Thead className={query.data ? undefined : styles.waiting}>
                 <Table.Tr aria-rowindex={1}>
                   {bulk && (
@@ -235,7 +240,7 @@ export function DataTable<Row>({
                     </Table.Th>
                   )}
                   {shown.map((column) => (
-                    <Heading key={column.key} column={column} state={state} width={frozen ? undefined : column.width} />
+                    <Heading key={column.key} column={column} state={state} isFrozen={frozen !== null} />
                   ))}
                 </Table.Tr>
               </Table.Thead>
@@ -306,14 +311,14 @@ function useWholeList(loaded: number, onMore: (() => void) | undefined, error: E
 interface HeadingProps<Row> {
   column: Column<Row>;
   state: TableState;
-  /** Undefined if the widths are frozen, because in Chromium it would override the `colgroup`. */
-  width: Column<Row>['width'];
+  /** The widths are fixed. In Chromium, a width of the heading would override the `colgroup`. */
+  isFrozen: boolean;
 }
 
-function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
+function Heading<Row>({ column, state, isFrozen }: HeadingProps<Row>) {
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
-  const style = { width };
+  const style = isFrozen ? {} : { width: column.width, minWidth: column.minWidth };
   if (!column.value || column.unordered)
     return (
       <Table.Th style={style} {...(column.align ? { align: column.align } : {})}>
@@ -326,7 +331,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
       {...(column.align ? { align: column.align } : {})}
     >
-      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key)}>
+      <UnstyledButton className={styles.order} onClick={() => state.toggleSort(column.key, column.highestFirst)}>
         {column.title}
         {active && <Arrow size={14} aria-hidden className={styles.arrow} />}
       </UnstyledButton>

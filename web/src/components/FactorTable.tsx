@@ -3,6 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { Group, Table, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { Factor } from '../api/secondFactors';
+import styles from './SmallTable.module.css';
 import { TimeAgo } from './TimeAgo';
 
 interface Props {
@@ -21,11 +22,18 @@ export function FactorTable({ factors, action }: Props) {
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={420} type="native" tabIndex={0} role="group" aria-label={t`Second factors`}>
+    <Table.ScrollContainer
+      minWidth={420}
+      classNames={{ scrollContainerInner: styles.inner ?? '' }}
+      type="native"
+      tabIndex={0}
+      role="group"
+      aria-label={t`Second factors`}
+    >
       <Table verticalSpacing="xs" aria-label={t`Second factors`}>
         <Table.Tbody>
           {factors.map((factor) => (
-            <Table.Tr key={factor.factor_id}>
+            <Table.Tr className={styles.row ?? ''} key={factor.factor_id}>
               <Table.Td>
                 <Text size="sm" className="row-name anywhere">
                   {factor.name}

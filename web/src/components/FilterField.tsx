@@ -6,7 +6,7 @@ import { useRef, useState } from 'react';
 import { useIsInPanel } from './address';
 import { completionsOf } from './completion';
 import styles from './FilterField.module.css';
-import { type Column, filterHint } from './tableState';
+import type { Column } from './tableState';
 
 interface Props<Row> {
   caption: string;
@@ -19,29 +19,33 @@ interface Props<Row> {
   onChange: (filter: string) => void;
 }
 
-/** The filter of a list. While the user types, it offers the columns of the list and their values. */
+/**
+ * The filter of a list. While the user types, it offers the columns of the list and their values. Arrow down offers all
+ * columns. The offers are beside the field in the document, so that they work in dialogs and in the order of the focus.
+ */
 export function FilterField<Row>({ caption, columns, rows, isPart, value, onChange }: Props<Row>) {
   const field = useRef<HTMLInputElement>(null);
-  const [isOffering, setOffering] = useState(false);
-  const completions = isOffering ? completionsOf(value, columns, rows) : [];
+  const [offered, setOffered] = useState<'words' | 'columns' | null>(null);
+  const completions = offered ? completionsOf(value, columns, rows, offered === 'columns') : [];
   const isOpen = completions.length > 0;
-  const combobox = useCombobox({ opened: isOpen, onOpenedChange: setOffering });
+  const combobox = useCombobox({ opened: isOpen, onOpenedChange: (opened) => setOffered(opened ? 'columns' : null) });
+  const label = isPart ? t`Filter the loaded rows of ${caption}` : t`Filter ${caption}`;
   const isInPanel = useIsInPanel();
   useHotkeys(isInPanel ? [] : [['/', () => field.current?.focus()]]);
   const change = (filter: string) => {
     onChange(filter);
-    setOffering(true);
+    setOffered('words');
     combobox.resetSelectedOption();
   };
   return (
-    <Combobox store={combobox} onOptionSubmit={change} position="bottom-start" width="max-content">
+    <Combobox store={combobox} onOptionSubmit={change} position="bottom-start" width="max-content" withinPortal={false}>
       <Combobox.Target>
         <TextInput
           ref={field}
           className={styles.filter}
           size="sm"
-          aria-label={t`Filter ${caption}`}
-          placeholder={filterHint(columns, isPart)}
+          aria-label={label}
+          placeholder={label}
           leftSection={<IconSearch size={16} aria-hidden />}
           rightSection={
             <Kbd size="xs" aria-hidden>
@@ -50,10 +54,10 @@ export function FilterField<Row>({ caption, columns, rows, isPart, value, onChan
           }
           value={value}
           onChange={(event) => change(event.currentTarget.value)}
-          onBlur={() => setOffering(false)}
+          onBlur={() => setOffered(null)}
           onKeyDown={(event) => {
             if (event.key === 'Escape' && !isOpen) onChange('');
-            if (event.key === 'Enter') setOffering(false);
+            if (event.key === 'Enter') setOffered(null);
           }}
         />
       </Combobox.Target>

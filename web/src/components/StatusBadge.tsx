@@ -132,18 +132,23 @@ interface Props {
   status: string;
   /** It is intended: it does not call for attention. */
   intended?: boolean;
+  /** Why the item has this status; it is the hint. */
+  reason?: string | null | undefined;
+  /** The item waits for a user. It is violet if it could be used now. */
+  staged?: boolean;
 }
 
 /** The statuses that are green: what can be used now. */
 export const GREEN = Object.keys(LOOK_OF).filter((status) => LOOKS[LOOK_OF[status] ?? 'gone']?.tone === 'ready');
 
 /** A status of the API in the language of the console. */
-export function StatusBadge({ status, intended = false }: Props) {
-  const look = LOOKS[intended ? 'resting' : (LOOK_OF[status] ?? 'gone')];
+export function StatusBadge({ status, intended = false, reason, staged = false }: Props) {
+  const own = intended ? 'resting' : (LOOK_OF[status] ?? 'gone');
+  const look = LOOKS[staged && own === 'live' ? 'staged' : own];
   if (!look) return null;
   const Icon = look.icon;
   return (
-    <ToneBadge tone={look.tone} hint={HINTS[status]}>
+    <ToneBadge tone={look.tone} hint={reason ?? HINTS[status]}>
       <Icon size={12} aria-hidden />
       {WORDS[status] ?? status}
     </ToneBadge>

@@ -11,6 +11,7 @@ import {
   useLayoutEffect,
   useState,
 } from 'react';
+import { Cut, isLong } from './Cut';
 import { type Column, type Rank, rankOf } from './tableState';
 
 /** The number of rows above which only those near the window are in the document. */
@@ -202,9 +203,6 @@ const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
   );
 }, sameRow) as <Row>(props: RowProps<Row>) => React.JSX.Element;
 
-/** The number of letters up to which a plain text stands on one line. */
-const SHORT = 32;
-
 interface CellProps<Row> {
   column: Column<Row>;
   rank: Rank;
@@ -216,12 +214,12 @@ function Cell<Row>({ column, rank, row }: CellProps<Row>) {
   const text = render ? '' : String(value?.(row) ?? '–');
   return (
     <td
-      className={!render && text.length <= SHORT ? 'nowrap' : undefined}
+      className={render ? undefined : 'nowrap'}
       data-rank={rank}
       data-title={hideTitle || rank === 'title' ? undefined : title}
       {...(align ? { align } : {})}
     >
-      {render ? render(row) : text}
+      {render ? render(row) : isLong(text) ? <Cut>{text}</Cut> : text}
     </td>
   );
 }

@@ -11,6 +11,8 @@ export interface BulkAction<Row> {
   refusal: (row: Row) => string | null;
   /** The request for one item. */
   run: (row: Row) => Promise<unknown>;
+  /** The request that takes the action back for one item. Without it, the action cannot be undone. */
+  undo?: (row: Row) => Promise<unknown>;
   /** Data are lost. */
   isDangerous?: boolean;
 }

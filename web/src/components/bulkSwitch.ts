@@ -17,6 +17,7 @@ export function switches<Row extends { enabled: boolean }>({ effects, run }: Pro
       effect: () => effects.enable,
       refusal: ({ enabled }) => (enabled ? t`It is enabled already.` : null),
       run: (row) => run(row, true),
+      undo: (row) => run(row, false),
     },
     {
       label: t`Disable`,
@@ -24,6 +25,7 @@ export function switches<Row extends { enabled: boolean }>({ effects, run }: Pro
       effect: () => effects.disable,
       refusal: ({ enabled }) => (enabled ? null : t`It is disabled already.`),
       run: (row) => run(row, false),
+      undo: (row) => run(row, true),
     },
   ];
 }

@@ -13,7 +13,7 @@ export function timeColumn<Row>(
   value: (row: Row) => string | null,
   none?: string,
 ): Column<Row> {
-  return { key, title, value, render: (row) => <TimeAgo time={value(row)} none={none} /> };
+  return { key, title, value, uncompleted: true, render: (row) => <TimeAgo time={value(row)} none={none} /> };
 }
 
 /** A number, aligned with those of the other rows. */

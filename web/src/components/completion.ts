@@ -16,17 +16,20 @@ const MOST_ROWS = 2000;
 const LAST_WORD = /(?:[^\s"]|"[^"]*"?)*$/;
 const IS_TIME = /^\d{4}-\d\d-\d\dT/;
 
-/** The columns, or the values of one column, that complete the last word of a filter. */
-export function completionsOf<Row>(filter: string, columns: Column<Row>[], rows: Row[]): Completion[] {
+/**
+ * The columns, or the values of one column, that complete the last word of a filter. `hasAll`: without a word, these are
+ * all columns.
+ */
+export function completionsOf<Row>(filter: string, columns: Column<Row>[], rows: Row[], hasAll = false): Completion[] {
   const last = LAST_WORD.exec(filter)?.[0] ?? '';
   const [word = ''] = wordsOf(last.toLowerCase());
   const before = filter.slice(0, filter.length - last.length);
   const colon = word.indexOf(':');
-  if (!word || colon === 0) return [];
+  if ((!word && !hasAll) || colon === 0) return [];
   if (colon < 0)
     return columns
-      .filter(({ key, value }) => value && key.startsWith(word))
-      .slice(0, MOST)
+      .filter(({ key, value, uncompleted }) => value && !uncompleted && key.startsWith(word))
+      .slice(0, word ? MOST : undefined)
       .map(({ key, title }) => ({ filter: `${before}${key}:`, word: `${key}:`, note: title }));
   const column = columns.find(({ key, value }) => value && key.startsWith(word.slice(0, colon)));
   if (!column) return [];

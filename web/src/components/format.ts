@@ -11,6 +11,13 @@ export function bytes(size: number): string {
   return `${trimmed(size / 1000 ** step)} ${UNITS[step] ?? ''}`;
 }
 
+/** A size in bytes with two or three digits, e.g. "1.2 GB" or "650 MB". */
+export function bytesShort(size: number): string {
+  const step = size >= 1 ? Math.min(UNITS.length - 1, Math.floor(Math.log10(size) / 3)) : 0;
+  const value = size / 1000 ** step;
+  return `${decimal(value, value < 100 ? 1 : 0)} ${UNITS[step] ?? ''}`;
+}
+
 /** A number with at most `most` and at least `least` decimal places. */
 export function decimal(value: number, most: number, least = 0): string {
   return value.toLocaleString(locale(), { maximumFractionDigits: most, minimumFractionDigits: least });

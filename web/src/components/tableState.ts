@@ -14,7 +14,8 @@ export interface TableState {
   sort: string | null;
   descending: boolean;
   setFilter: (text: string) => void;
-  toggleSort: (column: string) => void;
+  /** Orders by a column, or turns its order around. `highestFirst`: the first order is descending. */
+  toggleSort: (column: string, highestFirst?: boolean) => void;
 }
 
 /**
@@ -58,8 +59,10 @@ export function useTableState(initialSort: string | null, name = ''): TableState
   const descending = written?.startsWith('-') ?? false;
   const sort = written ? written.replace(/^-/, '') : null;
   const [filter, setFilter] = useAddressText(`${name}q`);
-  const toggleSort = (column: string) =>
-    address.set({ [`${name}sort`]: sort === column && !descending ? `-${column}` : column });
+  const toggleSort = (column: string, highestFirst = false) => {
+    const isDescending = sort === column ? !descending : highestFirst;
+    address.set({ [`${name}sort`]: `${isDescending ? '-' : ''}${column}` });
+  };
   return { filter, sort, descending, setFilter, toggleSort };
 }
 
@@ -97,15 +100,6 @@ export function selectedText(selected: number, total: string | undefined, isWhol
   return total === undefined ? t`${selected} selected; more rows match` : t`${selected} of ${total} selected`;
 }
 
-/** An example of a filter, with a column that the table has. `isPart`: the filter searches the loaded rows only. */
-export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[], isPart = false): string {
-  const keys = columns.filter((column) => column.value).map((column) => column.key);
-  const key = ['status', 'zone', 'user', 'name'].find((each) => keys.includes(each)) ?? keys[0];
-  if (key === undefined) return isPart ? t`Filter loaded rows` : t`Filter`;
-  const example = `${key}:…`;
-  return isPart ? t`Filter loaded rows, e.g. ${example}` : t`Filter, e.g. ${example}`;
-}
-
 export type Cell = string | number | boolean | null | undefined;
 
 export interface Column<Row> {
@@ -118,10 +112,16 @@ export interface Column<Row> {
   value?: (row: Row) => Cell;
   /** The server cannot order this list by the column. */
   unordered?: boolean;
+  /** The filter offers no values of the column. */
+  uncompleted?: boolean;
+  /** The first order by this column is descending. */
+  highestFirst?: boolean;
   /** The shown content; without it the value. */
   render?: (row: Row) => ReactNode;
   align?: 'right';
   width?: number | string;
+  /** The space that later rows of a long list need, if the first ones need less. */
+  minWidth?: number;
   /** The text in an export and in the completion of the filter, if it is not the value. */
   text?: (row: Row) => Cell;
   /** The importance of the column. The default is that of `rankOf`. */

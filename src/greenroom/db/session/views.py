@@ -25,6 +25,12 @@ STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELS
 """A failed session is displayed as starting until it is replaced."""
 
 
+USE: Final[LiteralString] = (
+    "(SELECT w.sessions->s.session_id::text FROM agent_session_use w WHERE w.agent_id = s.agent_id)"
+)
+"""The last measured use of a session; NULL = it was not measured."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredUse:
     """The use of a session that its Agent measured: a number of cores, and bytes of memory."""
@@ -133,6 +139,11 @@ async def read_queue(db: Database, session_id: str) -> QueuePosition | None:
     )
 
 
+def _measured(sql: LiteralString) -> ListColumn:
+    """Return the column of a measured value. Sessions that do not run, or were not measured, have the lowest value."""
+    return ListColumn(f"COALESCE(CASE WHEN s.status = 'running' THEN {sql} END, -1)", "float8")
+
+
 NEWEST_FIRST: Final = SortOrder("created", descending=True)
 SESSIONS: Final = ListDefinition(
     row_type=Session,
@@ -144,7 +155,7 @@ SESSIONS: Final = ListDefinition(
        s.agent_id::text, a.hostname, o.container_id,
        coalesce(s.spec->'services', '[]') AS services, {STATUS} AS status,
        s.cores, s.memory, s.round_trip_ms, s.client_address,
-       (SELECT u.sessions->s.session_id::text FROM agent_session_use u WHERE u.agent_id = s.agent_id) AS used,
+       {USE} AS used,
        s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,
@@ -183,6 +194,9 @@ SESSIONS: Final = ListDefinition(
             search_sql="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
         ),
         "client": ListColumn("COALESCE(s.client_address, '')", orders=False),
+        "cpu": _measured(f"({USE}->>'cpu')::float8"),
+        "memory": _measured(f"({USE}->>'memory_bytes')::float8"),
+        "latency": _measured("s.round_trip_ms::float8"),
         "created": ListColumn("s.created", "timestamptz"),
         "expires": ListColumn("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },

@@ -7,6 +7,7 @@ import { useSearchParams } from 'react-router';
 import { auditCountQuery, auditListQuery } from '../../../api/queries';
 import type { AuditEvent } from '../../../api/types';
 import { timeColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { SideSheet } from '../../../components/Dialog';
 import { Facts } from '../../../components/Facts';
 import { ResourcePage } from '../../../components/ResourcePage';
@@ -57,7 +58,6 @@ export function Audit() {
       {...events}
       columns={columns}
       rowKey={(row) => String(row.event_id)}
-      minWidth={940}
       buttons={
         <Button
           component="a"
@@ -107,7 +107,7 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
       unordered: true,
       value: (row) => row.message,
       width: '40%',
-      render: (row) => <Text size="sm">{row.message}</Text>,
+      render: (row) => <Cut>{row.message}</Cut>,
     },
     { key: 'code', title: t`Code`, unordered: true, value: (row) => row.code },
     {

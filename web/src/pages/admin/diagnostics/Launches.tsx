@@ -1,6 +1,6 @@
 import { ph, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { SegmentedControl, Text } from '@mantine/core';
+import { SegmentedControl } from '@mantine/core';
 import { IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
@@ -8,6 +8,7 @@ import { launchCountQuery, launchListQuery } from '../../../api/queries';
 import type { Launch } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { milliseconds } from '../../../components/format';
@@ -49,7 +50,6 @@ export function Launches() {
       {...launches}
       columns={columns}
       rowKey={rowKey}
-      minWidth={940}
       tools={
         <SegmentedControl
           size="xs"
@@ -116,7 +116,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
       unordered: true,
       value: (row) => withTitles(row.reason),
       width: '35%',
-      render: (row) => <Text size="sm">{withTitles(row.reason) || '–'}</Text>,
+      render: (row) => <Cut>{withTitles(row.reason) || '–'}</Cut>,
     },
     {
       key: 'session',

@@ -97,7 +97,7 @@ const OF_VIOLATION: Column<LogRow>[] = [
         '–'
       ),
   },
-  { ...MESSAGE, width: '35%', render: (row) => <Text size="sm">{row.message}</Text> },
+  { ...MESSAGE, width: '35%', render: (row) => <Cut>{row.message}</Cut> },
 ];
 
 interface Props {

@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Anchor, Code, Group, Text } from '@mantine/core';
+import { Anchor, Code, Group } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconDropletDown, IconDropletOff } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -12,11 +12,11 @@ import type { Bulk } from '../../../components/bulk';
 import { switches } from '../../../components/bulkSwitch';
 import { actionsColumn, enabledColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
-import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
 import { bytes, cores } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
 import { RowLink } from '../../../components/RowLink';
+import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { useAllowed } from '../../../api/auth';
@@ -44,6 +44,7 @@ const BULK: Bulk<Agent> = {
       effect: () => t`It gets no new sessions, and its staged sessions end. Sessions of users continue.`,
       refusal: ({ draining }) => (draining ? t`It is draining already.` : null),
       run: ({ agent_id }) => changeAgent(agent_id, { draining: true }),
+      undo: ({ agent_id }) => changeAgent(agent_id, { draining: false }),
     },
     {
       label: t`End draining`,
@@ -51,6 +52,7 @@ const BULK: Bulk<Agent> = {
       effect: () => t`It gets new sessions again.`,
       refusal: ({ draining }) => (draining ? null : t`It is not draining.`),
       run: ({ agent_id }) => changeAgent(agent_id, { draining: false }),
+      undo: ({ agent_id }) => changeAgent(agent_id, { draining: true }),
     },
   ],
 };
@@ -67,7 +69,7 @@ export function Agents() {
       value: (row) => `${row.hostname} ${row.agent_id}`,
       text: (row) => row.hostname,
       render: (row) => (
-        <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`} note={row.agent_id.slice(0, 8)}>
+        <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`} note={<ShortId id={row.agent_id} />} at="start">
           {row.hostname}
         </RowLink>
       ),
@@ -80,21 +82,14 @@ export function Agents() {
       render: (row) => {
         const { hostname } = row;
         return (
-          <Group gap={6}>
-            <Group gap={6} wrap="nowrap">
-              <StatusBadge status={row.status} />
-              <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
-            </Group>
+          <Group gap={6} wrap="nowrap">
+            <StatusBadge status={row.status} reason={row.status_reason} />
             {statesOf(row)
               .slice(1)
               .map((state) => (
                 <StatusBadge key={state} status={state} />
               ))}
-            {row.status_reason && (
-              <Text component="div" size="xs" c="dimmed" maw="16rem">
-                <Cut>{row.status_reason}</Cut>
-              </Text>
-            )}
+            <WhyButton subject={{ kind: 'agent', id: row.agent_id }} about={t`Agent ${hostname}`} />
           </Group>
         );
       },
@@ -157,7 +152,6 @@ export function Agents() {
       rowKey={(agent) => agent.agent_id}
       sort="zone"
       bulk={mayModify ? BULK : undefined}
-      minWidth={980}
       empty={t`No Agent has registered yet`}
       emptyNote={
         <Trans>

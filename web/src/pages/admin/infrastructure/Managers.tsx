@@ -1,16 +1,16 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Alert, Badge, Code, Group, Stack, Text } from '@mantine/core';
+import { Alert, Badge, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconAlertTriangle, IconCrown } from '@tabler/icons-react';
 import { managersQuery } from '../../../api/queries';
 import type { Manager } from '../../../api/types';
-import { enabledColumn } from '../../../components/columns';
+import { enabledColumn, timeColumn } from '../../../components/columns';
 import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { TimeAgo } from '../../../components/TimeAgo';
 import { WhyButton } from '../../../why/WhyButton';
 import { ManagerSwitch } from './ManagerSwitch';
 
@@ -24,22 +24,13 @@ const COLUMNS: Column<Manager>[] = [
     title: t`Instance ID`,
     value: (row) => row.instance_id,
     render: (row) => (
-      <RowLink to={`/admin/infrastructure/managers/${row.manager_id}`}>
-        <span className="nowrap">{row.instance_id}</span>
+      <RowLink to={`/admin/infrastructure/managers/${row.manager_id}`} at="start">
+        {row.instance_id}
       </RowLink>
     ),
   },
   enabledColumn((row) => <ManagerSwitch manager={row} />),
-  {
-    key: 'first',
-    title: t`First Reported Time`,
-    value: (row) => row.first_reported,
-    render: (row) => (
-      <Text size="sm" className="nowrap">
-        {absolute(row.first_reported)}
-      </Text>
-    ),
-  },
+  timeColumn('first', t`First Reported Time`, (row) => row.first_reported),
   {
     key: 'last',
     title: t`Last Reported Time`,
@@ -51,16 +42,7 @@ const COLUMNS: Column<Manager>[] = [
     key: 'status',
     title: t`Status`,
     value: (row) => row.status,
-    render: (row) => (
-      <Stack gap={4} align="flex-start">
-        <StatusBadge status={row.status} intended={!row.enabled} />
-        {row.status_reason && (
-          <Text size="xs" c="dimmed" maw="16rem">
-            {row.status_reason}
-          </Text>
-        )}
-      </Stack>
-    ),
+    render: (row) => <StatusBadge status={row.status} intended={!row.enabled} reason={row.status_reason} />,
   },
   {
     key: 'primary',
@@ -97,7 +79,6 @@ export function Managers() {
       list="managers"
       rowKey={(manager) => manager.manager_id}
       sort="zone"
-      minWidth={980}
       empty={t`No Manager has reported yet`}
       emptyNote={
         <Trans>
@@ -128,7 +109,7 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
 /** The mark of a zone's Primary, with the term of its lease. */
 export function Primary({ term }: { term: number }) {
   return (
-    <Group gap={6}>
+    <Group gap={6} wrap="nowrap">
       <Badge variant="filled" miw="max-content" leftSection={<IconCrown size={12} aria-hidden />}>
         <Trans>Primary</Trans>
       </Badge>

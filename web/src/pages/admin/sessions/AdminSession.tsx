@@ -11,7 +11,7 @@ import type { Session } from '../../../api/types';
 import { useItem } from '../../../components/address';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
-import { bytes, cores } from '../../../components/format';
+import { bytes, cores, shortId } from '../../../components/format';
 import { Screenshot } from '../../../components/Screenshot';
 import { SessionButtons } from '../../../components/SessionButtons';
 import { ShortId } from '../../../components/ShortId';
@@ -23,7 +23,9 @@ import { LogsTable } from '../diagnostics/LogsTable';
 import { ConfigLink } from '../staging/ConfigLink';
 import { CommandForm } from './CommandForm';
 import { Expiry } from './Expiry';
+import { type Sample, useRecentSamples } from './samples';
 import { PlacementTable } from './PlacementTable';
+import { RecentUse } from './RecentUse';
 import { kindOf, nameOf } from './kinds';
 import { settingTitle, withSettingTitles } from '../../../components/titles';
 import { useLinks } from '../../../components/useLinks';
@@ -34,11 +36,12 @@ const LOG_CODES = { 'staging-violation': t`Incompatible settings` };
 export function AdminSession() {
   const { sessionId = '' } = useItem();
   const session = useQuery(sessionQuery(sessionId, { follow: false }));
+  const samples = useRecentSamples(session.data, session.dataUpdatedAt);
   const allowed = useAllowed();
   const tabs = (data: Session): Tab[] => {
     const running = data.status === 'running';
     return [
-      { key: 'details', title: t`Details`, content: <Details session={data} /> },
+      { key: 'details', title: t`Details`, content: <Details session={data} samples={samples} /> },
       ...(data.user_id
         ? [{ key: 'placement', title: t`Placement`, content: <PlacementTable sessionId={data.session_id} /> }]
         : []),
@@ -64,7 +67,7 @@ export function AdminSession() {
       list={{ to: '/admin/sessions', title: t`Sessions` }}
       query={session}
       title={({ image_friendly_name: workspace, username }) => (username ? t`${workspace} of ${username}` : workspace)}
-      note={(data) => <StatusBadge status={data.status} />}
+      note={(data) => <StatusBadge status={data.status} staged={kindOf(data) === 'staged'} />}
       actions={(data) => (
         <>
           <RecordingLink sessionId={data.session_id} />
@@ -102,7 +105,7 @@ function VideoLink({ sessionId }: { sessionId: string }) {
   );
 }
 
-function Details({ session }: { session: Session }) {
+function Details({ session, samples }: { session: Session; samples: Sample[] }) {
   const to = useLinks();
   const granted = PERMISSION_FIELDS.filter((name) => session.permissions[name]).map((name) => settingTitle(name));
   return (
@@ -122,6 +125,7 @@ function Details({ session }: { session: Session }) {
           [t`Agent`, session.hostname],
           [t`Reserved`, amountsOf(session.cores, session.memory)],
           [t`Used`, usedOf(session)],
+          [t`Use since opening`, usedOf(session) && <RecentUse key="use" samples={samples} />],
           [t`Round trip`, session.round_trip_ms !== null && `${Math.round(session.round_trip_ms)} ms`],
           [t`Client`, session.client_address],
           [t`Created`, <TimeAgo key="created" time={session.created} />],
@@ -142,7 +146,7 @@ function Details({ session }: { session: Session }) {
           [
             t`Replaced by`,
             session.superseded_by &&
-              to(`/admin/sessions/${session.superseded_by}`, session.superseded_by, 'sessions_view'),
+              to(`/admin/sessions/${session.superseded_by}`, shortId(session.superseded_by), 'sessions_view'),
           ],
           [t`Error`, session.error],
           [t`Exit code`, session.exit_code],

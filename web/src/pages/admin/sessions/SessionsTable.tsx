@@ -8,17 +8,18 @@ import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../..
 import type { Session } from '../../../api/types';
 import { useAddress } from '../../../components/address';
 import { actionsColumn, timeColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
-import { bytes } from '../../../components/format';
+import { bytesShort } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { usePages } from '../../../components/usePages';
 import { BULK_SESSIONS } from './bulkSessions';
 import { Expiry } from './Expiry';
-import { KIND_TITLES, KINDS, ownerOf, QUESTIONS } from './kinds';
+import { KIND_TITLES, kindOf, KINDS, ownerOf, QUESTIONS } from './kinds';
 import { RowActions } from './RowActions';
 import { SharedRowMenu } from './SharedRowMenu';
 
@@ -54,7 +55,7 @@ const COLUMNS: Column<Session>[] = [
     title: t`Agent`,
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
     text: (row) => row.hostname,
-    render: (row) => <span className="nowrap">{row.hostname ?? '–'}</span>,
+    render: (row) => <Cut at="start">{row.hostname ?? '–'}</Cut>,
   },
   measuredColumn(
     'cpu',
@@ -62,7 +63,7 @@ const COLUMNS: Column<Session>[] = [
     (row) => row.cpu_used,
     (used) => `${Math.round(used * 100)} %`,
   ),
-  measuredColumn('memory', t`Memory`, (row) => row.memory_used, bytes),
+  measuredColumn('memory', t({ message: 'Memory', context: 'column' }), (row) => row.memory_used, bytesShort),
   measuredColumn(
     'latency',
     t`Latency`,
@@ -70,12 +71,19 @@ const COLUMNS: Column<Session>[] = [
     (ms) => `${Math.round(ms)} ms`,
   ),
   { key: 'client', title: t`Client`, optional: true, unordered: true, value: (row) => row.client_address },
-  timeColumn('created', t`Created`, (row) => row.created),
-  { key: 'expires', title: t`Expires`, value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
-  actionsColumn((row) => <RowActions session={row} />),
+  { ...timeColumn<Session>('created', t`Created`, (row) => row.created), minWidth: 102 },
+  {
+    key: 'expires',
+    title: t`Expires`,
+    uncompleted: true,
+    value: (row) => row.expires,
+    minWidth: 108,
+    render: (row) => <Expiry session={row} />,
+  },
+  { ...actionsColumn<Session>((row) => <RowActions session={row} />), minWidth: 102 },
 ];
 
-/** A measured value of a running session. The server can neither order nor filter by it. */
+/** A measured value of a running session. The server cannot filter by it. */
 function measuredColumn(
   key: string,
   title: string,
@@ -87,7 +95,10 @@ function measuredColumn(
     key,
     title,
     align: 'right',
-    text: value,
+    minWidth: 58,
+    highestFirst: true,
+    uncompleted: true,
+    value,
     render: (row) => {
       const now = value(row);
       return <span className="number nowrap">{now === null ? '–' : format(now)}</span>;
@@ -118,7 +129,6 @@ export function SessionsTable({ of = {} }: Props) {
         {...list}
         columns={COLUMNS}
         rowKey={rowKey}
-        minWidth={940}
         tools={
           <SegmentedControl
             size="xs"
@@ -160,7 +170,11 @@ function Origin({ session }: { session: Session }) {
   const allowed = useAllowed()('staging_view');
   if (!allowed || !session.staging_config_id) return originOf(session);
   return (
-    <Link to={`/admin/staging/${session.staging_config_id}`} className="row-note-link mantine-focus-auto">
+    <Link
+      to={`/admin/staging/${session.staging_config_id}`}
+      className="row-note-link mantine-focus-auto"
+      data-staged={session.user_id === null || undefined}
+    >
       {session.user_id ? t`was staged` : t`staged`}
     </Link>
   );
@@ -169,20 +183,17 @@ function Origin({ session }: { session: Session }) {
 /** The status of a session, with the reason for a quarantine. */
 function Status({ session }: { session: Session }) {
   return (
-    <>
-      <StatusBadge status={session.status} />
-      {session.set_aside_reason && (
-        <Text size="xs" c="dimmed" mt={4} maw={260}>
-          {session.set_aside_reason}
-        </Text>
-      )}
-    </>
+    <StatusBadge status={session.status} staged={kindOf(session) === 'staged'} reason={session.set_aside_reason} />
   );
 }
 
 function Owner({ session }: { session: Session }) {
   const allowed = useAllowed()('users_view');
   if (session.username && session.user_id)
-    return allowed ? <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink> : session.username;
+    return allowed ? (
+      <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink>
+    ) : (
+      <Cut>{session.username}</Cut>
+    );
   return <em className="dimmed nowrap">{ownerOf(session)}</em>;
 }

@@ -9,11 +9,12 @@ import { stagingHistoryQuery } from '../../../api/queries';
 import type { StagingConfig, StagingHistory, StagingMiss } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
+import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
 import { Part } from '../../../components/Part';
-import { RowLink } from '../../../components/RowLink';
+import { RowLink, RowName } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { HitShare } from './HitShare';
 import { HitChart } from './HitChart';
@@ -118,16 +119,9 @@ const CAUSES: Column<Cause>[] = [
     title: t`Reason`,
     value: (row) => wordsOf(row.code),
     render: (row) => (
-      <Stack gap={0}>
-        <Text size="sm" fw={600}>
-          {wordsOf(row.code)}
-        </Text>
-        {row.setting && (
-          <Text size="xs" c="dimmed">
-            <Trans>setting {{ setting: settingTitle(row.setting) }}</Trans>
-          </Text>
-        )}
-      </Stack>
+      <RowName note={row.setting && <Trans>setting {{ setting: settingTitle(row.setting) }}</Trans>}>
+        {wordsOf(row.code)}
+      </RowName>
     ),
   },
   {
@@ -143,7 +137,7 @@ const CAUSES: Column<Cause>[] = [
     title: t`Details`,
     value: (row) => withTitles(row.reason),
     width: '50%',
-    render: (row) => <Text size="sm">{withTitles(row.reason)}</Text>,
+    render: (row) => <Cut>{withTitles(row.reason)}</Cut>,
   },
 ];
 
@@ -166,12 +160,7 @@ const MISSES: Column<StagingMiss>[] = [
     title: t`Reason`,
     value: (row) => row.reasons.map(({ code }) => wordsOf(code)).join(', '),
     width: '50%',
-    render: (row) =>
-      row.reasons.map(({ code, reason }) => (
-        <Text size="sm" key={`${code} ${reason}`}>
-          {withTitles(reason)}
-        </Text>
-      )),
+    render: (row) => <Cut>{row.reasons.map(({ reason }) => withTitles(reason)).join(' ')}</Cut>,
   },
   {
     key: 'served',

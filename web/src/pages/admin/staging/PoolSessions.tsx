@@ -26,7 +26,12 @@ const COLUMNS: Column<Session>[] = [
     value: (row) => row.session_id,
     render: (row) => <RowLink to={`/admin/sessions/${row.session_id}`}>{shortId(row.session_id)}</RowLink>,
   },
-  { key: 'state', title: t`Status`, value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
+  {
+    key: 'state',
+    title: t`Status`,
+    value: stateOf,
+    render: (row) => <StatusBadge status={stateOf(row)} staged={kindOf(row) === 'staged'} />,
+  },
   { key: 'agent', title: t`Agent`, value: (row) => row.hostname },
   timeColumn('created', t`Created`, (row) => row.created),
   {

@@ -12,10 +12,10 @@ export function PoolState({ config }: { config: StagingConfig }) {
   const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
   const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
   return (
-    <Stack gap={6} miw={250}>
+    <Stack gap={2} miw={200}>
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" className="grows" transitionDuration={300}>
-          <Progress.Section value={share(current)} color="ready" aria-label={t`${current} of ${desired} ready`} />
+          <Progress.Section value={share(current)} color="staged" aria-label={t`${current} of ${desired} ready`} />
           <Progress.Section
             value={Math.min(share(starting), 100 - share(current))}
             color="staged"
@@ -44,8 +44,8 @@ function Shortfall({ code, reason, needs_action }: NonNullable<StagingConfig['sh
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={color} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden className="rigid" />
-      <Text component="div" size="xs">
-        <Cut lines={2}>{reason}</Cut>
+      <Text component="div" size="xs" miw={0}>
+        <Cut>{reason}</Cut>
       </Text>
     </Group>
   );

@@ -9,6 +9,7 @@ import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { hours } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
+import { useBulkPools } from './bulkPools';
 import { ConfigActions } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
 import { GrantedBadge } from './GrantedBadge';
@@ -40,7 +41,7 @@ const COLUMNS: Column<StagingConfig>[] = [
     title: t`Current Sessions`,
     rank: 'main',
     value: (row) => row.num_current_sessions,
-    width: '30%',
+    width: '32%',
     render: (row) => <PoolState config={row} />,
   },
   {
@@ -71,7 +72,7 @@ export function Staging() {
       columns={COLUMNS}
       rowKey={(config) => config.staging_config_id}
       sort="zone"
-      minWidth={980}
+      bulk={useBulkPools()}
       empty={t`No staging configs yet`}
       emptyNote={t`Choose a zone, a workspace and the number of sessions to keep ready.`}
       form={(config, close) => <ConfigForm config={config} onClose={close} />}

@@ -1,21 +1,51 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Code, Text } from '@mantine/core';
+import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { IconTrash } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { changeApiKey, deleteApiKey } from '../../../api/actions';
 import { apiKeysQuery } from '../../../api/queries';
 import type { ApiKey } from '../../../api/types';
+import type { Bulk, BulkAction } from '../../../components/bulk';
+import { switches } from '../../../components/bulkSwitch';
 import { enabledColumn, timeColumn } from '../../../components/columns';
 import type { Column } from '../../../components/tableState';
+import { Cut } from '../../../components/Cut';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { ResourcePage } from '../../../components/ResourcePage';
 import { RemoveAction, RowAction } from '../../../components/RowAction';
 import { RowName } from '../../../components/RowLink';
+import { ShortId } from '../../../components/ShortId';
 import { textIn } from '../../../components/tones';
 import { CreateApiKey, RotateApiKey } from './ApiKeyForm';
 import { PermissionTitles } from '../PermissionsField';
+
+const SWITCHES: BulkAction<ApiKey>[] = switches<ApiKey>({
+  effects: {
+    enable: t`Programs that use this key are accepted again.`,
+    disable: t`Programs that use this key are refused until it is enabled again.`,
+  },
+  run: ({ key_id: id }, enabled) => changeApiKey(id, { enabled }),
+});
+
+const DELETION: BulkAction<ApiKey> = {
+  label: t`Delete`,
+  icon: IconTrash,
+  effect: () => t`Programs that use this key are refused from now on.`,
+  refusal: () => null,
+  run: ({ key_id: id }) => deleteApiKey(id),
+  isDangerous: true,
+};
+
+/** The actions for several API keys, as far as the user may change or delete them; undefined = none. */
+function useBulkKeys(): Bulk<ApiKey> | undefined {
+  const allowed = useAllowed();
+  const actions = [...(allowed('devapi_modify') ? SWITCHES : []), ...(allowed('devapi_delete') ? [DELETION] : [])];
+  if (actions.length === 0) return undefined;
+  return { noun: 'API key', nameOf: ({ name, key_id: id }) => name || id, touched: ['api-keys'], actions };
+}
 
 /** People → API Keys: keys for programs that use the two HTTP interfaces. */
 export function ApiKeys() {
@@ -28,7 +58,7 @@ export function ApiKeys() {
       value: (row) => row.name,
       render: (row) => <RowName>{row.name}</RowName>,
     },
-    { key: 'key', title: t`API Key`, value: (row) => row.key_id, render: (row) => <Code>{row.key_id}</Code> },
+    { key: 'key', title: t`API Key`, value: (row) => row.key_id, render: (row) => <ShortId id={row.key_id} /> },
     enabledColumn((row) => {
       const { name } = row;
       return (
@@ -47,11 +77,7 @@ export function ApiKeys() {
       value: (row) => row.permissions.join(', '),
       render: (row) => {
         const permissions = row.permissions.length === 0 ? t`none` : <PermissionTitles codes={row.permissions} />;
-        return (
-          <Text size="sm" lineClamp={2}>
-            {row.read_only ? <Trans>{permissions} (read only)</Trans> : permissions}
-          </Text>
-        );
+        return <Cut>{row.read_only ? <Trans>{permissions} (read only)</Trans> : permissions}</Cut>;
       },
     },
     {
@@ -60,9 +86,7 @@ export function ApiKeys() {
       value: (row) => row.owner,
       render: (row) => (
         <>
-          <Text size="sm" className="anywhere">
-            {row.owner ?? '–'}
-          </Text>
+          <Cut>{row.owner ?? '–'}</Cut>
           {row.enabled && !row.valid && (
             <Text size="xs" c={textIn('failure')}>
               <Trans>refused: expired, or the owner cannot log in</Trans>
@@ -83,7 +107,7 @@ export function ApiKeys() {
       list="api-keys"
       rowKey={(key) => key.key_id}
       sort="name"
-      minWidth={900}
+      bulk={useBulkKeys()}
       empty={t`No API keys`}
       emptyNote={t`A program with an API key has the permissions of the key.`}
       form={(_, close) => <CreateApiKey onClose={close} />}

@@ -61,7 +61,6 @@ export function Users() {
       {...users}
       columns={COLUMNS}
       rowKey={rowKey}
-      minWidth={960}
       bulk={useBulkUsers()}
       empty={t`No users`}
       form={(_, close) => <CreateUser onClose={close} />}

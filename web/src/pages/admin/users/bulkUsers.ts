@@ -30,6 +30,7 @@ function switchesOf(ownId: string | undefined): BulkAction<User>[] {
       effect: () => t`The user cannot log in any more. Sessions end at their time limits.`,
       refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? t`The user is disabled already.` : null),
       run: ({ user_id }) => changeUser(user_id, { disabled: true }),
+      undo: ({ user_id }) => changeUser(user_id, { disabled: false }),
       isDangerous: true,
     },
     {
@@ -38,6 +39,7 @@ function switchesOf(ownId: string | undefined): BulkAction<User>[] {
       effect: () => t`The user can log in again.`,
       refusal: (user) => (user.user_id === ownId ? OWN : user.disabled ? null : t`The user is enabled already.`),
       run: ({ user_id }) => changeUser(user_id, { disabled: false }),
+      undo: ({ user_id }) => changeUser(user_id, { disabled: true }),
     },
   ];
 }
