@@ -144,6 +144,6 @@ function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: 
   );
 }
 
-function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): number {
+export function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): number {
   return num_current_sessions + num_starting_sessions;
 }
