@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { ReactNode } from 'react';
+import { useAskedAction } from './askedAction';
 import { ConfirmDialog } from './Confirm';
 import { useAction } from './useAction';
 
@@ -14,18 +15,16 @@ interface Props {
   disabled?: boolean;
   /** The consequence of disabling. Without it, no confirmation is shown. */
   consequence?: ReactNode;
-  /** Shows the label next to the switch. */
+  /** Shows the label next to the switch. On the page of the item, the address can ask for a change. */
   labeled?: boolean;
-  /** The question before disabling is open at first. */
-  asked?: boolean;
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
 /** The switch of an item. It changes immediately, and back if the server refuses the change. */
 export function EnabledSwitch(props: Props) {
-  const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
+  const { enabled, name, list, disabled = false, consequence, labeled = false, onChange } = props;
   const change = useAction(onChange, [list], t`${name} was not changed`);
-  const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
+  const [asking, { open, close }] = useDisclosure(false);
   const shown = change.isPending ? change.variables : enabled;
   return (
     <>
@@ -36,16 +35,24 @@ export function EnabledSwitch(props: Props) {
         disabled={disabled}
         onChange={({ currentTarget: { checked } }) => (!checked && consequence ? open() : change.mutate(checked))}
       />
+      {labeled && !disabled && <Asked action={enabled ? 'disable' : 'enable'} onAsk={open} />}
       <ConfirmDialog
         opened={asking}
         onClose={close}
-        title={t`Disable ${name}?`}
-        action={t`Disable`}
-        onConfirm={() => onChange(false)}
+        title={enabled ? t`Disable ${name}?` : t`Enable ${name}?`}
+        action={enabled ? t`Disable` : t`Enable`}
+        {...(enabled ? {} : { color: 'accent' })}
+        onConfirm={() => onChange(!enabled)}
         touched={[list]}
       >
-        {consequence}
+        {enabled ? consequence : null}
       </ConfirmDialog>
     </>
   );
+}
+
+/** Asks for the change if the address asks for it. */
+function Asked({ action, onAsk }: { action: string; onAsk: () => void }) {
+  useAskedAction((asked) => asked === action && onAsk());
+  return null;
 }

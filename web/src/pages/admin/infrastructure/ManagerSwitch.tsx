@@ -13,12 +13,10 @@ import { showWarning } from '../../../components/feedback';
 interface Props {
   manager: Manager;
   labeled?: boolean;
-  /** The question before disabling is open at first. */
-  asked?: boolean;
 }
 
 /** Enables or disables a Manager. Shows the consequence for its zone before, and the warnings of the server after. */
-export function ManagerSwitch({ manager, labeled = false, asked = false }: Props) {
+export function ManagerSwitch({ manager, labeled = false }: Props) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
   const { instance_id: name } = manager;
@@ -30,7 +28,6 @@ export function ManagerSwitch({ manager, labeled = false, asked = false }: Props
       disabled={!allowed('managers_modify')}
       consequence={consequenceOf(manager, managers.data ?? [])}
       labeled={labeled}
-      asked={asked}
       onChange={(enabled) => setEnabled(manager, enabled)}
     />
   );
