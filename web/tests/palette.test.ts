@@ -5,6 +5,7 @@ import {
   creationsFor,
   entriesOfHit,
   type Entry,
+  groupsOf,
   matching,
   pagesFor,
   shownFor,
@@ -45,7 +46,7 @@ test('lists the pages and the actions of the permissions of the user', () => {
 test('a hit leads to its page only if the user may open it', () => {
   expect(entriesOfHit(hit('user', 'ada'), me('zones_view'))).toEqual([]);
   expect(entriesOfHit(hit('user', 'ada', 'Ada L.'), me('users_view'))).toEqual([
-    { to: '/admin/users/x1', title: 'ada', note: 'User · Ada L.', section: 'Found' },
+    { to: '/admin/users/x1', title: 'ada', note: 'User · Ada L.', section: 'Found', kind: 'user' },
   ]);
 });
 
@@ -63,8 +64,8 @@ test('hits without a page lead to their list, each with its own filter', () => {
 test('a Manager has an action that leads to the dialog', () => {
   const may = me('managers_view', 'managers_modify');
   const titles = (note: string) => entriesOfHit(hit('manager', 'm-2', note), may).map(({ title, to }) => [title, to]);
-  expect(titles('enabled in eu')[1]).toEqual(['Disable Manager m-2', '/admin/infrastructure/managers/x1?do=disable']);
-  expect(titles('disabled in eu')[1]?.[0]).toBe('Enable Manager m-2');
+  expect(titles('enabled · eu')[1]).toEqual(['Disable Manager m-2', '/admin/infrastructure/managers/x1?do=disable']);
+  expect(titles('disabled · eu')[1]?.[0]).toBe('Enable Manager m-2');
   expect(entriesOfHit(hit('manager', 'm-2'), me('managers_view'))).toHaveLength(1);
 });
 
@@ -103,6 +104,49 @@ test('with a text, actions come before what the server found', () => {
   expect(shownFor('a', all).map(({ title }) => title)).toEqual(['a', 'f']);
 });
 
+test('actions need the permission, and fit the status', () => {
+  const actions = (kind: Hit['kind'], note: string, ...permissions: string[]) =>
+    entriesOfHit(hit(kind, 'x', note), me(...permissions))
+      .slice(1)
+      .map(({ title, to }) => [title, to.split('?')[1]]);
+  const sessions = ['sessions_view', 'sessions_modify'];
+  expect(actions('session', 'running · eu', ...sessions)).toEqual([['Stop session x', 'do=stop']]);
+  expect(actions('session', 'stopped · eu', ...sessions)).toEqual([]);
+  expect(actions('session', 'running · eu', 'sessions_view')).toEqual([]);
+  const staging = ['staging_view', 'staging_modify'];
+  expect(actions('staging_config', 'eu', ...staging)).toEqual([['Pause pool x', 'do=pause']]);
+  expect(actions('staging_config', 'paused · eu', ...staging)).toEqual([['Resume pool x', 'do=resume']]);
+  expect(actions('agent', 'disabled · eu', 'agents_view', 'agents_modify')).toEqual([['Enable Agent x', 'do=enable']]);
+  expect(actions('user', 'X', 'users_view')).toEqual([]);
+  expect(actions('user', 'X', 'users_view', 'sessions_view')).toEqual([
+    ['Why was the last launch of x cold?', 'outcome=on_demand&q=user%3A%22x%22&do=why'],
+  ]);
+});
+
+test('a question is found by its verbs, without the words between them', () => {
+  expect(askedFor('why was the last launch of Anna cold?')).toBe('anna');
+  expect(askedFor('stop session of carla')).toBe('session carla');
+  expect(askedFor('stop')).toBe('session');
+  const found = entriesOfHit(hit('user', 'anna'), me('users_view', 'sessions_view'));
+  const all = { recent: [], pages: [], creations: [], found };
+  expect(shownFor('why was anna cold', all).map(({ section }) => section)).toEqual(['Actions']);
+  expect(shownFor('stop anna', all)).toEqual([]);
+});
+
+test('a long group of results is cut until the user wants to see all', () => {
+  const found = Array.from({ length: 7 }, (_, number) => hit('user', `u${number}`)).flatMap((each, number) =>
+    entriesOfHit({ ...each, id: `id${number}` }, me('users_view')),
+  );
+  const entries = [entry('Users'), ...found];
+  const shape = (whole: string[]) =>
+    groupsOf(entries, new Set(whole)).map(({ title, entries: shown, more }) => [title, shown.length, more]);
+  expect(shape([])).toEqual([
+    ['Pages', 1, 0],
+    ['Users', 5, 2],
+  ]);
+  expect(shape(['user'])[1]).toEqual(['Users', 7, 0]);
+});
+
 test('a verb in the text is not part of the search, and keeps the actions only', () => {
   expect([askedFor(' Disable  Manager m-2'), askedFor('disable'), askedFor('')]).toEqual([
     'manager m-2',
@@ -111,8 +155,8 @@ test('a verb in the text is not part of the search, and keeps the actions only',
   ]);
   const found = [
     entry('m-2', 'Found'),
-    entry('Disable Manager m-2', 'Actions'),
-    entry('Enable Manager m-3', 'Actions'),
+    { ...entry('Disable Manager m-2', 'Actions'), verbs: ['disable' as const] },
+    { ...entry('Enable Manager m-3', 'Actions'), verbs: ['enable' as const] },
   ];
   const all = { recent: [], pages: [], creations: [], found };
   expect(shownFor('disable m', all).map(({ title }) => title)).toEqual(['Disable Manager m-2']);

@@ -75,6 +75,31 @@ async def test_pages_of_a_filtered_list(admin: Client, logged: None):
     assert "next" not in second.links
 
 
+async def test_the_histogram_counts_the_rows_of_the_list_over_time(admin: Client, logged: None):
+    period = {"since": "2026-01-01T11:00:00Z", "until": "2026-01-01T12:00:00.5Z"}
+    answer = await admin.read("/api/v1/logs/histogram", **period)
+    assert (answer["step_s"], answer["begin"], answer["is_part"]) == (300, "2026-01-01T11:00:00Z", False)
+    assert {len(numbers) for numbers in answer["counts"].values()} == {13}
+    assert sum(map(sum, answer["counts"].values())) == 4
+    assert sum(numbers[-1] for numbers in answer["counts"].values()) == 1  # the row at 12:00
+    filtered = await admin.read("/api/v1/logs/histogram", **period, level="WARNING", q="number 2")
+    assert {level: sum(numbers) for level, numbers in filtered["counts"].items() if sum(numbers)} == {"WARNING": 1}
+
+
+async def test_a_histogram_without_a_period_begins_with_the_oldest_row(admin: Client, logged: None):
+    answer = await admin.read("/api/v1/logs/histogram", code="test-0")
+    assert sum(map(sum, answer["counts"].values())) == answer["counts"]["DEBUG"][0] == 1
+    nothing = await admin.read("/api/v1/logs/histogram", code="no-such-code")
+    assert sum(map(sum, nothing["counts"].values())) == 0
+
+
+async def test_a_histogram_reads_a_limited_number_of_rows(admin: Client, logged: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("greenroom.db.diagnostics.log_histogram.MAX_ROWS", 2)
+    answer = await admin.read("/api/v1/logs/histogram", since="2026-01-01T11:00:00Z", until="2026-01-01T12:00:00.5Z")
+    assert answer["is_part"]
+    assert sum(map(sum, answer["counts"].values())) == 2
+
+
 @pytest.fixture
 async def asked(app: FastAPI) -> None:
     """Four requests of two Agents at two Managers, one per minute, the last one at NOW."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.database.api.client import Client, MakeClient
-from tests.database.api.staging import Stage
+from tests.database.api.staging import Stage, bare_session
 from tests.support import rows
 
 from greenroom.db.database import Database
@@ -32,6 +32,18 @@ async def test_objects_are_found_by_parts_of_their_names(stage: Stage, with_user
     assert (await found(stage.admin, config))[0]["id"] == config
     assert (await found(stage.admin, "default"))[0]["kind"] == "zone"
     assert "agent" in {hit["kind"] for hit in await found(stage.admin, "agent")}
+
+
+async def test_a_hit_has_its_status_and_its_zone_as_the_note(stage: Stage, with_user: MakeClient):
+    user = await with_user("ada@example.org")
+    own = await bare_session(stage.db, await user.own_id())
+    staged = await bare_session(stage.db)
+    (zone,) = await stage.admin.read("/api/v1/zones")
+    hits = {hit["id"]: (hit["title"], hit["note"]) for hit in await found(stage.admin, "session")}
+    assert {own, staged} <= set(hits)
+    (workspace, _), name = hits[staged], zone["zone_name"]
+    assert hits[own] == (f"{workspace} \u2013 ada@example.org", f"running · {name}")
+    assert hits[staged] == (workspace, f"staged · {name}")
 
 
 async def test_every_word_must_be_found(stage: Stage, with_user: MakeClient):

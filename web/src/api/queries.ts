@@ -203,6 +203,18 @@ export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
   });
 }
 
+/** The numbers of the log rows of a list over time, by level. */
+export function logHistogramQuery({ text, ...question }: LogQuestion) {
+  const query = { ...question, ...(text ? { q: text } : {}) };
+  return queryOptions({
+    queryKey: ['log-histogram', query],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/logs/histogram', { signal, params: { query } })),
+    // New rows are frequent, and this request reads more than the list.
+    refetchInterval: 30_000,
+    placeholderData: keepPreviousData,
+  });
+}
+
 /** A session or its successor; without `follow`, never the successor. */
 export function sessionQuery(sessionId: Uuid, { follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { follow } };

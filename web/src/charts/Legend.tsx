@@ -4,7 +4,7 @@ import { type Cursor, useMarked } from './cursor';
 import { type ChartSpec, headline, type Line, shown, timeShown } from './shaping';
 
 interface Props {
-  spec: ChartSpec;
+  spec: ChartSpec<string>;
   times: number[];
   lines: Line[];
   cursor: Cursor;

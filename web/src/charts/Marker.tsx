@@ -5,7 +5,7 @@ import { zoomed } from './range';
 import { type ChartSpec, type Line, spoken, timeShown } from './shaping';
 
 interface Props {
-  spec: ChartSpec;
+  spec: ChartSpec<string>;
   times: number[];
   lines: Line[];
   cursor: Cursor;

@@ -16,8 +16,6 @@ import {
   type Value,
 } from './shaping';
 
-/** The height of every chart in pixels, also in charts.module.css. */
-const HEIGHT = 176;
 /** The width of the axis of values. */
 const AXIS_PX: Record<Unit, number> = { number: 44, cores: 44, s: 52, bytes: 68 };
 /** A shorter drag is a click. */
@@ -52,12 +50,12 @@ export function Plot({ times, lines, kind, unit, cursor, onZoom }: Props) {
     };
     const plot = new uPlot(
       // Its places of times are known when it is ready.
-      { ...options, width: element.clientWidth, hooks: { ...options.hooks, ready: [mark] } },
+      { ...options, ...sizeOf(element), hooks: { ...options.hooks, ready: [mark] } },
       dataOf(times, lines, kind),
       element,
     );
     const unsubscribe = cursor.subscribe(() => mark(plot));
-    const resize = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
+    const resize = new ResizeObserver(() => plot.setSize(sizeOf(element)));
     resize.observe(element);
     return () => {
       unsubscribe();
@@ -68,6 +66,11 @@ export function Plot({ times, lines, kind, unit, cursor, onZoom }: Props) {
   return <div ref={box} className={styles.plot} aria-hidden />;
 }
 
+/** The size of the drawing: charts.module.css defines its height. */
+function sizeOf({ clientWidth, clientHeight }: HTMLElement) {
+  return { width: clientWidth, height: clientHeight };
+}
+
 /** The data as uPlot draws it. Of stacked lines the top one is drawn first, and the others over it. */
 function dataOf(times: number[], lines: Line[], kind: ChartSpec['kind']): uPlot.AlignedData {
   const values = lines.map((line) => line.values);
@@ -75,14 +78,13 @@ function dataOf(times: number[], lines: Line[], kind: ChartSpec['kind']): uPlot.
   return [times, ...drawn];
 }
 
-function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uPlot.Options, 'width'> {
+function optionsOf({ times, lines, kind, unit, cursor, onZoom }: Props): Omit<uPlot.Options, 'width' | 'height'> {
   const root = getComputedStyle(document.documentElement);
   const token = (name: string) => root.getPropertyValue(`--gr-${name}`).trim();
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { font, stroke: token('text-muted'), ticks: { show: false } };
   const step = (times[1] ?? 0) - (times[0] ?? 0);
   return {
-    height: HEIGHT,
     padding: [8, 20, 0, 0],
     legend: { show: false },
     scales: {

@@ -9,15 +9,15 @@ export type Unit = 'number' | 's' | 'bytes' | 'cores';
 /** A color of the tokens, without `--gr-`. */
 export type Color = 'ready' | 'staged' | 'warning' | 'failure' | 'neutral' | `chart-${1 | 2 | 3 | 4 | 5 | 6}`;
 
-export interface LineSpec {
-  name: SeriesName;
+export interface LineSpec<Name extends string = SeriesName> {
+  name: Name;
   label: string;
   color: Color;
   /** A dashed line with steps, for a desired number. */
   isGoal?: boolean;
 }
 
-export interface ChartSpec {
+export interface ChartSpec<Name extends string = SeriesName> {
   title: string;
   /** What the numbers are, as one sentence. */
   note: string;
@@ -26,10 +26,10 @@ export interface ChartSpec {
   unit: Unit;
   /** The values are numbers of events, so the sum of the period is shown; otherwise the latest value. */
   isSum?: boolean;
-  lines: LineSpec[];
+  lines: LineSpec<Name>[];
 }
 
-export interface Line extends LineSpec {
+export interface Line extends LineSpec<string> {
   values: Value[];
 }
 

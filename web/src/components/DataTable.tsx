@@ -64,6 +64,8 @@ export interface TableProps<Row> {
   minWidth?: number;
   /** The content next to the filter. */
   tools?: ReactNode;
+  /** A search by the server, in place of the filter of the loaded rows. */
+  search?: ReactNode;
   /** The actions for several rows. With it, rows can be selected. */
   bulk?: Bulk<Row> | undefined;
 }
@@ -93,11 +95,13 @@ export function DataTable<Row>({
   sort,
   minWidth = 760,
   tools,
+  search,
   bulk,
 }: TableProps<Row>) {
   const own = useTableState(sort ?? null, name);
   const state = paged?.state ?? own;
-  const { filter, sort: by, descending } = state;
+  const { sort: by, descending } = state;
+  const filter = search ? '' : state.filter;
   const isPaged = paged !== undefined;
   const columns = useIdColumn(ownColumns, query.data?.[0], rowKey);
   const rows = useMemo(
@@ -178,14 +182,16 @@ export function DataTable<Row>({
               ) : (
                 tools
               )}
-              <FilterField
-                caption={caption}
-                columns={columns}
-                rows={query.data ?? []}
-                isPart={isPart}
-                value={state.filter}
-                onChange={state.setFilter}
-              />
+              {search ?? (
+                <FilterField
+                  caption={caption}
+                  columns={columns}
+                  rows={query.data ?? []}
+                  isPart={isPart}
+                  value={state.filter}
+                  onChange={state.setFilter}
+                />
+              )}
               <div className={styles.menus}>
                 <SavedViews
                   views={choices.views}

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import type { ReactNode } from 'react';
+import { useAskedAction } from './askedAction';
 import { ConfirmDialog } from './Confirm';
 import { useUndoableSwitch } from './undo';
 import { useAction } from './useAction';
@@ -15,19 +16,17 @@ interface Props {
   disabled?: boolean;
   /** The consequence of disabling. Without it, no confirmation is shown. */
   consequence?: ReactNode;
-  /** Shows the label next to the switch. */
+  /** Shows the label next to the switch. On the page of the item, the address can ask for a change. */
   labeled?: boolean;
-  /** The question before disabling is open at first. */
-  asked?: boolean;
   onChange: (enabled: boolean) => Promise<unknown>;
 }
 
 /** The switch of an item. It changes immediately, and back if the server refuses the change. Its notice offers Undo. */
 export function EnabledSwitch(props: Props) {
-  const { enabled, name, list, disabled = false, consequence, labeled = false, asked = false, onChange } = props;
+  const { enabled, name, list, disabled = false, consequence, labeled = false, onChange } = props;
   const set = useUndoableSwitch(onChange, [list], (isOn) => (isOn ? t`${name} is enabled.` : t`${name} is disabled.`));
   const change = useAction(set, [list], t`${name} was not changed`);
-  const [asking, { open, close }] = useDisclosure(asked && enabled && !disabled);
+  const [asking, { open, close }] = useDisclosure(false);
   const shown = change.isPending ? change.variables : enabled;
   return (
     <>
@@ -38,16 +37,24 @@ export function EnabledSwitch(props: Props) {
         disabled={disabled}
         onChange={({ currentTarget: { checked } }) => (!checked && consequence ? open() : change.mutate(checked))}
       />
+      {labeled && !disabled && <Asked action={enabled ? 'disable' : 'enable'} onAsk={open} />}
       <ConfirmDialog
         opened={asking}
         onClose={close}
-        title={t`Disable ${name}?`}
-        action={t`Disable`}
-        onConfirm={() => set(false)}
+        title={enabled ? t`Disable ${name}?` : t`Enable ${name}?`}
+        action={enabled ? t`Disable` : t`Enable`}
+        {...(enabled ? {} : { color: 'accent' })}
+        onConfirm={() => set(!enabled)}
         touched={[list]}
       >
-        {consequence}
+        {enabled ? consequence : null}
       </ConfirmDialog>
     </>
   );
+}
+
+/** Asks for the change if the address asks for it. */
+function Asked({ action, onAsk }: { action: string; onAsk: () => void }) {
+  useAskedAction((asked) => asked === action && onAsk());
+  return null;
 }

@@ -2,6 +2,7 @@ import { Button, Group } from '@mantine/core';
 import { useState } from 'react';
 import type { Ordered } from '../api/actions';
 import type { SessionAction } from '../api/types';
+import { useAskedAction } from './askedAction';
 import { OrderQuestion } from './SessionMenu';
 import { ACTIONS, offered, useSessionOrder } from './sessionActions';
 
@@ -14,6 +15,7 @@ interface Props {
 export function SessionButtons({ session, name }: Props) {
   const [asked, setAsked] = useState<SessionAction | null>(null);
   const order = useSessionOrder(session);
+  useAskedAction((action) => setAsked(session.actions.find((each) => each === action) ?? null));
   return (
     <Group gap="xs">
       {offered(session.actions).map((action) => {

@@ -141,6 +141,11 @@ interface Props {
 /** The statuses that are green: what can be used now. */
 export const GREEN = Object.keys(LOOK_OF).filter((status) => LOOKS[LOOK_OF[status] ?? 'gone']?.tone === 'ready');
 
+/** The word of a status in the language of the console. */
+export function statusWord(status: string): string {
+  return WORDS[status] ?? status;
+}
+
 /** A status of the API in the language of the console. */
 export function StatusBadge({ status, intended = false, reason, staged = false }: Props) {
   const own = intended ? 'resting' : (LOOK_OF[status] ?? 'gone');
@@ -150,7 +155,7 @@ export function StatusBadge({ status, intended = false, reason, staged = false }
   return (
     <ToneBadge tone={look.tone} hint={reason ?? HINTS[status]}>
       <Icon size={12} aria-hidden />
-      {WORDS[status] ?? status}
+      {statusWord(status)}
     </ToneBadge>
   );
 }

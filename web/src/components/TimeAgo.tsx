@@ -56,6 +56,15 @@ function Time({ time, tone }: { time: string; tone?: Tone | undefined }) {
   );
 }
 
+/** A date with its time, also for users who prefer relative times. The relative time is its hint. */
+export function ExactTime({ time }: { time: string }) {
+  return (
+    <time className="nowrap number" dateTime={time} data-form="absolute">
+      {short(time)}
+    </time>
+  );
+}
+
 /** The time relative to now, or the date with the time: the form that the element does not show. */
 export function otherForm({ dateTime, dataset }: HTMLTimeElement): string {
   return dataset.form === 'absolute' ? wordsOf((Date.now() - Date.parse(dateTime)) / 1000) : absolute(dateTime);

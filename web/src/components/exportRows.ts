@@ -12,9 +12,9 @@ export function csvOf<Row>(columns: Column<Row>[], rows: Row[]): string {
   return BOM + lines.map((cells) => `${cells.map(fieldOf).join(',')}\r\n`).join('');
 }
 
-/** The rows as JSON, with all fields of the API. */
-export function jsonOf(rows: unknown[]): string {
-  return `${JSON.stringify(rows, null, 2)}\n`;
+/** The content as JSON, with all fields of the API. */
+export function jsonOf(content: unknown): string {
+  return `${JSON.stringify(content, null, 2)}\n`;
 }
 
 /** A field of CSV. Spreadsheets would run a text that begins like a formula, so it gets an apostrophe. */

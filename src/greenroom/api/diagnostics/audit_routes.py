@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.syslog import event_object
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.audit import AUDIT_EVENTS, NEWEST_FIRST, read_end
+from greenroom.db.diagnostics.audit_names import read_actor_names
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.listing import Conditions
 from greenroom.kit.repeats import RepeatFilter
@@ -39,10 +40,19 @@ class AuditEventView(View, row=ChainedEvent, without={"details", "hash"}):
         dict[str, Any], Field(description="for a change: the values `before` and `after`, without secrets")
     ]
     hash: Annotated[str, Field(description="HMAC of this event and of all events before it, hexadecimal")]
+    key_name: Annotated[str | None, Field(description="present name of the API key, if an API key is the actor")]
+    on_behalf_of_name: Annotated[str | None, Field(description="present name of the user `on_behalf_of`")]
 
     @classmethod
-    def of_event(cls, event: ChainedEvent) -> AuditEventView:
-        return cls.of(event, details=msgspec.json.decode(event.details), hash=event.hash.hex())
+    def of_event(cls, event: ChainedEvent, names: Mapping[str, str]) -> AuditEventView:
+        """Return the view of an event. `names` are the present names of API keys and users by their ids."""
+        return cls.of(
+            event,
+            details=msgspec.json.decode(event.details),
+            hash=event.hash.hex(),
+            key_name=names.get(event.actor_id or "") if event.actor_kind == "key" else None,
+            on_behalf_of_name=names.get(event.on_behalf_of or ""),
+        )
 
 
 class AuditQuery(BaseModel):
@@ -109,7 +119,8 @@ async def list_audit_events(
     if query.count:
         page.set_total(await AUDIT_EVENTS.count(db, conditions, "time"))
     found = await page.read(db, AUDIT_EVENTS, conditions, order_of(query.sort, AUDIT_EVENTS.orders))
-    return [AuditEventView.of_event(event) for event in found]
+    names = await read_actor_names(db, found)
+    return [AuditEventView.of_event(event, names) for event in found]
 
 
 @router.get(

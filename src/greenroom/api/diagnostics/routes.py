@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from greenroom.api.deps import Db
 from greenroom.api.paging import Paging
 from greenroom.api.problems import api_router
 from greenroom.api.security import requires
+from greenroom.core.log_codes import Level
 from greenroom.core.session.leftovers import MAX_AT_ONCE, RuntimeObject, plan
 from greenroom.core.workspace.homes import HomeId
+from greenroom.db.diagnostics.log_histogram import LogHistogram, read_log_histogram
 from greenroom.db.diagnostics.views import (
     LOGS,
     REQUESTS,
@@ -39,6 +42,17 @@ class LogView(View, row=StoredLogRow, without={"object_kind", "object_name"}):
     staging_config_title: Annotated[
         str | None,
         Field(description="workspace and zone of the config at the time of the row; the config may no longer exist"),
+    ]
+
+
+class LogHistogramView(View, row=LogHistogram):
+    """The numbers of log rows over time."""
+
+    begin: Annotated[datetime, Field(description="beginning of the first point")]
+    step_s: Annotated[int, Field(description="length of each point in seconds")]
+    counts: Annotated[dict[Level, list[int]], Field(description="level → one number for each point")]
+    is_part: Annotated[
+        bool, Field(description="more rows match than are read, so that the histogram begins later than the period")
     ]
 
 
@@ -136,6 +150,14 @@ async def list_logs(db: Db, page: Paging, query: Annotated[LogQuery, Query()]) -
     """List log rows, newest first; docs/reference/logs.md has the codes."""
     found = await page.read(db, LOGS, log_conditions(**query.model_dump()))
     return [LogView.model_validate(row) for row in found]
+
+
+@router.get("/logs/histogram", dependencies=[requires("system_view")])
+async def get_log_histogram(db: Db, query: Annotated[LogQuery, Query()]) -> LogHistogramView:
+    """Count log rows over time by level, with the filter of the list. At most the newest 50,000 rows are read."""
+    values = query.model_dump()
+    found = await read_log_histogram(db, log_conditions(**values), since=query.since, until=query.until)
+    return LogHistogramView.model_validate(found)
 
 
 class RequestQuery(BaseModel):

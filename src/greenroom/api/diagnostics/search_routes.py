@@ -27,7 +27,8 @@ router = api_router("diagnostics")
 
 
 class HitView(View, row=Hit):
-    """An object that was found; `id` is its id or name, `note` distinguishes objects with equal titles."""
+    """An object that was found; `id` is its id or name, `note` distinguishes objects with equal titles, for example
+    "running · eu"."""
 
 
 SearchText = Annotated[Text, Query(max_length=200, description="words that a hit must have, in any order")]

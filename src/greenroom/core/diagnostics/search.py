@@ -53,7 +53,8 @@ MAX_HITS: Final = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """An object that the search found; `note` distinguishes it from others with the same title."""
+    """An object that the search found; `note` distinguishes it from others with the same title: "status · zone" of a
+    session, an Agent or a Manager."""
 
     kind: SearchKind
     id: str

@@ -51,8 +51,9 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
         group=_OF_USER.replace("{user}", "u.user_id"),
     ),
     "session": _Source(
-        "SELECT s.session_id::text AS id, i.friendly_name || coalesce(' of ' || u.username, ', staged') AS title,"
-        " s.status || ' in ' || z.zone_name AS note, lower(concat_ws(' ', i.friendly_name, u.username, s.session_id,"
+        "SELECT s.session_id::text AS id, i.friendly_name || coalesce(' \u2013 ' || u.username, '') AS title,"
+        " CASE WHEN s.user_id IS NULL AND s.status = 'running' THEN 'staged' ELSE s.status END"
+        "  || ' · ' || z.zone_name AS note, lower(concat_ws(' ', i.friendly_name, u.username, s.session_id,"
         "  a.hostname)) AS texts FROM sessions s JOIN images i USING (image_id)"
         " JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN users u ON u.user_id = s.user_id"
         " LEFT JOIN agents a ON a.agent_id = s.agent_id WHERE s.status <> 'deleted' AND s.superseded_by IS NULL",
@@ -60,7 +61,8 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
         group=_OF_USER.replace("{user}", "s.user_id"),
     ),
     "staging_config": _Source(
-        "SELECT c.staging_config_id::text AS id, i.friendly_name AS title, 'Pool in ' || z.zone_name AS note,"
+        "SELECT c.staging_config_id::text AS id, i.friendly_name AS title,"
+        " CASE WHEN c.paused THEN 'paused · ' ELSE '' END || z.zone_name AS note,"
         " lower(concat_ws(' ', i.friendly_name, z.zone_name, c.staging_config_id)) AS texts"
         " FROM staging_configs c JOIN zones z USING (zone_id) JOIN images i USING (image_id) WHERE c.deleted IS NULL",
         zone="c.zone_id = ANY(%({zones})s::uuid[])",
@@ -70,14 +72,15 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
         " lower(concat_ws(' ', i.friendly_name, i.name, i.description)) AS texts FROM images i WHERE true"
     ),
     "agent": _Source(
-        "SELECT a.agent_id::text AS id, a.hostname AS title, a.status || ' in ' || z.zone_name AS note,"
+        "SELECT a.agent_id::text AS id, a.hostname AS title,"
+        " CASE WHEN a.enabled THEN a.status ELSE 'disabled' END || ' · ' || z.zone_name AS note,"
         " lower(concat_ws(' ', a.hostname, z.zone_name, a.agent_id)) AS texts"
         " FROM agents a JOIN zones z USING (zone_id) WHERE true",
         zone="a.zone_id = ANY(%({zones})s::uuid[])",
     ),
     "manager": _Source(
         "SELECT m.manager_id::text AS id, m.instance_id AS title,"
-        " CASE WHEN m.enabled THEN 'enabled' ELSE 'disabled' END || ' in ' || z.zone_name AS note,"
+        " CASE WHEN m.enabled THEN 'enabled' ELSE 'disabled' END || ' · ' || z.zone_name AS note,"
         " lower(concat_ws(' ', m.instance_id, m.hostname, z.zone_name)) AS texts"
         " FROM managers m JOIN zones z USING (zone_id) WHERE true",
         zone="m.zone_id = ANY(%({zones})s::uuid[])",

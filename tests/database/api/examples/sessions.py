@@ -219,6 +219,7 @@ LEFTOVER: Final = {
 }
 AFTERWARDS: Final[list[Step]] = [
     step("list_logs", query={"code": "user-created", "limit": 50}, wrong=Wrong(by="ada")),
+    step("get_log_histogram", query={"code": "user-created"}, wrong=Wrong(by="ada")),
     step("get_today", wrong=Wrong(by="ada")),
     step("get_stage_map", wrong=Wrong(by="ada")),
     step("search", query={"q": "desktop"}, wrong=Wrong(by="ada")),

@@ -1,10 +1,19 @@
 import { plural, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Modal, VisuallyHidden } from '@mantine/core';
+import { Kbd, Modal, VisuallyHidden } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { IconSearch } from '@tabler/icons-react';
-import { type KeyboardEvent, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  useEffect,
+  useId,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { useNavigate } from 'react-router';
 import { searchQuery } from '../../api/queries';
 import type { Me } from '../../api/types';
@@ -15,12 +24,14 @@ import {
   creationsFor,
   entriesOfHit,
   type Entry,
+  type EntryGroup,
+  groupsOf,
   matching,
   pagesFor,
-  SECTION_TITLES,
   shownFor,
 } from './entries';
 import classes from './Palette.module.css';
+import { PaletteHelp } from './PaletteHelp';
 import { recentOf, remember } from './recent';
 
 const TYPING_MS = 120;
@@ -45,8 +56,12 @@ export function Palette({ me, onClose }: Props) {
     const fitting = isEarlier ? matching(found, wanted) : found;
     return shownFor(text, { ...own, found: wanted ? fitting : [] });
   }, [text, wanted, isEarlier, own, found]);
+  const [whole, setWhole] = useState<ReadonlySet<string>>(NONE);
+  const groups = useMemo(() => groupsOf(entries, whole), [entries, whole]);
+  const options = useMemo(() => groups.flatMap(optionsOf), [groups]);
+  const isHelp = text.trim() === '?';
   const [chosen, setChosen] = useState(0);
-  const at = Math.min(chosen, Math.max(0, entries.length - 1));
+  const at = Math.min(chosen, Math.max(0, options.length - 1));
   const navigate = useNavigate();
   const id = useId();
   const optionId = (index: number) => `${id}-${index}`;
@@ -58,38 +73,48 @@ export function Palette({ me, onClose }: Props) {
 
   useEffect(() => {
     list.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
-  }, [at, entries]);
+  }, [at, options]);
 
-  const open = (entry: Entry | undefined) => {
-    if (!entry) return;
-    if (!entry.to.includes('?do=')) remember(userId, entry);
+  const open = (option: Option | undefined) => {
+    if (!option) return;
+    if ('more' in option) {
+      setWhole(new Set([...whole, option.more]));
+      return;
+    }
+    const { entry } = option;
+    if (!entry.to.includes('do=')) remember(userId, entry);
     onClose();
     void navigate(entry.to);
   };
   // Until the server has answered, the hits are those of the text before. A user who types fast must not open one of them.
-  const isOld = (entry: Entry | undefined) =>
-    (wanted !== asked || hits.isPlaceholderData) && entry !== undefined && found.includes(entry);
+  const isOld = (option: Option | undefined) =>
+    (wanted !== asked || hits.isPlaceholderData) &&
+    option !== undefined &&
+    'entry' in option &&
+    found.includes(option.entry);
   const onKeyDown = (event: KeyboardEvent) => {
     const moves: Record<string, number> = {
-      ArrowDown: at + 1 < entries.length ? at + 1 : 0,
-      ArrowUp: at > 0 ? at - 1 : entries.length - 1,
-      PageDown: Math.min(entries.length - 1, at + 8),
+      ArrowDown: at + 1 < options.length ? at + 1 : 0,
+      ArrowUp: at > 0 ? at - 1 : options.length - 1,
+      PageDown: Math.min(options.length - 1, at + 8),
       PageUp: Math.max(0, at - 8),
     };
     const next = moves[event.key];
     if (next !== undefined) setChosen(next);
     else if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
-      if (!isOld(entries[at])) open(entries[at]);
+      if (!isOld(options[at])) open(options[at]);
     } else return;
     event.preventDefault();
   };
-  const count = entries.length;
+  const count = isHelp ? 0 : entries.length;
   const isWaiting = wanted !== '' && (wanted !== asked || hits.isFetching);
   const status = isWaiting
     ? t`Searching…`
-    : count
-      ? plural(count, { one: '# entry', other: '# entries' })
-      : t`Nothing found`;
+    : isHelp
+      ? t`Help`
+      : count
+        ? plural(count, { one: '# entry', other: '# entries' })
+        : t`Nothing found`;
 
   return (
     <Modal.Root
@@ -112,10 +137,10 @@ export function Palette({ me, onClose }: Props) {
               className={classes.input}
               role="combobox"
               aria-label={t`Search`}
-              aria-expanded={entries.length > 0}
+              aria-expanded={count > 0}
               aria-controls={`${id}-list`}
               aria-autocomplete="list"
-              {...(entries.length > 0 ? { 'aria-activedescendant': optionId(at) } : {})}
+              {...(count > 0 ? { 'aria-activedescendant': optionId(at) } : {})}
               placeholder={t`People, sessions, Agents, settings, pages, actions…`}
               autoComplete="off"
               spellCheck={false}
@@ -124,31 +149,49 @@ export function Palette({ me, onClose }: Props) {
               onChange={(event) => {
                 setText(event.currentTarget.value);
                 setChosen(0);
+                setWhole(NONE);
               }}
               onKeyDown={onKeyDown}
             />
           </div>
           <div ref={list} id={`${id}-list`} role="listbox" aria-label={t`Entries`} className={classes.list}>
-            {entries.map((entry, index) => (
-              <Option
-                key={entry.to}
-                id={optionId(index)}
-                entry={entry}
-                section={entry.section === entries[index - 1]?.section ? null : SECTION_TITLES[entry.section]}
-                isChosen={index === at}
-                onPoint={() => setChosen(index)}
-                onOpen={() => open(entry)}
-              />
-            ))}
-            {entries.length === 0 && !isWaiting && (
-              <p className={classes.none}>
-                <Trans>Nothing has all these words.</Trans>
-              </p>
-            )}
+            {!isHelp &&
+              groups.map((group) => (
+                <div key={group.key} role="group" aria-label={group.title} className={classes.group}>
+                  <div role="presentation" className={classes.section}>
+                    {group.title}
+                  </div>
+                  {optionsOf(group).map((option) => {
+                    const index = options.findIndex((each) => keyOf(each) === keyOf(option));
+                    return (
+                      <OptionRow
+                        key={keyOf(option)}
+                        id={optionId(index)}
+                        option={option}
+                        isChosen={index === at}
+                        onPoint={() => setChosen(index)}
+                        onOpen={() => open(option)}
+                      />
+                    );
+                  })}
+                </div>
+              ))}
           </div>
+          {isHelp && <PaletteHelp />}
+          {!isHelp && entries.length === 0 && !isWaiting && (
+            <p className={classes.none}>
+              <Trans>Nothing has all these words.</Trans>
+            </p>
+          )}
           {hits.error && (
             <p className={classes.none} role="alert">
               <Trans>The server does not answer. Only pages and actions are listed.</Trans>
+            </p>
+          )}
+          {!isHelp && (
+            <p className={classes.keysLine}>
+              <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> <Trans>choose</Trans> <Kbd size="xs">↵</Kbd>{' '}
+              <Trans context="verb">open</Trans> <Kbd size="xs">?</Kbd> <Trans>help</Trans>
             </p>
           )}
           <VisuallyHidden role="status">{status}</VisuallyHidden>
@@ -168,38 +211,49 @@ function ownEntries(me: Me, userId: string) {
   return { recent, pages, creations };
 }
 
+/** An entry, or the rest of a group, which it shows. */
+type Option = { entry: Entry } | { more: string; number: number };
+
+const NONE: ReadonlySet<string> = new Set();
+
+function optionsOf({ key, entries, more }: EntryGroup): Option[] {
+  return [...entries.map((entry) => ({ entry })), ...(more > 0 ? [{ more: key, number: more }] : [])];
+}
+
+function keyOf(option: Option): string {
+  return 'entry' in option ? option.entry.to : `more ${option.more}`;
+}
+
 interface OptionProps {
   id: string;
-  entry: Entry;
-  /** The heading above the entry. */
-  section: string | null;
+  option: Option;
   isChosen: boolean;
   onPoint: () => void;
   onOpen: () => void;
 }
 
-/** An entry. It is never focused: the field has the focus. */
-function Option({ id, entry, section, isChosen, onPoint, onOpen }: OptionProps) {
-  return (
-    <>
-      {section && (
-        <div role="presentation" className={classes.section}>
-          {section}
-        </div>
-      )}
-      {/* The keys are handled by the field. */}
-      <div
-        id={id}
-        role="option"
-        aria-selected={isChosen}
-        className={classes.option}
-        onMouseMove={isChosen ? undefined : onPoint}
-        onMouseDown={(event) => event.preventDefault()}
-        onClick={onOpen}
-      >
-        <span className={classes.title}>{entry.title}</span>
-        <span className={classes.note}>{entry.note}</span>
+/** An option. It is never focused: the field has the focus, and handles the keys. */
+function OptionRow({ id, option, isChosen, onPoint, onOpen }: OptionProps) {
+  const shared = {
+    id,
+    role: 'option',
+    'aria-selected': isChosen,
+    onMouseMove: isChosen ? undefined : onPoint,
+    onMouseDown: (event: MouseEvent) => event.preventDefault(),
+    onClick: onOpen,
+  };
+  if ('more' in option) {
+    const { number } = option;
+    return (
+      <div {...shared} className={classes.more}>
+        <Trans>Show {number} more</Trans>
       </div>
-    </>
+    );
+  }
+  return (
+    <div {...shared} className={classes.option}>
+      <span className={classes.title}>{option.entry.title}</span>
+      <span className={classes.note}>{option.entry.note}</span>
+    </div>
   );
 }

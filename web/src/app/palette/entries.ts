@@ -4,6 +4,7 @@ import { t } from '@lingui/core/macro';
 import { allows } from '../../api/auth';
 import type { Hit, Me } from '../../api/types';
 import { addressOf } from '../../components/objects';
+import { statusWord } from '../../components/StatusBadge';
 import { serverText } from '../../serverTexts';
 import { type Listed, mayOpen, SECTION_TITLES as PLACE_TITLES, sectionAt } from '../../places';
 
@@ -23,6 +24,10 @@ export interface Entry {
   title: string;
   note: string;
   section: Section;
+  /** The kind of an object that was found. */
+  kind?: Hit['kind'];
+  /** The verbs of an action, by which it is found. */
+  verbs?: Verb[];
 }
 
 /** The nouns of kinds of hits. */
@@ -61,20 +66,81 @@ export function creationsFor(places: Listed[], me: Me | null | undefined): Entry
   );
 }
 
-/** The entries for a hit: its page, and for a Manager also the dialog that disables it or the page that enables it. */
+/** The headings of the objects that were found. */
+const HEADINGS: Record<Hit['kind'], string> = {
+  agent: t`Agents`,
+  group: t`Groups`,
+  group_setting: t`Group settings`,
+  image: t`Workspaces`,
+  log_code: t`Log codes`,
+  manager: t`Managers`,
+  service_account: t`Service accounts`,
+  session: t`Sessions`,
+  setting: t`Settings`,
+  staging_config: t`Pools`,
+  user: t`Users`,
+  webhook: t`Webhooks`,
+  zone: t`Zones`,
+};
+
+/** The entries for a hit: its page, and the actions on it that the user may do. */
 export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
   const address = addressOf(hit, me);
   if (address === null) return [];
   // A kind without pages leads to its list, with the object as the filter.
   const to = hit.kind === 'zone' || hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
-  const note = [NOUNS[hit.kind], isSetting ? hit.id : hit.note].filter(Boolean).join(' · ');
-  const page: Entry = { to, title: isSetting ? serverText(hit.title) : hit.title, note, section: 'Found' };
-  if (hit.kind !== 'manager' || !allows(me, 'managers_modify')) return [page];
-  const isEnabled = hit.note.startsWith('enabled');
-  const name = hit.title;
-  const title = isEnabled ? t`Disable Manager ${name}` : t`Enable Manager ${name}`;
-  return [page, { to: `${to}?do=${isEnabled ? 'disable' : 'enable'}`, title, note: hit.note, section: 'Actions' }];
+  const note = [NOUNS[hit.kind], isSetting ? hit.id : noteOf(hit)].filter(Boolean).join(' · ');
+  const title = isSetting ? serverText(hit.title) : hit.title;
+  return [{ to, title, note, section: 'Found', kind: hit.kind }, ...actionsOf(hit, to, me)];
+}
+
+const WITH_STATUS: Hit['kind'][] = ['agent', 'manager', 'session', 'staging_config'];
+
+/** "running · eu" in the language of the console. */
+function noteOf({ kind, note }: Hit): string {
+  if (!WITH_STATUS.includes(kind)) return note;
+  const [status = '', ...others] = note.split(' · ');
+  return [statusWord(status), ...others].join(' · ');
+}
+
+/** The actions on an object, each on its page with a question first. */
+function actionsOf(hit: Hit, to: string, me: Me | null | undefined): Entry[] {
+  const { kind, title: name, note } = hit;
+  const action = (title: string, verb: Verb, address = `${to}?do=${verb}`): Entry => ({
+    to: address,
+    title,
+    note: noteOf(hit),
+    section: 'Actions',
+    verbs: verb === 'why' ? ['why', 'cold'] : [verb],
+  });
+  const status = note.split(' · ')[0] ?? '';
+  switch (kind) {
+    case 'manager':
+      if (!allows(me, 'managers_modify')) return [];
+      return status === 'enabled'
+        ? [action(t`Disable Manager ${name}`, 'disable')]
+        : [action(t`Enable Manager ${name}`, 'enable')];
+    case 'agent':
+      if (!allows(me, 'agents_modify')) return [];
+      return status === 'disabled'
+        ? [action(t`Enable Agent ${name}`, 'enable')]
+        : [action(t`Disable Agent ${name}`, 'disable')];
+    case 'session':
+      return status === 'running' && allows(me, 'sessions_modify') ? [action(t`Stop session ${name}`, 'stop')] : [];
+    case 'staging_config':
+      if (!allows(me, 'staging_modify')) return [];
+      return status === 'paused'
+        ? [action(t`Resume pool ${name}`, 'resume')]
+        : [action(t`Pause pool ${name}`, 'pause')];
+    case 'user': {
+      if (!allows(me, 'sessions_view')) return [];
+      const launches = `/admin/diagnostics/launches?outcome=on_demand&q=${encodeURIComponent('user:')}${quoted(name)}`;
+      return [action(t`Why was the last launch of ${name} cold?`, 'why', `${launches}&do=why`)];
+    }
+    default:
+      return [];
+  }
 }
 
 /** A text as one word of a filter in an address. */
@@ -92,30 +158,58 @@ export function matching(entries: Entry[], text: string): Entry[] {
     .sort((a, b) => rank(a) - rank(b));
 }
 
-/** The words that name an action and that no object has. */
-const VERBS = [
-  t({ message: 'enable', context: 'word in a search' }),
-  t({ message: 'disable', context: 'word in a search' }),
-];
+type Verb = 'enable' | 'disable' | 'stop' | 'pause' | 'resume' | 'why' | 'cold';
+
+/** The words that name an action and that no object has, and the kind that a verb alone is about. */
+const VERBS: Record<Verb, { word: string; noun: string }> = {
+  enable: { word: t({ message: 'enable', context: 'word in a search' }), noun: 'manager' },
+  disable: { word: t({ message: 'disable', context: 'word in a search' }), noun: 'manager' },
+  stop: { word: t({ message: 'stop', context: 'word in a search' }), noun: 'session' },
+  pause: { word: t({ message: 'pause', context: 'word in a search' }), noun: 'pool' },
+  resume: { word: t({ message: 'resume', context: 'word in a search' }), noun: 'pool' },
+  why: { word: t({ message: 'why', context: 'word in a search' }), noun: 'user' },
+  cold: { word: t({ message: 'cold', context: 'word in a search' }), noun: 'user' },
+};
+const ALL_VERBS = Object.keys(VERBS) as Verb[];
+
+/** The words beside a verb that no object has. */
+const FILLERS = new Set(
+  t({
+    message: 'of the was is did for a last launch',
+    context: 'words in a search that are ignored beside a verb',
+  }).split(' '),
+);
 
 function wordsOf(text: string): string[] {
   return text.toLowerCase().split(/\s+/).filter(Boolean);
 }
 
-/** The text with which the server searches: without verbs. A verb alone is about Managers. */
-export function askedFor(text: string): string {
-  const words = wordsOf(text);
-  const others = words.filter((word) => !VERBS.includes(word));
-  return (words.length > 0 && others.length === 0 ? ['manager'] : others).join(' ');
+/** The verbs of a text, in the language of the console or in English. */
+function verbsOf(text: string): Verb[] {
+  const words = wordsOf(text.replaceAll('?', ' '));
+  return ALL_VERBS.filter((verb) => words.includes(verb) || words.includes(VERBS[verb].word));
 }
 
-/** With a verb in the text, only the actions that have all its words. */
+/** The text with which the server searches: without verbs. A verb alone is about a kind of objects. */
+export function askedFor(text: string): string {
+  const verbs = verbsOf(text);
+  if (verbs.length === 0) return wordsOf(text).join(' ');
+  const dropped = new Set<string>([...verbs, ...verbs.map((verb) => VERBS[verb].word), ...FILLERS]);
+  const others = wordsOf(text.replaceAll('?', ' ')).filter((word) => !dropped.has(word));
+  if (others.length > 0) return others.join(' ');
+  const [verb] = verbs;
+  return verb ? VERBS[verb].noun : '';
+}
+
+/** The maximum number of actions that a text without a verb shows. */
+const MAX_ACTIONS = 3;
+
+/** With verbs in the text, only the actions that have them; otherwise the objects, with their actions if they are few. */
 function withVerbs(found: Entry[], text: string): Entry[] {
-  if (!wordsOf(text).some((word) => VERBS.includes(word))) return found;
-  return matching(
-    found.filter(({ section }) => section === 'Actions'),
-    text,
-  );
+  const verbs = verbsOf(text);
+  const actions = found.filter(({ section }) => section === 'Actions');
+  if (verbs.length > 0) return actions.filter((entry) => verbs.every((verb) => entry.verbs?.includes(verb)));
+  return actions.length > MAX_ACTIONS ? found.filter(({ section }) => section !== 'Actions') : found;
 }
 
 const MAX_PAGES = 6;
@@ -129,4 +223,30 @@ export function shownFor(text: string, all: { recent: Entry[]; pages: Entry[]; c
   const order = (entry: Entry) => SECTIONS.indexOf(entry.section);
   const once = entries.filter(({ to }, index) => entries.findIndex((other) => other.to === to) === index);
   return once.sort((a, b) => order(a) - order(b));
+}
+
+/** The number of entries of a group, until the user wants to see all of them. */
+const MAX_OF_GROUP = 5;
+
+export interface EntryGroup {
+  key: string;
+  title: string;
+  entries: Entry[];
+  /** The number of further entries. */
+  more: number;
+}
+
+/** The entries below their headings, in their order. A long group is cut, unless its key is in `whole`. */
+export function groupsOf(entries: Entry[], whole: ReadonlySet<string>): EntryGroup[] {
+  const groups = new Map<string, EntryGroup>();
+  for (const entry of entries) {
+    const key = entry.kind ?? entry.section;
+    const title = entry.kind ? HEADINGS[entry.kind] : SECTION_TITLES[entry.section];
+    const group = groups.get(key) ?? { key, title, entries: [], more: 0 };
+    groups.set(key, group);
+    const isCut = entry.section === 'Found' && group.entries.length >= MAX_OF_GROUP && !whole.has(key);
+    if (isCut) group.more++;
+    else group.entries.push(entry);
+  }
+  return [...groups.values()];
 }

@@ -17,8 +17,10 @@ import { absolute } from '../../../components/TimeAgo';
 import { ToneBadge } from '../../../components/ToneBadge';
 import type { Tone } from '../../../components/tones';
 import { usePages } from '../../../components/usePages';
+import { actionTitle, actorOf, categoryTitle, interfaceTitle } from './auditTitles';
 import { Details } from './LogDetails';
 import { sinceOf } from './logFilter';
+import { withShortIds } from './logIds';
 import { SpanSelect } from './SpanSelect';
 
 const RESULTS = ['done', 'refused', 'failed', 'unknown'] as const;
@@ -98,18 +100,38 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
       rank: 'main',
       unordered: true,
       value: (row) => row.actor_name ?? row.actor_kind,
-      width: '18%',
+      text: (row) => textOfActor(row),
+      render: (row) => <Actor event={row} />,
+    },
+    {
+      key: 'code',
+      title: t`Action`,
+      rank: 'title',
+      unordered: true,
+      value: (row) => row.code,
+      text: (row) => actionTitle(row.code),
+      render: (row) => (
+        <span className="nowrap" data-hint={row.code}>
+          {actionTitle(row.code)}
+        </span>
+      ),
+    },
+    {
+      key: 'category',
+      title: t`Category`,
+      optional: true,
+      text: (row) => categoryTitle(row.code),
+      render: (row) => <span className="nowrap">{categoryTitle(row.code) ?? '–'}</span>,
     },
     {
       key: 'event',
       title: t`Event`,
-      rank: 'title',
+      rank: 'main',
       unordered: true,
       value: (row) => row.message,
-      width: '40%',
-      render: (row) => <Cut>{row.message}</Cut>,
+      width: '45%',
+      render: (row) => <Cut>{withShortIds(row.message)}</Cut>,
     },
-    { key: 'code', title: t`Code`, unordered: true, value: (row) => row.code },
     {
       key: 'result',
       title: t`Result`,
@@ -117,7 +139,14 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
       value: (row) => WORDS[row.result] ?? row.result,
       render: (row) => <ResultBadge result={row.result} />,
     },
-    { key: 'interface', title: t`Interface`, unordered: true, value: (row) => row.interface },
+    {
+      key: 'interface',
+      title: t`Interface`,
+      unordered: true,
+      value: (row) => row.interface,
+      text: (row) => interfaceTitle(row.interface),
+      render: (row) => interfaceTitle(row.interface),
+    },
     {
       key: 'details',
       title: t`Details`,
@@ -128,6 +157,22 @@ function columnsOf(onDetails: (event: AuditEvent) => void): Column<AuditEvent>[]
       ),
     },
   ];
+}
+
+function textOfActor(event: AuditEvent): string {
+  const { name, note } = actorOf(event);
+  return note ? `${name} (${note})` : name;
+}
+
+/** The name of an actor; for an API key also the name of its owner. */
+function Actor({ event }: { event: AuditEvent }) {
+  const { name, note } = actorOf(event);
+  return (
+    <Cut wide>
+      {name}
+      {note && <span className="dimmed"> · {note}</span>}
+    </Cut>
+  );
 }
 
 function ResultBadge({ result }: { result: string }) {
@@ -146,11 +191,14 @@ function EventDetails({ event, onClose }: { event: AuditEvent; onClose: () => vo
           facts={[
             [t`Time`, absolute(event.time)],
             [t`Result`, <ResultBadge key="result" result={event.result} />],
+            [t`Action`, actionTitle(event.code)],
+            [t`Category`, categoryTitle(event.code)],
             [t`Code`, event.code],
-            [t`Actor`, `${event.actor_name ?? '–'} (${event.actor_kind})`],
-            [t`On behalf of`, event.on_behalf_of],
+            [t`Actor`, <Actor key="actor" event={event} />],
+            [t`ID of the actor`, event.actor_id],
+            [t`On behalf of`, event.on_behalf_of_name ?? event.on_behalf_of],
             [t`Address`, event.address],
-            [t`Interface`, event.interface],
+            [t`Interface`, interfaceTitle(event.interface)],
             [t`Operation`, event.operation],
             [t`Object`, [event.object_kind, event.object_name ?? event.object_id].filter(Boolean).join(' ')],
             [t`Request`, event.request_id],

@@ -6,6 +6,7 @@ import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { launchCountQuery, launchListQuery } from '../../../api/queries';
 import type { Launch } from '../../../api/types';
+import { useAskedAction } from '../../../components/askedAction';
 import { Amount } from '../../../components/Amount';
 import { timeColumn } from '../../../components/columns';
 import { Cut } from '../../../components/Cut';
@@ -20,7 +21,7 @@ import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 import { withTitles } from '../../../components/titles';
 import { SideSheet } from '../../../components/Dialog';
-import { WhyButton } from '../../../why/WhyButton';
+import { WhyButton, WhyOpened } from '../../../why/WhyButton';
 
 /** Wide enough for the table of steps. */
 const DRAWER_PX = 1000;
@@ -40,6 +41,9 @@ export function Launches() {
     pages: (asked) => launchListQuery({ ...which, ...asked }),
     count: (asked) => launchCountQuery({ ...which, ...asked }),
   });
+  const [isAsked, setAsked] = useState(false);
+  useAskedAction((action) => setAsked(action === 'why'));
+  const first = launches.query.data?.[0];
   const [shown, setShown] = useState<Launch | null>(null);
   const columns = useMemo(() => columnsOf(setShown), []);
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
@@ -62,6 +66,9 @@ export function Launches() {
       empty={t`No matching launches`}
       emptyNote={t`All launches of workspaces appear here, including those without a session.`}
     >
+      {isAsked && first && (
+        <WhyOpened subject={{ kind: 'launch', id: first.launch_id }} onClose={() => setAsked(false)} />
+      )}
       {shown && (
         <SideSheet
           title={
@@ -88,14 +95,21 @@ const rowKey = (row: Launch) => row.launch_id;
 function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
     { ...timeColumn<Launch>('time', t`Time`, (row) => row.at), rank: 'main' },
-    { key: 'user', title: t`User`, rank: 'title', unordered: true, value: (row) => row.username },
+    {
+      key: 'user',
+      title: t`User`,
+      rank: 'title',
+      unordered: true,
+      value: (row) => row.username,
+      render: (row) => <span className="nowrap">{row.username ?? '–'}</span>,
+    },
     {
       key: 'workspace',
       title: t`Workspace`,
       rank: 'main',
       unordered: true,
       value: (row) => row.image_friendly_name,
-      width: '20%',
+      render: (row) => <Cut>{row.image_friendly_name ?? '–'}</Cut>,
     },
     {
       key: 'outcome',
@@ -115,8 +129,8 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
       rank: 'main',
       unordered: true,
       value: (row) => withTitles(row.reason),
-      width: '35%',
-      render: (row) => <Cut>{withTitles(row.reason) || '–'}</Cut>,
+      width: '99%',
+      render: (row) => (row.reason ? <Cut lines={2}>{withTitles(row.reason)}</Cut> : '–'),
     },
     {
       key: 'session',

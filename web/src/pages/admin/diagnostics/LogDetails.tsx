@@ -1,18 +1,50 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Anchor, Code, Stack, Table, Text, Title } from '@mantine/core';
+import { Anchor, Button, Code, Group, Stack, Table, Text, Title } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { IconDownload } from '@tabler/icons-react';
+import { useState } from 'react';
 import { Link } from 'react-router';
+import { type LogQuestion, logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
+import { download, jsonOf } from '../../../components/exportRows';
 import { Facts } from '../../../components/Facts';
+import { showError } from '../../../components/feedback';
+import { ShortId } from '../../../components/ShortId';
 import { absolute } from '../../../components/TimeAgo';
 import { ConfigLink } from '../staging/ConfigLink';
+import { partsWithIds } from './logIds';
 import { LevelBadge } from './LevelBadge';
 import { SideSheet } from '../../../components/Dialog';
+
+/** The time before and after a row whose rows are exported with it. */
+const CONTEXT_MS = 60_000;
+const MAX_CONTEXT = 1000;
+
+/** The request of the rows around a row. */
+function contextOf({ time }: LogRow): LogQuestion {
+  const at = (offset: number) => new Date(Date.parse(time) + offset).toISOString();
+  return { level: 'DEBUG', since: at(-CONTEXT_MS), until: at(CONTEXT_MS) };
+}
 
 type Values = Record<string, unknown>;
 
 /** All fields of a log row. A change includes the values before and after. */
 export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void }) {
+  const queries = useQueryClient();
+  const [isExporting, setExporting] = useState(false);
+  const exportRow = async () => {
+    setExporting(true);
+    try {
+      const context = await queries.query({ ...logsQuery(contextOf(row), MAX_CONTEXT), staleTime: 0 });
+      const name = `log-row-${row.log_id}.json`;
+      download(name, 'application/json', jsonOf({ row, context: [...context.rows].reverse() }));
+    } catch (error) {
+      showError(t`The row was not exported`, error);
+    } finally {
+      setExporting(false);
+    }
+  };
   const to = (address: string, text: string) => (
     <Anchor component={Link} to={address} size="sm" onClick={onClose}>
       {text}
@@ -27,7 +59,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
     >
       <Stack>
         <Text size="sm" fw={600} className="anywhere">
-          {row.message}
+          <MessageWithIds message={row.message} />
         </Text>
         <Facts
           facts={[
@@ -49,9 +81,28 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
           ]}
         />
         <Details details={row.details} />
+        <Group>
+          <Button
+            variant="default"
+            size="xs"
+            leftSection={<IconDownload size={16} aria-hidden />}
+            loading={isExporting}
+            onClick={() => void exportRow()}
+          >
+            <Trans>Export with its context</Trans>
+          </Button>
+          <Text size="xs" c="dimmed">
+            <Trans>JSON with all rows of the minute before and the minute after</Trans>
+          </Text>
+        </Group>
       </Stack>
     </SideSheet>
   );
+}
+
+/** A message whose ids are short. Clicking an id copies it. */
+function MessageWithIds({ message }: { message: string }) {
+  return partsWithIds(message).map((part, index) => (index % 2 ? <ShortId key={index} id={part} /> : part));
 }
 
 /** The changes and the other details of a log row or an event. */

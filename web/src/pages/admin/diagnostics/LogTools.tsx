@@ -1,17 +1,9 @@
 import { t } from '@lingui/core/macro';
-import { Button, Group, SegmentedControl, Select, Switch, TextInput } from '@mantine/core';
-import { useDebouncedCallback } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
-import { useEffect, useRef, useState } from 'react';
-import { useAllowed } from '../../../api/auth';
-import { zonesQuery } from '../../../api/queries';
+import { Button, Group, SegmentedControl, Switch } from '@mantine/core';
 import { shortId } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
 import { LEVELS, type LogFilter } from './logFilter';
 import { SpanSelect } from './SpanSelect';
-
-const COMPONENTS = ['api', 'manager', 'agent', { value: 'up', label: t`up (start of processes)` }];
-const TYPING_MS = 300;
 
 interface Props {
   filter: LogFilter;
@@ -21,13 +13,15 @@ interface Props {
   onLive: (live: boolean) => void;
   /** Shows only level and time, because the other conditions are fixed. */
   brief: boolean;
+  /** The names of objects of the shown rows, by their ids. */
+  names: Record<string, string>;
   /** Codes to choose from, with their labels. */
   codes?: Record<string, string> | undefined;
 }
 
-/** The conditions of the request. The filter at the right of the table searches the loaded rows only. */
-export function LogTools({ filter, span, onChange, live, onLive, brief, codes }: Props) {
-  const zones = useQuery({ ...zonesQuery, enabled: useAllowed()('zones_view') });
+/** The level, the time and the other conditions of the request. */
+export function LogTools({ filter, span, onChange, live, onLive, brief, names, codes }: Props) {
+  const from = span ? undefined : filter.since && absolute(filter.since);
   return (
     <Group gap="xs">
       <SegmentedControl
@@ -49,30 +43,9 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
       )}
       {!brief && (
         <>
-          <Select
-            size="xs"
-            w={170}
-            aria-label={t`Component`}
-            placeholder={t`All components`}
-            clearable
-            clearButtonProps={{ 'aria-label': t`All components` }}
-            data={COMPONENTS}
-            value={filter.component ?? null}
-            onChange={(value) => onChange('component', value)}
-          />
-          <Condition name="code" label={t`Code`} value={filter.code ?? ''} onChange={onChange} />
-          <Condition name="text" label={t`Message contains`} value={filter.text ?? ''} onChange={onChange} />
-          <Select
-            size="xs"
-            w={105}
-            aria-label={t`Zone`}
-            placeholder={t`All zones`}
-            clearable
-            clearButtonProps={{ 'aria-label': t`All zones` }}
-            data={(zones.data ?? []).map(({ zone_name }) => zone_name)}
-            value={filter.zone_name ?? null}
-            onChange={(value) => onChange('zone_name', value)}
-          />
+          <Given label={t`Component`} value={filter.component} onRemove={() => onChange('component', null)} />
+          <Given label={t`Code`} value={filter.code} onRemove={() => onChange('code', null)} />
+          <Given label={t`Zone`} value={filter.zone_name} onRemove={() => onChange('zone_name', null)} />
           <Given
             label={t`Session`}
             value={filter.session_id && shortId(filter.session_id)}
@@ -80,16 +53,17 @@ export function LogTools({ filter, span, onChange, live, onLive, brief, codes }:
           />
           <Given
             label={t`User`}
-            value={filter.user_id && shortId(filter.user_id)}
+            value={filter.user_id && (names[filter.user_id] ?? shortId(filter.user_id))}
             onRemove={() => onChange('user_id', null)}
           />
           <Given
-            label={t`Config`}
-            value={filter.staging_config_id && shortId(filter.staging_config_id)}
+            label={t`Pool`}
+            value={filter.staging_config_id && (names[filter.staging_config_id] ?? shortId(filter.staging_config_id))}
             onRemove={() => onChange('staging_config_id', null)}
           />
         </>
       )}
+      <Given label={t({ message: 'From', context: 'time' })} value={from} onRemove={() => onChange('since', null)} />
       <Given
         label={t({ message: 'Before', context: 'time' })}
         value={filter.until && absolute(filter.until)}
@@ -119,40 +93,5 @@ function Given({ label, value, onRemove }: GivenProps) {
     <Button size="compact-xs" variant="default" onClick={onRemove} aria-label={t`Remove ${label} ${value}`}>
       {label} {value} ×
     </Button>
-  );
-}
-
-interface ConditionProps {
-  name: string;
-  label: string;
-  value: string;
-  onChange: Props['onChange'];
-}
-
-/** A text condition. It is requested when the typing pauses, and updated when the address changes. */
-function Condition({ name, label, value, onChange }: ConditionProps) {
-  const [text, setText] = useState(value);
-  const asked = useRef(value);
-  const ask = useDebouncedCallback((next: string) => {
-    asked.current = next;
-    onChange(name, next || null);
-  }, TYPING_MS);
-  useEffect(() => {
-    if (value === asked.current) return; // the value that was entered here
-    asked.current = value;
-    setText(value);
-  }, [value]);
-  return (
-    <TextInput
-      size="xs"
-      w={112}
-      aria-label={label}
-      placeholder={label}
-      value={text}
-      onChange={(event) => {
-        setText(event.currentTarget.value);
-        ask(event.currentTarget.value.trim());
-      }}
-    />
   );
 }

@@ -7,8 +7,8 @@ import { useMemo, useState } from 'react';
 import { Link } from 'react-router';
 import { logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
+import { useAddress } from '../../../components/address';
 import { useClock } from '../../../components/clock';
-import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { Cut } from '../../../components/Cut';
 import type { Column } from '../../../components/tableState';
@@ -17,10 +17,14 @@ import { shortId } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
+import { ExactTime } from '../../../components/TimeAgo';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
 import { LogDetails } from './LogDetails';
 import styles from './LogsTable.module.css';
+import { partsWithIds } from './logIds';
+import { LogHistogram } from './LogHistogram';
+import { LogSearch } from './LogSearch';
 import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
 import { LogTools } from './LogTools';
 
@@ -30,14 +34,20 @@ const ROWS = 250;
 /** The code of a setting that excluded a user from staged sessions. Its rows have separate columns. */
 const VIOLATION = 'staging-violation';
 
-const TIME: Column<LogRow> = { ...timeColumn('time', t`Time`, (row) => row.time), rank: 'main' };
+const TIME: Column<LogRow> = {
+  key: 'time',
+  title: t`Time`,
+  rank: 'main',
+  value: (row) => row.time,
+  render: (row) => <ExactTime time={row.time} />,
+};
 
 const MESSAGE: Column<LogRow> = {
   key: 'message',
   rank: 'title',
   title: t`Message`,
   value: (row) => `${row.message} ${row.session_id ?? ''} ${row.setting ?? ''}`,
-  width: '50%',
+  width: '99%',
   render: (row) => <Message row={row} />,
 };
 
@@ -45,7 +55,7 @@ const USER: Column<LogRow> = {
   key: 'user',
   title: t`User`,
   value: (row) => row.username,
-  render: (row) => <Cut wide>{row.username ?? '–'}</Cut>,
+  render: (row) => (row.username ? <Cut wide>{row.username}</Cut> : '–'),
 };
 
 const OF_ALL: Column<LogRow>[] = [
@@ -110,6 +120,7 @@ interface Props {
 /** Log rows, newest first, with the filter of the address. */
 export function LogsTable({ fixed, codes }: Props) {
   const [filter, span, change] = useLogFilter();
+  const address = useAddress();
   const [live, setLive] = useState(true);
   const [shown, setShown] = useState<LogRow | null>(null);
   const since = useClock((now) => sinceOf(span, now));
@@ -122,9 +133,14 @@ export function LogsTable({ fixed, codes }: Props) {
   });
   const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
   const columns = useMemo(() => [...kind, detailsOf(setShown)], [kind]);
+  const names = useMemo(() => namesOf(logs.data?.rows ?? []), [logs.data]);
+  const isWhole = fixed === undefined;
   const oldest = logs.data?.next ? logs.data.rows.at(-1)?.time : undefined;
   return (
     <Stack gap="sm">
+      {isWhole && (
+        <LogHistogram question={asked} onPeriod={(from, to) => address.set({ since: from, until: to, span: '' })} />
+      )}
       <DataTable
         caption={t`Logs`}
         list="logs"
@@ -141,10 +157,12 @@ export function LogsTable({ fixed, codes }: Props) {
             onChange={change}
             live={live}
             onLive={setLive}
-            brief={fixed !== undefined}
+            brief={!isWhole}
+            names={names}
             codes={codes}
           />
         }
+        {...(isWhole && { search: <LogSearch /> })}
         empty={
           <EmptyState icon={IconNotes} title={t`No matching log rows`}>
             <Trans>Choose a lower level, a longer time, or fewer conditions.</Trans>
@@ -167,40 +185,45 @@ function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
   };
 }
 
-/** The ids in messages, which a list shows with their first letters only. */
-const UUID = /\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
-
 /** The message, and after it the other subjects of the row. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
-  const { setting } = row;
+  const { setting, session_id: session, staging_config_id: config } = row;
   const about = [setting && t`setting ${setting}`, group && t`group ${group}`].filter(Boolean).join(', ');
-  const links = [
-    row.session_id && <SessionLink key="session" id={row.session_id} />,
-    row.staging_config_id && (
-      <span key="config">
-        {' '}
-        <Trans>
-          staging config <ConfigLink id={row.staging_config_id} title={row.staging_config_title} />
-        </Trans>
-      </span>
-    ),
-  ].filter(Boolean);
   return (
     <div className={styles.message}>
-      <Cut lines={2}>{row.message.replace(UUID, shortId)}</Cut>
-      {(about || links.length > 0) && (
-        <span className="row-note">
-          {about} {links}
+      <span className={styles.sentence} data-hint={row.message}>
+        {partsWithIds(row.message).map((part, index) =>
+          index % 2 ? <IdInMessage key={index} id={part} row={row} /> : part,
+        )}
+      </span>
+      {about && <span className={styles.note}>{about}</span>}
+      {session && !row.message.includes(session) && <SessionLink id={session} />}
+      {config && !row.message.includes(config) && (
+        <span className={styles.note}>
+          <Trans>
+            pool <ConfigLink id={config} title={row.staging_config_title} />
+          </Trans>
         </span>
       )}
     </div>
   );
 }
 
+/** The first letters of an id in a message, as a link if it is the session or the pool of the row. */
+function IdInMessage({ id, row }: { id: string; row: LogRow }) {
+  const to = id === row.session_id ? 'sessions' : id === row.staging_config_id ? 'staging' : null;
+  if (to === null) return shortId(id);
+  return (
+    <Anchor component={Link} inherit to={`/admin/${to}/${id}`} data-hint={id}>
+      {shortId(id)}
+    </Anchor>
+  );
+}
+
 function SessionLink({ id }: { id: string }) {
   return (
-    <span>
+    <span className={styles.note}>
       <Trans>
         session{' '}
         <Anchor component={Link} inherit underline="always" to={`/admin/sessions/${id}`}>
@@ -209,6 +232,16 @@ function SessionLink({ id }: { id: string }) {
       </Trans>
     </span>
   );
+}
+
+/** The names of users and pools in rows, by their ids. */
+function namesOf(rows: LogRow[]): Record<string, string> {
+  const names: Record<string, string> = {};
+  for (const { user_id, username, staging_config_id, staging_config_title } of rows) {
+    if (user_id && username) names[user_id] = username;
+    if (staging_config_id && staging_config_title) names[staging_config_id] = staging_config_title;
+  }
+  return names;
 }
 
 /** The group a setting came from. */

@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Anchor, Button, Code, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { Anchor, Button, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails } from '@tabler/icons-react';
 import { Link } from 'react-router';
@@ -147,10 +147,11 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
   const managerOf = (row: ManagerRequest) =>
     managers.find((manager) => manager.instance_id === row.manager_instance_id);
   return [
-    timeColumn('time', t`Time`, (row) => row.time),
+    { ...timeColumn<ManagerRequest>('time', t`Time`, (row) => row.time), rank: 'main' },
     {
       key: 'agent',
       title: t`Agent`,
+      rank: 'title',
       value: (row) => {
         const agent = agentOf(row);
         return agent ? `${agent.hostname} ${agent.agent_id}` : row.agent_id;
@@ -177,14 +178,21 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
     {
       key: 'request',
       title: t`Request`,
-      value: (row) => `${row.method} ${row.path}`,
+      rank: 'main',
+      value: (row) => `${requestTitle(row)} ${row.method} ${row.path}`,
+      text: (row) => `${row.method} ${row.path}`,
       render: (row) => (
-        <Code className="nowrap">
-          {row.method} {row.path}
-        </Code>
+        <span className="nowrap" data-hint={`${row.method} ${row.path}`}>
+          {requestTitle(row)}
+        </span>
       ),
     },
-    { key: 'status', title: t`Status`, value: (row) => row.status, render: (row) => <Status status={row.status} /> },
+    {
+      key: 'status',
+      title: t`Status`,
+      value: (row) => row.status,
+      render: (row) => <Status status={row.status} />,
+    },
     {
       key: 'count',
       title: t`Count`,
@@ -201,6 +209,35 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
     },
   ];
 }
+
+/** The names of the requests, by the ends of their paths. */
+const REQUESTS: Record<string, string> = {
+  register: t`Registration`,
+  'check-in': t`Check-in`,
+  'edge-certificate': t`Certificate of the gateway`,
+  'image-sources': t`Search of an image`,
+  'image-ticket': t`Check of an image copy`,
+  join: t`Join`,
+};
+
+/** The request in words; an unknown one as method and path. */
+function requestTitle({ method, path }: ManagerRequest): string {
+  return REQUESTS[path.split('/').at(-1) ?? ''] ?? `${method} ${path}`;
+}
+
+/** The frequent statuses in words. */
+const STATUSES: Record<number, string> = {
+  200: t`served`,
+  401: t`not authenticated`,
+  403: t`refused`,
+  404: t`not found`,
+  409: t`conflict`,
+  422: t`invalid`,
+  429: t`too many requests`,
+  502: t`no Manager answered`,
+  503: t`not in service`,
+  504: t`no answer in time`,
+};
 
 function isServed({ status }: ManagerRequest): boolean {
   return status >= 200 && status < 300;
@@ -224,8 +261,8 @@ function Known({ to, children }: { to: string | undefined; children: string }) {
 function Status({ status }: { status: number }) {
   const bad = status >= 400;
   return (
-    <Text size="sm" fw={bad ? 650 : 400} className="number" c={bad ? textIn('failure') : undefined}>
-      {status}
+    <Text size="sm" fw={bad ? 650 : 400} className="number nowrap" c={bad ? textIn('failure') : undefined}>
+      {status} {STATUSES[status]}
     </Text>
   );
 }

@@ -5,7 +5,7 @@ import { useAddress } from '../../../components/address';
 export const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR'] as const;
 
 /** The conditions of the request. Each is a parameter of the address of the page. */
-export type LogFilter = Omit<LogQuestion, 'since'>;
+export type LogFilter = LogQuestion;
 
 const TEXTS = [
   'component',
@@ -15,6 +15,7 @@ const TEXTS = [
   'session_id',
   'user_id',
   'staging_config_id',
+  'since',
   'until',
 ] as const;
 

@@ -1,7 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Anchor, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useSearchParams } from 'react-router';
+import { Link } from 'react-router';
 import { deleteManager } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerQuery } from '../../../api/queries';
@@ -24,7 +24,6 @@ const LIST = '/admin/infrastructure/managers';
 /** One Manager: its host, its Agents, its log rows, and its answers to Agents. */
 export function ManagerPage() {
   const { managerId = '' } = useItem();
-  const [params] = useSearchParams();
   const manager = useQuery(managerQuery(managerId));
   const allowed = useAllowed();
   const tabs = (data: Manager): Tab[] => [
@@ -57,7 +56,7 @@ export function ManagerPage() {
       }}
       actions={(data) => (
         <>
-          <ManagerSwitch manager={data} labeled asked={params.get('do') === 'disable'} />
+          <ManagerSwitch manager={data} labeled />
           {allowed('managers_delete') && <DeleteManager manager={data} />}
         </>
       )}

@@ -12,12 +12,10 @@ import { EnabledSwitch } from '../../../components/EnabledSwitch';
 interface Props {
   manager: Manager;
   labeled?: boolean;
-  /** The question before disabling is open at first. */
-  asked?: boolean;
 }
 
 /** Enables or disables a Manager. Shows the consequence for its zone before. */
-export function ManagerSwitch({ manager, labeled = false, asked = false }: Props) {
+export function ManagerSwitch({ manager, labeled = false }: Props) {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
   const { instance_id: name } = manager;
@@ -29,7 +27,6 @@ export function ManagerSwitch({ manager, labeled = false, asked = false }: Props
       disabled={!allowed('managers_modify')}
       consequence={consequenceOf(manager, managers.data ?? [])}
       labeled={labeled}
-      asked={asked}
       onChange={(enabled) => changeManager(manager.manager_id, { enabled })}
     />
   );

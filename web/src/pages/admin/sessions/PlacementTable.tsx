@@ -7,6 +7,7 @@ import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { placementQuery } from '../../../api/queries';
 import type { PlacementStep } from '../../../api/types';
+import { Cut } from '../../../components/Cut';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
@@ -33,7 +34,7 @@ const OUTCOMES = {
 
 const COLUMNS: Column<PlacementStep>[] = [
   { key: 'order', title: t`Step`, value: (row) => row.order },
-  { key: 'tried', title: t`Attempt`, value: (row) => STEPS[row.step], width: '20%' },
+  { key: 'tried', title: t`Attempt`, value: (row) => STEPS[row.step], width: '16%' },
   { key: 'zone', title: t`Zone`, value: (row) => row.zone_name },
   {
     key: 'candidate',
@@ -72,7 +73,13 @@ function resultOf({ used, code }: PlacementStep): string {
 /** The pool or the Agent that was considered. */
 function Candidate({ step: { step, candidate } }: { step: PlacementStep }) {
   if (!candidate) return '–';
-  return step.startsWith('staged') ? <ConfigLink id={candidate} /> : candidate;
+  return step.startsWith('staged') ? (
+    <Cut>
+      <ConfigLink id={candidate} />
+    </Cut>
+  ) : (
+    <span className="nowrap">{candidate}</span>
+  );
 }
 
 /** The placement of a session: its steps in order, with the reasons why candidates were passed over. */

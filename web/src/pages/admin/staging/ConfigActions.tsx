@@ -7,7 +7,8 @@ import type { ReactNode } from 'react';
 import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { StagingConfig } from '../../../api/types';
-import { Confirm } from '../../../components/Confirm';
+import { useAskedAction } from '../../../components/askedAction';
+import { Confirm, ConfirmDialog } from '../../../components/Confirm';
 import { RowButton } from '../../../components/RowButton';
 import { useUndoableSwitch } from '../../../components/undo';
 import { useAction } from '../../../components/useAction';
@@ -74,6 +75,7 @@ export function ConfigButtons({ config }: Props) {
           <Button variant="default" loading={pause.isPending} onClick={() => pause.mutate(undefined)}>
             {config.paused ? t`Resume` : t`Pause`}
           </Button>
+          <AskedPause config={config} />
           <RecycleConfig config={config} trigger={button(t`Recycle`)} />
         </>
       )}
@@ -96,6 +98,31 @@ function usePause(config: StagingConfig) {
     (isPaused) => (isPaused ? t`The pool ${name} is paused.` : t`The pool ${name} runs again.`),
   );
   return useAction(() => set(!paused), TOUCHED, t`The config was not changed`);
+}
+
+/** The question before a pause or its end, if the address asks for it. */
+function AskedPause({ config }: Props) {
+  const { staging_config_id: id, paused } = config;
+  const [opened, { open, close }] = useDisclosure(false);
+  useAskedAction((action) => action === (paused ? 'resume' : 'pause') && open());
+  const name = nameOf(config);
+  return (
+    <ConfirmDialog
+      opened={opened}
+      onClose={close}
+      title={paused ? t`Resume ${name}?` : t`Pause ${name}?`}
+      action={paused ? t`Resume` : t`Pause`}
+      color="accent"
+      onConfirm={() => changeStagingConfig(id, { paused: !paused })}
+      touched={TOUCHED}
+    >
+      {paused ? (
+        <Trans>The pool starts sessions again and gives them to users.</Trans>
+      ) : (
+        <Trans>The pool starts no sessions and gives none to users until it is resumed. Its sessions stay.</Trans>
+      )}
+    </ConfirmDialog>
+  );
 }
 
 function EditConfig({ config, trigger }: Props & { trigger: Trigger }) {

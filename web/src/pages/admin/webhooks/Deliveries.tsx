@@ -21,7 +21,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import type { Column } from '../../../components/tableState';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
-import { outcomeOf, STATES } from './outcomes';
+import { eventTitle, outcomeOf, STATES } from './outcomes';
 import { SideSheet } from '../../../components/Dialog';
 
 /** The number of rows of a page. Older rows are loaded on request. */
@@ -91,7 +91,17 @@ function columnsOf(
 ): Column<WebhookDelivery>[] {
   return [
     timeColumn('at', t`Time`, (row) => row.at),
-    { key: 'event', title: t`Event`, value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
+    {
+      key: 'event',
+      title: t`Event`,
+      value: (row) => `${eventTitle(row.event)} ${row.event}`,
+      text: (row) => row.event,
+      render: (row) => (
+        <span className="nowrap" data-hint={row.event}>
+          {eventTitle(row.event)}
+        </span>
+      ),
+    },
     {
       key: 'state',
       title: t`State`,
@@ -180,7 +190,7 @@ interface MessageProps {
 function Message({ delivery, enabled, onClose }: MessageProps) {
   return (
     <SideSheet
-      title={delivery.event}
+      title={eventTitle(delivery.event)}
       onClose={onClose}
 
       size="lg"
@@ -191,6 +201,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
         </Text>
         <Facts
           facts={[
+            [t`Event`, <Code key="event">{delivery.event}</Code>],
             [t`Time`, absolute(delivery.at)],
             [t`State`, <StatusBadge key="state" status={STATES[delivery.state]} />],
             [t`Attempts`, delivery.attempts],

@@ -1,12 +1,12 @@
 import { t } from '@lingui/core/macro';
-import { Checkbox, Stack, TextInput } from '@mantine/core';
+import { Checkbox, Code, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeWebhook, createWebhook } from '../../../api/actions';
 import type { Schemas, Webhook, WebhookEvent } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { EVENTS, eventsOf, TOPICS } from './outcomes';
+import { EVENTS, eventsOf, eventTitle, TOPICS } from './outcomes';
 
 interface Props {
   /** Null = a new webhook. */
@@ -64,7 +64,16 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
           {TOPICS.map(([title, topic]) => (
             <Stack key={topic} gap={6} role="group" aria-label={title}>
               {eventsOf(topic).map((event) => (
-                <Checkbox key={event} value={event} label={event} description={EVENTS[event]} />
+                <Checkbox
+                  key={event}
+                  value={event}
+                  label={
+                    <>
+                      {eventTitle(event)} <Code>{event}</Code>
+                    </>
+                  }
+                  description={EVENTS[event]}
+                />
               ))}
             </Stack>
           ))}

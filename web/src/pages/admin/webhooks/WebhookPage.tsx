@@ -12,6 +12,7 @@ import { Facts } from '../../../components/Facts';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { DeleteWebhook, RenewSecret, TestButton, WebhookSecret, WebhookSwitch } from './actions';
 import { Deliveries } from './Deliveries';
+import { eventTitle } from './outcomes';
 import { WebhookForm } from './WebhookForm';
 
 const LIST = '/admin/webhooks';
@@ -63,7 +64,7 @@ function Details({ webhook }: { webhook: Webhook }) {
       <Facts
         facts={[
           [t`Address`, <Code key="url">{webhook.url}</Code>],
-          [t`Events`, webhook.events.join(', ')],
+          [t`Events`, webhook.events.map(eventTitle).join(', ')],
           [t`Waiting messages`, webhook.waiting],
           [t`Last delivered`, <TimeAgo key="last" time={webhook.last_delivered} none={t`never`} />],
           [t`Created`, absolute(webhook.created)],

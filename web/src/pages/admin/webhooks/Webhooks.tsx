@@ -10,6 +10,7 @@ import { ResourcePage } from '../../../components/ResourcePage';
 import { RowLink } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
 import { DeleteWebhook, TestButton, WebhookSecret, WebhookSwitch } from './actions';
+import { eventTitle } from './outcomes';
 import { WebhookForm } from './WebhookForm';
 
 /** The number of events in a row. */
@@ -31,8 +32,9 @@ const COLUMNS: Column<Webhook>[] = [
   {
     key: 'events',
     title: t`Events`,
-    value: (row) => row.events.join(', '),
-    render: (row) => <FirstOf words={row.events} shown={SHOWN} />,
+    value: (row) => row.events.map((event) => `${eventTitle(event)} ${event}`).join(', '),
+    text: (row) => row.events.join(', '),
+    render: (row) => <FirstOf words={row.events.map(eventTitle)} shown={SHOWN} />,
   },
   enabledColumn((row) => <WebhookSwitch webhook={row} inRow />),
   { key: 'waiting', title: t`Waiting`, rank: 'main', value: (row) => row.waiting, align: 'right' },

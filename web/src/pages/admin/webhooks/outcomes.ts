@@ -19,6 +19,26 @@ export const EVENTS: Record<WebhookEvent, string> = {
   'audit.event': t`The audit has a new event; this needs the permission audit_view`,
 };
 
+/** The titles of the events. */
+const EVENT_TITLES: Record<WebhookEvent, string> = {
+  'session.assigned': t`Session assigned`,
+  'session.running': t`Session usable`,
+  'session.failed': t`Session failed`,
+  'session.ended': t`Session ended`,
+  'pool.short': t`Pool short`,
+  'pool.full': t`Pool full again`,
+  'launch.done': t`Launch done`,
+  'launch.failed': t`Launch failed`,
+  'lease.granted': t`Lease granted`,
+  'lease.ended': t`Lease ended`,
+  'audit.event': t`Event of the audit`,
+};
+
+/** The title of an event. Other names, such as that of a test message, stay as they are. */
+export function eventTitle(event: string): string {
+  return (EVENT_TITLES as Record<string, string>)[event] ?? event;
+}
+
 /** Groups of the form. */
 export const TOPICS: [title: string, topic: string][] = [
   [t`Sessions`, 'session.'],
