@@ -22,9 +22,11 @@ def test_a_wrong_password_is_refused_with_a_reason(instance: Instance, new_conte
     goto(page, instance.url)
     page.get_by_label("Username").fill("admin@greenroom.local")
     page.get_by_label("Password", exact=True).fill("not the password")
+    place = page.get_by_label("Username").bounding_box()
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("wrong")
     expect(page.get_by_label("Password", exact=True)).to_have_value("")
+    assert page.get_by_label("Username").bounding_box() == place, "the error does not move the form"
     assert violations(page) == []
 
 

@@ -42,11 +42,16 @@ export function SignOnButtons() {
   );
 }
 
-/** The reason why a sign-on was refused, if the address has one. */
-export function SignOnRefusal() {
+/** The reason why a sign-on was refused; null if the address has none. */
+export function useSignOnRefusal(): string | null {
   const offered = useQuery(signOnQuery);
-  const refusal = offered.isPending ? null : refusalIn(location.search, offered.data?.refusals);
-  if (!refusal) return null;
+  return offered.isPending ? null : refusalIn(location.search, offered.data?.refusals);
+}
+
+/** The same as a notice. */
+export function SignOnRefusal() {
+  const refusal = useSignOnRefusal();
+  if (refusal === null) return null;
   return (
     <Alert color="red" variant="light" role="alert">
       {refusal}

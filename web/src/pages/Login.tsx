@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Alert, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Suspense, useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
@@ -10,7 +10,7 @@ import type { SecondFactorNeeded } from '../api/secondFactors';
 import { Logo } from '../app/Mark';
 import { Gate } from '../components/Gate';
 import { lazily } from '../components/lazily';
-import { SignOnButtons, SignOnRefusal } from '../components/SignOnButtons';
+import { SignOnButtons, useSignOnRefusal } from '../components/SignOnButtons';
 import styles from './Login.module.css';
 import type { Props as SecondStepProps } from './SecondStep';
 
@@ -23,6 +23,7 @@ export function Login() {
   const [needed, setNeeded] = useState<SecondFactorNeeded | null>(null);
   const queries = useQueryClient();
   const branding = useBranding();
+  const signOnRefusal = useSignOnRefusal();
   const finish = () => queries.invalidateQueries({ queryKey: meQuery.queryKey });
   const back = () => {
     setNeeded(null);
@@ -34,11 +35,22 @@ export function Login() {
     onSuccess: (needed) => (needed ? setNeeded(needed) : finish()),
     onError: (error) => isLoggedOut(error) && setPassword(''),
   });
+  const refusal = enter.isError ? messageOf(enter.error) : enter.isIdle ? signOnRefusal : null;
   return (
     <Gate
       above={<Logo size={48} />}
       title={branding.name}
-      note={t`Log in to open your desktops`}
+      note={
+        <span className={styles.note}>
+          {refusal === null ? (
+            t`Log in to open your desktops`
+          ) : (
+            <span className={styles.refusal} role="alert">
+              {refusal}
+            </span>
+          )}
+        </span>
+      }
       below={<Notice notice={branding.notice} supportUrl={branding.support_url} />}
     >
       {needed ? (
@@ -54,12 +66,6 @@ export function Login() {
             }}
           >
             <Stack>
-              {enter.isIdle && <SignOnRefusal />}
-              {enter.isError && (
-                <Alert color="red" variant="light" role="alert">
-                  {messageOf(enter.error)}
-                </Alert>
-              )}
               <TextInput
                 label={t`Username`}
                 name="username"

@@ -172,7 +172,9 @@ function useLaunch() {
     },
   });
   const start = (image: LauncherImage, picture: Element | null, choices: Parameters<typeof newLaunch>[1]) => {
-    pressed.current = openingFrom(picture, isShown(image.image_src) ? image.image_src : null);
+    pressed.current = openingFrom(picture, isShown(image.image_src) ? image.image_src : null, {
+      expectedS: image.ready ? null : image.expected_s,
+    });
     launch.mutate(newLaunch(image.image_id, choices));
   };
   return { start, launch };

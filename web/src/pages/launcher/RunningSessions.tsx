@@ -70,7 +70,10 @@ function SessionCard({ session, image, isAlone }: CardProps) {
   const url = useObjectUrl(screen);
   const artwork = isShown(image?.image_src) ? image.image_src : null;
   const onOpen = () =>
-    rememberOpening(session.session_id, openingFrom(picture.current, screen ?? artwork, screen !== undefined));
+    rememberOpening(
+      session.session_id,
+      openingFrom(picture.current, screen ?? artwork, { isScreen: screen !== undefined }),
+    );
   return (
     <article
       className={styles.card}

@@ -7,9 +7,10 @@ import { useContext, useLayoutEffect, useRef } from 'react';
 import { Link } from 'react-router';
 import { messageOf } from '../../api/client';
 import type { Connection, Step } from '../../api/types';
+import { useClock } from '../../components/clock';
 import { locale } from '../../language';
 import styles from './Connecting.module.css';
-import { OpeningContext, playOpening } from './opening';
+import { estimateOf, OpeningContext, playOpening } from './opening';
 
 /** The progress until the first picture. Each line is a step that the server recorded. */
 export function Connecting({ connection, error }: { connection: Connection | null; error: unknown }) {
@@ -28,6 +29,7 @@ export function Connecting({ connection, error }: { connection: Connection | nul
             <p role="status" aria-live="polite">
               {connection?.operational_message ?? t`Loading the state`}…
             </p>
+            <Estimate since={steps[0]?.at ?? null} />
           </div>
         </div>
         <Progress value={percent} size="lg" radius="xl" aria-label={t`Progress`} transitionDuration={200} />
@@ -47,6 +49,13 @@ export function Connecting({ connection, error }: { connection: Connection | nul
       </div>
     </div>
   );
+}
+
+/** The usual time of the start, which began at `since`. It has its place from the beginning, so that nothing moves. */
+function Estimate({ since }: { since: string | null }) {
+  const expectedS = useContext(OpeningContext)?.expectedS;
+  const words = useClock((now) => estimateOf(expectedS, since ? (now - Date.parse(since)) / 1000 : 0) ?? undefined);
+  return words === undefined ? null : <p>{words}</p>;
 }
 
 /** The artwork of the workspace, which comes from its tile, or the mark of the product. */

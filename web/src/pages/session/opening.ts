@@ -1,5 +1,6 @@
 /** The movement from a picture on the launcher to the session that it opens. */
 
+import { t } from '@lingui/core/macro';
 import { createContext } from 'react';
 
 /** The picture that was pressed. */
@@ -8,6 +9,8 @@ export interface Opening {
   picture: string | Blob | null;
   /** Whether it is a picture of the screen, which fills the stage. */
   isScreen: boolean;
+  /** The seconds that a start of the workspace usually takes; null = unknown. */
+  expectedS: number | null;
   /** Where the picture was. */
   from: Rect;
   /** The time of the press, in milliseconds of `performance.now()`. */
@@ -36,10 +39,25 @@ export function openingOf(sessionId: string): Opening | null {
 }
 
 /** The opening from an element that shows `picture`; null if the element is not shown. */
-export function openingFrom(element: Element | null, picture: Opening['picture'], isScreen = false): Opening | null {
+export function openingFrom(
+  element: Element | null,
+  picture: Opening['picture'],
+  { isScreen = false, expectedS = null }: Partial<Pick<Opening, 'isScreen' | 'expectedS'>> = {},
+): Opening | null {
   const from = element?.getBoundingClientRect();
   if (!from || from.width === 0) return null;
-  return { picture, isScreen, from, at: performance.now() };
+  return { picture, isScreen, expectedS, from, at: performance.now() };
+}
+
+/** A start takes longer than usual after this multiple of its usual time. */
+const LONG = 1.5;
+
+/** The usual time of a start in words, or that the start takes longer; null if the usual time is unknown. */
+export function estimateOf(expectedS: number | null | undefined, elapsedS: number): string | null {
+  if (expectedS == null) return null;
+  if (elapsedS > expectedS * LONG) return t`This takes longer than usual`;
+  const seconds = Math.max(1, Math.round(expectedS));
+  return t`It usually takes about ${seconds} s`;
 }
 
 /** The transformation that puts an element with the place `to` over the place `from`. */
