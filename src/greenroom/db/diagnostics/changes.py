@@ -41,7 +41,7 @@ class RecentChange:
     def names(self) -> tuple[SentencePart, ...]:
         """The user and the object that the message names. A deleted object has no page."""
         object_id = None if self.code.endswith("-deleted") else self.object_id
-        refs = (
+        refs: tuple[tuple[str | None, ObjectKind | None, str | None], ...] = (
             (self.actor_name, "user", self.actor_user_id),
             (self.object_name, _KINDS.get(self.object_kind or ""), object_id),
         )
