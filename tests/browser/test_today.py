@@ -57,6 +57,26 @@ def test_the_facts_of_today_are_visible_without_scrolling(admin: Person, group: 
     expect(changes).to_be_in_viewport(ratio=1)
 
 
+def test_a_first_step_stays_dismissed(admin: Person):
+    admin.open("/admin")
+    step = admin.page.locator("li[data-step=backup]")
+    expect(step.get_by_role("link", name="Show How")).to_have_attribute("href", "/help/howto/back-up.html")
+    with admin.page.expect_response(lambda answer: answer.url.endswith("/me/attributes") and answer.ok):
+        step.get_by_role("button", name="Dismiss").click()
+    expect(step).to_have_count(0)
+    admin.open("/admin")
+    expect(admin.page.get_by_role("region", name="Now and in the last 24 hours")).to_be_visible()
+    expect(step).to_have_count(0)
+
+
+def test_a_zone_of_today_leads_to_its_page(admin: Person):
+    admin.open("/admin")
+    admin.page.get_by_role("group", name="Primary Managers").get_by_role("link", name="default").click()
+    expect(admin.page.get_by_role("heading", name="default", level=1)).to_be_visible()
+    expect(admin.page.get_by_role("rowheader", name="Docker Agents")).to_be_visible()
+    assert violations(admin.page) == []
+
+
 def test_the_search_finds_an_object_by_keyboard_only(admin: Person, group: str):
     page = admin.page
     admin.open("/admin/users")

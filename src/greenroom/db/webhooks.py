@@ -265,8 +265,8 @@ async def replay_undelivered(db: Database, webhook_id: str, excluded_event: str)
     rows = await db.write(
         "UPDATE webhook_deliveries SET state = 'waiting', due = clock_timestamp(),"
         " attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END"
-        " WHERE webhook_id = %s AND event <> %s AND (state = 'given_up' OR state = 'waiting' AND error <> '')"
-        " RETURNING 1",
+        " WHERE webhook_id = %s AND event <> %s"
+        " AND (state = 'given_up' OR state = 'waiting' AND (error <> '' OR status > 0)) RETURNING 1",
         (webhook_id, excluded_event),
     )
     return len(rows)

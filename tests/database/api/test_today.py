@@ -13,7 +13,7 @@ from tests.support import rows
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.today import read_watched
+from greenroom.db.diagnostics.today import read_beginning, read_watched
 
 PATH = "/api/v1/today"
 NO_ROOM = [
@@ -54,6 +54,7 @@ async def test_failed_launches_name_the_cause_in_their_zone_and_the_people(stage
         2,
         {"ann@example.org", "ben@example.org"},
     )
+    assert entry["launch_id"] in [user["launch_id"] for user in facts["refused_users"]]
     assert facts["refused_users"][0]["reason"] == "Zone default: vm has no disk."
 
 
@@ -110,6 +111,8 @@ async def test_a_webhook_that_does_not_deliver(stage: Stage, db: Database):
         " SELECT webhook_id, 'launch.failed', '{}', 2, 'no answer' FROM w, generate_series(1, 4)"
     )
     assert "4 messages waiting. No answer." in (await attention(stage.admin))["webhook"]["sentence"]
+    await db.write("UPDATE webhook_deliveries SET error = '', status = 500")
+    assert "4 messages waiting. The answer was 500." in (await attention(stage.admin))["webhook"]["sentence"]
 
 
 async def test_a_credential_that_expires_next(admin: Client, db: Database):
@@ -176,7 +179,8 @@ async def test_the_first_steps_end_with_their_facts(app: FastAPI, admin: Client,
     assert "backup" not in steps
     assert "people" not in steps
     await db.write("UPDATE users SET password_once = true")
-    assert "password" in (await admin.read(PATH))["first_steps"]
+    (admin_user,) = await db.fetch("SELECT user_id::text FROM users ORDER BY created LIMIT 1")
+    assert (await read_beginning(db, admin_user["user_id"])).has_one_time_password
 
 
 async def test_a_caller_sees_the_facts_of_its_permissions(with_key: MakeClient, stage: Stage):

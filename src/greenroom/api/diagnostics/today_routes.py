@@ -113,6 +113,7 @@ class SlowestLaunchView(View, row=today.SlowestLaunch):
 class RefusedUserView(View, row=today.RefusedUser, without={"steps", "number"}):
     """A user whose launch failed in the last 24 hours."""
 
+    launch_id: UUID
     user_id: UUID
     image_id: UUID
     reason: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
 from greenroom.core.diagnostics.sentences import ObjectKind, ObjectRef, SentencePart, names_in
 from greenroom.core.log_codes import LogCode
@@ -41,7 +41,7 @@ class RecentChange:
     def names(self) -> tuple[SentencePart, ...]:
         """The user and the object that the message names. A deleted object has no page."""
         object_id = None if self.code.endswith("-deleted") else self.object_id
-        refs = (
+        refs: tuple[tuple[str | None, ObjectKind | None, str | None], ...] = (
             (self.actor_name, "user", self.actor_user_id),
             (self.object_name, _KINDS.get(self.object_kind or ""), object_id),
         )
@@ -66,13 +66,27 @@ _KINDS: Final[dict[str, ObjectKind]] = {
 """Kind of an object in the audit → its kind in the console."""
 
 
+# The event of a creation has the name of its object only. A name that two objects have is not resolved.
+_OBJECT_ID: Final[LiteralString] = (
+    "coalesce(object_id, CASE object_kind"
+    " WHEN 'api-key' THEN (SELECT min(key_id) FROM api_keys WHERE name = object_name HAVING count(*) = 1)"
+    " WHEN 'group' THEN (SELECT min(group_id::text) FROM groups WHERE name = object_name HAVING count(*) = 1)"
+    " WHEN 'user' THEN (SELECT user_id::text FROM users WHERE username = object_name)"
+    " WHEN 'service-account' THEN (SELECT user_id::text FROM users WHERE username = object_name)"
+    " WHEN 'webhook' THEN (SELECT min(webhook_id::text) FROM webhooks WHERE name = object_name HAVING count(*) = 1)"
+    " WHEN 'workspace' THEN (SELECT min(image_id::text) FROM images WHERE friendly_name = object_name"
+    "  HAVING count(*) = 1)"
+    " WHEN 'zone' THEN (SELECT zone_id::text FROM zones WHERE zone_name = object_name) END)"
+)
+
+
 async def read_changes(db: Database) -> list[RecentChange]:
     """Return the changes of the last hour from the audit, the newest first; at most `SHOWN`."""
     return await db.fetch_as(
         RecentChange,
         "SELECT event_id, code, time, message, actor_name,"
         " CASE WHEN actor_kind = 'user' THEN actor_id END AS actor_user_id,"
-        " object_kind, object_name, object_id, count(*) OVER () AS number"
+        f" object_kind, object_name, {_OBJECT_ID} AS object_id, count(*) OVER () AS number"
         " FROM audit_events WHERE time > now() - interval '1 hour' AND result = 'done' AND code = ANY(%s)"
         " ORDER BY event_id DESC LIMIT %s",
         (CHANGE_CODES, SHOWN),

@@ -89,9 +89,10 @@ SELECT g.launch_id, g.image_id::text, i.friendly_name, g.user_ids, g.number, g.s
 """
 _WEBHOOKS: Final[LiteralString] = (
     "SELECT w.webhook_id::text, w.name, d.waiting, d.oldest, d.error FROM webhooks w, LATERAL"
-    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(d.error ORDER BY d.attempted DESC))[1] AS error"
+    " (SELECT count(*) AS waiting, min(d.at) AS oldest, (array_agg(coalesce(nullif(d.error, ''),"
+    " 'the answer was ' || d.status) ORDER BY d.attempted DESC))[1] AS error"
     "    FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id AND d.state = 'waiting' AND d.attempts > 0"
-    "     AND d.error <> '') d WHERE d.waiting > 0 AND webhook_sends(w) ORDER BY w.name"
+    "     AND (d.error <> '' OR d.status > 0)) d WHERE d.waiting > 0 AND webhook_sends(w) ORDER BY w.name"
 )
 _CREDENTIALS: Final[LiteralString] = """
 SELECT * FROM (
@@ -264,6 +265,7 @@ class SlowestLaunch:
 class RefusedUser:
     """A user with a failed launch in the last 24 hours, and the newest of these launches."""
 
+    launch_id: str
     user_id: str
     username: str
     image_id: str
@@ -292,7 +294,7 @@ SELECT l.launch_id::text, l.session_id::text, u.user_id::text, u.username, i.ima
 """
 _REFUSED: Final[LiteralString] = """
 SELECT r.*, count(*) OVER () AS number FROM (
-    SELECT DISTINCT ON (f.user_id) f.user_id::text, u.username, f.image_id::text, i.friendly_name
+    SELECT DISTINCT ON (f.user_id) f.launch_id::text, f.user_id::text, u.username, f.image_id::text, i.friendly_name
            AS image_friendly_name, f.at, f.steps
       FROM (SELECT * FROM launches WHERE outcome = 'failed' AND at > now() - interval '24 hours'
              ORDER BY at DESC LIMIT %(max_launches)s) f

@@ -29,6 +29,7 @@ import { RecentUse } from './RecentUse';
 import { kindOf, nameOf } from './kinds';
 import { settingTitle, withSettingTitles } from '../../../components/titles';
 import { useLinks } from '../../../components/useLinks';
+import { WhyButton } from '../../../why/WhyButton';
 
 const LOG_CODES = { 'staging-violation': t`Incompatible settings` };
 
@@ -67,7 +68,18 @@ export function AdminSession() {
       list={{ to: '/admin/sessions', title: t`Sessions` }}
       query={session}
       title={({ image_friendly_name: workspace, username }) => (username ? t`${workspace} of ${username}` : workspace)}
-      note={(data) => <StatusBadge status={data.status} staged={kindOf(data) === 'staged'} />}
+      note={(data) => (
+        <>
+          <StatusBadge status={data.status} staged={kindOf(data) === 'staged'} />{' '}
+          {data.user_id ? (
+            <WhyButton subject={{ kind: 'session', id: data.session_id }} about={t`launch of this session`} />
+          ) : (
+            data.staging_config_id && (
+              <WhyButton subject={{ kind: 'pool', id: data.staging_config_id }} about={t`pool of this session`} />
+            )
+          )}
+        </>
+      )}
       actions={(data) => (
         <>
           <RecordingLink sessionId={data.session_id} />

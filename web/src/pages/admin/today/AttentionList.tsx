@@ -19,8 +19,8 @@ import { CalmDrawing } from './CalmDrawing';
 import { actionOf } from './helpActions';
 import classes from './Today.module.css';
 
-/** The number of entries that are shown at first, so that the facts below them stay visible. */
-const SHOWN = 8;
+/** The number of entries that are shown at first, so that the facts below them stay visible. One more is not hidden. */
+const SHOWN = 7;
 
 const MARKS: Record<Attention['severity'], { icon: TablerIcon; word: string }> = {
   failure: { icon: IconExclamationCircle, word: t`Failure` },
@@ -32,7 +32,8 @@ const MARKS: Record<Attention['severity'], { icon: TablerIcon; word: string }> =
 export function AttentionList({ today }: { today: Today }) {
   const { attention: entries } = today;
   const [isWhole, setWhole] = useState(false);
-  const shown = isWhole ? entries : entries.slice(0, SHOWN);
+  const hasMore = entries.length > SHOWN + 1;
+  const shown = isWhole || !hasMore ? entries : entries.slice(0, SHOWN);
   return (
     <section aria-labelledby="needs-attention">
       <Title order={2} id="needs-attention" className={classes.heading}>
@@ -56,7 +57,7 @@ export function AttentionList({ today }: { today: Today }) {
           ))}
         </ul>
       )}
-      {entries.length > SHOWN && (
+      {hasMore && (
         <Button
           variant="subtle"
           size="compact-sm"

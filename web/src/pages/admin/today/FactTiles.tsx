@@ -135,13 +135,21 @@ export function FactTiles({ today }: { today: Today }) {
           <Tile title={t`Refused users`} to="/admin/diagnostics/launches?outcome=failed" wide>
             <Big>{launches.refused}</Big>
             {launches.refused_users.slice(0, 3).map((user) => (
-              <p key={user.user_id} title={user.reason} className={classes.oneLine}>
-                <Named object={{ kind: 'user', id: user.user_id }}>{user.username}</Named>{' '}
-                <span className={classes.note}>
-                  <Named object={{ kind: 'image', id: user.image_id }}>{user.image_friendly_name}</Named>,
-                </span>{' '}
-                <TimeAgo time={user.at} />
-              </p>
+              <div key={user.user_id} className={classes.refused}>
+                <p title={user.reason} className={classes.oneLine}>
+                  <span className={classes.note}>
+                    <TimeAgo time={user.at} />
+                  </span>{' '}
+                  <Named object={{ kind: 'user', id: user.user_id }}>{user.username}</Named>{' '}
+                  <span className={classes.note}>
+                    <Named object={{ kind: 'image', id: user.image_id }}>{user.image_friendly_name}</Named>
+                  </span>
+                </p>
+                <WhyButton
+                  subject={{ kind: 'launch', id: user.launch_id }}
+                  about={t`refusal of ${{ user: user.username }}`}
+                />
+              </div>
             ))}
             {launches.refused === 0 && (
               <p className={classes.note}>

@@ -32,7 +32,7 @@ function textOf(step: Step): StepText {
       };
     case 'workspace':
       return {
-        sentence: t`Add a workspace from the catalogue, such as a browser or an office.`,
+        sentence: t`Add a workspace from the catalogue, such as a browser or an office suite.`,
         button: t`Open the Catalogue`,
         to: '/admin/catalogue',
       };
