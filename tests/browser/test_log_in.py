@@ -22,8 +22,11 @@ def test_a_wrong_password_is_refused_with_a_reason(instance: Instance, new_conte
     goto(page, instance.url)
     page.get_by_label("Username").fill("admin@greenroom.local")
     page.get_by_label("Password", exact=True).fill("not the password")
-    page.get_by_role("button", name="Log in").click()
+    button = page.get_by_role("button", name="Log in")
+    before = button.bounding_box()
+    button.click()
     expect(page.get_by_role("alert")).to_contain_text("wrong")
+    assert button.bounding_box() == before, "the form does not move"
     expect(page.get_by_label("Password", exact=True)).to_have_value("")
     assert violations(page) == []
 

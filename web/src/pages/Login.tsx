@@ -1,6 +1,6 @@
 import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Alert, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Suspense, useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
@@ -38,7 +38,15 @@ export function Login() {
     <Gate
       above={<Logo size={48} />}
       title={branding.name}
-      note={t`Log in to open your desktops`}
+      note={
+        enter.isError ? (
+          <span role="alert" className={styles.refused}>
+            {messageOf(enter.error)}
+          </span>
+        ) : (
+          t`Log in to open your desktops`
+        )
+      }
       below={<Notice notice={branding.notice} supportUrl={branding.support_url} />}
     >
       {needed ? (
@@ -54,12 +62,7 @@ export function Login() {
             }}
           >
             <Stack>
-              {enter.isIdle && <SignOnRefusal />}
-              {enter.isError && (
-                <Alert color="red" variant="light" role="alert">
-                  {messageOf(enter.error)}
-                </Alert>
-              )}
+              <SignOnRefusal />
               <TextInput
                 label={t`Username`}
                 name="username"
