@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { byArea, isPermissionFound, titlesText } from '../src/pages/admin/permissionAreas';
+import { byArea, detailsOf, isPermissionFound, titlesText } from '../src/pages/admin/permissionAreas';
 
 const SEE = { code: 'sessions_view', description: 'See the sessions of all users' };
 const RECORD = { code: 'session_videos_view', description: 'See the videos of recorded sessions, and verify them' };
@@ -25,3 +25,9 @@ test('a list of permissions has their titles, and the code of one of another ver
   expect(titlesText(['user', 'later_view'], [USE, SEE])).toBe('Use the launcher, later_view');
   expect(titlesText([], [USE])).toBe('');
 });
+
+test.each([
+  ['See users', ''],
+  ['Everything; includes all other permissions', 'Includes all other permissions'],
+  ['See the settings (System, Settings), sign-on providers', '(System, Settings), sign-on providers'],
+])('the details of %o are %o', (description, details) => expect(detailsOf(description)).toBe(details));

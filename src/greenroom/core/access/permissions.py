@@ -54,12 +54,12 @@ PERMISSIONS: Final[dict[str, str]] = {
     "managers_delete": "Delete Managers",
     "agents_view": "See Agents, gateways and join tokens",
     "agents_create": "Create and revoke join tokens for Agents and gateways",
-    "agents_modify": "Change, enable, disable and drain Agents",
+    "agents_modify": "Change Agents, and enable, disable and drain them",
     "agents_delete": "Delete Agents and gateways",
     "machines_view": "See machine pools and machine orders",
     "machines_create": "Create machine pools, whose providers can charge for machines; approval needs"
     " `agents_create` and `agents_modify`",
-    "machines_modify": "Change, enable and disable machine pools; approval needs `agents_create` and"
+    "machines_modify": "Change machine pools, and enable and disable them; approval needs `agents_create` and"
     " `agents_modify`, too",
     "machines_delete": "Delete machine pools",
     "staging_view": "See staging configs, their hits and misses, and forecasts of launches",
@@ -68,7 +68,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "staging_delete": "Delete staging configs",
     "sessions_view": "See the sessions of all users",
     "sessions_screenshot": "See the screens of the sessions of all users",
-    "sessions_modify": "Stop, pause and resume the sessions of all users, run commands and use files in them",
+    "sessions_modify": "Operate the sessions of all users: stop, pause and resume them, run commands and use"
+    " files in them",
     "sessions_delete": "Delete the sessions of all users",
     "sessions_assist": "Join the sessions of all users to help; their users see it",
     "sessions_assist_silent": "Join the sessions of all users without an announcement, if `allow_silent_assist` is on;"

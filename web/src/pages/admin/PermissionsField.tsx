@@ -5,8 +5,9 @@ import { IconCheck } from '@tabler/icons-react';
 import { allowsEverywhere, useMe } from '../../api/auth';
 import { permissionsQuery } from '../../api/queries';
 import type { Schemas } from '../../api/types';
+import { Marked } from '../../components/Marked';
 import { permissionTitle } from '../../components/titles';
-import { byArea, isPermissionFound, titlesText } from './permissionAreas';
+import { byArea, detailsOf, isPermissionFound, titlesText } from './permissionAreas';
 import styles from './Permissions.module.css';
 
 type Permission = Schemas['PermissionView'];
@@ -60,16 +61,21 @@ export function PermissionsField(props: MultiSelectProps) {
   );
 }
 
-/** The title of a permission with its code, and its whole description if it says more. */
+/** The title of a permission with its code, and the details of its description. */
 export function PermissionText({ permission: { code, description } }: { permission: Permission }) {
   const title = permissionTitle(description);
+  const details = detailsOf(description);
   return (
     <div>
       <div className={styles.head}>
         <span className={styles.title}>{title}</span>
         <Code className={styles.code}>{code}</Code>
       </div>
-      {description !== title && <div className={styles.description}>{description}</div>}
+      {details && (
+        <div className={styles.description}>
+          <Marked text={details} />
+        </div>
+      )}
     </div>
   );
 }

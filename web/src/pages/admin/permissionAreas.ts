@@ -53,6 +53,12 @@ export function isPermissionFound({ code, description }: Permission, search: str
     .every((word) => text.includes(word));
 }
 
+/** "With an API key of a program": the part of a description after its title. */
+export function detailsOf(description: string): string {
+  const details = description.slice(permissionTitle(description).length).replace(/^[\s,;:]+/, '');
+  return details.charAt(0).toUpperCase() + details.slice(1);
+}
+
 /** The titles of permissions as one text. A code of another version is shown as it is. */
 export function titlesText(codes: string[], known: Permission[] = []): string {
   const titles = new Map(known.map(({ code, description }) => [code, permissionTitle(description)]));

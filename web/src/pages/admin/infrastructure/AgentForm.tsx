@@ -2,7 +2,9 @@ import { t } from '@lingui/core/macro';
 import { Plural, Trans } from '@lingui/react/macro';
 import { SimpleGrid, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { useQueryClient } from '@tanstack/react-query';
 import { changeAgent } from '../../../api/actions';
+import { agentQuery } from '../../../api/queries';
 import type { Agent } from '../../../api/types';
 import { AmountInput } from '../../../components/AmountInput';
 import { checksOf } from '../../../components/checks';
@@ -23,10 +25,11 @@ const CHECKS = checksOf('AgentPatch', {
 /** The cores and the memory that an Agent offers to sessions, if they differ from those of its host. */
 export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => void }) {
   const form = useForm<Fields>({
-    initialValues: { cores_override: agent.cores_override ?? '', memory_override: agent.memory_override ?? '' },
+    initialValues: fieldsOf(agent),
     validate: CHECKS,
     validateInputOnChange: true,
   });
+  const queries = useQueryClient();
   const { hostname, cores_reported: cores } = agent;
   const memory = bytes(agent.memory_reported);
   return (
@@ -36,6 +39,11 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       save={(values, before) => changeAgent(agent.agent_id, changed(bodyOf(before), bodyOf(values)))}
       touched={['agents']}
       repeatable
+      undo={{
+        saved: t`Agent ${hostname} was saved.`,
+        read: () => queries.query({ ...agentQuery(agent.agent_id), staleTime: 0 }),
+        valuesOf: fieldsOf,
+      }}
       onClose={onClose}
     >
       <Text size="sm">
@@ -60,6 +68,10 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       </SimpleGrid>
     </FormDialog>
   );
+}
+
+function fieldsOf({ cores_override, memory_override }: Agent): Fields {
+  return { cores_override: cores_override ?? '', memory_override: memory_override ?? '' };
 }
 
 function bodyOf({ cores_override, memory_override }: Fields) {

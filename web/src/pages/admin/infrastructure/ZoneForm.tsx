@@ -3,10 +3,12 @@ import { Trans } from '@lingui/react/macro';
 import { Alert, Fieldset, NumberInput, Select, SimpleGrid, Switch, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeZone, createZone } from '../../../api/actions';
+import { zonesQuery } from '../../../api/queries';
 import type { Schemas, Zone } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 
 type Fields = Required<Schemas['ZonePatch']>;
 
@@ -39,6 +41,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
   const { allow_origin_domain, upstream_auth_address } = form.getValues();
   const dynamic = [allow_origin_domain, upstream_auth_address].some((value) => value.includes(REQUEST_HOST));
   const name = zone?.zone_name;
+  const readAgain = useFreshItem(zonesQuery, ({ zone_id }) => zone_id === zone?.zone_id);
   return (
     <FormDialog
       title={name !== undefined ? t`Edit zone ${name}` : t`Create Zone`}
@@ -49,6 +52,15 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
       save={(values, before) => (zone ? changeZone(zone.zone_id, changed(before, values)) : createZone(values))}
       touched={['zones', 'staging-configs']}
       onClose={onClose}
+      undo={
+        zone
+          ? {
+              saved: t`Zone ${{ name: zone.zone_name }} was saved.`,
+              read: readAgain,
+              valuesOf: fieldsOf,
+            }
+          : undefined
+      }
     >
       <TextInput
         label={t`Zone Name`}

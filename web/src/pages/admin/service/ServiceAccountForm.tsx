@@ -1,10 +1,12 @@
 import { t } from '@lingui/core/macro';
 import { Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { serviceAccountsQuery } from '../../../api/queries';
 import { changeServiceAccount, createServiceAccount, type ServiceAccount } from '../../../api/serviceAccounts';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 import { GroupsField } from '../users/UserForm';
 import { bodyOf, fieldsOf } from './serviceAccounts';
 
@@ -16,6 +18,10 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
     validateInputOnChange: true,
   });
   const name = account?.name;
+  const readAgain = useFreshItem(
+    serviceAccountsQuery,
+    (each) => each.service_account_id === account?.service_account_id,
+  );
   return (
     <FormDialog
       title={name !== undefined ? t`Service Account ${name}` : t`Create Service Account`}
@@ -27,6 +33,7 @@ export function ServiceAccountForm({ account, onClose }: { account: ServiceAccou
           : createServiceAccount(bodyOf(fields))
       }
       touched={['service-accounts', 'groups']}
+      undo={name !== undefined ? { saved: t`${name} was saved.`, read: readAgain, valuesOf: fieldsOf } : undefined}
       onClose={onClose}
     >
       <TextInput label={t`Name`} required autoComplete="off" data-autofocus {...form.getInputProps('name')} />

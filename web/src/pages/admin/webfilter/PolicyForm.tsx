@@ -2,10 +2,12 @@ import { t } from '@lingui/core/macro';
 import { Select, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
+import { filterPoliciesQuery } from '../../../api/queries';
 import type { FilterPolicy } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 
 interface Fields {
   name: string;
@@ -18,17 +20,12 @@ interface Fields {
 /** Create a web filter policy (`policy` is null), or edit one. Each line of a list is a domain. */
 export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; onClose: () => void }) {
   const form = useForm<Fields>({
-    initialValues: {
-      name: policy?.name ?? '',
-      description: policy?.description ?? '',
-      default_action: policy?.default_action ?? 'deny',
-      allow: policy?.allow.join('\n') ?? '',
-      deny: policy?.deny.join('\n') ?? '',
-    },
+    initialValues: fieldsOf(policy),
     validate: checksOf('FilterPolicyCreate'),
     validateInputOnChange: true,
   });
   const name = policy?.name;
+  const readAgain = useFreshItem(filterPoliciesQuery, (each) => each.filter_policy_id === policy?.filter_policy_id);
   return (
     <FormDialog
       title={name !== undefined ? t`Edit ${name}` : t`Create Policy`}
@@ -42,6 +39,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
           : createFilterPolicy(bodyOf(values))
       }
       touched={['filter-policies']}
+      undo={name !== undefined ? { saved: t`${name} was saved.`, read: readAgain, valuesOf: fieldsOf } : undefined}
       onClose={onClose}
     >
       <TextInput label={t`Name`} required data-autofocus {...form.getInputProps('name')} />
@@ -77,6 +75,16 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       />
     </FormDialog>
   );
+}
+
+function fieldsOf(policy: FilterPolicy | null): Fields {
+  return {
+    name: policy?.name ?? '',
+    description: policy?.description ?? '',
+    default_action: policy?.default_action ?? 'deny',
+    allow: policy?.allow.join('\n') ?? '',
+    deny: policy?.deny.join('\n') ?? '',
+  };
 }
 
 function bodyOf({ allow, deny, ...fields }: Fields) {

@@ -2,10 +2,12 @@ import { t } from '@lingui/core/macro';
 import { Checkbox, Code, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeWebhook, createWebhook } from '../../../api/actions';
+import { webhooksQuery } from '../../../api/queries';
 import type { Schemas, Webhook, WebhookEvent } from '../../../api/types';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
+import { useFreshItem } from '../../../components/useFreshItem';
 import { EVENTS, eventsOf, eventTitle, TOPICS } from './outcomes';
 
 interface Props {
@@ -18,12 +20,9 @@ interface Props {
 /** Create a webhook, or change its name, address and events. */
 export function WebhookForm({ webhook, onCreated, onClose }: Props) {
   const name = webhook?.name;
+  const readAgain = useFreshItem(webhooksQuery, (each) => each.webhook_id === webhook?.webhook_id);
   const form = useForm({
-    initialValues: {
-      name: webhook?.name ?? '',
-      url: webhook?.url ?? '',
-      events: (webhook?.events ?? []) as WebhookEvent[],
-    },
+    initialValues: fieldsOf(webhook),
     validate: {
       ...checksOf('WebhookCreate'),
       events: (events) => (events.length > 0 ? null : t`Choose at least one event`),
@@ -44,6 +43,7 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
         return made;
       }}
       touched={['webhooks']}
+      undo={name !== undefined ? { saved: t`${name} was saved.`, read: readAgain, valuesOf: fieldsOf } : undefined}
       onClose={onClose}
     >
       <TextInput label={t`Name`} required data-autofocus {...form.getInputProps('name')} />
@@ -81,4 +81,8 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       </Checkbox.Group>
     </FormDialog>
   );
+}
+
+function fieldsOf(webhook: Pick<Webhook, 'name' | 'url' | 'events'> | null) {
+  return { name: webhook?.name ?? '', url: webhook?.url ?? '', events: (webhook?.events ?? []) as WebhookEvent[] };
 }

@@ -30,7 +30,7 @@ export function PictureChoice({ form }: { form: WorkspaceFields }) {
               checked={chosen === address}
               onChange={() => form.setFieldValue('image_src', address)}
             />
-            <img src={address} width={40} height={40} alt="" />
+            <img src={address} width={64} height={40} alt="" />
           </label>
         ))}
       </div>

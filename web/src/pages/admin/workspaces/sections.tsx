@@ -40,7 +40,13 @@ export function GeneralFields({ form, image }: Props & { image: Image | null }) 
   return (
     <Section title={t`General`}>
       <Columns>
-        <TextInput label={t`Friendly Name`} required data-autofocus {...form.getInputProps('friendly_name')} />
+        <TextInput
+          label={t`Friendly Name`}
+          description={t`The name that users see`}
+          required
+          data-autofocus
+          {...form.getInputProps('friendly_name')}
+        />
         <TextInput
           label={t`Thumbnail URL`}
           description={t`The path of a picture on this server; the choice of a picture below fills it in`}
