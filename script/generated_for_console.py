@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from server_templates import templates_below
 
-from greenroom import core
 from greenroom.api.access.login_routes import ACCOUNT_CHANGED, WRONG_CREDENTIALS
 from greenroom.api.access.second_factors import PENDING_ENDED
 from greenroom.core.access.group_settings import SETTINGS
@@ -23,8 +22,12 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, NOTHING_FITS, USER_REM
 from greenroom.shared import errors
 
 HEADER: Final = "// Written by script/generate_from_api.py from the api: run script/lint --fix.\n\n"
-CORE: Final = Path(core.__path__[0])
+ROOT: Final = Path(__file__).parents[1]
+SERVER: Final = ROOT / "src/greenroom"
+IDENTITY: Final = "packages/identity/src/greenroom/identity"
 USER_MODULES: Final = (
+    "core/access/accounts.py",
+    "core/access/second_factors.py",
     "core/diagnostics/why/own.py",
     "core/launch/forecast.py",
     "core/lease.py",
@@ -32,8 +35,9 @@ USER_MODULES: Final = (
     "core/session/progress.py",
     "core/session/sharing.py",
     "core/text.py",
+    f"{IDENTITY}/refusals.py",
 )
-"""Modules whose texts users without permissions read."""
+"""Modules whose texts users without permissions read, in the server or below the repository."""
 USER_ERRORS: Final = (
     "api/access/accounts.py",
     "api/access/passkeys.py",
@@ -44,6 +48,9 @@ USER_ERRORS: Final = (
 )
 """Modules and folders whose errors users without permissions read."""
 ADMINISTRATOR_MODULES: Final = (
+    "api/pool/routes.py",
+    "api/workspace/service.py",
+    "core/access/group_settings.py",
     "core/access/inherited_settings.py",
     "core/access/setting_checks.py",
     "core/catalogue",
@@ -58,7 +65,16 @@ ADMINISTRATOR_MODULES: Final = (
     "core/workspace",
 )
 """Modules and folders whose texts administrators read."""
-ADMINISTRATOR_ERRORS: Final = ("api", "core/access", "core/branding.py", "core/installation.py", "db", "sessions")
+ADMINISTRATOR_ERRORS: Final = (
+    "api",
+    "core/access",
+    "core/branding.py",
+    "core/installation.py",
+    "db",
+    "runtimes",
+    "sessions",
+    "packages/docker/src/greenroom/runtimes/docker",
+)
 """Modules and folders whose errors administrators read."""
 NOT_READ: Final = (
     "api/desk/answers.py",
@@ -123,7 +139,7 @@ WORDS: Final = (
     *("{number0} error", "{number0} errors", "{number0} message", "{number0} messages", "{number0} cores"),
     *("{number0} times", "{number0} load, {number1} session", "{number0} load, {number1} sessions"),
     *("{number0} of {number1} cores", "{number0} webhook", "{number0} pool", "{number0} pools", "{number0} workspace"),
-    *("{number0} workspaces", "{number0} group", "{number0} groups"),
+    *("{number0} workspaces", "`{name0}` = {1} from {2}", "username", "{number0} group", "{number0} groups"),
 )
 """Words and short texts in facts of decisions and in parts of sentences."""
 PREFIX: Final = "server:"
@@ -172,9 +188,13 @@ def administrator_texts() -> Iterator[str]:
 
 def _templates(modules: Iterable[str], errors_of: Iterable[str]) -> set[str]:
     """Return the templates of these modules and folders below `greenroom`."""
-    found = (templates_below(CORE.parent / name, except_for=NOT_READ) for name in modules)
-    raised = (templates_below(CORE.parent / name, only_errors=True, except_for=NOT_READ) for name in errors_of)
+    found = (templates_below(_path(name), except_for=NOT_READ) for name in modules)
+    raised = (templates_below(_path(name), only_errors=True, except_for=NOT_READ) for name in errors_of)
     return set[str]().union(*found, *raised)
+
+
+def _path(name: str) -> Path:
+    return (ROOT if name.startswith("packages/") else SERVER) / name
 
 
 def limits_file(api: dict[str, Any]) -> str:

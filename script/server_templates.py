@@ -43,7 +43,8 @@ OTHER_CALLS: Final = frozenset(
 """Calls whose texts are for developers or the database."""
 
 NOT_FOR_PEOPLE: Final = re.compile(
-    r"[{}<>|\\]|\w=\S|^--|SELECT |GREENROOM_[A-Z]|KP_[A-Z]|^[\w /.*-]*/[\w.*-]*$|\(\.\+\)|^Value error$"
+    r"[{}<>|\\]|\w=\S|^--|SELECT |GREENROOM_[A-Z]|KP_[A-Z]|^[\w /.*-]*/[\w.*-]*$"
+    r"|\(\.\+\)|^Value error$|^(?:[a-z]+ ){19}"
 )
 """Paths, code, and texts for those who operate the processes."""
 

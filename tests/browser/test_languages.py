@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ PLAIN_TEXTS: Final = """() => [...document.querySelectorAll('h1, h2, th, label, 
 """Texts of headings, fields, buttons and links that the pseudo-locale did not change."""
 
 NAMES: Final = ("Greenroom", "Session Staging", "admin@greenroom.local")
+ENGLISH: Final = re.compile(r"\b(?:the|is|are|not|of|which|must|and)\b")
+"""Words that English sentences have and German ones do not."""
 OF_THE_API: Final = {"/admin/settings"}
 """Pages with titles of the api. A pseudo-locale does not have them."""
 
@@ -122,6 +125,33 @@ def test_the_logo_is_below_the_heading_of_its_settings_in_german(speaker: Callab
     person.open("/admin/settings")
     appearance = person.page.get_by_role("region", name="Erscheinungsbild")
     expect(appearance.get_by_role("region", name="Logo")).to_be_visible()
+
+
+def test_refusals_and_reasons_are_german(speaker: Callable[..., Person], instance: Instance):
+    person = speaker("de")
+    page = person.page
+    (manager,), (agent, *_) = instance.call("GET", "/managers"), instance.call("GET", "/agents")
+    person.open("/admin/infrastructure/managers")
+    page.get_by_role("switch").first.press("Space")
+    refusal = page.get_by_role("alert").filter(has_text=manager["instance_id"])
+    expect(refusal).to_contain_text("ist der letzte aktivierte Manager der Zone")
+    texts = [refusal.inner_text()]
+    person.open("/admin/users")
+    page.get_by_role("button", name="Benutzer erstellen").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Benutzername").fill(person.username)
+    for password in ("kurz", "correct horse battery"):
+        form.get_by_role("textbox", name="Passwort").fill(password)
+        form.get_by_role("button", name="Absenden").click()
+        expect(form.get_by_role("alert")).to_contain_text("Nicht gespeichert")
+        texts.append(form.get_by_role("alert").inner_text())
+    for subject in (f"/admin/infrastructure/agents/{agent['agent_id']}", "/admin/infrastructure/managers"):
+        person.open(subject)
+        page.get_by_role("button", name="Warum?").first.click()
+        panel = page.get_by_role("dialog")
+        expect(panel.get_by_role("listitem").first).to_be_visible()
+        texts.append(panel.inner_text())
+    assert [text for text in texts if ENGLISH.search(text)] == []
 
 
 def test_a_language_from_right_to_left_has_its_navigation_on_the_right(speaker: Callable[..., Person]):

@@ -228,6 +228,10 @@ function visitRow(row: Row): void {
     } else if (Array.isArray(value) && LISTS_OF_SENTENCES.has(name)) {
       row[name] = value.map((each: unknown) => (typeof each === 'string' ? serverText(each) : each));
       visit(row[name]);
+    } else if (name === 'refusals') {
+      row[name] = Object.fromEntries(
+        Object.entries(value as Record<string, string>).map(([code, text]) => [code, serverText(text)]),
+      );
     } else visit(value);
   }
   const parts = row.parts ?? row.answer;
