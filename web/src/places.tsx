@@ -230,7 +230,14 @@ const MENUS = {
       page: Managers,
     },
     { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
-    { path: '/admin/infrastructure/agents', title: t`Docker Agents`, icon: IconCpu, needs: 'agents', page: Agents },
+    {
+      path: '/admin/infrastructure/agents',
+      title: t`Docker Agents`,
+      create: t`Add Agent`,
+      icon: IconCpu,
+      needs: 'agents',
+      page: Agents,
+    },
     { path: '/admin/infrastructure/agents/:agentId', page: AgentPage },
     {
       path: '/admin/infrastructure/machines',
@@ -243,6 +250,7 @@ const MENUS = {
     {
       path: '/admin/infrastructure/gateways',
       title: t`Gateways`,
+      create: t`Add Gateway`,
       icon: IconWorldShare,
       needs: 'agents',
       page: Gateways,

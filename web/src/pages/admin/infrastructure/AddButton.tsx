@@ -4,12 +4,15 @@ import { useDisclosure } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
 import { useAllowed } from '../../../api/auth';
 import type { JoinToken } from '../../../api/types';
+import { useCreateParam } from '../../../components/useCreateParam';
 import { JoinDialog } from './JoinDialog';
 
 /** Add Agent, Add Gateway: opens the dialog of a join token, for users who may create one. */
 export function AddButton({ role }: { role: JoinToken['role'] }) {
   const [opened, { open, close }] = useDisclosure(false);
-  if (!useAllowed()('agents_create')) return null;
+  const may = useAllowed()('agents_create');
+  useCreateParam(may, open);
+  if (!may) return null;
   return (
     <>
       <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
