@@ -232,7 +232,14 @@ const MENUS = {
       page: Managers,
     },
     { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
-    { path: '/admin/infrastructure/agents', title: t`Docker Agents`, icon: IconCpu, needs: 'agents', page: Agents },
+    {
+      path: '/admin/infrastructure/agents',
+      title: t`Docker Agents`,
+      create: t`Add Agent`,
+      icon: IconCpu,
+      needs: 'agents',
+      page: Agents,
+    },
     { path: '/admin/infrastructure/agents/:agentId', page: AgentPage },
     {
       path: '/admin/infrastructure/machines',
@@ -245,6 +252,7 @@ const MENUS = {
     {
       path: '/admin/infrastructure/gateways',
       title: t`Gateways`,
+      create: t`Add Gateway`,
       icon: IconWorldShare,
       needs: 'agents',
       page: Gateways,

@@ -1,7 +1,6 @@
 import { Button } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useState } from 'react';
-import { useSearchParams } from 'react-router';
+import { type ReactNode, useCallback, useState } from 'react';
 import { useAllowed } from '../api/auth';
 import { usePlace } from '../places';
 import { actionsColumn } from './columns';
@@ -9,7 +8,7 @@ import { DataTable, type TableProps } from './DataTable';
 import { EmptyState } from './feedback';
 import { PageHeader } from './PageHeader';
 import { RowAction } from './RowAction';
-import { withParam } from './tableState';
+import { useCreateParam } from './useCreateParam';
 
 type Verb = 'create' | 'modify' | 'delete';
 
@@ -48,7 +47,7 @@ export function ResourcePage<Row>(props: Props<Row>) {
   const { notice, columns, children, ...table } = others;
   const place = usePlace();
   const { title, icon, needs } = place;
-  const create = props.create ?? place.create;
+  const create = form && (props.create ?? place.create);
   const allowed = useAllowed();
   const mayDo = may ?? ((verb: Verb) => allowed(`${needs}_${verb}`));
   const [edited, setEdited] = useEdited<Row>(!!create && mayDo('create', null));
@@ -91,15 +90,12 @@ export function ResourcePage<Row>(props: Props<Row>) {
 
 type Edited<Row> = { row: Row | null } | null;
 
-/** The item in the dialog; `row` null = a new one. The parameter `create` of the address opens the dialog for a new one. */
+/** The item in the dialog; `row` null = a new one. */
 function useEdited<Row>(mayCreate: boolean) {
-  const [params, setParams] = useSearchParams();
   const [edited, setEdited] = useState<Edited<Row>>(null);
-  const isAsked = mayCreate && params.has('create');
-  useEffect(() => {
-    if (!isAsked) return;
-    setEdited({ row: null });
-    setParams(withParam('create', ''), { replace: true });
-  }, [isAsked, setParams]);
+  useCreateParam(
+    mayCreate,
+    useCallback(() => setEdited({ row: null }), []),
+  );
   return [edited, setEdited] as const;
 }
