@@ -66,7 +66,7 @@ export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
   const address = addressOf(hit, me);
   if (address === null) return [];
   // A kind without pages leads to its list, with the object as the filter.
-  const to = hit.kind === 'zone' || hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
+  const to = hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
   const note = [NOUNS[hit.kind], isSetting ? hit.id : hit.note].filter(Boolean).join(' · ');
   const page: Entry = { to, title: isSetting ? serverText(hit.title) : hit.title, note, section: 'Found' };
