@@ -51,14 +51,14 @@ test('a hit leads to its page only if the user may open it', () => {
 });
 
 test('hits without a page lead to their list, each with its own filter', () => {
-  const found = ['eu west', 'us'].flatMap((name) => entriesOfHit(hit('zone', name), me('zones_view')));
+  const found = ['eu west', 'us'].flatMap((name) => entriesOfHit(hit('service_account', name), me('devapi_view')));
   expect(found.map(({ to }) => to)).toEqual([
-    '/admin/infrastructure/zones?q=%22eu%20west%22',
-    '/admin/infrastructure/zones?q=%22us%22',
+    '/admin/service-accounts?q=%22eu%20west%22',
+    '/admin/service-accounts?q=%22us%22',
   ]);
-  const list = { ...entry('Zones'), to: '/admin/infrastructure/zones' };
-  const shown = shownFor('zone', { recent: [], pages: [list], creations: [], found });
-  expect(shown.map(({ title }) => title)).toEqual(['Zones', 'eu west', 'us']);
+  const list = { ...entry('Service Accounts'), to: '/admin/service-accounts' };
+  const shown = shownFor('service', { recent: [], pages: [list], creations: [], found });
+  expect(shown.map(({ title }) => title)).toEqual(['Service Accounts', 'eu west', 'us']);
 });
 
 test('a Manager has an action that leads to the dialog', () => {

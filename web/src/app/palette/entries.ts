@@ -88,7 +88,7 @@ export function entriesOfHit(hit: Hit, me: Me | null | undefined): Entry[] {
   const address = addressOf(hit, me);
   if (address === null) return [];
   // A kind without pages leads to its list, with the object as the filter.
-  const to = hit.kind === 'zone' || hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
+  const to = hit.kind === 'service_account' ? `${address}?q=${quoted(hit.title)}` : address;
   const isSetting = hit.kind === 'setting' || hit.kind === 'group_setting';
   const note = [NOUNS[hit.kind], isSetting ? hit.id : noteOf(hit)].filter(Boolean).join(' · ');
   const title = isSetting ? serverText(hit.title) : hit.title;
