@@ -12,8 +12,8 @@ test('the use of a session is kept for 30 minutes, at most every 5 seconds', () 
 });
 
 test('a session that does not run or is not measured has no sample', () => {
-  expect(withSample([], { ...session, status: 'stopped' } as Session, 0)).toEqual([]);
-  expect(withSample([], { ...session, cpu_used: null } as Session, 0)).toEqual([]);
+  expect(withSample([], { ...session, status: 'stopped' }, 0)).toEqual([]);
+  expect(withSample([], { ...session, cpu_used: null }, 0)).toEqual([]);
 });
 
 test('a line goes from the left to the right, with the highest value at the top', () => {
