@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { changed, withoutPanel } from '../src/components/address';
 import { PARALLEL, runAll } from '../src/components/bulk';
+import { switches } from '../src/components/bulkSwitch';
 import { completionsOf } from '../src/components/completion';
 import { csvOf, jsonOf } from '../src/components/exportRows';
 import { queryOf, showView } from '../src/components/listChoices';
@@ -169,4 +170,13 @@ describe('an action for several items', () => {
     );
     expect(begun.length).toBe(PARALLEL);
   });
+});
+
+test('the undo of a switch is the opposite request', async () => {
+  const run = vi.fn((_: { enabled: boolean }, enabled: boolean) => Promise.resolve(enabled));
+  for (const { run: act, undo } of switches({ effects: { enable: '', disable: '' }, run })) {
+    await act({ enabled: true });
+    await undo?.({ enabled: true });
+  }
+  expect(run.mock.calls.map(([, enabled]) => enabled)).toEqual([true, false, false, true]);
 });
