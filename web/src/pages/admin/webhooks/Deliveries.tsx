@@ -94,6 +94,7 @@ function columnsOf(
     {
       key: 'event',
       title: t`Event`,
+      rank: 'main',
       value: (row) => `${eventTitle(row.event)} ${row.event}`,
       text: (row) => row.event,
       render: (row) => (
