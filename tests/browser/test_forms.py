@@ -199,8 +199,11 @@ def test_a_staging_config_shows_who_matches_before_it_is_saved(admin: Person, in
     expect(preview).to_contain_text(f"{users} of {users} user")
     form.get_by_label("Allow Webcam").click(force=True)
     expect(preview).to_contain_text(f"0 of {users} user")
-    expect(preview).to_contain_text("with another value of Webcam")
+    expect(preview).to_contain_text("left out by All Users: Webcam on")
     assert violations(page) == []
+    preview.get_by_role("button", name="Create a pool for All Users").click()
+    expect(form.get_by_label("Allow Webcam")).to_be_checked()
+    expect(preview).to_contain_text(f"{users} of {users} user")
     assert instance.call("GET", "/staging-configs") == []
 
 

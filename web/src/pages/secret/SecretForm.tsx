@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { PasswordInput, SimpleGrid, TagsInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { example } from '../../components/example';
 import { changeSecret, createSecret, type Secret } from '../../api/secrets';
 import { checksOf } from '../../components/checks';
 import { FormDialog } from '../../components/Form';
@@ -47,7 +48,7 @@ export function SecretForm({ secret, onClose }: Props) {
       <TextInput
         label={t`Name`}
         description={t`The name with which a lease requests the secret`}
-        placeholder="github"
+        placeholder={example('github')}
         required
         autoComplete="off"
         data-autofocus
@@ -68,7 +69,7 @@ export function SecretForm({ secret, onClose }: Props) {
       <TagsInput
         label={t`Hosts`}
         description={t`HTTPS requests to these hosts get the secret: api.example.com, or .example.com for all direct subdomains`}
-        placeholder={form.values.hosts.length > 0 ? '' : 'api.github.com'}
+        placeholder={form.values.hosts.length > 0 ? '' : example('api.github.com')}
         required
         splitChars={[',', ' ']}
         clearable={false}

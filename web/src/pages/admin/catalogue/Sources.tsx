@@ -3,6 +3,7 @@ import { Plural, Trans } from '@lingui/react/macro';
 import { Anchor, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { IconWorld } from '@tabler/icons-react';
+import { example } from '../../../components/example';
 import { createCatalogue, deleteCatalogue, readCatalogue } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { Catalogue } from '../../../api/types';
@@ -133,7 +134,7 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
       <TextInput
         label={t`Address`}
         description={t`The URL of a catalogue in the format of Kasm workspace registries, or of its list.json (schema 1.1)`}
-        placeholder="https://registry.example.com/"
+        placeholder={example('https://registry.example.com/')}
         required
         data-autofocus
         {...form.getInputProps('list_url')}
@@ -141,7 +142,7 @@ export function CatalogueForm({ onClose }: { onClose: () => void }) {
       <TextInput
         label={t`Name`}
         description={t`Lowercase letters, digits and dashes; the prefix of the names of its entries`}
-        placeholder="example"
+        placeholder={example('example')}
         required
         {...form.getInputProps('name')}
       />

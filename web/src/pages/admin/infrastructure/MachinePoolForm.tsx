@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Fieldset, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
+import { example } from '../../../components/example';
 import { changeMachinePool, createMachinePool } from '../../../api/actions';
 import type { MachinePool } from '../../../api/types';
 import { AmountInput } from '../../../components/AmountInput';
@@ -127,7 +128,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
         <Textarea
           label={t`Schedule`}
           description={t`One entry per line: days, hours, time zone, and the machines or cores to keep`}
-          placeholder="Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"
+          placeholder={example('Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16')}
           autosize
           minRows={2}
           mt="md"

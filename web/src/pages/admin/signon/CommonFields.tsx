@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Checkbox, Select, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
+import { example } from '../../../components/example';
 import { AmountInput } from '../../../components/AmountInput';
 import { Columns } from '../../../components/Section';
 
@@ -26,7 +27,7 @@ export function NameFields<Values extends { title: string; name: string }>(props
       <TextInput
         label={t`Name`}
         description={descriptions[1]}
-        placeholder="campus"
+        placeholder={example('campus')}
         required
         disabled={!isNew}
         {...form.getInputProps('name')}

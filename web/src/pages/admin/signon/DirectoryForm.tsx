@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { PasswordInput, SegmentedControl, TagsInput, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useState } from 'react';
+import { example } from '../../../components/example';
 import { changeDirectory, createDirectory, type Directory } from '../../../api/directories';
 import { checksOf } from '../../../components/checks';
 import { FormDialog } from '../../../components/Form';
@@ -78,7 +79,7 @@ function ServerFields({ form, directory }: SectionProps & { directory: Directory
         <TextInput
           label={t`Account of Greenroom`}
           description={t`Its DN; empty = anonymous`}
-          placeholder="cn=greenroom,dc=example,dc=org"
+          placeholder={example('cn=greenroom,dc=example,dc=org')}
           {...form.getInputProps('bind_dn')}
         />
         <PasswordInput
@@ -126,7 +127,7 @@ function UserFields({ form, directory }: SectionProps & { directory: Directory |
         <TextInput
           label={t`Base of the users`}
           description={t`DN of the entry that contains the users`}
-          placeholder="ou=people,dc=example,dc=org"
+          placeholder={example('ou=people,dc=example,dc=org')}
           required
           {...form.getInputProps('user_base')}
         />
@@ -166,7 +167,7 @@ function GroupFields({ form }: SectionProps) {
         <TextInput
           label={t`Base of the groups`}
           description={t`DN of the entry that contains the groups; empty = as users`}
-          placeholder="ou=groups,dc=example,dc=org"
+          placeholder={example('ou=groups,dc=example,dc=org')}
           {...form.getInputProps('group_base')}
         />
         <TextInput

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Code, PasswordInput, Text, Textarea, TextInput } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
+import { example } from '../../../components/example';
 import type { Provider } from '../../../api/signOn';
 import { Columns } from '../../../components/Section';
 import { ChoiceField, SecondsField } from './CommonFields';
@@ -35,7 +36,7 @@ export function OidcFields({ form, provider }: Props) {
       <TextInput
         label={t`Issuer`}
         description={t`The URL of the issuer, exactly as in the discovery document of the provider`}
-        placeholder="https://login.example.org"
+        placeholder={example('https://login.example.org')}
         required
         {...form.getInputProps('issuer')}
       />
@@ -93,7 +94,7 @@ export function SamlFields({ form, provider }: Props) {
         <TextInput
           label={t`Entity ID of the identity provider`}
           description={t`The value of entityID in its metadata`}
-          placeholder="https://idp.example.org/saml"
+          placeholder={example('https://idp.example.org/saml')}
           required
           {...form.getInputProps('issuer')}
         />
@@ -108,7 +109,7 @@ export function SamlFields({ form, provider }: Props) {
       <TextInput
         label={t`Address of the metadata`}
         description={t`Greenroom reads new certificates from this address. Or enter the metadata as text below`}
-        placeholder="https://idp.example.org/metadata"
+        placeholder={example('https://idp.example.org/metadata')}
         {...form.getInputProps('metadata_url')}
       />
       <Textarea

@@ -5,6 +5,7 @@ import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { IconPlus } from '@tabler/icons-react';
 import { type ReactNode, useState } from 'react';
+import { example as exampleText } from '../../../components/example';
 import { messageOf } from '../../../api/client';
 import { groupsQuery } from '../../../api/queries';
 import { previewRules, type Rule } from '../../../api/signOn';
@@ -39,13 +40,13 @@ export function RulesField<Values extends { rules: Rule[] }>(props: Props<Values
         <Group key={position} gap="xs" wrap="nowrap">
           <TextInput
             aria-label={noun === 'claim' ? t`Claim` : t`Attribute`}
-            placeholder="groups"
+            placeholder={exampleText('groups')}
             flex={1}
             {...form.getInputProps(`rules.${position}.claim`)}
           />
           <TextInput
             aria-label={t`Value`}
-            placeholder={example}
+            placeholder={exampleText(example)}
             flex={1}
             {...form.getInputProps(`rules.${position}.value`)}
           />

@@ -2,6 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Select, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
+import { example } from '../../../components/example';
 import { changeScimClient, createScimClient, type ScimClient } from '../../../api/provisioning';
 import { providersQuery } from '../../../api/signOn';
 import type { Schemas } from '../../../api/types';
@@ -48,7 +49,13 @@ export function ScimClientForm({ client, onCreated, onClose }: Props) {
       touched={['scim-clients']}
       onClose={onClose}
     >
-      <TextInput label={t`Name`} placeholder="Okta" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput
+        label={t`Name`}
+        placeholder={example('Okta')}
+        required
+        data-autofocus
+        {...form.getInputProps('name')}
+      />
       <Select
         label={t`Sign-on provider`}
         description={t`The provider at which the users log in. Without it, administrators link users`}

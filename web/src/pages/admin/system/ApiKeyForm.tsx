@@ -4,7 +4,7 @@ import { Alert, Button, Code, CopyButton, Group, Select, Stack, Switch, Text, Te
 import { useForm, type UseFormReturnType } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { useAllowed, useMe } from '../../../api/auth';
+import { useAllowed } from '../../../api/auth';
 import { createApiKey } from '../../../api/actions';
 import { serviceAccountsQuery, usersQuery } from '../../../api/queries';
 import { rotateApiKey } from '../../../api/serviceAccounts';
@@ -97,7 +97,6 @@ export function RotateApiKey({ apiKey, onClose }: { apiKey: ApiKey; onClose: () 
 /** The owner of the key, for administrators who may create keys for others. */
 function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>) {
   const allowed = useAllowed();
-  const me = useMe();
   const may = allowed('users_view') && allowed('users_modify');
   const mayList = allowed('devapi_view');
   const users = useQuery({ ...usersQuery, enabled: may });
@@ -106,8 +105,7 @@ function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>
   return (
     <Select
       label={t`Owner`}
-      description={t`The user or service account that owns the key; the key never has more permissions than the owner`}
-      placeholder={me?.user.username}
+      description={t`The user or service account that owns the key; empty = you. The key never has more permissions than the owner`}
       searchable
       clearable
       clearButtonProps={{ 'aria-label': t`No other owner` }}

@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Select, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { example } from '../../../components/example';
 import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
 import { filterPoliciesQuery } from '../../../api/queries';
 import type { FilterPolicy } from '../../../api/types';
@@ -66,7 +67,7 @@ export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; o
       />
       <Textarea
         label={t`Denied domains`}
-        placeholder="ads.python.org"
+        placeholder={example('ads.python.org')}
         autosize
         minRows={3}
         maxRows={12}

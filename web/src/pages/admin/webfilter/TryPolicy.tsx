@@ -3,6 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { Alert, NumberInput, SimpleGrid, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
+import { example } from '../../../components/example';
 import { askFilterPolicy } from '../../../api/actions';
 import type { FilterPolicy, Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
@@ -28,7 +29,7 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
         <SimpleGrid cols={2}>
           <TextInput
             label={t`Site`}
-            placeholder="docs.python.org"
+            placeholder={example('docs.python.org')}
             required
             data-autofocus
             spellCheck={false}

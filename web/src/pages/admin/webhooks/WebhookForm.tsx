@@ -1,6 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Checkbox, Code, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { example } from '../../../components/example';
 import { changeWebhook, createWebhook } from '../../../api/actions';
 import { webhooksQuery } from '../../../api/queries';
 import type { Schemas, Webhook, WebhookEvent } from '../../../api/types';
@@ -50,7 +51,7 @@ export function WebhookForm({ webhook, onCreated, onClose }: Props) {
       <TextInput
         label={t`Address`}
         description={t`The URL that receives the messages: https to a host on the internet, or any URL of a host in the setting webhook_hosts`}
-        placeholder="https://ci.example.org/greenroom"
+        placeholder={example('https://ci.example.org/greenroom')}
         required
         {...form.getInputProps('url')}
       />
