@@ -48,6 +48,15 @@ async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(s
     assert f"{ADA} ended the share {share['share_id']}" in (await shared.logged("share-ended"))[0]
 
 
+async def test_a_share_has_the_name_that_its_owner_chose(shared: Shared):
+    share = await shared.share(name="  Anna's class ")
+    assert share["name"] == "Anna's class"
+    assert [each["name"] for each in await shared.ada.read(f"{shared.path}/shares")] == ["Anna's class"]
+    refused = {"access": "view", "name": "n" * 61}
+    assert "name" in await shared.ada.refused(422, f"POST {shared.path}/shares", refused)
+    assert (await shared.share())["name"] == ""
+
+
 async def test_a_user_with_an_incomplete_log_in_is_a_guest(
     shared: Shared, admin: Client, with_user: MakeClient, user: Client
 ):

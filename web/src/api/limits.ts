@@ -131,6 +131,7 @@ export const LIMITS = {
   ShareCreate: {
     username: { type: 'string', maxLength: 255 },
     seconds: { type: 'integer', minimum: 1, maximum: 31622400 },
+    name: { type: 'string', maxLength: 60 },
   },
   StagingCreate: {
     num_sessions: { type: 'integer', minimum: 0, maximum: 10000 },

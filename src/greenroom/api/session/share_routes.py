@@ -110,7 +110,7 @@ async def create_share(body: ShareCreate, sharing: SharingDep, snapshot: Snapsho
     """
     user = await _recipient(sharing.db, body, act.session, finds_all=_may_find_all_users(act.caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
-    share_request = ShareRequest(access=body.access, audience=audience, seconds=body.seconds)
+    share_request = ShareRequest(access=body.access, audience=audience, seconds=body.seconds, name=body.name)
     share = await share_service.create(sharing, act.caller, act.session, share_request, user)
     return share_service.share_view(share, sharing.secrets)
 

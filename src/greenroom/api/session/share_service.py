@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Depends
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.bodies import Body, Name, Secret, Text, View
+from greenroom.api.bodies import Body, Line, Name, Secret, Text, View
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
@@ -66,6 +66,9 @@ class ShareCreate(Body):
         int | None,
         Field(ge=1, le=MAX_SECONDS, description="duration; null = the maximum, `max_share_seconds`"),
     ] = None
+    name: Annotated[
+        Line, Field(max_length=60, description="name of the share for its owner, such as of a link; empty = none")
+    ] = ""
 
 
 class ShareView(View):
@@ -73,6 +76,7 @@ class ShareView(View):
 
     share_id: str
     session_id: UUID
+    name: Annotated[str, Field(description="name that the owner gave; empty = none")]
     access: Access
     audience: Annotated[
         Audience,
@@ -257,6 +261,7 @@ async def create(
         access=share_request.access,
         audience=share_request.audience,
         user_id=user.user_id if user else None,
+        name=share_request.name,
         made_by=caller.name,
         expires=share_end_time(share_request, settings, datetime.now(UTC)),
     )

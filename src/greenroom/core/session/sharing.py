@@ -31,11 +31,13 @@ UNKNOWN_LINK: Final = "This link is not valid, or the session is not shared any 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRequest:
-    """The share that the owner of a session requests. `seconds` None = the maximum duration."""
+    """The share that the owner of a session requests. `seconds` None = the maximum duration. `name` is empty or the
+    owner's name for the share."""
 
     access: Access
     audience: Audience
     seconds: int | None = None
+    name: str = ""
 
 
 def reason_against_sharing(settings: Mapping[str, EffectiveSetting]) -> str | None:

@@ -26,11 +26,12 @@ from greenroom.db.database import Connection, Database, rows_as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share with its session. `viewers` is the number of viewers that joined, `present` the number of viewers with an
-    open stream."""
+    """A share with its session. `name` is the choice of the user of the session. `viewers` is the number of viewers
+    that joined, `present` the number of viewers with an open stream."""
 
     share_id: str
     session_id: str
+    name: str
     access: Access
     audience: Audience
     user_id: str | None
@@ -66,7 +67,7 @@ class Share:
 
 SHARE_IS_OVER: Final[LiteralString] = "(h.ended IS NOT NULL OR coalesce(h.expires <= clock_timestamp(), false))"
 _SHARE: Final[LiteralString] = f"""
-SELECT h.share_id, h.session_id::text, h.access, h.audience, h.user_id::text, w.username, h.silent, h.made_by,
+SELECT h.share_id, h.session_id::text, h.name, h.access, h.audience, h.user_id::text, w.username, h.silent, h.made_by,
        h.created, h.expires, {SHARE_IS_OVER} AS is_over,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL) AS viewers,
        (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL
@@ -114,6 +115,7 @@ class NewShare:
     user_id: str | None
     made_by: str
     expires: datetime | None
+    name: str = ""
     silent: bool = False
 
 
@@ -121,10 +123,11 @@ async def insert_share(connection: Connection, new: NewShare) -> str:
     """Store a share; returns its id, which is random."""
     while True:
         cursor = await connection.execute(
-            "INSERT INTO session_shares (share_id, session_id, access, audience, user_id, silent, made_by, expires)"
-            " VALUES (left(gen_random_uuid()::text, 8), %s, %s, %s, %s, %s, %s, %s)"
+            "INSERT INTO session_shares"
+            " (share_id, session_id, name, access, audience, user_id, silent, made_by, expires)"
+            " VALUES (left(gen_random_uuid()::text, 8), %s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (share_id) DO NOTHING RETURNING share_id",
-            (new.session_id, new.access, new.audience, new.user_id, new.silent, new.made_by, new.expires),
+            (new.session_id, new.name, new.access, new.audience, new.user_id, new.silent, new.made_by, new.expires),
         )
         if (row := await cursor.fetchone()) is not None:
             return row["share_id"]

@@ -1,6 +1,6 @@
 import { plural, t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
-import { Autocomplete, Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { Autocomplete, Button, SegmentedControl, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -17,12 +17,14 @@ interface Props {
 
 type Audience = 'users' | 'user' | 'guests';
 const HOURS = [1, 4, 8, 24];
+const LONGEST_NAME = 60;
 
 /** The audience, the access and the duration of a new share. */
 export function ShareForm({ sessionId, rules, onShared }: Props) {
   const [audience, setAudience] = useState<Audience>('users');
   const [access, setAccess] = useState<Access>('view');
   const [username, setUsername] = useState('');
+  const [name, setName] = useState('');
   const [hours, setHours] = useState<string | null>('');
   const [searched] = useDebouncedValue(username.trim(), 200);
   const { data: candidates } = useQuery(candidatesQuery(sessionId, audience === 'user' ? searched : ''));
@@ -35,9 +37,11 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
   const create = useAction(
     async () => {
       const seconds = hours ? Number(hours) * 3600 : null;
-      const who = audience === 'user' ? { username: username.trim() } : { guest: audience === 'guests' };
-      const share = await createShare(sessionId, { access: chosen ?? 'view', seconds, guest: false, ...who });
+      const who =
+        audience === 'user' ? { username: username.trim() } : { guest: audience === 'guests', name: name.trim() };
+      const share = await createShare(sessionId, { access: chosen ?? 'view', seconds, guest: false, name: '', ...who });
       setUsername('');
+      setName('');
       await onShared(share);
     },
     ['sharing'],
@@ -75,6 +79,15 @@ export function ShareForm({ sessionId, rules, onShared }: Props) {
             value={username}
             onChange={setUsername}
             comboboxProps={{ zIndex: 400 }}
+          />
+        )}
+        {audience !== 'user' && (
+          <TextInput
+            label={t`Name of the link`}
+            placeholder={t`e.g. Anna’s class`}
+            maxLength={LONGEST_NAME}
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
           />
         )}
         {may.length > 1 && (

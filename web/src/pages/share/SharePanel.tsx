@@ -80,7 +80,8 @@ const KINDS = {
 
 function SharedRow({ share }: { share: Share }) {
   const end = useAction(() => endShare(share), ['sharing'], t`Sharing was not ended`);
-  const who = share.username ?? KINDS[share.audience];
+  const kind = KINDS[share.audience];
+  const who = share.name || (share.username ?? kind);
   const access = share.access === 'control' ? t({ message: 'Control', context: 'verb' }) : t`View only`;
   const isLink = share.connect_url !== '' && share.audience !== 'assistant';
   return (
@@ -88,6 +89,7 @@ function SharedRow({ share }: { share: Share }) {
       <div className={styles.grows}>
         <div className={styles.cut}>{who}</div>
         <div className={styles.quiet}>
+          {share.name && `${kind} · `}
           {share.expires ? (
             <Trans>
               {access}, until <TimeAgo time={share.expires} />
@@ -113,10 +115,12 @@ function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer })
         <div className={styles.quiet}>
           {address ? (
             <Trans>
-              <TimeAgo time={viewer.since} /> from {address}
+              joined <TimeAgo time={viewer.since} /> from {address}
             </Trans>
           ) : (
-            <TimeAgo time={viewer.since} />
+            <Trans>
+              joined <TimeAgo time={viewer.since} />
+            </Trans>
           )}
         </div>
       </div>
