@@ -139,6 +139,13 @@ WORDS: Final = (
     *("{number0} error", "{number0} errors", "{number0} message", "{number0} messages", "{number0} cores"),
     *("{number0} times", "{number0} load, {number1} session", "{number0} load, {number1} sessions"),
     *("{number0} of {number1} cores", "{number0} webhook", "{number0} pool", "{number0} pools", "{number0} workspace"),
+    *("The certificate {name0} ends in {1}.", "The last error: {0}", "It was killed, or ended without an error."),
+    *("{0}. Before that: {1}", "On {name0}: {1}", "On its Agent: {0}", "{0}. {1} more to be ordered."),
+    *("{0}. The capacity is sufficient.", "{number0} out of date", "zone {name0}", "zone {name0} has no other Agent"),
+    "{name0} became Primary of zone {name1} with term {2} because {3}",
+    "{name0} is crash-looping: it started {1} times within {2} minutes. {3}",
+    "It is crash-looping: it started {0} times within {1} minutes. {2}",
+    "{name0} and not on {name1}, where a start failed lately",
     *("{number0} workspaces", "`{name0}` = {1} from {2}", "username", "{number0} group", "{number0} groups"),
 )
 """Words and short texts in facts of decisions and in parts of sentences."""
