@@ -30,23 +30,19 @@ USER_MODULES: Final = (
     "core/access/second_factors.py",
     "core/diagnostics/why/own.py",
     "core/launch/forecast.py",
-    "core/lease.py",
-    "core/named_secrets.py",
     "core/session/progress.py",
-    "core/session/sharing.py",
     "core/text.py",
     f"{IDENTITY}/refusals.py",
 )
-"""Modules whose texts users without permissions read, in the server or below the repository."""
+"""Modules whose texts the log-in page and the launcher show, in the server or below the repository."""
 USER_ERRORS: Final = (
     "api/access/accounts.py",
     "api/access/passkeys.py",
     "api/access/second_factors.py",
     "api/launch",
     "api/session",
-    "api/secret",
 )
-"""Modules and folders whose errors users without permissions read."""
+"""Modules and folders whose errors the log-in page and the launcher show."""
 ADMINISTRATOR_MODULES: Final = (
     "api/pool/routes.py",
     "api/workspace/service.py",
@@ -57,6 +53,8 @@ ADMINISTRATOR_MODULES: Final = (
     "core/diagnostics",
     "core/fleet",
     "core/launch",
+    "core/lease.py",
+    "core/named_secrets.py",
     "core/outgoing.py",
     "core/pool",
     "core/session",
@@ -64,7 +62,7 @@ ADMINISTRATOR_MODULES: Final = (
     "core/webhooks.py",
     "core/workspace",
 )
-"""Modules and folders whose texts administrators read."""
+"""Modules and folders whose texts the other pages show."""
 ADMINISTRATOR_ERRORS: Final = (
     "api",
     "core/access",
@@ -75,7 +73,7 @@ ADMINISTRATOR_ERRORS: Final = (
     "sessions",
     "packages/docker/src/greenroom/runtimes/docker",
 )
-"""Modules and folders whose errors administrators read."""
+"""Modules and folders whose errors the other pages show."""
 NOT_READ: Final = (
     "api/desk/answers.py",
     "api/desk/commands_and_files.py",

@@ -69,7 +69,7 @@ def _scopes(tree: ast.Module, module: Variables) -> Iterator[tuple[ast.AST, Vari
             yield node, _variables(node.body, module)
 
 
-def _variables(body: Sequence[ast.stmt], outer: Variables) -> dict[str, list[str]]:
+def _variables(body: Sequence[ast.stmt], outer: Variables) -> Variables:
     """Return the possible texts of the variables that these statements assign."""
     found: dict[str, list[str] | None] = {}
     for node in itertools.chain.from_iterable(map(_statements, body)):
