@@ -30,23 +30,19 @@ USER_MODULES: Final = (
     "core/access/second_factors.py",
     "core/diagnostics/why/own.py",
     "core/launch/forecast.py",
-    "core/lease.py",
-    "core/named_secrets.py",
     "core/session/progress.py",
-    "core/session/sharing.py",
     "core/text.py",
     f"{IDENTITY}/refusals.py",
 )
-"""Modules whose texts users without permissions read, in the server or below the repository."""
+"""Modules whose texts the log-in page and the launcher show, in the server or below the repository."""
 USER_ERRORS: Final = (
     "api/access/accounts.py",
     "api/access/passkeys.py",
     "api/access/second_factors.py",
     "api/launch",
     "api/session",
-    "api/secret",
 )
-"""Modules and folders whose errors users without permissions read."""
+"""Modules and folders whose errors the log-in page and the launcher show."""
 ADMINISTRATOR_MODULES: Final = (
     "api/pool/routes.py",
     "api/workspace/service.py",
@@ -57,6 +53,8 @@ ADMINISTRATOR_MODULES: Final = (
     "core/diagnostics",
     "core/fleet",
     "core/launch",
+    "core/lease.py",
+    "core/named_secrets.py",
     "core/outgoing.py",
     "core/pool",
     "core/session",
@@ -64,7 +62,7 @@ ADMINISTRATOR_MODULES: Final = (
     "core/webhooks.py",
     "core/workspace",
 )
-"""Modules and folders whose texts administrators read."""
+"""Modules and folders whose texts the other pages show."""
 ADMINISTRATOR_ERRORS: Final = (
     "api",
     "core/access",
@@ -75,7 +73,7 @@ ADMINISTRATOR_ERRORS: Final = (
     "sessions",
     "packages/docker/src/greenroom/runtimes/docker",
 )
-"""Modules and folders whose errors administrators read."""
+"""Modules and folders whose errors the other pages show."""
 NOT_READ: Final = (
     "api/desk/answers.py",
     "api/desk/commands_and_files.py",
@@ -139,6 +137,13 @@ WORDS: Final = (
     *("{number0} error", "{number0} errors", "{number0} message", "{number0} messages", "{number0} cores"),
     *("{number0} times", "{number0} load, {number1} session", "{number0} load, {number1} sessions"),
     *("{number0} of {number1} cores", "{number0} webhook", "{number0} pool", "{number0} pools", "{number0} workspace"),
+    *("The certificate {name0} ends in {1}.", "The last error: {0}", "It was killed, or ended without an error."),
+    *("{0}. Before that: {1}", "On {name0}: {1}", "On its Agent: {0}", "{0}. {1} more to be ordered."),
+    *("{0}. The capacity is sufficient.", "{number0} out of date", "zone {name0}", "zone {name0} has no other Agent"),
+    "{name0} became Primary of zone {name1} with term {2} because {3}",
+    "{name0} is crash-looping: it started {1} times within {2} minutes. {3}",
+    "It is crash-looping: it started {0} times within {1} minutes. {2}",
+    "{name0} and not on {name1}, where a start failed lately",
     *("{number0} workspaces", "`{name0}` = {1} from {2}", "username", "{number0} group", "{number0} groups"),
 )
 """Words and short texts in facts of decisions and in parts of sentences."""

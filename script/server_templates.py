@@ -69,7 +69,7 @@ def _scopes(tree: ast.Module, module: Variables) -> Iterator[tuple[ast.AST, Vari
             yield node, _variables(node.body, module)
 
 
-def _variables(body: Sequence[ast.stmt], outer: Variables) -> dict[str, list[str]]:
+def _variables(body: Sequence[ast.stmt], outer: Variables) -> Variables:
     """Return the possible texts of the variables that these statements assign."""
     found: dict[str, list[str] | None] = {}
     for node in itertools.chain.from_iterable(map(_statements, body)):
@@ -99,27 +99,31 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 def _own_parts(scope: ast.AST, *, only_errors: bool) -> Iterator[ast.expr]:
     """Yield the expressions with texts of a function or module, without those of inner functions."""
     for child in ast.iter_child_nodes(scope):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Assert):
-            continue
-        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-            continue  # a docstring
-        if isinstance(child, ast.Call) and _called(child) in SILENT_CALLS | OTHER_CALLS:
-            continue
-        if isinstance(child, ast.Compare | ast.Subscript | ast.arguments):
-            continue
-        if isinstance(child, ast.Assign) and _assigned(child) & _joined_names(scope):
-            continue  # the texts with the variable have its texts
-        if isinstance(child, ast.AnnAssign):
+        if isinstance(child, ast.Subscript) and isinstance(child.value, ast.Dict):
+            yield from _own_parts(ast.Expression(child.value), only_errors=only_errors)
+        elif isinstance(child, ast.AnnAssign):
             yield from _own_parts(ast.Expression(child.value), only_errors=only_errors) if child.value else ()
-            continue
-        if isinstance(child, ast.Raise):
+        elif isinstance(child, ast.Raise):
             yield from _own_parts(child, only_errors=False)
-            continue
-        if isinstance(child, ast.expr) and not only_errors and _is_text(child):
+        elif isinstance(child, ast.expr) and not only_errors and _is_text(child):
             yield child
             yield from _inner_texts(child)
-            continue
-        yield from _own_parts(child, only_errors=only_errors)
+        elif not _has_no_texts(child, scope):
+            yield from _own_parts(child, only_errors=only_errors)
+
+
+def _has_no_texts(node: ast.AST, scope: ast.AST) -> bool:
+    """True if the texts of a node are not for people, or are found elsewhere: it is a docstring, an inner function, a
+    call of a logger, a comparison, or an assignment of a text that an f-string of the function contains."""
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Assert():
+            return True
+        case ast.Call():
+            return _called(node) in SILENT_CALLS | OTHER_CALLS
+        case ast.Assign():
+            return bool(_assigned(node) & _joined_names(scope))
+        case _:
+            return isinstance(node, ast.Compare | ast.Subscript | ast.arguments)
 
 
 def _assigned(node: ast.Assign) -> set[str]:

@@ -36,7 +36,7 @@ def templates(tmp_path: Path) -> Callable[..., list[str]]:
         ),
         ('TEXT = "must have at most {max_length} characters"', ["must have at most {0} characters"]),
         ('def f(x):\n    return "A text " + x.name', ["A text {name0}"]),
-        ('def f():\n    """A text that nobody reads."""', []),
+        ('def f():\n    """A text for developers."""', []),
         ('def f():\n    log.info("a text of the log")', []),
         ('def f(x):\n    return x == "a value to compare"', []),
         ('PATTERN = "SELECT a text FROM a table"', []),

@@ -146,7 +146,7 @@ const NUMBER = /^[\d.,]+ ?(?:[kMGT]?B|%|ms|s)?$/;
 
 function isPossible(place: string, value: string, index: number): boolean {
   if (place.startsWith('number')) return NUMBER.test(value);
-  return !place.startsWith('name') || (!/[.;] /.test(value) && (value !== '' || index === 0));
+  return !place.startsWith('name') || (!/[.;:] /.test(value) && (value !== '' || index === 0));
 }
 
 /** The values between these texts; undefined if the text does not have them in this order. */
