@@ -1,5 +1,5 @@
-"""The daily jobs of users and administrators at the console. The browser tests do them with the keyboard, and
-`script/bench jobs` with the mouse.
+"""The daily jobs of users and administrators at the console, which the browser tests do with the keyboard and with the
+mouse.
 
 Each job begins at the page that the person sees after the log-in, and has a result at the server.
 """
