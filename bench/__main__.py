@@ -26,6 +26,8 @@ ALL = (
     "restart",
     "removals",
     "idle",
+    "jobs",
+    "console",
 )
 GROUPS = {
     "scale": ("idle", "restart", "offered", "check_in", "rounds", "growth"),
