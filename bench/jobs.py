@@ -1,7 +1,7 @@
 """The daily jobs at the console with the mouse: clicks and seconds of each, compared with the console before its
 redesign.
 
-The instance is simulated, and nobody waits between two steps: the seconds are those of the console and of the browser.
+The instance is simulated, and no one waits between two steps: the seconds are those of the console and of the browser.
 """
 
 from __future__ import annotations

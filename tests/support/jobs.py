@@ -41,7 +41,7 @@ class Job:
     """
 
     name: str
-    who: Literal["user", "administrator", "nobody"]
+    who: Literal["user", "administrator", "no user"]
     act: Callable[[Hand, JobScene], None]
     check: Callable[[JobScene], None]
     most_clicks: int
@@ -305,7 +305,7 @@ def _page_of_session(scene: JobScene) -> str:
 
 JOBS: Final = (
     Job(
-        name="log in", who="nobody", act=_log_in, check=_has_logged_in, most_clicks=0,
+        name="log in", who="no user", act=_log_in, check=_has_logged_in, most_clicks=0,
         reviewed_clicks=1, reviewed_s=1.5,
     ),
     Job(

@@ -365,11 +365,3 @@ def test_pages_of_the_gateway_are_short_enough_for_nginx():
     pages = re.findall(r"return \d+ '(<!doctype html>[^']*)'", text(PLAN))
     assert len([page for page in pages if 'lang="de"' in page]) == len(pages) / 2
     assert max(len(page.encode()) for page in pages) < NGINX_LONGEST - 500
-
-
-def test_the_first_page_of_the_console_gets_the_language_of_the_browser():
-    page = (Path(__file__).parents[2] / "web/index.html").read_text()
-    found = re.search(r"sub_filter '(<html[^']*>)' '<html lang=\"\$gr_language\">';", text(PLAN))
-    assert found is not None
-    assert page.count(found[1]) == 1
-    assert 'lang="de"' in page

@@ -64,7 +64,7 @@ async def preview_image(body: ImagePreviewRequest, db: Db, snapshot: SnapshotDep
 )
 async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
     """Return the number of sessions of the workspace for which the zone has room now, the cores and the memory of the
-    config, and the users whom it would not serve, with the reasons. Nothing is changed."""
+    config, and the users that it would not serve, with the reasons. Nothing is changed."""
     try:
         zone = await zones.get_zone(db, str(body.zone_id))
         image = (await images.get_image(db, str(body.image_id))).facts
@@ -89,7 +89,7 @@ async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
 async def _excluded(
     db: Database, similar_users: Sequence[SimilarUsers], permissions: Mapping[str, bool], *, zone_id: str, image_id: str
 ) -> list[ExcludedUsers]:
-    """Return the users whom a config with `permissions` does not serve, most users first."""
+    """Return the users that a config with `permissions` does not serve, most users first."""
     configs = (await list_configs(db, zone_ids=[zone_id])).rows
     present = [dict(config.permissions) for config in configs if config.image_id == image_id]
     counts = count_excluded([(users.number, users.facts) for users in similar_users], permissions)

@@ -191,7 +191,7 @@ class ImagePreview(View):
 
 
 class ExcludedUsers(View):
-    """Users who may launch the workspace of a staging config, and whom it does not serve, for the same reasons."""
+    """Users who may launch the workspace of a staging config, and the excluded ones, for the same reasons."""
 
     users: int
     groups: Annotated[list[str], Field(description="names of the groups that set the values")]
@@ -206,12 +206,12 @@ class ExcludedUsers(View):
 
 
 class StagingPreview(View):
-    """The room for more sessions of a staging config, their cost, and the users whom it would serve."""
+    """The room for more sessions of a staging config, their cost, and the users that it would serve."""
 
     room: Room
     cores: Annotated[float, Field(description="cores that the desired sessions reserve")]
     memory: Annotated[int, Field(description="bytes of memory that the desired sessions reserve")]
     matching_users: Annotated[int, Field(description="users with the permissions of the config")]
     users: Annotated[int, Field(description="users who may launch the workspace")]
-    excluded: Annotated[list[ExcludedUsers], Field(description="users whom it would not serve, most users first")]
+    excluded: Annotated[list[ExcludedUsers], Field(description="users that it would not serve, most users first")]
     warnings: list[str]

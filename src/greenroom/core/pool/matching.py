@@ -1,4 +1,4 @@
-"""The users whom a staging config does not serve, by the settings that exclude them."""
+"""The users that a staging config does not serve, by the settings that exclude them."""
 
 from __future__ import annotations
 

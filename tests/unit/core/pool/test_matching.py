@@ -1,4 +1,4 @@
-"""The users whom a staging config does not serve."""
+"""The users that a staging config does not serve."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_config_with_the_permissions_of_an_excluded_user_serves_the_user():
     assert exclusion_of(contractor, own) is None
 
 
-def test_a_user_whom_no_config_serves_has_no_permissions_for_another_one():
+def test_a_user_that_no_config_serves_has_no_permissions_for_another_one():
     exclusion = exclusion_of(member(allow_kasm_downloads=False, expose_user_environment_vars=True), POOL)
     assert exclusion == Exclusion(("expose_user_environment_vars",), ("Contractors",), None)
 

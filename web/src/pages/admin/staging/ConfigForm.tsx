@@ -31,7 +31,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** Create New Config, and Edit. The form of another pool, for users whom this one excludes, replaces the form. */
+/** Create New Config, and Edit. The form of another pool, for users that this one excludes, replaces the form. */
 export function ConfigForm({ config, first, onClose }: Props) {
   const [other, setOther] = useState<Fields | null>(null);
   return other ? (
@@ -156,7 +156,7 @@ interface LinesProps {
   onCreate: ((permissions: NonNullable<Excluded['permissions']>) => void) | undefined;
 }
 
-/** The room and the cost of the sessions, the users whom the pool serves, and those whom it leaves out. */
+/** The room and the cost of the sessions, the users that the pool serves, and those that it leaves out. */
 function StagingLines({ preview, wanted, onCreate }: LinesProps) {
   const { room, cores, memory, users, excluded, warnings } = preview;
   const served = users - excluded.reduce((sum, each) => sum + each.users, 0);

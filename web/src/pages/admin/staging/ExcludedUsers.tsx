@@ -14,7 +14,7 @@ interface Props {
   onCreate?: ((permissions: NonNullable<Excluded['permissions']>) => void) | undefined;
 }
 
-/** The users whom a pool does not serve, the settings that exclude them, and the pool that would serve them. */
+/** The users that a pool does not serve, the settings that exclude them, and the pool that would serve them. */
 export function ExcludedUsers({ excluded, onCreate }: Props) {
   return excluded.map((each) => {
     const { users, groups, permissions, is_served: isServed } = each;

@@ -8,7 +8,7 @@ import { Preview } from '../../../components/Preview';
 import { ConfigForm, type Fields, fieldsOf } from './ConfigForm';
 import { ExcludedUsers } from './ExcludedUsers';
 
-/** The users whom a pool does not serve at present, each with the pool that would serve them. */
+/** The users that a pool does not serve at present, each with the pool that would serve them. */
 export function LeftOut({ config }: { config: StagingConfig }) {
   const allowed = useAllowed();
   const mayCreate = allowed('staging_create');
@@ -16,7 +16,7 @@ export function LeftOut({ config }: { config: StagingConfig }) {
   const [first, setFirst] = useState<Fields | null>(null);
   if (!preview || preview.excluded.length === 0) return null;
   return (
-    <Part title={t`Users whom this pool leaves out`}>
+    <Part title={t`Users that this pool excludes`}>
       <Preview>
         <ExcludedUsers
           excluded={preview.excluded}
