@@ -24,7 +24,7 @@ export function useFrozenWidths(
   columns: string,
 ): FrozenWidths | null {
   const [frozen, setFrozen] = useState<Frozen | null>(null);
-  const space = useSpace(body, freeze);
+  const space = useAvailableSpace(body, freeze);
   const isFrozen = frozen !== null && frozen.columns === columns && frozen.space === space;
   // eslint-disable-next-line react-hooks/exhaustive-deps -- after each rendering, until there are rows to measure
   useLayoutEffect(() => {
@@ -47,7 +47,7 @@ export function useFrozenWidths(
 }
 
 /** The width that a table can have; 0 until it is measured. */
-function useSpace(body: RefObject<HTMLTableSectionElement | null>, wanted: boolean): number {
+function useAvailableSpace(body: RefObject<HTMLTableSectionElement | null>, wanted: boolean): number {
   const [space, setSpace] = useState(0);
   useLayoutEffect(() => {
     const around = body.current?.closest('table')?.parentElement;

@@ -35,13 +35,13 @@ interface Props {
 export function ConfigForm({ config, first, onClose }: Props) {
   const [other, setOther] = useState<Fields | null>(null);
   return other ? (
-    <OneForm key={JSON.stringify(other)} config={null} first={other} onClose={onClose} onOther={setOther} />
+    <OneForm key={JSON.stringify(other)} config={null} first={other} onClose={onClose} onAnother={setOther} />
   ) : (
-    <OneForm config={config} first={first} onClose={onClose} onOther={setOther} />
+    <OneForm config={config} first={first} onClose={onClose} onAnother={setOther} />
   );
 }
 
-function OneForm({ config, first, onClose, onOther }: Props & { onOther: (first: Fields) => void }) {
+function OneForm({ config, first, onClose, onAnother }: Props & { onAnother: (first: Fields) => void }) {
   const { choices: zones, only } = useZoneChoices();
   const images = useImageChoices(config);
   const form = useForm<Fields>({
@@ -141,7 +141,7 @@ function OneForm({ config, first, onClose, onOther }: Props & { onOther: (first:
           <StagingLines
             preview={preview}
             wanted={config ? 0 : form.getValues().num_sessions}
-            onCreate={mayCreate ? (permissions) => onOther({ ...values, ...permissions }) : undefined}
+            onCreate={mayCreate ? (permissions) => onAnother({ ...values, ...permissions }) : undefined}
           />
         )}
       </Preview>
