@@ -90,7 +90,10 @@ SEARCH: Final = """
 - dialog "Search":
   - combobox "Search"
   - listbox "Entries":
-    - option /Docker Agents/ [selected]
+    - group "Pages":
+      - option "Docker Agents Fleet" [selected]
+    - group "Actions":
+      - option "Add Agent Docker Agents"
 """
 
 

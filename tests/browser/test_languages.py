@@ -142,7 +142,7 @@ def test_refusals_and_reasons_are_german(speaker: Callable[..., Person], instanc
     form.get_by_label("Benutzername").fill(person.username)
     for password in ("kurz", "correct horse battery"):
         form.get_by_role("textbox", name="Passwort").fill(password)
-        form.get_by_role("button", name="Absenden").click()
+        form.get_by_role("button", name="Erstellen").click()
         expect(form.get_by_role("alert")).to_contain_text("Nicht gespeichert")
         texts.append(form.get_by_role("alert").inner_text())
     for subject in (f"/admin/infrastructure/agents/{agent['agent_id']}", "/admin/infrastructure/managers"):

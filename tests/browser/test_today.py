@@ -71,7 +71,7 @@ def test_a_first_step_stays_dismissed(admin: Person):
 
 def test_a_zone_of_today_leads_to_its_page(admin: Person):
     admin.open("/admin")
-    admin.page.get_by_role("group", name="Primary Managers").get_by_role("link", name="default").click()
+    admin.page.get_by_role("group", name="Primary Managers").get_by_role("link", name="default", exact=True).click()
     expect(admin.page.get_by_role("heading", name="default", level=1)).to_be_visible()
     expect(admin.page.get_by_role("rowheader", name="Docker Agents")).to_be_visible()
     assert violations(admin.page) == []

@@ -123,7 +123,7 @@ def test_what_was_given_up_is_replayed(admin: Person, instance: Instance, receiv
     for _ in range(3):
         instance.sql("SELECT send_webhooks('session.ended', '{\"session_id\": \"s\"}')")
     admin.open(f"{PAGE}/{webhook_id}")
-    rows = admin.row("session.ended")
+    rows = admin.row("Session ended")
     expect(rows.filter(has_text="Given up after 1 attempt: the answer was 410.")).to_have_count(3)
     page.get_by_role("button", name="Show session.ended").first.click()
     expect(page.get_by_role("dialog").get_by_text('"session_id": "s"')).to_be_visible()

@@ -273,7 +273,7 @@ def _create_key(hand: Hand, scene: JobScene) -> None:
     hand.type(dialog.get_by_label("Name"), KEY)
     hand.choose(dialog.get_by_role("combobox", name="Permissions"), "zones_view")
     hand.key("Tab")  # closes the list, which lies on the button
-    hand.press(button(dialog, "Submit"))
+    hand.press(button(dialog, "Create"))
     expect(dialog.locator("code")).to_have_count(2)
 
 

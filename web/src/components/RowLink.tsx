@@ -43,9 +43,12 @@ export function RowName({ children, note }: { children: ReactNode; note?: ReactN
   );
 }
 
+/** Gives a long name, or a name with a note, its place in the column. Other names need none. */
 function Named({ name, note, children }: { name: ReactNode; note: ReactNode; children: ReactNode }) {
+  const long = typeof name === 'string' && isLong(name);
+  if (!long && !note) return children;
   return (
-    <div className="row-named" data-long={(typeof name === 'string' && isLong(name)) || undefined}>
+    <div className="row-named" data-long={long || undefined}>
       {children}
       {note && (
         <div className="row-note" data-whole>

@@ -63,7 +63,7 @@ export function Account() {
                 touched={['me']}
               />
             ) : (
-              <Skeleton className={styles.logIns} />
+              <Skeleton className={styles.sshKeys} />
             )}
           </Section>
           {hasProviders && (

@@ -130,7 +130,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
       unordered: true,
       value: (row) => withTitles(row.reason),
       width: '99%',
-      render: (row) => (row.reason ? <Cut lines={2}>{withTitles(row.reason)}</Cut> : '–'),
+      render: (row) => (row.reason ? <Cut>{withTitles(row.reason)}</Cut> : '–'),
     },
     {
       key: 'session',

@@ -215,7 +215,7 @@ function IdInMessage({ id, row }: { id: string; row: LogRow }) {
   const to = id === row.session_id ? 'sessions' : id === row.staging_config_id ? 'staging' : null;
   if (to === null) return shortId(id);
   return (
-    <Anchor component={Link} inherit to={`/admin/${to}/${id}`} data-hint={id}>
+    <Anchor component={Link} inherit underline="always" to={`/admin/${to}/${id}`} data-hint={id}>
       {shortId(id)}
     </Anchor>
   );
