@@ -20,8 +20,9 @@ interface Props {
 
 /** A text of a row, cut at the width of its column. The whole text is its hint. */
 export function Cut({ children, lines = 1, at = 'end', wide = false }: Props) {
+  if (!isLong(children)) return <span className="nowrap">{children}</span>;
   return (
-    <div className="row-cut-cell" data-wide={wide || undefined} data-long={isLong(children) || undefined}>
+    <div className="row-cut-cell" data-wide={wide || undefined}>
       <span className="row-cut" data-lines={lines} data-at={at} data-whole>
         {at === 'start' ? <bdi dir="ltr">{children}</bdi> : children}
       </span>

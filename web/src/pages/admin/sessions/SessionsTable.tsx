@@ -101,7 +101,7 @@ function measuredColumn(
     value,
     render: (row) => {
       const now = value(row);
-      return <span className="number nowrap">{now === null ? '–' : format(now)}</span>;
+      return now === null ? '–' : <span className="number nowrap">{format(now)}</span>;
     },
   };
 }
