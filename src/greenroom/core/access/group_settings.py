@@ -111,11 +111,12 @@ def _effective_setting(setting: Setting, ranked: Sequence[GroupSettings]) -> Eff
 
 
 def value_text(value: object) -> str:
-    """Return a value as text for sentences: true or false, a number without `.0`, or only the keys of a mapping."""
+    """Return a value as text for sentences: true or false, a number without `.0`, the items of a list, or only the keys
+    of a mapping."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict):
-        return ", ".join(map(str, cast("dict[object, object]", value))) or "(empty)"
+    if isinstance(value, (dict, list)):
+        return ", ".join(map(str, cast("dict[object, object] | list[object]", value))) or "(empty)"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if value != "" else "(empty)"

@@ -222,6 +222,8 @@ def test_the_trace_is_a_sentence():
         ("stop", "stop"),
         ("", "(empty)"),
         ({}, "(empty)"),
+        ([], "(empty)"),
+        (["desktop", "browser"], "desktop, browser"),
         ({"hostname": "secret", "dns": []}, "hostname, dns"),
     ],
 )
