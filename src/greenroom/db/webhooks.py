@@ -3,6 +3,7 @@ attempts a delivery."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -212,8 +213,8 @@ async def count_waiting_deliveries(db: Database) -> WaitingDeliveries:
 async def take_due(db: Database, webhook_id: str, limit: int) -> list[ActiveDelivery]:
     """Take up to `limit` due deliveries of a webhook that sends. No other process takes them in `RETAKE_AFTER_S`."""
     rows = await db.write(
-        "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(retake_s)s),"
-        " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
+        "UPDATE webhook_deliveries d SET due = statement_timestamp() + make_interval(secs => %(retake_s)s),"
+        " attempts = d.attempts + 1, attempted = statement_timestamp() FROM webhooks w"
         " WHERE w.webhook_id = %(webhook_id)s AND webhook_sends(w) AND d.webhook_id = w.webhook_id AND d.delivery_id ="
         "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries d WHERE webhook_id = %(webhook_id)s"
         "   AND state = 'waiting' AND due <= clock_timestamp() AND " + _MAY_GET + ""
@@ -228,8 +229,8 @@ async def insert_active(db: Database, webhook_id: str, event: str, data: dict[st
     """Insert a delivery that the caller attempts immediately, also to a disabled webhook; None = no such webhook."""
     rows = await db.write(
         "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
-        "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
-        "   clock_timestamp() + make_interval(secs => %(retake_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
+        "  SELECT webhook_id, %(event)s, %(data)s, 1, statement_timestamp(),"
+        "   statement_timestamp() + make_interval(secs => %(retake_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
         "  RETURNING *) SELECT " + _ACTIVE_COLUMNS + " FROM d JOIN webhooks w USING (webhook_id)",
         {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "retake_s": RETAKE_AFTER_S},
     )
@@ -259,15 +260,19 @@ async def replay(db: Database, delivery_id: str) -> None:
     )
 
 
-async def replay_undelivered(db: Database, webhook_id: str, excluded_event: str) -> int:
-    """Queue all given-up deliveries of a webhook again, except deliveries of the event `excluded_event`, and make
-    deliveries due that wait after a failed attempt. Returns the number of both."""
+async def replay_undelivered(db: Database, webhook_id: str, excluded_events: Sequence[str]) -> int:
+    """Queue all given-up deliveries of a webhook again, except deliveries of `excluded_events`, and make deliveries due
+    that wait after a failed attempt, both with the full number of attempts. Deliveries that are being attempted are not
+    changed: `take_due` made them due `RETAKE_AFTER_S` after their attempt. Returns the number of changed deliveries."""
     rows = await db.write(
-        "UPDATE webhook_deliveries SET state = 'waiting', due = clock_timestamp(),"
-        " attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END"
-        " WHERE webhook_id = %s AND event <> %s"
-        " AND (state = 'given_up' OR state = 'waiting' AND (error <> '' OR status > 0)) RETURNING 1",
-        (webhook_id, excluded_event),
+        "UPDATE webhook_deliveries SET state = 'waiting', due = clock_timestamp(), attempts = 0"
+        " WHERE webhook_id = %(webhook_id)s AND event <> ALL(%(excluded)s) AND (state = 'given_up' OR state = 'waiting'"
+        "  AND (error <> '' OR status > 0) AND due <> attempted + make_interval(secs => %(retake_s)s)) RETURNING 1",
+        {
+            "webhook_id": webhook_id,
+            "excluded": [str(event) for event in excluded_events],
+            "retake_s": RETAKE_AFTER_S,
+        },
     )
     return len(rows)
 

@@ -203,12 +203,15 @@ async def replay_webhook_delivery(
     return _delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, str(delivery_id)))
 
 
-@router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
-async def replay_webhook(webhook_id: UUID, db: Db, worker: DeliveryWorkerDep) -> Replayed:
+@router.post("/webhooks/{webhook_id}/replay", status_code=202)
+async def replay_webhook(
+    webhook_id: UUID, db: Db, worker: DeliveryWorkerDep, caller: Annotated[Caller, requires("webhooks_modify")]
+) -> Replayed:
     """Deliver again all messages that were not delivered, each with the same id: those that were given up, and those
-    that wait for their next attempt."""
+    that wait for their next attempt. Events of the audit need the permission `audit_view`."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     _require_enabled(webhook)
-    number = await webhooks.replay_undelivered(db, webhook.webhook_id, str(WebhookEvent.TEST))
+    excluded = [WebhookEvent.TEST] if caller.may("audit_view") else [WebhookEvent.TEST, WebhookEvent.AUDIT_EVENT]
+    number = await webhooks.replay_undelivered(db, webhook.webhook_id, excluded)
     worker.wake()
     return Replayed(replayed=number)

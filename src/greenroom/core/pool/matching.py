@@ -28,7 +28,8 @@ def exclusion_of(facts: LaunchFacts, permissions: Mapping[str, bool]) -> Exclusi
     """Return the reason why such a launch gets no session of a config with `permissions`; None if it gets one."""
     own = permissions_of(facts.settings)
     if others := violations(facts, own):
-        groups = dict.fromkeys(violation.group for violation in others if violation.group)
+        setters = (facts.settings[each.setting].groups for each in others if each.setting in facts.settings)
+        groups = dict.fromkeys(group for names in setters for group in names)
         return Exclusion(tuple(violation.code for violation in others), tuple(groups), None)
     differing = tuple(differing_permissions(own, permissions))
     if not differing:

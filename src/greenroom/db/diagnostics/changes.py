@@ -66,9 +66,11 @@ _KINDS: Final[dict[str, ObjectKind]] = {
 """Kind of an object in the audit → its kind in the console."""
 
 
-# The event of a creation has the name of its object only. A name that two objects have is not resolved.
+# The event of a creation has the name of its object only; that of a workspace from the catalogue has the name of the
+# entry as the id. A name that two objects have is not resolved.
 _OBJECT_ID: Final[LiteralString] = (
-    "coalesce(object_id, CASE object_kind"
+    "coalesce(CASE WHEN object_kind <> 'workspace' OR object_id ~ '^[0-9a-f-]{36}$' THEN object_id END,"
+    " CASE object_kind"
     " WHEN 'api-key' THEN (SELECT min(key_id) FROM api_keys WHERE name = object_name HAVING count(*) = 1)"
     " WHEN 'group' THEN (SELECT min(group_id::text) FROM groups WHERE name = object_name HAVING count(*) = 1)"
     " WHEN 'user' THEN (SELECT user_id::text FROM users WHERE username = object_name)"

@@ -14,6 +14,8 @@ from greenroom.db.listing import Conditions
 MAX_POINTS: Final = 60
 MAX_ROWS: Final = 50_000
 """The maximum number of rows that a histogram reads: the newest ones."""
+EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""The earliest beginning of a histogram; Greenroom has no older rows."""
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _STEPS_S: Final = (
@@ -60,7 +62,9 @@ async def read_log_histogram(
     db: Database, conditions: Conditions, *, since: datetime | None, until: datetime | None
 ) -> LogHistogram:
     """Count the rows that match, among the newest `MAX_ROWS` rows of the period. Without `since`, the histogram begins
-    with the oldest row."""
+    with the oldest row. A beginning before `EARLIEST` or in the future is replaced by this limit."""
+    if since is not None:
+        since = min(max(since, EARLIEST), datetime.now(UTC))
     where, *_ = conditions.where_clauses
     statement: LiteralString = _READ.format(words=conditions.matches_words, source=LOGS.source, where=where)
     values = {

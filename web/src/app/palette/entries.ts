@@ -123,7 +123,7 @@ function actionsOf(hit: Hit, to: string, me: Me | null | undefined): Entry[] {
         : [action(t`Enable Manager ${name}`, 'enable')];
     case 'agent':
       if (!allows(me, 'agents_modify')) return [];
-      return status === 'disabled'
+      return status === 'disabled' || status === 'pending'
         ? [action(t`Enable Agent ${name}`, 'enable')]
         : [action(t`Disable Agent ${name}`, 'disable')];
     case 'session':
