@@ -31,7 +31,7 @@ def test_images_of_known_makers_need_only_their_name(
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
         expect(page.get_by_role("textbox", name="Port", exact=True)).to_have_value(port)
-        expect(page.get_by_label("Folder of the page")).to_have_value(folder)
+        expect(page.get_by_label("Path of the page")).to_have_value(folder)
         expect(page.get_by_label("Port Map")).to_have_value(re.compile("downloads"))
         assert violations(page) == []
 

@@ -93,6 +93,12 @@ async def test_a_histogram_without_a_period_begins_with_the_oldest_row(admin: Cl
     assert sum(map(sum, nothing["counts"].values())) == 0
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+async def test_a_histogram_of_any_period_has_at_most_60_points(admin: Client, logged: None, since: str):
+    answer = await admin.read("/api/v1/logs/histogram", since=since)
+    assert {len(counts) <= 60 for counts in answer["counts"].values()} == {True}
+
+
 async def test_a_histogram_reads_a_limited_number_of_rows(admin: Client, logged: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("greenroom.db.diagnostics.log_histogram.MAX_ROWS", 2)
     answer = await admin.read("/api/v1/logs/histogram", since="2026-01-01T11:00:00Z", until="2026-01-01T12:00:00.5Z")

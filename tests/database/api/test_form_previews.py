@@ -118,9 +118,25 @@ async def test_a_config_with_the_permissions_of_excluded_users_serves_them(stage
     body = stage.body(allow_kasm_webcam=False)
     (excluded,) = (await stage.admin.post(PREVIEW, json=body)).json()["excluded"]
     assert excluded["is_served"] is False
-    await stage.admin.make("/api/v1/staging-configs", **body | excluded["permissions"])
+    config = await stage.admin.make("/api/v1/staging-configs", **body | excluded["permissions"])
     (excluded,) = (await stage.admin.post(PREVIEW, json=body)).json()["excluded"]
     assert excluded["is_served"] is True
+    changed = body | {"staging_config_id": config["staging_config_id"]}
+    (excluded,) = (await stage.admin.post(PREVIEW, json=changed)).json()["excluded"]
+    assert excluded["is_served"] is False, "the config will have other permissions"
+    await stage.admin.change(f"/api/v1/staging-configs/{config['staging_config_id']}", paused=True)
+    (excluded,) = (await stage.admin.post(PREVIEW, json=body)).json()["excluded"]
+    assert excluded["is_served"] is False, "a paused config serves no user"
+
+
+async def test_a_preview_has_the_names_of_groups_only_for_who_may_view_them(
+    stage: Stage, with_user: MakeClient, with_key: MakeClient
+):
+    await with_user("ada@example.org")
+    body = stage.body(allow_kasm_webcam=False)
+    for permissions, groups in ((["staging_create"], []), (["staging_create", "groups_view"], ["All Users"])):
+        (excluded,) = (await (await with_key(*permissions)).post(PREVIEW, json=body)).json()["excluded"]
+        assert excluded["groups"] == groups
 
 
 async def test_the_cost_of_a_staging_config_is_that_of_its_desired_sessions(stage: Stage):

@@ -178,7 +178,34 @@ async def test_a_message_that_waits_for_its_next_attempt_is_sent_at_once(hooks: 
     assert answer.json() == {"replayed": 1}
     await hooks.delivered()
     (one,) = await hooks.deliveries(made)
-    assert (one["state"], one["attempts"]) == ("delivered", 2)
+    assert (one["state"], one["attempts"]) == ("delivered", 1)
+
+
+async def test_a_replay_leaves_out_a_message_that_is_being_sent(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status = 500
+    await emit(db)
+    await hooks.delivered()
+    await due_again(db)
+    (taken,) = await webhooks.take_due(db, made["webhook_id"], 10)
+    answer = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/replay")
+    assert answer.json() == {"replayed": 0}
+    (one,) = await hooks.deliveries(made)
+    assert one["attempts"] == taken.attempts == 2
+
+
+async def test_a_replay_needs_audit_view_for_events_of_the_audit(hooks: Hooks, db: Database, with_key: MakeClient):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status = 410
+    await emit(db, 2)
+    await hooks.delivered()
+    await db.write(
+        "UPDATE webhook_deliveries SET event = 'audit.event' WHERE delivery_id ="
+        " (SELECT min(delivery_id::text)::uuid FROM webhook_deliveries)"
+    )
+    path = f"{PATH}/{made['webhook_id']}/replay"
+    assert (await (await with_key("webhooks_modify")).post(path)).json() == {"replayed": 1}
+    assert (await hooks.admin.post(path)).json() == {"replayed": 1}
 
 
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):

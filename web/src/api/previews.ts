@@ -32,7 +32,7 @@ export function useImagePreview(values: Schemas['ImagePreviewRequest'] | null) {
 }
 
 /** The room for more sessions of a staging config, and the users who would match it. */
-export function useStagingPreview(values: Schemas['StagingCreate'] | null) {
+export function useStagingPreview(values: Schemas['StagingPreviewRequest'] | null) {
   return usePreview('staging', values, (body, signal) =>
     dataOf(client.POST('/api/v1/staging-configs/preview', { body, signal })),
   );

@@ -47,7 +47,7 @@ export function AttributesForm({ attributes, images, save, read, touched, disabl
     >
       <Select
         label={t`Language`}
-        description={t`The language of programs in sessions; empty = the language of the workspace`}
+        description={t`The language of programs in sessions; empty = the language of the browser`}
         searchable
         clearable
         clearButtonProps={{ 'aria-label': t`No language` }}
@@ -57,7 +57,7 @@ export function AttributesForm({ attributes, images, save, read, touched, disabl
       />
       <Select
         label={t`Time zone`}
-        description={t`The time zone of the clock in sessions; empty = the time zone of the workspace`}
+        description={t`The time zone of the clock in sessions; empty = the time zone of the browser`}
         searchable
         clearable
         clearButtonProps={{ 'aria-label': t`No time zone` }}

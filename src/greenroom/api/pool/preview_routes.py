@@ -5,23 +5,24 @@ Nothing is stored. The forms of workspaces and staging configs show them while a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 from greenroom.api.deps import Db, SnapshotDep
-from greenroom.api.launch.routes import SimilarUsers, group_similar_users
+from greenroom.api.launch.routes import group_similar_users
 from greenroom.api.pool.routes import fields_of_new_config, match_warnings, matching_users
 from greenroom.api.pool.schemas import (
     ExcludedUsers,
     ImagePreview,
     ImagePreviewRequest,
     Room,
-    StagingCreate,
     StagingPreview,
+    StagingPreviewRequest,
 )
 from greenroom.api.problems import api_router
 from greenroom.api.scopes import OF_NEW_STAGING_CONFIG
-from greenroom.api.security import requires, requires_one_of
+from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.launch.placement import PlacementRequest, Rejection, place, placement_request_of, sessions_with_room
 from greenroom.core.pool.matching import count_excluded
@@ -58,11 +59,12 @@ async def preview_image(body: ImagePreviewRequest, db: Db, snapshot: SnapshotDep
     return ImagePreview(room=await _room(db, zone_ids, request), users=users.in_groups, all_users=users.number)
 
 
-@router.post(
-    "/staging-configs/preview",
-    dependencies=[requires_one_of("staging_create", "staging_modify", scope=OF_NEW_STAGING_CONFIG)],
-)
-async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
+@router.post("/staging-configs/preview")
+async def preview_staging_config(
+    body: StagingPreviewRequest,
+    db: Db,
+    caller: Annotated[Caller, requires_one_of("staging_create", "staging_modify", scope=OF_NEW_STAGING_CONFIG)],
+) -> StagingPreview:
     """Return the number of sessions of the workspace for which the zone has room now, the cores and the memory of the
     config, and the users that it would not serve, with the reasons. Nothing is changed."""
     try:
@@ -75,34 +77,32 @@ async def preview_staging_config(body: StagingCreate, db: Db) -> StagingPreview:
     matches = matching_users(similar_users, permissions)
     obstacle = staging_obstacle(image, zone.facts)
     request = placement_request_of(image)
+    counts = count_excluded([(users.number, users.facts) for users in similar_users], permissions)
+    others = [
+        dict(config.permissions)
+        for config in (await list_configs(db, zone_ids=[zone.zone_id])).rows
+        if config.image_id == image.image_id
+        and not config.paused
+        and config.staging_config_id != str(body.staging_config_id)
+    ]
     return StagingPreview(
         room=await _room(db, [zone.zone_id], request),
         cores=body.num_sessions * request.cores,
         memory=body.num_sessions * request.memory,
         matching_users=matches.number,
         users=sum(users.number for users in similar_users),
-        excluded=await _excluded(db, similar_users, permissions, zone_id=zone.zone_id, image_id=image.image_id),
+        excluded=[
+            ExcludedUsers(
+                users=number,
+                groups=list(exclusion.groups) if caller.may("groups_view") else [],
+                reasons=list(exclusion.reasons),
+                permissions=None if exclusion.permissions is None else dict(exclusion.permissions),
+                is_served=exclusion.permissions is not None and dict(exclusion.permissions) in others,
+            )
+            for exclusion, number in counts.items()
+        ],
         warnings=[*([obstacle.reason] if obstacle else []), *match_warnings(matches, image)],
     )
-
-
-async def _excluded(
-    db: Database, similar_users: Sequence[SimilarUsers], permissions: Mapping[str, bool], *, zone_id: str, image_id: str
-) -> list[ExcludedUsers]:
-    """Return the users that a config with `permissions` does not serve, most users first."""
-    configs = (await list_configs(db, zone_ids=[zone_id])).rows
-    present = [dict(config.permissions) for config in configs if config.image_id == image_id]
-    counts = count_excluded([(users.number, users.facts) for users in similar_users], permissions)
-    return [
-        ExcludedUsers(
-            users=number,
-            groups=list(exclusion.groups),
-            reasons=list(exclusion.reasons),
-            permissions=None if exclusion.permissions is None else dict(exclusion.permissions),
-            is_served=exclusion.permissions is not None and dict(exclusion.permissions) in present,
-        )
-        for exclusion, number in counts.items()
-    ]
 
 
 async def _room(db: Database, zone_ids: Sequence[str], request: PlacementRequest) -> Room:

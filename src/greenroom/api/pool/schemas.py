@@ -190,11 +190,19 @@ class ImagePreview(View):
     all_users: int
 
 
+class StagingPreviewRequest(StagingCreate):
+    """A new config, or the changed values of a config."""
+
+    staging_config_id: Annotated[UUID | None, Field(description="the config that is changed; null = a new one")] = None
+
+
 class ExcludedUsers(View):
-    """Users who may launch the workspace of a staging config, and the excluded ones, for the same reasons."""
+    """Users who may launch the workspace of a staging config, but get none of its sessions, for the same reasons."""
 
     users: int
-    groups: Annotated[list[str], Field(description="names of the groups that set the values")]
+    groups: Annotated[
+        list[str], Field(description="names of the groups that set the values; empty without `groups_view`")
+    ]
     reasons: Annotated[
         list[str],
         Field(description="permissions that differ; codes of rules if no config serves these users"),

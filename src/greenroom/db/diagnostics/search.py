@@ -73,7 +73,8 @@ _SOURCES: Final[Mapping[SearchKind, _Source]] = {
     ),
     "agent": _Source(
         "SELECT a.agent_id::text AS id, a.hostname AS title,"
-        " CASE WHEN a.enabled OR a.status = 'pending' THEN a.status ELSE 'disabled' END || ' · ' || z.zone_name AS note,"
+        " CASE WHEN a.enabled OR a.status = 'pending' THEN a.status ELSE 'disabled' END || ' · ' || z.zone_name"
+        "  AS note,"
         " lower(concat_ws(' ', a.hostname, z.zone_name, a.agent_id)) AS texts"
         " FROM agents a JOIN zones z USING (zone_id) WHERE true",
         zone="a.zone_id = ANY(%({zones})s::uuid[])",

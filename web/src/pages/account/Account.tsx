@@ -97,7 +97,7 @@ export function Account() {
                 <Trans>A program with an API key can have all your permissions, or fewer.</Trans>
               </Text>
               <Button component={Link} to="/admin/api-keys" variant="default" className={styles.button}>
-                <Trans>To the API keys</Trans>
+                <Trans>Manage API keys</Trans>
               </Button>
             </Section>
           )}

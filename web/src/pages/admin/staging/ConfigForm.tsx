@@ -55,8 +55,9 @@ function OneForm({ config, first, onClose, onAnother }: Props & { onAnother: (fi
   const mayCreate = useAllowed()('staging_create');
   const zone = zone_id || only;
   const values = { ...defaults, ...form.getValues(), zone_id: zone };
+  const asked = { ...values, staging_config_id: config?.staging_config_id ?? null };
   const isComplete = zone && image_id && form.isValid();
-  const preview = useStagingPreview(isComplete ? values : null);
+  const preview = useStagingPreview(isComplete ? asked : null);
   return (
     <FormDialog
       title={config ? t`Edit Config` : t`Create New Config`}

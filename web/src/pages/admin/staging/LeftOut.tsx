@@ -12,7 +12,9 @@ import { ExcludedUsers } from './ExcludedUsers';
 export function LeftOut({ config }: { config: StagingConfig }) {
   const allowed = useAllowed();
   const mayCreate = allowed('staging_create');
-  const preview = useStagingPreview(mayCreate || allowed('staging_modify') ? fieldsOf(config) : null);
+  const preview = useStagingPreview(
+    mayCreate || allowed('staging_modify') ? { ...fieldsOf(config), staging_config_id: config.staging_config_id } : null,
+  );
   const [first, setFirst] = useState<Fields | null>(null);
   if (!preview || preview.excluded.length === 0) return null;
   return (

@@ -206,12 +206,12 @@ export function PageFields({ form }: Props) {
           {...form.getInputProps('protocol')}
         />
         <TextInput
-          label={t`User of the page`}
+          label={t`Username for the page`}
           description={t`The username for basic authentication`}
           {...form.getInputProps('auth_user')}
         />
         <TextInput
-          label={t`Folder of the page`}
+          label={t`Path of the page`}
           description={t`The path of the page in the container, e.g. / or /vnc/. For a program with a configurable base URL, such as Jupyter, enter /${{ path: '{path}' }}/ literally; Greenroom replaces ${{ path: '{path}' }} with the path of the session`}
           required
           {...form.getInputProps('page_path')}
