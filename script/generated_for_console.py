@@ -148,7 +148,7 @@ WORDS: Final = (
 )
 """Words and short texts in facts of decisions and in parts of sentences."""
 PREFIX: Final = "server:"
-"""Distinguishes texts of the api from those of the console. `serverText` of web/src/language.ts adds it."""
+"""Distinguishes texts of the api from those of the console. `serverText` of web/src/serverTexts.ts adds it."""
 LIMIT_KEYS: Final = ("type", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength")
 
 

@@ -121,7 +121,11 @@ function ofTemplate(text: string, depth: number): string | undefined {
     if (!found?.every((value, index) => isPossible(template.places[index] ?? '', value, index))) continue;
     if (template.texts[0] === '') found[0] = text.slice(0, found[0]?.length ?? 0);
     const values = Object.fromEntries(
-      template.places.map((place, index) => [place, valueFor(place, found[index] ?? '', depth)]),
+      template.places.map((place, index) => {
+        const isName = place.startsWith('name') || isZone(template.texts[index] ?? '', found[index] ?? '');
+        const value = found[index] ?? '';
+        return [place, isName ? value : (translated(value, depth + 1) ?? value)];
+      }),
     );
     const sentence = i18n._(template.id, values);
     // A sentence whose first name is another part: its translation must begin with the name, too.
@@ -131,8 +135,9 @@ function ofTemplate(text: string, depth: number): string | undefined {
   return undefined;
 }
 
-function valueFor(place: string, value: string, depth: number): string {
-  return place.startsWith('name') ? value : (translated(value, depth + 1) ?? value);
+/** Whether a value is the name of a zone: the word after "zone". The first zone has the name of a known text, "default". */
+function isZone(before: string, value: string): boolean {
+  return /\bzone $/i.test(before) && !value.includes(' ');
 }
 
 /** The values in a sentence that begins after its first name, e.g. `is disabled` for `{name0} is disabled`. */

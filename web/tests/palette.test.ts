@@ -119,7 +119,7 @@ test('actions need the permission, and fit the status', () => {
   expect(actions('agent', 'disabled · eu', 'agents_view', 'agents_modify')).toEqual([['Enable Agent x', 'do=enable']]);
   expect(actions('user', 'X', 'users_view')).toEqual([]);
   expect(actions('user', 'X', 'users_view', 'sessions_view')).toEqual([
-    ['Why was the last launch of x cold?', 'outcome=on_demand&q=user%3A%22x%22&do=why'],
+    ['Why was the last launch of x cold?', 'outcome=on_demand&q=user%3A%22x%22&of=x1&do=why'],
   ]);
 });
 

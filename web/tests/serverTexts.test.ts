@@ -21,6 +21,8 @@ describe('a template', () => {
         'server:missing': 'fehlt',
         'server:or': 'oder',
         'server:Try again.': 'Versuchen Sie es erneut.',
+        'server:Default': 'Vorgabe',
+        'server:No Agent in zone {0} is free': 'Kein Agent in Zone {0} ist frei',
       },
     }),
   );
@@ -30,6 +32,8 @@ describe('a template', () => {
     ['Nothing is staged: workspace Desktop is disabled.', 'Nichts ist vorbereitet: Desktop ist deaktiviert.'],
     ['Running', 'Am Laufen'],
     ['missing or running', 'fehlt oder am Laufen'],
+    ['Default', 'Vorgabe'],
+    ['No Agent in zone default is free', 'Kein Agent in Zone default ist frei'],
   ])('translates %j', (english, german) => expect(serverText(english)).toBe(german));
 
   test('translates values that are sentences, but no names', () =>

@@ -26,7 +26,7 @@ interface Props<Row> {
   onClose: (isDone: boolean) => void;
 }
 
-type Result = { state: 'running' | 'done' | 'undone' } | { state: 'refused'; reason: string };
+type Result = { state: 'running' | 'done' | 'undone' } | { state: 'refused' | 'kept'; reason: string };
 
 /** The numbers of items, by the noun of an item. */
 const COUNTS: Record<string, { count: (count: number) => string; part: (some: number, count: number) => string }> = {
@@ -74,6 +74,7 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
   const refused = [...results.values()].filter(({ state }) => state === 'refused').length;
   const done = [...results.values()].filter(({ state }) => state === 'done').length;
   const undone = [...results.values()].filter(({ state }) => state === 'undone').length;
+  const kept = [...results.values()].filter(({ state }) => state === 'kept').length;
 
   const run = async (chosen: typeof items, request = action.run, end: 'done' | 'undone' = 'done') => {
     setPhase('running');
@@ -124,8 +125,10 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
         )}
         {phase !== 'asking' && (
           <Text size="sm" fw={600} role="status">
-            {undone > 0
-              ? t`${undone} undone`
+            {undone + kept > 0
+              ? kept > 0
+                ? t`${undone} undone, ${kept} not undone`
+                : t`${undone} undone`
               : refused > 0
                 ? t`${done} of ${possible} done, ${refused} refused`
                 : t`${done} of ${possible} done`}
@@ -149,13 +152,13 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
           )}
           {(phase === 'over' || phase === 'undone') && (
             <>
-              {undo && phase === 'over' && done > 0 && (
+              {undo && done + kept > 0 && (
                 <Button
                   variant="default"
                   onClick={() => {
                     isEnded.current = false;
                     void run(
-                      fitting.filter(({ key }) => results.get(key)?.state === 'done'),
+                      fitting.filter(({ key }) => ['done', 'kept'].includes(results.get(key)?.state ?? '')),
                       undo,
                       'undone',
                     );
@@ -188,7 +191,9 @@ export function BulkDialog<Row>({ bulk, action, rows, rowKey, onClose }: Props<R
 
 function resultOf(result: 'started' | { error: unknown }, end: 'done' | 'undone'): Result {
   if (result === 'started') return { state: 'running' };
-  return result.error === null ? { state: end } : { state: 'refused', reason: messageOf(result.error) };
+  return result.error === null
+    ? { state: end }
+    : { state: end === 'undone' ? 'kept' : 'refused', reason: messageOf(result.error) };
 }
 
 interface ItemProps {
@@ -204,6 +209,7 @@ const LOOKS = {
   done: { icon: IconCheck, word: t({ message: 'Done', context: 'state' }) },
   undone: { icon: IconArrowBackUp, word: t`Undone` },
   refused: { icon: IconX, word: t`Refused` },
+  kept: { icon: IconX, word: t`Not undone` },
   impossible: { icon: IconAlertTriangle, word: t`Not possible` },
 };
 
@@ -211,7 +217,7 @@ const LOOKS = {
 function Item({ name, effect, refusal, result }: ItemProps) {
   const state = refusal === null ? (result?.state ?? 'waiting') : 'impossible';
   const { icon: Icon, word } = LOOKS[state];
-  const reason = result?.state === 'refused' ? result.reason : refusal;
+  const reason = result && 'reason' in result ? result.reason : refusal;
   return (
     <li className={styles.item} data-state={state}>
       <Icon size={16} role="img" aria-label={word} className={styles.icon} />

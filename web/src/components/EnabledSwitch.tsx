@@ -1,7 +1,7 @@
 import { t } from '@lingui/core/macro';
 import { Switch } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import type { ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { useAskedAction } from './askedAction';
 import { ConfirmDialog } from './Confirm';
 import { useUndoableSwitch } from './undo';
@@ -27,6 +27,12 @@ export function EnabledSwitch(props: Props) {
   const set = useUndoableSwitch(onChange, [list], (isOn) => (isOn ? t`${name} is enabled.` : t`${name} is disabled.`));
   const change = useAction(set, [list], t`${name} was not changed`);
   const [asking, { open, close }] = useDisclosure(false);
+  // The question stays the same while it is open, also if the item changes.
+  const [target, setTarget] = useState(false);
+  const ask = (isOn: boolean) => {
+    setTarget(isOn);
+    open();
+  };
   const shown = change.isPending ? change.variables : enabled;
   return (
     <>
@@ -35,19 +41,19 @@ export function EnabledSwitch(props: Props) {
         {...(labeled ? { label: t`Enabled` } : {})}
         checked={shown}
         disabled={disabled}
-        onChange={({ currentTarget: { checked } }) => (!checked && consequence ? open() : change.mutate(checked))}
+        onChange={({ currentTarget: { checked } }) => (!checked && consequence ? ask(false) : change.mutate(checked))}
       />
-      {labeled && !disabled && <Asked action={enabled ? 'disable' : 'enable'} onAsk={open} />}
+      {labeled && !disabled && <Asked action={enabled ? 'disable' : 'enable'} onAsk={() => ask(!enabled)} />}
       <ConfirmDialog
         opened={asking}
         onClose={close}
-        title={enabled ? t`Disable ${name}?` : t`Enable ${name}?`}
-        action={enabled ? t`Disable` : t`Enable`}
-        {...(enabled ? {} : { color: 'accent' })}
-        onConfirm={() => set(!enabled)}
+        title={target ? t`Enable ${name}?` : t`Disable ${name}?`}
+        action={target ? t`Enable` : t`Disable`}
+        {...(target ? { color: 'accent' } : {})}
+        onConfirm={() => (target === enabled ? Promise.resolve() : set(target))}
         touched={[list]}
       >
-        {enabled ? consequence : null}
+        {target ? null : consequence}
       </ConfirmDialog>
     </>
   );

@@ -33,7 +33,7 @@ export function showUndo(message: string, { saved, read, restore, titleOf = (nam
 }
 
 /** A notice with the button Undo, which calls `restore`. If it fails, another notice has the reason. */
-export function offerUndo(message: string, restore: () => Promise<unknown>): void {
+function offerUndo(message: string, restore: () => Promise<unknown>, color = 'accent'): void {
   const id = `undo-${crypto.randomUUID()}`;
   const undo = async () => {
     notifications.hide(id);
@@ -47,7 +47,7 @@ export function offerUndo(message: string, restore: () => Promise<unknown>): voi
   notifications.show({
     id,
     withBorder: true,
-    color: 'accent',
+    color,
     autoClose: SHOWN_MS,
     closeButtonProps: { 'aria-label': t`Dismiss` },
     message: (
@@ -72,10 +72,11 @@ export function useUndoableSwitch(
 ): (isOn: boolean) => Promise<void> {
   const queries = useQueryClient();
   return async (isOn) => {
-    const message = [done(isOn), ...warningsOf(await set(isOn))].join(' ');
-    offerUndo(message, async () => {
+    const warnings = warningsOf(await set(isOn));
+    const undo = async () => {
       await set(!isOn);
       await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
-    });
+    };
+    offerUndo([done(isOn), ...warnings].join(' '), undo, warnings.length > 0 ? 'warning' : 'accent');
   };
 }

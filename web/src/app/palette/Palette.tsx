@@ -58,8 +58,8 @@ export function Palette({ me, onClose }: Props) {
   }, [text, wanted, isEarlier, own, found]);
   const [whole, setWhole] = useState<ReadonlySet<string>>(NONE);
   const groups = useMemo(() => groupsOf(entries, whole), [entries, whole]);
-  const options = useMemo(() => groups.flatMap(optionsOf), [groups]);
   const isHelp = text.trim() === '?';
+  const options = useMemo(() => (isHelp ? [] : groups.flatMap(optionsOf)), [isHelp, groups]);
   const [chosen, setChosen] = useState(0);
   const at = Math.min(chosen, Math.max(0, options.length - 1));
   const navigate = useNavigate();

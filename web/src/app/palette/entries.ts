@@ -136,7 +136,7 @@ function actionsOf(hit: Hit, to: string, me: Me | null | undefined): Entry[] {
     case 'user': {
       if (!allows(me, 'sessions_view')) return [];
       const launches = `/admin/diagnostics/launches?outcome=on_demand&q=${encodeURIComponent('user:')}${quoted(name)}`;
-      return [action(t`Why was the last launch of ${name} cold?`, 'why', `${launches}&do=why`)];
+      return [action(t`Why was the last launch of ${name} cold?`, 'why', `${launches}&of=${hit.id}&do=why`)];
     }
     default:
       return [];

@@ -43,7 +43,8 @@ export function Launches() {
   });
   const [isAsked, setAsked] = useState(false);
   useAskedAction((action) => setAsked(action === 'why'));
-  const first = launches.query.data?.[0];
+  // The filter finds texts in names. The question is about one user.
+  const first = launches.query.data?.find(({ user_id }) => user_id === params.get('of'));
   const [shown, setShown] = useState<Launch | null>(null);
   const columns = useMemo(() => columnsOf(setShown), []);
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });

@@ -38,7 +38,11 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
     try {
       const context = await queries.query({ ...logsQuery(contextOf(row), MAX_CONTEXT), staleTime: 0 });
       const name = `log-row-${row.log_id}.json`;
-      download(name, 'application/json', jsonOf({ row, context: [...context.rows].reverse() }));
+      download(
+        name,
+        'application/json',
+        jsonOf({ row, context: [...context.rows].reverse(), is_part: context.next !== null }),
+      );
     } catch (error) {
       showError(t`The row was not exported`, error);
     } finally {

@@ -73,11 +73,16 @@ export function LogSearch() {
           onFocus={() => setOffering(true)}
           onBlur={() => setOffering(false)}
           onKeyDown={(event) => {
-            if (event.key === 'Escape' && offers.length === 0) change('');
+            if (event.key === 'Escape' && offers.length === 0) {
+              setCondition('');
+              setMessage('');
+            }
             // A condition needs a choice. With a text, Enter only closes the offers.
             const isChosen = combobox.getSelectedOptionIndex() >= 0;
             if (event.key === 'Enter' && !isChosen) {
               const [first] = offers;
+              const isEarlier = asked !== askedFor(text) || hits.isPlaceholderData;
+              if (condition && first && isEarlier && first.key !== 'component') return;
               if (condition && first) choose(first);
               else setOffering(false);
             }

@@ -4,14 +4,14 @@
 const ERRORS = '\u001e';
 
 /**
- * Runs a line in a shell, and prints its error output after the other output, behind a mark. Without a folder for the
- * file of the error output, both are mixed.
+ * Runs a line in a shell, and prints the last 20,000 bytes of its error output after the other output, behind a mark.
+ * Without a folder for the file of the error output, both are mixed.
  */
 const SCRIPT = [
   'e=$(mktemp 2>/dev/null) || exec sh -c "$1"',
   'sh -c "$1" 2>"$e"',
   'c=$?',
-  `[ -s "$e" ] && printf '\\036' && cat "$e"`,
+  `[ -s "$e" ] && printf '\\036' && tail -c 20000 "$e"`,
   'rm -f "$e"',
   'exit $c',
 ].join('\n');

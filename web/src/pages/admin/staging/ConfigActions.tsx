@@ -89,20 +89,24 @@ export function nameOf({ image_friendly_name, zone_name }: StagingConfig): strin
   return t`${{ workspace: image_friendly_name }} in ${{ zone: zone_name }}`;
 }
 
-function usePause(config: StagingConfig) {
-  const { staging_config_id, paused } = config;
+function useSetPaused(config: StagingConfig) {
   const name = nameOf(config);
-  const set = useUndoableSwitch(
-    (isPaused) => changeStagingConfig(staging_config_id, { paused: isPaused }),
+  return useUndoableSwitch(
+    (isPaused) => changeStagingConfig(config.staging_config_id, { paused: isPaused }),
     TOUCHED,
     (isPaused) => (isPaused ? t`The pool ${name} is paused.` : t`The pool ${name} runs again.`),
   );
-  return useAction(() => set(!paused), TOUCHED, t`The config was not changed`);
+}
+
+function usePause(config: StagingConfig) {
+  const set = useSetPaused(config);
+  return useAction(() => set(!config.paused), TOUCHED, t`The config was not changed`);
 }
 
 /** The question before a pause or its end, if the address asks for it. */
 function AskedPause({ config }: Props) {
-  const { staging_config_id: id, paused } = config;
+  const { paused } = config;
+  const set = useSetPaused(config);
   const [opened, { open, close }] = useDisclosure(false);
   useAskedAction((action) => action === (paused ? 'resume' : 'pause') && open());
   const name = nameOf(config);
@@ -113,7 +117,7 @@ function AskedPause({ config }: Props) {
       title={paused ? t`Resume ${name}?` : t`Pause ${name}?`}
       action={paused ? t`Resume` : t`Pause`}
       color="accent"
-      onConfirm={() => changeStagingConfig(id, { paused: !paused })}
+      onConfirm={() => set(!paused)}
       touched={TOUCHED}
     >
       {paused ? (

@@ -12,6 +12,7 @@ import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConf
 import { checksOf } from '../../../components/checks';
 import { showDone } from '../../../components/feedback';
 import { CostLine, Preview, RoomLine, UsersLine, WarningLine } from '../../../components/Preview';
+import { useReturnFocus } from '../../../components/Dialog';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { useZoneChoices } from '../../../components/useZoneChoices';
@@ -34,6 +35,7 @@ interface Props {
 /** Create New Config, and Edit. The form of another pool, for users that this one excludes, replaces the form. */
 export function ConfigForm({ config, first, onClose }: Props) {
   const [other, setOther] = useState<Fields | null>(null);
+  useReturnFocus();
   return other ? (
     <OneForm key={JSON.stringify(other)} config={null} first={other} onClose={onClose} onAnother={setOther} />
   ) : (
@@ -70,7 +72,7 @@ function OneForm({ config, first, onClose, onAnother }: Props & { onAnother: (fi
           ? changeStagingConfig(config.staging_config_id, changed(before, values))
           : createStagingConfig({ ...values, zone_id: zone })
       }
-      touched={['staging-configs']}
+      touched={['staging-configs', 'preview']}
       onSaved={(saved) => config === null && announce(saved)}
       onClose={onClose}
       missing={missingOf(zone, image_id)}

@@ -13,19 +13,24 @@ export function LeftOut({ config }: { config: StagingConfig }) {
   const allowed = useAllowed();
   const mayCreate = allowed('staging_create');
   const preview = useStagingPreview(
-    mayCreate || allowed('staging_modify') ? { ...fieldsOf(config), staging_config_id: config.staging_config_id } : null,
+    mayCreate || allowed('staging_modify')
+      ? { ...fieldsOf(config), staging_config_id: config.staging_config_id }
+      : null,
   );
   const [first, setFirst] = useState<Fields | null>(null);
-  if (!preview || preview.excluded.length === 0) return null;
   return (
-    <Part title={t`Users that this pool excludes`}>
-      <Preview>
-        <ExcludedUsers
-          excluded={preview.excluded}
-          onCreate={mayCreate ? (permissions) => setFirst({ ...fieldsOf(config), ...permissions }) : undefined}
-        />
-      </Preview>
+    <>
+      {preview && preview.excluded.length > 0 && (
+        <Part title={t`Users that this pool excludes`}>
+          <Preview>
+            <ExcludedUsers
+              excluded={preview.excluded}
+              onCreate={mayCreate ? (permissions) => setFirst({ ...fieldsOf(config), ...permissions }) : undefined}
+            />
+          </Preview>
+        </Part>
+      )}
       {first && <ConfigForm config={null} first={first} onClose={() => setFirst(null)} />}
-    </Part>
+    </>
   );
 }
