@@ -205,7 +205,9 @@ async def test_a_replay_needs_audit_view_for_events_of_the_audit(hooks: Hooks, d
     )
     path = f"{PATH}/{made['webhook_id']}/replay"
     assert (await (await with_key("webhooks_modify")).post(path)).json() == {"replayed": 1}
-    assert (await hooks.admin.post(path)).json() == {"replayed": 1}
+    waiting = await hooks.deliveries(made, state="waiting")
+    assert [one["event"] for one in waiting] == [EVENT]
+    assert (await hooks.admin.post(path)).json() == {"replayed": 2}
 
 
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):
