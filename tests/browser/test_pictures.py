@@ -28,8 +28,9 @@ def camera(browser: Browser) -> Iterator[Camera]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(not RECORDED, reason="no picture was recorded")
-@pytest.mark.parametrize("picture", [each for each in PICTURES if each.compared], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "picture", [each for each in PICTURES if each.compared and each.name in RECORDED], ids=lambda each: each.name
+)
 def test_a_page_looks_as_recorded(camera: Camera, picture: Picture):
     content = camera.take(picture)
     (RESULTS / picture.file).write_bytes(content)
