@@ -41,7 +41,7 @@ export function serverText(text: string): string {
 }
 
 /** Whether the language of the page has texts of the server. English has none. */
-export function hasServerTexts(): boolean {
+function hasServerTexts(): boolean {
   return current().exact.size > 0;
 }
 

@@ -10,8 +10,6 @@ export function isLong(text: ReactNode): boolean {
 
 interface Props {
   children: ReactNode;
-  /** The number of lines after which the text is cut. */
-  lines?: 1 | 2;
   /** Where a line is cut. The names of images and hosts differ at their end. */
   at?: 'start' | 'end';
   /** The column is wide enough for most addresses of users. */
@@ -19,11 +17,11 @@ interface Props {
 }
 
 /** A text of a row, cut at the width of its column. The whole text is its hint. */
-export function Cut({ children, lines = 1, at = 'end', wide = false }: Props) {
+export function Cut({ children, at = 'end', wide = false }: Props) {
   if (!isLong(children)) return <span className="nowrap">{children}</span>;
   return (
     <div className="row-cut-cell" data-wide={wide || undefined}>
-      <span className="row-cut" data-lines={lines} data-at={at} data-whole>
+      <span className="row-cut" data-at={at} data-whole>
         {at === 'start' ? <bdi dir="ltr">{children}</bdi> : children}
       </span>
     </div>

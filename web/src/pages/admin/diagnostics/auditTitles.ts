@@ -171,7 +171,7 @@ const INTERFACES: Record<string, string> = {
   system: t`System`,
 };
 
-export function actorKindTitle(kind: string): string {
+function actorKindTitle(kind: string): string {
   return ACTOR_KINDS[kind] ?? kind;
 }
 
