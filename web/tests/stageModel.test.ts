@@ -3,7 +3,7 @@ import { agentText, poolText, primaryChanges, rowsOf, sessionText, zoneFacts } f
 import { layOut, sizesFor } from '../src/stage/layout';
 import { COLORS, isStaged, looksOf, OTHER, shapeOf } from '../src/stage/looks';
 import { seated, zonesOf } from '../src/stage/model';
-import { between, differs, drawingOf } from '../src/stage/motion';
+import { between, changeOf, drawingOf } from '../src/stage/motion';
 import { agent, crowd, manager, pool, session, stage } from './stage';
 
 const staged = (id: string, facts = {}) => session(id, { username: null, staging_config_id: 'p0', ...facts });
@@ -75,19 +75,26 @@ test('a claimed session moves from the stage door to its Agent', () => {
   const door = drawn(stage({ ...parts, sessions: [staged('s0')] }));
   const used = drawn(stage({ ...parts, sessions: [session('s0')] }));
   const [from, to] = [door.get('s0'), used.get('s0')];
-  const half = between(door, used, 0.5).get('s0');
+  const change = changeOf(door, used);
+  const half = between(change, 0.5).get('s0');
   expect(half?.x).toBeCloseTo(((from?.x ?? 0) + (to?.x ?? 0)) / 2);
   expect([from?.isHollow, half?.isHollow]).toEqual([true, false]);
-  expect(between(door, used, 1)).toBe(used);
+  expect(between(change, 1)).toEqual(used);
 });
 
 test('new sessions grow, ended ones shrink, and others stay', () => {
   const map = (...ids: string[]) => stage({ agents: [agent('a0')], sessions: ids.map((id) => session(id)) });
   const [before, after] = [drawn(map('s0', 's1')), drawn(map('s0', 's2'))];
-  const half = between(before, after, 0.5);
-  expect(['s0', 's1', 's2'].map((id) => half.get(id)?.scale)).toEqual([1, 0.5, 0.5]);
-  expect(differs(before, after)).toBe(true);
-  expect(differs(before, drawn(map('s0', 's1')))).toBe(false);
+  const { still, ...moving } = changeOf(before, after);
+  const half = between(moving, 0.5);
+  expect([...still.keys()]).toEqual(['s0']);
+  expect(['s1', 's2'].map((id) => half.get(id)?.scale)).toEqual([0.5, 0.5]);
+});
+
+test('a change without a movement draws all dots once', () => {
+  const map = stage({ agents: [agent('a0')], sessions: [session('s0'), session('s1')] });
+  const { still, before, after } = changeOf(drawn(map), drawn(map));
+  expect([still.size, before.size, after.size]).toEqual([2, 0, 0]);
 });
 
 test('a marked workspace fades the others', () => {

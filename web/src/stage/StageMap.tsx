@@ -2,7 +2,7 @@ import { t } from '@lingui/core/macro';
 import { Trans } from '@lingui/react/macro';
 import { Title, VisuallyHidden } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useId, useMemo, useRef, useState } from 'react';
+import { memo, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { useAllowed, useAllowedEverywhere, useMe } from '../api/auth';
 import { managersQuery } from '../api/queries';
 import type { StageMap as Answer } from '../api/stageMap';
@@ -51,7 +51,13 @@ interface Props {
  * Managers, Agents and pools are links. Tab reaches one of them, arrows move to the nearest one, and the space key enters
  * its sessions.
  */
-export function StageMap({ map, looks, only = null, isCompact = false, mostAgents = Infinity }: Props) {
+export const StageMap = memo(function StageMap({
+  map,
+  looks,
+  only = null,
+  isCompact = false,
+  mostAgents = Infinity,
+}: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
   const keysId = useId();
@@ -103,7 +109,7 @@ export function StageMap({ map, looks, only = null, isCompact = false, mostAgent
       </p>
     </>
   );
-}
+});
 
 /** The seats of the sessions, which depend on the seats before. */
 function useSeats(zones: ZonePart[]): Seats {

@@ -3,7 +3,7 @@ import { Trans } from '@lingui/react/macro';
 import { Button, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconMap2, IconTable } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useDeferredValue, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { stageMapQuery } from '../api/stageMap';
 import { EmptyState, StaleBanner } from '../components/feedback';
@@ -19,7 +19,8 @@ import { useLooks } from './useLooks';
 /** Fleet → Stage Map: the whole fleet with its sessions as a picture, or the same facts as a table. */
 export function StagePage() {
   const { title, icon } = usePlace();
-  const { data: map, error } = useQuery(stageMapQuery);
+  const { data, error } = useQuery(stageMapQuery);
+  const map = useDeferredValue(data); // a change of many Agents takes several frames to render, and dots move meanwhile
   const [params, setParams] = useSearchParams();
   const [only, setOnly] = useState<string | null>(null);
   const isTable = params.get('view') === 'table';

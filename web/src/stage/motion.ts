@@ -35,18 +35,34 @@ export function drawingOf(dots: Dot[], looks: Looks, only: string | null): Drawi
   );
 }
 
-/** Whether dots move, appear or disappear between two drawings. */
-export function differs(before: Drawing, after: Drawing): boolean {
-  if (before.size !== after.size) return true;
-  for (const [id, dot] of after) {
-    const was = before.get(id);
-    if (was?.x !== dot.x || was.y !== dot.y) return true;
-  }
-  return false;
+/** A change from one drawing to the next: the dots that stay, and those that move, look different, appear or disappear. */
+export interface Change {
+  still: Drawing;
+  before: Drawing;
+  after: Drawing;
+}
+
+/** Separates the dots that stay as they are, so that only the others are drawn again. */
+export function changeOf(before: Drawing, after: Drawing): Change {
+  const still = new Map([...after].filter(([id, dot]) => isSame(before.get(id), dot)));
+  const others = (drawing: Drawing) => new Map([...drawing].filter(([id]) => !still.has(id)));
+  return { still, before: others(before), after: others(after) };
+}
+
+function isSame(one: Drawn | undefined, other: Drawn): boolean {
+  return (
+    one?.x === other.x &&
+    one.y === other.y &&
+    one.scale === other.scale &&
+    one.color === other.color &&
+    one.shape === other.shape &&
+    one.isHollow === other.isHollow &&
+    one.isFaded === other.isFaded
+  );
 }
 
 /** The drawing at the part `t` of a movement, 0 to 1: dots move to their new seats, new ones grow, and ended ones shrink. */
-export function between(before: Drawing, after: Drawing, t: number): Drawing {
+export function between({ before, after }: Pick<Change, 'before' | 'after'>, t: number): Drawing {
   if (t >= 1) return after;
   const part = eased(Math.max(0, t));
   const drawn = new Map<string, Drawn>();

@@ -21,7 +21,7 @@ export function paletteOf(element: Element): Palette {
 const FADED = 0.15;
 const LINE_PX = 1.75;
 
-/** Draws all dots. The unit of the context is a pixel of the page. */
+/** Draws dots. The unit of the context is a pixel of the page. */
 export function paint(context: CanvasRenderingContext2D, drawing: Drawing, radius: number, palette: Palette): void {
   const batches = new Map<string, Drawn[]>();
   for (const dot of drawing.values()) {
@@ -45,6 +45,12 @@ export function paint(context: CanvasRenderingContext2D, drawing: Drawing, radiu
     else context.fill();
   }
   context.globalAlpha = 1;
+}
+
+/** Clears the places of dots, which do not overlap others. */
+export function erase(context: CanvasRenderingContext2D, drawing: Drawing, radius: number): void {
+  const reach = radius + 1; // the edge is smoothed
+  for (const { x, y } of drawing.values()) context.clearRect(x - reach, y - reach, 2 * reach, 2 * reach);
 }
 
 /** Adds the outline of a dot to the path. */
