@@ -18,9 +18,18 @@ export function bytesShort(size: number): string {
   return `${decimal(value, value < 100 ? 1 : 0)} ${UNITS[step] ?? ''}`;
 }
 
+/** Formats by language and decimal places. To create one takes longer than to format a hundred numbers. */
+const FORMATS = new Map<string, Intl.NumberFormat>();
+
 /** A number with at most `most` and at least `least` decimal places. */
 export function decimal(value: number, most: number, least = 0): string {
-  return value.toLocaleString(locale(), { maximumFractionDigits: most, minimumFractionDigits: least });
+  const key = `${locale()} ${most} ${least}`;
+  let format = FORMATS.get(key);
+  if (!format) {
+    format = new Intl.NumberFormat(locale(), { maximumFractionDigits: most, minimumFractionDigits: least });
+    FORMATS.set(key, format);
+  }
+  return format.format(value);
 }
 
 /** At most one decimal place. */
